@@ -1,0 +1,45 @@
+"""Errors a user can act on: one clear sentence naming the fix, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+
+class ClbenchError(Exception):
+    """A run failed; the message is one sentence that names the fix."""
+
+    exit_code = 1
+
+
+class UsageError(ClbenchError):
+    """A name, option or value is wrong."""
+
+    exit_code = 2
+
+
+class DataError(ClbenchError):
+    """Data or weights are missing, cannot be read, or do not match their checksum."""
+
+    exit_code = 3
+
+
+class NonFiniteLoss(ClbenchError):
+    """The loss became NaN or infinite."""
+
+    exit_code = 4
+
+
+class OutsideInterval(ClbenchError):
+    """A reproduced number fell outside its expected interval."""
+
+    exit_code = 5
+
+
+class ContractError(ClbenchError):
+    """A strategy or stream broke the contract of `cl` (see docs/design.md)."""
+
+
+class StorageError(ClbenchError):
+    """A file could not be written (full disk, read-only folder, size limit)."""
+
+
+INTERRUPTED = 130
+"""Exit code of a run stopped by the user; the same command continues it."""

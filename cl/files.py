@@ -1,0 +1,103 @@
+"""Atomic, durable files: after a kill or a full disk the old file is whole or the new one is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from cl.errors import StorageError
+
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Turn an `OSError` met while writing `path` into one sentence that names the fix."""
+    if error.errno in _FULL:
+        fix = "the disk is full or a file-size limit was reached; free space, then run the same command to continue"
+    elif error.errno in _DENIED:
+        fix = "the folder is not writable; choose another with --results or CLBENCH_RESULTS, or change its permissions"
+    else:
+        fix = error.strerror or str(error)
+    return StorageError(f"cannot write {path}: {fix}.")
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and its parents; raises `StorageError` where that is not allowed."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return path
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file through a temporary neighbour and rename it over `path` once it is safely on disk.
+
+    `write` receives the temporary path. Raises `StorageError` and leaves the old file as it was.
+    """
+    make_folder(path.parent)
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; systems that cannot open folders (Windows) keep their own promise."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Atomically replace `path` by `data`."""
+    replace_file(path, lambda temporary: temporary.write_bytes(data) and None)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Atomically replace `path` by UTF-8 `text`."""
+    write_bytes(path, text.encode())
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed process left half-written in `folder`."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
+
+
+def _digest(stream) -> str:  # Python 3.10 has no hashlib.file_digest
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
