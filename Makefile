@@ -1,0 +1,34 @@
+# `make run` and `make test` need Python >= 3.10, pip and make; both set up .venv first and may be repeated.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: help run test clean
+
+help:
+	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
+	@echo "make test   set up .venv, then ruff, mypy and the fast tests"
+	@echo "make clean  remove .venv and caches"
+
+run: $(VENV)/run.stamp
+	CLBENCH_OFFLINE=1 $(BIN)/clbench run --strategy slca --stream split-digits
+
+test: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --editable ".[dev]"
+	@touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,71 @@
+"""clbench: continual learning with pre-trained models, from one strategy file to a leaderboard.
+
+Importing `cl` is cheap: what stands below is imported when it is first used, so no torch is loaded before that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+_ROOT = Path(__file__).resolve().parent.parent
+CHECKOUT: Path | None = _ROOT if (_ROOT / "pyproject.toml").is_file() and (_ROOT / "strategies").is_dir() else None
+"""The repository root when `cl` is imported from a source checkout, None once it is installed from a wheel."""
+
+if CHECKOUT is not None:
+    # strategies/ and streams/ stand beside cl/ in the repository, inside it in a wheel.
+    __path__.append(str(CHECKOUT))
+
+_HOMES = {
+    "Plan": "cl.plan",
+    "RunResult": "cl.api",
+    "Strategy": "cl.strategy",
+    "Stream": "cl.stream",
+    "load_results": "cl.api",
+    "make_plan": "cl.plan",
+    "nested": "cl.config",
+    "option": "cl.config",
+    "resume": "cl.api",
+    "run": "cl.api",
+}
+
+if TYPE_CHECKING:
+    from cl.api import RunResult, load_results, resume, run
+    from cl.config import nested, option
+    from cl.plan import Plan, make_plan
+    from cl.strategy import Strategy
+    from cl.stream import Stream
+
+    __version__: str
+
+__all__ = [
+    "Plan",
+    "RunResult",
+    "Strategy",
+    "Stream",
+    "__version__",
+    "load_results",
+    "make_plan",
+    "nested",
+    "option",
+    "resume",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from cl.registry import own_version
+
+        value: Any = own_version()
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'cl' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,245 @@
+"""A timm model that knows where its weights came from, how it wants its images, and which tensors changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from timm.data import resolve_data_config
+from torch import Tensor, nn
+
+from cl import registry
+from cl.backbone.options import STATISTICS, BackboneOptions
+from cl.data.sources import find_file, is_offline
+from cl.data.transform import Transform
+from cl.errors import ContractError, DataError, UsageError
+from cl.files import sha256_of
+from cl.random import derive
+
+# Class overlap between the data a backbone was trained on and the streams it meets is said in every record.
+_PRETRAINING = {
+    "in21k": "ImageNet-21k (contains most classes of CIFAR and ImageNet-R by name)",
+    "in1k": "ImageNet-1k (overlaps with CIFAR and ImageNet-R classes by name)",
+    "tinyimagenet_distill": "Tiny-ImageNet, 200 ImageNet classes, distilled from DeiT-Tiny (ImageNet-1k); "
+    "overlaps with CIFAR-100 classes by name, no CIFAR image",
+}
+
+
+class Backbone(nn.Module):
+    """A timm model without its classifier: normalised images [B, 3, s, s] to float32 features [B, dim].
+
+    Tensors that still are what was loaded are not part of the state; tensors that changed are recognised by
+    PyTorch's version counters, replaced or attached modules by their identity.
+    """
+
+    def __init__(self, model: nn.Module, transform: Transform, identity: dict[str, Any]) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.transform = transform
+        self.identity = identity
+        self.dim = int(model.num_features)  # type: ignore[arg-type]
+        self.precision = torch.float32
+        self._digest: tuple[tuple, str] = ((), "")
+        self.mark_pristine()
+
+    def mark_pristine(self) -> None:
+        """Take the present tensors as the ones that loading reproduces."""
+        self._pristine = {name: (tensor, tensor._version) for name, tensor in self._tensors()}
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self.model.named_parameters()
+        yield from self.model.named_buffers()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Backbone:
+        # moving to a device or dtype keeps what was pristine so
+        changed = {name for name, _ in self._changed()}
+        super()._apply(fn, recurse)
+        self._pristine = {n: (t, t._version) for n, t in self._tensors() if n not in changed}
+        return self
+
+    def _changed(self) -> Iterator[tuple[str, Tensor]]:
+        """Tensors that loading the weights again would not bring back."""
+        for name, tensor in self._tensors():
+            original, version = self._pristine.get(name, (None, -1))
+            if tensor is not original or tensor._version != version:
+                yield name, tensor
+
+    # ------------------------------------------------------------------------------------------------- features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features after the final norm and pooling (ViT: the CLS token)."""
+        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
+            features = self.model(images)
+        return features if features.dtype == torch.float64 else features.float()
+
+    @property
+    def is_pristine(self) -> bool:
+        """Whether every tensor still is what was loaded."""
+        return next(self._changed(), None) is None
+
+    @property
+    def key(self) -> str:
+        """Identity of the function: weights, changed tensors, transform and dtype; what encodings are memoised by."""
+        changed = list(self._changed())
+        versions = tuple((name, id(tensor), tensor._version) for name, tensor in changed)
+        if self._digest[0] != versions or not self._digest[1]:
+            digest = hashlib.sha256()
+            for name, tensor in changed:
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            self._digest = (versions, digest.hexdigest()[:16] if changed else "pristine")
+        dtype = str(self.precision).removeprefix("torch.")
+        return f"{self.identity['name']}:{self.identity['weights_sha256'][:16]}:{self._digest[1]}:{self.transform.key}:{dtype}"
+
+    # ---------------------------------------------------------------------------------------------------- parts
+
+    def replace_final_norm(self, eps: float = 1e-5) -> None:
+        """Put a fresh LayerNorm (weight 1, bias 0) in the place of the final one, as SLCA's reference code does."""
+        for name in ("norm", "fc_norm"):
+            if isinstance(getattr(self.model, name, None), nn.LayerNorm):
+                old = getattr(self.model, name)
+                fresh = nn.LayerNorm(old.normalized_shape, eps=eps).to(old.weight.device, old.weight.dtype)
+                setattr(self.model, name, fresh.requires_grad_(False))
+                return
+        raise UsageError(
+            f"backbone {self.identity['name']} has no final LayerNorm to replace; "
+            "choose a Vision Transformer, or set fresh_norm=false."
+        )
+
+    # ---------------------------------------------------------------------------------------------------- state
+
+    def get_state(self) -> dict[str, Tensor]:
+        """The tensors that changed since loading."""
+        return {name: tensor.detach() for name, tensor in self._changed()}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Load changed tensors; raises `ContractError` where the structure does not fit."""
+        here = dict(self._tensors())
+        if unknown := set(state) - set(here):
+            raise ContractError(f"the state has backbone tensors that setup() did not create: {sorted(unknown)[:3]}.")
+        with torch.no_grad():
+            for name, value in state.items():
+                here[name].copy_(value)
+
+
+def load(
+    name: str,
+    options: BackboneOptions | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    precision: str = "fp32",
+    seed: int = 0,
+) -> Backbone:
+    """Load a backbone by name.
+
+    `arch.tag` takes a timm model and its weights (embedded, from the search path, or from the hub), `arch@file` a
+    local weights file (a path, or a name on `CLBENCH_DATA_PATH`), `arch@random` an untrained one (from `seed`).
+    Raises `UsageError` for an unknown model, `DataError` for missing or unfitting weights.
+    """
+    options = options or BackboneOptions()
+    register_backbones()
+    arch, _, source = name.partition("@")
+    if not timm.is_model(arch.partition(".")[0]):
+        known = timm.list_models(pretrained=True) + timm.list_models()
+        raise UsageError(
+            f"unknown backbone {name!r}; any timm model works, as arch.tag, arch@file or arch@random."
+            f"{registry.did_you_mean(arch, known)}"
+        )
+    size = {"img_size": options.image_size} if options.image_size and arch.startswith(("vit", "deit")) else {}
+    if source == "random":
+        devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(derive(seed, "backbone", arch))
+            model = timm.create_model(arch, pretrained=False, num_classes=0, **size)
+        weights = f"random-{seed}"
+    else:
+        path = _weights_file(arch, source)
+        model = _create(name, arch, path, size)
+        weights = sha256_of(path) if path else _digest(model)
+    model = model.to(device)
+    data = resolve_data_config({}, model=model)
+    tag = arch.partition(".")[2] or (getattr(model, "pretrained_cfg", None) or {}).get("tag") or ""
+    mean, std = (data["mean"], data["std"]) if options.normalize == "weights" else STATISTICS[options.normalize]
+    transform = Transform(
+        size=options.image_size or data["input_size"][-1],
+        mean=tuple(mean),
+        std=tuple(std),
+        interpolation=data["interpolation"] if options.interpolation == "weights" else options.interpolation,
+        crop_pct=options.crop_pct or float(data["crop_pct"]),
+    )
+    identity = {
+        "name": name,
+        "weights_sha256": weights,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "dim": int(model.num_features),
+        "input": {
+            "size": transform.size, "mean": list(transform.mean), "std": list(transform.std),
+            "interpolation": transform.interpolation, "crop_pct": transform.crop_pct,
+        },
+        "pretraining": "none" if source == "random" else next((v for k, v in _PRETRAINING.items() if k in tag + source), "unknown"),
+    }  # fmt: skip
+    backbone = Backbone(model, transform, identity)
+    if precision == "bf16":
+        backbone.precision = torch.bfloat16
+    return backbone
+
+
+def register_backbones() -> None:
+    """Import the modules that register further timm models (entry-point group `clbench.backbones`)."""
+    for entry in registry.backbones.names():
+        registry.backbones.get(entry)
+
+
+def _weights_file(arch: str, source: str) -> Path | None:
+    """The local file of the weights, or None where the hub must be asked; raises `DataError` for a file not found."""
+    if source:
+        return find_file(source, kind="weights")
+    config = timm.get_pretrained_cfg(arch)
+    if config is not None and config.file:
+        return Path(config.file)
+    full = f"{arch.partition('.')[0]}.{config.tag}" if config is not None and config.tag else arch
+    try:
+        return find_file(f"{full}.safetensors", kind="weights")
+    except DataError:
+        return None
+
+
+def _create(name: str, arch: str, path: Path | None, size: dict[str, int]) -> nn.Module:
+    if path is not None and not path.is_file():
+        raise DataError(f"the weights file {path} is missing; reinstall clbench.")
+    overlay = {"file": str(path), "num_classes": 0} if path is not None else None
+    if path is None and is_offline():
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        config = timm.get_pretrained_cfg(arch)
+        where = (config.hf_hub_id or config.url) if config is not None else None
+        raise DataError(
+            f"the weights of backbone {name!r} are not here and CLBENCH_OFFLINE is set; unset it to download them"
+            f"{f' from {where}' if where else ''}, put {arch}.safetensors in a folder of CLBENCH_DATA_PATH, "
+            "or use arch@file."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # timm warns of weights it converts
+            return timm.create_model(arch, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **size)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0][:200]
+        source = f"the file {path}" if path else "the hub"
+        raise DataError(
+            f"cannot load the weights of backbone {name!r} from {source} ({reason}); check the name and the network, "
+            "put the weights in a folder of CLBENCH_DATA_PATH, or use arch@file or arch@random."
+        ) from error
+
+
+def _digest(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,5 @@
+"""`python -m cl.cli` is `clbench`."""
+
+from cl.cli import main
+
+main()

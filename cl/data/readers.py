@@ -1,0 +1,196 @@
+"""Readers: packs (.npz) and CIFAR's official Python archives, as stores. Nothing is extracted and no foreign code
+runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cl.data.cifar_pickle import load_cifar_pickle
+from cl.data.decoded import Decode, decoded_store
+from cl.data.images import decode_image, image_channels
+from cl.data.store import ImageStore, IndexArray, PixelArray, Progress
+from cl.errors import DataError
+from cl.files import sha256_of
+
+SPLITS = ("train", "test")
+PACK_READER = 1
+"""Version of the decoding of packs; raised when the same file would give other pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a reader found: a store per split, class names by label (empty where the source has none), and free-form
+    facts."""
+
+    splits: dict[str, ImageStore]
+    class_names: tuple[str, ...]
+    meta: dict[str, Any]
+
+
+def read_pack(path: Path, progress: Progress | None = None) -> Content:
+    """Read a pack: an .npz with `labels`, `split` (0 train, 1 test), `classes`, `meta` (JSON) and the images.
+
+    The images are `images` (uint8 [N, H, W] or [N, H, W, C], kept in memory) or `data` and `offsets` (concatenated
+    encoded files, decoded once into the cache). Raises `DataError` for a file that is damaged or not a pack; pickled
+    content is refused.
+    """
+    with _damaged(path), np.load(path, allow_pickle=False) as pack:
+        labels, split = pack["labels"].astype(np.int64), pack["split"]
+        class_names = tuple(str(name) for name in pack["classes"])
+        meta = json.loads(str(pack["meta"])) if "meta" in pack.files else {}
+        images = pack["images"] if "images" in pack.files else None
+        offsets = pack["offsets"].astype(np.int64) if images is None else None
+        if not isinstance(meta, dict):
+            raise ValueError("`meta` is not a JSON object")
+        if len(split) != len(labels) or not np.isin(split, (0, 1)).all():
+            raise ValueError("`split` does not fit `labels`")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(class_names):
+            raise ValueError("`labels` do not fit `classes`")
+        if len(labels) != (len(offsets) - 1 if offsets is not None else len(images)):  # type: ignore[arg-type]
+            raise ValueError("`labels` do not fit the images")
+    digest = "" if images is not None else sha256_of(path)
+    splits = {}
+    for code, name in enumerate(SPLITS):
+        rows = np.flatnonzero(split == code)
+        if not len(rows):
+            continue
+        if images is not None:
+            with _damaged(path):
+                splits[name] = ImageStore.from_arrays(images[rows], labels[rows])
+        elif offsets is not None:
+            key = hashlib.sha256(f"pack {PACK_READER} {digest} {name}".encode()).hexdigest()
+            encoded = _Encoded(path, rows, offsets, meta.get("channels"))
+            splits[name] = decoded_store(f"{path.stem} {name}", key, labels[rows], encoded.open, progress)
+    return Content(splits, class_names, meta)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """The encoded images of one split of a pack; the file is read only where the cache does not know it yet."""
+
+    path: Path
+    rows: IndexArray
+    offsets: IndexArray
+    channels: Any
+
+    def open(self) -> Decode:
+        with _damaged(self.path), np.load(self.path, allow_pickle=False) as pack:
+            data = pack["data"]
+            if (
+                data.dtype != np.uint8
+                or (np.diff(self.offsets) < 0).any()
+                or not 0 <= self.offsets[0] <= self.offsets[-1] <= len(data)
+            ):
+                raise ValueError("`offsets` do not fit `data`")
+
+        def encoded(index: int) -> bytes:
+            row = self.rows[index]
+            return data[self.offsets[row] : self.offsets[row + 1]].tobytes()
+
+        channels = self.channels if self.channels in (1, 3) else image_channels(encoded(0), self._name(0))
+        shape = decode_image(encoded(0), channels, self._name(0)).shape
+
+        def decode(index: int) -> PixelArray:
+            pixels = decode_image(encoded(index), channels, self._name(index))
+            if pixels.shape != shape:
+                raise DataError(
+                    f"{self._name(index)} has the shape {list(pixels.shape)}, not {list(shape)} like the others; "
+                    "rebuild the pack."
+                )
+            return pixels
+
+        return decode
+
+    def _name(self, index: int) -> str:
+        return f"{self.path}, image {self.rows[index]}"
+
+
+def read_packs(paths: Iterable[Path], progress: Progress | None = None) -> Content:
+    """Read packs that hold the splits of one dataset. Raises `DataError` where their classes differ."""
+    contents = [(path, read_pack(path, progress)) for path in paths]
+    _, first = contents[0]
+    splits: dict[str, ImageStore] = {}
+    for path, content in contents:
+        if content.class_names != first.class_names:
+            raise DataError(f"{path} has other classes than {contents[0][0]}; use packs of one dataset.")
+        splits |= content.splits
+    return Content(splits, first.class_names, first.meta)
+
+
+@dataclass(frozen=True)
+class CifarLayout:
+    """Names inside CIFAR's official Python archive, which are also those of torchvision's extracted folder."""
+
+    folder: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    meta: str
+    labels: str
+    names: str
+
+
+def read_cifar_archive(path: Path, layout: CifarLayout) -> Content:
+    """Read `cifar-*-python.tar.gz` without extracting it; raises `DataError` where it is truncated or not that
+    archive."""
+    wanted = {*layout.train, *layout.test, layout.meta}
+    found: dict[str, dict[str, Any]] = {}
+    with _damaged(path), tarfile.open(path, "r|gz") as archive:  # a stream: the file is decompressed once
+        for member in archive:
+            folder, _, name = member.name.removeprefix("./").partition("/")
+            if folder == layout.folder and name in wanted and member.isfile():
+                stream = archive.extractfile(member)
+                found[name] = load_cifar_pickle(stream.read() if stream else b"", f"{path}:{member.name}")
+    return _cifar(path, found, layout)
+
+
+def read_cifar_folder(path: Path, layout: CifarLayout) -> Content:
+    """Read torchvision's extracted folder (`cifar-100-python/` or `cifar-10-batches-py/`)."""
+    found = {}
+    for name in (*layout.train, *layout.test, layout.meta):
+        if (path / name).is_file():
+            found[name] = load_cifar_pickle((path / name).read_bytes(), str(path / name))
+    return _cifar(path, found, layout)
+
+
+def _cifar(path: Path, batches: dict[str, dict[str, Any]], layout: CifarLayout) -> Content:
+    absent = [name for name in (*layout.train, *layout.test, layout.meta) if name not in batches]
+    if absent:
+        raise DataError(f"{path} lacks {', '.join(absent)}; delete it and run again to download it.")
+    with _damaged(path):
+        splits = {}
+        for split, names in (("train", layout.train), ("test", layout.test)):
+            pixels = np.concatenate([np.asarray(batches[name]["data"], dtype=np.uint8) for name in names])
+            labels = np.concatenate([np.asarray(batches[name][layout.labels], dtype=np.int64) for name in names])
+            splits[split] = ImageStore.from_arrays(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels)
+        return Content(splits, tuple(str(name) for name in batches[layout.meta][layout.names]), {})
+
+
+@contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    """Turn what NumPy, tar and gzip raise for a damaged or foreign file into a `DataError` naming it and the fix."""
+    try:
+        yield
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+    ) as error:
+        raise DataError(
+            f"Cannot read {path}: it is truncated, damaged or in another format ({error}); replace it and run again."
+        ) from error

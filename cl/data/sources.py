@@ -1,0 +1,205 @@
+"""Where data and weights come from: CLBENCH_DATA_PATH, then the cache under CLBENCH_HOME, then a checked download."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cl.data.progress import Bar
+from cl.data.store import Progress
+from cl.errors import DataError, StorageError
+from cl.files import make_folder, sha256_of, write_text
+
+log = logging.getLogger("clbench.data")
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file to download: its SHA-256 (None: recorded at the first download, checked ever after) and mirrors in
+    order."""
+
+    name: str
+    urls: tuple[str, ...]
+    sha256: str | None = None
+    size: int = 0
+
+
+def data_folders() -> list[Path]:
+    """The folders of CLBENCH_DATA_PATH, in order; they are only read."""
+    entries = os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep)
+    return [Path(entry).expanduser() for entry in entries if entry.strip()]
+
+
+def home() -> Path:
+    """The cache: CLBENCH_HOME, else the user's cache folder (XDG_CACHE_HOME is respected). It need not exist yet."""
+    from platformdirs import user_cache_dir
+
+    chosen = os.environ.get("CLBENCH_HOME", "").strip()
+    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("clbench", appauthor=False))
+
+
+def is_offline() -> bool:
+    """Whether CLBENCH_OFFLINE forbids the network; "", 0, false, no and off do not."""
+    return os.environ.get("CLBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def candidates(names: Sequence[str], subfolders: Sequence[str] = ()) -> Iterator[tuple[Path, ...]]:
+    """Folders that hold all of `names` together, as tuples of paths: every data folder and the cache, then their
+    subfolders."""
+    for root in [*data_folders(), home() / "data"]:
+        for folder in [root, *(root / sub for sub in subfolders)]:
+            paths = tuple(folder / name for name in names)
+            if all(path.exists() for path in paths):
+                yield paths
+
+
+def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Path:
+    """Find a local file, `kind` being the subfolder where such files stand.
+
+    An absolute path, or one that starts with `.` or `~`, is taken as it is. Anything else is looked for in the folders
+    of CLBENCH_DATA_PATH (and their `kind` subfolder), then in the cache, then in the current folder. Raises
+    `DataError`.
+    """
+    name = os.fspath(name_or_path)
+    path = Path(name).expanduser()
+    if path.is_absolute() or name.startswith("."):
+        if path.is_file():
+            return path
+        raise DataError(f"There is no file {path}; check the path.")
+    places = [*data_folders(), home()]
+    for place in [folder for root in places for folder in (root, root / kind)] + [Path.cwd()]:
+        if (place / path).is_file():
+            return place / path
+    raise DataError(
+        f"The {kind} file {name!r} was not found in {_listed([*places, Path.cwd()])}; "
+        "give its full path, or set CLBENCH_DATA_PATH to a folder that holds it."
+    )
+
+
+def missing(what: str, names: Sequence[str]) -> DataError:
+    """The error for data that is nowhere and may not be downloaded: what, where, and the fix in one sentence."""
+    return DataError(
+        f"{what} ({' or '.join(names)}) was not found in {_listed([*data_folders(), home() / 'data'])} and "
+        "CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or unset "
+        "CLBENCH_OFFLINE."
+    )
+
+
+def check_sha256(path: Path, expected: str | None) -> None:
+    """Raise `DataError` where a file is not what was declared; with None, what its first download recorded beside
+    it."""
+    record = _record(path)
+    if expected is None and record.is_file():
+        expected = record.read_text().split()[0]
+    if expected is None:
+        return
+    found = sha256_of(path)
+    if found != expected.lower():
+        raise DataError(
+            f"{path} is damaged or not the file we know: its SHA-256 is {found}, expected {expected}; "
+            "delete it and run again."
+        )
+
+
+def fetch(file: RemoteFile, progress: Progress | None = None) -> Path:
+    """The file in the cache, downloaded where it is not there yet: locked, resumed, checked, atomic.
+
+    Raises `DataError` where the network is forbidden, where no mirror works or where the content is wrong, and
+    `StorageError` where the cache cannot be written.
+    """
+    target = home() / "data" / file.name
+    if target.is_file():
+        check_sha256(target, file.sha256)
+        return target
+    if is_offline():
+        raise missing(file.name, [file.name])
+    from filelock import FileLock
+
+    try:
+        make_folder(target.parent)
+        with FileLock(f"{target}.lock"):
+            if not target.is_file():  # another process may have finished it while we waited
+                _download(file, target, progress)
+    except (StorageError, OSError) as error:  # failed downloads are handled below; this is the folder or its lock
+        raise StorageError(
+            f"The cache {target.parent} cannot be written; set CLBENCH_HOME to a folder you own."
+        ) from error
+    check_sha256(target, file.sha256)
+    return target
+
+
+def _download(file: RemoteFile, target: Path, progress: Progress | None) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    failures: list[str] = []
+    mirrors = list(file.urls)
+    while mirrors:
+        url = mirrors.pop(0)
+        download = _Resumable(file, target.with_name(target.name + ".part"), progress)
+        try:
+            known = f"sha256:{file.sha256}" if file.sha256 else None
+            pooch.retrieve(url, known_hash=known, fname=target.name, path=target.parent, downloader=download)
+            if file.sha256 is None:
+                write_text(_record(target), f"{sha256_of(target)}  {target.name}\n")
+            return
+        except ValueError as error:  # wrong content: pooch has removed it
+            if download.resumed:  # the piece we continued was perhaps not of this file: once more from the start
+                mirrors.insert(0, url)
+            failures.append(f"{url}: the content is not the file we know")
+            log.warning("Download from %s: %s", url, error)
+        except OSError as error:  # includes every error of requests; the piece stays and the next attempt continues it
+            failures.append(f"{url}: {error}")
+            log.warning("Download from %s failed: %s", url, error)
+    raise DataError(
+        f"{file.name} could not be downloaded ({'; '.join(failures)}); check the network and run again (a partial "
+        "download continues), or put the file into a folder named by CLBENCH_DATA_PATH."
+    )
+
+
+class _Resumable:
+    """A pooch downloader that keeps what has arrived in a `.part` file and continues it with an HTTP range."""
+
+    def __init__(self, file: RemoteFile, part: Path, progress: Progress | None) -> None:
+        self._file, self._part, self._progress = file, part, progress
+        self.resumed = False
+
+    def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> None:
+        import requests
+
+        have = self._part.stat().st_size if self._part.is_file() else 0
+        self.resumed = have > 0
+        if not (have and have == self._file.size):
+            headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+            with requests.get(url, headers=headers, stream=True, timeout=30) as response:
+                if response.status_code == requests.codes.requested_range_not_satisfiable:
+                    self._part.unlink()
+                response.raise_for_status()
+                if response.status_code != requests.codes.partial_content:
+                    have, self.resumed = 0, False  # the server sends the whole file
+                self._save(response, have)
+        os.replace(self._part, output_file)
+
+    def _save(self, response: Any, have: int) -> None:
+        length = int(response.headers.get("Content-Length", 0))
+        total = have + length if length else self._file.size
+        with (
+            open(self._part, "ab" if have else "wb") as stream,
+            Bar(f"download {self._file.name}", total, self._progress, done=have, unit="B") as bar,
+        ):
+            for chunk in response.iter_content(_CHUNK):
+                stream.write(chunk)
+                bar.add(len(chunk))
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(str(folder) for folder in dict.fromkeys(folders))

@@ -1,0 +1,122 @@
+"""Image stores: uint8 pixels and labels in canonical order, in memory or memory-mapped, with a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+IndexArray = NDArray[np.int64]
+PixelArray = NDArray[np.uint8]
+Progress = Callable[[str, int, int], None]
+"""Called as `progress(what, done, total)`; `total` is 0 where it is unknown."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageStore:
+    """Images of one split in canonical order: label first, then the SHA-1 of the pixels.
+
+    `pixels` is uint8 [N, H, W, C] with C in {1, 3}; `labels` is int64 [N], the dataset's own labels; `fingerprint` is
+    the SHA-256 of shape, pixels and labels in that order, so it does not depend on where the images were read from.
+    """
+
+    pixels: PixelArray
+    labels: IndexArray
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        _check(self.pixels, self.labels)
+
+    @classmethod
+    def from_arrays(cls, pixels: np.ndarray, labels: np.ndarray) -> ImageStore:
+        """Copy images in any order into a store.
+
+        `pixels`: uint8 [N, H, W, C] or [N, H, W]; `labels`: integers [N]. Raises `ValueError` for other types or
+        shapes.
+        """
+        if pixels.ndim == 3:
+            pixels = pixels[..., None]
+        labels = np.asarray(labels).astype(np.int64, casting="same_kind")
+        _check(pixels, labels)
+        order = canonical_order(pixels, labels)
+        pixels, labels = pixels[order], labels[order]
+        digest = Fingerprint(pixels.shape)
+        digest.update(pixels)
+        pixels.flags.writeable = labels.flags.writeable = False
+        return cls(pixels, labels, digest.finish(labels))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        height, width, channels = self.pixels.shape[1:]
+        return height, width, channels
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A labelled dataset with its train and test split.
+
+    `origin` says in words where the images were read; `verified` is true where both fingerprints were known beforehand
+    and matched (content that does not match is never returned).
+    """
+
+    name: str
+    train: ImageStore
+    test: ImageStore
+    class_names: tuple[str, ...]
+    origin: str
+    licence: str = ""
+    citation: str = ""
+    verified: bool = False
+
+    def __post_init__(self) -> None:
+        for split, store in (("train", self.train), ("test", self.test)):
+            if len(store) and not 0 <= store.labels[0] <= store.labels[-1] < len(self.class_names):
+                raise ValueError(f"{self.name}: {split} labels lie outside 0..{len(self.class_names) - 1}")
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"train": self.train.fingerprint, "test": self.test.fingerprint}
+
+
+class Fingerprint:
+    """SHA-256 of a store, fed with blocks of pixels in canonical order; little-endian on every system."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._digest = hashlib.sha256(json.dumps([int(n) for n in shape]).encode())
+
+    def update(self, pixels: PixelArray) -> None:
+        self._digest.update(np.ascontiguousarray(pixels).reshape(-1).data)
+
+    def finish(self, labels: IndexArray) -> str:
+        self._digest.update(np.ascontiguousarray(labels, dtype="<i8").tobytes())
+        return self._digest.hexdigest()
+
+
+def pixel_hashes(pixels: PixelArray) -> NDArray[np.bytes_]:
+    """SHA-1 of every image, as fixed-width hexadecimal bytes (raw digests would lose trailing zero bytes in NumPy)."""
+    return np.array(
+        [hashlib.sha1(np.ascontiguousarray(image).reshape(-1).data).hexdigest().encode() for image in pixels],
+        dtype="S40",
+    )
+
+
+def canonical_order(pixels: PixelArray, labels: IndexArray) -> IndexArray:
+    """The permutation that sorts images by label, then by the hash of their pixels; equal images are
+    interchangeable."""
+    return np.lexsort((pixel_hashes(pixels), labels)).astype(np.int64)
+
+
+def _check(pixels: Any, labels: Any) -> None:
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
+        raise ValueError(f"pixels must be uint8 [N, H, W, 1 or 3], not {pixels.dtype} {list(pixels.shape)}")
+    if labels.dtype != np.int64 or labels.shape != pixels.shape[:1]:
+        raise ValueError(f"labels must be int64 [{len(pixels)}], not {labels.dtype} {list(labels.shape)}")

@@ -1,0 +1,55 @@
+"""What a backbone wants to see: size, statistics and interpolation, applied to whole uint8 batches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Turns uint8 images [B, C, h, w] into normalised float images [B, 3, size, size].
+
+    Resizes the shorter side to `size / crop_pct` (antialiased), crops the centre, scales to [0, 1], normalises.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+    crop_pct: float = 1.0
+
+    @property
+    def key(self) -> str:
+        """A short hash of all values; part of the identity of an encoding."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """The deterministic view: [B, C, h, w] uint8 to [B, 3, size, size] float32."""
+        height, width = pixels.shape[-2:]
+        edge = round(self.size / self.crop_pct)
+        scale = edge / min(height, width)
+        target = (max(edge, round(height * scale)), max(edge, round(width * scale)))
+        if target != (height, width):
+            pixels = self._resize(pixels, target)
+        top, left = (pixels.shape[-2] - self.size) // 2, (pixels.shape[-1] - self.size) // 2
+        return self.normalise(pixels[..., top : top + self.size, left : left + self.size])
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Grey to RGB, [0, 255] to [0, 1], then (x - mean) / std, per channel."""
+        x = pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels / 255
+        if x.shape[1] == 1:
+            x = x.expand(-1, 3, -1, -1)
+        mean, std = (x.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return (x - mean) / std
+
+    def _resize(self, pixels: Tensor, target: tuple[int, int]) -> Tensor:
+        if pixels.device.type == "cpu":  # exact integer kernels, within 2/255 of Pillow
+            return F.interpolate(pixels, target, mode=self.interpolation, antialias=True, align_corners=False)
+        resized = F.interpolate(pixels.float(), target, mode=self.interpolation, antialias=True, align_corners=False)
+        return resized.round_().clamp_(0, 255).byte()

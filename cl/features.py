@@ -1,0 +1,212 @@
+"""Encodings: features computed once per (extractor, image) and shared by strategies, seeds and runs.
+
+Features are computed in fixed blocks of images of one class, so the bits of a feature do not depend on which run,
+class order or batch size asked for it first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cl import state
+from cl.cost import Cost, count_flops
+from cl.data.store import ImageStore
+from cl.data.transform import Transform
+from cl.errors import DataError, StorageError
+
+log = logging.getLogger("clbench")
+
+BLOCK = 64
+"""Images per block; on an accelerator several blocks share a forward pass."""
+
+
+class Extractor(Protocol):
+    """A deterministic function of images with an identity, such as a frozen backbone."""
+
+    transform: Transform
+    dim: int
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def is_pristine(self) -> bool: ...
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+
+class _Table:
+    """Features of one store under one extractor: values, which blocks are done, and what an image costs."""
+
+    def __init__(self, store: ImageStore, dim: int) -> None:
+        starts = np.flatnonzero(np.r_[True, store.labels[1:] != store.labels[:-1]])
+        sizes = np.diff(np.r_[starts, len(store.labels)])
+        first = np.r_[0, np.cumsum(-(-sizes // BLOCK))]
+        within = np.arange(len(store.labels)) - np.repeat(starts, sizes)
+        self.block_of = np.repeat(first[:-1], sizes) + within // BLOCK
+        self.done = np.zeros(first[-1], dtype=bool)
+        self.unsaved: list[int] = []
+        self.values = torch.zeros(len(store.labels), dim)
+        self.flops_per_image = 0.0
+
+    def rows_of(self, blocks: np.ndarray) -> np.ndarray:
+        return np.flatnonzero(np.isin(self.block_of, blocks))
+
+
+class Encodings:
+    """Memoised features, in memory while in use and on disk for other runs.
+
+    `folder` None keeps nothing on disk. Features of backbones that changed since loading live in memory only, for the
+    last `recent` of them. `cost` receives the FLOPs done, and those that an uncached run would have done.
+    """
+
+    def __init__(self, folder: Path | None = None, *, recent: int = 2, exact: bool = False) -> None:
+        self.folder, self.recent, self.exact = folder, recent, exact
+        self.cost = Cost()
+        self._tables: dict[tuple[str, str], _Table] = {}
+
+    def get(self, extractor: Extractor, store: ImageStore, rows: np.ndarray, device: torch.device) -> Tensor:
+        """Features [len(rows), dim] float32 of `rows` of a store, on `device`."""
+        table = self._table(extractor, store)
+        missing = np.unique(table.block_of[rows])
+        missing = missing[~table.done[missing]]
+        executed = 0.0
+        if len(missing):
+            with self.cost.timed("encode"):
+                executed = self._compute(extractor, store, table, missing, device)
+        self.cost.add_flops(executed, len(rows) * table.flops_per_image)
+        return table.values[torch.as_tensor(rows)].to(device)
+
+    def flops_per_image(self, extractor: Extractor, store: ImageStore) -> float:
+        """What encoding one image costs; known once one was encoded."""
+        return self._table(extractor, store).flops_per_image
+
+    @torch.no_grad()
+    def _compute(
+        self, extractor: Extractor, store: ImageStore, table: _Table, blocks: np.ndarray, device: torch.device
+    ) -> float:
+        if not table.flops_per_image:  # on one image aside, so that counting cannot touch the features
+            one = extractor.transform(pixels_of(store, np.arange(1)).to(device))
+            table.flops_per_image = count_flops(lambda: extractor(one))[1]
+        per_pass = 1 if device.type == "cpu" else 8
+        executed = 0.0
+        for start in range(0, len(blocks), per_pass):
+            part = blocks[start : start + per_pass]
+            rows = table.rows_of(part)
+            features = extractor(extractor.transform(pixels_of(store, rows).to(device)))
+            table.values[torch.as_tensor(rows)] = features.float().cpu()
+            table.done[part] = True
+            executed += len(rows) * table.flops_per_image
+        if extractor.is_pristine:
+            table.unsaved.extend(int(block) for block in blocks)
+        return executed
+
+    def _table(self, extractor: Extractor, store: ImageStore) -> _Table:
+        key = (extractor.key, store.fingerprint)
+        if key not in self._tables:
+            if not extractor.is_pristine:
+                self._forget_old()
+            table = self._tables[key] = _Table(store, extractor.dim)
+            if extractor.is_pristine:
+                self._read(key, table)
+        return self._tables[key]
+
+    def _forget_old(self) -> None:
+        changed = [key for key in self._tables if ":pristine:" not in key[0]]
+        for key in changed[: max(0, len(changed) - self.recent + 1)]:
+            del self._tables[key]
+
+    # -------------------------------------------------------------------------------------------------------- disk
+
+    def flush(self) -> None:
+        """Share new features of unchanged backbones with other runs; a full disk costs only the sharing."""
+        for key, table in self._tables.items():
+            if self.folder is None or not table.unsaved:
+                continue
+            blocks = np.unique(table.unsaved)
+            rows = table.rows_of(blocks)
+            value = {
+                "blocks": torch.as_tensor(blocks),
+                "values": table.values[torch.as_tensor(rows)],
+                "flops_per_image": table.flops_per_image,
+            }
+            path = self._place(key) / f"{time.time_ns()}-{os.getpid()}.safetensors"
+            try:
+                state.save(path, value)
+            except StorageError as error:
+                log.warning("features are not shared with other runs: %s", error)
+                self.folder = None
+                return
+            table.unsaved = []
+
+    def _read(self, key: tuple[str, str], table: _Table) -> None:
+        for path in sorted(self._files(key)):
+            try:
+                value = state.load(path)
+                blocks = value["blocks"].numpy()
+                table.values[torch.as_tensor(table.rows_of(blocks))] = value["values"]
+            except (DataError, IndexError, RuntimeError) as error:
+                log.warning("ignoring damaged features in %s: %s", path, error)
+                continue
+            table.done[blocks] = True
+            table.flops_per_image = value["flops_per_image"]
+
+    def _files(self, key: tuple[str, str]) -> Iterable[Path]:
+        return self._place(key).glob("*.safetensors") if self.folder is not None else []
+
+    def _place(self, key: tuple[str, str]) -> Path:
+        assert self.folder is not None
+        return self.folder / hashlib.sha256("\n".join(key).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where inputs come from in a stream, for the memory of encodings; strategies never see it."""
+
+    encodings: Encodings
+    store: ImageStore
+    rows: np.ndarray
+
+
+class Inputs:
+    """What `predict` gets: images and their encodings, and nothing else (no labels, task, index or order)."""
+
+    def __init__(self, pixels: Tensor | None, device: torch.device | str = "cpu", source: Source | None = None) -> None:
+        self._given, self._device, self._source = pixels, torch.device(device), source
+
+    @property
+    def _pixels(self) -> Tensor:
+        if self._given is None:  # read only when someone looks: memoised features need no pixels
+            assert self._source is not None
+            self._given = pixels_of(self._source.store, self._source.rows)
+        return self._given
+
+    def __len__(self) -> int:
+        return len(self._source.rows) if self._source is not None else len(self._pixels)
+
+    def images(self, transform: Transform) -> Tensor:
+        """The deterministic view of the images, [B, 3, s, s] on the device."""
+        return transform(self._pixels.to(self._device))
+
+    def encode(self, extractor: Extractor) -> Tensor:
+        """Features [B, dim]; memoised where the images belong to a stream."""
+        if self._source is None or self._source.encodings.exact:
+            with torch.no_grad():
+                return extractor(self.images(extractor.transform))
+        return self._source.encodings.get(extractor, self._source.store, self._source.rows, self._device)
+
+
+def pixels_of(store: ImageStore, rows: np.ndarray) -> Tensor:
+    """uint8 [B, C, H, W] of some rows."""
+    return torch.from_numpy(np.ascontiguousarray(store.pixels[rows])).permute(0, 3, 1, 2).contiguous()

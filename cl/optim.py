@@ -1,0 +1,126 @@
+"""Optimisers and learning-rate schedules as plain values.
+
+A schedule is a pure function of the step, so a resumed fit has nothing to restore.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cl.errors import UsageError
+
+Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
+"""Builds a fresh optimiser from parameters or parameter groups."""
+
+
+def sgd(lr: float, momentum: float = 0.9, weight_decay: float = 0.0, nesterov: bool = False) -> Optimizer:
+    """SGD as PyTorch defines it; a group's own `lr` wins."""
+    return functools.partial(
+        torch.optim.SGD, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, foreach=True
+    )
+
+
+def adam(lr: float, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.0) -> Optimizer:
+    """Adam with L2 weight decay, as PyTorch defines it."""
+    return functools.partial(torch.optim.Adam, lr=lr, betas=betas, weight_decay=weight_decay, foreach=True)
+
+
+def adamw(lr: float, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.01) -> Optimizer:
+    """Adam with decoupled weight decay, as PyTorch defines it."""
+    return functools.partial(torch.optim.AdamW, lr=lr, betas=betas, weight_decay=weight_decay, foreach=True)
+
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+def optimizer(name: str, lr: float, weight_decay: float = 0.0, momentum: float = 0.9) -> Optimizer:
+    """An optimiser by name; raises `UsageError` for an unknown one."""
+    if name == "sgd":
+        return sgd(lr, momentum, weight_decay)
+    if name in ("adam", "adamw"):
+        return (adam if name == "adam" else adamw)(lr, weight_decay=weight_decay)
+    raise UsageError(f"unknown optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}.")
+
+
+@dataclass(frozen=True)
+class When:
+    """Where a fit stands: epoch and step within it, both from 0, and how many there are."""
+
+    epoch: int
+    step: int
+    epochs: int
+    steps: int
+
+
+Schedule = Callable[[When], float]
+"""Factor on every group's base learning rate."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The base rate throughout."""
+
+    def __call__(self, when: When) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class MultiStep:
+    """Multiply by `gamma` at each milestone epoch."""
+
+    milestones: tuple[int, ...]
+    gamma: float = 0.1
+
+    def __call__(self, when: When) -> float:
+        return self.gamma ** sum(when.epoch >= milestone for milestone in self.milestones)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 to `minimum`, a step per epoch (as PyTorch's CosineAnnealingLR) or per mini-batch."""
+
+    minimum: float = 0.0
+    per_step: bool = False
+
+    def __call__(self, when: When) -> float:
+        share = when.epoch / when.epochs
+        if self.per_step:
+            share = (when.epoch * when.steps + when.step) / (when.epochs * when.steps)
+        return self.minimum + (1 - self.minimum) * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclass(frozen=True)
+class QuarterCosine:
+    """cos(99 pi e / (200 (E - 1))): the schedule of CODA-Prompt's code, from 1 to almost 0."""
+
+    def __call__(self, when: When) -> float:
+        return math.cos(99 * math.pi * when.epoch / (200 * max(when.epochs - 1, 1)))
+
+
+SCHEDULES = ("constant", "multistep", "cosine", "cosine-step", "quarter-cosine")
+
+
+def schedule(name: str, milestones: tuple[int, ...] = (), gamma: float = 0.1) -> Schedule:
+    """A schedule by name; raises `UsageError` for an unknown one."""
+    known: dict[str, Schedule] = {
+        "constant": Constant(), "multistep": MultiStep(tuple(milestones), gamma), "cosine": Cosine(),
+        "cosine-step": Cosine(per_step=True), "quarter-cosine": QuarterCosine(),
+    }  # fmt: skip
+    if name not in known:
+        raise UsageError(f"unknown schedule {name!r}; choose one of {', '.join(SCHEDULES)}.")
+    return known[name]
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Scale the rate by `factor` when `validate` has not improved for more than `patience` epochs; stop below `minimum`."""
+
+    factor: float = 0.5
+    patience: int = 5
+    minimum: float = 0.0

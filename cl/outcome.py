@@ -1,0 +1,167 @@
+"""What a run has produced so far, and the files derived from it: record.json, predictions.npz, events.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cl.environment import environment
+from cl.errors import ClbenchError, StorageError
+from cl.evaluation import Row, counts
+from cl.files import write_text
+from cl.results import metrics, predictions, record
+from cl.strategy import Strategy
+from cl.stream import Stream
+from cl.trainer import Trainer
+
+
+@dataclass
+class RunState:
+    """Where a run stands; with the learner's state and the counters this is all a checkpoint holds."""
+
+    next_event: int = 0
+    seen: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)  # {"event", "task", "split"}
+    results: list[Row] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)  # what each event cost
+    resumed_from: list[str] = field(default_factory=list)
+    stored: dict[str, int] = field(default_factory=lambda: {"samples": 0, "statistics": 0, "parameters": 0})
+    peak: dict[str, int] = field(default_factory=lambda: {"peak_rss": 0, "peak_device": 0})
+
+    def as_state(self) -> dict[str, Any]:
+        """Nested tensors and JSON scalars for the checkpoint."""
+        rows = [
+            {
+                "index": torch.from_numpy(row.index),
+                "prediction": {rule: torch.from_numpy(value.astype(np.int32)) for rule, value in row.prediction.items()},
+                "margin": {rule: torch.from_numpy(value) for rule, value in row.margin.items()},
+            }
+            for row in self.results
+        ]
+        return {**vars(self), "results": rows}
+
+    @classmethod
+    def from_state(cls, value: dict[str, Any]) -> RunState:
+        """The inverse of `as_state`."""
+        results = [
+            Row(
+                row["index"].numpy(),
+                {rule: tensor.numpy() for rule, tensor in row["prediction"].items()},
+                {rule: tensor.numpy() for rule, tensor in row["margin"].items()},
+            )
+            for row in value["results"]
+        ]
+        return cls(**{**value, "results": results})
+
+
+class Writer:
+    """Derives record.json, predictions.npz and events.jsonl from the state of a run."""
+
+    def __init__(
+        self, strategy: Strategy, stream: Stream, folder: Path, header: Mapping[str, Any], trainer: Trainer,
+        warnings: tuple[str, ...],
+    ) -> None:  # fmt: skip
+        self.strategy, self.stream, self.folder, self.header = strategy, stream, folder, header
+        self.trainer, self.warnings = trainer, warnings
+        self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.record: dict[str, Any] = {}
+
+    def fail(self, state: RunState, error: ClbenchError) -> None:
+        """Leave a record that says what went wrong; the error itself is raised by the caller."""
+        try:
+            self.write(state, "failed", str(error))
+        except StorageError as second:  # the disk that failed the run cannot take its record either
+            self.trainer.progress.message(str(second))
+
+    def write(self, state: RunState, status: str, error: str | None = None) -> str:
+        """Write all files; returns a line on how the run stands."""
+        digest = predictions.write_predictions(self.folder / "predictions.npz", self._predictions(state))
+        result = self._result(state, digest)
+        self.record = record.save(
+            {
+                "schema_version": "1.0",
+                "status": status,
+                "run_id": str(self.header["run_id"]),
+                "error": error,
+                "result": result,
+                "result_sha256": record.result_sha256(result),
+                "measurement": self._measurement(state),
+            },
+            self.folder / "record.json",
+        )
+        write_text(self.folder / "events.jsonl", "".join(json.dumps(event) + "\n" for event in state.events))
+        return _headline(result, state)
+
+    def _result(self, state: RunState, digest: str) -> dict[str, Any]:
+        stream = self.stream
+        test = [len(group.rows["test"]) for group in stream.groups]
+        _, labels, _ = stream.test_rows(range(len(stream.groups)))
+        accuracy: dict[str, Any] = {}
+        for rule in self.strategy.rules:
+            tallies = [counts(stream, row["split"], r, rule) for row, r in zip(state.rows, state.results, strict=True)]
+            accuracy[rule] = {"correct": [t[0] for t in tallies], "class_correct": [t[1] for t in tallies]}
+        result = {
+            "stream": {
+                **stream.identity,
+                "options": stream.options,
+                "n_tasks": len(stream.experiences),
+                "n_classes": len(stream.class_order),
+                "class_names": list(stream.info.class_names),
+                "verified": stream.dataset.verified,
+                "groups": [{"name": g.name, "classes": list(g.classes), "task": g.task} for g in stream.groups],
+                "id": stream.id,
+            },
+            **{key: value for key, value in self.header.items() if key != "run_id"},
+            "backbone": self.strategy.backbone.identity,
+            "rows": state.rows,
+            "accuracy": accuracy,
+            "count": test,
+            "class_count": np.bincount(labels, minlength=len(stream.class_order)).tolist(),
+            "metrics": {},
+            "predictions_sha256": digest,
+        }
+        return {**result, "metrics": metrics.metrics_of(result)}
+
+    def _predictions(self, state: RunState) -> predictions.Predictions:
+        rows, labels, owners = self.stream.test_rows(range(len(self.stream.groups)))
+        prediction, margin = {}, {}
+        for rule in self.strategy.rules:
+            best = np.full((len(state.rows), len(rows)), predictions.ABSENT, np.int64)
+            gap = np.full(best.shape, np.nan, np.float32)
+            for i, row in enumerate(state.results):
+                if rule in row.prediction and state.rows[i]["split"] == "test":
+                    best[i, row.index], gap[i, row.index] = row.prediction[rule], row.margin[rule]
+            prediction[rule], margin[rule] = best, gap
+        return predictions.Predictions(rows, labels, owners, prediction, margin)
+
+    def _measurement(self, state: RunState) -> dict[str, Any]:
+        cost = self.trainer.cost
+        seconds = {name: cost.seconds.get(name, 0.0) for name in ("train", "eval", "data", "encode", "checkpoint")}
+        parameters = self.strategy.backbone.identity["parameters"] + state.stored["parameters"] // 4
+        return {
+            "created": self.created,
+            "seconds": {**seconds, "total": sum(event["seconds"] for event in state.events)},
+            "events": state.events,
+            "flops": dict(cost.flops),
+            "memory": state.peak,
+            "parameters": {"total": parameters, "trainable": cost.trainable},
+            "stored": state.stored,
+            "environment": environment(self.trainer.device),
+            "resumed_from": state.resumed_from,
+            "warnings": list(self.warnings),
+        }
+
+
+def _headline(result: dict[str, Any], state: RunState) -> str:
+    """One line: the last row's average accuracy under the first rule, where there is one."""
+    values = next(iter(result["metrics"].values()), {})
+    last = values.get("A_last_sample")
+    seen = f"{state.seen} classes"
+    return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen

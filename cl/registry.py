@@ -1,0 +1,274 @@
+"""One lazy, typed registry over entry points: strategies, streams, backbones and loggers.
+
+Names, distributions and summaries are known without importing a single method, so `clbench list` loads no torch.
+In a source checkout the built-ins are read from pyproject.toml: a new file plus one line there is enough, no
+reinstall.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+import cl
+from cl.errors import ClbenchError, UsageError
+
+T = TypeVar("T")
+
+DISTRIBUTION = "clbench"
+_PREFIX_ENDS = (":", "/")
+
+
+class Distribution(NamedTuple):
+    """Who provides a name: the installed distribution and its version."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name: where it is found and who provides it."""
+
+    name: str
+    target: str  # "module:attribute"
+    distribution: Distribution
+    value: Any = None  # set for names registered at run time
+
+    @property
+    def module(self) -> str:
+        return self.target.partition(":")[0]
+
+    @property
+    def attribute(self) -> str:
+        return self.target.partition(":")[2]
+
+
+def toml_load(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; raises `UsageError` naming the file and line when it is not TOML."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+
+
+def own_version() -> str:
+    """The version of clbench: of the checkout in use, else of the installed distribution."""
+    if cl.CHECKOUT is not None:
+        return str(toml_load(cl.CHECKOUT / "pyproject.toml")["project"]["version"])
+    from importlib import metadata
+
+    return metadata.version(DISTRIBUTION)
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """' Did you mean ...?' when something similar is known, else an empty string."""
+    lower = {candidate.lower(): candidate for candidate in known}
+    close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+class Registry(Generic[T]):
+    """The names of one kind of thing, found through entry points and loaded only when asked for."""
+
+    def __init__(self, group: str, kind: str) -> None:
+        self.group = group
+        self.kind = kind
+        self._found: dict[str, list[Entry]] | None = None
+        self._registered: dict[str, Entry] = {}
+
+    def names(self) -> list[str]:
+        """All names, sorted; prefix families end in ':' or '/'. Imports nothing."""
+        return sorted({*self._entries(), *self._registered})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._lookup(name) is not None
+
+    def get(self, name: str) -> T:
+        """The object registered under `name`, importing its module.
+
+        Raises `UsageError` for an unknown name or one that two distributions provide, `ClbenchError` when the plugin
+        cannot be imported.
+        """
+        entry = self.entry(name)
+        if entry.value is not None:
+            return cast(T, entry.value)
+        try:
+            value: Any = importlib.import_module(entry.module)
+            for part in entry.attribute.split("."):
+                value = getattr(value, part)
+        except Exception as error:  # whatever a plugin does at import is its distribution's to fix
+            raise ClbenchError(
+                f"{self.kind} '{entry.name}' of {' '.join(entry.distribution)} cannot be imported from {entry.target}: "
+                f"{type(error).__name__}: {error}."
+            ) from error
+        return cast(T, value)
+
+    def split(self, name: str) -> tuple[str, str | None]:
+        """The registered name and, for a prefix family such as `folder:`, what the user wrote after it.
+
+        Raises `UsageError` for an unknown name, or for a family without its argument.
+        """
+        entry = self.entry(name)
+        if not entry.name.endswith(_PREFIX_ENDS):
+            return entry.name, None
+        argument = name[len(entry.name) :]
+        if not argument:
+            raise UsageError(f"{self.kind} '{name}' needs something after it, such as {entry.name}NAME.")
+        return entry.name, argument
+
+    def entry(self, name: str) -> Entry:
+        """Where `name` is found; raises `UsageError` for an unknown name or one that two distributions provide."""
+        candidates = self._lookup(name)
+        if candidates is None:
+            hint = did_you_mean(name, self.names()) or f" Known: {', '.join(self.names()) or 'none'}."
+            raise UsageError(f"There is no {self.kind} '{name}'.{hint}")
+        if len(candidates) > 1:
+            owners = " and ".join(" ".join(entry.distribution) for entry in candidates)
+            raise UsageError(f"{self.kind.capitalize()} '{name}' is provided by {owners}; uninstall one of them.")
+        return candidates[0]
+
+    def distribution(self, name: str) -> Distribution:
+        """Name and version of the distribution that provides `name`; raises `UsageError` as `entry` does."""
+        return self.entry(name).distribution
+
+    def summary(self, name: str) -> str:
+        """First line of the docstring, read from the source file without importing it; empty when there is none.
+
+        Raises `UsageError` as `entry` does.
+        """
+        return self.docstring(name).partition("\n")[0].strip()
+
+    def docstring(self, name: str) -> str:
+        """The docstring, read from the source file without importing it; raises `UsageError` as `entry` does."""
+        entry = self.entry(name)
+        if entry.value is not None:
+            import inspect
+
+            return inspect.getdoc(entry.value) or ""
+        source = source_path(entry.module)
+        return _docstring_in(source, entry.attribute) if source is not None else ""
+
+    def source(self, name: str) -> Path | None:
+        """The source file that defines `name`, found without importing it; raises `UsageError` as `entry` does."""
+        entry = self.entry(name)
+        if entry.value is not None:
+            path = getattr(sys.modules.get(entry.module), "__file__", None)
+            return Path(path) if path else None
+        return source_path(entry.module)
+
+    def register(self, name: str, value: T) -> None:
+        """Register an object for this process (notebooks, tests); raises `UsageError` when the name is taken."""
+        if name in self.names():
+            raise UsageError(f"{self.kind.capitalize()} '{name}' exists already; choose another name.")
+        module = getattr(value, "__module__", "__main__")
+        attribute = getattr(value, "__qualname__", type(value).__name__)
+        owner = Distribution("registered at run time", "")
+        self._registered[name] = Entry(name, f"{module}:{attribute}", owner, value)
+
+    def unregister(self, name: str) -> None:
+        """Forget a name registered for this process; unknown names are ignored."""
+        self._registered.pop(name, None)
+
+    def _lookup(self, name: str) -> list[Entry] | None:
+        known = {**self._entries(), **{key: [entry] for key, entry in self._registered.items()}}
+        if name in known:
+            return known[name]
+        families = [key for key in known if key.endswith(_PREFIX_ENDS) and name.startswith(key)]
+        return known[max(families, key=len)] if families else None
+
+    def _entries(self) -> dict[str, list[Entry]]:
+        if self._found is None:
+            found: dict[str, list[Entry]] = {}
+            for entry in _scan(self.group):
+                found.setdefault(entry.name, []).append(entry)
+            self._found = found
+        return self._found
+
+
+def _scan(group: str) -> Iterator[Entry]:
+    """Entry points of every installed distribution, each distribution once."""
+    from importlib import metadata
+
+    seen: set[str] = set()
+    if cl.CHECKOUT is not None:
+        project = toml_load(cl.CHECKOUT / "pyproject.toml")["project"]
+        seen.add(DISTRIBUTION)
+        owner = Distribution(DISTRIBUTION, str(project["version"]))
+        for name, target in project.get("entry-points", {}).get(group, {}).items():
+            yield Entry(name, target, owner)
+    for distribution in metadata.distributions():
+        points = [point for point in distribution.entry_points if point.group == group]
+        if not points:
+            continue
+        owner = Distribution(distribution.metadata["Name"], distribution.version)
+        if owner.name in seen:  # the same distribution found twice on sys.path: the first one is imported
+            continue
+        seen.add(owner.name)
+        for point in points:
+            yield Entry(point.name, point.value, owner)
+
+
+def source_path(module: str) -> Path | None:
+    """The source file of a module, found as an import would find it but without running anything."""
+    path: Any = None
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        name = ".".join(parts[:depth])
+        loaded = sys.modules.get(name)
+        if loaded is not None and depth < len(parts):
+            path = getattr(loaded, "__path__", None)
+        else:
+            spec = _find_spec(name, path)
+            if spec is None:
+                return None
+            path = spec.submodule_search_locations
+    origin = spec.origin if spec is not None else None
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _find_spec(name: str, path: Any) -> ModuleSpec | None:
+    # importlib.util.find_spec would import the parent packages, and a parent may import torch.
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec = find(name, path) if find is not None else None
+        if spec is not None:
+            return spec
+    return None
+
+
+def _docstring_in(source: Path, attribute: str) -> str:
+    node: ast.AST | None = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    for part in attribute.split("."):
+        body = getattr(node, "body", [])
+        node = next(
+            (
+                item
+                for item in body
+                if isinstance(item, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and item.name == part
+            ),
+            None,
+        )
+    return (ast.get_docstring(node) or "") if isinstance(node, ast.ClassDef | ast.FunctionDef) else ""
+
+
+strategies: Registry[Any] = Registry("clbench.strategies", "strategy")
+streams: Registry[Any] = Registry("clbench.streams", "stream")
+backbones: Registry[Any] = Registry("clbench.backbones", "backbone")
+loggers: Registry[Any] = Registry("clbench.loggers", "logger")

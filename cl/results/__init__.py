@@ -1,0 +1,60 @@
+"""What comes out of runs: records, metrics, data frames, leaderboards, tables. No torch; loads on first use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "METRICS": "cl.results.metrics",
+    "AccuracyMatrix": "cl.results.matrix",
+    "Metric": "cl.results.metrics",
+    "Predictions": "cl.results.predictions",
+    "Results": "cl.results.store",
+    "compute_all": "cl.results.metrics",
+    "find_records": "cl.results.store",
+    "forgetting_table": "cl.results.tables",
+    "forgetting_text": "cl.results.tables",
+    "load_results": "cl.results.store",
+    "metrics_of": "cl.results.metrics",
+    "read_predictions": "cl.results.predictions",
+    "result_sha256": "cl.results.record",
+    "write_predictions": "cl.results.predictions",
+}
+
+if TYPE_CHECKING:
+    from cl.results.matrix import AccuracyMatrix
+    from cl.results.metrics import METRICS, Metric, compute_all, metrics_of
+    from cl.results.predictions import Predictions, read_predictions, write_predictions
+    from cl.results.record import result_sha256
+    from cl.results.store import Results, find_records, load_results
+    from cl.results.tables import forgetting_table, forgetting_text
+
+__all__ = [
+    "METRICS",
+    "AccuracyMatrix",
+    "Metric",
+    "Predictions",
+    "Results",
+    "compute_all",
+    "find_records",
+    "forgetting_table",
+    "forgetting_text",
+    "load_results",
+    "metrics_of",
+    "read_predictions",
+    "result_sha256",
+    "write_predictions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cl.results' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,133 @@
+"""Find records in folders and read them into data frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cl.errors import UsageError
+from cl.results.matrix import counts_of
+from cl.results.record import Record, config_hash, load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Paths = str | Path | Iterable[str | Path]
+RECORD = "record.json"
+
+RUN_COLUMNS = (
+    *("stream", "stream_version", "stream_id", "setting", "n_tasks", "n_classes"),
+    *("strategy", "strategy_version", "strategy_source_sha256", "access", "preset", "config_hash"),
+    *("backbone", "backbone_sha256", "seed_order", "seed_init", "seed_data", "status", "limited"),
+    *("seconds_train", "seconds_eval", "seconds_data", "seconds_checkpoint", "seconds_total"),
+    *("flops_executed", "flops_uncached", "memory_peak_rss", "memory_peak_device"),
+    *("parameters_total", "parameters_trainable", "stored_samples", "stored_statistics", "stored_parameters"),
+    *("created", "run_id", "folder"),
+)
+"""Columns of `Results.runs` that every run has; metrics follow as "<rule>/<metric id>"."""
+
+ACCURACY_COLUMNS = (
+    "run",
+    "rule",
+    "row",
+    "event",
+    "task",
+    "split",
+    "group",
+    "group_name",
+    "correct",
+    "count",
+    "accuracy",
+)
+"""Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
+
+
+def find_records(paths: Paths) -> list[Path]:
+    """Every record.json in the given folders (or files), recursively, sorted, each once.
+
+    Usually results/<stream>/<strategy>/<backbone>/<hash8>/seed<k>/record.json, but any layout does. Raises `UsageError`
+    for a path that does not exist.
+    """
+    found: set[Path] = set()
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+        if path.is_file():
+            found.add(path)
+        elif path.is_dir():
+            found.update(Path(folder) / RECORD for folder, _, files in os.walk(path) if RECORD in files)
+        else:
+            raise UsageError(f"There are no results at {path}; check the path, or name the folder with --results.")
+    return sorted({path.resolve(): path for path in sorted(found, reverse=True)}.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Records as data frames, row i of `runs` being `records[i]`, read from `files[i]`."""
+
+    runs: pd.DataFrame
+    accuracy: pd.DataFrame
+    records: tuple[Record, ...]
+    files: tuple[Path, ...]
+
+
+def run_row(record: Mapping[str, Any], folder: Path | str | None = None) -> dict[str, Any]:
+    """One run as a flat row: `RUN_COLUMNS`, then "<rule>/<metric id>" as fractions; None where unknown."""
+    result, measurement = record["result"], record["measurement"]
+    stream, strategy, backbone = result["stream"], result["strategy"], result["backbone"]
+    row: dict[str, Any] = {
+        "stream": stream["name"],
+        "stream_version": stream["version"],
+        "stream_id": stream["id"],
+        **{key: stream[key] for key in ("setting", "n_tasks", "n_classes")},
+        "strategy": strategy["name"],
+        "strategy_version": strategy["version"],
+        "strategy_source_sha256": strategy["source_sha256"],
+        **{key: strategy[key] for key in ("access", "preset")},
+        "config_hash": config_hash(result),
+        "backbone": backbone["name"],
+        "backbone_sha256": backbone["weights_sha256"],
+        **{f"seed_{key}": result["seeds"][key] for key in ("order", "init", "data")},
+        "status": record["status"],
+        "limited": result["limited"],
+    }
+    for section in ("seconds", "flops", "memory", "parameters", "stored"):
+        row.update({f"{section}_{key}": value for key, value in measurement[section].items()})
+    row.update(created=measurement["created"], run_id=record["run_id"], folder=None if folder is None else str(folder))
+    for rule, values in result["metrics"].items():
+        row.update({f"{rule}/{metric}": value for metric, value in values.items()})
+    return row
+
+
+def accuracy_rows(record: Mapping[str, Any], run: int = 0) -> list[dict[str, Any]]:
+    """The accuracy tables of one run in long form, `ACCURACY_COLUMNS`; entries that were not measured are left out."""
+    result = record["result"]
+    names = [group["name"] for group in result["stream"]["groups"]]
+    rows = []
+    for rule, tables in result["accuracy"].items():
+        for index, (place, values) in enumerate(zip(result["rows"], tables["correct"], strict=True)):
+            for group, (correct, count) in enumerate(zip(values, counts_of(result, place["split"]), strict=True)):
+                if correct is not None:
+                    accuracy = correct / count if count else None
+                    where = (run, rule, index, place["event"], place["task"], place["split"], group, names[group])
+                    rows.append(dict(zip(ACCURACY_COLUMNS, (*where, correct, count, accuracy), strict=True)))
+    return rows
+
+
+def load_results(paths: Paths) -> Results:
+    """Read every record under the given folders or files.
+
+    `.runs` has one row per run, `.accuracy` one per (run, rule, evaluation, group); both are empty, with their columns,
+    where nothing is found. Raises `UsageError` for a path that does not exist and `DataError` for a damaged record.
+    """
+    import pandas as pd
+
+    files = tuple(find_records(paths))
+    records = tuple(load(path) for path in files)
+    rows = [run_row(record, path.parent) for path, record in zip(files, records, strict=True)]
+    extra = sorted({key for row in rows for key in row} - set(RUN_COLUMNS))
+    long = [row for index, record in enumerate(records) for row in accuracy_rows(record, index)]
+    runs = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *extra])
+    runs.index.name = "run"
+    return Results(runs, pd.DataFrame(long, columns=list(ACCURACY_COLUMNS)), records, files)

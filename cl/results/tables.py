@@ -1,0 +1,120 @@
+"""Tables of one run for people: the accuracy matrix in percent, forgetting per group, and a summary line."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cl.results.matrix import default_rule, steps_of
+from cl.results.metrics import accuracy_by_sample, forgetting_per_group, metrics_of
+from cl.results.record import matrix
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SHOWN = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
+_UNBOUNDED = 100_000
+"""Characters: wider than any table, so that rich never has to cut one."""
+
+
+def percent(value: float | None) -> str:
+    """A fraction in percent with two decimals, "-" where it is undefined."""
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _rule(record: Mapping[str, Any], rule: str | None) -> str:
+    return default_rule(record["result"]["accuracy"]) if rule is None else rule
+
+
+def summary_line(record: Mapping[str, Any], rule: str | None = None) -> str:
+    """Accuracy, forgetting and backward transfer in percent, seconds, GFLOPs executed and peak memory (1e6 bytes).
+
+    Metrics are computed from the counts. `rule` None takes the usual one; raises `UsageError` for one the run lacks.
+    """
+    rule = _rule(record, rule)
+    matrix(record, rule)
+    values = metrics_of(record["result"])[rule]
+    measurement = record["measurement"]
+    seconds, flops = measurement["seconds"]["total"], measurement["flops"]["executed"]
+    peak = measurement["memory"]["peak_device"] or measurement["memory"]["peak_rss"]
+    parts = [f"{name} {percent(values[name])}" for name in _SHOWN]
+    parts.append("time -" if seconds is None else f"time {seconds:.1f} s")
+    parts.append("GFLOP -" if flops is None else f"GFLOP {flops / 1e9:.6g}")
+    parts.append("peak MB -" if peak is None else f"peak MB {peak / 1e6:.0f}")
+    return "  ".join(parts)
+
+
+def _title(record: Mapping[str, Any], rule: str) -> str:
+    result = record["result"]
+    limited = ", limited" if result["limited"] else ""
+    state = "" if record["status"] == "complete" else f", {record['status']}"
+    names = f"{result['strategy']['name']} on {result['stream']['name']} with {result['backbone']['name']}"
+    return f"{names}, accuracy in percent, rule {rule}{limited}{state}"
+
+
+def forgetting_table(
+    record: Mapping[str, Any], rule: str | None = None, *, groups: Sequence[int] | None = None
+) -> Table:
+    """The lower-triangular accuracy matrix in percent as a rich table, with the summary as caption.
+
+    One row per evaluated task (counted from 1) and one column per group, then A_t over all images seen; the last row is
+    the forgetting of each group and their mean (F_chaudhry). `groups` shows only some columns. Raises `UsageError` for
+    a rule that the run does not have.
+    """
+    from rich import box
+    from rich.table import Table
+
+    rule = _rule(record, rule)
+    counts = matrix(record, rule)
+    chosen = list(range(len(counts.count)) if groups is None else groups)
+    shown = np.where(counts.evaluated(), counts.accuracy, np.nan)
+    curve = accuracy_by_sample(counts)
+    table = Table(
+        title=_title(record, rule), caption=summary_line(record, rule), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.add_column("after task", justify="right", no_wrap=True)
+    for group in chosen:
+        table.add_column(str(group + 1), justify="right", no_wrap=True)
+    table.add_column("A_t", justify="right", no_wrap=True)
+    for step, task in enumerate(steps_of(record["result"])):
+        cells = ["" if math.isnan(shown[step, group]) else percent(shown[step, group]) for group in chosen]
+        table.add_row(str(task + 1), *cells, percent(curve[step]))
+    forgetting = forgetting_per_group(counts)
+    mean = metrics_of(record["result"])[rule]["F_chaudhry"]
+    table.add_row("forgetting", *[percent(forgetting[group]) for group in chosen], percent(mean))
+    return table
+
+
+def render(table: Table) -> str:
+    """A rich table as plain text (a Markdown table, no colours), as wide as it needs to be; ends in a newline."""
+    from rich import box
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    table.box = box.MARKDOWN
+    probe = Console(width=_UNBOUNDED)
+    needed = Measurement.get(probe, probe.options, table).maximum
+    text = io.StringIO()
+    Console(file=text, width=needed, color_system=None, force_terminal=False, legacy_windows=False).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().split("\n")).strip("\n") + "\n"
+
+
+def forgetting_text(record: Mapping[str, Any], rule: str | None = None, *, width: int | None = None) -> str:
+    """`forgetting_table` as plain text for a pipe or a log; no number is ever cut.
+
+    With `width` (characters) the groups are dealt out over as many tables, one below the other, as it takes.
+    """
+    rule = _rule(record, rule)
+    groups = list(range(len(matrix(record, rule).count)))
+    # A cell holds at most "100.00" or "-12.34" and a border; the rest is the first and the last column.
+    block = max(len(groups), 1) if width is None else max((width - 24) // 9, 1)
+    texts = [_title(record, rule)]
+    for start in range(0, max(len(groups), 1), block):
+        table = forgetting_table(record, rule, groups=groups[start : start + block])
+        table.title = table.caption = None
+        texts.append(render(table))
+    return "\n".join([*texts, summary_line(record, rule)]) + "\n"

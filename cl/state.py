@@ -1,0 +1,207 @@
+"""State of a learner as nested tensors and JSON scalars, kept in one safetensors file (never pickle)."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cl.errors import ContractError, DataError
+from cl.files import replace_file
+
+State = Any
+"""Nested dict / list of tensors and JSON scalars."""
+
+
+@runtime_checkable
+class Part(Protocol):
+    """Something with a state of its own; parts grow to fit the state they are given."""
+
+    def get_state(self) -> State: ...
+
+    def set_state(self, state: State) -> None: ...
+
+
+# ------------------------------------------------------------------------------------------------ objects <-> state
+
+
+def collect(owner: object, skip: frozenset[str] = frozenset()) -> dict[str, State]:
+    """The state of every public attribute of `owner`; raises `ContractError` naming one that has none."""
+    return {
+        name: get(value, f"{type(owner).__name__}.{name}")
+        for name, value in vars(owner).items()
+        if not name.startswith("_") and name not in skip
+    }
+
+
+def restore(owner: object, state: dict[str, State], device: torch.device | str = "cpu") -> None:
+    """Put a state back: parts and modules load in place, everything else is assigned."""
+    for name, value in state.items():
+        setattr(owner, name, _set(getattr(owner, name, None), value, device))
+
+
+def get(value: Any, name: str = "a value") -> State:
+    """The state of one value; raises `ContractError` naming it if it has none."""
+    if isinstance(value, Part):
+        return value.get_state()
+    if isinstance(value, nn.Module):
+        return dict(value.state_dict())
+    if isinstance(value, Tensor) or value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple, nn.ModuleList)):
+        return [get(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, (dict, nn.ModuleDict)):
+        return {key: get(item, f"{name}[{key!r}]") for key, item in value.items()}
+    raise ContractError(
+        f"{name} is a {type(value).__name__}, which cannot be saved; hold tensors, numbers, modules or parts, "
+        "or start the attribute's name with '_' if it can be rebuilt."
+    )
+
+
+def _set(current: Any, value: State, device: torch.device | str) -> Any:
+    if isinstance(current, nn.Parameter) and isinstance(value, Tensor) and current.shape == value.shape:
+        with torch.no_grad():
+            current.copy_(value)
+        return current
+    if isinstance(current, Part):
+        current.set_state(value)
+        return current
+    if isinstance(current, nn.Module) and not isinstance(current, (nn.ModuleList, nn.ModuleDict)):
+        current.load_state_dict(value)
+        return current
+    if isinstance(current, (list, nn.ModuleList)) and isinstance(value, list) and len(current) == len(value):
+        items = [_set(old, new, device) for old, new in zip(current, value, strict=True)]
+        return current if isinstance(current, nn.ModuleList) else items
+    if isinstance(current, (dict, nn.ModuleDict)) and isinstance(value, dict) and set(current) == set(value):
+        updated = {key: _set(current[key], item, device) for key, item in value.items()}
+        return current if isinstance(current, nn.ModuleDict) else updated
+    return _to_device(value, device)
+
+
+def _to_device(value: State, device: torch.device | str) -> State:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, list):
+        return [_to_device(item, device) for item in value]
+    if isinstance(value, dict):
+        return {key: _to_device(item, device) for key, item in value.items()}
+    return value
+
+
+def parameters_of(value: Any) -> Iterator[nn.Parameter]:
+    """Every parameter reachable from a state-holding value."""
+    if isinstance(value, nn.Parameter):
+        yield value
+    elif isinstance(value, nn.Module):
+        yield from value.parameters()
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from parameters_of(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from parameters_of(item)
+
+
+def modules_of(value: Any) -> Iterator[nn.Module]:
+    """The outermost modules of a state-holding value."""
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from modules_of(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from modules_of(item)
+
+
+def clone(state: State) -> State:
+    """A deep copy of the tensors of a state."""
+    if isinstance(state, Tensor):
+        return state.detach().clone()
+    if isinstance(state, dict):
+        return {key: clone(item) for key, item in state.items()}
+    if isinstance(state, (list, tuple)):
+        return [clone(item) for item in state]
+    return state
+
+
+def nbytes(state: State) -> int:
+    """Bytes of all tensors of a state."""
+    if isinstance(state, Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, dict):
+        return sum(nbytes(item) for item in state.values())
+    if isinstance(state, (list, tuple)):
+        return sum(nbytes(item) for item in state)
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------- state <-> file
+
+
+def save(path: Path, state: State) -> None:
+    """Write a state atomically; raises `StorageError` when the disk refuses."""
+    tensors: dict[str, Tensor] = {}
+    skeleton = json.dumps(_flatten(state, tensors), allow_nan=False)
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(tensors, str(temporary), metadata={"skeleton": skeleton})
+        except SafetensorError as error:  # the library wraps the system's error; find out which it was
+            raise _system_error(error) from error
+
+    replace_file(path, write)
+
+
+def load(path: Path) -> State:
+    """Read what `save` wrote; raises `DataError` for a damaged file."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            skeleton = json.loads(file.metadata()["skeleton"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise DataError(f"{path} is damaged ({error}); delete it and run the same command again.") from error
+    return _unflatten(skeleton, tensors)
+
+
+def _system_error(error: SafetensorError) -> OSError:
+    text = str(error)
+    found = re.search(r"os error (\d+)", text)
+    return OSError(int(found.group(1)) if found else 0, text)
+
+
+def _flatten(value: State, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        plain = value.detach().to("cpu", copy=True).contiguous()  # safetensors refuses shared storage
+        tensors[name] = plain
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _flatten(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {"list": [_flatten(item, tensors) for item in value]}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ContractError(f"a {type(value).__name__} cannot be kept in a checkpoint; return tensors and JSON scalars.")
+
+
+def _unflatten(value: Any, tensors: dict[str, Tensor]) -> State:
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        return tensors[value["tensor"]]
+    if "list" in value:
+        return [_unflatten(item, tensors) for item in value["list"]]
+    if "float" in value:
+        return float(value["float"])
+    return {key: _unflatten(item, tensors) for key, item in value["dict"]}

@@ -1,0 +1,167 @@
+"""The contract of a continual learner: `setup`, `learn`, `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cl import state
+from cl.backbone import Backbone
+from cl.data.batches import Batch, ImageBatches, Source, TensorBatches
+from cl.errors import UsageError
+from cl.features import Extractor, Inputs
+from cl.optim import Constant, Optimizer, Plateau, Schedule, When
+from cl.stream import ImageSet, StreamInfo, View
+from cl.trainer import Trainer
+
+RULES = ("cil_seen", "cil_all", "til_masked", "til_oracle", "dil")
+"""Prediction rules: argmax over classes seen; over all outputs; over the task's classes (same scores); the same with the
+task told to the strategy; over all labels of a stream whose tasks share them."""
+
+
+class Strategy:
+    """A continual learner.
+
+    A subclass is one file that reads like its paper. Public attributes are its state (modules, parts, tensors, JSON
+    scalars and lists or dicts of them), create them in `setup`; names that start with `_` are not kept.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        """Options of the method, declared with `cl.option`."""
+
+    version: ClassVar[str] = "1"
+    rules: ClassVar[tuple[str, ...]] = ("cil_seen", "til_masked")
+    access: ClassVar[str] = "present"
+    """"present", or "past" for a bound that may read earlier training images."""
+    val_fraction: ClassVar[float] = 0.0
+    """Share of the training images that the method needs for validation."""
+
+    options: Any
+    info: StreamInfo
+
+    def __init__(self, options: Any, backbone: Backbone, trainer: Trainer) -> None:
+        self.options, self.backbone, self._trainer = options, backbone, trainer
+
+    # --------------------------------------------------------------------------------- what a method implements
+
+    def setup(self, info: StreamInfo) -> None:
+        """Create parts. Called once before the first task; `info` declares totals and class names."""
+
+    def learn(self, view: View) -> None:
+        """Learn one experience; the view dies afterwards."""
+        raise NotImplementedError
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        """Scores [B, classes] over positions; pure, independent of batch size and order.
+
+        `task` is given only under the rule `til_oracle`.
+        """
+        raise NotImplementedError
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to predict with; rows measured before are null, never 0."""
+        return True
+
+    # -------------------------------------------------------------------------------------- what it is given
+
+    @property
+    def device(self) -> torch.device:
+        """Where the run computes."""
+        return self._trainer.device
+
+    def fit(
+        self,
+        phase: str,
+        data: Source,
+        loss: Callable[[Batch], Tensor],
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        *,
+        epochs: int,
+        optimizer: Optimizer,
+        schedule: Schedule = Constant(),  # noqa: B008 - an immutable value
+        before_step: Callable[[When], None] | None = None,
+        after_step: Callable[[When], None] | None = None,
+        validate: Callable[[], float] | None = None,
+        select: str = "last",
+        plateau: Plateau | None = None,
+        clip: float | None = None,
+    ) -> dict[str, Any]:
+        """Minimise `loss(batch)` over `params` (parameters, or groups with their own `lr`); everything else is frozen.
+
+        `before_step` runs between backward and the optimiser's step, `after_step` after it. `validate()` runs after each
+        epoch (higher is better); `select="best"` ends with the trained tensors of its best epoch. `clip` bounds the
+        gradient norm. Resumable at any step. Returns losses per epoch and the best epoch; raises `NonFiniteLoss`.
+        """
+        return self._trainer.fit(
+            self, phase, data, loss, params, epochs=epochs, optimizer=optimizer, schedule=schedule,
+            before_step=before_step, after_step=after_step, validate=validate, select=select, plateau=plateau, clip=clip,
+        )  # fmt: skip
+
+    def compute(self, name: str, call: Callable[[], Any]) -> Any:
+        """Run a long pass (statistics, Fisher, keys) once; its result and the state it leaves survive a kill."""
+        return self._trainer.compute(self, name, call)
+
+    def rng(self, purpose: str) -> torch.Generator:
+        """The random stream of a purpose within this task."""
+        return self._trainer.rng(purpose)
+
+    def init_rng(self, purpose: str) -> torch.Generator:
+        """The random stream that draws new parameters, from the initialisation seed."""
+        return self._trainer.init_rng(purpose)
+
+    def batches(self, images: ImageSet | Sequence[ImageSet], size: int, augment: str = "none") -> Source:
+        """Shuffled mini-batches of augmented, normalised images."""
+        sets = [images] if isinstance(images, ImageSet) else list(images)
+        return ImageBatches(sets, size, self.backbone.transform, augment=augment, device=self.device)
+
+    def encode(self, images: ImageSet | Sequence[ImageSet], extractor: Extractor | None = None) -> Tensor:
+        """Features [N, dim] of the deterministic view, computed once per (extractor, image)."""
+        sets = [images] if isinstance(images, ImageSet) else list(images)
+        encodings = self._trainer.encodings
+        parts = [encodings.get(extractor or self.backbone, s.store, s.rows, self.device) for s in sets]
+        return torch.cat(parts)
+
+    def encoded_batches(
+        self, images: ImageSet | Sequence[ImageSet], size: int, extractor: Extractor | None = None
+    ) -> TensorBatches:
+        """Shuffled mini-batches of memoised features; counted as if every use had been computed."""
+        sets = [images] if isinstance(images, ImageSet) else list(images)
+        source = TensorBatches(self.encode(sets, extractor), torch.cat([s.labels for s in sets]), size)
+        source.flops_per_item = self._trainer.encodings.flops_per_image(extractor or self.backbone, sets[0].store)
+        return source
+
+    def predict_images(self, pixels: Tensor | np.ndarray, task: int | None = None) -> Tensor:
+        """Scores for images of one's own: uint8 [B, C, H, W]. Raises `UsageError` for another type."""
+        pixels = torch.as_tensor(pixels)
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4:
+            raise UsageError(f"predict_images takes uint8 images [B, C, H, W], not {pixels.dtype} {tuple(pixels.shape)}.")
+        with torch.no_grad():
+            return self.predict(Inputs(pixels, self.device), task)
+
+    # ----------------------------------------------------------------------------------------------------- state
+
+    _NOT_STATE: ClassVar[frozenset[str]] = frozenset({"options", "info"})
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything the learner holds, as nested tensors and JSON scalars."""
+        return state.collect(self, self._NOT_STATE)
+
+    def set_state(self, value: dict[str, Any]) -> None:
+        """Put a state back into a learner whose `setup` has run."""
+        state.restore(self, value, self.device)
+
+    def stored(self) -> dict[str, int]:
+        """Bytes kept between tasks: raw samples, statistics, and parameters beyond the pretrained backbone."""
+        held = {name: value for name, value in vars(self).items() if not name.startswith("_") and name not in self._NOT_STATE}
+        sizes = {"samples": 0, "statistics": 0, "parameters": 0}
+        for value in held.values():
+            kind = getattr(value, "stores", "parameters" if isinstance(value, nn.Module) else "statistics")
+            sizes[kind] += state.nbytes(state.get(value))
+        return sizes

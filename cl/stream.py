@@ -1,0 +1,249 @@
+"""Streams: an ordered list of training and evaluation events over a dataset, and the views a strategy learns from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cl.data.store import Dataset, ImageStore, IndexArray
+from cl.errors import ContractError
+
+if TYPE_CHECKING:
+    import torch
+
+JSON = Any
+
+
+@dataclass(frozen=True)
+class Train:
+    """Learn one experience."""
+
+    experience: int
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate groups (columns of the accuracy matrix) on a split."""
+
+    groups: tuple[int, ...]
+    split: str = "test"
+
+
+Event = Train | Evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class Experience:
+    """One chunk of training data: rows of `dataset.train`, and the positions of the classes in it."""
+
+    train: IndexArray
+    val: IndexArray
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One disjoint set of evaluation images: a column of the accuracy matrix.
+
+    `rows` maps a split to rows of `Stream.store(split)`; `task` is the first experience after which all its classes
+    were seen.
+    """
+
+    name: str
+    classes: tuple[int, ...]
+    rows: Mapping[str, IndexArray]
+    task: int
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What a strategy may know before it learns; class names by position, `image_shape` is (channels, height,
+    width)."""
+
+    name: str
+    n_tasks: int
+    n_classes: int
+    classes_per_task: tuple[int, ...]
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """A benchmark: events over a dataset. Classes are numbered by position, in the order in which they first appear.
+
+    `options` are the options as resolved, for people; `comparable` are the options in a form in which two ways of
+    asking for the same stream are equal, for the identity.
+    """
+
+    name: str
+    version: str
+    setting: str
+    options: dict[str, JSON]
+    dataset: Dataset
+    class_order: IndexArray
+    experiences: tuple[Experience, ...]
+    groups: tuple[Group, ...]
+    events: tuple[Event, ...]
+    comparable: dict[str, JSON] = field(default_factory=dict)
+
+    @cached_property
+    def identity(self) -> dict[str, JSON]:
+        """Everything that makes two numbers comparable; JSON, the same in every process."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "setting": self.setting,
+            "options": self.comparable or self.options,
+            "class_order": [int(label) for label in self.class_order],
+            "fingerprints": self.dataset.fingerprints,
+        }
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the identity."""
+        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def info(self) -> StreamInfo:
+        """What a strategy may know before it learns."""
+        height, width, channels = self.dataset.train.image_shape
+        return StreamInfo(
+            name=self.name,
+            n_tasks=len(self.experiences),
+            n_classes=len(self.class_order),
+            classes_per_task=tuple(len(experience.classes) for experience in self.experiences),
+            class_names=tuple(self.dataset.class_names[label] for label in self.class_order),
+            image_shape=(channels, height, width),
+        )
+
+    @cached_property
+    def positions(self) -> IndexArray:
+        """Position of each of the dataset's own labels; -1 where the stream leaves a class out."""
+        positions = np.full(len(self.dataset.class_names), -1, dtype=np.int64)
+        positions[self.class_order] = np.arange(len(self.class_order))
+        return positions
+
+    def store(self, split: str) -> ImageStore:
+        """The images that rows of `split` count in: held-out "val" images come from the training images."""
+        return self.dataset.train if split in ("train", "val") else self.dataset.test
+
+    def view(self, experience: int, *, past: bool = False) -> View:
+        """A fresh view of one experience; with `past`, earlier training images too. Raises `IndexError` for a wrong
+        index."""
+        current = self.experiences[experience]
+        seen = sorted({position for earlier in self.experiences[: experience + 1] for position in earlier.classes})
+        return View(
+            task=experience,
+            classes=current.classes,
+            seen=tuple(seen),
+            last=experience == len(self.experiences) - 1,
+            train=self._images(current.train),
+            val=self._images(current.val) if len(current.val) else None,
+            past=tuple(self._images(earlier.train) for earlier in self.experiences[:experience]) if past else (),
+        )
+
+    def test_rows(self, groups: Sequence[int], split: str = "test") -> tuple[IndexArray, IndexArray, IndexArray]:
+        """Rows of `store(split)`, their position labels and the group of each, group after group.
+
+        Raises `ContractError` where a group has no such split.
+        """
+        chosen = []
+        for group in groups:
+            if split not in self.groups[group].rows:
+                known = ", ".join(sorted(self.groups[group].rows))
+                raise ContractError(
+                    f"Group {self.groups[group].name!r} of {self.name} has no split {split!r}; it has: {known}."
+                )
+            chosen.append(self.groups[group].rows[split])
+        rows = np.concatenate([np.empty(0, np.int64), *chosen])
+        owner = np.repeat(np.asarray(groups, dtype=np.int64), [len(part) for part in chosen])
+        return rows, self.positions[self.store(split).labels[rows]], owner
+
+    def _images(self, rows: IndexArray) -> ImageSet:
+        store = self.dataset.train
+        return ImageSet(store, rows, self.positions[store.labels[rows]])
+
+
+class ImageSet:
+    """Images of one view: the only way to training pixels. After `revoke`, any use raises `ContractError`."""
+
+    __slots__ = ("_labels", "_rows", "_store")
+
+    def __init__(self, store: ImageStore, rows: IndexArray, labels: IndexArray) -> None:
+        self._store: ImageStore | None = store
+        self._rows = rows
+        self._labels = labels
+
+    def __len__(self) -> int:
+        self._live()
+        return len(self._rows)
+
+    @property
+    def labels(self) -> torch.LongTensor:
+        """Position labels, int64 [N]; a copy, so writing to it changes nothing here."""
+        import torch
+
+        self._live()
+        return torch.from_numpy(self._labels.copy())  # type: ignore[return-value]
+
+    @property
+    def rows(self) -> IndexArray:
+        """Rows of `store`, int64 [N]."""
+        self._live()
+        return self._rows
+
+    @property
+    def store(self) -> ImageStore:
+        """The store of training images that `rows` count in."""
+        return self._live()
+
+    def pixels(self, index: torch.Tensor | IndexArray | Sequence[int] | slice) -> torch.ByteTensor:
+        """Pixels of the images at `index` (positions in this set), uint8 [B, C, H, W]; a copy."""
+        import torch
+
+        store = self._live()
+        chosen = np.asarray(store.pixels[self._rows[index if isinstance(index, slice) else np.asarray(index)]])
+        return torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2)))  # type: ignore[return-value]
+
+    def revoke(self) -> None:
+        """Drop the images for good."""
+        self._store = None
+        self._rows = self._labels = np.empty(0, np.int64)
+
+    def _live(self) -> ImageStore:
+        if self._store is None:
+            raise ContractError(
+                "Views die after learn: keep what you need from a task in a memory part, not in the view."
+            )
+        return self._store
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What `learn` sees of one experience: training images and metadata, nothing of the test images.
+
+    `classes` and `seen` are positions; `seen` includes `classes`. `past` is empty unless the strategy may read the
+    past.
+    """
+
+    task: int
+    classes: tuple[int, ...]
+    seen: tuple[int, ...]
+    last: bool
+    train: ImageSet
+    val: ImageSet | None = None
+    past: tuple[ImageSet, ...] = ()
+
+    def revoke(self) -> None:
+        """Revoke every set of images; called by the loop after `learn`."""
+        for images in (self.train, self.val, *self.past):
+            if images is not None:
+                images.revoke()

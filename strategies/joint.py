@@ -1,0 +1,57 @@
+"""Joint training: the upper bound, which sees the data of all tasks at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cl import state
+from cl.config import option
+from cl.features import Inputs
+from cl.parts.heads import GrowingHead
+from cl.strategies.finetune import Finetune
+from cl.stream import StreamInfo, View
+
+
+class Joint(Finetune):
+    """Fine-tuning on the union of all tasks; an upper bound, not a continual learner.
+
+    Paper: none; read in RanPAC (`joint_full`, `joint_linear`), CODA-Prompt (`--upper_bound_flag`, `--oracle_flag`).
+    Trains: backbone and head (`trains=all`) or the head only (`trains=head`), by a softmax over all classes.
+    Stores: all training images seen (it reads the past, so the leaderboard shows it as a bound, unranked).
+    Cost: `once` takes as many steps as the tasks one after the other; `oracle` (T + 1) / 2 times as many.
+    Differences from the paper: every epoch is augmented anew (mammoth's joint repeats one augmented pass).
+        With `form=once` only the last row of the accuracy matrix exists: forgetting is undefined and left empty.
+    """
+
+    access = "past"
+
+    @dataclass(frozen=True)
+    class Options(Finetune.Options):
+        form: str = option(
+            "once", "train once on everything, or a fresh model after every task", choices=("once", "oracle")
+        )
+        trains: str = option("all", "backbone and head, or the head only", choices=("all", "head"))
+        loss: str = option("global", "softmax over all classes seen", choices=("global",))
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        self.trained = False
+        self._initial = state.clone(dict(self.backbone.model.state_dict())) if self.options.form == "oracle" else None
+
+    @property
+    def ready(self) -> bool:
+        return self.trained
+
+    def learn(self, view: View) -> None:
+        if self.options.form == "once" and not view.last:
+            return
+        if self._initial is not None:
+            self.backbone.model.load_state_dict(self._initial)
+            self.head = GrowingHead(self.backbone.dim, init=self.options.head_init).to(self.device)
+        self._train([*view.past, view.train], view.seen, len(view.seen))
+        self.trained = True
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        return self.head(inputs.encode(self.backbone))

@@ -1,0 +1,123 @@
+"""SLCA: a slow learner for the backbone, and classifier alignment on class Gaussians."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cl.config import option
+from cl.data.augment import RECIPES
+from cl.data.batches import Batch
+from cl.features import Inputs
+from cl.optim import Cosine, MultiStep, sgd
+from cl.parts.gaussians import ClassGaussians
+from cl.parts.heads import GrowingHead
+from cl.strategy import Strategy
+from cl.stream import StreamInfo, View
+
+
+class SLCA(Strategy):
+    """Slow learner with classifier alignment: fine-tune slowly, then align the heads on Gaussian features.
+
+    Paper: Zhang, Wang, Kang, Chen, Wei. SLCA: Slow Learner with Classifier Alignment for Continual Learning on a
+        Pre-trained Model. ICCV 2023, arXiv 2303.05118.
+    Trains: the whole backbone at 0.01 of the head's rate, and the new task's head; during alignment, all heads.
+    Stores: per class one mean and one full covariance (d + d^2 floats: 2.36 MB for ViT-B), no images.
+    Cost: one forward per test image; alignment draws `ca_samples` features per class and epoch.
+    Differences from the paper: the shrinking of old means (s_c) is in the authors' code, not in the parts of the paper
+        we could read; it is on by default and `mean_shrink=0` turns it off. A class's task index is its own, so
+        unequal tasks stay right; `legacy_task_index` reproduces the code's c // size-of-the-current-task.
+        Features are sampled with one cached Cholesky factor per class: the same distribution, other draws.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        epochs: int = option(20, "epochs per task", ge=1)
+        batch_size: int = option(128, "images per step", ge=1)
+        lr: float = option(0.01, "learning rate of the head (eta)", gt=0)
+        backbone_lr_scale: float = option(0.01, "the slow learner: backbone rate as a share of lr", ge=0)
+        momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
+        weight_decay: float = option(5e-4, "weight decay of backbone and heads", ge=0)
+        milestones: tuple[int, ...] = option((18,), "epochs at which the rate is multiplied by gamma", ge=0)
+        gamma: float = option(0.1, "factor at a milestone", gt=0)
+        augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
+        fresh_norm: bool = option(True, "replace the final LayerNorm by a fresh one, as the authors' code does")
+        ca_epochs: int = option(5, "epochs of classifier alignment; 0 leaves the heads as trained", ge=0)
+        ca_samples: int = option(256, "features drawn per class and epoch, and their batch size", ge=1)
+        ca_lr: float = option(0.01, "learning rate of the alignment", gt=0)
+        logit_norm: float = option(0.1, "temperature of the logit normalisation; 0 turns it off", ge=0)
+        mean_shrink: float = option(0.1, "how far the oldest means shrink: s_c = 1 - shrink + shrink (tau + 1) / t", ge=0, lt=1)
+        legacy_task_index: bool = option(False, "the authors' task index, wrong for unequal tasks")
+
+    def setup(self, info: StreamInfo) -> None:
+        if self.options.fresh_norm:
+            self.backbone.replace_final_norm()
+        self.heads = GrowingHead(self.backbone.dim).to(self.device)  # trained task by task
+        self.aligned = GrowingHead(self.backbone.dim).to(self.device)  # deployed; rebuilt from `heads` every time
+        self.gaussians = ClassGaussians(self.backbone.dim)
+
+    def learn(self, view: View) -> None:
+        self.heads.grow_to(len(view.seen), self.init_rng("head"))
+        self._slow_learning(view)
+        self.compute("class statistics", lambda: self._add_statistics(view))
+        self.aligned.copy_from(self.heads)
+        if view.task > 0 and self.options.ca_epochs:
+            self._align(view)
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        return self.aligned(inputs.encode(self.backbone))
+
+    def _slow_learning(self, view: View) -> None:
+        """Step 2: local cross-entropy over the new classes; old heads are not trained."""
+        o = self.options
+        head, first = self.heads.blocks[-1], view.classes[0]
+        groups = [
+            {"params": self.backbone.parameters(), "lr": o.lr * o.backbone_lr_scale},
+            {"params": head.parameters(), "lr": o.lr},
+        ]
+        self.fit(
+            "slow learning",
+            self.batches(view.train, o.batch_size, o.augment),
+            lambda batch: F.cross_entropy(head(self.backbone(batch.x)), batch.y - first),
+            groups,
+            epochs=o.epochs,
+            optimizer=sgd(o.lr, o.momentum, o.weight_decay),
+            schedule=MultiStep(o.milestones, o.gamma),
+        )
+
+    def _add_statistics(self, view: View) -> None:
+        """Step 4: Gaussians of the new classes under the backbone as it is now; old ones stay as they are."""
+        self.gaussians.add(self.encode(view.train), view.train.labels, view.classes, self.info.class_names)
+
+    def _align(self, view: View) -> None:
+        """Step 5: retrain a copy of all heads on features drawn from the Gaussians."""
+        o = self.options
+        self.fit(
+            "classifier alignment",
+            self.gaussians.sampler(o.ca_samples, self.mean_scale(len(view.classes))),
+            self.alignment_loss,
+            self.aligned.parameters(),
+            epochs=o.ca_epochs,
+            optimizer=sgd(o.ca_lr, o.momentum, o.weight_decay),
+            schedule=Cosine(),
+        )
+
+    def mean_scale(self, newest: int) -> Tensor:
+        """s_c of each class: 1 for the newest task, towards 1 - mean_shrink for the oldest of many."""
+        widths = self.heads.widths
+        index = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
+        if self.options.legacy_task_index:
+            index = torch.arange(self.heads.classes) // newest
+        return 1 - self.options.mean_shrink + self.options.mean_shrink * (index + 1) / len(widths)
+
+    def alignment_loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of z / (tau n(z)), n(z) the mean over tasks of the norm of the task's logits."""
+        blocks = self.aligned.block_logits(batch.x)
+        logits = torch.cat(blocks, 1)
+        if self.options.logit_norm:
+            norms = torch.stack([block.norm(dim=1) + 1e-7 for block in blocks])
+            logits = logits / (self.options.logit_norm * norms.mean(0).unsqueeze(1))
+        return F.cross_entropy(logits, batch.y)

@@ -1,0 +1,1 @@
+"""Stream families: one file each."""

@@ -1,0 +1,79 @@
+"""Your own images, class-incremental: `folder:/path/to/images`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cl.data.store import Progress
+from cl.errors import UsageError
+from cl.incremental import IncrementalOptions, check_options, class_incremental
+
+if TYPE_CHECKING:
+    from cl.stream import Stream
+
+DEFAULT_TASKS = 5
+
+
+class Folder:
+    """Your own images: a folder with one subfolder per class, or with train/ and test/ (or val/) of that form.
+
+    Without train/ and test/ a fixed share of every class becomes the test set (`test_fraction`, `split_seed`), which is
+    part of the stream's identity. Images become RGB, shorter side `size`, centre crop. 5 tasks unless `tasks` or
+    `increment` says otherwise, fewer where there are fewer classes.
+    """
+
+    version = "1"
+
+    @dataclass(frozen=True)
+    class Options(IncrementalOptions):
+        """Options of folder streams."""
+
+        size: int = field(default=224, metadata={"help": "side of the square images in pixels"})
+        test_fraction: float = field(
+            default=0.2,
+            metadata={"help": "share of every class that is tested on, where the folder has no test/ or val/"},
+        )
+        split_seed: int = field(default=0, metadata={"help": "seed of that split; the seeds of a run do not change it"})
+
+    def build(
+        self,
+        options: Options,
+        *,
+        order_seed: int,
+        data_seed: int,
+        argument: str = "",
+        progress: Progress | None = None,
+    ) -> Stream:
+        """Build the stream from the folder `argument`; raises `UsageError` or `DataError`, see `read_image_folder`."""
+        from cl.data.folders import read_image_folder, scan
+
+        if not argument:
+            raise UsageError("Give the path of a folder of images, as in folder:/path/to/images.")
+        if not 1 <= options.size <= 4096:
+            raise UsageError(f"size={options.size} must lie in 1..4096 pixels.")
+        if not 0 < options.test_fraction < 1:
+            raise UsageError(f"test_fraction={options.test_fraction} must lie between 0 and 1.")
+        root = Path(argument).expanduser().resolve()
+        classes, _, _ = scan(root, options.test_fraction, options.split_seed)
+        if options.tasks is None and options.increment is None:
+            options = replace(options, tasks=max(1, min(DEFAULT_TASKS, len(classes) - max(options.base - 1, 0))))
+        check_options(options, len(classes))  # before anything is decoded
+        dataset, own_split = read_image_folder(
+            root,
+            size=options.size,
+            test_fraction=options.test_fraction,
+            split_seed=options.split_seed,
+            progress=progress,
+        )
+        split = {"test_fraction": options.test_fraction, "split_seed": options.split_seed} if own_split else {}
+        return class_incremental(
+            dataset,
+            options,
+            name=f"folder:{root.name}",
+            version=self.version,
+            order_seed=order_seed,
+            data_seed=data_seed,
+            extra={"size": options.size, **split},
+        )

@@ -1,0 +1,206 @@
+"""The leaderboard: what may be compared, who ties, and what is said beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cl.errors import UsageError
+from cl.results.leaderboard import COLUMNS, confidence_interval, leaderboard, to_csv, to_text
+
+Make = Callable[..., dict[str, Any]]
+
+
+def runs(make: Make, strategy: str, last: list[int], **changes: Any) -> list[dict[str, Any]]:
+    """One run per seed that ends with accuracy `last[seed]` percent on each of three tasks."""
+    return [
+        make([[99, None, None], [99, 99, None], [value] * 3], strategy=strategy, seed=seed, **changes)
+        for seed, value in enumerate(last)
+    ]
+
+
+def test_means_and_secondary_columns_in_the_documented_order(make_record: Make) -> None:
+    board = leaderboard(runs(make_record, "slca", [60, 62, 64]))
+    assert list(board.columns) == list(COLUMNS)
+    row = board.iloc[0]
+    assert row["mean"] == row["A_last_sample"] == pytest.approx(0.62)
+    assert row["A_inc_sample"] == pytest.approx((0.99 + 0.99 + 0.62) / 3)
+    assert row["F_chaudhry"] == pytest.approx(0.37) == -row["BWT"]
+    assert (row["n_seeds"], row["seeds"], row["rank"], row["note"]) == (3, "0 1 2", 1, "")
+    assert (row["train_seconds"], row["tflops"], row["peak_mb"]) == (75.0, 2.0, 300.0)
+    assert 0.60 <= row["ci_low"] < 0.62 < row["ci_high"] <= 0.64
+
+
+def test_pairing_over_seeds_separates_what_intervals_alone_would_not(make_record: Make) -> None:
+    # b is 2 points below a in every seed although the seeds spread over 40 points; c is mixed, so it ties with a.
+    records = [
+        *runs(make_record, "a", [50, 70, 90]),
+        *runs(make_record, "b", [48, 68, 88]),
+        *runs(make_record, "c", [52, 65, 92]),
+    ]
+    board = leaderboard(records)
+    assert list(zip(board["strategy"], board["rank"], strict=True)) == [("a", 1), ("c", 1), ("b", 3)]
+    first, last = board.iloc[0], board.iloc[2]
+    assert first["ci_low"] < last["ci_high"]
+    assert leaderboard(records[::-1]).equals(board)
+
+
+def test_lower_is_better_for_forgetting(make_record: Make) -> None:
+    records = [*runs(make_record, "a", [50, 50]), *runs(make_record, "b", [60, 60])]
+    assert leaderboard(records, metric="F_chaudhry")["strategy"].tolist() == ["b", "a"]
+    assert leaderboard(records)["strategy"].tolist() == ["b", "a"]
+    assert leaderboard(records, metric="BWT")["mean"].tolist() == pytest.approx([-0.39, -0.49])
+
+
+def test_single_seeds_are_ranked_without_an_interval_and_say_so(make_record: Make) -> None:
+    board = leaderboard([*runs(make_record, "a", [60]), *runs(make_record, "b", [50]), *runs(make_record, "c", [50])])
+    assert board["rank"].tolist() == [1, 2, 2]
+    assert board["ci_low"].isna().all()
+    assert board["note"].tolist() == [
+        "",
+        "not tested against a: 1 seeds in common",
+        "not tested against b: 1 seeds in common",
+    ]
+
+
+def test_runs_on_another_class_order_are_not_paired(make_record: Make) -> None:
+    other = runs(make_record, "b", [50, 51, 52], result__stream__id="stream-1")
+    board = leaderboard([*runs(make_record, "a", [50, 52, 54]), *other])
+    assert board["note"].tolist() == ["", "not tested against a: 0 seeds in common"]
+    assert board["stream_id"].tolist() == ["stream-0", "stream-1"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"result__stream__name": "other"},
+        {"result__stream__options": {"tasks": 3, "resize": 64}},
+        {"result__stream__fingerprints": {"train": "e" * 64, "test": "b" * 64}},
+        {"result__backbone__weights_sha256": "f" * 64},
+        {"result__backbone__name": "resnet"},
+    ],
+)
+def test_streams_and_backbones_are_never_mixed(make_record: Make, changes: dict[str, Any]) -> None:
+    board = leaderboard([*runs(make_record, "a", [50, 51]), *runs(make_record, "b", [60, 61], **changes)])
+    assert board["board"].tolist() == [1, 2]
+    assert board["rank"].tolist() == [1, 1]
+    assert to_text(board).count("ranked by A_last_sample") == 2
+
+
+def test_bounds_are_shown_unranked_and_undefined_metrics_too(make_record: Make) -> None:
+    nothing = [None] * 3
+    joint = make_record([nothing, nothing, [95] * 3], strategy="joint", result__strategy__access="past")
+    last_only = make_record([nothing, nothing, [90] * 3], strategy="offline")
+    board = leaderboard([joint, last_only, *runs(make_record, "a", [50])], metric="F_chaudhry")
+    assert board["strategy"].tolist() == ["a", "joint", "offline"]
+    assert board["rank"].isna().tolist() == [False, True, True]
+    assert board["A_last_sample"].tolist() == pytest.approx([0.5, 0.95, 0.9])
+    assert board["note"].tolist()[1:] == [
+        "bound: may read earlier data; F_chaudhry undefined in 1 runs",
+        "F_chaudhry undefined in 1 runs",
+    ]
+    text = to_text(board)
+    assert "bound | joint" in text
+    assert "[2] F_chaudhry undefined in 1 runs" in text
+    assert leaderboard([joint])["rank"].isna().all()
+
+
+def test_limited_and_unfinished_runs_stay_out(make_record: Make) -> None:
+    good = runs(make_record, "a", [50])
+    rest = [make_record(result__limited=True), make_record(status="partial"), make_record(status="failed")]
+    assert leaderboard([*good, *rest])["strategy"].tolist() == ["a"]
+    with pytest.raises(UsageError, match="None of the 3 runs here is complete"):
+        leaderboard(rest)
+
+
+def test_usage_errors_name_the_fix() -> None:
+    with pytest.raises(UsageError, match="make one with clbench run"):
+        leaderboard([])
+    with pytest.raises(UsageError, match="no metric 'A_lst'; choose one of: A_last_task"):
+        leaderboard([], metric="A_lst")
+
+
+def test_configurations_and_presets_are_rows_of_their_own(make_record: Make) -> None:
+    config = {"epochs": {"value": 5, "origin": "command line"}}
+    records = [
+        *runs(make_record, "a", [50]),
+        *runs(make_record, "a", [55], result__config=config),
+        *runs(make_record, "a", [60], result__strategy__preset="paper"),
+    ]
+    board = leaderboard(records)
+    assert board["mean"].tolist() == pytest.approx([0.6, 0.55, 0.5])
+    assert board["config_hash"].nunique() == 2
+
+
+def test_the_newest_of_two_runs_with_the_same_seeds_counts(make_record: Make) -> None:
+    new = runs(make_record, "a", [70], measurement__created="2025-06-01T00:00:00+00:00")
+    board = leaderboard([*new, *runs(make_record, "a", [50])])
+    assert board["mean"].tolist() == pytest.approx([0.7])
+    assert board["note"].tolist() == ["1 older runs of the same seeds left out"]
+
+
+def test_other_versions_and_sources_are_marked(make_record: Make) -> None:
+    old = {"measurement__environment": {"packages": {"torch": "2.4.0", "timm": "1.0"}}}
+    records = [
+        *runs(make_record, "a", [60, 61]),
+        *runs(make_record, "b", [50, 51], **old),
+        *runs(make_record, "c", [40, 41])[:1],
+        *runs(make_record, "c", [40, 41], result__strategy__source_sha256="9" * 64)[1:],
+    ]
+    assert leaderboard(records)["note"].tolist() == [
+        "",
+        "torch 2.4.0 (usual here: 2.8.0)",
+        "source of the strategy differs between its runs",
+    ]
+
+
+def test_rules_are_not_mixed(make_record: Make) -> None:
+    both = runs(make_record, "a", [50], rules=("til_masked", "cil_seen"))
+    til = runs(make_record, "b", [90], rules=("til_masked",))
+    board = leaderboard([*both, *til])
+    assert board["rule"].tolist() == ["cil_seen"] * 2
+    assert board["note"].tolist()[1] == "has no rule cil_seen"
+    assert board["rank"].isna().tolist() == [False, True]
+    assert leaderboard([*both, *til], rule="til_masked")["strategy"].tolist() == ["b", "a"]
+    assert leaderboard(til)["rule"].tolist() == ["til_masked"]
+
+
+def test_csv_keeps_full_precision(make_record: Make, tmp_path: Path) -> None:
+    board = leaderboard(runs(make_record, "a", [50, 51, 51]))
+    text = to_csv(board, tmp_path / "boards" / "leaderboard.csv")
+    assert (tmp_path / "boards" / "leaderboard.csv").read_bytes() == text.encode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert list(rows[0]) == list(COLUMNS)
+    assert float(rows[0]["mean"]) == board["mean"].iloc[0]
+    assert rows[0]["rank"] == "1"
+    assert rows[0]["preset"] == ""
+
+
+def test_text_is_in_percent_and_cuts_nothing(make_record: Make) -> None:
+    name = "a-strategy-with-a-really-long-name-" * 3
+    text = to_text(leaderboard([*runs(make_record, name, [60, 62]), *runs(make_record, "b", [50, 51])]))
+    assert name in text
+    assert "61.00 [60.00, 62.00]" in text
+    assert "…" not in text
+    assert text.isascii()
+    assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_confidence_interval() -> None:
+    assert confidence_interval([]) is None
+    assert confidence_interval([0.5]) is None
+    assert confidence_interval([0.5, 0.5]) == (0.5, 0.5)
+    values = np.random.default_rng(1).normal(0.5, 0.1, 200).tolist()
+    low, high = confidence_interval(values) or (0.0, 0.0)
+    # Close to the normal approximation at this size.
+    half = 1.96 * np.std(values) / np.sqrt(200)
+    assert (low, high) == pytest.approx((np.mean(values) - half, np.mean(values) + half), abs=0.002)
+    assert confidence_interval(values[::-1]) == (low, high)
+    narrow = confidence_interval(values, level=0.5) or (0.0, 1.0)
+    assert low < narrow[0] < narrow[1] < high

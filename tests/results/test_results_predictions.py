@@ -1,0 +1,93 @@
+"""predictions.npz: the same arrays give the same bytes, and wrong ones are refused."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cl.errors import ContractError, DataError
+from cl.results.predictions import ABSENT, Predictions, read_predictions, write_predictions
+
+
+def example(**changes: Any) -> Predictions:
+    table = np.array([[0, 1, ABSENT], [2, 1, 0]])
+    base = Predictions(
+        rows=np.array([7, 5, 100_000], dtype=np.int32),
+        label=np.array([0, 1, 2], dtype=np.uint16),
+        group=np.array([0, 0, 1], dtype=np.uint16),
+        prediction={"cil_seen": table, "til_masked": table},
+        margin={"cil_seen": np.array([[0.5, 1e9, np.nan], [0, 1, 2]])},
+    )
+    return replace(base, **changes)
+
+
+def test_round_trip_with_fixed_types(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "predictions.npz", example())
+    got = read_predictions(tmp_path / "predictions.npz")
+    np.testing.assert_array_equal(got.rows, [7, 5, 100_000])
+    assert [array.dtype.name for array in (got.rows, got.label, got.group)] == ["int32", "uint16", "uint16"]
+    assert set(got.prediction) == {"cil_seen", "til_masked"}
+    assert got.prediction["cil_seen"].dtype == np.uint16
+    np.testing.assert_array_equal(got.prediction["cil_seen"], example().prediction["cil_seen"])
+    assert got.margin["cil_seen"].dtype == np.float16
+    # Margins beyond the range of float16 stay finite, absent ones stay NaN.
+    np.testing.assert_array_equal(got.margin["cil_seen"], [[0.5, 65504, np.nan], [0, 1, 2]])
+
+
+def test_bytes_depend_on_the_arrays_alone(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.npz", tmp_path / "b.npz"
+    digest = write_predictions(first, example())
+    turned = dict(reversed(list(example().prediction.items())))
+    wide = {rule: np.asfortranarray(table.astype(np.int64)) for rule, table in turned.items()}
+    assert write_predictions(second, example(prediction=wide, rows=[7, 5, 100_000])) == digest
+    assert first.read_bytes() == second.read_bytes()
+    assert digest == hashlib.sha256(first.read_bytes()).hexdigest()
+    assert write_predictions(second, example(label=np.array([0, 1, 3]))) != digest
+
+
+def test_the_system_that_wrote_the_file_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = write_predictions(tmp_path / "a.npz", example())
+    monkeypatch.setattr("sys.platform", "win32")  # what zipfile asks for the system it records
+    assert write_predictions(tmp_path / "b.npz", example()) == digest
+
+
+def test_no_evaluation_yet(tmp_path: Path) -> None:
+    empty = example(prediction={}, margin={})
+    write_predictions(tmp_path / "predictions.npz", empty)
+    assert read_predictions(tmp_path / "predictions.npz").prediction == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"label": np.array([0, 1])},
+        {"prediction": {"cil_seen": np.zeros((2, 4), dtype=int)}},
+        {"prediction": {"cil_seen": np.zeros((3, 3), dtype=int)}},
+        {"prediction": {"cil_seen": np.zeros(3, dtype=int)}, "margin": {}},
+        {"label": np.array([0, 1, 65536])},
+        {"prediction": {"cil_seen": np.full((2, 3), -1)}},
+        {"rows": np.array([0.5, 1, 2])},
+    ],
+)
+def test_wrong_shapes_and_values_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="Predictions: "):
+        write_predictions(tmp_path / "predictions.npz", example(**changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_and_missing_files_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    with pytest.raises(DataError, match=r"predictions\.npz"):
+        read_predictions(path)
+    write_predictions(path, example())
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"predictions\.npz"):
+        read_predictions(path)
+    np.savez(path, rows=np.arange(3))
+    with pytest.raises(DataError, match="label"):
+        read_predictions(path)
