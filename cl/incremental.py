@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cl.data.split import split_rows
 from cl.data.store import Dataset, IndexArray
 from cl.errors import DataError, UsageError
 from cl.orders import class_order
@@ -134,18 +135,6 @@ def check_options(options: IncrementalOptions, n_classes: int) -> None:
             continue
         if isinstance(value, bool) or value <= 0 or (isinstance(value, float) and not value <= 1):
             raise UsageError(f"{key}={value} must be a whole number from 1, or a fraction above 0 and up to 1.0.")
-
-
-def split_rows(rows: IndexArray, fraction: float, seed: int, *key: str | int) -> tuple[IndexArray, IndexArray]:
-    """Split rows at random into (a part of about `fraction`, the rest), both ascending.
-
-    The part has at least one row and leaves at least one; a single row stays in the rest.
-    """
-    from cl.random import numpy_generator
-
-    size = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
-    shuffled = numpy_generator(seed, "split", *key).permutation(rows)
-    return np.sort(shuffled[:size]), np.sort(shuffled[size:])
 
 
 def _rows_by_class(dataset: Dataset, split: str, limit: int | float | None) -> list[IndexArray]:

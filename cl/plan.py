@@ -262,22 +262,21 @@ def _assemble(
 
 
 def _resolve_strategy(
-    method: Any, layers: Sequence[Layer], stream: str, backbone: str, *, fresh: bool
+    method: Any, layers: Sequence[Layer], stream: str, backbone: str, *, fresh: bool, prefix: str = ""
 ) -> tuple[Any, dict[str, Setting]]:
     """Options of a strategy; those of a wrapper hold its base's, resolved with the base's own presets."""
-    options, settings = resolve(method.Options, layers)
+    options, settings = resolve(method.Options, layers, prefix=prefix)
     wrapped = [key for key, info in options_of(method.Options).items() if info.nested == "base"]
     if not wrapped:
         return options, settings
-    base = registry.strategies.get(options.base)
+    base, inside = registry.strategies.get(options.base), f"{prefix}base."
     base_layers: list[Layer] = []
     if fresh:
         base_layers = [(each.origin, split_keys(each.options)[""]) for each in choose(options.base, stream, backbone)]
     base_layers += [(origin, split_keys(mapping, ("base",))["base"]) for origin, mapping in layers]
-    inner, inner_settings = _resolve_strategy(base, base_layers, stream, backbone, fresh=fresh)
-    settings = {key: setting for key, setting in settings.items() if not key.startswith("base.")}
-    settings.update({f"base.{key}": setting for key, setting in inner_settings.items()})
-    return dataclasses.replace(options, **{wrapped[0]: dataclasses.asdict(inner)}), settings
+    inner, inner_settings = _resolve_strategy(base, base_layers, stream, backbone, fresh=fresh, prefix=inside)
+    settings = {key: setting for key, setting in settings.items() if not key.startswith(inside)}
+    return dataclasses.replace(options, **{wrapped[0]: dataclasses.asdict(inner)}), {**settings, **inner_settings}
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], Layer]:

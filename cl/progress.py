@@ -112,6 +112,7 @@ class RichProgress(NullProgress):
             TextColumn("{task.fields[note]}"),
             console=self._console,
             transient=True,
+            redirect_stdout=False,  # stdout is the result
             refresh_per_second=4,
         )
         self._task: Any = None

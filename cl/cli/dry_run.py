@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cl.cli import report
+from cl.cli.app import report
 from cl.errors import ClbenchError, DataError
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from cl.cli import report
+from cl.cli.app import report
 from cl.errors import INTERRUPTED, ClbenchError
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def set_up(quiet: bool, verbose: int) -> None:
 @contextlib.contextmanager
 def terminating() -> Iterator[None]:
     """Treat SIGTERM as Ctrl-C: batch systems send it before they kill."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import numpy as np
 
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import decode_resized
+from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.errors import DataError, UsageError
 
@@ -31,7 +32,7 @@ def read_image_folder(
     images or an image that cannot be read.
     """
     classes, train, test = scan(root, test_fraction, split_seed)
-    own_split = train.keys() == test.keys() and not _official(root)
+    own_split = _official(root) is None
     return (
         Dataset(
             name=root.name,
@@ -78,8 +79,6 @@ def _official(root: Path) -> tuple[Path, Path] | None:
 
 
 def _own_split(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, ...], Files, Files]:
-    from cl.incremental import split_rows
-
     files = _files(root)
     if not files:
         raise UsageError(f"{root} has no class folders; put the images of each class into a folder of their own.")

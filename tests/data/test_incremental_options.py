@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore
 from cl.errors import DataError, UsageError
-from cl.incremental import IncrementalOptions, check_options, class_incremental, split_rows, task_sizes
+from cl.incremental import IncrementalOptions, check_options, class_incremental, task_sizes
 from cl.orders import class_order
 
 

@@ -1,0 +1,130 @@
+"""The group of commands and its last line of defence. stdout carries the result, stderr progress and logs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from cl.errors import INTERRUPTED, ClbenchError
+
+COMMANDS = {
+    "run": "run strategies on streams; the same command continues what was stopped",
+    "resume": "continue a run from its folder",
+    "list": "strategies, streams, backbones and metrics",
+    "info": "all about one of them: options, presets, rules, formula",
+    "leaderboard": "rank the runs in results folders",
+}
+"""Commands and their one-line help, in the order in which a newcomer needs them."""
+
+
+class _Lazy(click.Group):
+    """Imports a command's module only when that command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"cl.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from cl.registry import did_you_mean
+
+            hint = did_you_mean(args[0], list(COMMANDS)) or f" Known: {', '.join(COMMANDS)}."
+            ctx.fail(f"There is no command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from cl.registry import own_version
+
+        click.echo(f"clbench {own_version()}")
+        ctx.exit()
+
+
+_EPILOG = """\b
+Examples:
+  clbench run -s slca --stream split-digits
+  clbench run -s finetune,slca --stream split-cifar100 --seed 1993,1996
+  clbench info slca
+  clbench leaderboard results
+
+\b
+Environment: CLBENCH_RESULTS (where records go), CLBENCH_DATA_PATH (folders with data),
+CLBENCH_HOME (cache), CLBENCH_OFFLINE=1 (never download), CLBENCH_SET ("lr=0.01 stream.tasks=5"),
+CLBENCH_DEBUG=1 (tracebacks), NO_COLOR.
+
+\b
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 data missing or damaged, 4 the loss became NaN or infinite,
+130 interrupted (the same command continues)."""
+
+
+@click.group(cls=_Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Version.")
+def cli() -> None:
+    """Continual learning with pre-trained models: methods, streams and one honest evaluation loop."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(call(arguments))
+
+
+def call(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; every error becomes one sentence on stderr."""
+    try:
+        code = cli.main(
+            args=list(arguments) if arguments is not None else None,
+            prog_name="clbench",
+            standalone_mode=False,
+            auto_envvar_prefix="CLBENCH",
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted; the same command continues.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has seen enough, as in `clbench list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ClbenchError as error:
+        report(error)
+        return error.exit_code
+    except Exception as error:  # the last line of defence: a sentence, never a bare traceback
+        report(error)
+        return 1
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted (CLBENCH_DEBUG=1 or -vv)."""
+    return os.environ.get("CLBENCH_DEBUG", "") not in ("", "0")
+
+
+def report(error: BaseException, more: str = "") -> None:
+    """One sentence about an error on stderr, with its traceback only where that was asked for."""
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error)
+    text = " ".join(str(error).split())
+    if not isinstance(error, ClbenchError):
+        text = f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
+        more = more or " CLBENCH_DEBUG=1 shows where."
+    click.echo(f"Error: {text}{more}", err=True)
