@@ -286,11 +286,16 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A disk too full for the log is reported by the record that does not fit either, not by a traceback."""
+
+
 @contextlib.contextmanager
 def _logged(folder: Path) -> Iterator[None]:
     """Keep the log of a run in its folder, with the traceback of whatever ends it."""
     try:
-        handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+        handler = _LogFile(folder / LOG, encoding="utf-8")
     except OSError as error:
         raise storage_error(folder / LOG, error) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -309,4 +314,5 @@ def _logged(folder: Path) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
-        handler.close()
+        with contextlib.suppress(OSError):  # a full disk: what ended the run says so itself
+            handler.close()

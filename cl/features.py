@@ -78,7 +78,7 @@ class Encodings:
 
     def get(self, extractor: Extractor, store: ImageStore, rows: np.ndarray, device: torch.device) -> Tensor:
         """Features [len(rows), dim] float32 of `rows` of a store, on `device`."""
-        table = self._table(extractor, store)
+        table = self._table(extractor, store, device)
         missing = np.unique(table.block_of[rows])
         missing = missing[~table.done[missing]]
         executed = 0.0
@@ -88,9 +88,9 @@ class Encodings:
         self.cost.add_flops(executed, len(rows) * table.flops_per_image)
         return table.values[torch.as_tensor(rows)].to(device)
 
-    def flops_per_image(self, extractor: Extractor, store: ImageStore) -> float:
+    def flops_per_image(self, extractor: Extractor, store: ImageStore, device: torch.device) -> float:
         """What encoding one image costs; known once one was encoded."""
-        return self._table(extractor, store).flops_per_image
+        return self._table(extractor, store, device).flops_per_image
 
     @torch.no_grad()
     def _compute(
@@ -112,8 +112,8 @@ class Encodings:
             table.unsaved.extend(int(block) for block in blocks)
         return executed
 
-    def _table(self, extractor: Extractor, store: ImageStore) -> _Table:
-        key = (extractor.key, store.fingerprint)
+    def _table(self, extractor: Extractor, store: ImageStore, device: torch.device) -> _Table:
+        key = (f"{extractor.key}:{device.type}", store.fingerprint)  # kinds of device round differently
         if key not in self._tables:
             if not extractor.is_pristine:
                 self._forget_old()

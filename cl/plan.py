@@ -30,7 +30,7 @@ from cl.errors import ClbenchError, UsageError
 from cl.presets import choose
 from cl.registry import did_you_mean, toml_load
 
-DEFAULT_BACKBONE = "vit_micro_patch4_32"
+DEFAULT_BACKBONE = "vit_micro_patch4_32.tinyimagenet_distill"
 DEFAULT_SEED = 1993
 PRECISIONS = ("fp32", "bf16")
 RUN_KEYS: dict[str, Any] = {

@@ -134,7 +134,9 @@ class Strategy:
         """Shuffled mini-batches of memoised features; counted as if every use had been computed."""
         sets = [images] if isinstance(images, ImageSet) else list(images)
         source = TensorBatches(self.encode(sets, extractor), torch.cat([s.labels for s in sets]), size)
-        source.flops_per_item = self._trainer.encodings.flops_per_image(extractor or self.backbone, sets[0].store)
+        source.flops_per_item = self._trainer.encodings.flops_per_image(
+            extractor or self.backbone, sets[0].store, self.device
+        )
         return source
 
     def predict_images(self, pixels: Tensor | np.ndarray, task: int | None = None) -> Tensor:

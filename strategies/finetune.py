@@ -35,7 +35,9 @@ class Finetune(Strategy):
     class Options:
         epochs: int = option(5, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        loss: str = option("local", "softmax over the classes of the task, or over all seen", choices=("local", "global"))
+        loss: str = option(
+            "local", "softmax over the classes of the task, or over all seen", choices=("local", "global")
+        )
         optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS)
         lr: float = option(0.01, "learning rate of the head", gt=0)
         backbone_lr_scale: float = option(1.0, "backbone rate as a share of lr", ge=0)

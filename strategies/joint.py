@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from cl import state
 from cl.config import option
-from cl.features import Inputs
 from cl.parts.heads import GrowingHead
 from cl.strategies.finetune import Finetune
 from cl.stream import StreamInfo, View
@@ -52,6 +49,3 @@ class Joint(Finetune):
             self.head = GrowingHead(self.backbone.dim, init=self.options.head_init).to(self.device)
         self._train([*view.past, view.train], view.seen, len(view.seen))
         self.trained = True
-
-    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        return self.head(inputs.encode(self.backbone))

@@ -49,7 +49,9 @@ class SLCA(Strategy):
         ca_samples: int = option(256, "features drawn per class and epoch, and their batch size", ge=1)
         ca_lr: float = option(0.01, "learning rate of the alignment", gt=0)
         logit_norm: float = option(0.1, "temperature of the logit normalisation; 0 turns it off", ge=0)
-        mean_shrink: float = option(0.1, "how far the oldest means shrink: s_c = 1 - shrink + shrink (tau + 1) / t", ge=0, lt=1)
+        mean_shrink: float = option(
+            0.1, "how far the oldest means shrink: s_c = 1 - shrink + shrink (tau + 1) / t", ge=0, lt=1
+        )
         legacy_task_index: bool = option(False, "the authors' task index, wrong for unequal tasks")
 
     def setup(self, info: StreamInfo) -> None:

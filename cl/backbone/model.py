@@ -51,25 +51,30 @@ class Backbone(nn.Module):
 
     def mark_pristine(self) -> None:
         """Take the present tensors as the ones that loading reproduces."""
-        self._pristine = {name: (tensor, tensor._version) for name, tensor in self._tensors()}
-
-    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self.model.named_parameters()
-        yield from self.model.named_buffers()
+        self._parameters_loaded = {name: (p, p._version) for name, p in self.model.named_parameters()}
+        # batch norm updates its statistics without touching their version counters: compare values
+        self._buffers_loaded = {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
 
     def _apply(self, fn: Any, recurse: bool = True) -> Backbone:
         # moving to a device or dtype keeps what was pristine so
-        changed = {name for name, _ in self._changed()}
+        changed = dict(self._changed())
         super()._apply(fn, recurse)
-        self._pristine = {n: (t, t._version) for n, t in self._tensors() if n not in changed}
+        self.mark_pristine()
+        for name in changed:
+            self._parameters_loaded.pop(name, None)
+            self._buffers_loaded.pop(name, None)
         return self
 
     def _changed(self) -> Iterator[tuple[str, Tensor]]:
         """Tensors that loading the weights again would not bring back."""
-        for name, tensor in self._tensors():
-            original, version = self._pristine.get(name, (None, -1))
-            if tensor is not original or tensor._version != version:
-                yield name, tensor
+        for name, parameter in self.model.named_parameters():
+            loaded, version = self._parameters_loaded.get(name, (None, -1))
+            if parameter is not loaded or parameter._version != version:
+                yield name, parameter
+        for name, buffer in self.model.named_buffers():
+            before = self._buffers_loaded.get(name)
+            if before is None or not torch.equal(before, buffer):
+                yield name, buffer
 
     # ------------------------------------------------------------------------------------------------- features
 
@@ -88,12 +93,15 @@ class Backbone(nn.Module):
     def key(self) -> str:
         """Identity of the function: weights, changed tensors, transform and dtype; what encodings are memoised by."""
         changed = list(self._changed())
-        versions = tuple((name, id(tensor), tensor._version) for name, tensor in changed)
+        versions = tuple(
+            (name, id(tensor), tensor._version if isinstance(tensor, nn.Parameter) else tensor.tolist())
+            for name, tensor in changed
+        )
         if self._digest[0] != versions or not self._digest[1]:
             digest = hashlib.sha256()
             for name, tensor in changed:
                 digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+                digest.update(_bytes(tensor))
             self._digest = (versions, digest.hexdigest()[:16] if changed else "pristine")
         dtype = str(self.precision).removeprefix("torch.")
         return f"{self.identity['name']}:{self.identity['weights_sha256'][:16]}:{self._digest[1]}:{self.transform.key}:{dtype}"
@@ -121,7 +129,7 @@ class Backbone(nn.Module):
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Load changed tensors; raises `ContractError` where the structure does not fit."""
-        here = dict(self._tensors())
+        here = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         if unknown := set(state) - set(here):
             raise ContractError(f"the state has backbone tensors that setup() did not create: {sorted(unknown)[:3]}.")
         with torch.no_grad():
@@ -241,5 +249,9 @@ def _digest(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())
-        digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(_bytes(value))
     return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

@@ -55,11 +55,13 @@ def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any]) ->
     }
 
 
-def _once(known: dict[str, Any], key: Any, look: Callable[[Plan], dict[str, Any]], plan: Plan) -> dict[str, Any]:
+def _once(
+    known: dict[str, dict[str, Any]], key: Any, look: Callable[[Plan], dict[str, Any]], plan: Plan
+) -> dict[str, Any]:
     """The runs of a grid share streams and backbones."""
     if repr(key) not in known:
         known[repr(key)] = look(plan)
-    return known[repr(key)]  # type: ignore[no-any-return]
+    return known[repr(key)]
 
 
 def _state(folder: Path) -> str:
@@ -138,9 +140,9 @@ def _backbone(plan: Plan) -> dict[str, Any]:
     if not timm.is_model(arch):
         known = [*registry.backbones, *timm.list_models(pretrained=True)]
         raise UsageError(f"There is no backbone '{plan.backbone}'.{registry.did_you_mean(name, known)}")
-    size = {"img_size": plan.backbone_options.image_size} if plan.backbone_options.image_size else {}
+    size: dict[str, Any] = {"img_size": plan.backbone_options.image_size} if plan.backbone_options.image_size else {}
     with torch.device("meta"):
-        model = timm.create_model(arch, pretrained=False, num_classes=0, **size).eval()
+        model: Any = timm.create_model(arch, pretrained=False, num_classes=0, **size).eval()
         channels, height, width = model.pretrained_cfg["input_size"]
         side = plan.backbone_options.image_size
         image = torch.empty(1, channels, side or height, side or width)

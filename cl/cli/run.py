@@ -61,7 +61,7 @@ class _Grouped(click.Command):
               help="lr=0.01, stream.tasks=5, backbone.normalize=half, ...; repeatable.")
 @click.option("--limit", metavar="N|SHARE",
               help="N images per class, or a share such as 0.1; never ranked.")
-@click.option("--max-tasks", type=click.IntRange(min=1), metavar="N", help="Learn only the first N tasks; never ranked either.")
+@click.option("--max-tasks", type=click.IntRange(min=1), metavar="N", help="Learn the first N tasks only; unranked.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
 @click.option("--device", metavar="NAME", envvar="CLBENCH_DEVICE",
               help="auto, cpu, cuda, cuda:1, mps.  [default: auto]")

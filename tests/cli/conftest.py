@@ -24,7 +24,7 @@ Plugin = Callable[..., Path]
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugin:
-    """Install a made-up distribution: `plugin("acme", {"module": source}, {"clbench.strategies": {"name": target}})`."""
+    """Installs distributions: `plugin("acme", {"module": source}, {"clbench.strategies": {"name": target}})`."""
 
     def install(distribution: str, modules: dict[str, str], points: dict[str, dict[str, str]]) -> Path:
         root = tmp_path / f"site-{distribution}"

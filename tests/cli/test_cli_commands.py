@@ -72,7 +72,10 @@ def records(tmp_path: Path) -> list[Path]:
 
 def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A real process, so that sys.modules says what was imported."""
-    code = "import sys; from cl.cli import call; code = call(sys.argv[1:]); print(*sorted(sys.modules), file=sys.stderr); sys.exit(code)"
+    code = (
+        "import sys; from cl.cli import call; code = call(sys.argv[1:]);"
+        "print(*sorted(sys.modules), file=sys.stderr); sys.exit(code)"
+    )
     root = str(Path(cl.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root}
     return subprocess.run(
@@ -188,7 +191,8 @@ def test_a_bug_in_a_method_is_one_sentence_and_a_log(capsys: pytest.CaptureFixtu
     assert call(["run", "-s", "toy", *QUICK, "--set", "fail=bug"]) == 1
     shown = capsys.readouterr()
     folder = next((tmp_path / "results").rglob("config.toml")).parent
-    assert f"Error: unexpected ZeroDivisionError: division by zero. The traceback is in {folder / 'log.txt'}" in shown.err
+    assert "Error: unexpected ZeroDivisionError: division by zero." in shown.err
+    assert f"The traceback is in {folder / 'log.txt'}" in shown.err
     assert "Traceback" not in shown.err
     assert "Traceback" in (folder / "log.txt").read_text()
 
@@ -241,6 +245,41 @@ def test_a_results_path_that_is_a_file_is_one_sentence(capsys: pytest.CaptureFix
     assert "Traceback" not in shown
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs RLIMIT_FSIZE")
+@pytest.mark.parametrize("size", [pytest.param(300, marks=pytest.mark.slow), 4096])
+def test_a_full_disk_is_one_sentence_and_loses_nothing(size: int, tmp_path: Path, plugin: Any) -> None:
+    source = """
+        import torch
+        from cl.strategy import Strategy
+
+        class Still(Strategy):
+            def learn(self, view):
+                pass
+
+            def predict(self, inputs, task=None):
+                return torch.zeros(len(inputs), 10)
+    """
+    site = plugin("still", {"still_method": source}, {"clbench.strategies": {"still": "still_method:Still"}})
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY));"
+    code = "import sys; from cl.cli import call; sys.exit(call(sys.argv[1:]))"
+    command = ["run", "-s", "still", *QUICK]
+    paths = os.pathsep.join([str(Path(cl.__file__).parent.parent), str(site)])
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def attempt(prefix: str) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-c", prefix + code, *command]
+        return subprocess.run(program, capture_output=True, text=True, env=environment, check=False)
+
+    full = attempt(limit)
+    assert full.returncode == 1, full.stderr
+    assert "the disk is full" in full.stderr
+    assert "Traceback" not in full.stderr
+    again = attempt("")
+    assert again.returncode == 0, again.stderr
+    (path,) = records(tmp_path)
+    assert json.loads(path.read_text())["status"] == "complete"
+
+
 def test_a_damaged_record_is_a_data_error(capsys: pytest.CaptureFixture[str]) -> None:
     plan = make_plan("toy", "split-digits", limit=2, settings={"stream.tasks": 2})
     plan.folder.mkdir(parents=True)
@@ -279,7 +318,9 @@ def test_list_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert "slca" in capsys.readouterr().out
 
 
-def test_list_names_both_owners_of_a_collision(plugin: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_list_names_both_owners_of_a_collision(
+    plugin: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     plugin("acme", {"acme_again": ""}, {"clbench.strategies": {"slca": "acme_again:X"}})
     monkeypatch.setattr(registry, "strategies", registry.Registry("clbench.strategies", "strategy"))
     assert call(["list", "strategies"]) == 0

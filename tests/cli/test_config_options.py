@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from cl.config import (
+    Layer,
     Setting,
     describe,
     describe_constraints,
@@ -97,13 +98,14 @@ def test_wrong_values_are_usage_errors(annotation: Any, given: Any, says: str) -
     ],
 )
 def test_constraints_hold(setting: dict[str, Any], says: str) -> None:
-    with pytest.raises(UsageError, match=".") as caught:
+    with pytest.raises(UsageError, match=r"must be") as caught:
         resolve(Options, [("command line", setting)])
     assert says in str(caught.value)
 
 
 def test_later_layers_win_and_every_value_knows_its_origin() -> None:
-    layers = [("preset", {"lr": 0.1, "epochs": 5}), ("file", {"lr": "0.2"}), ("command line", {"milestones": "2,4"})]
+    layers: list[Layer] = [("preset", {"lr": 0.1, "epochs": 5}), ("file", {"lr": "0.2"})]
+    layers.append(("command line", {"milestones": "2,4"}))
     options, settings = resolve(Options, layers, prefix="x.")
     assert (options.lr, options.epochs, options.milestones, options.flip) == (0.2, 5, (2, 4), True)
     assert settings["x.lr"] == Setting(0.2, "file")
@@ -113,7 +115,8 @@ def test_later_layers_win_and_every_value_knows_its_origin() -> None:
 
 
 def test_unknown_keys_say_what_was_meant_and_who_set_them() -> None:
-    with pytest.raises(UsageError, match=r"There is no option 'stream\.epoch' \(set by file\)\. Did you mean stream\.epochs"):
+    meant = r"There is no option 'stream\.epoch' \(set by file\)\. Did you mean stream\.epochs"
+    with pytest.raises(UsageError, match=meant):
         resolve(Options, [("file", {"epoch": 3})], prefix="stream.")
     with pytest.raises(UsageError, match=r"Known: epochs, lr, milestones"):
         resolve(Options, [("file", {"zzz": 3})])

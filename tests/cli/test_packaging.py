@@ -81,7 +81,7 @@ def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_environment(folder: Path) -> Path:
     """A virtual environment that sees what this one has installed; returns its Python."""
-    venv.create(folder, with_pip=True, symlinks=os.name != "nt")
+    venv.create(folder, symlinks=os.name != "nt")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
     import numpy
@@ -137,7 +137,8 @@ def test_installs_work_from_the_root_and_from_elsewhere(kind: str, sources: Path
     python = make_environment(tmp_path / "environment")
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
     what: list[str | Path] = {"wheel": [wheel], "sdist": [sdist], "editable": ["--editable", sources]}[kind]  # type: ignore[assignment]
-    run(python, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--quiet", *what, cwd=tmp_path)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-build-isolation"]
+    run(*pip, "--quiet", *what, cwd=tmp_path)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     check_installed(python, [sources, elsewhere], sources if kind == "editable" else tmp_path / "environment")

@@ -122,7 +122,8 @@ def test_malformed_presets_are_usage_errors(text: str, says: str, tmp_path: Path
 def test_a_method_that_needs_validation_gets_it() -> None:
     plan = make_plan("validating", "split-digits")
     assert plan.settings["stream.val_fraction"] == Setting(0.25, "strategy validating")
-    assert make_plan("validating", "split-digits", settings={"stream.val_fraction": 0.1}).stream_options.val_fraction == 0.1
+    other = make_plan("validating", "split-digits", settings={"stream.val_fraction": 0.1})
+    assert other.stream_options.val_fraction == 0.1
 
 
 def test_wrappers_receive_their_base_completely_resolved() -> None:

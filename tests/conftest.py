@@ -1,0 +1,100 @@
+"""A tiny learner on real images (scikit-learn's digits), small enough for every test to train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from cl import loop
+from cl.backbone import Backbone
+from cl.checkpoint import Checkpoint
+from cl.data.transform import Transform
+from cl.random import Seeds
+from cl.strategy import Strategy
+from cl.stream import Stream
+from cl.trainer import Trainer
+
+torch.set_num_threads(1)
+
+
+def tiny_backbone(seed: int = 0) -> Backbone:
+    """A ViT for 8 px: width 16, depth 2."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VisionTransformer(
+            img_size=8, patch_size=4, embed_dim=16, depth=2, num_heads=2, num_classes=0, proj_drop_rate=0.1
+        )
+    identity = {
+        "name": "tiny",
+        "weights_sha256": f"random-{seed}",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "dim": 16,
+        "input": {"size": 8},
+        "pretraining": "none",
+    }
+    return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
+
+
+def tiny_stream(seed: int = 1993, **options: Any) -> Stream:
+    """Split digits with 12 training and 6 test images per class."""
+    from cl.streams.digits import SplitDigits
+
+    family = SplitDigits()
+    chosen = family.Options(**{"train_per_class": 12, "test_per_class": 6, **options})
+    return family.build(chosen, order_seed=seed, data_seed=seed)
+
+
+def make(cls: type[Strategy], *, seeds: Seeds | None = None, folder: Path | None = None, **options: Any) -> Strategy:
+    """A strategy on the tiny backbone; with a folder it checkpoints at every opportunity."""
+    checkpoint = Checkpoint(folder / "checkpoint", every=0) if folder is not None else None
+    trainer = Trainer(seeds=seeds or Seeds(), checkpoint=checkpoint)
+    return cls(cls.Options(**options), tiny_backbone(), trainer)
+
+
+def header(cls: type[Strategy], seeds: Seeds | None = None) -> dict[str, Any]:
+    """What `cl.api` would say about a run."""
+    return {
+        "run_id": "test",
+        "strategy": {
+            "name": cls.__name__.lower(),
+            "version": cls.version,
+            "distribution": None,
+            "source_sha256": None,
+            "access": cls.access,
+            "rules": list(cls.rules),
+            "preset": None,
+        },
+        "config": {},
+        "seeds": (seeds or Seeds()).as_dict(),
+        "precision": {"dtype": "fp32"},
+        "limited": True,
+    }
+
+
+def run(strategy: Strategy, stream: Stream, folder: Path, **arguments: Any) -> dict[str, Any]:
+    """Run the loop and return the record."""
+    return loop.run(strategy, stream, folder, header(type(strategy)), trainer=strategy._trainer, **arguments)
+
+
+@pytest.fixture
+def learn() -> Callable[..., list[Any]]:
+    """Learn the first tasks of a stream outside the loop; yields what `after(strategy, view)` returns per task."""
+
+    def go(strategy: Strategy, stream: Stream, tasks: int, after: Callable[..., Any] | None = None) -> list[Any]:
+        strategy.info = stream.info
+        strategy.setup(stream.info)
+        found = []
+        for task in range(tasks):
+            strategy._trainer.begin(task)
+            view = stream.view(task, past=strategy.access == "past")
+            strategy.learn(view)
+            found.append(after(strategy, view) if after else None)
+            view.revoke()
+        return found
+
+    return go

@@ -1,0 +1,119 @@
+"""Backbones: identity, transform from the weights, and which tensors belong to a learner's state."""
+
+from __future__ import annotations
+
+import timm
+import pytest
+import torch
+from torch import nn
+
+from cl.backbone import load
+from cl.backbone.options import BackboneOptions
+from cl.errors import ContractError, DataError, UsageError
+from tests.conftest import tiny_backbone
+
+MICRO = "vit_micro_patch4_32.tinyimagenet_distill"
+
+
+def test_embedded_backbone_is_what_its_card_says() -> None:
+    backbone = load(MICRO)
+    assert backbone.identity["weights_sha256"] == "4578324665dfbba0719ab7fe49420ad88c2d243864d672884975ab9a233f5a33"
+    assert backbone.identity["parameters"] == 2_691_648 and backbone.dim == 192
+    assert backbone.transform.size == 32 and backbone.transform.mean == (0.485, 0.456, 0.406)
+    assert "overlaps with CIFAR-100" in backbone.identity["pretraining"]
+    assert all(p.dtype == torch.float32 for p in backbone.parameters())
+    twin = timm.create_model(MICRO, pretrained=True, num_classes=0).eval()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(backbone(images), twin(images))
+
+
+def test_untrained_backbone_depends_on_its_seed_only() -> None:
+    torch.manual_seed(1)
+    one, two, other = (load("test_vit@random", seed=seed) for seed in (0, 0, 1))
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(after, torch.rand(1)), "loading leaves the global generator alone"
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert one.key == two.key != other.key
+    assert one.identity["weights_sha256"] == "random-0" and one.identity["pretraining"] == "none"
+
+
+def test_local_file_and_normalisation_options(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pathlib import Path
+
+    from safetensors.torch import save_file
+
+    folder = Path(str(tmp_path)) / "weights"
+    folder.mkdir()
+    model = timm.create_model("test_vit", num_classes=0)
+    save_file(model.state_dict(), str(folder / "mine.safetensors"))
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(folder.parent))
+    backbone = load("test_vit@mine.safetensors", BackboneOptions(normalize="none", crop_pct=0.5))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), backbone.parameters(), strict=True))
+    assert backbone.transform.mean == (0, 0, 0) and backbone.transform.crop_pct == 0.5
+    with pytest.raises(DataError, match=r"cannot load the weights of backbone 'vit_tiny_patch16_224@mine"):
+        load("vit_tiny_patch16_224@mine.safetensors")
+
+
+def test_unknown_and_missing_backbones_name_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"unknown backbone 'vit_bse_patch16_224'.*Did you mean vit_base_patch16_224"):
+        load("vit_bse_patch16_224")
+    monkeypatch.setenv("CLBENCH_OFFLINE", "1")
+    with pytest.raises(DataError, match="CLBENCH_OFFLINE is set; unset it"):
+        load("vit_tiny_patch16_224.augreg_in21k")
+    with pytest.raises(DataError, match=r"'nowhere\.safetensors' was not found"):
+        load("vit_tiny_patch16_224@nowhere.safetensors")
+
+
+def test_state_holds_only_what_changed() -> None:
+    backbone = tiny_backbone()
+    assert backbone.is_pristine and backbone.get_state() == {}
+    pristine = backbone.key
+    weight = backbone.model.blocks[0].attn.qkv.weight  # type: ignore[index, union-attr]
+    torch.optim.SGD([weight.requires_grad_(True)], lr=0.1).zero_grad()
+    weight.grad = torch.ones_like(weight)
+    torch.optim.SGD([weight], lr=0.1, foreach=True).step()
+    assert list(backbone.get_state()) == ["blocks.0.attn.qkv.weight"]
+    assert backbone.key != pristine and backbone.key == backbone.key
+    fresh = tiny_backbone()
+    fresh.set_state(backbone.get_state())
+    assert fresh.key == backbone.key and list(fresh.get_state()) == list(backbone.get_state())
+    with pytest.raises(ContractError, match="setup\\(\\) did not create"):
+        fresh.set_state({"adapter.weight": torch.ones(1)})
+
+
+def test_moving_keeps_pristine_tensors_pristine() -> None:
+    backbone = tiny_backbone()
+    backbone.replace_final_norm()
+    backbone.double()
+    assert set(backbone.get_state()) == {"norm.weight", "norm.bias"}
+
+
+def test_fresh_final_norm() -> None:
+    backbone = tiny_backbone()
+    backbone.replace_final_norm()
+    norm = backbone.model.norm
+    assert isinstance(norm, nn.LayerNorm) and norm.eps == 1e-5
+    assert torch.equal(norm.weight, torch.ones(16)) and torch.equal(norm.bias, torch.zeros(16))
+    with torch.no_grad():
+        features = backbone(torch.randn(4, 3, 8, 8))
+    assert torch.allclose(features.norm(dim=1), torch.full((4,), 4.0), atol=0.1)  # sqrt(dim), less eps
+    with pytest.raises(UsageError, match="no final LayerNorm"):
+        load("test_resnet@random").replace_final_norm()
+
+
+def test_batch_norm_statistics_count_as_changed() -> None:
+    backbone = load("test_resnet@random")
+    backbone.train()
+    backbone(torch.randn(4, 3, 64, 64))
+    assert any("running_mean" in name for name in backbone.get_state())
+
+
+def test_bf16_features_are_float32_and_have_their_own_key() -> None:
+    full, half = load(MICRO), load(MICRO, precision="bf16")
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        a, b = full(images), half(images)
+    assert b.dtype == torch.float32 and full.key != half.key
+    assert torch.nn.functional.cosine_similarity(a, b).min() > 0.99

@@ -1,0 +1,112 @@
+"""Encodings: the same bits for everyone, computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cl.backbone import Backbone
+from cl.features import BLOCK, Encodings, Inputs, Source
+from tests.conftest import tiny_backbone, tiny_stream
+
+CPU = torch.device("cpu")
+
+
+class Counting(Encodings):
+    """Counts the images that were really encoded."""
+
+    images = 0
+
+    def _compute(self, extractor, store, table, blocks, device):  # type: ignore[no-untyped-def]
+        self.images += len(table.rows_of(blocks))
+        return super()._compute(extractor, store, table, blocks, device)
+
+
+@pytest.fixture
+def store():  # type: ignore[no-untyped-def]
+    return tiny_stream(train_per_class=None).dataset.train
+
+
+def test_bits_do_not_depend_on_who_asks_first(store) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    rows = np.arange(len(store))
+    whole = Encodings().get(tiny_backbone(), store, rows, CPU)
+    pieces = Encodings()
+    backbone = tiny_backbone()
+    for part in np.array_split(rng.permutation(rows), 37):
+        assert torch.equal(pieces.get(backbone, store, part, CPU), whole[torch.as_tensor(part)])
+
+
+def test_each_image_is_encoded_once(store) -> None:  # type: ignore[no-untyped-def]
+    encodings, backbone = Counting(), tiny_backbone()
+    for _ in range(3):
+        encodings.get(backbone, store, np.arange(len(store)), CPU)
+    assert encodings.images == len(store)
+    assert encodings.cost.flops["uncached"] == pytest.approx(3 * encodings.cost.flops["executed"])
+
+
+def test_blocks_hold_one_class(store) -> None:  # type: ignore[no-untyped-def]
+    encodings, backbone = Counting(), tiny_backbone()
+    row = int(np.flatnonzero(store.labels == 4)[3])
+    encodings.get(backbone, store, np.array([row]), CPU)
+    assert encodings.images <= BLOCK
+
+
+def test_shared_on_disk_until_the_backbone_changes(store, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rows = np.arange(100)
+    first = Counting(tmp_path)
+    expected = first.get(tiny_backbone(), store, rows, CPU)
+    first.flush()
+    second = Counting(tmp_path)
+    assert torch.equal(second.get(tiny_backbone(), store, rows, CPU), expected) and second.images == 0
+    changed = tiny_backbone()
+    with torch.no_grad():
+        next(changed.parameters()).add_(0.1)
+    third = Counting(tmp_path)
+    assert not torch.equal(third.get(changed, store, rows, CPU), expected) and third.images > 0
+    files = len(list(tmp_path.rglob("*.safetensors")))
+    third.flush()
+    assert len(list(tmp_path.rglob("*.safetensors"))) == files, "features of changed backbones are not shared"
+
+
+def test_damaged_cache_is_ignored(store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # type: ignore[no-untyped-def]
+    first = Encodings(tmp_path)
+    expected = first.get(tiny_backbone(), store, np.arange(100), CPU)
+    first.flush()
+    for path in tmp_path.rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:200])
+    second = Counting(tmp_path)
+    assert torch.equal(second.get(tiny_backbone(), store, np.arange(100), CPU), expected) and second.images > 0
+    assert "ignoring damaged features" in caplog.text
+
+
+def test_only_recent_changed_backbones_stay_in_memory(store) -> None:  # type: ignore[no-untyped-def]
+    encodings = Encodings(recent=2)
+    for step in range(5):
+        backbone = tiny_backbone()
+        with torch.no_grad():
+            next(backbone.parameters()).add_(step + 1)
+        encodings.get(backbone, store, np.arange(10), CPU)
+    assert len(encodings._tables) == 2
+
+
+def test_inputs_reveal_images_and_encodings_only(store) -> None:  # type: ignore[no-untyped-def]
+    inputs = Inputs(None, CPU, Source(Encodings(), store, np.arange(6)))
+    assert sorted(name for name in dir(inputs) if not name.startswith("_")) == ["encode", "images"]
+    assert inputs.images(tiny_backbone().transform).shape == (6, 3, 8, 8)
+
+
+def test_memoised_and_exact_features_agree(store) -> None:  # type: ignore[no-untyped-def]
+    backbone: Backbone = tiny_backbone().double()
+
+    def features(exact: bool) -> Tensor:
+        source = Source(Encodings(exact=exact), store, np.arange(50))
+        return Inputs(None, CPU, source).encode(backbone).float()
+
+    # images reach the model as float32; float64 weights would refuse them, so compare in float32
+    backbone.float()
+    assert torch.allclose(features(True), features(False), atol=1e-5)
