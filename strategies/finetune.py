@@ -35,6 +35,7 @@ class Finetune(Strategy):
     class Options:
         epochs: int = option(5, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
+        trains: str = option("all", "backbone and head, or the head only", choices=("all", "head"))
         loss: str = option(
             "local", "softmax over the classes of the task, or over all seen", choices=("local", "global")
         )
@@ -81,15 +82,21 @@ class Finetune(Strategy):
             schedule=schedule(o.schedule, o.milestones, o.gamma),
         )
 
+    @property
+    def _memoised(self) -> bool:
+        """A frozen backbone under a deterministic transform: features are computed once."""
+        return self.options.trains == "head" and self.options.augment == "none"
+
     def _data(self, images: list[ImageSet]) -> Source:
+        if self._memoised:
+            return self.encoded_batches(images, self.options.batch_size)
         return self.batches(images, self.options.batch_size, self.options.augment)
 
     def _features(self, batch: Batch) -> Tensor:
-        return self.backbone(batch.x)
+        return batch.x if self._memoised else self.backbone(batch.x)
 
     def _groups(self) -> list[dict[str, Any]]:
         o = self.options
-        return [
-            {"params": self.backbone.parameters(), "lr": o.lr * o.backbone_lr_scale},
-            {"params": self.head.parameters(), "lr": o.lr},
-        ]
+        head = {"params": self.head.parameters(), "lr": o.lr}
+        backbone = {"params": self.backbone.parameters(), "lr": o.lr * o.backbone_lr_scale}
+        return [head] if o.trains == "head" else [backbone, head]

@@ -18,8 +18,9 @@ class Joint(Finetune):
     Trains: backbone and head (`trains=all`) or the head only (`trains=head`), by a softmax over all classes.
     Stores: all training images seen (it reads the past, so the leaderboard shows it as a bound, unranked).
     Cost: `once` takes as many steps as the tasks one after the other; `oracle` (T + 1) / 2 times as many.
-    Differences from the paper: every epoch is augmented anew (mammoth's joint repeats one augmented pass).
-        With `form=once` only the last row of the accuracy matrix exists: forgetting is undefined and left empty.
+    Differences from the paper: every epoch is augmented anew (mammoth's joint repeats one augmented pass). RanPAC's
+        cosine head is a linear one here. With `form=once` only the last row of the accuracy matrix exists, and
+        forgetting is undefined, not 0.
     """
 
     access = "past"
@@ -29,7 +30,6 @@ class Joint(Finetune):
         form: str = option(
             "once", "train once on everything, or a fresh model after every task", choices=("once", "oracle")
         )
-        trains: str = option("all", "backbone and head, or the head only", choices=("all", "head"))
         loss: str = option("global", "softmax over all classes seen", choices=("global",))
 
     def setup(self, info: StreamInfo) -> None:
