@@ -175,9 +175,7 @@ def build_backbone(plan: Plan, device: str = "cpu") -> Any:
     """The backbone of a plan; raises `UsageError` for an unknown one, `DataError` where its weights are missing."""
     from cl.backbone import load
 
-    return load(
-        plan.backbone, plan.backbone_options, device=device, precision=plan.precision, seed=plan.seeds["init"]
-    )
+    return load(plan.backbone, plan.backbone_options, device=device, precision=plan.precision, seed=plan.seeds["init"])
 
 
 def pick_device(name: str) -> str:
@@ -195,11 +193,12 @@ def pick_device(name: str) -> str:
 
 
 def header(plan: Plan) -> dict[str, Any]:
-    """What a record's `result` says about a run before anything is measured."""
+    """What a record says about a run before anything is measured: names of the run, and parts of its `result`."""
     method = registry.strategies.get(plan.strategy)
     source = registry.strategies.source(plan.strategy)
     return {
         "run_id": str(toml_load(plan.folder / CONFIG)["invocation"]["run_id"]),
+        "config_hash": plan.config_hash,
         "strategy": {
             "name": plan.strategy,
             "version": str(getattr(method, "version", "1")),

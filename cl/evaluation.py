@@ -17,6 +17,9 @@ from cl.strategy import Strategy
 from cl.stream import Evaluate, Stream
 from cl.trainer import Trainer
 
+NONE = -1
+"""Prediction where a rule had nothing to choose from."""
+
 BATCH = 256
 """Images per call of `predict`; results do not depend on it."""
 
@@ -91,14 +94,22 @@ def _class_masks(stream: Stream) -> Tensor:
 
 
 def _decide(rule: str, scores: Tensor, seen: int, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """The best class under a rule and its margin over the second; `allowed` [B, classes] are the task's classes."""
+    """The best class under a rule and its margin over the second; `allowed` [B, classes] are the task's classes.
+
+    Where a rule has no class to choose from (nothing learned yet), the answer is `NONE`.
+    """
+    allowed = allowed[:, : scores.shape[1]].to(scores.device)
     if rule == "cil_seen":
         scores = scores[:, :seen]
     elif rule == "til_masked":
-        scores = scores.masked_fill(~allowed[:, : scores.shape[1]].to(scores.device), float("-inf"))
+        scores = scores.masked_fill(~allowed, float("-inf"))
+    if scores.shape[1] == 0:
+        return torch.full((len(scores),), NONE), torch.zeros(len(scores))
     two = scores.topk(min(2, scores.shape[1]), dim=1)
-    margin = two.values[:, 0] - two.values[:, -1] if scores.shape[1] > 1 else torch.zeros(len(scores))
-    return two.indices[:, 0], margin.float()
+    best, margin = two.indices[:, 0], (two.values[:, 0] - two.values[:, -1]).float()
+    if rule == "til_masked":
+        best = torch.where(allowed.any(1), best, NONE)
+    return best, margin
 
 
 def _oracle(
@@ -137,8 +148,10 @@ def counts(stream: Stream, split: str, row: Row | None, rule: str) -> tuple[list
     if row is None or rule not in row.prediction:
         return [None] * groups, [None] * classes
     _, labels, owners = stream.test_rows(range(groups), split)
-    labels, owners = labels[row.index], owners[row.index]
-    right = row.prediction[rule] == labels
+    answered = row.prediction[rule] != NONE
+    index = row.index[answered]
+    labels, owners = labels[index], owners[index]
+    right = row.prediction[rule][answered] == labels
 
     def tally(keys: np.ndarray, size: int) -> list[int | None]:
         total = np.bincount(keys, minlength=size)

@@ -96,11 +96,11 @@ class Encodings:
     def _compute(
         self, extractor: Extractor, store: ImageStore, table: _Table, blocks: np.ndarray, device: torch.device
     ) -> float:
+        executed = 0.0
         if not table.flops_per_image:  # on one image aside, so that counting cannot touch the features
             one = extractor.transform(pixels_of(store, np.arange(1)).to(device))
-            table.flops_per_image = count_flops(lambda: extractor(one))[1]
+            executed = table.flops_per_image = count_flops(lambda: extractor(one))[1]
         per_pass = 1 if device.type == "cpu" else 8
-        executed = 0.0
         for start in range(0, len(blocks), per_pass):
             part = blocks[start : start + per_pass]
             rows = table.rows_of(part)

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from cl.errors import StorageError
 
@@ -76,7 +77,11 @@ def _sync_folder(folder: Path) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Atomically replace `path` by `data`."""
-    replace_file(path, lambda temporary: temporary.write_bytes(data) and None)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    replace_file(path, write)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -96,7 +101,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
 
 
-def _digest(stream) -> str:  # Python 3.10 has no hashlib.file_digest
+def _digest(stream: BinaryIO) -> str:  # Python 3.10 has no hashlib.file_digest
     digest = hashlib.sha256()
     while block := stream.read(1 << 20):
         digest.update(block)

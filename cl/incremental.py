@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from cl.config import option
 from cl.data.split import split_rows
 from cl.data.store import Dataset, IndexArray
 from cl.errors import DataError, UsageError
-from cl.orders import class_order
+from cl.orders import MAX_SEED, RULES, class_order
 from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
 
 
@@ -19,28 +20,20 @@ from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
 class IncrementalOptions:
     """Options that every class-incremental family shares."""
 
-    tasks: int | None = field(
-        default=None, metadata={"help": "number of tasks, of sizes that differ by at most one; or give `increment`"}
+    tasks: int | None = option(None, "number of tasks, of sizes that differ by at most one; or give `increment`", ge=1)
+    base: int = option(0, "classes in the first task (B of BxIncy); 0: as many as in the others", ge=0)
+    increment: int | None = option(None, "classes per task (y of BxIncy); the last task takes what is left", ge=1)
+    order: str = option("pycil", "rule of the class order, by where it is used", choices=tuple(RULES))
+    order_seed: int | None = option(None, "seed of the class order; none: the run's order seed", ge=0, le=MAX_SEED)
+    train_per_class: int | float | None = option(
+        None, "training images per class: at most n (1, 20), or a fraction of them (0.1, 1.0)", gt=0
     )
-    base: int = field(
-        default=0, metadata={"help": "classes in the first task (B of BxIncy); 0: as many as in the others"}
-    )
-    increment: int | None = field(
-        default=None, metadata={"help": "classes per task (y of BxIncy); the last task takes what is left"}
-    )
-    order: str = field(default="pycil", metadata={"help": "class order: pycil, natural, coda or python"})
-    order_seed: int | None = field(
-        default=None, metadata={"help": "seed of the class order; none: the run's order seed"}
-    )
-    train_per_class: int | float | None = field(
-        default=None,
-        metadata={"help": "training images per class: at most n (1, 20), or a fraction of them (0.1, 1.0)"},
-    )
-    test_per_class: int | float | None = field(default=None, metadata={"help": "test images per class, likewise"})
-    val_fraction: float = field(default=0.0, metadata={"help": "share of the training images held out for validation"})
-    evaluate_on: str = field(
-        default="seen",
-        metadata={"help": "seen: classes seen so far; all: every class, also before the first task (forward transfer)"},
+    test_per_class: int | float | None = option(None, "test images per class, likewise", gt=0)
+    val_fraction: float = option(0.0, "share of the training images held out for validation", ge=0, lt=1)
+    evaluate_on: str = option(
+        "seen",
+        "test on the classes seen so far; or on all, also before the first task (forward transfer)",
+        choices=("seen", "all"),
     )
 
 

@@ -119,7 +119,7 @@ def schedule(name: str, milestones: tuple[int, ...] = (), gamma: float = 0.1) ->
 
 @dataclass(frozen=True)
 class Plateau:
-    """Scale the rate by `factor` when `validate` has not improved for more than `patience` epochs; stop below `minimum`."""
+    """Scale the rate by `factor` when `validate` has not improved for over `patience` epochs; stop below `minimum`."""
 
     factor: float = 0.5
     patience: int = 5

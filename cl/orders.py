@@ -11,6 +11,9 @@ from cl.data.store import IndexArray
 from cl.errors import UsageError
 from cl.registry import did_you_mean
 
+MAX_SEED = 2**32 - 1
+"""The largest seed of the legacy NumPy generator."""
+
 
 def _pycil(n: int, seed: int) -> list[int]:
     return np.random.RandomState(seed).permutation(n).tolist()
@@ -46,6 +49,6 @@ def class_order(rule: str, n_classes: int, seed: int) -> IndexArray:
         raise UsageError(
             f"Unknown class order {rule!r}; choose one of {', '.join(RULES)}.{did_you_mean(rule, [*RULES])}"
         )
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"The order seed must lie in 0..{2**32 - 1}, not {seed}.")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"The order seed must lie in 0..{MAX_SEED}, not {seed}.")
     return np.array(RULES[rule](n_classes, seed), dtype=np.int64)

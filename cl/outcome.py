@@ -14,12 +14,15 @@ import torch
 
 from cl.environment import environment
 from cl.errors import ClbenchError, StorageError
-from cl.evaluation import Row, counts
-from cl.files import write_text
+from cl.evaluation import NONE, Row, counts
+from cl.files import remove_temporaries, write_text
 from cl.results import metrics, predictions, record
 from cl.strategy import Strategy
 from cl.stream import Stream
 from cl.trainer import Trainer
+
+_NAMES = ("run_id", "config_hash")
+"""What of a header names the run; the rest is part of its result."""
 
 
 @dataclass
@@ -40,7 +43,7 @@ class RunState:
         rows = [
             {
                 "index": torch.from_numpy(row.index),
-                "prediction": {rule: torch.from_numpy(value.astype(np.int32)) for rule, value in row.prediction.items()},
+                "prediction": {rule: torch.from_numpy(best.astype(np.int32)) for rule, best in row.prediction.items()},
                 "margin": {rule: torch.from_numpy(value) for rule, value in row.margin.items()},
             }
             for row in self.results
@@ -72,6 +75,7 @@ class Writer:
         self.trainer, self.warnings = trainer, warnings
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.record: dict[str, Any] = {}
+        remove_temporaries(folder)
 
     def fail(self, state: RunState, error: ClbenchError) -> None:
         """Leave a record that says what went wrong; the error itself is raised by the caller."""
@@ -88,7 +92,7 @@ class Writer:
             {
                 "schema_version": "1.0",
                 "status": status,
-                "run_id": str(self.header["run_id"]),
+                **{key: self.header[key] for key in _NAMES if key in self.header},
                 "error": error,
                 "result": result,
                 "result_sha256": record.result_sha256(result),
@@ -118,7 +122,7 @@ class Writer:
                 "groups": [{"name": g.name, "classes": list(g.classes), "task": g.task} for g in stream.groups],
                 "id": stream.id,
             },
-            **{key: value for key, value in self.header.items() if key != "run_id"},
+            **{key: value for key, value in self.header.items() if key not in _NAMES},
             "backbone": self.strategy.backbone.identity,
             "rows": state.rows,
             "accuracy": accuracy,
@@ -138,6 +142,7 @@ class Writer:
             for i, row in enumerate(state.results):
                 if rule in row.prediction and state.rows[i]["split"] == "test":
                     best[i, row.index], gap[i, row.index] = row.prediction[rule], row.margin[rule]
+            best[best == NONE] = predictions.ABSENT
             prediction[rule], margin[rule] = best, gap
         return predictions.Predictions(rows, labels, owners, prediction, margin)
 
@@ -161,7 +166,7 @@ class Writer:
 
 def _headline(result: dict[str, Any], state: RunState) -> str:
     """One line: the last row's average accuracy under the first rule, where there is one."""
-    values = next(iter(result["metrics"].values()), {})
+    values: Mapping[str, float | None] = next(iter(result["metrics"].values()), {})
     last = values.get("A_last_sample")
     seen = f"{state.seen} classes"
     return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen

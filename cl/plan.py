@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import re
 import shlex
@@ -18,6 +16,7 @@ from cl import registry
 from cl.config import (
     Layer,
     Setting,
+    config_hash,
     flatten,
     jsonable,
     options_of,
@@ -81,18 +80,16 @@ class Plan:
 
     @property
     def config_hash(self) -> str:
-        """Eight hex digits over everything that changes the result, seeds apart."""
-        identity = {
-            "strategy": [self.strategy, _version_of(registry.strategies.get(self.strategy))],
-            "stream": [self.stream, _version_of(_family(self.stream))],
-            "backbone": self.backbone,
-            "options": {key: jsonable(setting.value) for key, setting in self.settings.items()},
-            "precision": self.precision,
-            "limited": self.limited,
-            "max_tasks": self.max_tasks,
-        }
-        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        """Eight hex digits over everything that changes the result, seeds apart; the record keeps them."""
+        return config_hash(
+            (self.strategy, _version_of(registry.strategies.get(self.strategy))),
+            (self.stream, _version_of(_family(self.stream))),
+            self.backbone,
+            {key: jsonable(setting.value) for key, setting in self.settings.items()},
+            precision=self.precision,
+            limited=self.limited,
+            max_tasks=self.max_tasks,
+        )
 
     @property
     def folder(self) -> Path:

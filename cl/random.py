@@ -55,11 +55,12 @@ def seed_globals(seed: int, *key: Key) -> None:
 
 def global_state() -> dict[str, Any]:
     """The state of the global generators as tensors and JSON scalars, for a checkpoint inside a phase."""
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    legacy = np.random.get_state(legacy=False)
+    numpy_rest = [legacy["bit_generator"], legacy["state"]["pos"], legacy["has_gauss"], legacy["gauss"]]
     version, internal, gauss = python_random.getstate()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "numpy": {"keys": torch.from_numpy(keys.astype(np.int64)), "rest": [name, position, has_gauss, cached]},
+        "numpy": {"keys": torch.from_numpy(legacy["state"]["key"].astype(np.int64)), "rest": numpy_rest},
         "python": {"keys": torch.tensor(internal, dtype=torch.int64), "rest": [version, gauss]},
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -20,8 +20,8 @@ from cl.stream import ImageSet, StreamInfo, View
 from cl.trainer import Trainer
 
 RULES = ("cil_seen", "cil_all", "til_masked", "til_oracle", "dil")
-"""Prediction rules: argmax over classes seen; over all outputs; over the task's classes (same scores); the same with the
-task told to the strategy; over all labels of a stream whose tasks share them."""
+"""Prediction rules: argmax over classes seen; over all outputs; over the task's classes (same scores); the same with
+the task told to the strategy; over all labels of a stream whose tasks share them."""
 
 
 class Strategy:
@@ -95,13 +95,13 @@ class Strategy:
     ) -> dict[str, Any]:
         """Minimise `loss(batch)` over `params` (parameters, or groups with their own `lr`); everything else is frozen.
 
-        `before_step` runs between backward and the optimiser's step, `after_step` after it. `validate()` runs after each
-        epoch (higher is better); `select="best"` ends with the trained tensors of its best epoch. `clip` bounds the
-        gradient norm. Resumable at any step. Returns losses per epoch and the best epoch; raises `NonFiniteLoss`.
+        `before_step` runs between backward and the optimiser's step, `after_step` after it. `validate()` runs after
+        each epoch (higher is better); `select="best"` ends with the trained tensors of its best epoch. `clip` bounds
+        the gradient norm. Resumable at any step. Returns losses per epoch and the best epoch; raises `NonFiniteLoss`.
         """
         return self._trainer.fit(
-            self, phase, data, loss, params, epochs=epochs, optimizer=optimizer, schedule=schedule,
-            before_step=before_step, after_step=after_step, validate=validate, select=select, plateau=plateau, clip=clip,
+            self, phase, data, loss, params, epochs=epochs, optimizer=optimizer, schedule=schedule, clip=clip,
+            before_step=before_step, after_step=after_step, validate=validate, select=select, plateau=plateau,
         )  # fmt: skip
 
     def compute(self, name: str, call: Callable[[], Any]) -> Any:
@@ -143,7 +143,8 @@ class Strategy:
         """Scores for images of one's own: uint8 [B, C, H, W]. Raises `UsageError` for another type."""
         pixels = torch.as_tensor(pixels)
         if pixels.dtype != torch.uint8 or pixels.ndim != 4:
-            raise UsageError(f"predict_images takes uint8 images [B, C, H, W], not {pixels.dtype} {tuple(pixels.shape)}.")
+            found = f"{pixels.dtype} {tuple(pixels.shape)}"
+            raise UsageError(f"predict_images takes uint8 images [B, C, H, W], not {found}.")
         with torch.no_grad():
             return self.predict(Inputs(pixels, self.device), task)
 
@@ -161,9 +162,10 @@ class Strategy:
 
     def stored(self) -> dict[str, int]:
         """Bytes kept between tasks: raw samples, statistics, and parameters beyond the pretrained backbone."""
-        held = {name: value for name, value in vars(self).items() if not name.startswith("_") and name not in self._NOT_STATE}
         sizes = {"samples": 0, "statistics": 0, "parameters": 0}
-        for value in held.values():
+        for name, value in vars(self).items():
+            if name.startswith("_") or name in self._NOT_STATE:
+                continue
             kind = getattr(value, "stores", "parameters" if isinstance(value, nn.Module) else "statistics")
             sizes[kind] += state.nbytes(state.get(value))
         return sizes

@@ -235,6 +235,7 @@ class _Fit:
             self._end_epoch()
         if self.select == "best":
             self._load_best()
+        self._check_trained()
         for parameter in self.trained:
             parameter.requires_grad_(False)
             parameter.grad = None
@@ -269,11 +270,18 @@ class _Fit:
 
     def _check_finite(self, loss: float, when: When) -> None:
         if not math.isfinite(loss):
-            raise NonFiniteLoss(
-                f"the loss became {loss} in task {self.key.task}, fit {self.key.name!r}, epoch {when.epoch}, step "
-                f"{when.step}; lower the learning rate (for example --set lr=...) and run again. "
-                "What was learned up to the last checkpoint is kept."
-            )
+            raise self._diverged(f"the loss became {loss}", f"epoch {when.epoch}, step {when.step}")
+
+    def _check_trained(self) -> None:
+        """A last step may diverge with no loss after it that would tell."""
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trained):
+            raise self._diverged("the weights became nan or infinite", "last step")
+
+    def _diverged(self, what: str, where: str) -> NonFiniteLoss:
+        return NonFiniteLoss(
+            f"{what} in task {self.key.task}, fit {self.key.name!r}, {where}; lower the learning rate (for example "
+            "--set lr=...) and run again. What was learned up to the last checkpoint is kept."
+        )
 
     def _backward(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)

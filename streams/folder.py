@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cl.config import option
 from cl.data.store import Progress
 from cl.errors import UsageError
 from cl.incremental import IncrementalOptions, check_options, class_incremental
@@ -30,12 +31,11 @@ class Folder:
     class Options(IncrementalOptions):
         """Options of folder streams."""
 
-        size: int = field(default=224, metadata={"help": "side of the square images in pixels"})
-        test_fraction: float = field(
-            default=0.2,
-            metadata={"help": "share of every class that is tested on, where the folder has no test/ or val/"},
+        size: int = option(224, "side of the square images in pixels", ge=1, le=4096)
+        test_fraction: float = option(
+            0.2, "share of every class that is tested on, where the folder has no test/ or val/", gt=0, lt=1
         )
-        split_seed: int = field(default=0, metadata={"help": "seed of that split; the seeds of a run do not change it"})
+        split_seed: int = option(0, "seed of that split; the seeds of a run do not change it")
 
     def build(
         self,

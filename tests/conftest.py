@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,14 @@ from cl.stream import Stream
 from cl.trainer import Trainer
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_fsync() -> Iterator[None]:
+    """Tests survive kills, not power cuts: waiting for the disk a thousand times would be most of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cl.files.os.fsync", lambda descriptor: None)
+        yield
 
 
 def tiny_backbone(seed: int = 0) -> Backbone:

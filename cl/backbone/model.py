@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -44,7 +44,7 @@ class Backbone(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self.transform = transform
         self.identity = identity
-        self.dim = int(model.num_features)  # type: ignore[arg-type]
+        self.dim = _dim(model)
         self.precision = torch.float32
         self._digest: tuple[tuple, str] = ((), "")
         self.mark_pristine()
@@ -104,7 +104,8 @@ class Backbone(nn.Module):
                 digest.update(_bytes(tensor))
             self._digest = (versions, digest.hexdigest()[:16] if changed else "pristine")
         dtype = str(self.precision).removeprefix("torch.")
-        return f"{self.identity['name']}:{self.identity['weights_sha256'][:16]}:{self._digest[1]}:{self.transform.key}:{dtype}"
+        name, weights = self.identity["name"], self.identity["weights_sha256"][:16]
+        return f"{name}:{weights}:{self._digest[1]}:{self.transform.key}:{dtype}"
 
     # ---------------------------------------------------------------------------------------------------- parts
 
@@ -160,7 +161,7 @@ def load(
             f"unknown backbone {name!r}; any timm model works, as arch.tag, arch@file or arch@random."
             f"{registry.did_you_mean(arch, known)}"
         )
-    size = {"img_size": options.image_size} if options.image_size and arch.startswith(("vit", "deit")) else {}
+    size = input_size(arch, options.image_size)
     if source == "random":
         devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
         with torch.random.fork_rng(devices):
@@ -186,17 +187,34 @@ def load(
         "name": name,
         "weights_sha256": weights,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "dim": int(model.num_features),
+        "dim": _dim(model),
         "input": {
             "size": transform.size, "mean": list(transform.mean), "std": list(transform.std),
             "interpolation": transform.interpolation, "crop_pct": transform.crop_pct,
         },
-        "pretraining": "none" if source == "random" else next((v for k, v in _PRETRAINING.items() if k in tag + source), "unknown"),
+        "pretraining": "none" if source == "random" else _pretraining(tag + source),
     }  # fmt: skip
     backbone = Backbone(model, transform, identity)
     if precision == "bf16":
         backbone.precision = torch.bfloat16
     return backbone
+
+
+def _dim(model: nn.Module) -> int:
+    """Width of the features; timm's models say so, their base class does not know."""
+    return int(cast(Any, model).num_features)
+
+
+def _pretraining(text: str) -> str:
+    """What is said about the data behind a tag or a file name."""
+    return next((about for mark, about in _PRETRAINING.items() if mark in text), "unknown")
+
+
+def input_size(arch: str, image_size: int) -> dict[str, Any]:
+    """What a timm model must be told to take images of another size (0: its own); convolutions need nothing."""
+    config = timm.get_pretrained_cfg(arch)
+    fixed = config is not None and config.fixed_input_size
+    return {"img_size": image_size} if image_size and fixed else {}
 
 
 def register_backbones() -> None:
@@ -219,7 +237,7 @@ def _weights_file(arch: str, source: str) -> Path | None:
         return None
 
 
-def _create(name: str, arch: str, path: Path | None, size: dict[str, int]) -> nn.Module:
+def _create(name: str, arch: str, path: Path | None, size: dict[str, Any]) -> nn.Module:
     if path is not None and not path.is_file():
         raise DataError(f"the weights file {path} is missing; reinstall clbench.")
     overlay = {"file": str(path), "num_classes": 0} if path is not None else None

@@ -12,7 +12,7 @@ STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
 }
-"""Mean and std per channel, for inputs in [0, 1]; `none` is what many CL repositories feed (metrics sheet, section 8)."""
+"""Mean and std per channel, for inputs in [0, 1]; `none` is what many CL repositories feed."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class BackboneOptions:
     """How images reach the backbone. The defaults come from its weights."""
 
     normalize: str = option(
-        "weights", "mean and std of the inputs; 'weights' takes those the weights were trained with",
+        "weights",
+        "mean and std of the inputs; 'weights' takes those the weights were trained with",
         choices=("weights", *STATISTICS),
     )
     image_size: int = option(0, "input size in pixels; 0 takes the weights' own", ge=0)

@@ -131,6 +131,7 @@ def _backbone(plan: Plan) -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from cl import registry
+    from cl.backbone.model import input_size
     from cl.errors import UsageError
 
     name, _, source = plan.backbone.partition("@")
@@ -140,7 +141,7 @@ def _backbone(plan: Plan) -> dict[str, Any]:
     if not timm.is_model(arch):
         known = [*registry.backbones, *timm.list_models(pretrained=True)]
         raise UsageError(f"There is no backbone '{plan.backbone}'.{registry.did_you_mean(name, known)}")
-    size: dict[str, Any] = {"img_size": plan.backbone_options.image_size} if plan.backbone_options.image_size else {}
+    size = input_size(name, plan.backbone_options.image_size)
     with torch.device("meta"):
         model: Any = timm.create_model(arch, pretrained=False, num_classes=0, **size).eval()
         channels, height, width = model.pretrained_cfg["input_size"]

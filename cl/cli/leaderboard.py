@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-import sys
 from pathlib import Path
 
 import click
-
-_SHOWN = ("rank", "strategy", "preset", "n_seeds", "mean", "ci_low", "ci_high", "train_seconds", "tflops", "note")
 
 _EPILOG = """\b
 Examples:
@@ -26,11 +21,21 @@ def _complete_metric(ctx: click.Context, parameter: click.Parameter, incomplete:
 
 @click.command("leaderboard", epilog=_EPILOG, short_help="rank the runs in results folders")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER...]")
-@click.option("--metric", default="A_last_sample", shell_complete=_complete_metric, show_default=True,
-              help="The metric that ranks; see `clbench list metrics`.")
+@click.option(
+    "--metric",
+    default="A_last_sample",
+    shell_complete=_complete_metric,
+    show_default=True,
+    help="The metric that ranks; see `clbench list metrics`.",
+)
 @click.option("--rule", help="Prediction rule.  [default: the strictest that a run has]")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Also write all columns to a CSV file.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write all columns to a CSV file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     folders: tuple[Path, ...], metric: str, rule: str | None, csv_file: Path | None, as_json: bool
@@ -41,7 +46,7 @@ def command(
     """
     import os
 
-    from cl.results.leaderboard import leaderboard, to_csv
+    from cl.results.leaderboard import leaderboard, to_csv, to_text
     from cl.results.store import load_results
 
     chosen = list(folders) or [Path(os.environ.get("CLBENCH_RESULTS") or "results")]
@@ -51,26 +56,5 @@ def command(
     if as_json:
         click.echo(board.to_json(orient="records", indent=1))
         return 0
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for (stream, backbone, _), rows in board.groupby(["stream", "backbone", "board"], sort=False):
-        first = rows.iloc[0]
-        click.echo(f"{stream} with {backbone}: {first['metric']} in percent, rule {first['rule']}")
-        shown = rows.loc[:, list(_SHOWN)].copy()
-        for column in ("mean", "ci_low", "ci_high"):
-            shown[column] = shown[column].map(_percent)
-        for column, digits in (("train_seconds", 1), ("tflops", 2)):
-            shown[column] = shown[column].map(lambda value, digits=digits: _number(value, digits))
-        shown["preset"] = shown["preset"].fillna("-")
-        shown["rank"] = shown["rank"].map(lambda value: _number(value, 0))
-        click.echo(shown.to_string(index=False, line_width=width, na_rep="-") + "\n")
+    click.echo(to_text(board))
     return 0
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _number(value: float | None, digits: int) -> str:
-    import pandas as pd
-
-    return "-" if value is None or pd.isna(value) else f"{value:.{digits}f}"

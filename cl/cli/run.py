@@ -44,37 +44,74 @@ class _Grouped(click.Command):
 
 
 @click.command("run", cls=_Grouped, epilog=_EPILOG, short_help="run strategies on streams")
-@click.option("-s", "--strategy", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("strategies"),
-              help="Strategies; repeat or separate by commas.")
-@click.option("--stream", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("streams"),
-              help="Streams, likewise.")
-@click.option("-b", "--backbone", metavar="NAME", shell_complete=complete("backbones"),
-              help="Any timm model as arch.tag, arch@file or arch@random.  [default: the embedded one]")
+@click.option(
+    "-s",
+    "--strategy",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    shell_complete=complete("strategies"),
+    help="Strategies; repeat or separate by commas.",
+)
+@click.option(
+    "--stream", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("streams"), help="Streams, likewise."
+)
+@click.option(
+    "-b",
+    "--backbone",
+    metavar="NAME",
+    shell_complete=complete("backbones"),
+    help="Any timm model as arch.tag, arch@file or arch@random.  [default: the embedded one]",
+)
 @click.option("--seed", multiple=True, metavar="N[,N]", help="Seeds, likewise; sets the three below.  [default: 1993]")
 @click.option("--order-seed", type=int, metavar="N", help="Seed of the class order alone.")
 @click.option("--init-seed", type=int, metavar="N", help="Seed of new parameters alone.")
 @click.option("--data-seed", type=int, metavar="N", help="Seed of batches and augmentation alone.")
-@click.option("-c", "--config", type=click.Path(path_type=Path), metavar="FILE",
-              help="TOML file with [run] and [options].")
+@click.option(
+    "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with [run] and [options]."
+)
 @click.option("--preset", metavar="NAME", help="A named variant of the paper's values; see `clbench info STRATEGY`.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", allow_from_autoenv=False,
-              help="lr=0.01, stream.tasks=5, backbone.normalize=half, ...; repeatable.")
-@click.option("--limit", metavar="N|SHARE",
-              help="N images per class, or a share such as 0.1; never ranked.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    allow_from_autoenv=False,
+    help="lr=0.01, stream.tasks=5, backbone.normalize=half, ...; repeatable.",
+)
+@click.option("--limit", metavar="N|SHARE", help="N images per class, or a share such as 0.1; never ranked.")
 @click.option("--max-tasks", type=click.IntRange(min=1), metavar="N", help="Learn the first N tasks only; unranked.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
-@click.option("--device", metavar="NAME", envvar="CLBENCH_DEVICE",
-              help="auto, cpu, cuda, cuda:1, mps.  [default: auto]")
+@click.option(
+    "--device", metavar="NAME", envvar="CLBENCH_DEVICE", help="auto, cpu, cuda, cuda:1, mps.  [default: auto]"
+)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), envvar="CLBENCH_PRECISION", help="[default: fp32]")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", envvar="CLBENCH_WORKERS",
-              help="CPU threads to compute with.  [default: all]")
-@click.option("--results", type=click.Path(path_type=Path), metavar="FOLDER", envvar="CLBENCH_RESULTS",
-              help="Where records go.  [default: ./results]")
-@click.option("--existing", type=click.Choice(["only-missing", "always", "never"]), default="only-missing",
-              help="A run that exists: skip it when complete and continue it when not, start over, or refuse."
-                   "  [default: only-missing]")
-@click.option("--checkpoint-every", type=click.FloatRange(min=0), metavar="SECONDS",
-              help="How often to save inside a task.  [default: 30]")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    envvar="CLBENCH_WORKERS",
+    help="CPU threads to compute with.  [default: all]",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    envvar="CLBENCH_RESULTS",
+    help="Where records go.  [default: ./results]",
+)
+@click.option(
+    "--existing",
+    type=click.Choice(["only-missing", "always", "never"]),
+    default="only-missing",
+    help="A run that exists: skip it when complete and continue it when not, start over, or refuse."
+    "  [default: only-missing]",
+)
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How often to save inside a task.  [default: 30]",
+)
 @display_options
 def command(
     strategy: tuple[str, ...],

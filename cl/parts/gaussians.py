@@ -32,7 +32,8 @@ class ClassGaussians:
 
         Raises `UsageError` for a class with one image: it has no covariance.
         """
-        means, covariances = [], []
+        means: list[Tensor] = []
+        covariances: list[Tensor] = []
         for position in classes:
             if position != len(self) + len(means):
                 raise ContractError(f"class {position} cannot be estimated after {len(self) + len(means)} classes.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,8 @@ from cl.errors import ContractError
 class GrowingHead(nn.Module):
     """A linear classifier over the classes seen so far, one block of columns per growth.
 
-    Features [B, dim] give logits [B, classes]; columns are position labels. `init` is `trunc_normal` (std 0.02, bias 0),
-    `kaiming` (as `nn.Linear` draws weights, bias 0), or `zero`.
+    Features [B, dim] give logits [B, classes]; columns are position labels. `init` is `trunc_normal` (std 0.02,
+    bias 0), `kaiming` (as `nn.Linear` draws weights, bias 0), or `zero`.
     """
 
     def __init__(self, dim: int, *, bias: bool = True, init: str = "trunc_normal") -> None:
@@ -31,7 +32,11 @@ class GrowingHead(nn.Module):
     @property
     def widths(self) -> list[int]:
         """Columns of each block."""
-        return [int(block.out_features) for block in self.blocks]  # type: ignore[arg-type]
+        return [block.out_features for block in self._linear()]
+
+    def _linear(self) -> list[nn.Linear]:
+        """The blocks as what they are: `nn.ModuleList` forgets their type."""
+        return cast(list[nn.Linear], list(self.blocks))
 
     def grow_to(self, classes: int, generator: torch.Generator, like: Tensor | None = None) -> None:
         """Append a block so that there are `classes` columns; nothing where there are already.
@@ -68,25 +73,28 @@ class GrowingHead(nn.Module):
         return [block(features) for block in self.blocks]
 
     def forward(self, features: Tensor) -> Tensor:
+        if not self.blocks:
+            return features.new_zeros(len(features), 0)
         return torch.cat(self.block_logits(features), 1)
 
     def copy_from(self, other: GrowingHead) -> None:
         """Become an exact copy of another head."""
         self.set_state(other.get_state())
 
-    def get_state(self) -> dict[str, list]:
+    def get_state(self) -> dict[str, list[Any]]:
         """Weights and biases per block."""
+        blocks = self._linear()
         return {
-            "weights": [block.weight.detach() for block in self.blocks],
-            "biases": [block.bias.detach() if block.bias is not None else None for block in self.blocks],
+            "weights": [block.weight.detach() for block in blocks],
+            "biases": [block.bias.detach() if block.bias is not None else None for block in blocks],
         }
 
-    def set_state(self, state: dict[str, list]) -> None:
+    def set_state(self, state: dict[str, list[Any]]) -> None:
         """Grow or cut to the blocks of `state` and load them."""
         for i, (weight, bias) in enumerate(zip(state["weights"], state["biases"], strict=True)):
             if i == len(self.blocks):
                 self.blocks.append(self._block(len(weight)).to(weight.dtype))
-            block = self.blocks[i]
+            block = self._linear()[i]
             with torch.no_grad():
                 block.weight.copy_(weight)
                 if bias is not None:

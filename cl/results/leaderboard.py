@@ -35,7 +35,7 @@ COLUMNS = {
     "strategy": "name",
     "strategy_version": "version",
     "preset": "preset used, empty for none",
-    "config_hash": "hash of version and options without seeds",
+    "config_hash": "eight digits in the path of the folders of its runs, joined by spaces where these differ",
     "access": "past: a bound that may read earlier data, unranked",
     "rule": "prediction rule",
     "metric": "id of the metric that ranks",
@@ -88,6 +88,12 @@ def _board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
     return (*(_text(stream[key]) for key in keys), _text(sizes), backbone["name"], str(backbone["weights_sha256"]))
 
 
+def _settings(result: Mapping[str, Any]) -> str:
+    """What runs of one row share: version, precision and option values; seeds among the options do not enter."""
+    values = {key: entry["value"] for key, entry in result["config"].items() if "seed" not in key.rpartition(".")[2]}
+    return _text([result["strategy"]["version"], result["precision"].get("dtype"), values])
+
+
 def _packages(record: Record) -> dict[str, str]:
     environment = record["measurement"]["environment"]
     packages = environment.get("packages")
@@ -107,6 +113,10 @@ class _Entry:
     @property
     def result(self) -> dict[str, Any]:
         return self.records[0]["result"]
+
+    @property
+    def config_hash(self) -> str:
+        return " ".join(sorted({config_hash(record) for record in self.records}))
 
     @cached_property
     def metrics(self) -> list[dict[str, float | None]]:
@@ -219,7 +229,7 @@ def _row(entry: _Entry, rank: int | None, board: int, notes: Sequence[str]) -> d
         "strategy": strategy["name"],
         "strategy_version": strategy["version"],
         "preset": strategy["preset"],
-        "config_hash": config_hash(result),
+        "config_hash": entry.config_hash,
         "access": strategy["access"],
         "rule": entry.rule,
         "metric": entry.metric,
@@ -253,7 +263,7 @@ def _entries(records: Sequence[Record], metric: str, rule: str | None) -> list[_
     groups: dict[Hashable, list[Record]] = defaultdict(list)
     for record in records:
         strategy = record["result"]["strategy"]
-        groups[strategy["name"], strategy["preset"], config_hash(record["result"])].append(record)
+        groups[strategy["name"], strategy["preset"], _settings(record["result"])].append(record)
     entries = []
     for runs in groups.values():
         newest = {_pair_key(run): run for run in sorted(runs, key=lambda run: run["measurement"]["created"])}
@@ -268,7 +278,7 @@ def _sort_key(entry: _Entry) -> tuple[bool, float, str, str]:
     score = entry.score
     sign = -1.0 if METRICS[entry.metric].higher_is_better else 1.0
     name = entry.result["strategy"]["name"]
-    return not entry.ranked, np.inf if score is None else sign * score, name, config_hash(entry.result)
+    return not entry.ranked, np.inf if score is None else sign * score, name, entry.config_hash
 
 
 def leaderboard(records: Iterable[Record], *, metric: str = "A_last_sample", rule: str | None = None) -> pd.DataFrame:

@@ -29,13 +29,13 @@ _INDEX = {"rows": "<i4", "label": "<u2", "group": "<u2"}
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The arrays of a predictions file; see the head of this module for shapes and types."""
+    """The arrays of a predictions file, any integers and floats that fit the types at the head of this module."""
 
-    rows: NDArray[np.int32]
-    label: NDArray[np.uint16]
-    group: NDArray[np.uint16]
-    prediction: Mapping[str, NDArray[np.uint16]]
-    margin: Mapping[str, NDArray[np.float16]]
+    rows: NDArray[np.integer[Any]]
+    label: NDArray[np.integer[Any]]
+    group: NDArray[np.integer[Any]]
+    prediction: Mapping[str, NDArray[np.integer[Any]]]
+    margin: Mapping[str, NDArray[np.floating[Any]]]
 
 
 def _integers(name: str, values: Any, dtype: str) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cl import config
 from cl.errors import ContractError, DataError, UsageError
 from cl.files import write_text
 from cl.results.matrix import AccuracyMatrix, counts_of, matrix_of
@@ -49,10 +50,18 @@ def result_sha256(result: Mapping[str, Any]) -> str:
     return hashlib.sha256(_canonical(result).encode()).hexdigest()
 
 
-def config_hash(result: Mapping[str, Any]) -> str:
-    """First 8 hex digits of the SHA-256 of strategy version and option values; seeds do not enter."""
-    values = {key: entry["value"] for key, entry in result["config"].items() if "seed" not in key.rpartition(".")[2]}
-    return hashlib.sha256(_canonical([result["strategy"]["version"], values]).encode()).hexdigest()[:8]
+def config_hash(record: Mapping[str, Any]) -> str:
+    """The eight hex digits in the path of the run's folder: everything that changes the result, seeds apart."""
+    if "config_hash" in record:
+        return str(record["config_hash"])
+    # A record from before they were kept: exact unless the run was cut by --max-tasks or read a folder of images.
+    result = record["result"]
+    strategy, stream = ((part["name"], part["version"]) for part in (result["strategy"], result["stream"]))
+    values = {key: entry["value"] for key, entry in result["config"].items()}
+    precision, limited = result["precision"].get("dtype", ""), result["limited"]
+    return config.config_hash(
+        strategy, stream, result["backbone"]["name"], values, precision=precision, limited=limited, max_tasks=None
+    )
 
 
 def _dotted(path: Iterable[str | int]) -> str:

@@ -85,7 +85,7 @@ def run_row(record: Mapping[str, Any], folder: Path | str | None = None) -> dict
         "strategy_version": strategy["version"],
         "strategy_source_sha256": strategy["source_sha256"],
         **{key: strategy[key] for key in ("access", "preset")},
-        "config_hash": config_hash(result),
+        "config_hash": config_hash(record),
         "backbone": backbone["name"],
         "backbone_sha256": backbone["weights_sha256"],
         **{f"seed_{key}": result["seeds"][key] for key in ("order", "init", "data")},

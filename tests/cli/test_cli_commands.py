@@ -21,6 +21,7 @@ from cl.cli.app import COMMANDS
 from cl.config import option
 from cl.errors import ClbenchError, NonFiniteLoss, UsageError
 from cl.plan import make_plan
+from cl.results.record import config_hash
 from cl.strategy import Strategy
 
 QUICK = ["--stream", "split-digits", "--limit", "2", "--set", "stream.tasks=2"]
@@ -361,7 +362,11 @@ def test_leaderboard_ranks_complete_runs(capsys: pytest.CaptureFixture[str], tmp
     capsys.readouterr()
     assert call([*board, "--csv", str(tmp_path / "board.csv")]) == 0
     shown = capsys.readouterr().out
-    assert "split-digits@1 with vit_micro_patch4_32" in shown
+    assert "split-digits@1 on vit_micro_patch4_32" in shown
+    for path in records(tmp_path):  # the row says where its runs are
+        assert f"| {path.parent.parent.name} |" in shown
+        record = json.loads(path.read_text())
+        assert config_hash(record) == record.pop("config_hash") == config_hash(record) == path.parent.parent.name
     assert (tmp_path / "board.csv").read_text().startswith("rank,strategy")
     assert call([*board, "--json", "--metric", "F_chaudhry"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2

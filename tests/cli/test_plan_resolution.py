@@ -10,7 +10,7 @@ import pytest
 from cl import presets, registry
 from cl.config import Setting, nested, option
 from cl.errors import UsageError
-from cl.plan import Plan, grid, load_plan, make_plan, safe_name
+from cl.plan import DEFAULT_BACKBONE, Plan, grid, load_plan, make_plan, safe_name
 
 PRESETS = """
 [[preset]]
@@ -138,7 +138,7 @@ def test_wrappers_receive_their_base_completely_resolved() -> None:
 
 def test_folders_depend_on_everything_but_the_seeds() -> None:
     plan = make_plan("method", "split-digits", results="r")
-    assert plan.folder == Path("r/split-digits/method/vit_micro_patch4_32") / plan.config_hash / "seed1993"
+    assert plan.folder == Path("r/split-digits/method", DEFAULT_BACKBONE) / plan.config_hash / "seed1993"
     assert make_plan("method", "split-digits", seed=7).config_hash == plan.config_hash
     separate = make_plan("method", "split-digits", seed=1, init_seed=2, results="r")
     assert separate.folder.name == "order1-init2-data1"

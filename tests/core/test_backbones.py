@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import timm
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -117,3 +117,10 @@ def test_bf16_features_are_float32_and_have_their_own_key() -> None:
         a, b = full(images), half(images)
     assert b.dtype == torch.float32 and full.key != half.key
     assert torch.nn.functional.cosine_similarity(a, b).min() > 0.99
+
+
+@pytest.mark.parametrize("name", ["test_vit@random", "test_resnet@random"])
+def test_images_of_another_size_fit_every_architecture(name: str) -> None:
+    backbone = load(name, BackboneOptions(image_size=64))
+    assert backbone.transform.size == 64
+    assert backbone(torch.rand(2, 3, 64, 64)).shape == (2, backbone.dim)

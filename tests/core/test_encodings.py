@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cl.backbone import Backbone
+from cl.data.store import ImageStore
 from cl.features import BLOCK, Encodings, Inputs, Source
 from tests.conftest import tiny_backbone, tiny_stream
 
@@ -21,17 +23,17 @@ class Counting(Encodings):
 
     images = 0
 
-    def _compute(self, extractor, store, table, blocks, device):  # type: ignore[no-untyped-def]
+    def _compute(self, extractor: Any, store: Any, table: Any, blocks: Any, device: Any) -> Any:
         self.images += len(table.rows_of(blocks))
         return super()._compute(extractor, store, table, blocks, device)
 
 
 @pytest.fixture
-def store():  # type: ignore[no-untyped-def]
+def store() -> ImageStore:
     return tiny_stream(train_per_class=None).dataset.train
 
 
-def test_bits_do_not_depend_on_who_asks_first(store) -> None:  # type: ignore[no-untyped-def]
+def test_bits_do_not_depend_on_who_asks_first(store: ImageStore) -> None:
     rng = np.random.default_rng(0)
     rows = np.arange(len(store))
     whole = Encodings().get(tiny_backbone(), store, rows, CPU)
@@ -41,7 +43,7 @@ def test_bits_do_not_depend_on_who_asks_first(store) -> None:  # type: ignore[no
         assert torch.equal(pieces.get(backbone, store, part, CPU), whole[torch.as_tensor(part)])
 
 
-def test_each_image_is_encoded_once(store) -> None:  # type: ignore[no-untyped-def]
+def test_each_image_is_encoded_once(store: ImageStore) -> None:
     encodings, backbone = Counting(), tiny_backbone()
     for _ in range(3):
         encodings.get(backbone, store, np.arange(len(store)), CPU)
@@ -49,14 +51,14 @@ def test_each_image_is_encoded_once(store) -> None:  # type: ignore[no-untyped-d
     assert encodings.cost.flops["uncached"] == pytest.approx(3 * encodings.cost.flops["executed"])
 
 
-def test_blocks_hold_one_class(store) -> None:  # type: ignore[no-untyped-def]
+def test_blocks_hold_one_class(store: ImageStore) -> None:
     encodings, backbone = Counting(), tiny_backbone()
     row = int(np.flatnonzero(store.labels == 4)[3])
     encodings.get(backbone, store, np.array([row]), CPU)
     assert encodings.images <= BLOCK
 
 
-def test_shared_on_disk_until_the_backbone_changes(store, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_shared_on_disk_until_the_backbone_changes(store: ImageStore, tmp_path: Path) -> None:
     rows = np.arange(100)
     first = Counting(tmp_path)
     expected = first.get(tiny_backbone(), store, rows, CPU)
@@ -73,7 +75,7 @@ def test_shared_on_disk_until_the_backbone_changes(store, tmp_path: Path) -> Non
     assert len(list(tmp_path.rglob("*.safetensors"))) == files, "features of changed backbones are not shared"
 
 
-def test_damaged_cache_is_ignored(store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_cache_is_ignored(store: ImageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = Encodings(tmp_path)
     expected = first.get(tiny_backbone(), store, np.arange(100), CPU)
     first.flush()
@@ -84,7 +86,7 @@ def test_damaged_cache_is_ignored(store, tmp_path: Path, caplog: pytest.LogCaptu
     assert "ignoring damaged features" in caplog.text
 
 
-def test_only_recent_changed_backbones_stay_in_memory(store) -> None:  # type: ignore[no-untyped-def]
+def test_only_recent_changed_backbones_stay_in_memory(store: ImageStore) -> None:
     encodings = Encodings(recent=2)
     for step in range(5):
         backbone = tiny_backbone()
@@ -94,13 +96,13 @@ def test_only_recent_changed_backbones_stay_in_memory(store) -> None:  # type: i
     assert len(encodings._tables) == 2
 
 
-def test_inputs_reveal_images_and_encodings_only(store) -> None:  # type: ignore[no-untyped-def]
+def test_inputs_reveal_images_and_encodings_only(store: ImageStore) -> None:
     inputs = Inputs(None, CPU, Source(Encodings(), store, np.arange(6)))
     assert sorted(name for name in dir(inputs) if not name.startswith("_")) == ["encode", "images"]
     assert inputs.images(tiny_backbone().transform).shape == (6, 3, 8, 8)
 
 
-def test_memoised_and_exact_features_agree(store) -> None:  # type: ignore[no-untyped-def]
+def test_memoised_and_exact_features_agree(store: ImageStore) -> None:
     backbone: Backbone = tiny_backbone().double()
 
     def features(exact: bool) -> Tensor:

@@ -11,7 +11,7 @@ from cl.random import derive, generator, global_state, numpy_generator, seed_glo
 
 
 def test_streams_differ_by_every_part_of_their_name() -> None:
-    keys = [(0,), (1,), ("0",), ("a", 1), ("a", "1"), ("a1",), (1, "a")]
+    keys: list[tuple[str | int, ...]] = [(0,), (1,), ("0",), ("a", 1), ("a", "1"), ("a1",), (1, "a")]
     assert len({derive(7, *key) for key in keys} | {derive(8, 0)}) == len(keys) + 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from cl.parts.heads import GrowingHead
 
 def test_round_trip_keeps_every_kind_of_value(tmp_path: Path) -> None:
     base = torch.arange(12.0).view(3, 4)
-    value = {
+    value: dict[str, Any] = {
         "tensor": base, "view": base[1:, :2], "transposed": base.T, "empty": torch.empty(0, 3), "half": base.half(),
         "bool": torch.tensor([True, False]), "list": [1, 2.5, "x", None, True, [torch.ones(2)]],
         "nested": {"a": {"b": torch.tensor(3)}}, "inf": float("-inf"), "keys": {0: base, 1: "one"},
@@ -88,5 +89,5 @@ def test_damaged_file_names_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     state.save(path, {"x": torch.ones(1000)})
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(DataError, match="damaged .*delete it and run the same command again"):
+    with pytest.raises(DataError, match=r"damaged .*delete it and run the same command again"):
         state.load(path)

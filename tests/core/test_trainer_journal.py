@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from cl.checkpoint import Checkpoint, Key
 from cl.data.batches import Batch, TensorBatches
 from cl.errors import ContractError, NonFiniteLoss, UsageError
-from cl.optim import Constant, Cosine, MultiStep, Plateau, QuarterCosine, When, adam, optimizer, schedule, sgd
+from cl.optim import Constant, Cosine, MultiStep, Plateau, QuarterCosine, Schedule, When, adam, optimizer, schedule, sgd
 from cl.random import Seeds
 from cl.strategy import Strategy
 from cl.trainer import Trainer
@@ -27,6 +29,8 @@ Y = (X[:, 0] > 0).long()
 class Probe(Strategy):
     """A learner with one linear layer and a counter."""
 
+    shift: Tensor
+
     def setup(self, info: Any = None) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -38,8 +42,8 @@ class Probe(Strategy):
         return nn.functional.cross_entropy(self.layer(batch.x), batch.y)
 
     def train(self, phase: str = "a", epochs: int = 2, **more: Any) -> dict[str, Any]:
-        arguments = {"optimizer": sgd(0.1), "loss": self.loss, "params": self.layer.parameters(), **more}
-        return self.fit(phase, TensorBatches(X, Y, 8), epochs=epochs, **arguments)  # type: ignore[arg-type]
+        usual: dict[str, Any] = {"optimizer": sgd(0.1), "loss": self.loss, "params": self.layer.parameters()}
+        return self.fit(phase, TensorBatches(X, Y, 8), epochs=epochs, **{**usual, **more})
 
 
 def probe(folder: Path | None = None) -> Probe:
@@ -96,9 +100,14 @@ def test_repeated_phases_of_one_name_draw_anew() -> None:
 def test_only_the_given_parameters_move_and_all_are_frozen_afterwards() -> None:
     learner = probe()
     spare = learner.spare.weight.detach().clone()
-    modes = []
-    learner.train(loss=lambda b: (modes.append((learner.layer.training, learner.spare.training)), learner.loss(b))[1])
-    assert set(modes) == {(True, False)}, "modules that train are in training mode, frozen ones are not"
+    modes: set[tuple[bool, bool]] = set()
+
+    def loss(batch: Batch) -> Tensor:
+        modes.add((learner.layer.training, learner.spare.training))
+        return learner.loss(batch)
+
+    learner.train(loss=loss)
+    assert modes == {(True, False)}, "modules that train are in training mode, frozen ones are not"
     assert torch.equal(spare, learner.spare.weight)
     assert not any(p.requires_grad for m in (learner.layer, learner.spare) for p in m.parameters())
     assert not learner.layer.training
@@ -148,6 +157,9 @@ def test_nan_names_the_place_and_the_fix() -> None:
     learner = probe()
     with pytest.raises(NonFiniteLoss, match=r"the loss became nan in task 0, fit 'a', epoch 0, step 0; lower"):
         learner.train(loss=lambda b: learner.loss(b) * math.nan)
+    fresh = probe()
+    with pytest.raises(NonFiniteLoss, match=r"the weights became nan or infinite in task 0, fit 'b', last step; lower"):
+        fresh.fit("b", TensorBatches(X, Y, 40), fresh.loss, fresh.layer.parameters(), epochs=1, optimizer=sgd(math.inf))
 
 
 def test_gradient_clipping_and_hooks_run_in_order() -> None:
@@ -200,8 +212,8 @@ def test_resumed_learning_equals_uninterrupted_learning(tmp_path: Path, at: int)
 
 def test_computes_are_not_repeated(tmp_path: Path) -> None:
     for expected in (1, 0):
-        learner, calls = probe(tmp_path), []
-        learner.compute("once", lambda calls=calls: calls.append(1))
+        calls: list[int] = []
+        probe(tmp_path).compute("once", partial(calls.append, 1))
         assert len(calls) == expected
 
 
@@ -230,7 +242,7 @@ def test_checkpoints_are_limited_to_a_share_of_the_time(tmp_path: Path) -> None:
 def test_schedules_match_pytorch() -> None:
     parameter = nn.Parameter(torch.zeros(1))
     optim = torch.optim.SGD([parameter], lr=1.0)
-    pairs = [
+    pairs: list[tuple[Schedule, Any]] = [
         (Cosine(), torch.optim.lr_scheduler.CosineAnnealingLR(optim, 5)),
         (MultiStep((2, 4)), torch.optim.lr_scheduler.MultiStepLR(torch.optim.SGD([parameter], lr=1.0), [2, 4])),
     ]
@@ -240,7 +252,8 @@ def test_schedules_match_pytorch() -> None:
             theirs.optimizer.step()
             theirs.step()
     assert Cosine(per_step=True)(When(2, 5, 5, 10)) == pytest.approx(0.5)
-    assert QuarterCosine()(When(0, 0, 20, 1)) == 1 and QuarterCosine()(When(19, 0, 20, 1)) == pytest.approx(0.0157, abs=1e-3)
+    quarter = QuarterCosine()
+    assert quarter(When(0, 0, 20, 1)) == 1 and quarter(When(19, 0, 20, 1)) == pytest.approx(0.0157, abs=1e-3)
     assert Constant()(When(3, 1, 5, 10)) == 1
     with pytest.raises(UsageError, match="unknown schedule"):
         schedule("linear")
@@ -260,7 +273,7 @@ def test_batches_resume_anywhere_and_cover_every_item() -> None:
         return (batch.x[:, 0].tolist() for batch in source.epoch(0, rng, start))
 
     whole = list(labels(0))
-    assert source.steps == len(whole) == 6 and sorted(sum(whole, [])) == sorted(X[:, 0].tolist())
+    assert source.steps == len(whole) == 6 and sorted(chain(*whole)) == sorted(X[:, 0].tolist())
     assert list(labels(4)) == whole[4:]
     assert TensorBatches(X, Y, 7, drop_last=True).steps == 5 and TensorBatches(X, Y, 100, drop_last=True).steps == 1
 

@@ -138,6 +138,16 @@ def test_configurations_and_presets_are_rows_of_their_own(make_record: Make) -> 
     assert board["config_hash"].nunique() == 2
 
 
+def test_seeds_among_the_options_are_averaged_and_precisions_are_not(make_record: Make) -> None:
+    def run(seed: int, **more: Any) -> dict[str, Any]:
+        config = {"stream.split_seed": {"value": seed, "origin": "command line"}}
+        return make_record([[50]], strategy="a", seed=seed, result__config=config, **more)
+
+    board = leaderboard([run(1), run(2), run(1, result__precision={"dtype": "bf16"})])
+    assert sorted(board["n_seeds"]) == [1, 2]
+    assert sorted(len(text.split()) for text in board["config_hash"]) == [1, 2]
+
+
 def test_the_newest_of_two_runs_with_the_same_seeds_counts(make_record: Make) -> None:
     new = runs(make_record, "a", [70], measurement__created="2025-06-01T00:00:00+00:00")
     board = leaderboard([*new, *runs(make_record, "a", [50])])

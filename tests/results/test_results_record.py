@@ -176,14 +176,15 @@ def test_the_hash_depends_on_values_and_not_on_the_order_of_keys(make_record: Ma
         records.result_sha256({"a": float("nan")})
 
 
-def test_config_hash_is_one_for_all_seeds(make_record: Make) -> None:
-    def hashed(**config: Any) -> str:
-        entries = {key: {"value": value, "origin": "default"} for key, value in config.items()}
-        return records.config_hash(make_record(result__config=entries)["result"])
-
-    assert hashed(lr=1, seed=0) == hashed(lr=1, seed=1) == hashed(lr=1)
-    assert hashed(lr=1) != hashed(lr=2)
-    assert len(hashed(lr=1)) == 8
+def test_config_hash_is_that_of_the_folder_for_all_seeds(make_record: Make, tmp_path: Path) -> None:
+    record = make_record(seed=1)
+    assert records.config_hash(record) == records.config_hash(make_record(seed=2))
+    config = {"epochs": {"value": 21, "origin": "default"}}
+    changes: list[dict[str, Any]] = [{"result__config": config}, {"result__precision": {"dtype": "bf16"}}]
+    assert len({records.config_hash(make_record(**change)) for change in [{}, *changes]}) == 3
+    record["config_hash"] = "0123abcd"
+    records.save(record, tmp_path / "record.json")
+    assert records.config_hash(records.load(tmp_path / "record.json")) == "0123abcd"
 
 
 def test_recompute_restores_metrics_from_counts(make_record: Make) -> None:

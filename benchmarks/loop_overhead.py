@@ -1,0 +1,275 @@
+"""What the loop costs beside the mathematics: `fit` against a bare PyTorch loop, and where a whole run's seconds go.
+
+`python benchmarks/loop_overhead.py` takes a few minutes; use a quiet machine. See benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import click
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from cl import api, registry
+from cl.backbone import Backbone
+from cl.checkpoint import Checkpoint
+from cl.data.transform import Transform
+from cl.errors import DataError
+from cl.parts.heads import local_cross_entropy
+from cl.plan import Plan, make_plan
+from cl.random import Seeds, generator
+from cl.trainer import Trainer
+
+STREAMS: dict[str, dict[str, Any]] = {
+    "split-digits": {"epochs": 2},
+    "split-cifar100": {"epochs": 2, "stream.train_per_class": 50, "stream.test_per_class": 20},
+}
+"""Streams and the settings that keep them short; a stream whose data is not here is left out."""
+MOMENTUM = 0.9
+
+
+def plan_of(stream: str, results: Path) -> Plan:
+    """Finetune of all parameters of the embedded backbone, constant rate, on the CPU."""
+    settings = {
+        **STREAMS[stream],
+        "lr": 0.01,
+        "momentum": MOMENTUM,
+        "schedule": "constant",
+        "loss": "local",
+        "trains": "all",
+    }
+    return make_plan("finetune", stream, settings=settings, device="cpu", results=results)
+
+
+# -------------------------------------------------------------------------------------- fit against a bare loop
+
+
+def learner(plan: Plan, stream: Any, folder: Path) -> Any:
+    """A fresh learner at the start of the first task, with its own journal."""
+    trainer = Trainer(seeds=Seeds(**plan.seeds), checkpoint=Checkpoint(folder, plan.checkpoint_every))
+    strategy = registry.strategies.get("finetune")(plan.options, api.build_backbone(plan), trainer)
+    strategy.info = stream.info
+    strategy.setup(stream.info)
+    trainer.begin(0)
+    return strategy
+
+
+def time_fit(strategy: Any, view: Any) -> float:
+    """Seconds of the strategy's own `learn`: one fit."""
+    clock = time.perf_counter()
+    strategy.learn(view)
+    return time.perf_counter() - clock
+
+
+def time_bare(strategy: Any, view: Any) -> float:
+    """Seconds of the same steps on the same batches in plain PyTorch."""
+    clock = time.perf_counter()
+    options, backbone, head = strategy.options, strategy.backbone, strategy.head
+    head.grow_to(len(view.seen), strategy.init_rng("head"))
+    source = strategy.batches(view.train, options.batch_size, options.augment)
+    parameters = _weights(strategy)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.SGD(parameters, lr=options.lr, momentum=MOMENTUM, foreach=True)
+    backbone.train()
+    head.train()
+    for epoch in range(options.epochs):
+        for batch in source.epoch(epoch, _rng(strategy, epoch)):
+            optimizer.zero_grad(set_to_none=True)
+            loss = local_cross_entropy(head(backbone(batch.x)), batch.y, view.classes)
+            loss.backward()
+            optimizer.step()
+    return time.perf_counter() - clock
+
+
+def _rng(strategy: Any, epoch: int) -> Callable[..., torch.Generator]:
+    """The random streams that `fit` gives its source, so that both loops see the same batches."""
+    return lambda *key: generator(strategy._trainer.seeds.data, "fit", 0, "train", 1, epoch, *key)
+
+
+def compare(stream_name: str, rounds: int) -> dict[str, Any]:
+    """Alternate both loops, each the first in turn; raises `SystemExit` where they end with different weights."""
+    fits: list[float] = []
+    bares: list[float] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        plan = plan_of(stream_name, Path(temporary))
+        stream = api.build_stream(plan)
+        view = stream.view(0)
+        for number in range(-1, rounds):  # the first round warms up
+            pair = [learner(plan, stream, Path(temporary, f"{number}-{kind}")) for kind in ("fit", "bare")]
+            if number % 2:
+                bare, fit = time_bare(pair[1], view), time_fit(pair[0], view)
+            else:
+                fit, bare = time_fit(pair[0], view), time_bare(pair[1], view)
+            if not all(map(torch.equal, _weights(pair[0]), _weights(pair[1]))):
+                raise SystemExit(
+                    f"{stream_name}: the two loops computed different weights; the comparison means nothing."
+                )
+            if number >= 0:
+                fits.append(fit)
+                bares.append(bare)
+        steps = pair[0].batches(view.train, plan.options.batch_size).steps * plan.options.epochs
+    ratios = [fit / bare for fit, bare in zip(fits, bares, strict=True)]
+    return {
+        "steps": steps, "rounds": rounds, "ratio": statistics.median(ratios), "lowest": min(ratios),
+        "highest": max(ratios), "fit_seconds": statistics.median(fits), "bare_seconds": statistics.median(bares),
+    }  # fmt: skip
+
+
+def _weights(strategy: Any) -> list[torch.Tensor]:
+    return [*strategy.backbone.parameters(), *strategy.head.parameters()]
+
+
+# -------------------------------------------------------------------------------------------- a whole run's seconds
+
+
+class Parts:
+    """Seconds by part of the work; of nested parts only the outermost counts."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._busy = False
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        if self._busy:
+            yield
+            return
+        self._busy, clock = True, time.perf_counter()
+        try:
+            yield
+        finally:
+            self._busy = False
+            self.seconds[name] += time.perf_counter() - clock
+
+    def wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            with self.timed(name):
+                return call(*args, **kwargs)
+
+        return timed
+
+
+class TimedSource:
+    """A data source whose batches are timed."""
+
+    def __init__(self, source: Any, parts: Parts) -> None:
+        self._source, self._parts = source, parts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def epoch(self, *args: Any) -> Iterator[Any]:
+        batches = self._source.epoch(*args)
+        while True:
+            with self._parts.timed("data"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+
+@contextlib.contextmanager
+def watched(parts: Parts) -> Iterator[None]:
+    """Time forward, backward, optimiser and data wherever the loop reaches them."""
+    fit, started = Trainer.fit, [0.0]
+
+    def timed_fit(self: Trainer, strategy: Any, phase: str, data: Any, loss: Any, params: Any, **more: Any) -> Any:
+        return fit(self, strategy, phase, TimedSource(data, parts), parts.wrap("forward", loss), params, **more)
+
+    def begin(*_: Any) -> None:
+        started[0] = time.perf_counter()
+
+    def end(*_: Any) -> None:
+        parts.seconds["optimizer"] += time.perf_counter() - started[0]
+
+    hooks = [register_optimizer_step_pre_hook(begin), register_optimizer_step_post_hook(end)]
+    try:
+        with (
+            mock.patch.object(Trainer, "fit", timed_fit),
+            mock.patch.object(Backbone, "forward", parts.wrap("forward", Backbone.forward)),  # the rest is evaluation's
+            mock.patch.object(Transform, "__call__", parts.wrap("data", Transform.__call__)),
+            mock.patch.object(torch.Tensor, "backward", parts.wrap("backward", torch.Tensor.backward)),
+        ):
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def whole_run(stream_name: str) -> dict[str, Any]:
+    """Seconds of a complete run: those of its record, those of each part, and the share that is neither work nor data.
+
+    The loop's overhead is everything in the run (journal, checkpoints, records, FLOP counting, progress, evaluation's
+    bookkeeping) but forward, backward, optimiser and data; building the stream and loading the backbone come before it.
+    """
+    from cl import loop
+
+    parts, total = Parts(), [0.0]
+
+    def timed_run(*args: Any, **kwargs: Any) -> Any:
+        clock = time.perf_counter()
+        try:
+            return run(*args, **kwargs)
+        finally:
+            total[0] = time.perf_counter() - clock
+
+    run = loop.run
+    with tempfile.TemporaryDirectory() as temporary, watched(parts), mock.patch.object(loop, "run", timed_run):
+        record = api.execute(plan_of(stream_name, Path(temporary))).record
+    overhead = total[0] - sum(parts.seconds.values())
+    return {
+        "seconds": total[0], "parts": dict(parts.seconds), "overhead_seconds": overhead,
+        "overhead_share": overhead / total[0], "record": record["measurement"]["seconds"],
+    }  # fmt: skip
+
+
+def _seconds(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.2f}" for name, value in values.items())
+
+
+@click.command()
+@click.option(
+    "--stream", "streams", multiple=True, type=click.Choice(list(STREAMS)), help="Default: all that are here."
+)
+@click.option("--rounds", default=7, show_default=True, type=click.IntRange(1), help="Rounds of fit and bare loop.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch; default: its own choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def main(streams: tuple[str, ...], rounds: int, threads: int | None, as_json: bool) -> None:
+    """Measure the loop's own overhead."""
+    os.environ["CLBENCH_OFFLINE"] = "1"
+    if threads:
+        torch.set_num_threads(threads)
+    found: dict[str, Any] = {"threads": torch.get_num_threads(), "load_before": os.getloadavg()[0]}
+    for name in streams or STREAMS:
+        try:
+            fit, run = compare(name, rounds), whole_run(name)
+        except DataError as error:
+            click.echo(f"{name}: left out ({error})", err=True)
+            continue
+        found[name] = {"fit": fit, "run": run}
+        if as_json:
+            continue
+        spread = f"{fit['lowest']:.3f} to {fit['highest']:.3f}"
+        click.echo(f"{name}: fit / bare loop = {fit['ratio']:.3f} ({spread}; {rounds} rounds of {fit['steps']} steps)")
+        click.echo(f"  median seconds: fit {fit['fit_seconds']:.3f}, bare {fit['bare_seconds']:.3f}")
+        click.echo(f"  whole run {run['seconds']:.2f} s: {_seconds(run['parts'])}")
+        click.echo(f"  loop overhead {run['overhead_seconds']:.2f} s, {run['overhead_share']:.1%} of the run")
+        click.echo(f"  its record says: {_seconds(run['record'])}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
