@@ -15,10 +15,11 @@ help:
 run: $(VENV)/run.stamp
 	CLBENCH_OFFLINE=1 $(BIN)/clbench run --strategy slca --stream split-digits
 
+# One thread per worker: workers that each take all cores only wait for each other.
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 CLBENCH_OFFLINE=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -52,9 +52,10 @@ def run(
                 _evaluate(strategy, stream, event, number, state, trainer)
             state.next_event = number + 1
             _account(state, trainer, number, event, time.perf_counter() - clock)
-            _commit(state, strategy, trainer)
-            text = writer.write(state, "partial")
-            trainer.progress.event(number, len(stream.events), text)
+            if _worth_a_commit(event, trainer):
+                _commit(state, strategy, trainer)
+                writer.write(state, "partial")
+            trainer.progress.event(number, len(stream.events), writer.headline(state))
         writer.write(state, "complete")
         if trainer.checkpoint:
             trainer.checkpoint.remove()
@@ -103,6 +104,11 @@ def _account(state: RunState, trainer: Trainer, number: int, event: Train | Eval
     name = f"train {event.experience}" if isinstance(event, Train) else f"evaluate {event.split}"
     state.events.append({"event": number, "what": name, "seconds": seconds, **trainer.cost.flops})
     state.peak = {key: max(value, state.peak[key]) for key, value in peak_memory().items()}
+
+
+def _worth_a_commit(event: Train | Evaluate, trainer: Trainer) -> bool:
+    """After every evaluation; between them (chunks of an online stream) as often as inside a task."""
+    return isinstance(event, Evaluate) or trainer.checkpoint is None or trainer.checkpoint.due()
 
 
 def _commit(state: RunState, strategy: Strategy, trainer: Trainer) -> None:

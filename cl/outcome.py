@@ -84,8 +84,8 @@ class Writer:
         except StorageError as second:  # the disk that failed the run cannot take its record either
             self.trainer.progress.message(str(second))
 
-    def write(self, state: RunState, status: str, error: str | None = None) -> str:
-        """Write all files; returns a line on how the run stands."""
+    def write(self, state: RunState, status: str, error: str | None = None) -> None:
+        """Write all files."""
         digest = predictions.write_predictions(self.folder / "predictions.npz", self._predictions(state))
         result = self._result(state, digest)
         self.record = record.save(
@@ -101,7 +101,6 @@ class Writer:
             self.folder / "record.json",
         )
         write_text(self.folder / "events.jsonl", "".join(json.dumps(event) + "\n" for event in state.events))
-        return _headline(result, state)
 
     def _result(self, state: RunState, digest: str) -> dict[str, Any]:
         stream = self.stream
@@ -163,10 +162,9 @@ class Writer:
             "warnings": list(self.warnings),
         }
 
-
-def _headline(result: dict[str, Any], state: RunState) -> str:
-    """One line: the last row's average accuracy under the first rule, where there is one."""
-    values: Mapping[str, float | None] = next(iter(result["metrics"].values()), {})
-    last = values.get("A_last_sample")
-    seen = f"{state.seen} classes"
-    return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen
+    def headline(self, state: RunState) -> str:
+        """One line on how the run stands: the last row's accuracy under the first rule, where there is one."""
+        values = next(iter(self.record["result"]["metrics"].values()), {})
+        last = values.get("A_last_sample")
+        seen = f"{state.seen} classes"
+        return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen

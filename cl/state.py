@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -96,17 +96,25 @@ def _to_device(value: State, device: torch.device | str) -> State:
     return value
 
 
+def _inside(value: Any) -> Iterable[Any]:
+    """What a container or a part that is no module holds."""
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, (list, tuple)):
+        return value
+    if isinstance(value, Part):
+        return [item for name, item in vars(value).items() if not name.startswith("_")]
+    return ()
+
+
 def parameters_of(value: Any) -> Iterator[nn.Parameter]:
     """Every parameter reachable from a state-holding value."""
     if isinstance(value, nn.Parameter):
         yield value
     elif isinstance(value, nn.Module):
         yield from value.parameters()
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from parameters_of(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
+    else:
+        for item in _inside(value):
             yield from parameters_of(item)
 
 
@@ -114,11 +122,8 @@ def modules_of(value: Any) -> Iterator[nn.Module]:
     """The outermost modules of a state-holding value."""
     if isinstance(value, nn.Module):
         yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from modules_of(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
+    else:
+        for item in _inside(value):
             yield from modules_of(item)
 
 

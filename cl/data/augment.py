@@ -31,6 +31,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "none": Recipe(),
     "flip": Recipe(flip=True),
+    "crop": Recipe(pad=0.125),
     "crop-flip": Recipe(pad=0.125, flip=True),
     "rrc-flip": Recipe(area=(0.08, 1.0), flip=True),
     "rrc05-flip": Recipe(area=(0.05, 1.0), flip=True),

@@ -85,7 +85,13 @@ def _board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
     stream, backbone = result["stream"], result["backbone"]
     keys = ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
     sizes = [len(group["classes"]) for group in stream["groups"]]
-    return (*(_text(stream[key]) for key in keys), _text(sizes), backbone["name"], str(backbone["weights_sha256"]))
+    return (*(_text(stream[key]) for key in keys), _text(sizes), backbone["name"], _weights(backbone) or "random")
+
+
+def _weights(backbone: Mapping[str, Any]) -> str | None:
+    """Hash of the weights; None for random ones, which a run's seed draws as it draws everything else."""
+    weights = backbone["weights_sha256"]
+    return None if weights is None or weights.startswith("random-") else str(weights)
 
 
 def _settings(result: Mapping[str, Any]) -> str:
@@ -245,7 +251,7 @@ def _row(entry: _Entry, rank: int | None, board: int, notes: Sequence[str]) -> d
         "stream": f"{stream['name']}@{stream['version']}",
         "stream_id": " ".join(sorted({record["result"]["stream"]["id"] for record in entry.records})),
         "backbone": result["backbone"]["name"],
-        "backbone_sha256": result["backbone"]["weights_sha256"],
+        "backbone_sha256": _weights(result["backbone"]),
         "board": board,
         "note": "; ".join(notes),
     }

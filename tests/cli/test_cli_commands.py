@@ -246,8 +246,9 @@ def test_a_results_path_that_is_a_file_is_one_sentence(capsys: pytest.CaptureFix
     assert "Traceback" not in shown
 
 
+@pytest.mark.slow  # a disk that fills in the middle of a run is in test_failures.py
 @pytest.mark.skipif(os.name == "nt", reason="needs RLIMIT_FSIZE")
-@pytest.mark.parametrize("size", [pytest.param(300, marks=pytest.mark.slow), 4096])
+@pytest.mark.parametrize("size", [300, 4096])
 def test_a_full_disk_is_one_sentence_and_loses_nothing(size: int, tmp_path: Path, plugin: Any) -> None:
     source = """
         import torch
