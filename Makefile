@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help run test clean
+.PHONY: help run test bench clean
 
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
 	@echo "make test   set up .venv, then ruff, mypy and the fast tests"
+	@echo "make bench  set up .venv, then measure what the loop itself costs (benchmarks/README.md)"
 	@echo "make clean  remove .venv and caches"
 
 run: $(VENV)/run.stamp
@@ -20,6 +21,9 @@ test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 CLBENCH_OFFLINE=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+bench: $(VENV)/run.stamp
+	$(BIN)/python benchmarks/loop_overhead.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

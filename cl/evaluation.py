@@ -13,6 +13,7 @@ from cl.cost import count_flops
 from cl.errors import ContractError
 from cl.features import Inputs, Source
 from cl.random import generator
+from cl.state import modules_of
 from cl.strategy import Strategy
 from cl.stream import Evaluate, Stream
 from cl.trainer import Trainer
@@ -45,6 +46,8 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
     row = Row(chosen)
     if not strategy.ready:
         return row
+    for module in modules_of({name: value for name, value in vars(strategy).items() if not name.startswith("_")}):
+        module.eval()
     trainer.progress.phase("evaluate", -(-len(chosen) // BATCH))
     masks = _class_masks(stream)
     shared = [rule for rule in strategy.rules if rule != "til_oracle"]

@@ -272,3 +272,16 @@ def test_header_is_kept(tmp_path: Path) -> None:
     record = run(make(SimpleCIL), tiny_stream(), tmp_path)
     assert record["result"]["strategy"] == header(SimpleCIL)["strategy"]
     assert record["result"]["backbone"]["name"] == "tiny"
+
+
+def test_prediction_runs_in_evaluation_mode_whatever_learn_left(tmp_path: Path) -> None:
+    class Careless(SimpleCIL):
+        def learn(self, view: View) -> None:
+            super().learn(view)
+            self.backbone.train()  # dropout on
+
+        def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+            assert not any(module.training for module in self.backbone.modules())
+            return super().predict(inputs, task)
+
+    run(make(Careless), tiny_stream(), tmp_path)
