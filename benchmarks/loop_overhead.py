@@ -33,7 +33,7 @@ from cl.trainer import Trainer
 
 STREAMS: dict[str, dict[str, Any]] = {
     "split-digits": {"epochs": 2},
-    "split-cifar100": {"epochs": 2, "stream.train_per_class": 50, "stream.test_per_class": 20},
+    "split-cifar100": {"epochs": 2, "stream.train_per_class": 50, "stream.test_per_class": 10},
 }
 """Streams and the settings that keep them short; a stream whose data is not here is left out."""
 MOMENTUM = 0.9

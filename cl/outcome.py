@@ -164,7 +164,7 @@ class Writer:
 
     def headline(self, state: RunState) -> str:
         """One line on how the run stands: the last row's accuracy under the first rule, where there is one."""
-        values = next(iter(self.record["result"]["metrics"].values()), {})
+        values: Mapping[str, float | None] = next(iter(self.record["result"]["metrics"].values()), {})
         last = values.get("A_last_sample")
         seen = f"{state.seen} classes"
         return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -20,6 +20,8 @@ from cl.stream import Stream
 from cl.trainer import Trainer
 
 torch.set_num_threads(1)
+
+S = TypeVar("S", bound=Strategy)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -57,7 +59,7 @@ def tiny_stream(seed: int = 1993, **options: Any) -> Stream:
     return family.build(chosen, order_seed=seed, data_seed=seed)
 
 
-def make(cls: type[Strategy], *, seeds: Seeds | None = None, folder: Path | None = None, **options: Any) -> Strategy:
+def make(cls: type[S], *, seeds: Seeds | None = None, folder: Path | None = None, **options: Any) -> S:
     """A strategy on the tiny backbone; with a folder it checkpoints at every opportunity."""
     checkpoint = Checkpoint(folder / "checkpoint", every=0) if folder is not None else None
     trainer = Trainer(seeds=seeds or Seeds(), checkpoint=checkpoint)

@@ -22,7 +22,7 @@ class GrowingHead(nn.Module):
     def __init__(self, dim: int, *, bias: bool = True, init: str = "trunc_normal") -> None:
         super().__init__()
         self.dim, self.bias, self.init = dim, bias, init
-        self.blocks = nn.ModuleList()
+        self.blocks = cast(list[nn.Linear], nn.ModuleList())  # typed by what it holds
 
     @property
     def classes(self) -> int:
@@ -32,11 +32,7 @@ class GrowingHead(nn.Module):
     @property
     def widths(self) -> list[int]:
         """Columns of each block."""
-        return [block.out_features for block in self._linear()]
-
-    def _linear(self) -> list[nn.Linear]:
-        """The blocks as what they are: `nn.ModuleList` forgets their type."""
-        return cast(list[nn.Linear], list(self.blocks))
+        return [block.out_features for block in self.blocks]
 
     def grow_to(self, classes: int, generator: torch.Generator, like: Tensor | None = None) -> None:
         """Append a block so that there are `classes` columns; nothing where there are already.
@@ -83,10 +79,9 @@ class GrowingHead(nn.Module):
 
     def get_state(self) -> dict[str, list[Any]]:
         """Weights and biases per block."""
-        blocks = self._linear()
         return {
-            "weights": [block.weight.detach() for block in blocks],
-            "biases": [block.bias.detach() if block.bias is not None else None for block in blocks],
+            "weights": [block.weight.detach() for block in self.blocks],
+            "biases": [block.bias.detach() if block.bias is not None else None for block in self.blocks],
         }
 
     def set_state(self, state: dict[str, list[Any]]) -> None:
@@ -94,7 +89,7 @@ class GrowingHead(nn.Module):
         for i, (weight, bias) in enumerate(zip(state["weights"], state["biases"], strict=True)):
             if i == len(self.blocks):
                 self.blocks.append(self._block(len(weight)).to(weight.dtype))
-            block = self._linear()[i]
+            block = self.blocks[i]
             with torch.no_grad():
                 block.weight.copy_(weight)
                 if bias is not None:

@@ -1,7 +1,8 @@
 """A run that kills itself with SIGKILL: `python gauntlet.py FOLDER TICK...`, one process per tick (-1: not killed).
 
-Every process is forked from one that has imported the code but run none of it, which spares seconds of imports. Ticks are counted at every step of a fit, inside a compute, at every prediction, and before, in the middle of and after
-every file that is written. The strategy draws random numbers between its phases, repeats a phase's name, selects a best
+Every process is forked from one that has imported the code but run none of it, which spares seconds of imports. Ticks
+are counted at every step of a fit, inside a compute, at every prediction, and before, in the middle of and after every
+file that is written. The strategy draws random numbers between its phases, repeats a phase's name, selects a best
 state, uses dropout, and holds state of every kind.
 """
 
@@ -16,18 +17,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from cl import files, trainer  # noqa: E402
-from cl.features import Inputs  # noqa: E402
-from cl.optim import Cosine, adam, sgd  # noqa: E402
-from cl.parts.gaussians import ClassGaussians  # noqa: E402
-from cl.parts.heads import GrowingHead  # noqa: E402
-from cl.strategy import Strategy  # noqa: E402
-from cl.stream import View  # noqa: E402
-from tests.conftest import make, run, tiny_stream  # noqa: E402
+from cl import files, trainer
+from cl.features import Inputs
+from cl.optim import Cosine, adam, sgd
+from cl.parts.gaussians import ClassGaussians
+from cl.parts.heads import GrowingHead
+from cl.strategy import Strategy
+from cl.stream import View
+from tests.conftest import make, run, tiny_stream
 
 TICKS: dict[str, int] = {}
 
@@ -68,10 +69,12 @@ class Gauntlet(Strategy):
 
         def loss(batch: Any) -> Tensor:
             jitter = torch.randn(batch.y.shape, generator=noise)  # a stream of the strategy's own, used inside a fit
-            return (F.cross_entropy(self.head(self.backbone(batch.x)), batch.y, reduction="none") * (1 + 0.1 * jitter)).mean()
+            losses = F.cross_entropy(self.head(self.backbone(batch.x)), batch.y, reduction="none")
+            return (losses * (1 + 0.1 * jitter)).mean()
 
         parameters = [*self.backbone.parameters(), *self.head.parameters()]
-        first = self.fit("train", data, loss, parameters, epochs=2, optimizer=adam(1e-3), schedule=Cosine(per_step=True))
+        cosine = Cosine(per_step=True)
+        first = self.fit("train", data, loss, parameters, epochs=2, optimizer=adam(1e-3), schedule=cosine)
         self.history.append(first["loss"][-1] + float(torch.rand((), generator=noise)))
         anchor = [parameter.detach().clone() for parameter in self.head.parameters()]
         self.compute("gaussians", lambda: self._estimate(view))
@@ -119,7 +122,8 @@ def arm() -> None:
     def half_written(descriptor: int) -> None:
         CLOCK.tick("writing")  # a kill needs no fsync, only a power cut does
 
-    files.os.replace, files.os.fsync = slow_replace, half_written  # type: ignore[attr-defined]
+    module: Any = files.os
+    module.replace, module.fsync = slow_replace, half_written
 
 
 def main(folder: Path, fatal: int) -> None:

@@ -81,7 +81,7 @@ def test_views_die_also_when_learn_fails(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLoss):
         run(failing, tiny_stream(), tmp_path)
     with pytest.raises(ContractError):
-        len(failing._views[0].train)  # type: ignore[attr-defined]
+        len(failing._views[0].train)
     record = load(tmp_path / "record.json")
     assert record["status"] == "failed" and record["error"] == "the loss became nan."
 
@@ -105,7 +105,7 @@ def test_predictions_do_not_depend_on_batch_size_or_order(cls: type[Strategy], t
     exact = Encodings(exact=True)
 
     def scores(order: np.ndarray, size: int) -> dict[int, Tensor]:
-        found = {}
+        found: dict[int, Tensor] = {}
         for start in range(0, len(order), size):
             part = order[start : start + size]
             with torch.no_grad():
@@ -176,7 +176,8 @@ def test_record_is_valid_derived_and_recomputable(tmp_path: Path) -> None:
                 here = saved.group == group
                 found = int((saved.prediction[rule][row][here] == saved.label[here]).sum())
                 assert value is None or value == found
-    assert [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()] == list(range(10))
+    events = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in events] == list(range(10))
     measurement = record["measurement"]
     assert measurement["parameters"]["trainable"] == sum(p.numel() for p in learner.backbone.parameters()) + 10 * 17
     assert measurement["flops"]["executed"] > 0 and measurement["memory"]["peak_rss"] > 0
@@ -217,13 +218,13 @@ def test_resumed_runs_reach_the_same_result(tmp_path: Path) -> None:
     class Stop(BaseException):
         pass
 
-    for event in range(10):
+    for _ in range(10):
         learner = make(SLCA, folder=tmp_path / "cut", **FAST, ca_epochs=1, ca_samples=8, milestones=())
 
         def stop(*_: Any) -> None:
             raise Stop
 
-        learner._trainer.progress.event = stop  # type: ignore[method-assign]
+        learner._trainer.progress.event = stop
         with pytest.raises(Stop):
             run(learner, stream, tmp_path / "cut")
         assert load(tmp_path / "cut" / "record.json")["status"] == "partial"

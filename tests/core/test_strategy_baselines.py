@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.05, "augment": "c
 def tensors(strategy: Any) -> dict[str, torch.Tensor]:
     found = dict(strategy.backbone.model.state_dict())
     head = strategy.head.get_state()
-    return found | {f"head{i}": torch.cat([w, b[:, None]], 1) for i, (w, b) in enumerate(zip(*head.values(), strict=True))}
+    blocks = enumerate(zip(*head.values(), strict=True))
+    return found | {f"head{i}": torch.cat([w, b[:, None]], 1) for i, (w, b) in blocks}
 
 
 def equal(one: Any, two: Any) -> bool:
@@ -122,9 +124,10 @@ def test_joint_oracle_trains_a_fresh_model_after_every_task(tmp_path: Path) -> N
     stream = tiny_stream()
     record = run(make(Joint, **FAST, form="oracle"), stream, tmp_path / "oracle")
     assert record["result"]["metrics"]["cil_seen"]["A_inc_sample"] is not None
-    # the model after the last task saw what `once` sees, from the same start: the same draws but for the name of the task
+    # the model after the last task saw what `once` sees, from the same start: the same draws but for the task's name
     once = run(make(Joint, **FAST, form="once"), stream, tmp_path / "once")
-    assert record["result"]["accuracy"]["cil_seen"]["correct"][-1] == once["result"]["accuracy"]["cil_seen"]["correct"][-1]
+    last = [each["result"]["accuracy"]["cil_seen"]["correct"][-1] for each in (record, once)]
+    assert last[0] == last[1]
 
 
 def test_joint_head_only_leaves_the_backbone_alone(learn: Learn) -> None:
@@ -144,7 +147,7 @@ def test_simplecil_does_not_depend_on_order_or_split(tmp_path: Path) -> None:
 def test_adding_a_class_never_changes_other_prototypes(learn: Learn) -> None:
     learner = make(SimpleCIL)
     kept = learn(learner, tiny_stream(), 5, lambda s, v: s.prototypes.clone())
-    for earlier, later in zip(kept, kept[1:], strict=False):
+    for earlier, later in pairwise(kept):
         assert torch.equal(earlier, later[: len(earlier)])
 
 

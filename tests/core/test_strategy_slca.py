@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,11 @@ from cl.strategies.slca import SLCA
 from tests.conftest import make, tiny_stream
 
 Learn = Callable[..., list[Any]]
-FAST = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip", "ca_epochs": 2, "ca_samples": 16, "milestones": ()}
+FAST: dict[str, Any] = {
+    **{"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"},
+    **{"ca_epochs": 2, "ca_samples": 16, "milestones": ()},
+}
+Calls = list[tuple[str, Any, Any]]
 
 
 def slca(**options: Any) -> SLCA:
@@ -39,7 +44,7 @@ def watch_phases(learner: SLCA, calls: list[tuple[str, Any, Any]], look: Callabl
         calls.append((phase, before, look()))
         return result
 
-    learner.fit = watched  # type: ignore[method-assign]
+    learner.fit = watched
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +54,8 @@ def _hide_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_alignment_leaves_the_backbone_and_the_working_heads_bit_identical(learn: Learn) -> None:
-    learner, calls = slca(), []
+    learner = slca()
+    calls: Calls = []
 
     def look() -> Any:
         return state.clone([dict(learner.backbone.model.state_dict()), learner.heads.get_state()])
@@ -77,7 +83,8 @@ def same(one: Any, two: Any) -> bool:
 
 
 def test_slow_learning_does_not_touch_old_heads(learn: Learn) -> None:
-    learner, calls = slca(weight_decay=0.1), []
+    learner = slca(weight_decay=0.1)
+    calls: Calls = []
     watch_phases(learner, calls, lambda: state.clone(learner.heads.get_state()))
     learn(learner, tiny_stream(), 3)
     _, before, after = [call for call in calls if call[0] == "slow learning"][2]
@@ -90,7 +97,8 @@ def test_slow_learning_does_not_touch_old_heads(learn: Learn) -> None:
 def test_alignment_never_accumulates(learn: Learn) -> None:
     """Each alignment starts from the heads as trained, whatever the alignments before did."""
     starts = []
-    learner, calls = slca(), []
+    learner = slca()
+    calls: Calls = []
     watch_phases(learner, calls, lambda: state.clone(learner.aligned.get_state()))
     learn(learner, tiny_stream(), 3, lambda s, v: starts.append(state.clone(s.heads.get_state())))
     alignments = [call for call in calls if call[0] == "classifier alignment"]
@@ -133,7 +141,7 @@ def test_statistics_match_numpy_and_old_ones_never_change(learn: Learn) -> None:
 
     learn(learner, stream, 3, check)
     assert learner.gaussians.mean.dtype == torch.float32
-    for earlier, later in zip(kept, kept[1:], strict=False):
+    for earlier, later in pairwise(kept):
         count = len(earlier["mean"])
         assert torch.equal(earlier["mean"], later["mean"][:count])
         assert torch.equal(earlier["covariance"], later["covariance"][:count])
@@ -201,12 +209,12 @@ def test_without_alignment_it_is_the_sequential_slow_learner(learn: Learn) -> No
     )  # fmt: skip
     learn(learner, tiny_stream(), 1)
     fit = baseline.fit
-    baseline.fit = lambda phase, *a, **k: fit("slow learning", *a, **k)  # type: ignore[method-assign]
-    Finetune._NOT_STATE = Finetune._NOT_STATE | {"fit"}  # type: ignore[misc]
+    baseline.fit = lambda phase, *a, **k: fit("slow learning", *a, **k)
+    Finetune._NOT_STATE = Finetune._NOT_STATE | {"fit"}
     try:
         learn(baseline, tiny_stream(), 1)
     finally:
-        Finetune._NOT_STATE = Finetune._NOT_STATE - {"fit"}  # type: ignore[misc]
+        Finetune._NOT_STATE = Finetune._NOT_STATE - {"fit"}
     for (name, one), (_, two) in zip(
         learner.backbone.named_parameters(), baseline.backbone.named_parameters(), strict=True
     ):
@@ -226,9 +234,10 @@ def test_sampler_reproduces_the_gaussians() -> None:
         found = drawn[labels == c]
         tolerance = 3 * gaussians.covariance[c].diagonal().sqrt() / 20_000**0.5
         assert ((found.mean(0) - scale * gaussians.mean[c]).abs() < 1.5 * tolerance).all()
-        assert torch.allclose(torch.cov(found.T), gaussians.covariance[c], atol=0.05 * float(gaussians.covariance[c].max()))
-    assert torch.equal(torch.cat([b.x for b in sampler.epoch(0, lambda *k: torch.Generator().manual_seed(len(str(k))), 7)]),
-                       torch.cat([b.x for b in batches[7:]]))  # fmt: skip
+        covariance = gaussians.covariance[c]
+        assert torch.allclose(torch.cov(found.T), covariance, atol=0.05 * float(covariance.max()))
+    later = sampler.epoch(0, lambda *key: torch.Generator().manual_seed(len(str(key))), 7)
+    assert torch.equal(torch.cat([b.x for b in later]), torch.cat([b.x for b in batches[7:]]))
 
 
 def test_cached_factors_give_the_same_draws_as_multivariate_normal() -> None:

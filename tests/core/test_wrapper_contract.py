@@ -30,7 +30,7 @@ class Slow(Strategy):
         tau: float = option(0.5, "share of the slow weights that stays", ge=0, le=1)
 
     def setup(self, info: StreamInfo) -> None:
-        self.base = Finetune(Finetune.Options(**FAST), self.backbone, _Hooked(self))  # type: ignore[arg-type]
+        self.base = Finetune(Finetune.Options(**FAST), self.backbone, _Hooked(self))
         self.base.info = info
         self.base.setup(info)
         self.slow = {name: p.detach().clone() for name, p in self.backbone.model.named_parameters()}
@@ -87,7 +87,7 @@ def test_a_wrapper_resumes_like_any_other(tmp_path: Path) -> None:
     stream = tiny_stream(tasks=2)
     whole = run(make(Slow), stream, tmp_path / "whole")
     learner = make(Slow, folder=tmp_path / "cut")
-    follow, steps = learner.follow, []  # type: ignore[attr-defined]
+    follow, steps = learner.follow, []
 
     def stop(when: When) -> None:
         steps.append(when)
