@@ -13,6 +13,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from timm.data import resolve_data_config
+from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from cl import registry
@@ -240,7 +241,6 @@ def _weights_file(arch: str, source: str) -> Path | None:
 def _create(name: str, arch: str, path: Path | None, size: dict[str, Any]) -> nn.Module:
     if path is not None and not path.is_file():
         raise DataError(f"the weights file {path} is missing; reinstall clbench.")
-    overlay = {"file": str(path), "num_classes": 0} if path is not None else None
     if path is None and is_offline():
         os.environ["HF_HUB_OFFLINE"] = "1"
         config = timm.get_pretrained_cfg(arch)
@@ -253,7 +253,10 @@ def _create(name: str, arch: str, path: Path | None, size: dict[str, Any]) -> nn
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # timm warns of weights it converts
-            return timm.create_model(arch, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **size)
+            overlay = _local_weights(arch, path) if path is not None else None
+            model = timm.create_model(arch, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **size)
+            getattr(model, "pretrained_cfg", {}).pop("state_dict", None)  # else the file stays in memory
+            return model
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         source = f"the file {path}" if path else "the hub"
@@ -261,6 +264,15 @@ def _create(name: str, arch: str, path: Path | None, size: dict[str, Any]) -> nn
             f"cannot load the weights of backbone {name!r} from {source} ({reason}); check the name and the network, "
             "put the weights in a folder of CLBENCH_DATA_PATH, or use arch@file or arch@random."
         ) from error
+
+
+def _local_weights(arch: str, path: Path) -> dict[str, Any]:
+    """A file's tensors without its classifier, so that timm can check strictly that the others fit."""
+    config = timm.get_pretrained_cfg(arch)
+    heads = (config.classifier or ()) if config is not None else ()
+    heads = (heads,) if isinstance(heads, str) else heads
+    tensors = load_state_dict(str(path), device="cpu")
+    return {"state_dict": {k: v for k, v in tensors.items() if k.rpartition(".")[0] not in heads}, "num_classes": 0}
 
 
 def _digest(model: nn.Module) -> str:

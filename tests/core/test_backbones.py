@@ -47,11 +47,13 @@ def test_local_file_and_normalisation_options(tmp_path: object, monkeypatch: pyt
     folder = Path(str(tmp_path)) / "weights"
     folder.mkdir()
     model = timm.create_model("test_vit", num_classes=0)
+    save_file(timm.create_model("test_vit", num_classes=7).state_dict(), str(folder / "with_head.safetensors"))
     save_file(model.state_dict(), str(folder / "mine.safetensors"))
     monkeypatch.setenv("CLBENCH_DATA_PATH", str(folder.parent))
     backbone = load("test_vit@mine.safetensors", BackboneOptions(normalize="none", crop_pct=0.5))
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), backbone.parameters(), strict=True))
     assert backbone.transform.mean == (0, 0, 0) and backbone.transform.crop_pct == 0.5
+    assert load("test_vit@with_head.safetensors").dim == backbone.dim, "a classifier in the file is left out"
     with pytest.raises(DataError, match=r"cannot load the weights of backbone 'vit_tiny_patch16_224@mine"):
         load("vit_tiny_patch16_224@mine.safetensors")
 
