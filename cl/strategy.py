@@ -15,6 +15,7 @@ from cl.backbone import Backbone
 from cl.data.batches import Batch, ImageBatches, Source, TensorBatches
 from cl.errors import UsageError
 from cl.features import Extractor, Inputs
+from cl.fitting import FitSpec
 from cl.optim import Constant, Optimizer, Plateau, Schedule, When
 from cl.stream import ImageSet, StreamInfo, View
 from cl.trainer import Trainer
@@ -99,10 +100,10 @@ class Strategy:
         each epoch (higher is better); `select="best"` ends with the trained tensors of its best epoch. `clip` bounds
         the gradient norm. Resumable at any step. Returns losses per epoch and the best epoch; raises `NonFiniteLoss`.
         """
-        return self._trainer.fit(
-            self, phase, data, loss, params, epochs=epochs, optimizer=optimizer, schedule=schedule, clip=clip,
-            before_step=before_step, after_step=after_step, validate=validate, select=select, plateau=plateau,
-        )  # fmt: skip
+        spec = FitSpec(
+            data, loss, params, epochs, optimizer, schedule, before_step, after_step, validate, select, plateau, clip
+        )
+        return self._trainer.fit(self, phase, spec)
 
     def compute(self, name: str, call: Callable[[], Any]) -> Any:
         """Run a long pass (statistics, Fisher, keys) once; its result and the state it leaves survive a kill."""

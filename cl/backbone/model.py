@@ -269,8 +269,8 @@ def _create(name: str, arch: str, path: Path | None, size: dict[str, Any]) -> nn
 def _local_weights(arch: str, path: Path) -> dict[str, Any]:
     """A file's tensors without its classifier, so that timm can check strictly that the others fit."""
     config = timm.get_pretrained_cfg(arch)
-    heads = (config.classifier or ()) if config is not None else ()
-    heads = (heads,) if isinstance(heads, str) else heads
+    named = (config.classifier or ()) if config is not None else ()
+    heads = (named,) if isinstance(named, str) else tuple(named)
     tensors = load_state_dict(str(path), device="cpu")
     return {"state_dict": {k: v for k, v in tensors.items() if k.rpartition(".")[0] not in heads}, "num_classes": 0}
 

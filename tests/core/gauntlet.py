@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import files, trainer
+from cl import files, fitting
 from cl.features import Inputs
 from cl.optim import Cosine, adam, sgd
 from cl.parts.gaussians import ClassGaussians
@@ -105,13 +105,13 @@ class Gauntlet(Strategy):
 
 def arm() -> None:
     """Put ticks into the steps of fits and around the writing of files."""
-    step = trainer._Fit._one_step
+    step = fitting.Fit._one_step
 
     def one_step(self: Any, batch: Any, when: Any) -> None:
         CLOCK.tick("step")
         step(self, batch, when)
 
-    trainer._Fit._one_step = one_step  # type: ignore[method-assign]
+    fitting.Fit._one_step = one_step  # type: ignore[method-assign]
     replace = os.replace
 
     def slow_replace(source: Any, target: Any) -> None:

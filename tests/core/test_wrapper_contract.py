@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cl.config import option
 from cl.features import Inputs
+from cl.fitting import FitSpec
 from cl.optim import When
 from cl.strategies.finetune import Finetune
 from cl.strategy import Strategy
@@ -56,8 +57,8 @@ class _Hooked:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._trainer, name)
 
-    def fit(self, strategy: Strategy, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return self._trainer.fit(self._outer, *args, **{**kwargs, "after_step": self._outer.follow})
+    def fit(self, strategy: Strategy, phase: str, spec: FitSpec) -> dict[str, Any]:
+        return self._trainer.fit(self._outer, phase, replace(spec, after_step=self._outer.follow))
 
 
 def fast_weights(learner: Strategy) -> Tensor:
