@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cl.data.progress import Bar
 from cl.data.store import Progress
@@ -151,11 +152,11 @@ def _download(file: RemoteFile, target: Path, progress: Progress | None) -> None
         except ValueError as error:  # wrong content: pooch has removed it
             if download.resumed:  # the piece we continued was perhaps not of this file: once more from the start
                 mirrors.insert(0, url)
-            failures.append(f"{url}: the content is not the file we know")
-            log.warning("Download from %s: %s", url, error)
+            failures.append(f"{urlsplit(url).hostname}: another content")
+            log.info("Download from %s: %s", url, error)
         except OSError as error:  # includes every error of requests; the piece stays and the next attempt continues it
-            failures.append(f"{url}: {error}")
-            log.warning("Download from %s failed: %s", url, error)
+            failures.append(f"{urlsplit(url).hostname}: {type(error).__name__}")
+            log.info("Download from %s failed: %s", url, error)
     raise DataError(
         f"{file.name} could not be downloaded ({'; '.join(failures)}); check the network and run again (a partial "
         "download continues), or put the file into a folder named by CLBENCH_DATA_PATH."
