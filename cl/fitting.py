@@ -74,7 +74,8 @@ class Fit:
         self.best_score, self.best_epoch, self.stale = float("-inf"), -1, 0
         self.best: list[Tensor] = []
         self.losses: list[float] = []
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=trainer.device)
+        wide = torch.float32 if trainer.device.type == "mps" else torch.float64  # mps has no float64
+        self.loss_sum = torch.zeros((), dtype=wide, device=trainer.device)
         self.flops: dict[str, float] = {}
 
     def _own(self, strategy: Learner) -> None:
@@ -193,6 +194,8 @@ class Fit:
         if self.spec.validate is not None:
             self._eval_mode()
             score = float(self.spec.validate())
+            if not math.isfinite(score):
+                raise self._diverged(f"the validation score became {score}", f"epoch {self.epoch}")
             self._train_mode()
             if score > self.best_score:
                 self.best_score, self.best_epoch, self.stale = score, self.epoch, 0

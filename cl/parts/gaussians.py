@@ -37,7 +37,7 @@ class ClassGaussians:
         for position in classes:
             if position != len(self) + len(means):
                 raise ContractError(f"class {position} cannot be estimated after {len(self) + len(means)} classes.")
-            x = features[labels == position].double()
+            x = features[labels == position].cpu().double()  # small, and some accelerators have no float64
             if len(x) < 2:
                 name = f" ({names[position]})" if names else ""
                 raise UsageError(
@@ -45,9 +45,10 @@ class ClassGaussians:
                     "give it at least two images (a larger --limit or stream.train_per_class, or more data)."
                 )
             means.append(x.mean(0))
-            covariances.append(torch.cov(x.T) + self.jitter * torch.eye(x.shape[1], dtype=x.dtype, device=x.device))
-        self.mean = torch.cat([self.mean.to(features.device), torch.stack(means).float()])
-        self.covariance = torch.cat([self.covariance.to(features.device), torch.stack(covariances).float()])
+            covariances.append(torch.cov(x.T) + self.jitter * torch.eye(x.shape[1], dtype=x.dtype))
+        device = features.device
+        self.mean = torch.cat([self.mean.to(device), torch.stack(means).float().to(device)])
+        self.covariance = torch.cat([self.covariance.to(device), torch.stack(covariances).float().to(device)])
         self._factor = None
 
     def factor(self) -> Tensor:

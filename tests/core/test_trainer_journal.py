@@ -162,6 +162,11 @@ def test_nan_names_the_place_and_the_fix() -> None:
         fresh.fit("b", TensorBatches(X, Y, 40), fresh.loss, fresh.layer.parameters(), epochs=1, optimizer=sgd(math.inf))
 
 
+def test_a_validation_score_that_is_no_number_ends_the_fit() -> None:
+    with pytest.raises(NonFiniteLoss, match="the validation score became nan in task 0, fit 'a', epoch 0"):
+        probe().train(validate=lambda: math.nan, select="best")
+
+
 def test_gradient_clipping_and_hooks_run_in_order() -> None:
     learner, calls = probe(), []
     learner.train(
