@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,6 +27,7 @@ from cl.backbone import Backbone
 from cl.checkpoint import Checkpoint
 from cl.data.transform import Transform
 from cl.errors import DataError
+from cl.fitting import FitSpec
 from cl.parts.heads import local_cross_entropy
 from cl.plan import Plan, make_plan
 from cl.random import Seeds, generator
@@ -185,8 +187,13 @@ def watched(parts: Parts) -> Iterator[None]:
     """Time forward, backward, optimiser and data wherever the loop reaches them."""
     fit, started = Trainer.fit, [0.0]
 
-    def timed_fit(self: Trainer, strategy: Any, phase: str, data: Any, loss: Any, params: Any, **more: Any) -> Any:
-        return fit(self, strategy, phase, TimedSource(data, parts), parts.wrap("forward", loss), params, **more)
+    def timed_fit(self: Trainer, strategy: Any, phase: str, spec: FitSpec) -> Any:
+        return fit(
+            self,
+            strategy,
+            phase,
+            replace(spec, data=TimedSource(spec.data, parts), loss=parts.wrap("forward", spec.loss)),
+        )
 
     def begin(*_: Any) -> None:
         started[0] = time.perf_counter()
