@@ -1,0 +1,91 @@
+"""Compare settings of a strategy on training images alone: some to learn, others to judge, test images never.
+
+python benchmarks/choose_rates.py slca --set lr=0.01 --classes 40 --learn 400
+python benchmarks/choose_rates.py slca --stream split-digits --classes 10 --increment 2 --learn 90 --precision fp32
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+
+from cl import api, loop, registry
+from cl.config import parse_assignments
+from cl.data.store import Dataset, ImageStore
+from cl.incremental import IncrementalOptions, class_incremental
+from cl.plan import make_plan
+from cl.random import Seeds
+from cl.stream import Stream
+from cl.trainer import Trainer
+
+
+def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, seed: int) -> Stream:
+    """A stream over the training images of the first classes: `learn` per class to learn, the rest to judge."""
+    rng = np.random.default_rng(0)
+    drawn = [rng.permutation(np.flatnonzero(dataset.train.labels == label)) for label in range(classes)]
+
+    def store(parts: list[np.ndarray]) -> ImageStore:
+        rows = np.sort(np.concatenate(parts))
+        return ImageStore.from_arrays(np.asarray(dataset.train.pixels)[rows], dataset.train.labels[rows])
+
+    split = Dataset(
+        name=f"{dataset.name}, training images",
+        train=store([rows[:learn] for rows in drawn]),
+        test=store([rows[learn:] for rows in drawn]),
+        class_names=dataset.class_names[:classes],
+        origin=dataset.origin,
+        licence=dataset.licence,
+        citation=dataset.citation,
+        verified=dataset.verified,
+    )
+    options = IncrementalOptions(increment=increment)
+    return class_incremental(split, options, name="rates", version="1", order_seed=seed, data_seed=seed)
+
+
+@click.command(help=__doc__)
+@click.argument("strategy")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="An option of the strategy; repeatable.")
+@click.option("--stream", default="split-cifar100", show_default=True, help="Whose training images.")
+@click.option("--classes", default=40, show_default=True)
+@click.option("--increment", default=10, show_default=True, help="Classes per task.")
+@click.option("--learn", default=400, show_default=True, help="Images per class to learn; the rest judge.")
+@click.option("--seed", default=7, show_default=True)
+@click.option("--precision", default="bf16", show_default=True)
+def main(strategy: str, assignments: tuple[str, ...], stream: str, seed: int, precision: str, **sizes: Any) -> None:
+    torch.set_num_threads(1)
+    settings = parse_assignments(assignments)
+    plan = make_plan(strategy, stream, seed=seed, settings=settings, precision=precision, device="cpu")
+    events = training_stream(api.build_stream(plan).dataset, seed=seed, **sizes)
+    trainer = Trainer(seeds=Seeds(seed, seed, seed))
+    learner = registry.strategies.get(strategy)(plan.options, api.build_backbone(plan), trainer)
+    header = {
+        "run_id": "rates",
+        "strategy": {
+            "name": strategy,
+            "version": learner.version,
+            "distribution": None,
+            "source_sha256": None,
+            "access": learner.access,
+            "rules": list(learner.rules),
+            "preset": plan.preset,
+        },
+        "config": plan.config(),
+        "seeds": plan.seeds,
+        "precision": {"dtype": precision},
+        "limited": True,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        record = loop.run(learner, events, Path(folder), header, trainer=trainer)
+    values = record["result"]["metrics"]["cil_seen"]
+    last, mean = values["A_last_task"], values["A_inc_task"]
+    average = "" if mean is None else f", average incremental {100 * mean:.2f} %"
+    click.echo(f"{strategy} {' '.join(assignments) or '(preset)'}: last {100 * last:.2f} %{average}")
+
+
+if __name__ == "__main__":
+    main()
