@@ -46,7 +46,7 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
     row = Row(chosen)
     if not strategy.ready:
         return row
-    for module in modules_of({name: value for name, value in vars(strategy).items() if not name.startswith("_")}):
+    for module in modules_of(strategy):
         module.eval()
     trainer.progress.phase("evaluate", -(-len(chosen) // BATCH))
     masks = _class_masks(stream)

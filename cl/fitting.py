@@ -80,9 +80,8 @@ class Fit:
 
     def _own(self, strategy: Learner) -> None:
         """Only the given parameters train: everything else the state holds is frozen; strangers are refused."""
-        public = {name: value for name, value in vars(strategy).items() if not name.startswith("_")}
-        self.modules = list(state.modules_of(public))
-        held = {id(parameter): parameter for parameter in state.parameters_of(public)}
+        self.modules = list(state.modules_of(strategy))
+        held = {id(parameter): parameter for parameter in state.parameters_of(strategy)}
         if not self.trained:
             raise ContractError(f"{self.key} was given no parameters to train.")
         for parameter in self.trained:

@@ -17,6 +17,7 @@ from cl.errors import ClbenchError, StorageError
 from cl.evaluation import NONE, Row, counts
 from cl.files import remove_temporaries, write_text
 from cl.results import metrics, predictions, record
+from cl.state import parameters_of
 from cl.strategy import Strategy
 from cl.stream import Stream
 from cl.trainer import Trainer
@@ -148,14 +149,14 @@ class Writer:
     def _measurement(self, state: RunState) -> dict[str, Any]:
         cost = self.trainer.cost
         seconds = {name: cost.seconds.get(name, 0.0) for name in ("train", "eval", "data", "encode", "checkpoint")}
-        parameters = self.strategy.backbone.identity["parameters"] + state.stored["parameters"] // 4
+        held = {id(parameter): parameter.numel() for parameter in parameters_of(self.strategy)}
         return {
             "created": self.created,
             "seconds": {**seconds, "total": sum(event["seconds"] for event in state.events)},
             "events": state.events,
             "flops": dict(cost.flops),
             "memory": state.peak,
-            "parameters": {"total": parameters, "trainable": cost.trainable},
+            "parameters": {"total": sum(held.values()), "trainable": cost.trainable},
             "stored": state.stored,
             "environment": environment(self.trainer.device),
             "resumed_from": state.resumed_from,

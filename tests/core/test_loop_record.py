@@ -180,6 +180,7 @@ def test_record_is_valid_derived_and_recomputable(tmp_path: Path) -> None:
     assert [json.loads(line)["event"] for line in events] == list(range(10))
     measurement = record["measurement"]
     assert measurement["parameters"]["trainable"] == sum(p.numel() for p in learner.backbone.parameters()) + 10 * 17
+    assert measurement["parameters"]["total"] == measurement["parameters"]["trainable"], "each parameter counts once"
     assert measurement["flops"]["executed"] > 0 and measurement["memory"]["peak_rss"] > 0
     assert measurement["stored"] == {"samples": 0, "statistics": 0, "parameters": measurement["stored"]["parameters"]}
     assert not (tmp_path / "checkpoint").exists()

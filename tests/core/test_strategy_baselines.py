@@ -130,6 +130,19 @@ def test_joint_oracle_trains_a_fresh_model_after_every_task(tmp_path: Path) -> N
     assert last[0] == last[1]
 
 
+def test_joint_does_not_depend_on_the_class_order_beyond_its_draws(tmp_path: Path) -> None:
+    """Without draws (zero head, one batch of everything, no augmentation) two orders give one last row."""
+    options: dict[str, Any] = {"epochs": 20, "batch_size": 1000, "lr": 0.5, "augment": "none"}
+    counts = []
+    for seed in (1993, 7):
+        learner = make(Joint, **options, trains="head", head_init="zero")
+        record = run(learner, tiny_stream(seed), tmp_path / str(seed))
+        order = record["result"]["stream"]["class_order"]
+        correct = record["result"]["accuracy"]["cil_seen"]["class_correct"][-1]
+        counts.append([count for _, count in sorted(zip(order, correct, strict=True))])
+    assert counts[0] == counts[1] and sum(counts[0]) > 6
+
+
 def test_joint_head_only_leaves_the_backbone_alone(learn: Learn) -> None:
     learner = make(Joint, **{**FAST, "augment": "none"}, trains="head")
     learn(learner, tiny_stream(), 5)
