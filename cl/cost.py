@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 T = TypeVar("T")
@@ -45,9 +46,25 @@ class Cost:
         self.flops, self.trainable = dict(state["flops"]), state["trainable"]
 
 
+class _Versions(TorchDispatchMode):
+    """Bumps the version counters that `_foreach_` and `_fused_` operators leave alone under a dispatch mode.
+
+    Without it a backbone changed by one of them while FLOPs are counted would be taken for unchanged.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name
+        if name.startswith(("aten::_foreach_", "aten::_fused_")) and func._schema.is_mutable:
+            for argument, value in zip(func._schema.arguments, args, strict=False):
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    torch.autograd.graph.increment_version(value)
+        return result
+
+
 def count_flops(call: Callable[[], T]) -> tuple[T, float]:
     """Run `call` once and count its FLOPs (multiply and add are two), backward passes included."""
-    with FlopCounterMode(display=False) as counter:
+    with _Versions(), FlopCounterMode(display=False) as counter:
         result = call()
     return result, float(counter.get_total_flops())
 

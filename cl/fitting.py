@@ -192,7 +192,7 @@ class Fit:
         self.loss_sum.zero_()
         if self.spec.validate is not None:
             self._eval_mode()
-            score = float(self.spec.validate())
+            score = float(self.trainer.counted(self.spec.validate))
             if not math.isfinite(score):
                 raise self._diverged(f"the validation score became {score}", f"epoch {self.epoch}")
             self._train_mode()

@@ -10,7 +10,7 @@ import torch
 
 from cl import state
 from cl.checkpoint import Checkpoint, Key
-from cl.cost import Cost
+from cl.cost import Cost, count_flops
 from cl.features import Encodings
 from cl.fitting import Fit, FitSpec, Learner
 from cl.progress import NullProgress, Progress
@@ -68,9 +68,16 @@ class Trainer:
             return entry["result"]
         seed_globals(self.seeds.data, "compute", self.task, name, self._times[name])
         self.progress.phase(name, 0, 0)
-        result = state.clone(call())
+        result = state.clone(self.counted(call))
         self.progress.end_phase()
         self._finish(key, strategy, result)
+        return result
+
+    def counted(self, call: Callable[[], Any]) -> Any:
+        """Call it and count its FLOPs; encodings and fits keep their own account."""
+        before = self.cost.flops["executed"]
+        result, flops = count_flops(call)
+        self.cost.add_flops(max(flops - (self.cost.flops["executed"] - before), 0.0))
         return result
 
     def fit(self, strategy: Learner, phase: str, spec: FitSpec) -> dict[str, Any]:
@@ -108,7 +115,7 @@ class Trainer:
         return entry
 
     def _finish(self, key: Key, strategy: Learner, result: Any) -> None:
-        if self.checkpoint and self.checkpoint.due():
+        if self.checkpoint and self.checkpoint.due(self.task):
             with self.cost.timed("checkpoint"):
                 self.checkpoint.save_entry(key, {**self.snapshot(strategy), "result": result})
         seed_globals(self.seeds.data, "after", key.task, key.ordinal)

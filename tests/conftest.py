@@ -8,15 +8,13 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
 
 from cl import loop
-from cl.backbone import Backbone
 from cl.checkpoint import Checkpoint
-from cl.data.transform import Transform
 from cl.random import Seeds
 from cl.strategy import Strategy
 from cl.stream import Stream
+from cl.testing import record_header, tiny_backbone
 from cl.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -30,24 +28,6 @@ def _no_fsync() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cl.files.os.fsync", lambda descriptor: None)
         yield
-
-
-def tiny_backbone(seed: int = 0) -> Backbone:
-    """A ViT for 8 px: width 16, depth 2."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = VisionTransformer(
-            img_size=8, patch_size=4, embed_dim=16, depth=2, num_heads=2, num_classes=0, proj_drop_rate=0.1
-        )
-    identity = {
-        "name": "tiny",
-        "weights_sha256": f"random-{seed}",
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "dim": 16,
-        "input": {"size": 8},
-        "pretraining": "none",
-    }
-    return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
 
 
 def tiny_stream(seed: int = 1993, **options: Any) -> Stream:
@@ -68,22 +48,7 @@ def make(cls: type[S], *, seeds: Seeds | None = None, folder: Path | None = None
 
 def header(cls: type[Strategy], seeds: Seeds | None = None) -> dict[str, Any]:
     """What `cl.api` would say about a run."""
-    return {
-        "run_id": "test",
-        "strategy": {
-            "name": cls.__name__.lower(),
-            "version": cls.version,
-            "distribution": None,
-            "source_sha256": None,
-            "access": cls.access,
-            "rules": list(cls.rules),
-            "preset": None,
-        },
-        "config": {},
-        "seeds": (seeds or Seeds()).as_dict(),
-        "precision": {"dtype": "fp32"},
-        "limited": True,
-    }
+    return record_header(cls, seeds)
 
 
 def run(strategy: Strategy, stream: Stream, folder: Path, **arguments: Any) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""What a check found: passed, failed with values and a fix, or skipped with a reason."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+class CheckFailure(AssertionError):
+    """A check failed: what was found, with values, and how to mend it."""
+
+    def __init__(self, found: str, fix: str) -> None:
+        super().__init__(f"{found} Fix: {fix}")
+        self.found, self.fix = found, fix
+
+
+class CheckSkipped(Exception):
+    """A check does not apply; the message says why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named check; `call` raises `CheckFailure` or `CheckSkipped`."""
+
+    name: str
+    summary: str
+    call: Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one check ended: `status` is passed, failed or skipped."""
+
+    check: str
+    summary: str
+    status: str
+    found: str = ""
+    fix: str = ""
+    seconds: float = 0.0
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcomes of all checks of one strategy or stream."""
+
+    name: str
+    kind: str
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")
+
+    def raise_failures(self) -> None:
+        """Raise one `AssertionError` that lists every failed check; does nothing where all passed."""
+        if self.failures:
+            lines = [f"{self.kind} '{self.name}' fails {len(self.failures)} of {len(self.outcomes)} checks:"]
+            lines += [f"  {o.check}: {o.found} Fix: {o.fix}" for o in self.failures]
+            raise AssertionError("\n".join(lines))
+
+
+def examine(
+    name: str, kind: str, checks: Iterable[Check], subject: Any, tell: Callable[[Outcome], None] | None = None
+) -> Report:
+    """Run checks one after the other. Whatever else the subject raises is a failure of that check, with its trace."""
+    outcomes = []
+    for check in checks:
+        clock = time.perf_counter()
+        status, found, fix, trace = "passed", "", "", ""
+        try:
+            check.call(subject)
+        except CheckFailure as failure:
+            status, found, fix = "failed", failure.found, failure.fix
+        except CheckSkipped as reason:
+            status, found = "skipped", str(reason)
+        except Exception as error:  # the subject's own code runs here, so anything may come out of it
+            status, trace = "failed", traceback.format_exc()
+            found = f"{type(error).__name__}: {error}".rstrip(": ") + f", raised at {_place(error)}."
+            fix = "mend the code at that place; `clbench check -v` prints the traceback."
+        outcome = Outcome(check.name, check.summary, status, found, fix, time.perf_counter() - clock, trace)
+        outcomes.append(outcome)
+        if tell is not None:
+            tell(outcome)
+    return Report(name, kind, tuple(outcomes))
+
+
+def _place(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}"

@@ -1,0 +1,238 @@
+"""What every strategy must keep: its declarations, the contract of `predict`, and the limits of what it may touch."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cl import state
+from cl.config import options_of, parse_value
+from cl.data.transform import Transform
+from cl.errors import UsageError
+from cl.features import Inputs, Source
+from cl.strategy import RULES, Strategy
+from cl.stream import Stream
+from cl.testing.outcome import CheckFailure, CheckSkipped
+from cl.testing.walk import differences
+from cl.testing.workbench import TASKS, Workbench
+
+SECTIONS = ("Paper", "Trains", "Stores", "Cost", "Differences from the paper")
+MARGIN = 1e-6
+"""Where the two best scores are closer than this, rounding may decide."""
+
+
+def documented(bench: Workbench) -> None:
+    """The docstring says what the method is, and has the sections that every method has."""
+    text = inspect.cleandoc(bench.method.__dict__.get("__doc__") or "")
+    if not text.partition("\n")[0].strip():
+        raise CheckFailure(
+            f"{bench.method.__name__} has no docstring.", "say in its first line what the method is; lists show it."
+        )
+    lacking = [section for section in SECTIONS if not re.search(rf"^{section}:\s*\S", text, re.MULTILINE)]
+    if lacking:
+        raise CheckFailure(
+            f"the docstring of {bench.method.__name__} has no {' and no '.join(repr(s + ':') for s in lacking)}.",
+            "add a line for each, as in `clbench info slca`.",
+        )
+
+
+def declarations(bench: Workbench) -> None:
+    """Declared rules, access and options are real: known names, defaults within bounds, every option read."""
+    method = bench.method
+    unknown = [rule for rule in method.rules if rule not in RULES]
+    if unknown or not method.rules:
+        raise CheckFailure(f"rules = {method.rules!r}.", f"choose from {', '.join(RULES)}.")
+    if method.access not in ("present", "past"):
+        raise CheckFailure(f"access = {method.access!r}.", "declare 'present', or 'past' for a bound.")
+    if method.resumes not in ("step", "task"):
+        raise CheckFailure(f"resumes = {method.resumes!r}.", "declare 'step', or 'task' for training that is not ours.")
+    if not 0 <= method.val_fraction < 1:
+        raise CheckFailure(f"val_fraction = {method.val_fraction!r}.", "declare a share between 0 and 1.")
+    options = options_of(method.Options)
+    for key, info in options.items():
+        if not info.help and not info.nested:
+            raise CheckFailure(f"option {key!r} has no help text.", "declare it as cl.option(default, help).")
+        try:
+            parse_value(info.annotation, info.default, key, info.constraints)
+        except UsageError as error:
+            if info.nested is None:
+                raise CheckFailure(f"the default of an option is out of bounds: {error}", "mend one of them.") from None
+    unread = sorted(set(options) - bench.reference.read - _read_in_source(method))
+    if unread:
+        raise CheckFailure(
+            f"{', '.join(map(repr, unread))} of Options {'is' if len(unread) == 1 else 'are'} never read.",
+            "use self.options.NAME, or remove the option: the record would name a setting that changes nothing.",
+        )
+
+
+def runs(bench: Workbench) -> None:
+    """Learns tasks one after the other and gives finite scores [B, classes], at least one column per class seen."""
+    reference, stream = bench.reference, bench.stream()
+    learner = reference.learner
+    seen = sum(len(experience.classes) for experience in stream.experiences[:TASKS])
+    for what, scores in _scores(learner, stream, learner._trainer.encodings, size=5):
+        if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
+            shape = _shape(scores)
+            raise CheckFailure(f"predict returned {shape} for 5 images{what}.", "return floating-point [B, classes].")
+        if scores.shape[1] < seen:
+            raise CheckFailure(
+                f"predict returned {scores.shape[1]} columns{what} after {seen} classes were seen.",
+                "return one column per class position seen, in the order of positions.",
+            )
+        if not bool(torch.isfinite(scores[:, :seen]).all()) and not what:
+            raise CheckFailure("predict returned infinite or NaN scores for classes seen.", "keep scores finite.")
+
+
+def pure(bench: Workbench) -> None:
+    """`predict` changes nothing: not the state, not the random streams; asked again it gives the same scores."""
+    learner, stream = bench.reference.learner, bench.stream()
+    before, generators = state.clone(learner.get_state()), torch.get_rng_state()
+    first = [scores.clone() for _, scores in _scores(learner, stream, learner._trainer.encodings, size=16)]
+    if changed := next(differences(before, learner.get_state()), None):
+        raise CheckFailure(
+            f"predict changed the learner's {changed}.", "move what predict updates into learn; count nothing there."
+        )
+    if not torch.equal(generators, torch.get_rng_state()):
+        raise CheckFailure(
+            "predict drew from torch's global random stream.",
+            "draw in learn and keep the result, or put modules into evaluation mode.",
+        )
+    torch.manual_seed(12345)
+    again = [scores for _, scores in _scores(learner, stream, learner._trainer.encodings, size=16)]
+    torch.set_rng_state(generators)
+    for one, two in zip(first, again, strict=True):
+        if not torch.equal(one, two):
+            gap = (one - two).abs().max().item()
+            raise CheckFailure(
+                f"predict gave scores that differ by up to {gap:.3g} when asked again for the same images.",
+                "remove randomness and counters from predict.",
+            )
+
+
+def batch_independent(bench: Workbench) -> None:
+    """Scores of an image do not depend on the images beside it nor on their order (in float64 where possible)."""
+    bench.reference  # noqa: B018 - a strategy that does not run is reported by that check
+    stream = bench.stream()
+    learner = bench.start(bench.learner(exact=True), stream)
+    bench.learn(learner, stream, range(TASKS))
+    for module in state.modules_of(learner):
+        module.eval()
+    if not learner.ready:
+        raise CheckSkipped("not ready to predict after three tasks.")
+    tolerance = 1e-7 if _doubled(learner, stream) else 1e-4
+    rng = np.random.default_rng(0)
+    for task in _tasks(learner):
+        rows = stream.test_rows(range(TASKS) if task is None else [task])[0]
+        whole = _score_by_row(learner, stream, rows, len(rows), task)
+        for order, size in ((rows, 1), (rng.permutation(rows), 7), (rng.permutation(rows), len(rows))):
+            for row, scores in _score_by_row(learner, stream, order, size, task).items():
+                expected = whole[row]
+                gap = (scores - expected).abs().max().item()
+                two = expected.topk(min(2, len(expected))).values
+                tie = bool(two[0] - two[-1] < MARGIN)
+                if gap > tolerance * max(1.0, expected.abs().max().item()) and not (tie and gap < MARGIN):
+                    raise CheckFailure(
+                        f"scores of a test image change by up to {gap:.3g} when it comes in a batch of {size} instead "
+                        f"of {len(rows)}.",
+                        "use nothing of the batch but the image itself: no batch statistics, no vote over the batch.",
+                    )
+
+
+def frozen(bench: Workbench) -> None:
+    """Backbone tensors that no `fit` was given stay bit-identical."""
+    if bench.reference.touched:
+        task, name = bench.reference.touched[0]
+        count = len(bench.reference.touched)
+        raise CheckFailure(
+            f"backbone tensor {name!r} changed in task {task} although no fit was given it"
+            f"{f' (and {count - 1} more)' if count > 1 else ''}.",
+            "train it through self.fit, or freeze it; a frozen batch norm must stay in evaluation mode.",
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------ helpers
+
+
+def _tasks(learner: Strategy) -> list[int | None]:
+    """The tasks to ask `predict` for: None for rules on shared scores, then every task where it is told."""
+    shared: list[int | None] = [None] if set(learner.rules) != {"til_oracle"} else []
+    return shared + (list(range(TASKS)) if "til_oracle" in learner.rules else [])
+
+
+def _scores(learner: Strategy, stream: Stream, encodings: Any, size: int) -> list[tuple[str, Tensor]]:
+    """Scores of the first test images of each way of asking."""
+    if not learner.ready:
+        raise CheckSkipped("not ready to predict after three tasks.")
+    found = []
+    for task in _tasks(learner):
+        rows = stream.test_rows(range(TASKS) if task is None else [task])[0][:size]
+        with torch.no_grad():
+            scores = learner.predict(Inputs(None, "cpu", Source(encodings, stream.store("test"), rows)), task)
+        found.append(("" if task is None else f" with task={task}", scores))
+    return found
+
+
+def _score_by_row(
+    learner: Strategy, stream: Stream, order: np.ndarray, size: int, task: int | None
+) -> dict[int, Tensor]:
+    found: dict[int, Tensor] = {}
+    for start in range(0, len(order), size):
+        part = order[start : start + size]
+        with torch.no_grad():
+            source = Source(learner._trainer.encodings, stream.store("test"), part)
+            found |= dict(zip(part.tolist(), learner.predict(Inputs(None, "cpu", source), task), strict=True))
+    return found
+
+
+def _doubled(learner: Strategy, stream: Stream) -> bool:
+    """Put a learner into float64; False where its code insists on another type, and float32 it stays."""
+    single = state.clone(learner.get_state())
+    transform = learner.backbone.transform
+    for module in state.modules_of(learner):
+        module.double()
+    learner.set_state(_double(learner.get_state()))
+    learner.backbone.transform = _Double(**vars(transform))
+    try:
+        _scores(learner, stream, learner._trainer.encodings, size=2)
+    except RuntimeError as error:
+        if "dtype" not in str(error) and "Double" not in str(error):
+            raise
+        for module in state.modules_of(learner):
+            module.float()
+        learner.set_state(single)
+        learner.backbone.transform = transform
+        return False
+    return True
+
+
+class _Double(Transform):
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return super().__call__(pixels).double()
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.double() if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return {key: _double(item) for key, item in value.items()}
+    return [_double(item) for item in value] if isinstance(value, list) else value
+
+
+def _shape(value: Any) -> str:
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _read_in_source(method: type[Strategy]) -> set[str]:
+    """Attribute names in the modules of a strategy and its bases: what is read under other settings."""
+    names: set[str] = set()
+    for module in {inspect.getmodule(kind) for kind in method.__mro__ if issubclass(kind, Strategy)}:
+        if module is not None and module.__name__ != Strategy.__module__:
+            tree = ast.parse(inspect.getsource(module))
+            names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return names
