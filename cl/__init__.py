@@ -22,6 +22,7 @@ _HOMES = {
     "RunResult": "cl.api",
     "Strategy": "cl.strategy",
     "Stream": "cl.stream",
+    "load_learner": "cl.api",
     "load_results": "cl.api",
     "make_plan": "cl.plan",
     "nested": "cl.config",
@@ -31,7 +32,8 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from cl.api import RunResult, load_results, resume, run
+    from cl import registry
+    from cl.api import RunResult, load_learner, load_results, resume, run
     from cl.config import nested, option
     from cl.plan import Plan, make_plan
     from cl.strategy import Strategy
@@ -45,10 +47,12 @@ __all__ = [
     "Strategy",
     "Stream",
     "__version__",
+    "load_learner",
     "load_results",
     "make_plan",
     "nested",
     "option",
+    "registry",
     "resume",
     "run",
 ]
@@ -59,6 +63,8 @@ def __getattr__(name: str) -> Any:
         from cl.registry import own_version
 
         value: Any = own_version()
+    elif name == "registry":
+        value = importlib.import_module("cl.registry")
     elif name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     else:

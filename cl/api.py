@@ -10,21 +10,22 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl import registry
 from cl.errors import ClbenchError, DataError, UsageError
-from cl.files import make_folder, sha256_of, storage_error, write_text
+from cl.files import make_folder, storage_error, write_text
+from cl.loggers import check as check_loggers
 from cl.plan import Plan, invocation, load_plan, make_plan
-from cl.progress import NullProgress, Progress
+from cl.progress import NullProgress, Progress, displayed
 from cl.registry import toml_load
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cl.results.store import Results
+    from cl.results.store import Paths, Results
 
 EXISTING = ("only-missing", "always", "never")
 """What to do where a run exists: skip it when complete and continue it when not, start over, or refuse."""
@@ -32,19 +33,23 @@ EXISTING = ("only-missing", "always", "never")
 LOG = "log.txt"
 RECORD = "record.json"
 CONFIG = "config.toml"
+LEARNER = "learner.safetensors"
 _MARKS = (CONFIG, RECORD, "checkpoint")
+
+_KEEP_LEARNER = (
+    "run again with --save-learner --existing always (from Python: save_learner=True, existing='always') to keep it"
+)
 
 log = logging.getLogger("clbench")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """A run and what came of it; in a notebook it shows as its forgetting table."""
 
     record: Mapping[str, Any]
     folder: Path
-    learner: Any = field(default=None, repr=False)
-    """The trained strategy, to predict with; None for a run that was complete already."""
+    _learner: Any = field(default=None, compare=False)
 
     @property
     def status(self) -> str:
@@ -55,6 +60,20 @@ class RunResult:
     def metrics(self) -> dict[str, dict[str, float | None]]:
         """Metrics per prediction rule, as fractions."""
         return dict(self.record["result"]["metrics"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes by position: column i of the learner's scores is `class_names[i]`."""
+        return tuple(self.record["result"]["stream"]["class_names"])
+
+    @cached_property
+    def learner(self) -> Any:
+        """The trained strategy, to predict with: `result.learner.predict_images(pixels)` for uint8 [B, C, H, W].
+
+        The one that has just learned, or the one that `save_learner=True` kept in the run's folder (see
+        `load_learner`). Raises `UsageError` where neither is there.
+        """
+        return self._learner if self._learner is not None else load_learner(self.folder)
 
     @cached_property
     def accuracy(self) -> pd.DataFrame:
@@ -72,6 +91,9 @@ class RunResult:
 
         return forgetting_text(self.record, width=width)
 
+    def __repr__(self) -> str:
+        return f"RunResult({self.status}, {str(self.folder)!r})"
+
     def _repr_html_(self) -> str:
         from html import escape
 
@@ -79,32 +101,84 @@ class RunResult:
 
 
 def run(strategy: str | None = None, stream: str | None = None, **arguments: Any) -> RunResult:
-    """Run a strategy on a stream and return the result: `cl.run("slca", "split-digits", settings={"lr": 0.02})`.
+    """Run a strategy on a stream and return the result; a complete run is not repeated, an interrupted one continues.
 
-    Takes what `make_plan` takes, and `existing` and `progress` of `execute`. Raises `ClbenchError`.
+        result = cl.run("slca", "split-digits", seed=7, settings={"lr": 0.02, "stream.tasks": 2})
+        result.accuracy, result.metrics["cil_seen"]["A_last_sample"], result.learner.predict_images(pixels)
+
+    Takes what `make_plan` takes (`seed`, `settings`, `backbone`, `limit`, `device`, `results`, `save_learner`, ...) and
+    `existing`: "only-missing", "always" (start over) or "never". `progress` is "auto", "rich", "plain", "none" or an
+    object with the methods of `cl.progress.Progress`; by default a notebook shows one line per run, anything else
+    nothing. Raises `ClbenchError`.
     """
     existing = arguments.pop("existing", "only-missing")
     progress = arguments.pop("progress", None)
-    return execute(make_plan(strategy, stream, **arguments), existing=existing, progress=progress)
+    plan = make_plan(strategy, stream, **arguments)
+    with displayed(progress, plan.title) as show:
+        return execute(plan, existing=existing, progress=show)
 
 
-def resume(folder: str | os.PathLike[str], *, progress: Progress | None = None) -> RunResult:
-    """Continue the run in `folder` as it was configured; a complete one is returned as it is. Raises `ClbenchError`."""
-    return execute(load_plan(Path(folder)), progress=progress)
+def resume(folder: str | os.PathLike[str], *, progress: Progress | str | None = None) -> RunResult:
+    """Continue the run in `folder` as it was configured; a complete one is returned as it is.
+
+    `progress` is that of `run`. Raises `ClbenchError`.
+    """
+    plan = load_plan(Path(folder))
+    with displayed(progress, plan.title) as show:
+        return execute(plan, progress=show)
 
 
-def load_results(paths: Any = "results") -> Results:
-    """Read every record under folders into data frames; raises `UsageError` for a path that does not exist."""
+def load_results(paths: Paths | None = None) -> Results:
+    """Read every record under folders (by default where results go) into data frames, without importing torch.
+
+        results = cl.load_results("results").filter(stream="split-digits")
+        results.runs                  # one row per run: names, seeds, costs, and "<rule>/<metric>" as fractions
+        results.metrics               # the same metrics in long form: run, strategy, rule, metric, value
+        results.accuracy              # one row per (run, rule, evaluation, group)
+        results.leaderboard()         # seeds averaged, with intervals and ranks
+
+    Raises `UsageError` for a path that does not exist, `DataError` for a damaged record.
+    """
     from cl.results.store import load_results as load
 
-    return load(paths)
+    return load(paths if paths is not None else os.environ.get("CLBENCH_RESULTS") or "results")
+
+
+def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any:
+    """The learner of a run that was made with `save_learner=True`, ready to predict; the stream's data is not needed.
+
+        learner = cl.load_learner("results/.../seed1993")
+        scores = learner.predict_images(pixels)                     # uint8 [B, C, H, W] -> [B, classes]
+        names = [learner.info.class_names[i] for i in scores.argmax(1)]
+
+    Its predictions are those of the learner as the run ended, bit for bit on the same kind of device. Warns where the
+    strategy's code has changed since. Raises `UsageError` where the folder holds no saved learner or the strategy is
+    not registered, `DataError` for other weights or preprocessing than it was trained with, and for a damaged file.
+    """
+    path = Path(folder) / LEARNER
+    if not path.is_file():
+        if not (path.parent / CONFIG).is_file():
+            raise UsageError(f"{folder} holds no run; give the folder of one, as `clbench run` prints it.")
+        raise UsageError(f"{folder} keeps no learner; {_KEEP_LEARNER}.")
+
+    from cl import learner
+    from cl.random import Seeds
+    from cl.trainer import Trainer
+
+    saved = learner.load(path)
+    plan = load_plan(path.parent)
+    device = pick_device(device)
+    with learner.generators_untouched():
+        trainer = Trainer(seeds=Seeds(**plan.seeds), device=device, checkpoint=learner.SetupJournal(saved.setup))
+        strategy = registry.strategies.get(plan.strategy)(plan.options, build_backbone(plan, device), trainer)
+        return learner.rebuild(saved, strategy, path)
 
 
 def execute(plan: Plan, *, existing: str = "only-missing", progress: Progress | None = None) -> RunResult:
     """Do what a plan says, or what is left of it.
 
-    Raises `UsageError` when the run exists and `existing` is "never", `DataError` for missing data, `NonFiniteLoss`,
-    and `ClbenchError` when another process is running it.
+    Raises `UsageError` when the run exists and `existing` is "never" or a logger is not installed, `DataError` for
+    missing data, `NonFiniteLoss`, and `ClbenchError` when another process is running it.
     """
     if existing not in EXISTING:
         raise UsageError(f"--existing must be one of {', '.join(EXISTING)}, not '{existing}'.")
@@ -112,6 +186,9 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Progress | 
     folder = plan.folder
     if existing == "only-missing" and (done := _complete(folder)) is not None:
         return _skipped(plan, done, show)
+    check_loggers(plan.loggers)
+    from cl.loggers.feed import feed
+
     make_folder(folder)
     with _locked(folder):
         if existing == "never" and any((folder / mark).exists() for mark in _MARKS):
@@ -120,20 +197,20 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Progress | 
             _clear(folder)
         elif (done := _complete(folder)) is not None:  # another process has finished it since
             return _skipped(plan, done, show)
-        with _logged(folder):
+        with _logged(folder), feed(plan, show) as show:
             return _execute(plan, show)
 
 
 def _execute(plan: Plan, progress: Progress) -> RunResult:
     folder = plan.folder
-    warnings = _warnings(plan)
-    for text in warnings:
+    notes = _warnings(plan)
+    for text in notes:
         progress.message(text)
     if not (folder / CONFIG).exists():
         write_text(folder / CONFIG, plan.to_toml(run_id=uuid.uuid4().hex, command=invocation()))
     log.info("%s -> %s", plan.title, folder)
 
-    from cl import loop
+    from cl import learner, loop
     from cl.checkpoint import Checkpoint
     from cl.data.sources import home
     from cl.features import Encodings
@@ -146,14 +223,17 @@ def _execute(plan: Plan, progress: Progress) -> RunResult:
     trainer = Trainer(
         seeds=Seeds(**plan.seeds),
         device=device,
-        checkpoint=Checkpoint(folder / "checkpoint", plan.checkpoint_every),
+        checkpoint=Checkpoint(folder / "checkpoint", plan.checkpoint_every, keep_setup=plan.save_learner),
         progress=progress,
         encodings=Encodings(home() / "features"),
     )
     strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
+    about = header(plan)
+    keep = partial(learner.save, folder / LEARNER, about=about["strategy"]) if plan.save_learner else None
     record = loop.run(
-        strategy, stream, folder, header(plan), trainer=trainer, max_tasks=plan.max_tasks, warnings=tuple(warnings)
-    )
+        strategy, stream, folder, about,
+        trainer=trainer, max_tasks=plan.max_tasks, warnings=tuple(notes), keep=keep,
+    )  # fmt: skip
     return RunResult(record, folder, strategy)
 
 
@@ -195,7 +275,6 @@ def pick_device(name: str) -> str:
 def header(plan: Plan) -> dict[str, Any]:
     """What a record says about a run before anything is measured: names of the run, and parts of its `result`."""
     method = registry.strategies.get(plan.strategy)
-    source = registry.strategies.source(plan.strategy)
     return {
         "run_id": str(toml_load(plan.folder / CONFIG)["invocation"]["run_id"]),
         "config_hash": plan.config_hash,
@@ -203,7 +282,7 @@ def header(plan: Plan) -> dict[str, Any]:
             "name": plan.strategy,
             "version": str(getattr(method, "version", "1")),
             "distribution": " ".join(registry.strategies.distribution(plan.strategy)).strip(),
-            "source_sha256": sha256_of(source) if source is not None else None,
+            "source_sha256": registry.strategies.source_sha256(plan.strategy),
             "access": method.access,
             "rules": list(method.rules),
             "preset": plan.preset or (None if plan.untuned else "default"),
@@ -230,6 +309,8 @@ def _skipped(plan: Plan, record: Mapping[str, Any], progress: Progress) -> RunRe
     progress.message(f"{plan.title}: complete already; --existing always runs it again.")
     if _source_changed(plan, record):
         progress.message(f"The code of {plan.strategy} has changed since that run.")
+    if plan.save_learner and not (plan.folder / LEARNER).is_file():
+        log.warning("%s is complete, but its learner was not kept; %s.", plan.title, _KEEP_LEARNER)
     return RunResult(record, plan.folder)
 
 
@@ -252,9 +333,9 @@ def _warnings(plan: Plan) -> list[str]:
 
 
 def _source_changed(plan: Plan, record: Mapping[str, Any]) -> bool:
-    source = registry.strategies.source(plan.strategy)
+    source = registry.strategies.source_sha256(plan.strategy)
     recorded = record.get("result", {}).get("strategy", {}).get("source_sha256")
-    return source is not None and recorded is not None and sha256_of(source) != recorded
+    return source is not None and recorded is not None and source != recorded
 
 
 def _clear(folder: Path) -> None:

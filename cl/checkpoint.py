@@ -34,11 +34,12 @@ class Checkpoint:
 
     `event.safetensors` is the state after the last completed event; `entry-T-N.safetensors` the state after the
     N-th journaled call of task T; `partial.safetensors` a fit interrupted at a step. `every` is the number of seconds
-    between writes inside a task; 0 writes at every opportunity.
+    between writes inside a task; 0 writes at every opportunity. With `keep_setup` whatever `setup` (task -1) computes
+    is written, for a learner that will be saved.
     """
 
-    def __init__(self, folder: Path, every: float = 30.0) -> None:
-        self.folder, self.every = folder, every
+    def __init__(self, folder: Path, every: float = 30.0, *, keep_setup: bool = False) -> None:
+        self.folder, self.every, self.keep_setup = folder, every, keep_setup
         self._last, self._duration = time.monotonic(), 0.0
         remove_temporaries(folder)
 
@@ -61,8 +62,10 @@ class Checkpoint:
 
     # ----------------------------------------------------------------------------------------------------- journal
 
-    def due(self) -> bool:
+    def due(self, task: int = 0) -> bool:
         """Whether it is time to write inside a task."""
+        if self.keep_setup and task == -1:
+            return True
         elapsed = time.monotonic() - self._last
         return self.every == 0 or (elapsed >= self.every and elapsed >= self._duration / SHARE)
 
@@ -74,6 +77,11 @@ class Checkpoint:
         """The finished call at this place; raises `ContractError` if another one was journaled there."""
         path = self._entry(key)
         return _checked(state.load(path), key) if path.exists() else None
+
+    def setup_entries(self) -> list[dict[str, Any]]:
+        """What `setup` computed, in order, as far as it was written."""
+        paths = self.folder.glob("entry--1-*.safetensors")
+        return [state.load(path) for path in sorted(paths, key=lambda path: int(path.stem.rpartition("-")[2]))]
 
     def save_partial(self, key: Key, value: dict[str, Any]) -> None:
         """Keep a fit in the middle."""

@@ -64,9 +64,16 @@ class _Versions(TorchDispatchMode):
 
 def count_flops(call: Callable[[], T]) -> tuple[T, float]:
     """Run `call` once and count its FLOPs (multiply and add are two), backward passes included."""
-    with _Versions(), FlopCounterMode(display=False) as counter:
+    with counting() as counter:
         result = call()
     return result, float(counter.get_total_flops())
+
+
+@contextmanager
+def counting() -> Iterator[FlopCounterMode]:
+    """Count the FLOPs of a block."""
+    with _Versions(), FlopCounterMode(display=False) as counter:
+        yield counter
 
 
 def peak_memory() -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ def run(
     trainer: Trainer,
     max_tasks: int | None = None,
     warnings: tuple[str, ...] = (),
+    keep: Callable[[Strategy], None] | None = None,
 ) -> dict[str, Any]:
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
-    precision, limited. `max_tasks` stops after so many experiences. Raises whatever `ClbenchError` ended the run, after
-    writing a record with status "failed"; what the checkpoint holds is kept.
+    precision, limited. `max_tasks` stops after so many experiences. `keep` is called with the learner once it has
+    learned everything, before the record says complete. Raises whatever `ClbenchError` ended the run, after writing a
+    record with status "failed"; what the checkpoint holds is kept.
     """
     writer = Writer(strategy, stream, folder, header, trainer, warnings)
     state = RunState()
@@ -56,6 +58,8 @@ def run(
                 _commit(state, strategy, trainer)
                 writer.write(state, "partial")
             trainer.progress.event(number, len(stream.events), writer.headline(state))
+        if keep is not None:
+            keep(strategy)
         writer.write(state, "complete")
         if trainer.checkpoint:
             trainer.checkpoint.remove()

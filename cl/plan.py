@@ -26,6 +26,7 @@ from cl.config import (
     split_keys,
 )
 from cl.errors import ClbenchError, UsageError
+from cl.loggers import check as check_loggers
 from cl.presets import choose
 from cl.registry import did_you_mean, toml_load
 
@@ -47,6 +48,8 @@ RUN_KEYS: dict[str, Any] = {
     "precision": str,
     "results": str,
     "checkpoint_every": float,
+    "save_learner": bool,
+    "loggers": tuple[str, ...],
 }
 """Keys of the [run] table of a config file, the arguments of `make_plan` and, with dashes, options of `clbench run`."""
 
@@ -70,6 +73,8 @@ class Plan:
     limit: int | float | None = None
     max_tasks: int | None = None
     checkpoint_every: float = 30.0
+    save_learner: bool = False
+    loggers: tuple[str, ...] = ()
     results: Path = Path("results")
     at: Path | None = field(default=None, compare=False)  # the folder of a run that is resumed where it lies
 
@@ -130,6 +135,8 @@ class Plan:
             "precision": self.precision,
             "results": str(self.results),
             "checkpoint_every": self.checkpoint_every,
+            "save_learner": self.save_learner or None,
+            "loggers": list(self.loggers) or None,
         }
         content = {
             "run": {key: value for key, value in run.items() if value is not None},
@@ -163,6 +170,8 @@ def make_plan(
     precision: str | None = None,
     results: str | os.PathLike[str] | None = None,
     checkpoint_every: float | None = None,
+    save_learner: bool | None = None,
+    loggers: str | Sequence[str] | None = None,
     origin: str = "call",
 ) -> Plan:
     """Resolve a run; what is not given comes from the config file's [run] table, then from the defaults.
@@ -176,6 +185,7 @@ def make_plan(
         "strategy": strategy, "stream": stream, "backbone": backbone, "preset": preset, "seed": seed,
         "order_seed": order_seed, "init_seed": init_seed, "data_seed": data_seed, "limit": limit,
         "max_tasks": max_tasks, "device": device, "precision": precision, "checkpoint_every": checkpoint_every,
+        "save_learner": save_learner, "loggers": loggers,
         "results": os.fspath(results) if results is not None else None,
     }  # fmt: skip
     defaults = {
@@ -186,11 +196,14 @@ def make_plan(
         run_table = {key: value for key, value in run_table.items() if not key.endswith("_seed")}
     if os.environ.get("CLBENCH_RESULTS"):
         run_table = {**run_table, "results": os.environ["CLBENCH_RESULTS"]}
+    if os.environ.get("CLBENCH_LOGGER"):
+        run_table = {**run_table, "loggers": os.environ["CLBENCH_LOGGER"]}
     chosen = {**defaults, **run_table, **{key: value for key, value in given.items() if value is not None}}
     for key in ("strategy", "stream"):
         if not chosen.get(key):
             raise UsageError(f"Choose a {key} with --{key}; `clbench list` shows what there is.")
     chosen = {key: parse_value(RUN_KEYS[key], value, f"--{key.replace('_', '-')}") for key, value in chosen.items()}
+    chosen["loggers"] = check_loggers(chosen.get("loggers", ()))
 
     environment = parse_assignments(shlex.split(os.environ.get("CLBENCH_SET", "")))
     layers = [file_layer] if file_layer is not None else []
@@ -254,7 +267,8 @@ def _assemble(
         backbone_options=backbone_options, settings={**settings, **stream_settings, **backbone_settings},
         seeds=seeds, preset=preset, untuned=untuned, precision=chosen["precision"], device=chosen.get("device", "auto"),
         limit=chosen.get("limit"), max_tasks=chosen.get("max_tasks"),
-        checkpoint_every=chosen.get("checkpoint_every", 30.0), results=Path(chosen["results"]), at=at,
+        checkpoint_every=chosen.get("checkpoint_every", 30.0), save_learner=chosen.get("save_learner", False),
+        loggers=chosen.get("loggers", ()), results=Path(chosen["results"]), at=at,
     )  # fmt: skip
 
 
@@ -312,7 +326,7 @@ def _limit(limit: int | float, stream: str) -> dict[str, int | float]:
 def _checked_stream(stream: str) -> str:
     """The stream's name, a path in it made absolute so that the run can be resumed from anywhere."""
     family, argument = registry.streams.split(stream)
-    if argument is not None and Path(argument).expanduser().exists():
+    if argument is not None and family.endswith(":") and Path(argument).expanduser().exists():
         return family + str(Path(argument).expanduser().resolve())
     return stream
 

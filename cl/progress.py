@@ -1,15 +1,21 @@
-"""Progress on stderr: bars on a terminal, one line per task elsewhere, nothing by default.
+"""Progress on stderr: bars on a terminal, one line per task elsewhere; from Python nothing, but in a notebook.
 
 The loop and the trainer talk to the `Progress` protocol only, so a notebook or a server can show progress its own way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Protocol, TextIO, runtime_checkable
+
+from cl.errors import UsageError
+
+KINDS = ("auto", "rich", "plain", "none")
 
 
 @runtime_checkable
@@ -103,7 +109,7 @@ class RichProgress(NullProgress):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        self._console = Console(file=stream if stream is not None else sys.stderr)
+        self._console = Console(file=stream if stream is not None else sys.stderr, force_jupyter=False)
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -169,14 +175,38 @@ class RichProgress(NullProgress):
             self._bars.remove_task(self._data.pop(what))
 
 
-def make_progress(kind: str = "auto", stream: TextIO | None = None) -> NullProgress:
-    """A progress display: `rich`, `plain`, `none`, or `auto` (bars on a terminal, lines elsewhere)."""
+def make_progress(kind: str = "auto", stream: TextIO | None = None, *, title: str = "") -> NullProgress:
+    """A progress display: `rich`, `plain`, `none`, or `auto` (bars on a terminal, a line of HTML in a notebook, lines
+    elsewhere); raises `UsageError` for another. `title` names the run where several share a page."""
+    if kind not in KINDS:
+        raise UsageError(f"progress must be one of {', '.join(KINDS)}, not '{kind}'.")
     target = stream if stream is not None else sys.stderr
+    if kind == "auto" and stream is None and in_notebook():
+        from cl.notebook import NotebookProgress
+
+        return NotebookProgress(title)
     if kind == "auto":
         kind = "rich" if target.isatty() and os.environ.get("TERM") != "dumb" else "plain"
     if kind == "rich":
         return RichProgress(target)
     return PlainProgress(target) if kind == "plain" else NullProgress()
+
+
+@contextlib.contextmanager
+def displayed(progress: Progress | str | None, title: str = "") -> Iterator[Progress]:
+    """What was given, or the display of the kind it names; None shows a line in a notebook and nothing elsewhere."""
+    kind = ("auto" if in_notebook() else "none") if progress is None else progress
+    if isinstance(kind, str):
+        with make_progress(kind, title=title) as show:
+            yield show
+    else:
+        yield kind
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which shows HTML; an IPython terminal is none."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and hasattr(shell.get_ipython(), "kernel")
 
 
 def clock(seconds: float) -> str:

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import ast
 import difflib
+import hashlib
 import importlib
 import importlib.util
+import linecache
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import cl
 from cl.errors import ClbenchError, UsageError
+from cl.files import sha256_of
 
 T = TypeVar("T")
 
@@ -172,9 +176,27 @@ class Registry(Generic[T]):
             return Path(path) if path else None
         return source_path(entry.module)
 
-    def register(self, name: str, value: T) -> None:
-        """Register an object for this process (notebooks, tests); raises `UsageError` when the name is taken."""
-        if name in self.names():
+    def source_sha256(self, name: str) -> str | None:
+        """SHA-256 of that file, or of the notebook cell that defines `name`; None where neither is known.
+
+        Raises `UsageError` as `entry` does.
+        """
+        path = self.source(name)
+        if path is not None:
+            return sha256_of(path)
+        value = self.entry(name).value
+        for member in vars(value).values() if isinstance(value, type) else ():
+            if isinstance(member, FunctionType) and (lines := linecache.getlines(member.__code__.co_filename)):
+                return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return None
+
+    def register(self, name: str, value: T, *, replace: bool = False) -> None:
+        """Register an object for this process (notebooks, tests).
+
+        `replace` allows a name registered before in this process, so that a notebook cell can be run again; raises
+        `UsageError` when the name is taken.
+        """
+        if name in self.names() and not (replace and name in self._registered):
             raise UsageError(f"{self.kind.capitalize()} '{name}' exists already; choose another name.")
         module = getattr(value, "__module__", "__main__")
         attribute = getattr(value, "__qualname__", type(value).__name__)

@@ -42,6 +42,9 @@ class Strategy:
     """"present", or "past" for a bound that may read earlier training images."""
     val_fraction: ClassVar[float] = 0.0
     """Share of the training images that the method needs for validation."""
+    resumes: ClassVar[str] = "step"
+    """Where a killed run goes on inside a task: at the "step" of a fit, or only at the start of the "task" (training
+    that is not ours). The result is the same either way."""
 
     options: Any
     info: StreamInfo

@@ -167,6 +167,19 @@ class Stream:
         owner = np.repeat(np.asarray(groups, dtype=np.int64), [len(part) for part in chosen])
         return rows, self.positions[self.store(split).labels[rows]], owner
 
+    def to_avalanche(self, **arguments: Any) -> Any:
+        """The stream as a benchmark of avalanche-lib: `train_stream` with one experience per task, `test_stream` with
+        one per group, `valid_stream` where the stream holds images out.
+
+        Takes what `cl.avalanche.benchmark.to_avalanche` takes: `transform` (such as `backbone.transform`, or any
+        callable on one uint8 image [C, H, W]; default: float32 in [0, 1]), `train_transform` for training images alone,
+        and `task_labels=True` for task labels other than 0. Targets are positions. Raises `ClbenchError` where
+        avalanche-lib cannot be imported.
+        """
+        from cl.avalanche.benchmark import to_avalanche
+
+        return to_avalanche(self, **arguments)
+
     def _images(self, rows: IndexArray) -> ImageSet:
         store = self.dataset.train
         return ImageSet(store, rows, self.positions[store.labels[rows]])

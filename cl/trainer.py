@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import nn
 
 from cl import state
 from cl.checkpoint import Checkpoint, Key
@@ -58,8 +59,10 @@ class Trainer:
 
     # ----------------------------------------------------------------------------------------------------- journal
 
-    def compute(self, strategy: Learner, name: str, call: Callable[[], Any]) -> Any:
+    def compute(self, strategy: Learner, name: str, call: Callable[[], Any], *, count: bool = True) -> Any:
         """Run a long pass once: its result and the state it leaves are journaled.
+
+        `count=False` is for a call that adds its FLOPs to `cost` itself.
 
         `call` may change the strategy's state; it returns nested tensors and JSON scalars (tuples become lists).
         """
@@ -68,10 +71,14 @@ class Trainer:
             return entry["result"]
         seed_globals(self.seeds.data, "compute", self.task, name, self._times[name])
         self.progress.phase(name, 0, 0)
-        result = state.clone(self.counted(call))
+        result = state.clone(self.counted(call) if count else call())
         self.progress.end_phase()
         self._finish(key, strategy, result)
         return result
+
+    def trains(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Say what an optimisation that is not a `fit` trains."""
+        self.cost.trainable = max(self.cost.trainable, sum(parameter.numel() for parameter in parameters))
 
     def counted(self, call: Callable[[], Any]) -> Any:
         """Call it and count its FLOPs; encodings and fits keep their own account."""

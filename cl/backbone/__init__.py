@@ -3,6 +3,10 @@
 `load("arch.tag")`, `load("arch@file")`, `load("arch@random")`.
 """
 
-from cl.backbone.model import Backbone, load
+import warnings
+
+with warnings.catch_warnings():  # timm's dependencies ask notebooks to install widgets; ours need none
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    from cl.backbone.model import Backbone, load
 
 __all__ = ["Backbone", "load"]

@@ -14,9 +14,17 @@ from cl.errors import INTERRUPTED, ClbenchError
 COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
     "resume": "continue a run from its folder",
-    "list": "strategies, streams, backbones and metrics",
-    "info": "all about one of them: options, presets, rules, formula",
     "leaderboard": "rank the runs in results folders",
+    "list": "strategies, streams, backbones, metrics and loggers",
+    "info": "all about one of them: options, presets, rules, formula",
+    "metrics": "every metric: name, formula, source",
+    "new": "start a package of your own with a strategy in it",
+    "check": "does a strategy or a stream keep the contract?",
+    "data": "datasets: list, get, verify, where, remove",
+    "cache": "sizes and clean-up of features, decoded images, checkpoints",
+    "config": "a run's configuration as resolved, with origins",
+    "env": "versions, devices, folders, offline state",
+    "completion": "the script that completes names in bash, zsh or fish",
 }
 """Commands and their one-line help, in the order in which a newcomer needs them."""
 

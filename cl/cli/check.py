@@ -61,7 +61,7 @@ def command(
         return _list(as_json)
     if name is None:
         raise UsageError("Name a strategy or a stream to check; `clbench list` shows what there is.")
-    is_stream = name in registry.streams
+    is_stream = name in registry.streams and name not in registry.strategies  # avalanche/ is both
     if not is_stream and name not in registry.strategies:
         known = [*registry.strategies, *registry.streams]
         hint = registry.did_you_mean(name, known) or " Try `clbench list`."

@@ -1,4 +1,4 @@
-"""`clbench info`: all about a strategy, a stream, a backbone or a metric."""
+"""`clbench info`: all about a strategy, a stream, a backbone, a metric or a logger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cl.cli.shared import complete
+from cl.cli.completers import complete_anything
 
 _EPILOG = """\b
 Examples:
@@ -19,10 +19,10 @@ Examples:
 
 
 @click.command("info", epilog=_EPILOG, short_help="options, presets, rules, formula")
-@click.argument("name", shell_complete=complete("strategies"))
+@click.argument("name", shell_complete=complete_anything)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, as_json: bool) -> int:
-    """Describe the strategy, stream, backbone or metric NAME."""
+    """Describe the strategy, stream, backbone, metric or logger NAME."""
     found = _find(name)
     if as_json:
         click.echo(json.dumps(found, indent=1, default=str))
@@ -54,12 +54,15 @@ def _find(name: str) -> dict[str, Any]:
         return _stream(name)
     if name in METRICS:
         return _metric(name)
-    known = [*registry.strategies, *registry.streams, *registry.backbones, *METRICS]
+    if name in registry.loggers:
+        return _logger(name)
+    known = [*registry.strategies, *registry.streams, *registry.backbones, *METRICS, *registry.loggers]
     hint = registry.did_you_mean(name, known)
     # Asking timm takes seconds, so a name that is nearly one of ours is not looked up there.
     backbone = None if hint and name not in registry.backbones else _backbone(name)
     if backbone is None:
-        raise UsageError(f"There is no strategy, stream, backbone or metric '{name}'.{hint or ' Try `clbench list`.'}")
+        kinds = "strategy, stream, backbone, metric or logger"
+        raise UsageError(f"There is no {kinds} '{name}'.{hint or ' Try `clbench list`.'}")
     return backbone
 
 
@@ -152,6 +155,17 @@ def _metric(name: str) -> dict[str, Any]:
     better = "higher" if metric.higher_is_better else "lower"
     facts = {"Formula": metric.formula, "Source": metric.source, "Better": better, "Needs": list(metric.needs)}
     return {"name": name, "kind": "metric", "doc": metric.title, "facts": facts}
+
+
+def _logger(name: str) -> dict[str, Any]:
+    from cl import registry
+
+    facts = {
+        "Needs": [f"pip install '{package}'" for package in registry.loggers.get(name).requires.values()],
+        "From": " ".join(registry.loggers.distribution(name)).strip(),
+        "Source": str(registry.loggers.source(name) or ""),
+    }
+    return {"name": name, "kind": "logger", "doc": registry.loggers.docstring(name), "facts": facts}
 
 
 def _options(options_class: type, prefix: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-KINDS = ("strategies", "streams", "backbones", "metrics")
+KINDS = ("strategies", "streams", "backbones", "metrics", "loggers")
 
 _EPILOG = """\b
 Examples:
@@ -18,12 +18,12 @@ Examples:
   clbench list --json"""
 
 
-@click.command("list", epilog=_EPILOG, short_help="strategies, streams, backbones and metrics")
+@click.command("list", epilog=_EPILOG, short_help="strategies, streams, backbones, metrics and loggers")
 @click.argument("kind", required=False, metavar="[KIND]", shell_complete=lambda *_: list(KINDS))
 @click.argument("pattern", required=False, metavar="[GLOB]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(kind: str | None, pattern: str | None, as_json: bool) -> int:
-    """List strategies, streams, backbones and metrics.
+    """List strategies, streams, backbones, metrics and loggers.
 
     KIND is one of them, GLOB a pattern that names must match (quote it).
     """
@@ -75,7 +75,7 @@ def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
         for item in items:
             owner = item.get("distribution") or ""
             plugin = f"  [{owner}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
-            name = item["name"] + ("PATH" if item["name"].endswith(":") else "")
+            name = item["name"] + {":": "PATH", "/": "NAME"}.get(item["name"][-1], "")
             click.echo(f"{'' if alone else '  '}{name:<{width + 4}}  {item['summary']}{plugin}".rstrip())
         if kind == "backbones":
             click.echo(f"{'' if alone else '  '}Any timm model works too, as arch.tag, arch@file or arch@random.")

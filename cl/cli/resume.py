@@ -6,16 +6,22 @@ from pathlib import Path
 
 import click
 
-from cl.cli.shared import display_options, perform, set_up
+from cl.cli.shared import complete, display_options, perform, set_up
 
 
 @click.command("resume", short_help="continue a run from its folder")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
 @click.option("--device", envvar="CLBENCH_DEVICE", help="Compute elsewhere than before: auto, cpu, cuda, cuda:1.")
+@click.option("--save-learner", is_flag=True, help="Keep the trained learner, as `clbench run --save-learner` does.")
+@click.option(
+    "--logger", "loggers", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("loggers"),
+    help="Report to these instead of those the run began with; none for none.",
+)  # fmt: skip
 @display_options
 def command(
-    folders: tuple[Path, ...], device: str | None, progress: str, as_json: bool, quiet: bool, verbose: int
-) -> int:
+    folders: tuple[Path, ...], device: str | None, save_learner: bool, loggers: tuple[str, ...],
+    progress: str, as_json: bool, quiet: bool, verbose: int,
+) -> int:  # fmt: skip
     """Continue runs exactly as they were configured; complete ones are shown as they are.
 
     FOLDER is the folder of a run, as `clbench run` prints it, or one that holds several.
@@ -23,6 +29,7 @@ def command(
     import dataclasses
 
     from cl import api
+    from cl.loggers import check as check_loggers
     from cl.plan import load_plan
 
     set_up(quiet, verbose)
@@ -30,6 +37,11 @@ def command(
     plans = [load_plan(folder) for folder in found]
     if device is not None:
         plans = [dataclasses.replace(plan, device=device) for plan in plans]
+    if save_learner:
+        plans = [dataclasses.replace(plan, save_learner=True) for plan in plans]
+    if loggers:
+        chosen = check_loggers(",".join(loggers).split(","))
+        plans = [dataclasses.replace(plan, loggers=chosen) for plan in plans]
     return perform(
         plans,
         execute=lambda plan, show: api.execute(plan, progress=show),

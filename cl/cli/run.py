@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
+from cl.cli.completers import complete_key, complete_preset
 from cl.cli.shared import complete, display_options, perform, set_up
 
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
     "How much": ("limit", "max_tasks", "dry_run"),
-    "How and where": ("device", "precision", "workers", "results", "existing", "checkpoint_every"),
-    "Display": ("progress", "as_json", "quiet", "verbose", "help"),
+    "How and where": ("device", "precision", "workers", "results", "existing", "checkpoint_every", "save_learner"),
+    "Display": ("progress", "loggers", "as_json", "quiet", "verbose", "help"),
 }
 
 _EPILOG = """\b
@@ -69,13 +70,19 @@ class _Grouped(click.Command):
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with [run] and [options]."
 )
-@click.option("--preset", metavar="NAME", help="A named variant of the paper's values; see `clbench info STRATEGY`.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    shell_complete=complete_preset,
+    help="A named variant of the paper's values; see `clbench info STRATEGY`.",
+)
 @click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
     allow_from_autoenv=False,
+    shell_complete=complete_key,
     help="lr=0.01, stream.tasks=5, backbone.normalize=half, ...; repeatable.",
 )
 @click.option("--limit", metavar="N|SHARE", help="N images per class, or a share such as 0.1; never ranked.")
@@ -112,6 +119,20 @@ class _Grouped(click.Command):
     metavar="SECONDS",
     help="How often to save inside a task.  [default: 30]",
 )
+@click.option(
+    "--save-learner",
+    is_flag=True,
+    default=None,
+    help="Keep the trained learner in the run's folder, for cl.load_learner(FOLDER).",
+)
+@click.option(
+    "--logger",
+    "loggers",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    shell_complete=complete("loggers"),
+    help="Report losses and metrics there too, such as tensorboard.  [env CLBENCH_LOGGER]",
+)
 @display_options
 def command(
     strategy: tuple[str, ...],
@@ -119,6 +140,7 @@ def command(
     seed: tuple[str, ...],
     config: Path | None,
     assignments: tuple[str, ...],
+    loggers: tuple[str, ...],
     dry_run: bool,
     workers: int | None,
     existing: str,
@@ -144,6 +166,7 @@ def command(
         config_file=config,
         settings=parse_assignments(assignments),
         origin="command line",
+        loggers=",".join(loggers) or None,
         **arguments,
     )
     if dry_run:
@@ -172,7 +195,7 @@ def _streams(texts: tuple[str, ...]) -> list[str | None]:
     """As `_names`, but a family such as `folder:/a,b` keeps the commas of its path."""
     from cl import registry
 
-    families = tuple(name for name in registry.streams if name.endswith((":", "/")))
+    families = tuple(name for name in registry.streams if name.endswith(":"))
     names: list[str | None] = []
     for text in texts:
         names += [text] if families and text.startswith(families) else [name for name in _names((text,)) if name]

@@ -27,18 +27,21 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """A shell completion of registered names, with their summaries; understands comma lists."""
+def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """A shell completion of registered names of some kinds, with their summaries; understands comma lists."""
 
     def items(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
         from cl import registry
 
-        names: registry.Registry[Any] = getattr(registry, kind)
+        known: list[registry.Registry[Any]] = [getattr(registry, kind) for kind in kinds]
         head, comma, last = incomplete.rpartition(",")
         return [
-            CompletionItem(head + comma + name, help=names.summary(name)) for name in names if name.startswith(last)
+            CompletionItem(head + comma + name, help=names.summary(name))
+            for names in known
+            for name in names
+            if name.startswith(last)
         ]
 
     return items

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
 from cl.data.sources import RemoteFile, candidates, check_sha256, fetch, is_offline, missing
 from cl.data.store import Dataset, Progress
-from cl.errors import DataError
+from cl.errors import DataError, UsageError
+from cl.registry import did_you_mean
+
+log = logging.getLogger("clbench.data")
 
 Reader = Callable[[tuple[Path, ...], Progress | None], Content]
 
@@ -44,27 +48,71 @@ class Declaration:
     fingerprints: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A dataset as it lies on this machine: the files of one form, all of them there."""
+
+    paths: tuple[Path, ...]
+    read: Reader
+    sha256: str | None = None  # of the archive, where the copy is one
+
+    def __str__(self) -> str:
+        return " + ".join(str(path) for path in self.paths)
+
+
+def declaration(name: str) -> Declaration:
+    """The dataset called `name`; raises `UsageError` with the nearest names where there is none."""
+    if name not in DATASETS:
+        hint = did_you_mean(name, list(DATASETS)) or f" Known: {', '.join(DATASETS)}."
+        raise UsageError(f"There is no dataset '{name}'.{hint}")
+    return DATASETS[name]
+
+
+def forms(declared: Declaration) -> tuple[Source, ...]:
+    """Every form in which a dataset is looked for, the archive last."""
+    return (*declared.sources, Source((declared.archive.name,), declared.read_archive))
+
+
+def copies(declared: Declaration) -> Iterator[Copy]:
+    """What is on this machine, in the order in which it would be used."""
+    for source in forms(declared):
+        sha256 = declared.archive.sha256 if source.names == (declared.archive.name,) else None
+        for paths in candidates(source.names, declared.subfolders):
+            yield Copy(paths, source.read, sha256)
+
+
+def obtain(name: str, progress: Progress | None = None) -> Copy:
+    """The copy to use: the first of `copies`, else the archive, downloaded, its licence and citation logged before.
+
+    Raises `DataError` where an archive is damaged, or nothing is here and CLBENCH_OFFLINE forbids to download it.
+    """
+    declared = declaration(name)
+    copy = next(copies(declared), None)
+    if copy is not None:
+        if copy.paths[0].name == declared.archive.name:
+            check_sha256(copy.paths[0], copy.sha256)
+        return copy
+    if is_offline():
+        raise missing(declared.title, [declared.archive.name, *(" + ".join(form.names) for form in declared.sources)])
+    log.warning(
+        "Downloading %s (%.0f MB). Licence: %s. Please cite: %s.",
+        *(declared.title, declared.archive.size / 1e6, declared.licence, declared.citation),
+    )
+    return Copy((fetch(declared.archive, progress),), declared.read_archive, declared.archive.sha256)
+
+
 def load(name: str, progress: Progress | None = None) -> Dataset:
     """Load a declared dataset: from CLBENCH_DATA_PATH, from the cache, or by downloading it.
 
     Raises `DataError` where it is missing and CLBENCH_OFFLINE is set, where a file is damaged, and where the content is
-    not that of the dataset. `KeyError` for a name that is not declared.
+    not that of the dataset; `UsageError` for a name that is not declared.
     """
-    declared = DATASETS[name]
-    for source in (*declared.sources, Source((declared.archive.name,), declared.read_archive)):
-        for paths in candidates(source.names, declared.subfolders):
-            if source.names == (declared.archive.name,):
-                check_sha256(paths[0], declared.archive.sha256)
-            return _checked(declared, source.read(paths, progress), paths)
-    if is_offline():
-        forms = [" + ".join(source.names) for source in declared.sources]
-        raise missing(declared.title, [declared.archive.name, *forms])
-    path = fetch(declared.archive, progress)
-    return _checked(declared, declared.read_archive((path,), progress), (path,))
+    copy = obtain(name, progress)
+    return checked(declaration(name), copy.read(copy.paths, progress), str(copy))
 
 
-def _checked(declared: Declaration, content: Content, paths: tuple[Path, ...]) -> Dataset:
-    where = " + ".join(str(path) for path in paths)
+def checked(declared: Declaration, content: Content, where: str) -> Dataset:
+    """The dataset that was read from `where`; raises `DataError` where the content is another one's."""
     sizes = tuple(len(content.splits[split]) if split in content.splits else 0 for split in ("train", "test"))
     if sizes != declared.sizes or content.class_names != declared.class_names:
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,9 +20,19 @@ def load_cifar_pickle(data: bytes, name: str) -> dict[str, Any]:
         batch = _Unpickler(io.BytesIO(data), encoding="latin1").load()
         if not isinstance(batch, dict):
             raise pickle.UnpicklingError("it is not a dictionary")
-        return {key: value.value if isinstance(value, _Array) else value for key, value in batch.items()}
+        return {key: _flat(key, value) for key, value in batch.items()}
     except Exception as error:  # a damaged pickle can raise whatever the opcodes that it happens to spell can
         raise DataError(f"{name} is not a CIFAR batch ({error}); delete it and run again.") from error
+
+
+def _flat(key: str, value: Any) -> Any:
+    """A value as it is used: a list of lists could name itself a billion times over and fill the memory later."""
+    if isinstance(value, _Array):
+        return value.value
+    for item in value if isinstance(value, list) else (value,):
+        if not isinstance(item, str | bytes | int):
+            raise pickle.UnpicklingError(f"its {key!r} holds a {type(item).__name__}, which no CIFAR file does")
+    return value
 
 
 class _Dtype:
@@ -72,7 +82,11 @@ class _Unpickler(pickle._Unpickler):
     """Refuses any name that is not needed, before it is imported.
 
     The Python implementation, because a damaged index makes the C one allocate gigabytes; a batch takes it a moment.
+    Without byte arrays of protocol 5, which are allocated by the length they claim.
     """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    del dispatch[pickle.BYTEARRAY8[0]]
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -45,7 +45,7 @@ def decoded_store(
         with FileLock(f"{folder}.lock"):  # two runs started together decode once
             store = _open(folder)
             if store is None:
-                with _temporary(folder) as temporary:
+                with temporary_folder(folder) as temporary:
                     _write(temporary, what, labels, decode, progress)
                     _publish(temporary, folder)
                 store = _open(folder)
@@ -129,7 +129,7 @@ def _publish(temporary: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _temporary(folder: Path) -> Iterator[Path]:
+def temporary_folder(folder: Path) -> Iterator[Path]:
     """A folder beside the final one that is gone afterwards unless it was renamed; what a killed run left goes
     first."""
     path = folder.with_name(f".{folder.name}.tmp")  # the lock makes it ours

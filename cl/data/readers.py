@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from cl.data.archives import capped_tar, check_zip, read_member
 from cl.data.cifar_pickle import load_cifar_pickle
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import decode_image, image_channels
@@ -26,6 +27,8 @@ from cl.files import sha256_of
 SPLITS = ("train", "test")
 PACK_READER = 1
 """Version of the decoding of packs; raised when the same file would give other pixels."""
+_BATCH = 256 << 20
+"""Bytes of a batch of CIFAR at most; the largest, CIFAR-100's training set, has 155 million."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ def read_pack(path: Path, progress: Progress | None = None) -> Content:
     content is refused.
     """
     with _damaged(path), np.load(path, allow_pickle=False) as pack:
+        check_zip(pack.zip, path)
         labels, split = pack["labels"].astype(np.int64), pack["split"]
         class_names = tuple(str(name) for name in pack["classes"])
         meta = json.loads(str(pack["meta"])) if "meta" in pack.files else {}
@@ -145,12 +149,11 @@ def read_cifar_archive(path: Path, layout: CifarLayout) -> Content:
     archive."""
     wanted = {*layout.train, *layout.test, layout.meta}
     found: dict[str, dict[str, Any]] = {}
-    with _damaged(path), tarfile.open(path, "r|gz") as archive:  # a stream: the file is decompressed once
+    with _damaged(path), capped_tar(path) as archive:
         for member in archive:
             folder, _, name = member.name.removeprefix("./").partition("/")
             if folder == layout.folder and name in wanted and member.isfile():
-                stream = archive.extractfile(member)
-                found[name] = load_cifar_pickle(stream.read() if stream else b"", f"{path}:{member.name}")
+                found[name] = load_cifar_pickle(read_member(archive, member, path, _BATCH), f"{path}:{member.name}")
     return _cifar(path, found, layout)
 
 
@@ -159,6 +162,8 @@ def read_cifar_folder(path: Path, layout: CifarLayout) -> Content:
     found = {}
     for name in (*layout.train, *layout.test, layout.meta):
         if (path / name).is_file():
+            if (path / name).stat().st_size > _BATCH:
+                raise DataError(f"{path / name} is too large for a CIFAR batch; delete it and run again.")
             found[name] = load_cifar_pickle((path / name).read_bytes(), str(path / name))
     return _cifar(path, found, layout)
 

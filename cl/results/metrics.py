@@ -141,7 +141,7 @@ class Metric:
 
     `needs` names what it takes beside the matrix: "baseline" (accuracy per group of the untrained model), "reference"
     (per group, accuracy of a jointly trained model at the group's step) or "local" (the matrix of the task-incremental
-    rule).
+    rule). Values lie between `lowest`, 0 for accuracies and -1 for differences of them, and 1.
     """
 
     id: str
@@ -151,6 +151,7 @@ class Metric:
     higher_is_better: bool
     compute: Callable[..., float]
     needs: tuple[str, ...] = ()
+    lowest: float = 0.0
 
 
 _GEM = "Lopez-Paz & Ranzato 2017 (GEM)"
@@ -225,6 +226,7 @@ _ALL = (
         _RWALK,
         False,
         _chaudhry,
+        lowest=-1.0,
     ),
     Metric(
         "F_max_all",
@@ -241,6 +243,7 @@ _ALL = (
         "Avalanche",
         False,
         _avalanche,
+        lowest=-1.0,
     ),
     Metric(
         "F_stepwise",
@@ -249,6 +252,7 @@ _ALL = (
         "GT-RIPL, Smith et al. 2023 (CODA-Prompt code)",
         False,
         _stepwise,
+        lowest=-1.0,
     ),
     Metric(
         "F_global_rf",
@@ -257,6 +261,7 @@ _ALL = (
         _RF,
         False,
         _global_rf,
+        lowest=-1.0,
     ),
     Metric(
         "F_local_rf",
@@ -266,8 +271,9 @@ _ALL = (
         True,
         _local_rf,
         ("local",),
+        lowest=-1.0,
     ),
-    Metric("BWT", "backward transfer", "1/(T-1) sum_{i<T} (R[T,i] - R[i,i])", _GEM, True, _bwt),
+    Metric("BWT", "backward transfer", "1/(T-1) sum_{i<T} (R[T,i] - R[i,i])", _GEM, True, _bwt, lowest=-1.0),
     Metric(
         "FWT",
         "forward transfer",
@@ -276,6 +282,7 @@ _ALL = (
         True,
         _fwt,
         ("baseline",),
+        lowest=-1.0,
     ),
     Metric("LA", "learning accuracy", "(1/T) sum_t R[t,t]", "Riemer et al. 2019 (MER)", True, _learning),
     Metric(
@@ -286,6 +293,7 @@ _ALL = (
         False,
         _intransigence,
         ("reference",),
+        lowest=-1.0,
     ),
     Metric(
         "I_last",
@@ -295,6 +303,7 @@ _ALL = (
         False,
         _intransigence_last,
         ("reference",),
+        lowest=-1.0,
     ),
     Metric("plasticity", "plasticity", "(1/T) sum_t R[t,t] = LA", "convention; definitions vary", True, _learning),
     Metric("stability", "stability", "1/(T-1) sum_{i<T} R[T,i]", "convention; definitions vary", True, _stability),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cl.errors import UsageError
-from cl.results.matrix import counts_of
+from cl.registry import did_you_mean
+from cl.results.matrix import counts_of, default_rule
 from cl.results.record import Record, config_hash, load
 
 if TYPE_CHECKING:
@@ -62,14 +66,85 @@ def find_records(paths: Paths) -> list[Path]:
     return sorted({path.resolve(): path for path in sorted(found, reverse=True)}.values())
 
 
-@dataclass(frozen=True, eq=False)
+METRIC_COLUMNS = (
+    "run",
+    "stream",
+    "strategy",
+    "backbone",
+    "preset",
+    "seed_order",
+    "seed_init",
+    "seed_data",
+    "rule",
+    "metric",
+    "value",
+)
+"""Columns of `Results.metrics`; `run` is the index of `Results.runs`."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """Records as data frames, row i of `runs` being `records[i]`, read from `files[i]`."""
+    """Records as data frames, row i of `runs` being `records[i]`, read from `files[i]`; a notebook shows a summary."""
 
     runs: pd.DataFrame
     accuracy: pd.DataFrame
     records: tuple[Record, ...]
     files: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Metrics in long form, `METRIC_COLUMNS`: one row per (run, rule, metric), fractions, undefined ones absent."""
+        import pandas as pd
+
+        names = METRIC_COLUMNS[1:-3]
+        rows = [
+            (run, *(row[name] for name in names), rule, metric, value)
+            for run, (row, record) in enumerate(zip(self.runs.to_dict("records"), self.records, strict=True))
+            for rule, values in record["result"]["metrics"].items()
+            for metric, value in values.items()
+            if value is not None
+        ]
+        return pd.DataFrame(rows, columns=list(METRIC_COLUMNS))
+
+    def filter(self, **wanted: Any) -> Results:
+        """The runs whose columns have one of the given values, numbered anew.
+
+            results.filter(stream="split-digits", strategy=["slca", "finetune"], status="complete")
+
+        Raises `UsageError` for a column that `runs` does not have.
+        """
+        kept = list(range(len(self)))
+        for column, values in wanted.items():
+            if column not in self.runs.columns:
+                known = list(map(str, self.runs.columns))
+                raise UsageError(f"runs have no column '{column}'.{did_you_mean(column, known)}")
+            allowed = values if isinstance(values, list | tuple | set) else [values]
+            kept = [run for run in kept if self.runs[column].iloc[run] in allowed]
+        return _results([self.records[run] for run in kept], [self.files[run] for run in kept])
+
+    def leaderboard(self, *, metric: str = "A_last_sample", rule: str | None = None) -> pd.DataFrame:
+        """These runs ranked, as `cl.results.leaderboard.leaderboard` says and raises."""
+        from cl.results.leaderboard import leaderboard
+
+        return leaderboard(self.records, metric=metric, rule=rule)
+
+    def __repr__(self) -> str:
+        return f"Results({len(self)} runs)"
+
+    def _repr_html_(self) -> str:
+        columns = ["stream", "strategy", "backbone", "seed_order", "status", "seconds_total"]
+        shown = self.runs[columns].copy()
+        rules = [default_rule(record["result"]["accuracy"]) for record in self.records]
+        for name in ("A_last_sample", "A_inc_sample", "F_chaudhry"):
+            values = [
+                record["result"]["metrics"].get(rule, {}).get(name)
+                for rule, record in zip(rules, self.records, strict=True)
+            ]
+            shown[name] = np.array(values, dtype=float)
+        return str(shown.to_html(float_format="{:.4f}".format, na_rep="", notebook=True))
 
 
 def run_row(record: Mapping[str, Any], folder: Path | str | None = None) -> dict[str, Any]:
@@ -121,13 +196,16 @@ def load_results(paths: Paths) -> Results:
     `.runs` has one row per run, `.accuracy` one per (run, rule, evaluation, group); both are empty, with their columns,
     where nothing is found. Raises `UsageError` for a path that does not exist and `DataError` for a damaged record.
     """
+    files = find_records(paths)
+    return _results([load(path) for path in files], files)
+
+
+def _results(records: Sequence[Record], files: Sequence[Path]) -> Results:
     import pandas as pd
 
-    files = tuple(find_records(paths))
-    records = tuple(load(path) for path in files)
     rows = [run_row(record, path.parent) for path, record in zip(files, records, strict=True)]
     extra = sorted({key for row in rows for key in row} - set(RUN_COLUMNS))
     long = [row for index, record in enumerate(records) for row in accuracy_rows(record, index)]
     runs = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *extra])
     runs.index.name = "run"
-    return Results(runs, pd.DataFrame(long, columns=list(ACCURACY_COLUMNS)), records, files)
+    return Results(runs, pd.DataFrame(long, columns=list(ACCURACY_COLUMNS)), tuple(records), tuple(files))

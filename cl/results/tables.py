@@ -96,10 +96,14 @@ def render(table: Table) -> str:
     from rich.measure import Measurement
 
     table.box = box.MARKDOWN
-    probe = Console(width=_UNBOUNDED)
+    probe = Console(width=_UNBOUNDED, force_jupyter=False)
     needed = Measurement.get(probe, probe.options, table).maximum
     text = io.StringIO()
-    Console(file=text, width=needed, color_system=None, force_terminal=False, legacy_windows=False).print(table)
+    # in a notebook rich would show the table instead of writing it
+    console = Console(
+        file=text, width=needed, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False
+    )
+    console.print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().split("\n")).strip("\n") + "\n"
 
 

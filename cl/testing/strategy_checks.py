@@ -56,13 +56,14 @@ def declarations(bench: Workbench) -> None:
         raise CheckFailure(f"val_fraction = {method.val_fraction!r}.", "declare a share between 0 and 1.")
     options = options_of(method.Options)
     for key, info in options.items():
-        if not info.help and not info.nested:
+        if info.nested is not None:  # its keys are those of the base
+            continue
+        if not info.help:
             raise CheckFailure(f"option {key!r} has no help text.", "declare it as cl.option(default, help).")
         try:
             parse_value(info.annotation, info.default, key, info.constraints)
         except UsageError as error:
-            if info.nested is None:
-                raise CheckFailure(f"the default of an option is out of bounds: {error}", "mend one of them.") from None
+            raise CheckFailure(f"the default of an option is out of bounds: {error}", "mend one of them.") from None
     unread = sorted(set(options) - bench.reference.read - _read_in_source(method))
     if unread:
         raise CheckFailure(

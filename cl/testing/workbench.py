@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -277,6 +277,11 @@ class _Watcher(Trainer):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.fitted = _Fitted()
+
+    def trains(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        held = list(parameters)
+        self.fitted.parameters.update(id(parameter) for parameter in held)
+        super().trains(held)
 
     def fit(self, strategy: Learner, phase: str, spec: FitSpec) -> dict[str, Any]:
         groups: list[Any] = list(spec.params)

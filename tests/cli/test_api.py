@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +58,88 @@ def test_results_of_a_folder_are_frames() -> None:
     assert isinstance(found.runs, pd.DataFrame) and len(found.runs) == 1
     assert found.runs.loc[0, "config_hash"] == Path(str(found.runs.loc[0, "folder"])).parent.name
     assert len(found.accuracy) == 2 * 3
+
+
+def test_results_in_long_form_filtered_and_ranked(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        for size in (5, 6):
+            cl.run(
+                "simplecil", "split-digits", backbone="test_vit@random", seed=seed,
+                settings={**SETTINGS, "stream.train_per_class": size},
+            )  # fmt: skip
+    results = cl.load_results()  # where results go
+    assert len(results) == 4 and repr(results) == "Results(4 runs)"
+    one = results.metrics.query("run == 2 and rule == 'cil_seen' and metric == 'A_last_sample'")
+    assert one["value"].tolist() == [results.runs.loc[2, "cil_seen/A_last_sample"]]
+    assert one[["stream", "strategy", "seed_data"]].values.tolist() == [["split-digits", "simplecil", one.iloc[0, 7]]]
+    assert not results.metrics["value"].isna().any()
+
+    hashes = results.runs["config_hash"].unique().tolist()
+    chosen = results.filter(config_hash=hashes[1], seed_order=[2, 3])
+    assert len(chosen) == 1 and chosen.files == tuple(
+        path for path in results.files if path.parts[-3:-1] == (hashes[1], "seed2")
+    )
+    assert chosen.runs.index.tolist() == [0] and set(chosen.accuracy["run"]) == set(chosen.metrics["run"]) == {0}
+    assert len(results.filter(strategy="slca")) == 0 == len(results.filter(strategy="slca").metrics)
+    with pytest.raises(UsageError, match=r"runs have no column 'stategy'\. Did you mean strategy"):
+        results.filter(stategy="slca")
+    assert results.leaderboard()["n_seeds"].tolist() == [2, 2]
+    html = results._repr_html_()
+    assert html.count("<td>simplecil</td>") == 4 and "A_last_sample" in html
+    last = float(results.runs["cil_seen/A_last_sample"].iloc[3])
+    assert f"<td>{last:.4f}</td>" in html
+
+
+def test_reading_results_imports_no_torch() -> None:
+    run()
+    code = "import sys, cl; found = cl.load_results(); found.metrics, found.leaderboard(), found._repr_html_(); "
+    code += "print(len(found), 'torch' in sys.modules, cl.registry.strategies.names()[-1])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[:2] == ["1", "False"], done.stdout
+
+
+def test_a_result_names_itself_and_its_classes() -> None:
+    result = run()
+    assert repr(result) == f"RunResult(complete, {str(result.folder)!r})"
+    assert result.class_names == result.learner.info.class_names and len(result.class_names) == 10
+    assert result.table() in result._repr_html_()
+
+
+def test_a_name_registered_at_run_time_may_be_replaced() -> None:
+    from cl.strategies.simplecil import SimpleCIL
+
+    names = cl.registry.strategies
+    names.register("mine", SimpleCIL)
+    try:
+        other = type("Other", (SimpleCIL,), {})
+        with pytest.raises(UsageError, match="exists already"):
+            names.register("mine", other)
+        names.register("mine", other, replace=True)
+        assert names.get("mine") is other
+        with pytest.raises(UsageError, match="exists already"):
+            names.register("simplecil", other, replace=True)
+    finally:
+        names.unregister("mine")
+
+
+PYTHON_API = Path(__file__).resolve().parents[2] / "docs" / "python-api.md"
+
+
+def test_the_snippets_of_the_python_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CLBENCH_RESULTS")
+    blocks = re.findall(r"^```python\n(.*?)^```", PYTHON_API.read_text(encoding="utf-8"), re.S | re.M)
+    names: dict[str, Any] = {}
+    try:
+        for number, block in enumerate(blocks):
+            exec(compile(block, f"{PYTHON_API.name}, block {number}", "exec"), names)
+    finally:
+        cl.registry.strategies.unregister("ridge")
+    shown = capsys.readouterr()
+    assert len(blocks) == 7 and "Did you mean simplecil" in shown.out and "complete already" in shown.err
+    assert len(names["names"]) == 4 and len(cl.load_results()) == 2
 
 
 def test_mistakes_are_exceptions_with_the_same_sentences() -> None:

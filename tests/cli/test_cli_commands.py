@@ -391,7 +391,8 @@ def test_python_call_returns_frames_and_the_learner(tmp_path: Path) -> None:
     assert "forgetting" in result._repr_html_()
     assert result.learner.predict_images(torch.zeros(3, 1, 8, 8, dtype=torch.uint8)).shape == (3, 10)
     again = cl.resume(result.folder)
-    assert again.learner is None
+    with pytest.raises(UsageError, match="keeps no learner"):
+        _ = again.learner
     assert again.record["result"] == result.record["result"]
     assert len(cl.load_results(tmp_path / "results").runs) == 1
     with pytest.raises(UsageError, match="--existing must be one of"):

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
-import shutil
-import subprocess
-import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
@@ -16,9 +11,9 @@ import pytest
 
 import cl
 from cl.registry import source_path, toml_load
+from tests.cli.environments import ROOT, build, copy_sources, install, make_environment, run, script
 
 pytestmark = pytest.mark.skipif(cl.CHECKOUT is None, reason="needs the repository")
-ROOT = cl.CHECKOUT or Path()
 
 
 def project() -> dict[str, dict[str, str]]:
@@ -50,44 +45,14 @@ def test_every_strategy_file_and_preset_has_its_entry_point() -> None:
     assert {path.stem for path in (ROOT / "strategies" / "presets").glob("*.toml")} <= set(points)
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CLBENCH_"))}
-    done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository, so that building leaves nothing behind in it."""
-    copy = tmp_path_factory.mktemp("copy") / "repository"
-    names = ("cl", "strategies", "streams")
-    skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in names:
-        shutil.copytree(ROOT / name, copy / name, ignore=skip)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy / name)
-    return copy
+    return copy_sources(tmp_path_factory.mktemp("copy"))
 
 
 @pytest.fixture(scope="module")
 def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", target, sources, cwd=target)
-    return target
-
-
-def make_environment(folder: Path) -> Path:
-    """A virtual environment that sees what this one has installed; returns its Python."""
-    venv.create(folder, symlinks=os.name != "nt")
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
-    import numpy
-
-    (packages / "parent.pth").write_text(str(Path(numpy.__file__).parent.parent) + "\n")
-    return python
+    return build(sources, tmp_path_factory.mktemp("dist"))
 
 
 def check_installed(python: Path, places: list[Path], expected: Path) -> None:
@@ -98,12 +63,11 @@ def check_installed(python: Path, places: list[Path], expected: Path) -> None:
         "from cl.results.record import schema; schema();"
         "print(cl.__version__); print(Path(cl.__file__).resolve())"
     )
-    script = python.parent / ("clbench.exe" if os.name == "nt" else "clbench")
     for place in places:
         version, where = run(python, "-I", "-c", code, cwd=place).splitlines()
         assert version == cl.__version__
         assert Path(where).is_relative_to(expected.resolve())
-        assert "split-digits" in run(script, "list", "streams", cwd=place)
+        assert "split-digits" in run(script(python), "list", "streams", cwd=place)
 
 
 @pytest.mark.slow
@@ -117,6 +81,7 @@ def test_wheel_and_sdist_hold_what_they_should(built: Path) -> None:
         "cl/strategies/slca.py",
         "cl/streams/cifar.py",
         "cl/cli/run.py",
+        "cl/cli/templates/strategy/method.txt",
         "cl/results/record.schema.json",
         "cl/backbone/weights/vit_micro_patch4_32.safetensors",
     ):
@@ -136,9 +101,8 @@ def test_wheel_and_sdist_hold_what_they_should(built: Path) -> None:
 def test_installs_work_from_the_root_and_from_elsewhere(kind: str, sources: Path, built: Path, tmp_path: Path) -> None:
     python = make_environment(tmp_path / "environment")
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
-    what: list[str | Path] = {"wheel": [wheel], "sdist": [sdist], "editable": ["--editable", sources]}[kind]  # type: ignore[assignment]
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-build-isolation"]
-    run(*pip, "--quiet", *what, cwd=tmp_path)
+    what: dict[str, list[str | Path]] = {"wheel": [wheel], "sdist": [sdist], "editable": ["--editable", sources]}
+    install(python, *what[kind])
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     check_installed(python, [sources, elsewhere], sources if kind == "editable" else tmp_path / "environment")

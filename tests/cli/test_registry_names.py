@@ -80,9 +80,9 @@ def test_families_take_what_follows_their_prefix(plugin: Plugin) -> None:
     assert registry.streams.split("split-digits") == ("split-digits", None)
     with pytest.raises(UsageError, match=r"'folder:' needs something after it, such as folder:NAME"):
         registry.streams.split("folder:")
-    plugin("acme", {"acme_a": ""}, {"clbench.strategies": {"avalanche/": "acme_a:X", "avalanche/naive": "acme_a:Y"}})
-    assert fresh().entry("avalanche/ewc").attribute == "X"
-    assert fresh().entry("avalanche/naive").attribute == "Y"
+    plugin("acme", {"acme_a": ""}, {"clbench.strategies": {"acme/": "acme_a:X", "acme/naive": "acme_a:Y"}})
+    assert fresh().entry("acme/ewc").attribute == "X"
+    assert fresh().entry("acme/naive").attribute == "Y"
 
 
 def test_names_can_be_registered_for_a_process() -> None:

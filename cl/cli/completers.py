@@ -1,0 +1,129 @@
+"""What the shell may offer: names, presets and option keys, found without importing a method or torch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+Items = list[CompletionItem]
+
+
+def _matching(names: Iterable[tuple[str, str]], incomplete: str) -> Items:
+    return [CompletionItem(name, help=about or None) for name, about in names if name.startswith(incomplete)]
+
+
+def complete_dataset(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Declared datasets."""
+    from cl.data.catalog import DATASETS
+
+    return _matching(((name, declared.title) for name, declared in DATASETS.items()), incomplete)
+
+
+def complete_metric(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Metrics."""
+    from cl.results.metrics import METRICS
+
+    return _matching(((name, metric.title) for name, metric in METRICS.items()), incomplete)
+
+
+def complete_anything(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """What `clbench info` describes: strategies, streams, backbones and metrics."""
+    from cl.cli.shared import complete
+
+    kinds = ("strategies", "streams", "backbones")
+    registered = [item for kind in kinds for item in complete(kind)(ctx, parameter, incomplete)]
+    return registered + complete_metric(ctx, parameter, incomplete)
+
+
+def complete_preset(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Named presets of the strategies given before."""
+    from cl.presets import load_presets
+
+    presets = [preset for name in _given(ctx, "strategy") for preset in load_presets(name) if preset.name]
+    return _matching({str(preset.name): preset.source for preset in presets}.items(), incomplete)
+
+
+def complete_key(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Keys of --set for the strategies and streams given before, and those of the backbone."""
+    from cl import registry
+
+    found: dict[str, str] = {}
+    for known, given, prefix in ((registry.strategies, "strategy", ""), (registry.streams, "stream", "stream.")):
+        for name in _given(ctx, given):
+            entry = known.entry(name)
+            for key, about in _options(_find(entry.module, entry.attribute)):
+                found[f"{prefix}{key}="] = about
+    for key, about in _fields(_find("cl.backbone.options", "BackboneOptions")):
+        found[f"backbone.{key}="] = about
+    return _matching(found.items(), incomplete)
+
+
+def _given(ctx: click.Context, name: str) -> list[str]:
+    """Names already on the command line, comma lists taken apart; those that do not exist are ignored."""
+    from cl import registry
+
+    known = registry.strategies if name == "strategy" else registry.streams
+    texts = ctx.params.get(name) or ()
+    return [each for text in texts for each in text.split(",") if each in known]
+
+
+# ------------------------------------------------------------------------------------- options as their source has them
+
+
+class _Class(NamedTuple):
+    module: str
+    node: ast.ClassDef
+
+    def find(self, expression: ast.expr) -> _Class | None:
+        """The class that an expression in the module of this one names."""
+        return _find(self.module, ast.unparse(expression))
+
+
+def _options(method: _Class | None) -> Iterator[tuple[str, str]]:
+    """Keys and help of a method's Options, its own or those it inherits."""
+    if method is None:
+        return
+    for item in method.node.body:
+        if isinstance(item, ast.ClassDef) and item.name == "Options":
+            yield from _fields(_Class(method.module, item))
+            return
+        if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "Options":
+            yield from _fields(method.find(item.value))
+            return
+    for base in method.node.bases:
+        yield from _options(method.find(base))
+
+
+def _fields(options: _Class | None) -> Iterator[tuple[str, str]]:
+    """Keys and help of an options dataclass: `lr: float = option(0.01, "learning rate")`."""
+    if options is None:
+        return
+    for base in options.node.bases:
+        yield from _fields(options.find(base))
+    for item in options.node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and isinstance(item.value, ast.Call):
+            help_texts = [part.value for part in item.value.args[1:2] if isinstance(part, ast.Constant)]
+            yield item.target.id, " ".join(map(str, help_texts))
+
+
+def _find(module: str, name: str) -> _Class | None:
+    """A class by its module and name, through `from module import name`; None where the source does not say."""
+    from cl.registry import source_path
+
+    source = source_path(module)
+    if source is None:
+        return None
+    first, _, rest = name.partition(".")
+    for item in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(item, ast.ClassDef) and item.name == first:
+            inner = [part for part in item.body if isinstance(part, ast.ClassDef) and part.name == rest]
+            return _Class(module, item) if not rest else _Class(module, inner[0]) if inner else None
+        if isinstance(item, ast.ImportFrom) and item.module and not item.level:
+            for alias in item.names:
+                if (alias.asname or alias.name) == first and item.module != module:
+                    return _find(item.module, ".".join(filter(None, (alias.name, rest))))
+    return None

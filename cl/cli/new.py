@@ -1,0 +1,123 @@
+"""`clbench new`: a small package of your own, to install beside clbench."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+import string
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cl.errors import UsageError
+
+KINDS = {"strategy": "strategies", "stream": "streams"}
+"""What can be started, and the registry it will be in."""
+
+LONGEST = 30
+
+_FILES = {
+    "pyproject.txt": "pyproject.toml",
+    "$kind/readme.txt": "README.md",
+    "$kind/init.txt": "src/$package/__init__.py",
+    "$kind/method.txt": "src/$package/$module.py",
+    "$kind/preset.txt": "src/$package/presets/$name.toml",
+    "$kind/check.txt": "tests/test_$module.py",
+}
+"""Templates, and what they become; a kind has those that are there."""
+
+_EPILOG = """\b
+Examples:
+  clbench new strategy my-method                     in ./clbench-my-method
+  clbench new strategy my-method --folder ~/code/mm
+  clbench new stream my-images
+
+\b
+The package works as it is: a short method (or stream) to replace by yours, its presets, its test."""
+
+
+@click.command("new", epilog=_EPILOG, short_help="start a package of your own")
+@click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
+@click.argument("name")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), metavar="PATH", help="Where to write it.  [default: ./clbench-NAME]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(kind: str, name: str, folder: Path | None, as_json: bool) -> int:
+    """Write a package with a strategy or a stream called NAME, ready to install, check, run and publish.
+
+    KIND is strategy or stream. Nothing that exists is overwritten.
+    """
+    from cl.files import write_text
+
+    folder = folder if folder is not None else Path(f"clbench-{name}")
+    files = package(kind, name)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not an empty folder; choose another with --folder.")
+    for path, text in files.items():
+        write_text(folder / path, text)
+    after = next_steps(kind, name, folder)
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "files": list(files), "next": after}, indent=1))
+        return 0
+    click.echo(f"Wrote {folder}:")
+    for path in files:
+        click.echo(f"  {path}")
+    click.echo("\nNext:")
+    for step in after:
+        click.echo(f"  {step}")
+    return 0
+
+
+def package(kind: str, name: str) -> dict[str, str]:
+    """The files of a package, path to text; raises `UsageError` for a name that cannot be or is taken."""
+    from cl import registry
+
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST:
+        raise UsageError(
+            f"'{name}' cannot be a name: use small letters, digits and single hyphens, such as my-method, at most "
+            f"{LONGEST} characters."
+        )
+    names: registry.Registry[Any] = getattr(registry, KINDS[kind])
+    if name in names:
+        owner = " ".join(names.distribution(name)).strip()
+        raise UsageError(f"There is a {kind} '{name}' already ({owner}); choose another name.")
+    values = {
+        "kind": kind,
+        "name": name,
+        "group": names.group,
+        "distribution": f"clbench-{name}",
+        "package": f"clbench_{name}".replace("-", "_"),
+        "module": name.replace("-", "_"),
+        "cls": "".join(part.capitalize() for part in name.split("-")),
+        "version": registry.own_version(),
+    }
+    templates = resources.files("cl.cli") / "templates"
+    files: dict[str, str] = {}
+    for source, target in _FILES.items():
+        template = templates / _fill(source, values)
+        if template.is_file():
+            text = template.read_text(encoding="utf-8")
+            if re.search(rf"\b{values['cls']}\b", text) or keyword.iskeyword(values["module"]):
+                raise UsageError(f"'{name}' means something in Python or in the template; choose another name.")
+            files[_fill(target, values)] = _fill(text, values)
+    return files
+
+
+def next_steps(kind: str, name: str, folder: Path) -> list[str]:
+    """Commands from here to a row of the leaderboard."""
+    what = f"-s {name} --stream split-digits" if kind == "strategy" else f"-s simplecil --stream {name}"
+    return [
+        f"pip install --editable {folder}",
+        f"clbench info {name}",
+        f"clbench check {name}",
+        f"clbench run {what}",
+        "clbench leaderboard results",
+    ]
+
+
+def _fill(text: str, values: dict[str, str]) -> str:
+    return string.Template(text).substitute(values)

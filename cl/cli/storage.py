@@ -1,0 +1,55 @@
+"""What the commands that list and delete files share: sizes and ages for people, tables, and the question before."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+
+from cl.errors import UsageError
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def size_text(count: int) -> str:
+    """Bytes in powers of 1000: 169 MB."""
+    power = min((len(str(count)) - 1) // 3, len(_UNITS) - 1)
+    return f"{count / 1000**power:.4g} {_UNITS[power]}"
+
+
+def age_text(when: float) -> str:
+    """How long ago a time was: 3 days ago; "-" for 0."""
+    if not when:
+        return "-"
+    seconds = max(time.time() - when, 0)
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number} {unit}{'s' if number > 1 else ''} ago"
+    return "now"
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """A table as the other commands print them; the columns named in `right` hold numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from cl.results.tables import render
+
+    table = Table()
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))  # as text: a path may hold what rich takes for markup
+    click.echo(render(table).rstrip("\n"))
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Ask on stderr; raises `UsageError` where there is nobody to ask and --yes was not given."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("Nothing was removed, because nobody can be asked here; give --yes to remove, or --dry-run.")
+    return click.confirm(question, err=True)

@@ -1,0 +1,90 @@
+"""`clbench new`: what it writes, and what it refuses to write."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cl import registry
+from cl.cli import call
+from cl.cli.new import KINDS, LONGEST, package
+from cl.errors import UsageError
+from cl.presets import load_presets
+from cl.registry import Distribution, Entry, toml_load
+from cl.testing import check_strategy, check_stream
+
+RULES = "E,F,I,UP,B,SIM,RUF"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["x", "my-own-method-2", "a" * LONGEST])
+def test_what_is_written_is_clean_and_says_where_the_class_is(kind: str, name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    assert call(["new", kind, name, "--folder", str(folder)]) == 0
+    for command in (["check", "--no-cache", "--select", RULES], ["format", "--no-cache", "--check"]):
+        done = subprocess.run([sys.executable, "-m", "ruff", *command, str(folder)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+    project = toml_load(folder / "pyproject.toml")["project"]
+    assert project["name"] == f"clbench-{name}"
+    module, _, cls = project["entry-points"][f"clbench.{KINDS[kind]}"][name].partition(":")
+    assert f"class {cls}" in (folder / "src" / Path(*module.split("."))).with_suffix(".py").read_text()
+    assert not [path for path in folder.rglob("*") if path.is_file() and "$" in path.read_text()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_template_keeps_the_contract(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own test, with all checks, runs in `test_plugin_wheel`."""
+    name = f"from-the-{kind}-template"
+    assert call(["new", kind, name, "--folder", str(tmp_path / "mine")]) == 0
+    monkeypatch.syspath_prepend(str(tmp_path / "mine" / "src"))
+    names: registry.Registry[object] = getattr(registry, KINDS[kind])
+    (target,) = toml_load(tmp_path / "mine" / "pyproject.toml")["project"]["entry-points"][names.group].values()
+    monkeypatch.setitem(names._entries(), name, [Entry(name, target, Distribution("mine", "0.1.0"))])
+    if kind == "stream":
+        check_stream(name)
+    else:
+        check_strategy(name, only=("documented", "runs", "declarations", "pure", "frozen"))
+        (preset,) = load_presets(name)
+        assert preset.options == {"shrinkage": 0.003}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("My-Method", "cannot be a name: use small letters"),
+        ("two words", "cannot be a name"),
+        ("a/b", "cannot be a name"),
+        ("-a", "cannot be a name"),
+        ("a" * (LONGEST + 1), f"at most {LONGEST} characters"),
+        ("slca", r"There is a strategy 'slca' already \(clbench .*\); choose another name"),
+        ("lambda", "'lambda' means something in Python or in the template"),
+        ("none", "'none' means something"),
+        ("strategy", "'strategy' means something"),
+    ],
+)
+def test_names_that_cannot_be(name: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        package("strategy", name)
+
+
+def test_nothing_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clbench-mine").mkdir()  # an empty folder is as good as none
+    assert call(["new", "strategy", "mine", "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written["folder"] == "clbench-mine" and "pip install --editable clbench-mine" in written["next"]
+    assert all((tmp_path / "clbench-mine" / path).is_file() for path in written["files"])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert call(["new", "strategy", "mine"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: clbench-mine exists and is not an empty folder; choose another with --folder.\n"
+    )
+    (tmp_path / "file").write_text("")
+    assert call(["new", "strategy", "mine", "--folder", "file"]) == 2
+    assert before.items() <= {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}.items()
