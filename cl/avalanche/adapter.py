@@ -1,0 +1,170 @@
+"""The frame in which a training strategy of avalanche-lib becomes one of ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from cl.avalanche.benchmark import LabelledImages
+from cl.avalanche.lib import DatasetExperience, EvaluationPlugin, SupervisedTemplate, make_dataset, quiet
+from cl.avalanche.meter import Meter
+from cl.backbone import Backbone
+from cl.config import option
+from cl.data.augment import RECIPES, augment
+from cl.features import Inputs
+from cl.state import State
+from cl.strategy import Strategy
+from cl.stream import StreamInfo, View
+
+EVAL_BATCH = 64
+"""Images per forward pass of Avalanche's passes without gradients; results do not depend on it."""
+
+
+class AvalancheStrategy(Strategy):
+    """A strategy of avalanche-lib that trains the backbone and a linear classifier over all classes of the stream.
+
+    A subclass says which strategy (`build`), and moves what its plugins keep between tasks to and from public
+    attributes (`restore`, `keep`). The Avalanche object lives for one task: it is built anew from our state every time,
+    so a run that was stopped goes on exactly like one that was not.
+    """
+
+    resumes: ClassVar[str] = "task"
+
+    @dataclass(frozen=True)
+    class Options:
+        """The defaults are finetune's; Avalanche's own are one epoch in batches of one image, and no learning rate."""
+
+        epochs: int = option(5, "epochs per task", ge=1)
+        batch_size: int = option(128, "images of the task per step", ge=1)
+        lr: float = option(0.01, "learning rate of backbone and classifier", gt=0)
+        momentum: float = option(0.9, "SGD momentum; as in Avalanche its buffers live on in the next task", ge=0, lt=1)
+        weight_decay: float = option(0.0, "weight decay of backbone and classifier", ge=0)
+        augment: str = option("rrc-flip", "augmentation of every training batch", choices=tuple(RECIPES))
+
+    # ------------------------------------------------------------------------------------ what a subclass says
+
+    def build(self, model: nn.Module, **common: Any) -> SupervisedTemplate:
+        """Avalanche's strategy object; `common` are the arguments that all of them take."""
+        raise NotImplementedError
+
+    def restore(self, algorithm: SupervisedTemplate) -> None:
+        """Give a fresh Avalanche object what it would know after the tasks before."""
+
+    def keep(self, algorithm: SupervisedTemplate) -> None:
+        """Take from it, after a task, what the next one needs."""
+
+    def model(self) -> nn.Module:
+        """What Avalanche trains: images to logits."""
+        return nn.Sequential(PixelFeatures(self.backbone), self.classifier)
+
+    # --------------------------------------------------------------------------------------------- our contract
+
+    def setup(self, info: StreamInfo) -> None:
+        self.classifier = nn.Linear(self.backbone.dim, info.n_classes)
+        bound, generator = 1 / math.sqrt(self.backbone.dim), self.init_rng("classifier")
+        with torch.no_grad():  # PyTorch's own initialisation, drawn from our stream
+            for parameter in self.classifier.parameters():
+                parameter.uniform_(-bound, bound, generator=generator)
+        self.classifier.requires_grad_(False).to(self.device)
+        self.seen = 0
+        self.momenta: list[Tensor | None] = []
+
+    def learn(self, view: View) -> None:
+        self._trainer.compute(self, "avalanche", lambda: self._learn(view), count=False)
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        return self.classifier(inputs.encode(self.backbone))[:, : self.seen]
+
+    # -------------------------------------------------------------------------------------------------- training
+
+    def _learn(self, view: View) -> None:
+        o, model = self.options, self.model()
+        generator = self.rng("augment")
+
+        def augmented(pixels: Tensor) -> Tensor:
+            return augment(pixels, o.augment, self.backbone.transform, generator)
+
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
+        with quiet(), Meter(self._trainer, model, augmented) as meter:
+            optimizer = torch.optim.SGD(model.parameters(), o.lr, o.momentum, weight_decay=o.weight_decay)
+            algorithm = self.build(
+                model,
+                optimizer=optimizer,
+                train_mb_size=o.batch_size,
+                train_epochs=o.epochs,
+                eval_mb_size=EVAL_BATCH,
+                device=self.device,
+                plugins=[meter],
+                evaluator=EvaluationPlugin(),
+            )
+            algorithm.clock.train_exp_counter = view.task
+            # Avalanche empties an optimiser that it meets for the first time; after the first task it has met this one.
+            algorithm.optimized_param_id = dict(algorithm.model.named_parameters())
+            for parameter, momentum in zip(model.parameters(), self.momenta, strict=False):
+                optimizer.state[parameter] = {"momentum_buffer": momentum}
+            self.restore(algorithm)
+            images = LabelledImages(view.train)
+            algorithm.train(experience(images, view.train.labels, view, self.info), eval_streams=[])
+        self.seen = max(self.seen, max(view.seen) + 1)
+        self.momenta = [optimizer.state[parameter].get("momentum_buffer") for parameter in model.parameters()]
+        self.keep(algorithm)
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        model.eval()
+
+
+class PixelFeatures(nn.Module):
+    """A backbone that takes uint8 images [B, C, h, w] as well as normalised ones, so that memories can hold bytes."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(images if images.is_floating_point() else self.backbone.transform(images))
+
+
+class Kept:
+    """What a plugin keeps between tasks: nested tensors and scalars that count as `stores`."""
+
+    def __init__(self, stores: str) -> None:
+        self.stores = stores
+        self.items: list[dict[str, Any]] = []
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.items)
+
+    def get_state(self) -> State:
+        return self.items
+
+    def set_state(self, state: State) -> None:
+        self.items = state
+
+
+def experience(images: Dataset, labels: Tensor, view: View, info: StreamInfo) -> DatasetExperience:
+    """One task as Avalanche sees it; `benchmark` is what its ICaRL asks of it, nothing of which is an image."""
+    dataset = make_dataset(images, targets=labels.tolist(), task_labels=0)
+    made = DatasetExperience(dataset=dataset, current_experience=view.task)
+    made.benchmark = SimpleNamespace(
+        n_classes_per_exp=list(info.classes_per_task), classes_order=list(range(info.n_classes))
+    )
+    return made
+
+
+def pixels_dataset(pixels: Tensor, labels: Tensor) -> Any:
+    """Images that are kept, uint8 [N, C, H, W] with positions [N], as Avalanche's data set."""
+    return make_dataset(TensorDataset(pixels, labels), targets=labels.tolist(), task_labels=0)
+
+
+def plugin_with(algorithm: SupervisedTemplate, attribute: str) -> Any:
+    """The plugin of an Avalanche strategy that holds `attribute`."""
+    return next(plugin for plugin in algorithm.plugins if hasattr(plugin, attribute))

@@ -1,0 +1,90 @@
+"""Our streams as Avalanche benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cl.avalanche.lib import benchmark_from_datasets, make_dataset, quiet, with_classes_timeline, with_task_labels
+from cl.data.transform import Transform
+from cl.stream import ImageSet
+
+if TYPE_CHECKING:
+    from avalanche.benchmarks.scenarios import CLScenario
+
+    from cl.stream import Stream
+
+ImageTransform = Callable[[Tensor], Any]
+"""Takes one uint8 image [C, H, W]."""
+
+
+class LabelledImages(Dataset):
+    """The images of a set as a torch dataset of (uint8 [C, H, W], position), read one by one."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images = images
+        self.targets = images.labels.tolist()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.images.pixels([index])[0], self.targets[index]
+
+
+def to_avalanche(
+    stream: Stream,
+    *,
+    transform: Transform | ImageTransform | None = None,
+    train_transform: ImageTransform | None = None,
+    task_labels: bool = False,
+) -> CLScenario:
+    """The stream as an Avalanche benchmark; see `cl.stream.Stream.to_avalanche`."""
+    evaluation = _per_image(transform)
+    transforms = {"train": (train_transform or evaluation, None), "eval": (evaluation, None)}
+
+    def dataset(split: str, rows: Any, task: int) -> Any:
+        store = stream.store(split)
+        images = LabelledImages(ImageSet(store, rows, stream.positions[store.labels[rows]]))
+        return make_dataset(
+            images,
+            transform_groups=transforms,
+            initial_transform_group="train" if split == "train" else "eval",
+            task_labels=task if task_labels else 0,
+        )
+
+    streams = {
+        "train": [dataset("train", each.train, task) for task, each in enumerate(stream.experiences)],
+        "test": [dataset("test", group.rows["test"], group.task) for group in stream.groups],
+    }
+    if any(len(each.val) for each in stream.experiences):
+        streams["valid"] = [dataset("val", each.val, task) for task, each in enumerate(stream.experiences)]
+    with quiet():
+        benchmark = with_task_labels(with_classes_timeline(benchmark_from_datasets(**streams)))
+    # Avalanche's newer benchmarks lack what some of its strategies (ICaRL) and metrics still ask of the older ones.
+    benchmark.n_classes = len(stream.class_order)
+    benchmark.n_classes_per_exp = list(stream.info.classes_per_task)
+    benchmark.classes_order = list(range(len(stream.class_order)))
+    benchmark.class_names = list(stream.info.class_names)
+    for each in benchmark.streams.values():
+        each.benchmark = benchmark
+        for experience in each:
+            experience.benchmark = benchmark
+    return benchmark
+
+
+def _per_image(transform: Transform | ImageTransform | None) -> ImageTransform:
+    if transform is None:
+        return _to_float
+    if isinstance(transform, Transform):
+        return lambda image: transform(image[None])[0]
+    return transform
+
+
+def _to_float(image: Tensor) -> Tensor:
+    """uint8 to [0, 1], as torchvision's ToTensor."""
+    return image.to(torch.float32) / 255

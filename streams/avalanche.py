@@ -1,0 +1,195 @@
+"""Avalanche's classic benchmarks: `avalanche/split-fmnist` and its kind."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cl.data.catalog import DATASETS
+from cl.data.sources import candidates, home, is_offline, missing
+from cl.data.store import Dataset, ImageStore, Progress
+from cl.errors import ContractError, DataError, UsageError
+from cl.files import make_folder
+from cl.incremental import IncrementalOptions, check_options, class_incremental
+from cl.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from cl.stream import Stream
+
+
+@dataclass(frozen=True)
+class Classic:
+    """One of Avalanche's benchmarks: its data as torchvision lays it out below a root, and what we know of it."""
+
+    title: str
+    reader: str  # the class of torchvision.datasets that Avalanche reads it with
+    files: tuple[str, ...]
+    n_classes: int
+    tasks: int
+    licence: str
+    citation: str
+    subfolders: tuple[str, ...] = ()
+    catalogued: str = ""  # its name in our catalogue, where fingerprints and class names are known
+
+
+def _idx(folder: str) -> tuple[str, ...]:
+    return tuple(
+        f"{folder}/raw/{split}-{what}-ubyte" for split in ("train", "t10k") for what in ("images-idx3", "labels-idx1")
+    )
+
+
+CLASSICS = {
+    "split-mnist": Classic(
+        "MNIST", "MNIST", _idx("MNIST"), 10, 5, "CC BY-SA 3.0",
+        "LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, Proc. IEEE, 1998",
+        ("images", "mnist"),
+    ),
+    "split-fmnist": Classic(
+        "Fashion-MNIST", "FashionMNIST", _idx("FashionMNIST"), 10, 5, "MIT",
+        "Xiao, Rasul, Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, "
+        "arXiv 1708.07747, 2017",
+        ("images", "fashionmnist"),
+    ),
+    "split-cifar10": Classic(
+        "CIFAR-10", "CIFAR10", ("cifar-10-batches-py",), 10, 5, "", "", ("images", "cifar10"), "cifar10"
+    ),
+    "split-cifar100": Classic(
+        "CIFAR-100", "CIFAR100", ("cifar-100-python",), 100, 10, "", "", ("images", "cifar100"), "cifar100"
+    ),
+}  # fmt: skip
+
+DOMAINS = ("permuted-mnist", "rotated-mnist", "core50", "clear", "openloris", "stream51", "endless-cl-sim")
+"""Of Avalanche's other benchmarks those in which classes come back in other domains."""
+
+
+class Avalanche:
+    """Avalanche's class-incremental classics: split-mnist, split-fmnist, split-cifar10, split-cifar100.
+
+    Avalanche reads the data (torchvision's layout, below a folder of CLBENCH_DATA_PATH or the cache; else it downloads
+    it) and makes the experiences; class order, positions and fingerprints are ours. 5 tasks, 10 of CIFAR-100, unless
+    `tasks` or `increment` says otherwise.
+    """
+
+    version = "1"
+
+    Options = IncrementalOptions
+
+    def build(
+        self,
+        options: IncrementalOptions,
+        *,
+        order_seed: int,
+        data_seed: int,
+        argument: str = "",
+        progress: Progress | None = None,
+    ) -> Stream:
+        """Build the benchmark `argument`; raises `UsageError` for one that does not convert and for options that do not
+        fit, `DataError` where the data is missing or damaged."""
+        classic = _classic(argument)
+        if options.tasks is None and options.increment is None:
+            options = replace(options, tasks=classic.tasks)
+        check_options(options, classic.n_classes)
+        train, test = _read(classic, progress)
+        stream = class_incremental(
+            _dataset(classic, train, test),
+            options,
+            name=f"avalanche/{argument}",
+            version=self.version,
+            order_seed=order_seed,
+            data_seed=data_seed,
+        )
+        _check_experiences(stream, train, test)
+        return stream
+
+
+def _classic(name: str) -> Classic:
+    if name in CLASSICS:
+        return CLASSICS[name]
+    known = ", ".join(CLASSICS)
+    if name in DOMAINS:
+        raise UsageError(
+            f"avalanche/{name} shows the same classes in changing domains, which clbench's streams cannot hold yet; "
+            f"choose one of {known}."
+        )
+    raise UsageError(f"There is no stream avalanche/{name}; choose one of {known}.{did_you_mean(name, list(CLASSICS))}")
+
+
+def _read(classic: Classic, progress: Progress | None) -> tuple[Any, Any]:
+    """torchvision's train and test set, found or downloaded."""
+    found = next(candidates(classic.files, classic.subfolders), None)
+    if found is not None:
+        root = Path(str(found[0])[: -len(classic.files[0])])
+    elif is_offline():
+        raise missing(classic.title, [f"{classic.files[0]} and the like, as torchvision lays them out"])
+    else:
+        root = home() / "data"
+        make_folder(root)
+        if progress is not None:
+            progress(f"{classic.title} by torchvision", 0, 0)
+    from torchvision import datasets
+
+    reader = getattr(datasets, classic.reader)
+    try:
+        with redirect_stdout(sys.stderr):
+            train, test = (reader(str(root), train=part, download=found is None) for part in (True, False))
+    except Exception as error:  # torchvision raises many kinds for files that are damaged and servers that are away
+        what = "cannot be read; replace it" if found else "could not be downloaded; check the network"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{classic.title} in {root} {what} and run again ({reason}).") from error
+    return train, test
+
+
+def _dataset(classic: Classic, train: Any, test: Any) -> Dataset:
+    stores = {
+        split: ImageStore.from_arrays(np.asarray(part.data), np.asarray(part.targets))
+        for split, part in (("train", train), ("test", test))
+    }
+    declared = DATASETS.get(classic.catalogued)
+    expected = declared.fingerprints if declared is not None else {}
+    for split, fingerprint in expected.items():
+        if stores[split].fingerprint != fingerprint:
+            raise DataError(
+                f"{train.root} does not hold the {split} images of {classic.title}: their fingerprint is "
+                f"{stores[split].fingerprint}, expected {fingerprint}; delete it and run again."
+            )
+    return Dataset(
+        name=classic.title,
+        **stores,
+        class_names=declared.class_names if declared is not None else tuple(train.classes),
+        origin=f"{train.root} (torchvision's layout)",
+        licence=declared.licence if declared is not None else classic.licence,
+        citation=declared.citation if declared is not None else classic.citation,
+        verified=set(expected) == {"train", "test"},
+    )
+
+
+def _check_experiences(stream: Stream, train: Any, test: Any) -> None:
+    """Let Avalanche split the same data in the same class order; raises `ContractError` where it does so otherwise."""
+    from cl.avalanche import lib
+
+    with lib.quiet():
+        benchmark = lib.nc_benchmark(
+            train,
+            test,
+            n_experiences=len(stream.experiences),
+            task_labels=False,
+            shuffle=False,
+            fixed_class_order=stream.class_order.tolist(),
+            per_exp_classes=dict(enumerate(stream.info.classes_per_task)),
+            class_ids_from_zero_from_first_exp=True,
+        )
+    for split, part, theirs in (("train", train, benchmark.train_stream), ("test", test, benchmark.test_stream)):
+        sizes = np.bincount(np.asarray(part.targets))[stream.class_order]  # images per position
+        for ours, experience in zip(stream.experiences, theirs, strict=True):
+            classes, size = sorted(experience.classes_in_this_experience), len(experience.dataset)
+            if classes != sorted(ours.classes) or size != sizes[list(ours.classes)].sum():
+                raise ContractError(
+                    f"Avalanche's {split} experience {experience.current_experience} of {stream.name} has {size} "
+                    f"images of classes {classes}, ours {list(ours.classes)}; this version of avalanche-lib does not "
+                    "fit, install 0.6.0."
+                )
