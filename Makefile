@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help run test bench clean
+.PHONY: help run test bench docs docs-serve clean
 
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
 	@echo "make test   set up .venv, then ruff, mypy and the fast tests"
 	@echo "make bench  set up .venv, then measure what the loop itself costs (benchmarks/README.md)"
+	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve shows it while you write)"
 	@echo "make clean  remove .venv and caches"
 
 run: $(VENV)/run.stamp
@@ -25,6 +26,13 @@ test: $(VENV)/dev.stamp
 bench: $(VENV)/run.stamp
 	$(BIN)/python benchmarks/loop_overhead.py
 
+# mkdocs-material announces its successor on every build unless told not to.
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 CLBENCH_OFFLINE=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 CLBENCH_OFFLINE=1 $(BIN)/mkdocs serve
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -36,5 +44,9 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --editable ".[dev]"
 	@touch $@ $(VENV)/run.stamp
 
+$(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --editable ".[docs]"
+	@touch $@ $(VENV)/run.stamp
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Pages and tables that are made from the code when the site is built; nothing here is committed as text."""

@@ -1,0 +1,199 @@
+"""A page per strategy: its docstring, facts, measured and published figures, options, presets, BibTeX and code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cl
+from cl import registry
+from cl.config import OptionInfo, describe_constraints, options_of
+from cl.errors import ClbenchError
+from cl.presets import Preset, load_presets
+from cl.references import bibtex
+from cl.registry import toml_load
+from cl.results.tables import percent
+
+from .markdown import Docstring, code, fenced, parse_docstring, sentence, table, text
+
+log = logging.getLogger("mkdocs.clbench")
+PUBLISHED = Path(__file__).parent / "published.toml"
+_FACTS = ("Paper", "Trains", "Stores", "Cost")
+_RULES = {
+    "cil_seen": "class-incremental",
+    "til_masked": "task told at the test",
+    "til_oracle": "task told to the method",
+}
+
+
+def own(names: registry.Registry[Any]) -> list[str]:
+    """Names that this package provides; what else is installed on the builder's machine is not ours to document."""
+    return [name for name in names if names.distribution(name).name == registry.DISTRIBUTION]
+
+
+def page_of(name: str) -> str:
+    """The file name of a strategy's or a stream's page, without its ending."""
+    return name.rstrip(":/").replace("/", "-").replace(":", "-")
+
+
+def overview() -> str:
+    """One line per strategy."""
+    rows = []
+    for name in own(registry.strategies):
+        doc = parse_docstring(registry.strategies.docstring(name))
+        rows.append(
+            [f"[`{name}`](strategies/{page_of(name)}.md)", text(doc.summary), text(doc.sections.get("Stores", ""))]
+        )
+    return table(["strategy", "what it is", "what it stores between tasks"], rows)
+
+
+def page(name: str) -> str:
+    """The page of one strategy; what cannot be read is left out and logged."""
+    doc = parse_docstring(registry.strategies.docstring(name))
+    parts = [f"# {name}\n", text(doc.summary) + "\n", *(text(each) + "\n" for each in doc.body)]
+    parts.append(fenced(f"clbench run -s {name} --stream split-digits\nclbench info {name}", "bash"))
+    method: Any = None
+    try:
+        method = registry.strategies.get(name)
+    except ClbenchError as error:
+        log.info("%s: %s", name, error)
+    if getattr(method, "access", "present") == "past":
+        parts.append('!!! note "A bound"\n    It may read the data of earlier tasks. Leaderboards show it, unranked.\n')
+    parts.append(_facts(name, doc, method))
+    parts += [f"## {title}\n\n{sentence(words)}\n" for title, words in doc.sections.items() if title not in _FACTS]
+    parts += [_measured(name), _published(name)]
+    if method is not None:
+        options = options_of(method.Options)
+        if options:
+            parts += ["## Options\n", "Set with `--set KEY=VALUE`.\n", option_table(options, "")]
+        parts.append(_presets(load_presets(name)))
+    if entry := bibtex(name):
+        parts += ["## BibTeX\n", fenced(entry, "bibtex")]
+    source = registry.strategies.source(name)
+    if source is not None and source.is_file():
+        body = "\n".join(
+            f"    {line}".rstrip() for line in fenced(source.read_text(encoding="utf-8"), "python").split("\n")
+        )
+        parts += ["## Code\n", f'??? example "Its file: `{_shown(source)}`"\n\n{body}\n']
+    return "\n".join(part for part in parts if part)
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(cl.CHECKOUT)) if cl.CHECKOUT and path.is_relative_to(cl.CHECKOUT) else path.name
+
+
+def _facts(name: str, doc: Docstring, method: Any) -> str:
+    rows = [[title, sentence(doc.sections[title])] for title in _FACTS if title in doc.sections]
+    if method is not None:
+        rules = [f"{code(rule)}" + (f" ({_RULES[rule]})" if rule in _RULES else "") for rule in method.rules]
+        rows.append(["Prediction rules", ", ".join(rules)])
+        if method.val_fraction:
+            rows.append(["Held out for validation", f"{100 * method.val_fraction:g} % of the training images"])
+        where = (
+            "At the step of the last checkpoint"
+            if getattr(method, "resumes", "step") == "step"
+            else "At the task it was learning"
+        )
+        rows.append(["Continues after a kill", f"{where}, with the same result"])
+        rows.append(["Version", code(method.version)])
+    return table(["", ""], rows) if rows else ""
+
+
+def option_table(options: dict[str, OptionInfo], prefix: str) -> str:
+    """Options with their default, what they accept and what they mean."""
+    rows = []
+    for key, info in options.items():
+        shown = f"{info.nested}.KEY" if info.nested else prefix + key
+        default = "" if info.nested else code(_value(info.default)) or "empty"
+        accepts = info.type_name + (f", {describe_constraints(info.constraints)}" if info.constraints else "")
+        rows.append([code(shown), default, "" if info.nested else text(accepts), text(info.help)])
+    return table(["key", "default", "accepts", "meaning"], rows)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _presets(presets: Sequence[Preset]) -> str:
+    """Where each preset holds and comes from, and all values side by side."""
+    if not presets:
+        return ""
+    parts = ["## Presets\n", "Unnamed presets apply by themselves where stream and backbone match, in this order; "
+             "`--preset NAME` adds a named one.\n"]  # fmt: skip
+    rows = []
+    for number, preset in enumerate(presets, 1):
+        streams, backbones = (", ".join(map(code, patterns)) for patterns in (preset.stream, preset.backbone))
+        where = "any stream, any backbone" if (streams, backbones) == ("`*`", "`*`") else f"{streams} with {backbones}"
+        rows.append([str(number), code(preset.name or ""), where, text(preset.source)])
+    parts.append(table(["", "name", "meant for", "source of the values"], rows))
+    keys = list(dict.fromkeys(key for preset in presets for key in preset.options))
+    values = [
+        [
+            code(key),
+            *(code(_value(preset.options[key])) or "empty" if key in preset.options else "" for preset in presets),
+        ]
+        for key in keys
+    ]
+    parts += [table(["key", *map(str, range(1, len(presets) + 1))], values)] if keys else []
+    return "\n".join(parts)
+
+
+@lru_cache(maxsize=1)
+def _board() -> list[dict[str, Any]]:
+    """The leaderboard of results/reference, one dictionary per row; empty where there are no records."""
+    folder = cl.CHECKOUT / "results" / "reference" if cl.CHECKOUT else None
+    if folder is None or not folder.is_dir():
+        return []
+    from cl.results import load_results
+    from cl.results.leaderboard import leaderboard
+
+    board = leaderboard(load_results(folder).records)
+    return [{str(key): value for key, value in row.items()} for row in board.to_dict(orient="records")]
+
+
+def _measured(name: str) -> str:
+    rows = [
+        [
+            f"{code(row['stream'].partition('@')[0])}<br>{code(row['backbone'])}",
+            text(str(row["preset"] or "")),
+            text(row["seeds"]),
+            percent(row["A_last_sample"]),
+            percent(row["A_inc_sample"]),
+            percent(row["F_chaudhry"]),
+            f"{row['tflops']:.1f}",
+        ]
+        for row in _board()
+        if row["strategy"] == name
+    ]
+    if not rows:
+        return ""
+    head = ["stream, backbone", "preset", "class orders", "last", "incremental", "forgetting", "TFLOP"]
+    note = "Percent, means over the class orders, from the records in [results/reference](../measured.md)."
+    return "\n".join(["## Measured with this code\n", table(head, rows, numbers=range(3, 7)), note + "\n"])
+
+
+def _published(name: str) -> str:
+    found = [entry for entry in toml_load(PUBLISHED).get("published", []) if entry["strategy"] == name]
+    if not found:
+        return ""
+    head = ["benchmark", "variant", "last", "average incremental", "read in"]
+    rows = [
+        [
+            text(each["benchmark"]),
+            text(each.get("variant", "")),
+            each["last"],
+            each.get("inc", ""),
+            text(each["source"]),
+        ]
+        for each in found
+    ]
+    note = (
+        "Percent. They were measured with a ViT-B/16 at 224 px and other people's code, so they cannot be compared "
+        "with a run on the embedded backbone. Both averages are over images unless the last column says otherwise.\n"
+    )
+    return "\n".join(["## Published\n", table(head, rows, numbers=(2, 3)), note])

@@ -1,0 +1,91 @@
+"""A page per stream family: its docstring, its dataset, its classes and its options."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from cl import registry
+from cl.config import options_of
+from cl.errors import ClbenchError
+
+from .markdown import code, fenced, parse_docstring, sentence, table, text
+from .strategies import option_table, own, page_of
+
+log = logging.getLogger("mkdocs.clbench")
+_ARGUMENTS = {"folder:": "/path/to/images", "avalanche/": "NAME"}
+
+
+def overview() -> str:
+    """One line per stream family."""
+    rows = []
+    for name in own(registry.streams):
+        summary = parse_docstring(registry.streams.docstring(name)).summary
+        shown = name + _ARGUMENTS.get(name, "")
+        rows.append([f"[`{shown}`](streams/{page_of(name)}.md)", text(summary)])
+    return table(["stream", "what it is"], rows)
+
+
+def page(name: str) -> str:
+    """The page of one stream family; what cannot be read is left out and logged."""
+    doc = parse_docstring(registry.streams.docstring(name))
+    shown = name + _ARGUMENTS.get(name, "")
+    sections = [f"**{title}.** {sentence(words)}\n" for title, words in doc.sections.items()]
+    parts = [f"# {shown}\n", text(doc.summary) + "\n", *(text(each) + "\n" for each in doc.body), *sections]
+    parts.append(fenced(f"clbench run -s simplecil --stream {shown}\nclbench info {name}", "bash"))
+    try:
+        family = registry.streams.get(name)
+    except ClbenchError as error:
+        log.info("%s: %s", name, error)
+        return "\n".join(parts)
+    parts.append(_dataset(name, family))
+    options = options_of(family.Options)
+    if options:
+        parts += [
+            "## Options\n",
+            f"Set with `--set stream.KEY=VALUE`. Version of the definition: {code(family.version)}.\n",
+        ]
+        parts.append(option_table(options, "stream."))
+    return "\n".join(part for part in parts if part)
+
+
+def _dataset(name: str, family: Any) -> str:
+    """Licence, citation, place and classes: of a declared dataset, or of one that needs no download."""
+    from cl.data.catalog import DATASETS
+
+    declared = DATASETS.get(getattr(family, "dataset", ""))
+    if declared is not None:
+        forms = [" + ".join(map(code, source.names)) for source in declared.sources] + [code(declared.archive.name)]
+        found = "any of " + "; ".join(forms) + ", in a folder of `CLBENCH_DATA_PATH` or in the cache"
+        check = "fingerprints of all images" if declared.fingerprints else "SHA-256 of the archive only"
+        rows = [
+            ["Dataset", text(declared.title)],
+            ["Images", f"{declared.sizes[0]:,} for training, {declared.sizes[1]:,} for testing"],
+            ["Licence", text(declared.licence)],
+            ["Cite", text(declared.citation)],
+            ["Found as", found],
+            ["Downloaded from", "<br>".join(f"<{url}>" for url in declared.archive.urls)],
+            ["Checked by", check],
+        ]
+        return _section(rows, declared.class_names)
+    if name.endswith((":", "/")):
+        return ""
+    try:
+        dataset = family().build(family.Options(), order_seed=0, data_seed=0).dataset
+    except ClbenchError as error:
+        log.info("%s: %s", name, error)
+        return ""
+    rows = [
+        ["Dataset", text(dataset.name)],
+        ["Images", f"{len(dataset.train):,} for training, {len(dataset.test):,} for testing"],
+        ["Licence", text(dataset.licence)],
+        ["Cite", text(dataset.citation)],
+        ["Comes from", text(dataset.origin)],
+        ["Fingerprints", f"train {code(dataset.train.fingerprint[:16])}…, test {code(dataset.test.fingerprint[:16])}…"],
+    ]
+    return _section(rows, dataset.class_names)
+
+
+def _section(rows: list[list[str]], classes: tuple[str, ...]) -> str:
+    listed = ", ".join(map(text, classes))
+    return "\n".join(["## Data\n", table(["", ""], rows), f'??? info "The {len(classes)} classes"\n\n    {listed}\n'])
