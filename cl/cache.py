@@ -19,6 +19,7 @@ from pathlib import Path
 
 from cl.data.catalog import DATASETS
 from cl.data.manage import in_data_path, tree_size
+from cl.data.sources import TORCHVISION
 
 CLEANABLE = ("features", "decoded", "downloads", "checkpoints")
 KINDS = (*CLEANABLE, "learners", "unknown")
@@ -165,9 +166,12 @@ def _is_decoded(folder: Path) -> bool:
 
 
 def _downloads(root: Path) -> Iterator[Item]:
-    """Archives of declared datasets with their checksums, and what has arrived of a download."""
+    """Archives of declared datasets with their checksums, what has arrived of a download, and torchvision's folder."""
     known = {declared.archive.name for declared in DATASETS.values()}
     for path in _entries(root):
+        if path.name == TORCHVISION and path.is_dir() and not path.is_symlink() and not in_data_path(path):
+            yield _item("downloads", path)
+            continue
         name = re.sub(r"\.(part|sha256|lock)$", "", path.name)
         if path.name == f"{name}.lock" and name in known:
             continue

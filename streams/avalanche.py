@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.data.catalog import DATASETS
-from cl.data.sources import candidates, home, is_offline, missing
+from cl.data.sources import TORCHVISION, announce, candidates, home, is_offline, missing
 from cl.data.store import Dataset, ImageStore, Progress
 from cl.errors import ContractError, DataError, UsageError
 from cl.files import make_folder
@@ -94,7 +94,7 @@ class Avalanche:
         if options.tasks is None and options.increment is None:
             options = replace(options, tasks=classic.tasks)
         check_options(options, classic.n_classes)
-        train, test = _read(classic, progress)
+        train, test = _read(classic)
         stream = class_incremental(
             _dataset(classic, train, test),
             options,
@@ -119,18 +119,18 @@ def _classic(name: str) -> Classic:
     raise UsageError(f"There is no stream avalanche/{name}; choose one of {known}.{did_you_mean(name, list(CLASSICS))}")
 
 
-def _read(classic: Classic, progress: Progress | None) -> tuple[Any, Any]:
+def _read(classic: Classic) -> tuple[Any, Any]:
     """torchvision's train and test set, found or downloaded."""
-    found = next(candidates(classic.files, classic.subfolders), None)
+    found = next(candidates(classic.files, (TORCHVISION, *classic.subfolders)), None)
     if found is not None:
         root = Path(str(found[0])[: -len(classic.files[0])])
     elif is_offline():
         raise missing(classic.title, [f"{classic.files[0]} and the like, as torchvision lays them out"])
     else:
-        root = home() / "data"
+        declared = DATASETS.get(classic.catalogued, classic)
+        announce(f"{classic.title} by torchvision", declared.licence, declared.citation)
+        root = home() / "data" / TORCHVISION
         make_folder(root)
-        if progress is not None:
-            progress(f"{classic.title} by torchvision", 0, 0)
     from torchvision import datasets
 
     reader = getattr(datasets, classic.reader)

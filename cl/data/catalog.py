@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
-from cl.data.sources import RemoteFile, candidates, check_sha256, fetch, is_offline, missing
+from cl.data.sources import RemoteFile, announce, candidates, check_sha256, fetch, is_offline, missing
 from cl.data.store import Dataset, Progress
 from cl.errors import DataError, UsageError
 from cl.registry import did_you_mean
-
-log = logging.getLogger("clbench.data")
 
 Reader = Callable[[tuple[Path, ...], Progress | None], Content]
 
@@ -94,10 +91,7 @@ def obtain(name: str, progress: Progress | None = None) -> Copy:
         return copy
     if is_offline():
         raise missing(declared.title, [declared.archive.name, *(" + ".join(form.names) for form in declared.sources)])
-    log.warning(
-        "Downloading %s (%.0f MB). Licence: %s. Please cite: %s.",
-        *(declared.title, declared.archive.size / 1e6, declared.licence, declared.citation),
-    )
+    announce(declared.title, declared.licence, declared.citation, declared.archive.size)
     return Copy((fetch(declared.archive, progress),), declared.read_archive, declared.archive.sha256)
 
 

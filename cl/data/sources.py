@@ -18,6 +18,9 @@ from cl.files import make_folder, sha256_of, write_text
 log = logging.getLogger("clbench.data")
 _CHUNK = 1 << 16
 
+TORCHVISION = "torchvision"
+"""Folder below the cache's data where datasets lie that torchvision downloads in its own layout."""
+
 
 @dataclass(frozen=True)
 class RemoteFile:
@@ -89,6 +92,12 @@ def missing(what: str, names: Sequence[str]) -> DataError:
         "CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or unset "
         "CLBENCH_OFFLINE."
     )
+
+
+def announce(title: str, licence: str, citation: str, size: int | None = None) -> None:
+    """Say, before a download begins, what is fetched and under which terms."""
+    megabytes = f" ({size / 1e6:.0f} MB)" if size is not None else ""
+    log.warning("Downloading %s%s. Licence: %s. Please cite: %s.", title, megabytes, licence, citation)
 
 
 def check_sha256(path: Path, expected: str | None) -> None:

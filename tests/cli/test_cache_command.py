@@ -108,15 +108,17 @@ def test_the_overview_counts_what_is_there(tmp_path: Path, capsys: Shown) -> Non
     (home / "data").mkdir()
     for name in ("cifar-100-python.tar.gz", "cifar-100-python.tar.gz.part", "cifar-100-python.tar.gz.lock"):
         (home / "data" / name).write_bytes(b"x" * 1000)
+    (home / "data" / "torchvision" / "MNIST" / "raw").mkdir(parents=True)
+    (home / "data" / "torchvision" / "MNIST" / "raw" / "labels").write_bytes(b"x" * 1000)
     run.mkdir(parents=True)
     (run / "config.toml").touch()
     state.save(run / "learner.safetensors", {"x": torch.zeros(10)})
     found = listed(capsys)
-    assert {kind: len(items) for kind, items in found.items()} == {"decoded": 1, "downloads": 2, "learners": 1}
+    assert {kind: len(items) for kind, items in found.items()} == {"decoded": 1, "downloads": 3, "learners": 1}
     assert found["decoded"][0]["files"] == 3 and found["decoded"][0]["used"] > time.time() - 100
     assert call(["cache"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"\| downloads +\| +2 \| +2 kB \| now", shown) and re.search(r"\| features +\| +0 \|", shown)
+    assert re.search(r"\| downloads +\| +3 \| +3 kB \| now", shown) and re.search(r"\| features +\| +0 \|", shown)
     assert call(["cache", "clean", "all", "--yes"]) == 0
     assert list(listed(capsys)) == ["learners"]
 

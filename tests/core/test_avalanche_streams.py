@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import struct
 from pathlib import Path
@@ -99,6 +100,27 @@ def test_options_of_class_incremental_streams_hold(fashion: Path) -> None:
 def test_missing_data_is_one_sentence(fashion: Path) -> None:
     with pytest.raises(DataError, match=r"MNIST \(MNIST/raw/train-images-idx3-ubyte.*CLBENCH_OFFLINE forbids"):
         build("split-mnist")
+
+
+def test_terms_are_said_before_a_download(
+    fashion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def server_is_away(root: str, *, train: bool, download: bool) -> None:
+        asked.append((root, caplog.text))
+        assert download
+        raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
+
+    monkeypatch.setenv("CLBENCH_OFFLINE", "0")
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("torchvision.datasets.MNIST", server_is_away)
+    monkeypatch.setattr(logging.getLogger("clbench"), "propagate", True)  # the command line turns it off
+    with pytest.raises(DataError, match=r"MNIST in .* could not be downloaded; check the network"):
+        build("split-mnist")
+    ((root, said),) = asked
+    assert root == str(tmp_path / "cache" / "data" / "torchvision")
+    assert "Downloading MNIST by torchvision. Licence: CC BY-SA 3.0. Please cite: LeCun" in said
 
 
 def test_damaged_data_is_one_sentence(fashion: Path, capsys: pytest.CaptureFixture[str]) -> None:
