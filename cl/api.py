@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl import registry
+from cl.config import options_of
 from cl.errors import ClbenchError, DataError, UsageError
 from cl.files import make_folder, storage_error, write_text
 from cl.loggers import check as check_loggers
@@ -317,7 +318,7 @@ def _skipped(plan: Plan, record: Mapping[str, Any], progress: Progress) -> RunRe
 def _warnings(plan: Plan) -> list[str]:
     """What the reader of the record should know."""
     texts = []
-    if plan.untuned:
+    if plan.untuned and options_of(type(plan.options)):
         texts.append(f"No preset of {plan.strategy} is meant for {plan.stream} with {plan.backbone}: untuned.")
     path = plan.folder / RECORD
     if path.is_file():

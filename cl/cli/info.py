@@ -39,6 +39,8 @@ def command(name: str, as_json: bool) -> int:
             click.echo(f"{key:<{width}}  {text}")
     _print_options(found.get("options", []))
     _print_presets(found.get("presets", []))
+    if found.get("bibtex"):
+        click.echo(f"\n{found['bibtex']}")
     return 0
 
 
@@ -69,6 +71,7 @@ def _find(name: str) -> dict[str, Any]:
 def _strategy(name: str) -> dict[str, Any]:
     from cl import registry
     from cl.presets import load_presets
+    from cl.references import bibtex
 
     method = registry.strategies.get(name)
     presets = [
@@ -96,6 +99,7 @@ def _strategy(name: str) -> dict[str, Any]:
         "facts": facts,
         "options": _options(method.Options, ""),
         "presets": presets,
+        "bibtex": bibtex(name),
     }
 
 

@@ -333,6 +333,7 @@ def test_list_names_both_owners_of_a_collision(
     ("name", "expected"),
     [
         ("toy", ["toy (strategy)", "Rules", "favourite", "class to predict", "int, default 0; at least 0"]),
+        ("simplecil", ["Paper: Zhou", "@article{simplecil,"]),
         ("split-digits", ["split-digits (stream)", "stream.tasks"]),
         ("folder:", ["folder: (stream)", "stream.size"]),
         ("F_chaudhry", ["F_chaudhry (metric)", "Formula", "lower"]),

@@ -82,7 +82,10 @@ def test_wheel_and_sdist_hold_what_they_should(built: Path) -> None:
         "cl/streams/cifar.py",
         "cl/cli/run.py",
         "cl/cli/templates/strategy/method.txt",
+        "cl/cli/templates/strategy/method.txt",
         "cl/results/record.schema.json",
+        "cl/strategies/presets/avalanche/ewc.toml",
+        "cl/strategies/references.bib",
         "cl/backbone/weights/vit_micro_patch4_32.safetensors",
     ):
         assert needed in names
