@@ -313,7 +313,13 @@ def test_unknown_names_are_said() -> None:
     assert not [name for name in registry.strategies if "Good" in name], "the class was registered for the check only"
 
 
-@pytest.mark.parametrize("name", [name for name in registry.strategies if not name.startswith("avalanche/")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith("avalanche/") else ())
+        for name in registry.strategies
+    ],
+)
 def test_built_in_strategies_keep_the_contract(name: str) -> None:
     check_strategy(name)
 
