@@ -105,9 +105,13 @@ def _strategy(name: str) -> dict[str, Any]:
 
 def _stream(name: str) -> dict[str, Any]:
     from cl import registry
+    from cl.data.catalog import DATASETS
 
     family = registry.streams.get(name)
     facts = {"Version": family.version, "From": " ".join(registry.streams.distribution(name)).strip()}
+    declared = DATASETS.get(getattr(family, "dataset", ""))
+    if declared is not None:
+        facts |= {"Data": declared.title, "Licence": declared.licence, "Cite": declared.citation}
     return {
         "name": name,
         "kind": "stream",

@@ -335,6 +335,7 @@ def test_list_names_both_owners_of_a_collision(
         ("toy", ["toy (strategy)", "Rules", "favourite", "class to predict", "int, default 0; at least 0"]),
         ("simplecil", ["Paper: Zhou", "@article{simplecil,"]),
         ("split-digits", ["split-digits (stream)", "stream.tasks"]),
+        ("split-cifar100", ["Licence  none stated", "Cite     Krizhevsky"]),
         ("folder:", ["folder: (stream)", "stream.size"]),
         ("F_chaudhry", ["F_chaudhry (metric)", "Formula", "lower"]),
         ("vit_micro_patch4_32", ["vit_micro_patch4_32 (backbone)", "3x32x32", "backbone.normalize"]),
