@@ -320,6 +320,8 @@ def _warnings(plan: Plan) -> list[str]:
     texts = []
     if plan.untuned and options_of(type(plan.options)):
         texts.append(f"No preset of {plan.strategy} is meant for {plan.stream} with {plan.backbone}: untuned.")
+    if caveat := getattr(registry.strategies.get(plan.strategy), "caveat", ""):
+        texts.append(caveat)
     path = plan.folder / RECORD
     if path.is_file():
         try:

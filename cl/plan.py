@@ -281,6 +281,8 @@ def _resolve_strategy(
     if not wrapped:
         return options, settings
     base, inside = registry.strategies.get(options.base), f"{prefix}base."
+    if check := getattr(method, "check_base", None):
+        check(options.base, base)
     base_layers: list[Layer] = []
     if fresh:
         base_layers = [(each.origin, split_keys(each.options)[""]) for each in choose(options.base, stream, backbone)]

@@ -46,6 +46,12 @@ class Strategy:
     """Where a killed run goes on inside a task: at the "step" of a fit, or only at the start of the "task" (training
     that is not ours). The result is the same either way."""
 
+    interpolates: ClassVar[bool] = False
+    """Whether averages of its weights can predict: what it trains lies in modules held as attributes, and `predict` is
+    one function of these weights, with nothing beside them that was computed from them (statistics, prototypes)."""
+    caveat: ClassVar[str] = ""
+    """A sentence that stands among the warnings of every record: why its numbers are not yet those of the paper."""
+
     options: Any
     info: StreamInfo
 
@@ -169,6 +175,9 @@ class Strategy:
         sizes = {"samples": 0, "statistics": 0, "parameters": 0}
         for name, value in vars(self).items():
             if name.startswith("_") or name in self._NOT_STATE:
+                continue
+            if isinstance(value, Strategy):
+                sizes = {kind: size + sizes[kind] for kind, size in value.stored().items()}
                 continue
             kind = getattr(value, "stores", "parameters" if isinstance(value, nn.Module) else "statistics")
             sizes[kind] += state.nbytes(state.get(value))

@@ -48,6 +48,7 @@ class Backbone(nn.Module):
         self.dim = _dim(model)
         self.precision = torch.float32
         self._digest: tuple[tuple, str] = ((), "")
+        self._digested: list[Tensor] = []
         self.mark_pristine()
 
     def mark_pristine(self) -> None:
@@ -104,6 +105,7 @@ class Backbone(nn.Module):
                 digest.update(name.encode())
                 digest.update(_bytes(tensor))
             self._digest = (versions, digest.hexdigest()[:16] if changed else "pristine")
+            self._digested = [tensor for _, tensor in changed]  # held, so that no other tensor gets their ids
         dtype = str(self.precision).removeprefix("torch.")
         name, weights = self.identity["name"], self.identity["weights_sha256"][:16]
         return f"{name}:{weights}:{self._digest[1]}:{self.transform.key}:{dtype}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -23,6 +24,8 @@ class GrowingHead(nn.Module):
         super().__init__()
         self.dim, self.bias, self.init = dim, bias, init
         self.blocks = cast(list[nn.Linear], nn.ModuleList())  # typed by what it holds
+        self.place: Tensor
+        self.register_buffer("place", torch.empty(0), persistent=False)  # moves with the head while it has no block
 
     @property
     def classes(self) -> int:
@@ -50,9 +53,9 @@ class GrowingHead(nn.Module):
             self.blocks.append(block.to(like.device, like.dtype) if like is not None else block)
 
     def _block(self, width: int) -> nn.Linear:
-        reference = next(self.parameters(), None)
+        reference = next(self.parameters(), self.place)
         block = nn.Linear(self.dim, width, bias=self.bias).requires_grad_(False)
-        return block.to(reference.device, reference.dtype) if reference is not None else block
+        return block.to(reference.device, reference.dtype)
 
     def _draw(self, weight: Tensor, generator: torch.Generator) -> None:
         drawn = torch.empty(weight.shape, dtype=torch.float32)
@@ -97,7 +100,7 @@ class GrowingHead(nn.Module):
         del self.blocks[len(state["weights"]) :]
 
 
-def local_cross_entropy(logits: Tensor, labels: Tensor, classes: tuple[int, ...] | list[int]) -> Tensor:
+def local_cross_entropy(logits: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
     """Cross-entropy whose softmax runs over `classes` only; other columns get an exactly zero gradient.
 
     `logits` [B, C] over classes seen, `labels` [B] positions, all in `classes`.

@@ -193,7 +193,8 @@ def _published(name: str) -> str:
         for each in found
     ]
     note = (
-        "Percent. They were measured with a ViT-B/16 at 224 px and other people's code, so they cannot be compared "
-        "with a run on the embedded backbone. Both averages are over images unless the last column says otherwise.\n"
+        "Percent. They were measured with a ViT-B/16 at 224 px, unless the variant names another network, and with "
+        "other people's code: they cannot be compared with a run on the embedded backbone. Both averages are over "
+        "images unless the last column says otherwise.\n"
     )
     return "\n".join(["## Published\n", table(head, rows, numbers=(2, 3)), note])

@@ -1,0 +1,94 @@
+"""Classification losses of continual learners, and distillation of predictions and features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cl.parts.heads import local_cross_entropy
+
+LOSSES = ("local", "global", "bce", "bce-local")
+"""Softmax over the classes of the task; over all seen; a sigmoid per class seen; a sigmoid per class of the task."""
+
+REDUCTIONS = ("mean", "sum")
+"""Sigmoid losses: mean over images and columns; mean over images of the sum over columns."""
+
+DISTANCES = ("mse", "cosine")
+"""Between features: mean over images and dimensions of squared differences; 1 minus the mean cosine."""
+
+
+def classification(
+    kind: str,
+    logits: Tensor,
+    labels: Tensor,
+    classes: Sequence[int],
+    soft: Tensor | None = None,
+    weight: float = 1.0,
+    *,
+    reduction: str = "mean",
+    balanced: bool = False,
+) -> Tensor:
+    """The loss `kind` of `LOSSES`, a scalar; logits [B, C] over classes seen, labels [B] positions.
+
+    With `soft` [B, old], targets in [0, 1] for the first columns, sigmoids distil those columns that are not among
+    `classes`, with `weight`: `bce` is then LwF.MC, one mean over hard and soft columns; `bce-local` adds the mean over
+    the soft columns to that over the task's. A softmax takes no `soft`. `balanced` gives the positive and the negatives
+    of an image the same weight, as a flag of Smith et al.'s code of 2022 does.
+    """
+    if kind == "global":
+        return F.cross_entropy(logits, labels)
+    if kind == "local":
+        return local_cross_entropy(logits, labels, classes)
+    old = [] if soft is None else [c for c in range(soft.shape[1]) if c not in classes]
+    distilled = torch.as_tensor(old, dtype=torch.long, device=logits.device)
+    target = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    if kind == "bce-local":
+        columns = torch.as_tensor(classes, device=logits.device)
+        hard = target[:, columns]
+        loss = _sigmoids(logits[:, columns], hard, balance(hard) if balanced else None, reduction)
+        if soft is None or not old:
+            return loss
+        return loss + weight * _sigmoids(logits[:, distilled], soft[:, distilled].to(logits.dtype), None, reduction)
+    weights = None
+    if soft is not None and old:
+        target[:, distilled] = soft[:, distilled].to(logits.dtype)
+    if balanced or (old and weight != 1.0):
+        kept = [c for c in range(logits.shape[1]) if c not in set(old)]
+        weights = torch.full_like(target, weight)
+        weights[:, kept] = balance(target[:, kept]) if balanced else 1.0
+    return _sigmoids(logits, target, weights, reduction)
+
+
+def _sigmoids(logits: Tensor, target: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
+    """Binary cross-entropy of logits [B, K], reduced as `REDUCTIONS` says."""
+    if reduction == "mean":
+        return F.binary_cross_entropy_with_logits(logits, target, weights)
+    return F.binary_cross_entropy_with_logits(logits, target, weights, reduction="sum") / len(logits)
+
+
+def balance(target: Tensor) -> Tensor:
+    """Weights [B, K] of one-hot targets: K for the positive and 1 for each negative, times 2 K / (K + 1).
+
+    Without them the negatives outnumber the positive K - 1 times.
+    """
+    columns = target.shape[1]
+    return (target * (columns - 1) + 1) * (2 * columns / (columns + 1))
+
+
+def softened_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """LwF's distillation: mean over images of - sum_c softmax(g / T)_c log softmax(z / T)_c; no factor T^2.
+
+    `teacher` [B, old] are its logits g; the first `old` columns of `logits` [B, C] are z.
+    """
+    student = logits[:, : teacher.shape[1]]
+    return F.cross_entropy(student / temperature, F.softmax(teacher / temperature, 1))
+
+
+def feature_distance(features: Tensor, teacher: Tensor, kind: str = "mse") -> Tensor:
+    """How far features [B, d] moved from the teacher's, a scalar; `kind` is one of `DISTANCES`."""
+    if kind == "cosine":
+        return 1 - F.cosine_similarity(features, teacher, dim=1).mean()
+    return F.mse_loss(features, teacher)

@@ -1,0 +1,133 @@
+"""Images kept from earlier tasks, and batches that mix them with new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cl.data.augment import augment as augmented
+from cl.data.augment import recipe
+from cl.data.batches import Batch, Rng, Source
+from cl.data.transform import Transform
+
+if TYPE_CHECKING:
+    from cl.stream import ImageSet
+
+POLICIES = ("reservoir", "balanced")
+"""A uniform sample of all images seen; as many images of every class as of any other."""
+
+
+class Memory:
+    """Up to `size` images: `pixels` uint8 [N, C, H, W] and position `labels` int64 [N], copies in main memory.
+
+    "reservoir" is algorithm R (Vitter 1985): after `seen` images each is held with probability size / seen. "balanced"
+    gives every class the same quota (see `quotas`); which images of a class stay is drawn, and what a class has given
+    up it never gets back.
+    """
+
+    stores = "samples"
+
+    def __init__(self, size: int, policy: str = "reservoir") -> None:
+        self.size, self.policy, self.seen = size, policy, 0
+        self.pixels = torch.empty(0, 0, 0, 0, dtype=torch.uint8)
+        self.labels = torch.empty(0, dtype=torch.long)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def add(self, images: ImageSet, generator: torch.Generator) -> None:
+        """Offer images, each once; `generator` draws which of them stay, and which of those held."""
+        choose = self._reservoir if self.policy == "reservoir" else self._balanced
+        place = choose(images.labels, generator)
+        held, new = place[place < len(self)], place[place >= len(self)] - len(self)
+        pixels = images.pixels(new)
+        self.pixels = torch.cat([self.pixels[held], pixels]) if len(self) else pixels
+        self.labels = torch.cat([self.labels[held], images.labels[new]])
+        self.seen += len(images)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Places [count] of remembered images; the same one twice only if the memory holds fewer than `count`."""
+        if count > len(self):
+            return torch.randint(len(self), (count,), generator=generator)
+        return torch.randperm(len(self), generator=generator)[:count]
+
+    def _reservoir(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Places to keep, counted through the images held and then the new ones."""
+        order = torch.arange(self.seen, self.seen + len(labels))
+        drawn = (torch.rand(len(labels), generator=generator, dtype=torch.float64) * (order + 1)).long()
+        slots = torch.where(order < self.size, order, drawn)
+        kept = dict(enumerate(range(len(self))))
+        for index in (slots < self.size).nonzero().flatten().tolist():
+            kept[int(slots[index])] = len(self) + index
+        return torch.tensor(list(kept.values()), dtype=torch.long)
+
+    def _balanced(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """As `_reservoir`."""
+        labels = torch.cat([self.labels, labels])
+        classes, counts = labels.unique(return_counts=True)
+        kept = [torch.empty(0, dtype=torch.long)]
+        for label, quota in zip(classes, quotas(counts.tolist(), self.size), strict=True):
+            place = (labels == label).nonzero().flatten()
+            kept.append(place[torch.randperm(len(place), generator=generator)[:quota]])
+        return torch.cat(kept)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"pixels": self.pixels, "labels": self.labels, "seen": self.seen}
+
+    def set_state(self, value: dict[str, Any]) -> None:
+        self.pixels, self.labels, self.seen = value["pixels"].cpu(), value["labels"].cpu(), value["seen"]
+
+
+def quotas(available: list[int], size: int) -> list[int]:
+    """Images of each class in a memory of `size`: equal as far as `available` goes, the rest to the first classes."""
+    level = 0
+    while level < max(available) and sum(min(most, level + 1) for most in available) <= size:
+        level += 1
+    given = [min(most, level) for most in available]
+    rest = size - sum(given)
+    for i, most in enumerate(available):
+        if most > level and rest:
+            given[i], rest = level + 1, rest - 1
+    return given
+
+
+class ReplayBatches:
+    """The batches of `source`, each with `size` remembered images behind its own (0: as many as it has).
+
+    They are augmented like new images, with draws of their own, so the images of `source` are those it gives without a
+    memory. `features` [N, d] stand for the memory's images where `source` gives features.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        memory: Memory,
+        size: int,
+        transform: Transform,
+        *,
+        augment: str = "none",
+        device: torch.device | str = "cpu",
+        features: Tensor | None = None,
+    ) -> None:
+        recipe(augment)
+        self.source, self.memory, self.size, self.transform = source, memory, size, transform
+        self.augment, self.device, self.features = augment, torch.device(device), features
+        self.flops_per_item: float = getattr(source, "flops_per_item", 0.0)
+
+    @property
+    def steps(self) -> int:
+        return self.source.steps
+
+    def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
+        for step, batch in enumerate(self.source.epoch(epoch, rng, start), start):
+            place = self.memory.sample(self.size or len(batch), rng("replay", step))
+            x = self._x(place, rng("replay augment", step))
+            yield Batch(torch.cat([batch.x, x]), torch.cat([batch.y, self.memory.labels[place].to(self.device)]))
+
+    def _x(self, place: Tensor, generator: torch.Generator) -> Tensor:
+        if self.features is not None:
+            return self.features[place.to(self.features.device)]
+        return augmented(self.memory.pixels[place].to(self.device), self.augment, self.transform, generator)

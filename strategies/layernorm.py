@@ -1,0 +1,206 @@
+"""Continual LayerNorm tuning: a scale and a shift per task at every LayerNorm, chosen by keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cl.config import option
+from cl.data.augment import RECIPES
+from cl.data.batches import Batch, Source
+from cl.errors import UsageError
+from cl.features import Extractor, Inputs
+from cl.optim import adam
+from cl.parts.heads import GrowingHead, local_cross_entropy
+from cl.parts.keys import TaskKeys, similarity
+from cl.parts.norms import NormsExtractor, TaskNorms
+from cl.strategy import Strategy
+from cl.stream import StreamInfo, View
+
+
+class LayerNormTuning(Strategy):
+    """Task-specific LayerNorms in a frozen ViT; a key per task, or per task and LayerNorm, chooses among them.
+
+    Paper: De Min, Mancini, Alahari, Alameda-Pineda, Ricci. On the Effectiveness of LayerNorm Tuning for Continual
+        Learning in Vision Transformers. ICCV 2023 Workshops (VCL), arXiv 2308.09610.
+    Trains: the task's scale and shift at every LayerNorm, its key (in one stage: keys and attention vectors of every
+        LayerNorm), and a linear head; the rest of the backbone stays pretrained.
+    Stores: per task 2 x 25 x 768 floats (ViT-B: 154 KB) and one key, in one stage as much again for keys.
+    Cost: two stages: two forwards per test image, the first memoised across runs; one stage: one forward.
+    Differences from the paper: follows the authors' code. Their heads have all classes from the start and they predict
+        over all outputs; ours grow, so a class not yet seen has no column. Keys of two stages are trained on images as
+        they are (`key_augment`), so their queries are computed once; the ViT-B presets augment them as the code does.
+    """
+
+    rules = ("cil_seen", "til_masked", "til_oracle")
+
+    @dataclass(frozen=True)
+    class Options:
+        stages: str = option(
+            "two", "find the task by a pass of the pretrained model, or at each LayerNorm in one pass",
+            choices=("two", "one"),
+        )  # fmt: skip
+        epochs: int = option(5, "epochs per task of the LayerNorms", ge=1)
+        key_epochs: int = option(5, "epochs per task of the key, in two stages", ge=1)
+        rectify: bool = option(True, "train the head on features as prediction routes them; a second one trains norms")
+        rectify_epochs: int = option(5, "epochs per task of that head", ge=1)
+        batch_size: int = option(128, "images per step", ge=1)
+        lr: float = option(0.0025, "Adam's rate for LayerNorms, their head and keys", gt=0)
+        rectify_lr: float = option(0.001, "Adam's rate for the rectified head", gt=0)
+        new_key: str = option(
+            "auto", "keys of a new task: orthogonal rows, or copies of the last task's; auto: fresh in two stages",
+            choices=("auto", "fresh", "copied"),
+        )  # fmt: skip
+        attention: bool = option(True, "in one stage, multiply queries by a learned vector of each task")
+        detach_query: bool = option(False, "in one stage, keep the keys' similarity from training LayerNorms")
+        augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
+        key_augment: str = option("none", "augmentation for key training in two stages", choices=tuple(RECIPES))
+
+    def setup(self, info: StreamInfo) -> None:
+        o, dim = self.options, self.backbone.dim
+        self.norms = TaskNorms(self.backbone).to(self.device)
+        if not self._two_stages and getattr(self.backbone.model, "cls_token", None) is None:
+            raise UsageError(
+                f"backbone {self.backbone.identity['name']} has no class token, the query of one stage; "
+                "set stages=two, or choose another backbone."
+            )
+        sites = 1 if self._two_stages else self.norms.sites
+        self.keys = TaskKeys(info.n_tasks, sites, dim, self.init_rng("keys")).to(self.device)
+        self.attention = None
+        if o.attention and not self._two_stages:
+            self.attention = TaskKeys(info.n_tasks, sites, dim, self.init_rng("attention")).to(self.device)
+        self.head = GrowingHead(dim).to(self.device)  # deployed
+        self.fake_head = GrowingHead(dim).to(self.device) if o.rectify else None  # trains the norms, then waits
+
+    def learn(self, view: View) -> None:
+        self.norms.add(self.backbone)
+        if view.task > 0 and self._copies_keys:
+            for keys in self._keys:
+                keys.copy_last(view.task)
+        for head in (self.head, self.fake_head):
+            if head is not None:
+                head.grow_to(len(view.seen), self.init_rng("head"))  # both draw the same rows
+        if self._two_stages:
+            self._train_key(view)
+        self._train_norms(view)
+        if self.options.rectify:
+            self._rectify(view)
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        if task is not None:
+            return self.head(inputs.encode(self._told(min(task, self.norms.tasks - 1))))
+        if not self._two_stages:
+            return self.head(inputs.encode(self._deployed()))
+        chosen = self._nearest(0, inputs.encode(self.backbone))  # memoised: the pretrained model never changes
+        return self.head(self.norms(self.backbone, inputs.images(self.backbone.transform), chosen))
+
+    @property
+    def ready(self) -> bool:
+        return self.norms.tasks > 0
+
+    # -------------------------------------------------------------------------------------------------- training
+
+    def _train_key(self, view: View) -> None:
+        """Two stages, step 1: turn the key towards the task's features in the pretrained model."""
+        o, key = self.options, self.keys.rows[view.task]
+
+        def loss(batch: Batch) -> Tensor:
+            query = batch.x if o.key_augment == "none" else self.backbone(batch.x)
+            return -F.cosine_similarity(query, key).mean()
+
+        data = self._data(view, o.key_augment, self.backbone)
+        self.fit("key", data, loss, [key], epochs=o.key_epochs, optimizer=adam(o.lr))
+
+    def _train_norms(self, view: View) -> None:
+        """Step 2: the task's norms, forced; in one stage its keys beside them."""
+        o, task = self.options, view.task
+        head = self.head if self.fake_head is None else self.fake_head
+        keys = [] if self._two_stages else [keys.rows[task] for keys in self._keys]
+
+        def loss(batch: Batch) -> Tensor:
+            if self._two_stages:
+                return local_cross_entropy(head(self.norms(self.backbone, batch.x, task)), batch.y, view.classes)
+            features, similar = self.forced(batch.x, task)
+            return local_cross_entropy(head(features), batch.y, view.classes) - similar
+
+        self.fit(
+            "norms", self.batches(view.train, o.batch_size, o.augment), loss,
+            [*self.norms.current(), *keys, *head.parameters()], epochs=o.epochs, optimizer=adam(o.lr),
+        )  # fmt: skip
+
+    def _rectify(self, view: View) -> None:
+        """Step 3: the head on features routed as in prediction, which may be by another task's norms."""
+        o = self.options
+
+        def loss(batch: Batch) -> Tensor:
+            with torch.no_grad():
+                features = batch.x if o.augment == "none" else self.features(batch.x)
+            return local_cross_entropy(self.head(features), batch.y, view.classes)
+
+        data = self._data(view, o.augment, self._deployed())
+        optimizer = adam(o.rectify_lr)
+        self.fit("rectification", data, loss, self.head.parameters(), epochs=o.rectify_epochs, optimizer=optimizer)
+
+    def _data(self, view: View, augment: str, extractor: Extractor) -> Source:
+        """Augmented images; or, where the images stay as they are, what a frozen extractor makes of them."""
+        if augment == "none":
+            return self.encoded_batches(view.train, self.options.batch_size, extractor)
+        return self.batches(view.train, self.options.batch_size, augment)
+
+    def forced(self, images: Tensor, task: int) -> tuple[Tensor, Tensor]:
+        """One stage: features [B, d] under a task's norms, and the mean similarity of queries to its keys."""
+        shares, found = self.norms.shares, []
+
+        def route(site: int, x: Tensor) -> int:
+            query = _class_token(x).detach() if self.options.detach_query else _class_token(x)
+            if self.attention is not None:
+                query = query * self.attention.rows[task][site]
+            found.append(shares[site] * F.cosine_similarity(query, self.keys.rows[task][site], dim=-1).mean())
+            return task
+
+        features = self.norms(self.backbone, images, route)
+        return features, torch.stack(found).sum()
+
+    # --------------------------------------------------------------------------------------------------- routing
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features [B, d] of normalised images as prediction sees them."""
+        if self._two_stages:
+            return self.norms(self.backbone, images, self._nearest(0, self.backbone(images)))
+        return self.norms(self.backbone, images, lambda site, x: self._nearest(site, _class_token(x)))
+
+    def _nearest(self, site: int, queries: Tensor) -> Tensor:
+        """The task learned so far whose key at a site is most similar to each query, [B]."""
+        tasks = self.norms.tasks
+        attention = None if self.attention is None else self.attention.at(site, tasks)
+        return similarity(queries, self.keys.at(site, tasks), attention).argmax(1)
+
+    def _told(self, task: int) -> NormsExtractor:
+        """Features under the norms of a task that is told; of one to come, under those of the last."""
+        held = [self.norms.weights[task], self.norms.biases[task]]
+        return NormsExtractor(self.backbone, lambda images: self.norms(self.backbone, images, task), held)
+
+    def _deployed(self) -> NormsExtractor:
+        """Features as prediction sees them, in blocks that no batch decides: routes near a tie stay put."""
+        rows = [row for keys in self._keys for row in keys.rows[: self.norms.tasks]]
+        return NormsExtractor(self.backbone, self.features, [*self.norms.parameters(), *rows])
+
+    @property
+    def _two_stages(self) -> bool:
+        return self.options.stages == "two"
+
+    @property
+    def _copies_keys(self) -> bool:
+        return self.options.new_key == "copied" or (self.options.new_key == "auto" and not self._two_stages)
+
+    @property
+    def _keys(self) -> list[TaskKeys]:
+        return [keys for keys in (self.keys, self.attention) if keys is not None]
+
+
+def _class_token(x: Tensor) -> Tensor:
+    """The class token [B, d] of tokens [B, n, d], or what the pooling made of them."""
+    return x[:, 0] if x.ndim == 3 else x

@@ -1,0 +1,247 @@
+"""ewc: the invariants of its sheet, its versions, and avalanche-lib's EWC on what it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from cl import state
+from cl.avalanche import lib
+from cl.errors import UsageError
+from cl.parts.anchors import Anchors
+from cl.plan import make_plan
+from cl.strategies.ewc import EWC, VERSIONS, resolved
+from cl.strategies.finetune import Finetune
+from cl.strategies.l2 import L2
+from cl.stream import View
+from tests.conftest import make, tiny_stream
+
+with lib.quiet():
+    from avalanche.training.plugins import EWCPlugin
+
+Learn = Callable[..., list[Any]]
+FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
+
+
+def tensors(learner: Any) -> dict[str, Tensor]:
+    """A copy of everything that is trained, by name."""
+    head = {f"head.{name}": value for name, value in learner.head.named_parameters()}
+    return state.clone(dict(learner.backbone.model.state_dict()) | head)
+
+
+def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+class Recorded(EWC):
+    """Keeps the Fisher of each task and the weights it was taken at."""
+
+    _NOT_STATE = EWC._NOT_STATE | {"seen"}
+
+    def fisher(self, view: View) -> dict[str, Tensor]:
+        found = super().fisher(view)
+        self.seen = [*getattr(self, "seen", []), (state.clone(dict(self.held())), state.clone(found))]
+        return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_is_finetune_until_it_has_weight_and_a_second_task(learn: Learn, version: str) -> None:
+    learner, off = make(Recorded, **FAST, version=version, reg=1e4), make(EWC, **FAST, version=version, reg=0.0)
+    baseline = make(Finetune, **FAST)
+    first, second = learn(learner, tiny_stream(), 2, lambda s, v: tensors(s))
+    expected = learn(baseline, tiny_stream(), 2, lambda s, v: tensors(s))
+    assert equal(first, expected[0]) and not equal(second, expected[1])
+    learn(off, tiny_stream(), 2)
+    assert equal(tensors(off), expected[1])
+    for _, fisher in learner.seen:
+        assert all(bool((value >= 0).all()) for value in fisher.values()), "F >= 0"
+        assert max(float(value.max()) for value in fisher.values()) > 0
+    head = [name for name in learner.seen[0][1] if name.startswith("head.")]
+    assert bool(head) is VERSIONS[version].hold_head
+
+
+def test_an_importance_of_one_is_l2_from_the_second_task_on(learn: Learn) -> None:
+    class Ones(EWC):
+        def fisher(self, view: View) -> dict[str, Tensor]:
+            return {name: torch.ones_like(value) for name, value in self.held().items()}
+
+    learner = make(Ones, **FAST, version="smith-head", decay=0.0, reg=0.3)
+    l2, others = make(L2, **FAST, anchor="learned", reg=0.3), make(L2, **FAST, reg=0.3)
+    for each in (learner, l2, others):
+        learn(each, tiny_stream(), 3)
+    assert equal(tensors(learner), tensors(l2)) and not equal(tensors(learner), tensors(others))
+
+
+@pytest.mark.parametrize("version", ["smith", "pycil", "avalanche"])
+def test_the_penalty_is_zero_right_after_a_task(learn: Learn, version: str) -> None:
+    """Of the latest anchor: a term of its own for each task still pulls to the older ones."""
+    learner = make(EWC, **FAST, version=version)
+    values = learn(learner, tiny_stream(), 2, lambda s, v: float(s.penalty()))
+    assert values[0] == 0.0 and (values[1] == 0.0) is (version != "avalanche")
+
+
+def test_no_decay_memory_is_the_last_task_only(learn: Learn) -> None:
+    learner, summed = (make(Recorded, **FAST, decay=decay) for decay in (0.0, 1.0))
+    for each in (learner, summed):
+        learn(each, tiny_stream(), 3)
+    (term,) = learner.anchors.terms
+    assert equal(term["weights"], learner.seen[-1][1]) and equal(term["centres"], learner.seen[-1][0])
+    (term,) = summed.anchors.terms
+    for name, value in term["weights"].items():
+        torch.testing.assert_close(value, sum(fisher[name] for _, fisher in summed.seen))
+
+
+def test_separate_and_online_coincide_for_two_tasks_only(learn: Learn) -> None:
+    options: dict[str, Any] = {**FAST, "reg": 100.0, "decay": 0.5}
+    separate, online = (make(EWC, **options, accumulate=kind) for kind in ("separate", "online"))
+    one = learn(separate, tiny_stream(), 3, lambda s, v: tensors(s))
+    two = learn(online, tiny_stream(), 3, lambda s, v: tensors(s))
+    assert equal(one[0], two[0]) and equal(one[1], two[1]) and not equal(one[2], two[2])
+
+
+def test_merged_terms_train_as_all_terms_do_in_constant_memory(learn: Learn) -> None:
+    options: dict[str, Any] = {**FAST, "version": "avalanche", "reg": 50.0, "trains": "qkv"}
+    merged, exact = make(EWC, **options), make(EWC, **options, merged=False)
+    sizes = learn(merged, tiny_stream(), 4, lambda s, v: s.stored()["statistics"])
+    terms = learn(exact, tiny_stream(), 4, lambda s, v: len(s.anchors))
+    assert terms == [1, 2, 3, 4] and len(merged.anchors) == 1
+    assert sizes[3] - sizes[2] == sizes[1] - sizes[0] == 2 * 4 * 2 * (16 + 1), "the new rows of the head, twice"
+    one, two = tensors(merged), tensors(exact)
+    for name, value in one.items():
+        torch.testing.assert_close(value, two[name], rtol=1e-4, atol=1e-6)
+
+
+def test_old_rows_of_the_head_are_held_and_new_ones_are_free(learn: Learn) -> None:
+    learner = make(EWC, **FAST, version="pycil", loss="global", reg=1e3)
+    view = tiny_stream().view(1)
+    learn(learner, tiny_stream(), 1)
+    learner.head.grow_to(4, torch.Generator())
+    names = set(learner.held())
+    held = set(learner.anchors.terms[0]["centres"])
+    assert names - held == {"head.blocks.1.weight", "head.blocks.1.bias"}
+    with torch.no_grad():
+        learner.head.blocks[1].weight.add_(100.0)
+    assert float(learner.penalty()) == 0.0
+    before, new = state.clone(learner.anchors.terms[0]["weights"]), learner.fisher(view)
+    assert max(float(value.max()) for value in new.values()) <= 1e-4 + 1e-9
+    learner._accumulate(learner.held(), state.clone(new), 1 / 4)
+    after = learner.anchors.terms[0]["weights"]
+    for name, value in after.items():  # alpha = known / total on what is old, all of it on what is new
+        torch.testing.assert_close(value, 0.75 * before[name] + 0.25 * new[name] if name in before else new[name])
+
+
+def test_smiths_fisher_is_batch_gradients_of_the_scaled_bce_on_the_columns_of_the_task(learn: Learn) -> None:
+    learner = make(EWC, **{**FAST, "batch_size": 24}, version="smith")
+    learn(learner, tiny_stream(), 2)
+    view = tiny_stream().view(1)
+    found = learner.fisher(view)
+    images = learner.backbone.transform(view.train.pixels(slice(None)))
+    for parameter in learner.held().values():
+        parameter.requires_grad_(True)
+    target = nn.functional.one_hot(view.train.labels, 4)[:, 2:].float()
+    logits = learner.head(learner.backbone(images))[:, 2:]
+    loss = 5 * nn.functional.binary_cross_entropy_with_logits(logits, target)
+    gradients = torch.autograd.grad(loss, list(learner.held().values()))
+    for (name, value), gradient in zip(found.items(), gradients, strict=True):  # one batch of all 24 images
+        torch.testing.assert_close(value, 24 * gradient.square(), rtol=1e-3, atol=1e-8)
+        assert not name.startswith("head.")
+
+
+def test_the_mode_of_the_fisher_pass(learn: Learn) -> None:
+    """Dropout is on where the version says so, and off again afterwards."""
+    view = tiny_stream().view(0)
+    for version, changes in (("pycil", True), ("avalanche", False)):
+        learner = make(EWC, **FAST, version=version)
+        learn(learner, tiny_stream(), 1)
+        found = []
+        for layer in (nn.Identity(), nn.Dropout(0.5)):
+            learner.backbone.model.blocks.append(layer)
+            learner._trainer.begin(0)  # the same mini-batches again
+            found.append(learner.fisher(view))
+        assert equal(*found) is not changes, version
+        assert not learner.backbone.training and not learner.head.training
+
+
+@pytest.mark.parametrize("accumulate", ["separate", "online"])
+def test_fisher_and_penalty_are_avalanches(learn: Learn, accumulate: str) -> None:
+    """The plugin of avalanche-lib beside our learner: the same model and images, one batch per task."""
+    decay = 0.7 if accumulate == "online" else None
+    plugin = EWCPlugin(20.0, mode=accumulate, decay_factor=decay)
+    learner = make(
+        Recorded, **{**FAST, "batch_size": 64}, version="avalanche", accumulate=accumulate, decay=decay, reg=20.0
+    )
+
+    def model() -> nn.Module:
+        whole = nn.ModuleDict({"backbone": learner.backbone, "head": learner.head}).requires_grad_(True)
+        whole.forward = lambda x: learner.head(learner.backbone(x))
+        return whole
+
+    def beside(strategy: Recorded, view: View) -> None:
+        x, y = strategy.backbone.transform(view.train.pixels(slice(None))), view.train.labels
+        data = TensorDataset(x, y, torch.zeros(len(y), dtype=torch.long))
+        whole = model()
+        optimizer = torch.optim.SGD(whole.parameters(), lr=0.1)
+        theirs = plugin.compute_importances(whole, nn.CrossEntropyLoss(), optimizer, data, torch.device("cpu"), 64)
+        ours = strategy.seen[-1][1]
+        assert theirs.keys() == ours.keys()
+        for name, value in theirs.items():
+            torch.testing.assert_close(ours[name], value.data, rtol=1e-3, atol=1e-8)
+        plugin.update_importances(theirs, view.task)
+        plugin.saved_params[view.task] = {
+            name: lib.ParamData(name, init_tensor=value.detach().clone()) for name, value in whole.named_parameters()
+        }
+        whole.eval().requires_grad_(False)
+
+    learn(learner, tiny_stream(), 3, beside)
+    with torch.no_grad():
+        for parameter in learner.held().values():
+            parameter.add_(
+                0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+            )
+    clock = SimpleNamespace(train_exp_counter=3)
+    strategy = SimpleNamespace(clock=clock, device="cpu", model=model(), loss=torch.zeros(()))
+    plugin.before_backward(strategy)
+    penalty = learner.penalty()
+    assert penalty is not None and float(penalty.detach()) > 1e-3
+    torch.testing.assert_close(penalty, strategy.loss, rtol=1e-4, atol=0.0)
+
+
+def test_settings_that_exclude_each_other_are_one_clear_sentence() -> None:
+    info = tiny_stream().info
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"fisher_label": "sampled"}, "set fisher_loss=local or fisher_loss=global"),
+        ({"version": "pycil", "fisher": "images"}, "set fisher_mode=eval"),
+        ({"trains": "head"}, "set trains=all or hold_head=true"),
+    )
+    for options, match in cases:
+        with pytest.raises(UsageError, match=match):
+            make(EWC, **options).setup(info)
+    make(EWC, trains="head", hold_head=True).setup(info)
+
+
+def test_options_override_the_version(learn: Learn) -> None:
+    given = EWC.Options(version="mammoth", decay=0.5, fisher="images", hold_head=False)
+    found = resolved(given)
+    assert (found.decay, found.fisher, found.hold_head, found.by_probability) == (0.5, "images", False, True)
+    paper = make(
+        EWC,
+        **FAST,
+        fisher="images",
+        fisher_label="sampled",
+        fisher_loss="global",
+        accumulate="separate",
+        fisher_chunk=5,
+    )
+    again = make(EWC, **vars(paper.options))
+    for each in (paper, again):
+        learn(each, tiny_stream(), 2)
+    assert equal(tensors(paper), tensors(again)), "labels are drawn from a named stream"
+    assert isinstance(paper.anchors, Anchors) and not make_plan("ewc", "split-digits").untuned
+    plan = make_plan("ewc", "split-cifar100", preset="pycil")
+    assert plan.options.version == "pycil" and plan.options.reg == 1000

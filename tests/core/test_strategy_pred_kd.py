@@ -1,0 +1,311 @@
+"""PredKD: every invariant of its sheet, and of the sheet on rehearsal-free learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cl import state
+from cl.data.batches import Batch
+from cl.parts.losses import LOSSES, softened_cross_entropy
+from cl.plan import make_plan
+from cl.regularized import Regularized
+from cl.strategies.finetune import Finetune
+from cl.strategies.pred_kd import PredKD
+from tests.conftest import make, run, tiny_stream
+
+Learn = Callable[..., list[Any]]
+FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
+
+
+def tensors(strategy: Any) -> dict[str, Tensor]:
+    found = dict(strategy.backbone.model.state_dict())
+    head = strategy.head.get_state()
+    blocks = enumerate(zip(*head.values(), strict=True))
+    return found | {f"head{i}": torch.cat([w, b[:, None]], 1) for i, (w, b) in blocks}
+
+
+def equal(one: Any, two: Any) -> bool:
+    a, b = tensors(one), tensors(two)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def second_task(learn: Learn, cls: type[Regularized] = PredKD, **options: Any) -> tuple[Any, Batch, tuple[int, ...]]:
+    """A learner at the first step of task 2 (in evaluation mode), a batch of that task, and its classes."""
+    learner, stream = make(cls, **{**FAST, **options}), tiny_stream()
+    learn(learner, stream, 1)
+    view = stream.view(1)
+    learner.head.grow_to(len(view.seen), torch.Generator().manual_seed(0))
+    learner.head.requires_grad_(True)
+    for parameter in learner.tuned().values():
+        parameter.requires_grad_(True)
+    index = torch.arange(0, len(view.train), 3)
+    return learner, Batch(learner.backbone.transform(view.train.pixels(index)), view.train.labels[index]), view.classes
+
+
+def with_options(learner: Any, **options: Any) -> Any:
+    learner.options = type(learner.options)(**{**vars(learner.options), **options})
+    return learner
+
+
+# ------------------------------------------------------------------------------------------------ without and at first
+
+
+@pytest.mark.parametrize("loss", ("local", "global"))
+def test_weight_zero_is_finetune_step_for_step(learn: Learn, loss: str) -> None:
+    base, none = make(Finetune, **FAST, loss=loss), make(PredKD, **FAST, loss=loss, pred_kd=0.0)
+    some = make(PredKD, **FAST, loss=loss)
+    for learner in (base, none, some):
+        learn(learner, tiny_stream(), 3)
+    assert equal(base, none) and not equal(base, some)
+    assert none.teacher is None
+
+
+class Sigmoids(Finetune):
+    """Binary cross-entropy over the classes seen (or those of the task), written down once more."""
+
+    local = False
+
+    def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
+        logits = self.head(self._features(batch))
+        target = F.one_hot(batch.y, logits.shape[1]).float()
+        if self.local:
+            logits, target = logits[:, list(classes)], target[:, list(classes)]
+        return F.binary_cross_entropy_with_logits(logits, target)
+
+
+class LocalSigmoids(Sigmoids):
+    local = True
+
+
+@pytest.mark.parametrize(("loss", "base"), [("bce", Sigmoids), ("bce-local", LocalSigmoids)])
+def test_without_distillation_the_sigmoids_are_plain(learn: Learn, loss: str, base: type[Sigmoids]) -> None:
+    plain, none = make(base, **FAST), make(PredKD, **FAST, loss=loss, pred_kd=0.0)
+    learn(plain, tiny_stream(), 2)
+    learn(none, tiny_stream(), 2)
+    assert equal(plain, none)
+
+
+def test_lwf_mc_is_plain_sigmoids_in_the_first_task_only(learn: Learn) -> None:
+    for tasks, same in ((1, True), (2, False)):
+        plain, distilled = make(Sigmoids, **FAST), make(PredKD, **FAST)
+        learn(plain, tiny_stream(), tasks)
+        learn(distilled, tiny_stream(), tasks)
+        assert equal(plain, distilled) is same
+
+
+@pytest.mark.parametrize("loss", ("local", "global"))
+def test_the_first_task_is_finetunes(learn: Learn, loss: str) -> None:
+    base, ours = make(Finetune, **FAST, loss=loss), make(PredKD, **FAST, loss=loss, pred_kd=3.0, feat_kd=2.0)
+    learn(base, tiny_stream(), 1)
+    learn(ours, tiny_stream(), 1)
+    assert equal(base, ours)
+
+
+# ------------------------------------------------------------------------------------------------------------- teacher
+
+
+@pytest.mark.parametrize("options", [{}, {"trains": "qkv"}, {"trains": "head"}, {"trains": "head", "augment": "none"}])
+def test_the_teacher_stays_bit_identical_while_the_student_trains(learn: Learn, options: dict[str, Any]) -> None:
+    seen: list[Any] = []
+
+    class Watched(PredKD):
+        def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
+            assert self.teacher is not None
+            if self.teacher.classes:
+                seen.append(state.clone(self.teacher.get_state()))
+            return super().objective(batch, classes)
+
+    learner = make(Watched, **{**FAST, **options})
+    ends = learn(learner, tiny_stream(), 2, lambda s, v: state.clone(tensors(s)))
+    assert len(seen) > 1
+    for teacher in seen:
+        for name, tensor in teacher["tensors"].items():
+            assert torch.equal(tensor, ends[0][name]), name
+        assert len(teacher["head"]["weights"]) == 1, "the classes it knew, not those of the task"
+        assert torch.equal(teacher["head"]["weights"][0], ends[0]["head0"][:, :-1])
+    moved = [name for name in ends[0] if name in seen[0]["tensors"] and not torch.equal(ends[0][name], ends[1][name])]
+    assert bool(moved) is (options.get("trains") != "head")
+
+
+def test_student_and_teacher_see_the_same_images_once_each(learn: Learn) -> None:
+    learner, batch, classes = second_task(learn, feat_kd=1.0)
+    seen: list[Tensor] = []
+    learner.backbone.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    learner.objective(batch, classes)
+    assert len(seen) == 2 and all(images is batch.x for images in seen)
+
+
+# --------------------------------------------------------------------------------------------------------- first steps
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_at_the_first_step_the_distillation_pulls_at_nothing(learn: Learn, loss: str) -> None:
+    """Student and teacher agree, so old logits get no gradient from the term; sigmoids give them none at all."""
+    learner, batch, classes = second_task(learn, loss=loss)
+    old = learner.teacher.classes
+    (with_term,) = torch.autograd.grad(learner.objective(batch, classes), learner.head.blocks[0].weight)
+    if loss.startswith("bce"):
+        assert (with_term == 0).all()
+    (without,) = torch.autograd.grad(
+        with_options(learner, pred_kd=0.0).objective(batch, classes), learner.head.blocks[0].weight, allow_unused=True
+    )
+    without = torch.zeros_like(with_term) if without is None else without
+    if not loss.startswith("bce"):
+        assert torch.allclose(with_term, without, atol=1e-7)
+    assert bool(without.abs().max() > 1e-4) is (not loss.endswith("local")), "new images push old logits down"
+    with torch.no_grad():
+        learner.head.blocks[0].weight.add_(torch.randn(old, 16, generator=torch.Generator().manual_seed(1)))
+    (moved,) = torch.autograd.grad(
+        with_options(learner, pred_kd=1.0).objective(batch, classes), learner.head.blocks[0].weight
+    )
+    assert moved.abs().max() > 1e-3
+
+
+def test_the_order_of_old_classes_does_not_matter(learn: Learn) -> None:
+    for loss in LOSSES:
+        learner, batch, classes = second_task(learn, loss=loss)
+        with torch.no_grad():
+            learner.head.blocks[0].weight.add_(torch.randn(learner.teacher.classes, 16))
+            before = learner.objective(batch, classes)
+            order = torch.randperm(learner.teacher.classes)
+            for block in (learner.head.blocks[0], learner.teacher.head.blocks[0]):
+                block.weight.copy_(block.weight[order])
+                block.bias.copy_(block.bias[order])
+            assert torch.allclose(learner.objective(batch, classes), before, atol=1e-6), loss
+
+
+# -------------------------------------------------------------------------------------------------------- combinations
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_all_terms_together_add_linearly(learn: Learn, loss: str) -> None:
+    learner, batch, classes = second_task(learn, loss=loss, feat_kd=1.0)
+    for parameter in [*learner.tuned().values(), *learner.head.parameters()]:
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2))
+
+    def value(pred: float, feat: float, scale: float = 1.0) -> float:
+        with_options(learner, pred_kd=pred, feat_kd=feat, loss_scale=scale)
+        return float(learner.objective(batch, classes).detach())
+
+    base, pred, feat = value(0, 0), value(1, 0), value(0, 1)
+    assert feat > base and torch.isfinite(torch.tensor([base, pred, feat])).all()
+    assert value(0, 3) == pytest.approx(base + 3 * (feat - base), rel=1e-5)
+    assert value(1, 3) == pytest.approx(pred + 3 * (feat - base), rel=1e-5)
+    if loss != "bce":  # there weight 0 puts zeros in the place of the soft targets
+        assert value(2, 3) == pytest.approx(base + 2 * (pred - base) + 3 * (feat - base), rel=1e-5)
+    else:
+        assert value(3, 0) - value(2, 0) == pytest.approx(value(2, 0) - value(1, 0), rel=1e-3)
+    scaled = 5 * pred if loss.startswith("bce") else 5 * base + pred - base
+    assert value(1, 0, scale=5.0) == pytest.approx(scaled, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pred_kd": 0.0},
+        {"feat_kd": 1.0},
+        {"feat_kd": 1.0, "feat_kd_mode": "cosine", "trains": "qkv", "eval_mode": True},
+        {"bce_reduction": "sum", "balanced_bce": True, "loss_scale": 5.0},
+        {"trains": "head", "augment": "none", "feat_kd": 1.0},
+        {"pred_kd": 0.5, "temperature": 4.0, "optimizer": "adam"},
+    ],
+)
+def test_every_choice_learns(learn: Learn, loss: str, options: dict[str, Any]) -> None:
+    learner = make(PredKD, **{**FAST, "epochs": 1, "lr": 0.01, "loss": loss, **options})
+    learn(learner, tiny_stream(), 2)
+    assert all(torch.isfinite(tensor).all() for tensor in tensors(learner).values())
+
+
+def test_frozen_features_are_memoised_and_give_what_a_forward_gives(learn: Learn) -> None:
+    """The head alone on images as they are: neither student nor teacher passes the backbone again."""
+    learner = make(PredKD, **{**FAST, "trains": "head", "augment": "none"})
+    slow = make(PredKD, **{**FAST, "trains": "head", "augment": "none"})
+    slow.__class__ = type("Slow", (PredKD,), {"_memoised": property(lambda self: False)})
+    passes: list[int] = []
+    learner.backbone.register_forward_pre_hook(lambda module, inputs: passes.append(len(inputs[0])))
+    learn(learner, tiny_stream(), 2, lambda s, v: passes.clear() if v.task == 0 else None)
+    learn(slow, tiny_stream(), 2)
+    assert not slow._memoised and len(passes) <= 8, "one pass per class and block"
+    for name, tensor in tensors(learner).items():
+        assert torch.allclose(tensor, tensors(slow)[name], atol=1e-5), name
+
+
+def test_evaluation_mode_trains_without_dropout(learn: Learn) -> None:
+    for still in (True, False):
+        learner, batch, classes = second_task(learn, eval_mode=still)
+        learner.backbone.train()
+        assert torch.equal(learner.objective(batch, classes), learner.objective(batch, classes)) is still
+
+
+def test_the_avalanche_preset_is_cross_entropy_plus_their_term(learn: Learn) -> None:
+    learner, batch, classes = second_task(learn, loss="global", pred_kd=1.0, temperature=2.0)
+    with torch.no_grad():
+        z = learner.head(learner.backbone(batch.x))
+        g = learner.teacher(learner.backbone, batch.x)[1]
+        found = learner.objective(batch, classes)
+    assert g.shape[1] == z.shape[1] - len(classes)
+    assert torch.allclose(found, F.cross_entropy(z, batch.y) + softened_cross_entropy(z, g, 2.0))
+
+
+# --------------------------------------------------------------------------------------------------------- whole runs
+
+
+def test_a_saved_state_goes_on_to_the_same_bits(learn: Learn, tmp_path: Path) -> None:
+    stream = tiny_stream()
+    whole = make(PredKD, **FAST, feat_kd=1.0)
+    kept: list[Any] = []
+    learn(whole, stream, 2, lambda s, v: kept.append(state.clone(s.get_state())))
+    state.save(tmp_path / "state.safetensors", kept[0])
+    fresh = make(PredKD, **FAST, feat_kd=1.0)
+    fresh.info = stream.info
+    fresh.setup(stream.info)
+    fresh.set_state(state.load(tmp_path / "state.safetensors"))
+    fresh._trainer.begin(1)
+    fresh.learn(stream.view(1))
+    assert equal(whole, fresh)
+
+
+def test_what_is_kept_is_declared(tmp_path: Path) -> None:
+    learner = make(PredKD, **FAST)
+    record = run(learner, tiny_stream(tasks=2), tmp_path)
+    parameters = sum(p.numel() for p in learner.backbone.parameters()) + sum(
+        p.numel() for p in learner.head.parameters()
+    )
+    stored = record["measurement"]["stored"]
+    assert stored["samples"] == stored["statistics"] == 0
+    assert 2 * 4 * parameters >= stored["parameters"] > 4 * parameters, "the teacher is one more copy"
+
+
+PRESETS = ("lwf-mc", "lwf-mc-2022", "lwf-mc-dfcil", "lwf", "lwf-pilot", "avalanche")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_resolve_and_keep_the_training_of_the_benchmark(name: str) -> None:
+    plan = make_plan("pred-kd", "split-digits", preset=name)
+    assert (plan.options.epochs, plan.options.batch_size) == (3, 16)
+    assert plan.options.pred_kd == (3.0 if name == "lwf-pilot" else 1.0)
+    assert plan.options.loss == {"lwf": "global", "avalanche": "global", "lwf-pilot": "local"}.get(name, "bce")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_old_predictions_on_new_images_move_less(learn: Learn, loss: str) -> None:
+    moved = {}
+    for weight in (0.0, 1.0):
+        learner = make(PredKD, **{**FAST, "epochs": 8, "lr": 0.002, "loss": loss, "eval_mode": True, "pred_kd": weight})
+        stream = tiny_stream()
+        view = stream.view(1)
+        x = learner.backbone.transform(view.train.pixels(torch.arange(len(view.train))))
+        said = learn(learner, stream, 2, lambda s, v, x=x: s.head(s.backbone(x)))
+        width = said[0].shape[1]
+        moved[weight] = float((said[1][:, :width].softmax(1) - said[0].softmax(1)).abs().mean())
+        if loss.startswith("bce"):
+            moved[weight] = float((said[1][:, :width].sigmoid() - said[0].sigmoid()).abs().mean())
+    assert moved[1.0] < 0.9 * moved[0.0], moved
