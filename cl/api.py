@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from cl import registry
 from cl.config import options_of
-from cl.errors import ClbenchError, DataError, UsageError
-from cl.files import make_folder, storage_error, write_text
+from cl.errors import DataError, UsageError
+from cl.files import make_folder, write_text
 from cl.loggers import check as check_loggers
 from cl.plan import Plan, invocation, load_plan, make_plan
 from cl.progress import NullProgress, Progress, displayed
 from cl.registry import toml_load
+from cl.run_folder import clear, locked, logged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 EXISTING = ("only-missing", "always", "never")
 """What to do where a run exists: skip it when complete and continue it when not, start over, or refuse."""
 
-LOG = "log.txt"
 RECORD = "record.json"
 CONFIG = "config.toml"
 LEARNER = "learner.safetensors"
@@ -191,14 +189,14 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Progress | 
     from cl.loggers.feed import feed
 
     make_folder(folder)
-    with _locked(folder):
+    with locked(folder):
         if existing == "never" and any((folder / mark).exists() for mark in _MARKS):
             raise UsageError(f"{folder} exists; choose --existing only-missing to continue it or always to start over.")
         if existing == "always":
-            _clear(folder)
+            clear(folder)
         elif (done := _complete(folder)) is not None:  # another process has finished it since
             return _skipped(plan, done, show)
-        with _logged(folder), feed(plan, show) as show:
+        with logged(folder), feed(plan, show) as show:
             return _execute(plan, show)
 
 
@@ -339,63 +337,3 @@ def _source_changed(plan: Plan, record: Mapping[str, Any]) -> bool:
     source = registry.strategies.source_sha256(plan.strategy)
     recorded = record.get("result", {}).get("strategy", {}).get("source_sha256")
     return source is not None and recorded is not None and source != recorded
-
-
-def _clear(folder: Path) -> None:
-    """Delete what an earlier run left; the lock file stays, we hold it."""
-    for path in folder.iterdir():
-        if path.name == ".lock":
-            continue
-        try:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        except OSError as error:
-            raise storage_error(path, error) from error
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ClbenchError(f"Another process is running {folder}; wait for it, or choose another --results.") from None
-    except OSError as error:
-        raise storage_error(folder / ".lock", error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-class _LogFile(logging.FileHandler):
-    def handleError(self, record: logging.LogRecord) -> None:
-        """A disk too full for the log is reported by the record that does not fit either, not by a traceback."""
-
-
-@contextlib.contextmanager
-def _logged(folder: Path) -> Iterator[None]:
-    """Keep the log of a run in its folder, with the traceback of whatever ends it."""
-    try:
-        handler = _LogFile(folder / LOG, encoding="utf-8")
-    except OSError as error:
-        raise storage_error(folder / LOG, error) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = log.level
-    log.addHandler(handler)
-    if log.getEffectiveLevel() > logging.INFO:
-        log.setLevel(logging.INFO)
-    try:
-        yield
-    except KeyboardInterrupt:
-        log.info("interrupted")
-        raise
-    except Exception as error:
-        log.error("%s: %s", type(error).__name__, error, exc_info=True)
-        raise
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(level)
-        with contextlib.suppress(OSError):  # a full disk: what ended the run says so itself
-            handler.close()

@@ -119,8 +119,8 @@ def perform(
     again: str = "the same command continues",
 ) -> int:
     """Run plans in turn; a failure is reported and the rest go on. Returns the first failure's exit code."""
-    from cl.api import LOG
     from cl.progress import make_progress
+    from cl.run_folder import LOG
 
     first_failure = 0
     with terminating():
