@@ -56,6 +56,20 @@ def run(strategy: Strategy, stream: Stream, folder: Path, **arguments: Any) -> d
     return loop.run(strategy, stream, folder, header(type(strategy)), trainer=strategy._trainer, **arguments)
 
 
+def tensors(strategy: Any) -> dict[str, torch.Tensor]:
+    """Every tensor of backbone and head by name."""
+    found = dict(strategy.backbone.model.state_dict())
+    head = strategy.head.get_state()
+    blocks = enumerate(zip(*head.values(), strict=True))
+    return found | {f"head{i}": torch.cat([w, b[:, None]], 1) for i, (w, b) in blocks}
+
+
+def equal(one: Any, two: Any) -> bool:
+    """Whether two learners are the same bit for bit."""
+    a, b = tensors(one), tensors(two)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
 @pytest.fixture
 def learn() -> Callable[..., list[Any]]:
     """Learn the first tasks of a stream outside the loop; yields what `after(strategy, view)` returns per task."""

@@ -77,14 +77,14 @@ command.params[1:1] = [parameter for parameter in run_command.params if paramete
 
 
 def _resolved(arguments: dict[str, Any]) -> list[Plan]:
-    from cl.cli.run import _names, _seeds, _streams
+    from cl.cli.shared import names_in, seeds_in, streams_in
     from cl.config import parse_assignments
     from cl.plan import grid
 
     return grid(
-        _names(arguments.pop("strategy")),
-        _streams(arguments.pop("stream")),
-        _seeds(arguments.pop("seed")),
+        names_in(arguments.pop("strategy")),
+        streams_in(arguments.pop("stream")),
+        seeds_in(arguments.pop("seed")),
         config_file=arguments.pop("config"),
         settings=parse_assignments(arguments.pop("assignments")),
         origin="command line",

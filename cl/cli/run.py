@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cl.cli.completers import complete_key, complete_preset
-from cl.cli.shared import complete, display_options, perform, set_up
+from cl.cli.shared import complete, display_options, names_in, perform, seeds_in, set_up, streams_in
 
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
@@ -160,9 +160,9 @@ def command(
 
     set_up(quiet, verbose)
     plans = grid(
-        _names(strategy),
-        _streams(stream),
-        _seeds(seed),
+        names_in(strategy),
+        streams_in(stream),
+        seeds_in(seed),
         config_file=config,
         settings=parse_assignments(assignments),
         origin="command line",
@@ -184,25 +184,3 @@ def command(
         as_json=as_json,
         quiet=quiet,
     )
-
-
-def _names(texts: tuple[str, ...]) -> list[str | None]:
-    """Comma lists as names; none at all leaves the choice to the config file."""
-    return [name.strip() for text in texts for name in text.split(",") if name.strip()] or [None]
-
-
-def _streams(texts: tuple[str, ...]) -> list[str | None]:
-    """As `_names`, but a family such as `folder:/a,b` keeps the commas of its path."""
-    from cl import registry
-
-    families = tuple(name for name in registry.streams if name.endswith(":"))
-    names: list[str | None] = []
-    for text in texts:
-        names += [text] if families and text.startswith(families) else [name for name in _names((text,)) if name]
-    return names or [None]
-
-
-def _seeds(texts: tuple[str, ...]) -> list[int | None]:
-    from cl.config import parse_value
-
-    return [parse_value(int, name, "--seed") for name in _names(texts) if name is not None] or [None]

@@ -47,6 +47,29 @@ def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], lis
     return items
 
 
+def names_in(texts: tuple[str, ...]) -> list[str | None]:
+    """Comma lists as names; none at all leaves the choice to the config file."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()] or [None]
+
+
+def streams_in(texts: tuple[str, ...]) -> list[str | None]:
+    """As `names_in`, but a family such as `folder:/a,b` keeps the commas of its path."""
+    from cl import registry
+
+    families = tuple(name for name in registry.streams if name.endswith(":"))
+    names: list[str | None] = []
+    for text in texts:
+        names += [text] if families and text.startswith(families) else [name for name in names_in((text,)) if name]
+    return names or [None]
+
+
+def seeds_in(texts: tuple[str, ...]) -> list[int | None]:
+    """Comma lists as whole numbers; raises `UsageError` for anything else."""
+    from cl.config import parse_value
+
+    return [parse_value(int, name, "--seed") for name in names_in(texts) if name is not None] or [None]
+
+
 def display_options(command: F) -> F:
     """--progress, --json, -q and -v."""
     options = [

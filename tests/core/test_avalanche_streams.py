@@ -142,10 +142,10 @@ def test_names_that_do_not_convert_say_so() -> None:
 
 
 def test_several_names_are_separated_by_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cl.cli.run import _streams
+    from cl.cli.shared import streams_in
     from cl.plan import make_plan
 
-    assert _streams(("avalanche/split-mnist,split-digits",)) == ["avalanche/split-mnist", "split-digits"]
+    assert streams_in(("avalanche/split-mnist,split-digits",)) == ["avalanche/split-mnist", "split-digits"]
     (tmp_path / "split-mnist").mkdir()
     monkeypatch.chdir(tmp_path)  # a folder of that name is not what is meant
     assert make_plan("simplecil", "avalanche/split-mnist").stream == "avalanche/split-mnist"

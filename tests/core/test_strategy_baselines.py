@@ -19,22 +19,10 @@ from cl.strategies.finetune import Finetune
 from cl.strategies.joint import Joint
 from cl.strategies.linear_probe import LinearProbe
 from cl.strategies.simplecil import SimpleCIL
-from tests.conftest import make, run, tiny_stream
+from tests.conftest import equal, make, run, tensors, tiny_stream
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
-
-
-def tensors(strategy: Any) -> dict[str, torch.Tensor]:
-    found = dict(strategy.backbone.model.state_dict())
-    head = strategy.head.get_state()
-    blocks = enumerate(zip(*head.values(), strict=True))
-    return found | {f"head{i}": torch.cat([w, b[:, None]], 1) for i, (w, b) in blocks}
-
-
-def equal(one: Any, two: Any) -> bool:
-    a, b = tensors(one), tensors(two)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

@@ -18,22 +18,10 @@ from cl.plan import make_plan
 from cl.regularized import Regularized
 from cl.strategies.finetune import Finetune
 from cl.strategies.pred_kd import PredKD
-from tests.conftest import make, run, tiny_stream
+from tests.conftest import equal, make, run, tensors, tiny_stream
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
-
-
-def tensors(strategy: Any) -> dict[str, Tensor]:
-    found = dict(strategy.backbone.model.state_dict())
-    head = strategy.head.get_state()
-    blocks = enumerate(zip(*head.values(), strict=True))
-    return found | {f"head{i}": torch.cat([w, b[:, None]], 1) for i, (w, b) in blocks}
-
-
-def equal(one: Any, two: Any) -> bool:
-    a, b = tensors(one), tensors(two)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def second_task(learn: Learn, cls: type[Regularized] = PredKD, **options: Any) -> tuple[Any, Batch, tuple[int, ...]]:

@@ -19,6 +19,7 @@ from cl.strategies.finetune import Finetune
 from cl.strategies.momentum import Momentum
 from cl.strategies.replay import Replay
 from cl.testing import check_strategy
+from cl.tuning import Tuning
 from tests.conftest import make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]
@@ -27,7 +28,7 @@ FROZEN: dict[str, Any] = {**FAST, "trains": "head", "augment": "none", "lr": 0.5
 BYTES = 8 * 8 + 8  # a grey image and its label
 
 
-class WatchedFinetune(Finetune):
+class Watched(Tuning):
     """Keeps the batches of every task."""
 
     def learn(self, view: Any) -> None:
@@ -39,16 +40,12 @@ class WatchedFinetune(Finetune):
         return super().objective(batch, classes)
 
 
-class WatchedReplay(Replay):
-    """Keeps the batches of every task."""
+class WatchedFinetune(Watched, Finetune):
+    pass
 
-    def learn(self, view: Any) -> None:
-        self._batches: list[Batch] = []
-        super().learn(view)
 
-    def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
-        self._batches.append(batch)
-        return super().objective(batch, classes)
+class WatchedReplay(Watched, Replay):
+    pass
 
 
 def weights(strategy: Any) -> dict[str, Tensor]:
