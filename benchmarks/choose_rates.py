@@ -1,6 +1,7 @@
 """Compare settings of a strategy on training images alone: some to learn, others to judge, test images never.
 
 python benchmarks/choose_rates.py slca --set lr=0.01 --classes 40 --learn 400
+python benchmarks/choose_rates.py l2 --set reg=0.01 --learn 80 --judge 20
 python benchmarks/choose_rates.py slca --stream split-digits --classes 10 --increment 2 --learn 90 --precision fp32
 """
 
@@ -24,8 +25,10 @@ from cl.stream import Stream
 from cl.trainer import Trainer
 
 
-def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, seed: int) -> Stream:
-    """A stream over the training images of the first classes: `learn` per class to learn, the rest to judge."""
+def training_stream(
+    dataset: Dataset, classes: int, increment: int, learn: int, judge: int | None, seed: int
+) -> Stream:
+    """A stream over training images of the first classes: per class `learn` to learn, `judge` others to judge."""
     rng = np.random.default_rng(0)
     drawn = [rng.permutation(np.flatnonzero(dataset.train.labels == label)) for label in range(classes)]
 
@@ -36,7 +39,7 @@ def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, 
     split = Dataset(
         name=f"{dataset.name}, training images",
         train=store([rows[:learn] for rows in drawn]),
-        test=store([rows[learn:] for rows in drawn]),
+        test=store([rows[learn:][:judge] for rows in drawn]),
         class_names=dataset.class_names[:classes],
         origin=dataset.origin,
         licence=dataset.licence,
@@ -53,7 +56,8 @@ def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, 
 @click.option("--stream", default="split-cifar100", show_default=True, help="Whose training images.")
 @click.option("--classes", default=40, show_default=True)
 @click.option("--increment", default=10, show_default=True, help="Classes per task.")
-@click.option("--learn", default=400, show_default=True, help="Images per class to learn; the rest judge.")
+@click.option("--learn", default=400, show_default=True, help="Images per class to learn.")
+@click.option("--judge", type=int, help="Images per class to judge.  [default: the rest]")
 @click.option("--seed", default=7, show_default=True)
 @click.option("--precision", default="bf16", show_default=True)
 def main(strategy: str, assignments: tuple[str, ...], stream: str, seed: int, precision: str, **sizes: Any) -> None:
