@@ -52,7 +52,8 @@ def groups(records: Sequence[Record]) -> list[list[Record]]:
     for record in records:
         result = record["result"]
         whole = record["status"] == "complete" and not result["limited"]
-        if whole and (result["stream"]["name"], result["backbone"]["name"]) == (STREAM, BACKBONE):
+        all_images = result["stream"]["options"]["train_per_class"] is None  # other tables use some of them
+        if whole and all_images and (result["stream"]["name"], result["backbone"]["name"]) == (STREAM, BACKBONE):
             found[result["strategy"]["name"], config_hash(record)].append(record)
     runs = [sorted(each, key=lambda record: record["result"]["seeds"]["order"]) for each in found.values()]
     return sorted(runs, key=lambda each: -_mean(each, "A_last_sample"))
