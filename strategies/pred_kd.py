@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from cl.config import option
+from cl.data.batches import Batch
+from cl.errors import UsageError
+from cl.optim import sgd
+from cl.parts.heads import local_cross_entropy
 from cl.parts.losses import LOSSES
 from cl.regularized import Regularized
+from cl.stream import StreamInfo, View
+from cl.tuning import Tuning
 
 
 class PredKD(Regularized):
@@ -17,15 +26,20 @@ class PredKD(Regularized):
         Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual Learning. CVPR Workshops 2023, arXiv
         2203.17269.
     Trains: the backbone (`trains=qkv`: its query, key and value projections) and one linear head over the classes seen.
-    Stores: a copy of the tuned tensors and of the head, as they were before the task; no images.
-    Cost: one forward per test image; while training one more, of the old model, for every image.
+    Stores: a copy of the tuned tensors and of the head, as they were before the task; no images. With
+        `teacher_view=clean` nothing between tasks: the predictions are taken before the task begins.
+    Cost: one forward per test image; while training one more, of the old model, for every image (with
+        `teacher_view=clean`: once per task).
     Differences from the paper: the default is LwF.MC, binary cross-entropy over all classes seen whose targets are the
         old model's sigmoids for old classes (`loss=bce`). `loss=global` and `loss=local` are LwF, with the
-        cross-entropy of the old classes' softmax at `temperature` and, as in the codes in use, no factor T^2. Papers
-        mean different things by LwF: each is a named preset. Li and Hoiem first train the new head alone; the codes of
-        the presets do not, and neither do we. The old model sees the same augmented images, in evaluation mode. Beside
-        a memory (`memory_size`) LwF.MC's targets of old classes are the old model's for remembered images too, as in
-        iCaRL.
+        cross-entropy of the old classes' softmax at `temperature` and, as in the codes in use, no factor T^2.
+        Probabilities raised to the power 1/T and normalised again, as the paper and Mammoth write it, are that same
+        softmax(z / T). Papers mean different things by LwF: each is a named preset. The old model sees the same
+        augmented images, in evaluation mode; with `teacher_view=clean` each image as it is, once per task, as in
+        Mammoth, which leaves these images unnormalised on CIFAR: we do not. Li and Hoiem first train the new head alone
+        until it converges, Mammoth for as many epochs as the task: `warmup_epochs`; the other codes do not, and by
+        default neither do we. Beside a memory (`memory_size`) LwF.MC's targets of old classes are the old model's for
+        remembered images too, as in iCaRL.
     """
 
     @dataclass(frozen=True)
@@ -34,3 +48,61 @@ class PredKD(Regularized):
             "bce", "LwF.MC: bce; LwF: softmax over the task's classes (local) or all seen (global)", choices=LOSSES
         )
         pred_kd: float = option(1.0, "weight of the distillation of predictions; 0: none", ge=0)
+        teacher_view: str = option(
+            "augmented", "the old model sees each augmented image, or each image as it is, once per task",
+            choices=("augmented", "clean"),
+        )  # fmt: skip
+        warmup_epochs: int = option(
+            0, "epochs that train the new head alone before a later task; 0: none, -1: as many as epochs", ge=-1
+        )
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        self._said: Tensor | None = None
+        if self.options.teacher_view == "clean":
+            if self.options.feat_kd:
+                raise UsageError("teacher_view=clean keeps predictions, no features: set feat_kd=0 or the other view.")
+            self.teacher = None  # before the task the model is its own teacher
+
+    def learn(self, view: View) -> None:
+        o, old = self.options, self.head.classes
+        if old and o.pred_kd and o.teacher_view == "clean":
+            self._said = self.compute("old predictions", lambda: self._predictions(view)).to(self.device)
+        if old and o.warmup_epochs:
+            self._warm_up(view)
+        super().learn(view)
+        self._said = None
+
+    @torch.no_grad()
+    def _predictions(self, view: View) -> Tensor:
+        """Logits [N + M, old] of the N training images and M remembered ones, as they are, in evaluation mode."""
+        self.backbone.eval()
+        features = self.encode(view.train)
+        if self.memory is not None:
+            features = torch.cat([features, self._encoded(self.memory)])
+        return self.head(features)
+
+    def _warm_up(self, view: View) -> None:
+        """Train the rows of the new classes alone, by plain SGD on a softmax over the task's classes.
+
+        Everything else is frozen and in evaluation mode; without the remembered images, whose classes are others.
+        """
+        o, old = self.options, self.head.classes
+        self.head.grow_to(len(view.seen), self.init_rng("head"))
+        if self.head.classes > old:
+            self.fit(
+                "warm up",
+                Tuning._data(self, [view.train]),
+                lambda batch: local_cross_entropy(self.head(self._features(batch)), batch.y, view.classes),
+                self.head.blocks[-1].parameters(),
+                epochs=o.epochs if o.warmup_epochs < 0 else o.warmup_epochs,
+                optimizer=sgd(o.lr, momentum=0.0),
+            )
+
+    def _taught(self, batch: Batch, features: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self.options.teacher_view == "augmented":
+            return super()._taught(batch, features)
+        if self._said is None:
+            return None
+        assert batch.rows is not None, "a source that draws its items anew has no recorded predictions"
+        return features, self._said[batch.rows]

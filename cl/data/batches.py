@@ -21,10 +21,15 @@ Rng = Callable[..., torch.Generator]
 
 @dataclass(frozen=True)
 class Batch:
-    """One mini-batch on the device: `x` is images [B, 3, s, s] or features [B, d]; `y` positions [B]."""
+    """One mini-batch on the device: `x` is images [B, 3, s, s] or features [B, d]; `y` positions [B].
+
+    `rows` [B] are the places of the items within their source; remembered images count back from the end of the memory
+    (negative). None where items are drawn anew each time.
+    """
 
     x: Tensor
     y: Tensor
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -93,7 +98,8 @@ class ImageBatches(_Shuffled):
         for step, index in self._indices(rng, start):
             pixels = self._pixels(index).to(self.device, non_blocking=True)
             x = augment(pixels, self.augment, self.transform, rng("augment", step))
-            yield Batch(x, self.labels[index].to(self.device, non_blocking=True))
+            labels, rows = (part.to(self.device, non_blocking=True) for part in (self.labels[index], index))
+            yield Batch(x, labels, rows)
 
 
 class TensorBatches(_Shuffled):
@@ -108,4 +114,4 @@ class TensorBatches(_Shuffled):
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         for _, index in self._indices(rng, start):
             index = index.to(self.x.device)
-            yield Batch(self.x[index], self.y[index])
+            yield Batch(self.x[index], self.y[index], index)

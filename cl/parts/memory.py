@@ -125,7 +125,11 @@ class ReplayBatches:
         for step, batch in enumerate(self.source.epoch(epoch, rng, start), start):
             place = self.memory.sample(self.size or len(batch), rng("replay", step))
             x = self._x(place, rng("replay augment", step))
-            yield Batch(torch.cat([batch.x, x]), torch.cat([batch.y, self.memory.labels[place].to(self.device)]))
+            labels = torch.cat([batch.y, self.memory.labels[place].to(self.device)])
+            rows = None
+            if batch.rows is not None:
+                rows = torch.cat([batch.rows, (place - len(self.memory)).to(self.device)])
+            yield Batch(torch.cat([batch.x, x]), labels, rows)
 
     def _x(self, place: Tensor, generator: torch.Generator) -> Tensor:
         if self.features is not None:

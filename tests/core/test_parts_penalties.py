@@ -44,12 +44,15 @@ def terms(count: int) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
 
 @pytest.mark.parametrize("near", [1.0, 1e-4])
 def test_merged_terms_have_the_value_and_gradient_of_all_of_them(near: float) -> None:
-    exact, merged = Anchors(), Anchors()
+    exact, merged, at_once, loaded = Anchors(), Anchors(), Anchors(), Anchors()
     for centres, weights in terms(4):
         exact.add(centres, weights)
         merged.add(centres, weights)
         merged.merge()
-    assert len(exact) == 4 and len(merged) == 1
+        at_once.add(centres, weights)
+    at_once.merge()
+    loaded.set_state(state.clone(merged.get_state()))
+    assert len(exact) == 4 and len(merged) == len(at_once) == 1
     last = terms(4)[-1][0]
     theta = {
         name: (c + near * torch.randn(c.shape, generator=rng(77))).requires_grad_(True) for name, c in last.items()
@@ -61,6 +64,8 @@ def test_merged_terms_have_the_value_and_gradient_of_all_of_them(near: float) ->
     )
     assert float(one.detach()) == pytest.approx(by_hand, rel=1e-5)
     torch.testing.assert_close(two, one, rtol=1e-5, atol=0.0)
+    torch.testing.assert_close(at_once.penalty(theta), one, rtol=1e-5, atol=0.0)
+    assert torch.equal(loaded.penalty(theta), two)  # type: ignore[arg-type]
     for g, h in zip(
         torch.autograd.grad(one, [*theta.values()]), torch.autograd.grad(two, [*theta.values()]), strict=True
     ):

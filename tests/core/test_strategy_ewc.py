@@ -66,6 +66,32 @@ def test_every_version_is_finetune_until_it_has_weight_and_a_second_task(learn: 
     assert bool(head) is VERSIONS[version].hold_head
 
 
+def test_versions_are_what_their_codes_do() -> None:
+    """The table of the codes, written down once more: Fisher, its labels and loss, terms, head, mode, clip, factors."""
+    table = {
+        "smith": ("scaled", "truth", "bce-local", "online", False, "eval", 0.0, 0.5, 5.0, False),
+        "smith-head": ("scaled", "truth", "bce-local", "online", False, "eval", 0.0, 1.0, 1.0, False),
+        "clb": ("scaled", "argmax", "global", "separate", True, "eval", 0.0, 1.0, 1.0, False),
+        "mammoth": ("padded", "truth", "global", "online", True, "eval", 0.0, 1.0, 1.0, True),
+        "pycil": ("batches", "truth", "global", "convex", True, "train", 1e-4, 0.5, 1.0, False),
+        "avalanche": ("batches", "truth", "global", "separate", True, "eval", 0.0, 1.0, 1.0, False),
+    }
+    names = "fisher fisher_label fisher_loss accumulate hold_head fisher_mode fisher_clip factor scale by_probability"
+    assert {name: tuple(getattr(v, field) for field in names.split()) for name, v in VERSIONS.items()} == table
+    assert {version.decay for version in VERSIONS.values()} == {1.0}
+
+
+@pytest.mark.parametrize(("loss", "columns"), [("local", (2, 3)), ("bce-local", (2, 3)), ("global", (0, 1, 2, 3))])
+def test_predicted_labels_are_among_the_columns_of_the_loss(learn: Learn, loss: str, columns: tuple[int, ...]) -> None:
+    learner = make(EWC, **FAST, fisher_label="argmax", fisher_loss=loss)
+    learn(learner, tiny_stream(), 2)
+    with torch.no_grad():
+        learner.head.blocks[0].bias[0] = 100.0  # what is predicted wherever it may be
+    model = nn.Sequential(learner.backbone, learner.head)
+    found = torch.cat([batch.y for batch in learner._labelled(tiny_stream().view(1), model)])
+    assert len(found) == 24 and set(found.tolist()) <= set(columns) and (0 in found.tolist()) is (0 in columns)
+
+
 def test_an_importance_of_one_is_l2_from_the_second_task_on(learn: Learn) -> None:
     class Ones(EWC):
         def fisher(self, view: View) -> dict[str, Tensor]:
