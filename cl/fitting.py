@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cl import state
+from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.checkpoint import Key
 from cl.cost import count_flops
 from cl.data.batches import Batch, Source
@@ -68,6 +69,7 @@ class Fit:
         groups = [{**group, "params": list(group["params"])} for group in groups]
         self.trained: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
         self._own(strategy)
+        self.attention = slow_to_differentiate(self.modules, trainer.device)
         self.optimizer = spec.optimizer(groups)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: what plateaus left of the learning rate
@@ -181,7 +183,8 @@ class Fit:
 
     def _backward(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.spec.loss(batch)
+        with explicit(self.attention):
+            loss = self.spec.loss(batch)
         loss.backward()
         return loss.detach()
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.config import option
 from cl.data.batches import Batch
 from cl.errors import UsageError
@@ -132,10 +133,11 @@ class EWC(Regularized):
             return v.scale * classification(v.fisher_loss, logits, y, view.classes)
 
         model.train(v.fisher_mode == "train")
-        found = diagonal(
-            loss, self.held(), self._labelled(view, model), v.fisher, by_probability=v.by_probability,
-            clip=v.fisher_clip, chunk=self.options.fisher_chunk,
-        )  # fmt: skip
+        with explicit(slow_to_differentiate([model], self.device)):
+            found = diagonal(
+                loss, self.held(), self._labelled(view, model), v.fisher, by_probability=v.by_probability,
+                clip=v.fisher_clip, chunk=self.options.fisher_chunk,
+            )  # fmt: skip
         model.eval()
         return found
 

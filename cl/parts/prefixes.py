@@ -61,7 +61,7 @@ def attention_blocks(backbone: Backbone, needed: int = 0) -> list[Any]:
     usual = all(hasattr(attn, "qkv") and hasattr(attn, "proj") for attn in found)
     if not usual or any(getattr(attn, "gate", None) is not None for attn in found):
         raise UsageError(
-            f"prompts cannot enter the attention of backbone {backbone.identity['name']}, which is not timm's usual one; "
+            f"prompts cannot enter backbone {backbone.identity['name']}, whose attention is not timm's usual one; "
             "choose a timm Vision Transformer, such as vit_base_patch16_224."
         )
     if needed > len(found):
@@ -73,7 +73,7 @@ def attention_blocks(backbone: Backbone, needed: int = 0) -> list[Any]:
 
 
 def _attend(attn: Any, prefix: Prefix, gate: Gate | None, x: Tensor, **unused: Any) -> Tensor:
-    """timm's attention with more keys and values; what the gate adds goes in as the mask of the fused kernel."""
+    """timm's attention, fused or not, with more keys and values; what the gate adds goes in as a mask."""
     batch, tokens, _ = x.shape
     q, k, v = attn.qkv(x).reshape(batch, tokens, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
     q, k = attn.q_norm(q), attn.k_norm(k)
@@ -82,10 +82,13 @@ def _attend(attn: Any, prefix: Prefix, gate: Gate | None, x: Tensor, **unused: A
     if gate is not None:
         scores = (q * attn.scale) @ more_k.mT
         added = F.pad(gate(scores).to(q.dtype), (0, tokens))  # nothing is added to the image's own scores
-    dropout = attn.attn_drop.p if attn.training else 0.0
-    x = F.scaled_dot_product_attention(
-        q, torch.cat([more_k, k], 2), torch.cat([more_v, v], 2), attn_mask=added, dropout_p=dropout
-    )
+    k, v = torch.cat([more_k, k], 2), torch.cat([more_v, v], 2)
+    if getattr(attn, "fused_attn", True):
+        dropout = attn.attn_drop.p if attn.training else 0.0
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)
+    else:
+        scores = (q * attn.scale) @ k.mT
+        x = attn.attn_drop((scores if added is None else scores + added).softmax(-1)) @ v
     x = x.transpose(1, 2).reshape(batch, tokens, -1)
     norm = getattr(attn, "norm", None)
     return cast(Tensor, attn.proj_drop(attn.proj(x if norm is None else norm(x))))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cl.backbone import load
+from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.backbone.options import BackboneOptions
 from cl.errors import ContractError, DataError, UsageError
 from tests.conftest import tiny_backbone
@@ -126,3 +127,23 @@ def test_images_of_another_size_fit_every_architecture(name: str) -> None:
     backbone = load(name, BackboneOptions(image_size=64))
     assert backbone.transform.size == 64
     assert backbone(torch.rand(2, 3, 64, 64)).shape == (2, backbone.dim)
+
+
+def test_explicit_attention_is_the_same_function_and_is_put_back() -> None:
+    backbone, images = tiny_backbone(depth=2).double(), torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    backbone.requires_grad_(True)
+    attention = slow_to_differentiate([backbone], torch.device("cpu"))
+    assert len(attention) == 2 and not slow_to_differentiate([backbone], torch.device("cuda"))
+    fused = backbone(images)
+    with pytest.raises(ZeroDivisionError), explicit(attention):
+        assert not any(part.fused_attn for part in attention)
+        plain = backbone(images)
+        raise ZeroDivisionError
+    assert all(part.fused_attn for part in attention)
+    assert torch.allclose(plain, fused, atol=1e-10) and not torch.equal(plain, fused)
+    for one, two in zip(
+        torch.autograd.grad(plain.square().sum(), list(backbone.parameters())),
+        torch.autograd.grad(fused.square().sum(), list(backbone.parameters())),
+        strict=True,
+    ):
+        assert torch.allclose(one, two, atol=1e-8)
