@@ -274,6 +274,7 @@ def pick_device(name: str) -> str:
 def header(plan: Plan) -> dict[str, Any]:
     """What a record says about a run before anything is measured: names of the run, and parts of its `result`."""
     method = registry.strategies.get(plan.strategy)
+    marks = list(method.marks(plan.options))
     return {
         "run_id": str(toml_load(plan.folder / CONFIG)["invocation"]["run_id"]),
         "config_hash": plan.config_hash,
@@ -285,6 +286,7 @@ def header(plan: Plan) -> dict[str, Any]:
             "access": method.access,
             "rules": list(method.rules),
             "preset": plan.preset or (None if plan.untuned else "default"),
+            **({"marks": marks} if marks else {}),
         },
         "config": plan.config(),
         "seeds": dict(plan.seeds),

@@ -31,8 +31,16 @@ BLOCK = 64
 """Images per block; on an accelerator several blocks share a forward pass."""
 
 
+MEMORY = 4 * 2**30
+"""Bytes of features of changed backbones kept for the rest of a run; the oldest go first."""
+
+
 class Extractor(Protocol):
-    """A deterministic function of images with an identity, such as a frozen backbone."""
+    """A deterministic function of images with an identity, such as a frozen backbone.
+
+    One that says `lasting = True` will not change any more in its run (an adapter of an earlier task): its features are
+    kept. Of others that are not pristine, only the last few are.
+    """
 
     transform: Transform
     dim: int
@@ -49,7 +57,8 @@ class Extractor(Protocol):
 class _Table:
     """Features of one store under one extractor: values, which blocks are done, and what an image costs."""
 
-    def __init__(self, store: ImageStore, dim: int) -> None:
+    def __init__(self, store: ImageStore, dim: int, kept: str = "recent") -> None:
+        self.kept = kept  # pristine, lasting or recent
         starts = np.flatnonzero(np.r_[True, store.labels[1:] != store.labels[:-1]])
         sizes = np.diff(np.r_[starts, len(store.labels)])
         first = np.r_[0, np.cumsum(-(-sizes // BLOCK))]
@@ -67,12 +76,15 @@ class _Table:
 class Encodings:
     """Memoised features, in memory while in use and on disk for other runs.
 
-    `folder` None keeps nothing on disk. Features of backbones that changed since loading live in memory only, for the
-    last `recent` of them. `cost` receives the FLOPs done, and those that an uncached run would have done.
+    `folder` None keeps nothing on disk. Features of backbones that changed since loading live in memory only: of
+    extractors that last up to `memory` bytes, of others those of the last `recent`. `cost` receives the FLOPs done, and
+    those that an uncached run would have done.
     """
 
-    def __init__(self, folder: Path | None = None, *, recent: int = 2, exact: bool = False) -> None:
-        self.folder, self.recent, self.exact = folder, recent, exact
+    def __init__(
+        self, folder: Path | None = None, *, recent: int = 2, memory: int = MEMORY, exact: bool = False
+    ) -> None:
+        self.folder, self.recent, self.memory, self.exact = folder, recent, memory, exact
         self.cost = Cost()
         self._tables: dict[tuple[str, str], _Table] = {}
 
@@ -115,17 +127,26 @@ class Encodings:
     def _table(self, extractor: Extractor, store: ImageStore, device: torch.device) -> _Table:
         key = (f"{extractor.key}:{device.type}", store.fingerprint)  # kinds of device round differently
         if key not in self._tables:
-            if not extractor.is_pristine:
-                self._forget_old()
-            table = self._tables[key] = _Table(store, extractor.dim)
+            kept = "recent"
+            if extractor.is_pristine or getattr(extractor, "lasting", False):
+                kept = "pristine" if extractor.is_pristine else "lasting"
+            table = _Table(store, extractor.dim, kept)
+            self._make_room(table)
+            self._tables[key] = table
             if extractor.is_pristine:
                 self._read(key, table)
         return self._tables[key]
 
-    def _forget_old(self) -> None:
-        changed = [key for key in self._tables if ":pristine:" not in key[0]]
-        for key in changed[: max(0, len(changed) - self.recent + 1)]:
-            del self._tables[key]
+    def _make_room(self, new: _Table) -> None:
+        """Forget the oldest tables of the new one's kind that would be too many, or together too large."""
+        alike = [key for key, table in self._tables.items() if table.kept == new.kept]
+        if new.kept == "pristine":
+            return
+        while alike:
+            size = new.values.nbytes + sum(self._tables[key].values.nbytes for key in alike)
+            if len(alike) < self.recent if new.kept == "recent" else size <= self.memory:
+                return
+            del self._tables[alike.pop(0)]
 
     # -------------------------------------------------------------------------------------------------------- disk
 

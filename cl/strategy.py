@@ -58,6 +58,12 @@ class Strategy:
     def __init__(self, options: Any, backbone: Backbone, trainer: Trainer) -> None:
         self.options, self.backbone, self._trainer = options, backbone, trainer
 
+    @classmethod
+    def marks(cls, options: Any) -> tuple[str, ...]:
+        """What keeps a run with these options out of the ranking: "legacy" (a known defect of some code, reproduced),
+        "batch-dependent" (predictions depend on which images share a batch); usually nothing."""
+        return ()
+
     # --------------------------------------------------------------------------------- what a method implements
 
     def setup(self, info: StreamInfo) -> None:

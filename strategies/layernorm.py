@@ -14,9 +14,10 @@ from cl.data.batches import Batch, Source
 from cl.errors import UsageError
 from cl.features import Extractor, Inputs
 from cl.optim import adam
+from cl.parts.attach import Attached
 from cl.parts.heads import GrowingHead, local_cross_entropy
 from cl.parts.keys import TaskKeys, similarity
-from cl.parts.norms import NormsExtractor, TaskNorms
+from cl.parts.norms import TaskNorms
 from cl.strategy import Strategy
 from cl.stream import StreamInfo, View
 
@@ -178,15 +179,15 @@ class LayerNormTuning(Strategy):
         attention = None if self.attention is None else self.attention.at(site, tasks)
         return similarity(queries, self.keys.at(site, tasks), attention).argmax(1)
 
-    def _told(self, task: int) -> NormsExtractor:
+    def _told(self, task: int) -> Attached:
         """Features under the norms of a task that is told; of one to come, under those of the last."""
         held = [self.norms.weights[task], self.norms.biases[task]]
-        return NormsExtractor(self.backbone, lambda images: self.norms(self.backbone, images, task), held)
+        return Attached(self.backbone, lambda images: self.norms(self.backbone, images, task), held)
 
-    def _deployed(self) -> NormsExtractor:
+    def _deployed(self) -> Attached:
         """Features as prediction sees them, in blocks that no batch decides: routes near a tie stay put."""
         rows = [row for keys in self._keys for row in keys.rows[: self.norms.tasks]]
-        return NormsExtractor(self.backbone, self.features, [*self.norms.parameters(), *rows])
+        return Attached(self.backbone, self.features, [*self.norms.parameters(), *rows])
 
     @property
     def _two_stages(self) -> bool:

@@ -92,3 +92,13 @@ def feature_distance(features: Tensor, teacher: Tensor, kind: str = "mse") -> Te
     if kind == "cosine":
         return 1 - F.cosine_similarity(features, teacher, dim=1).mean()
     return F.mse_loss(features, teacher)
+
+
+def contrastive(features: Tensor, prototypes: Tensor, temperature: float = 0.8) -> Tensor:
+    """Contrastive regularisation of HiDe-Prompt and MOS: each row of M = [prototypes; features] tells itself apart.
+
+    Cross-entropy of M M^T / temperature against the identity, mean over rows; `prototypes` [P, d] are constants. Rows
+    are not normalised, as in both codes: under large features the diagonal dominates and the term is almost 0.
+    """
+    rows = torch.cat([prototypes.to(features), features])
+    return F.cross_entropy(rows @ rows.T / temperature, torch.arange(len(rows), device=rows.device))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from cl.backbone import Backbone
 from cl.errors import UsageError
+from cl.parts.attach import overridden
 
 Route = int | Tensor | Callable[[int, Tensor], int | Tensor]
 """Whose norms an image gets: one task for all; a task per image [B]; or a function of a site's number and the input of
@@ -70,13 +70,10 @@ class TaskNorms(nn.Module):
     def forward(self, backbone: Backbone, images: Tensor, route: Route) -> Tensor:
         """Features [B, dim] of normalised images with the norms that `route` picks."""
         norms = [cast(nn.LayerNorm, backbone.model.get_submodule(name)) for name in self.names]
-        for site, norm in enumerate(norms):
-            vars(norm)["forward"] = functools.partial(self._apply_site, site, norm, route)
-        try:
+        with overridden(
+            (norm, "forward", functools.partial(self._apply_site, site, norm, route)) for site, norm in enumerate(norms)
+        ):
             return cast(Tensor, backbone(images))
-        finally:
-            for norm in norms:
-                del vars(norm)["forward"]  # the stock module's own is there again
 
     def _apply_site(self, site: int, norm: nn.LayerNorm, route: Route, x: Tensor) -> Tensor:
         task = route(site, x) if callable(route) else route
@@ -112,26 +109,6 @@ class TaskNorms(nn.Module):
             self._append(weight, bias)
         self.weights = self.weights[: len(state["weights"])]
         self.biases = self.biases[: len(state["biases"])]
-
-
-class NormsExtractor:
-    """A deterministic pass through a backbone with task norms, with an identity to memoise its features by.
-
-    `held` are all tensors that decide the features beside the backbone's: the norms used, and keys that route.
-    """
-
-    is_pristine = False
-
-    def __init__(self, backbone: Backbone, call: Callable[[Tensor], Tensor], held: Iterable[Tensor]) -> None:
-        self.transform, self.dim = backbone.transform, backbone.dim
-        self._call = call
-        digest = hashlib.sha256(backbone.key.encode())
-        for tensor in held:
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        self.key = f"task-norms:{digest.hexdigest()}"
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self._call(images)
 
 
 def _sites(backbone: Backbone) -> list[str]:

@@ -144,7 +144,8 @@ class _Entry:
 
     @property
     def ranked(self) -> bool:
-        return self.score is not None and self.result["strategy"]["access"] != "past"
+        strategy = self.result["strategy"]
+        return self.score is not None and strategy["access"] != "past" and not strategy.get("marks")
 
 
 def _pair_key(record: Record) -> Hashable:
@@ -201,6 +202,7 @@ def _differences(entry: _Entry, usual: _Usual) -> list[str]:
     notes = []
     if entry.result["strategy"]["access"] == "past":
         notes.append("bound: may read earlier data")
+    notes += [f"{mark}: unranked" for mark in entry.result["strategy"].get("marks", ())]
     if entry.rule not in entry.result["accuracy"]:
         notes.append(f"has no rule {entry.rule}")
     elif len(undefined := entry.values(entry.metric)) < len(entry.records):
