@@ -80,10 +80,10 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
     return row
 
 
-def _counted(strategy: Strategy, inputs: Inputs, trainer: Trainer) -> tuple[Tensor, float]:
+def _counted(strategy: Strategy, inputs: Inputs, trainer: Trainer, task: int | None = None) -> tuple[Tensor, float]:
     """Scores, and the FLOPs per image that are not in the encodings' own account."""
     before = trainer.cost.flops["executed"]
-    scores, flops = count_flops(lambda: strategy.predict(inputs))
+    scores, flops = count_flops(lambda: strategy.predict(inputs, task))
     encoded = trainer.cost.flops["executed"] - before
     return scores, max(flops - encoded, 0.0) / len(inputs)
 
@@ -122,11 +122,15 @@ def _oracle(
     """Task-incremental prediction with the task told: batches hold one task's images."""
     best, margin = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.float32)
     for group in np.unique(owners[chosen]):
-        places = np.flatnonzero(owners[chosen] == group)
+        places, task, head_flops = np.flatnonzero(owners[chosen] == group), stream.groups[group].task, 0.0
         for start in range(0, len(places), BATCH):
             part = places[start : start + BATCH]
-            source = Source(trainer.encodings, stream.store(split), rows[chosen[part]])
-            scores = strategy.predict(Inputs(None, trainer.device, source), task=stream.groups[group].task)
+            inputs = Inputs(None, trainer.device, Source(trainer.encodings, stream.store(split), rows[chosen[part]]))
+            if start == 0:
+                scores, head_flops = _counted(strategy, inputs, trainer, task)
+            else:
+                scores = strategy.predict(inputs, task)
+            trainer.cost.add_flops(head_flops * len(part))
             _check(scores, len(part), strategy)
             top, gap = _decide("til_masked", scores, scores.shape[1], masks[[group]].expand(len(part), -1))
             best[part], margin[part] = top.cpu().numpy(), gap.cpu().numpy()

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -215,6 +215,12 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self._source.rows) if self._source is not None else len(self._pixels)
+
+    def rows(self, index: Tensor) -> Inputs:
+        """The inputs at positions `index` [K] (or where a mask [B] is true)."""
+        index = torch.arange(len(self))[index.cpu()]
+        source = self._source and replace(self._source, rows=self._source.rows[index.numpy()])
+        return Inputs(None if self._given is None else self._given[index], self._device, source)
 
     def images(self, transform: Transform) -> Tensor:
         """The deterministic view of the images, [B, 3, s, s] on the device."""

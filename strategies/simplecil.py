@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from cl.features import Inputs
+from cl.parts.prototypes import class_means, cosines
 from cl.strategy import Strategy
 from cl.stream import StreamInfo, View
 
@@ -29,10 +29,9 @@ class SimpleCIL(Strategy):
         self.compute("prototypes", lambda: self._add_prototypes(view))
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        return F.normalize(inputs.encode(self.backbone)) @ F.normalize(self.prototypes).T
+        return cosines(inputs.encode(self.backbone), self.prototypes)
 
     def _add_prototypes(self, view: View) -> None:
         """P_c = mean of f(x) over class c, with the transform of test images, not normalised."""
-        features, labels = self.encode(view.train).double(), view.train.labels.to(self.device)
-        new = [features[labels == position].mean(0).float() for position in view.classes]
-        self.prototypes = torch.cat([self.prototypes, torch.stack(new)])
+        new = class_means(self.encode(view.train), view.train.labels, view.classes)
+        self.prototypes = torch.cat([self.prototypes, new])

@@ -59,7 +59,7 @@ class SLCA(Strategy):
             self.backbone.replace_final_norm()
         self.heads = GrowingHead(self.backbone.dim).to(self.device)  # trained task by task
         self.aligned = GrowingHead(self.backbone.dim).to(self.device)  # deployed; rebuilt from `heads` every time
-        self.gaussians = ClassGaussians(self.backbone.dim)
+        self.gaussians = ClassGaussians(self.backbone.dim, device=self.device)
 
     def learn(self, view: View) -> None:
         self.heads.grow_to(len(view.seen), self.init_rng("head"))

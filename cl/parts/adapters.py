@@ -66,13 +66,19 @@ class Adapters(nn.Module):
         hidden = F.dropout(hidden, self.dropout, self.training)
         return self.scale * F.linear(hidden, self.up[number], self.up_bias[number])
 
+    @torch.no_grad()
+    def blend(self, other: Adapters, share: float) -> None:
+        """Move towards another set: A <- (1 - share) A + share * other; two equal sets stay exactly what they are."""
+        for own, value in zip(self.parameters(), other.parameters(), strict=True):
+            own.lerp_(value, share)
+
     def extractor(self, backbone: Backbone, *, lasting: bool = False) -> Attached:
         """The deterministic pass with this set, to memoise; `lasting` once the set will not change any more."""
         return Attached(backbone, functools.partial(self, backbone), self.parameters(), lasting=lasting)
 
 
 class AdapterSets(nn.Module):
-    """Finished sets of adapters, one per task, that are never trained again; grows with its state."""
+    """Sets of adapters, one per task, of which at most the last is trained; grows with its state."""
 
     def __init__(self, like: Adapters) -> None:
         super().__init__()

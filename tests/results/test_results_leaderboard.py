@@ -111,6 +111,13 @@ def test_bounds_are_shown_unranked_and_undefined_metrics_too(make_record: Make) 
     assert leaderboard([joint])["rank"].isna().all()
 
 
+def test_runs_with_marks_are_shown_unranked_with_the_reason(make_record: Make) -> None:
+    legacy = make_record([[90] * 3] * 3, strategy="ported", result__strategy__marks=["batch-dependent"])
+    board = leaderboard([legacy, *runs(make_record, "a", [50])])
+    assert board["strategy"].tolist() == ["a", "ported"] and board["rank"].isna().tolist() == [False, True]
+    assert board["note"].tolist()[1] == "batch-dependent: unranked"
+
+
 def test_limited_and_unfinished_runs_stay_out(make_record: Make) -> None:
     good = runs(make_record, "a", [50])
     rest = [make_record(result__limited=True), make_record(status="partial"), make_record(status="failed")]

@@ -1,0 +1,42 @@
+"""Class means as classifiers: prototypes, and the cosine head that adapts a network to be read by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def class_means(features: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
+    """Mean feature of each class, float32 [len(classes), d], of features [N, d] with position labels [N].
+
+    Accumulated in float64, so it does not depend on how the features were batched.
+    """
+    wide, labels = features.double(), labels.to(features.device)
+    return torch.stack([wide[labels == position].mean(0).float() for position in classes])
+
+
+def cosines(features: Tensor, prototypes: Tensor) -> Tensor:
+    """Cosine similarity [B, C] of features [B, d] to prototypes [C, d]."""
+    return F.normalize(features) @ F.normalize(prototypes).T
+
+
+class CosineHead(nn.Module):
+    """A trainable cosine classifier: scale * cos(f, w_c), without bias.
+
+    Weights [classes, dim] drawn from U(-1/sqrt(dim), 1/sqrt(dim)), the scale starts at 1 and is trained too, as in the
+    code of APER, RanPAC and EASE. Logits lie in [-scale, scale], so training is slow until the scale has grown.
+    """
+
+    def __init__(self, dim: int, classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(dim)
+        drawn = torch.empty(classes, dim).uniform_(-bound, bound, generator=generator)
+        self.weight = nn.Parameter(drawn, requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.scale * cosines(features, self.weight)

@@ -1,0 +1,30 @@
+"""A second set of weights for a backbone, lent to it for one pass."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from cl.backbone import Backbone
+
+
+class TunedWeights(nn.Module):
+    """A copy of every parameter of a backbone, trained in its place; at first it changes nothing.
+
+    The module structure is shared and stays pristine: one backbone gives both the pretrained and the tuned features.
+    Modules of the backbone stay in evaluation mode, so dropout and stochastic depth are off while the copy trains, and
+    a batch norm keeps the statistics it was loaded with.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        named = dict(backbone.named_parameters())
+        self.names = tuple(named)
+        self.tensors = nn.ParameterList(nn.Parameter(p.detach().clone(), requires_grad=False) for p in named.values())
+        self.eval()
+
+    def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
+        """Features [B, dim] of normalised images under these weights."""
+        return cast(Tensor, functional_call(backbone, dict(zip(self.names, self.tensors, strict=True)), (images,)))

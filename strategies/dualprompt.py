@@ -1,0 +1,123 @@
+"""DualPrompt: prefixes shared by all tasks in the first blocks, and prefixes of each task, found by keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cl.config import option
+from cl.parts.keys import similarity
+from cl.parts.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
+from cl.parts.prompts import RANGES, PerTask, nearest, uniform
+from cl.prompting import Prompted
+from cl.stream import StreamInfo
+
+
+class DualPrompt(Prompted):
+    """Complementary prompting: G-prompts for what tasks share, an E-prompt and a key for what each has of its own.
+
+    Paper: Wang, Zhang, Ebrahimi, Sun, Zhang, Lee, Ren, Su, Perot, Dy, Pfister. DualPrompt: Complementary Prompting for
+        Rehearsal-free Continual Learning. ECCV 2022, arXiv 2204.04799.
+    Trains: the G-prompt, the task's E-prompt and key, and one linear head; the backbone stays pretrained.
+    Stores: per task an E-prompt and its key (ViT-B, 20 rows: 372 KB), and one G-prompt.
+    Cost: two forwards per test image, the first memoised across runs.
+    Differences from the paper: keys are compared among the tasks learned so far; the released code compares all of the
+        pool, untrained ones included (`all_keys`, legacy). Images find their tasks one by one; in the code for
+        CIFAR-100 the batch votes (`selection=batch`). The PyTorch ports reshape E-prompts so that images of a batch
+        get each other's, with keys for values (`prompt_layout=legacy`); the JAX original does not. Such runs are not
+        ranked. The head grows with the classes.
+    """
+
+    rules = ("cil_seen", "til_masked", "til_oracle")
+
+    @dataclass(frozen=True)
+    class Options(Prompted.Options):
+        batch_size: int = option(24, "images per step", ge=1)
+        lr: float = option(0.0028125, "learning rate of prompts, keys and head", gt=0)
+        length_g: int = option(5, "rows of keys and of values each of the G-prompt", ge=0)
+        length_e: int = option(5, "rows of keys and of values each of an E-prompt", ge=0)
+        layers_g: tuple[int, ...] = option((0, 1), "blocks with the G-prompt", ge=0)
+        layers_e: tuple[int, ...] = option((2, 3, 4), "blocks with E-prompts", ge=0)
+        keys: str = option("task", "a key per task, or per task and block", choices=("task", "layer"))
+        key_weight: float = option(1.0, "weight of the key's similarity to the task's queries", ge=0)
+        key_loss: str = option("mean", "mean over images; or their sum, as in CODA's code", choices=("mean", "sum"))
+        copy_last: bool = option(True, "start a task's E-prompt from that of the task before")
+        all_keys: bool = option(False, "compare with the keys of tasks to come too, as the released code")
+        selection: str = option("image", "tasks per image, or by vote of the batch", choices=("image", "batch"))
+        prompt_layout: str = option(
+            "correct", "E-prompts as the equation says, or mixed over the batch", choices=("correct", "legacy")
+        )
+        prompt_init: str = option("symmetric", "uniform in [-1, 1], [0, 1] or [0, 0.01]", choices=tuple(RANGES))
+
+    @classmethod
+    def marks(cls, options: Any) -> tuple[str, ...]:
+        mixed = options.prompt_layout == "legacy"
+        legacy = ("legacy",) if mixed or options.all_keys else ()
+        return legacy + (("batch-dependent",) if mixed or options.selection == "batch" else ())
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        o = self.options
+        attention_blocks(self.backbone, max([*o.layers_g, *o.layers_e], default=-1) + 1)
+        shape = (len(o.layers_g), 2, o.length_g, self.backbone.dim)
+        drawn = uniform(shape, o.prompt_init, self.init_rng("general"))
+        self.general = nn.ParameterList([nn.Parameter(drawn.to(self.device), requires_grad=False)])
+        self.experts = PerTask().to(self.device)  # per task: its E-prompt [layers, 2, L, d] and keys [1 or layers, d]
+        self.learned = 0
+        if o.all_keys:
+            rng = self.init_rng("experts")
+            for _ in range(info.n_tasks):
+                self._add_expert(rng)
+
+    def begin(self, task: int) -> None:
+        if len(self.experts) == task:
+            self._add_expert(self.init_rng("experts"))
+        if self.options.copy_last and task > 0:
+            with torch.no_grad():
+                self.experts[task][0].copy_(self.experts[task - 1][0])
+        self.learned = task + 1
+
+    def _add_expert(self, rng: torch.Generator) -> None:
+        o, dim = self.options, self.backbone.dim
+        prompt = uniform((len(o.layers_e), 2, o.length_e, dim), o.prompt_init, rng)
+        keys = uniform((1 if o.keys == "task" else len(o.layers_e), dim), o.prompt_init, rng)
+        self.experts.add(prompt, keys)
+
+    def prompts(self, task: int) -> Iterable[nn.Parameter]:
+        return [*self.general, *self.experts[task]]
+
+    def instructed(self, images: Tensor, queries: Tensor, task: int | None = None) -> Tensor:
+        o = self.options
+        found = {n: [both.expand(len(images), -1, -1, -1)] for n, both in zip(o.layers_g, self.general[0], strict=True)}
+        for n, both in zip(o.layers_e, self._experts_of(queries, task), strict=True):
+            if o.prompt_layout == "legacy":
+                both = torch.stack(legacy_layout(Prefix(*both.unbind(1))), 1)
+            found.setdefault(n, []).append(both)
+        return prefixed(self.backbone, images, {n: Prefix(*torch.cat(all_, 2).unbind(1)) for n, all_ in found.items()})
+
+    def _experts_of(self, queries: Tensor, task: int | None) -> list[Tensor]:
+        """E-prompts [B, 2, L, d] of each block: of the task that is trained or told, else those the keys find."""
+        if task is not None:
+            known = self.experts[min(task, self.learned - 1)][0]
+            return [both.expand(len(queries), -1, -1, -1) for both in known]
+        chosen = self.chosen(queries).expand(len(self.options.layers_e), -1)
+        pool = torch.stack(self.experts.column(0))
+        return [pool[numbers, layer] for layer, numbers in enumerate(chosen)]
+
+    def chosen(self, queries: Tensor) -> Tensor:
+        """The task whose key is nearest to each query, [1 or layers, B]."""
+        tasks, vote = None if self.options.all_keys else self.learned, self.options.selection == "batch"
+        keys = torch.stack(self.experts.column(1, tasks), 1)
+        return torch.stack([nearest(similarity(queries, site), 1, vote=vote)[:, 0] for site in keys])
+
+    def extra(self, queries: Tensor, task: int) -> Tensor | float:
+        """- weight * cos(query, key of the task), a mean over images, summed over the keys."""
+        if not self.options.key_weight:
+            return 0.0
+        similarities = similarity(queries, self.experts[task][1])
+        over = similarities.mean(0) if self.options.key_loss == "mean" else similarities.sum(0)
+        return -self.options.key_weight * over.sum()

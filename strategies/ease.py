@@ -1,0 +1,100 @@
+"""EASE: an expandable ensemble of subspaces, one per task's adapters, read by prototypes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cl.config import option
+from cl.data.augment import RECIPES
+from cl.data.batches import Batch
+from cl.features import Inputs
+from cl.optim import Cosine, sgd
+from cl.parts.adapters import Adapters, AdapterSets
+from cl.parts.prototypes import CosineHead, class_means, cosines
+from cl.parts.subspaces import SubspacePrototypes
+from cl.strategy import Strategy
+from cl.stream import StreamInfo, View
+
+
+class EASE(Strategy):
+    """A fresh set of adapters per task spans a subspace; classes are prototypes in all of them.
+
+    Paper: Zhou, Sun, Ye, Zhan. Expandable Subspace Ensemble for Pre-Trained Model-Based Class-Incremental Learning.
+        CVPR 2024, arXiv 2403.12030.
+    Trains: the task's adapters (rank 64 in ViT-B: 1.19 million parameters) and a cosine head over its classes, which is
+        dropped afterwards; the backbone and earlier adapters stay as they are.
+    Stores: every task's adapters, and a prototype per class and task (3 KB for ViT-B), no images.
+    Cost: T forwards per test image, each computed once per run; a task's training images pass all T sets once.
+    Differences from the paper: none known in the method. A class keeps its own task index, so unequal tasks stay right,
+        where the code computes it from the first two sizes. The code's separate rate and epochs after a large first
+        task (`later_*`) are not options, nor is its mode for OmniBenchmark, which is APER with an adapter.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        epochs: int = option(20, "epochs per task", ge=1)
+        batch_size: int = option(48, "images per step", ge=1)
+        lr: float = option(0.025, "learning rate of adapters and temporary head", gt=0)
+        momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
+        weight_decay: float = option(5e-4, "weight decay of everything trained", ge=0)
+        augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
+        rank: int = option(64, "width of the adapters' bottlenecks", ge=1)
+        alpha: float = option(0.1, "weight of the other subspaces together", ge=0)
+        beta: float = option(0.0, "weight of the backbone's features without adapters; 0 leaves them out", ge=0)
+        recalculate: bool = option(True, "estimate old classes in all later subspaces anew after every task")
+
+    def setup(self, info: StreamInfo) -> None:
+        self.sets = AdapterSets(self._fresh())
+        self.prototypes = SubspacePrototypes(self.backbone.dim, self.device)
+        self.plain = torch.empty(0, self.backbone.dim, device=self.device)  # prototypes without adapters
+        self.head: CosineHead | None = None  # while a task is trained
+
+    def learn(self, view: View) -> None:
+        self.sets.store(self._fresh())
+        self.head = CosineHead(self.backbone.dim, len(view.classes), self.init_rng("head")).to(self.device)
+        self._adapt(view, self.sets[-1], self.head)
+        self.head = None
+        self.compute("prototypes", lambda: self._add_prototypes(view))
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        o = self.options
+        features = [inputs.encode(adapters.extractor(self.backbone, lasting=True)) for adapters in self.sets.sets]
+        scores = self.prototypes.scores(torch.stack(features, 1), o.alpha)
+        return scores + o.beta * cosines(inputs.encode(self.backbone), self.plain) if o.beta else scores
+
+    @property
+    def ready(self) -> bool:
+        return len(self.prototypes) > 0
+
+    def _fresh(self) -> Adapters:
+        return Adapters(self.backbone, self.options.rank, self.init_rng("adapters"))
+
+    def _adapt(self, view: View, adapters: Adapters, head: CosineHead) -> None:
+        """Step 1: cross-entropy over the new classes."""
+        o, first = self.options, view.classes[0]
+
+        def loss(batch: Batch) -> Tensor:
+            return F.cross_entropy(head(adapters(self.backbone, batch.x)), batch.y - first)
+
+        self.fit(
+            "adapters",
+            self.batches(view.train, o.batch_size, o.augment),
+            loss,
+            [*adapters.parameters(), *head.parameters()],
+            epochs=o.epochs,
+            optimizer=sgd(o.lr, o.momentum, o.weight_decay),
+            schedule=Cosine(),
+        )
+
+    def _add_prototypes(self, view: View) -> None:
+        """Steps 3 and 4: means of the new classes in every subspace; old classes are mapped into the new one."""
+        labels, classes = view.train.labels, view.classes
+        extractors = [adapters.extractor(self.backbone) for adapters in self.sets.sets]  # these images never return
+        means = [class_means(self.encode(view.train, extractor), labels, classes) for extractor in extractors]
+        self.prototypes.add(torch.stack(means, 1), recalculate=self.options.recalculate)
+        if self.options.beta:
+            self.plain = torch.cat([self.plain, class_means(self.encode(view.train), labels, classes)])

@@ -1,0 +1,186 @@
+"""Parts of prompting methods: choices from a pool, components, parameters per task, tokens in the sequence."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+from torch.nn import functional as F
+
+from cl.backbone import Backbone, load
+from cl.errors import UsageError
+from cl.parts.prompts import Components, PerTask, PromptPool, nearest, orthonormal, uniform
+from cl.parts.tokens import check_tokens, with_tokens
+from cl.testing import tiny_backbone
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# --------------------------------------------------------------------------------------------------------------- pool
+
+
+def test_every_image_takes_its_nearest_unless_the_batch_votes() -> None:
+    similarities = torch.tensor([[0.9, 0.8, 0.1, 0.0], [0.0, 0.9, 0.1, 0.8], [0.0, 0.3, 0.1, 0.2]])
+    assert nearest(similarities, 2).tolist() == [[0, 1], [1, 3], [1, 3]]
+    assert nearest(similarities, 2, vote=True).tolist() == [[1, 3]] * 3
+    assert nearest(similarities[:1], 2, vote=True).tolist() == [[0, 1]], "the vote depends on the batch"
+    assert nearest(similarities[:2], 2, vote=True).tolist() == [[1, 0]] * 2, "the lower number where votes are equal"
+    assert nearest(similarities, 0).shape == (3, 0) and nearest(similarities, 0, vote=True).shape == (3, 0)
+
+
+def test_picked_prompts_stand_one_after_the_other() -> None:
+    pool = PromptPool(2, 5, 2, 3, 4, "symmetric", rng())
+    chosen = torch.tensor([[4, 1], [0, 2]])
+    found = pool.pick(1, chosen)
+    assert found.shape == (2, 2, 6, 4)
+    for image, numbers in enumerate(chosen):
+        for part in range(2):
+            by_hand = torch.cat([pool.prompts[1, n, part] for n in numbers])
+            assert torch.equal(found[image, part], by_hand)
+    assert float(uniform((100,), "positive", rng()).min()) >= 0 and float(uniform((100,), "small", rng()).max()) <= 0.01
+    assert float(pool.prompts.min()) < -0.5
+
+
+# --------------------------------------------------------------------------------------------------------- components
+
+
+def test_new_rows_are_orthonormal_and_orthogonal_to_old_ones_that_training_bent() -> None:
+    old = draw(6, 20)  # neither unit nor orthogonal
+    new = orthonormal(5, old, rng(1)).double()
+    assert torch.allclose(new @ new.T, torch.eye(5).double(), atol=1e-6)
+    assert float((new @ old.T).abs().max()) < 1e-5
+    first = torch.randn(5, 20, generator=rng(1), dtype=torch.float64)[0]
+    basis = torch.linalg.qr(old.T).Q
+    assert torch.allclose(new[0], F.normalize(first - basis @ basis.T @ first, dim=0), atol=1e-6), "Gram-Schmidt"
+    assert torch.equal(orthonormal(5, old, rng()), orthonormal(5, old, rng()))
+    same = orthonormal(5, torch.randn(6, 20, generator=rng(), dtype=torch.float64), rng())  # draws that lie in the span
+    assert torch.allclose(same @ same.T, torch.eye(5), atol=1e-6)
+
+
+def test_more_rows_than_dimensions_are_unit_vectors_and_as_orthogonal_as_can_be() -> None:
+    rows = orthonormal(6, draw(2, 5), rng())
+    assert torch.allclose(rows.norm(dim=1), torch.ones(6), atol=1e-6)
+    assert torch.allclose(rows[:3] @ rows[:3].T, torch.eye(3), atol=1e-6)
+    assert torch.isfinite(orthonormal(3, draw(7, 5), rng())).all()
+
+
+def components(tasks: int = 2, dim: int = 12) -> Components:
+    found = Components()
+    for task in range(tasks):
+        found.grow(2, 3, 4, dim, rng(task))
+    return found
+
+
+def test_components_of_each_task_extend_an_orthonormal_set_at_every_site() -> None:
+    found = components()
+    assert len(found) == 2 and [list(p.shape) for p in found[1]] == [[2, 3, 4, 12], [2, 3, 12], [2, 3, 12]]
+    for index in range(3):
+        rows = torch.cat(found.column(index), 1).flatten(2)
+        assert torch.allclose(rows @ rows.mT, torch.eye(6).expand(2, 6, 6), atol=1e-5)
+    assert float(found.penalty()) < 1e-10
+    assert not torch.equal(found[0][1][0], found[0][1][1]), "sites differ"
+
+
+def test_a_prompt_is_the_sum_of_components_weighted_by_cosines() -> None:
+    found, queries = components(), draw(5, 12).float()
+    prompts = found.compose(queries)
+    assert prompts.shape == (2, 5, 4, 12)
+    for site in range(2):
+        for image, query in enumerate(queries):
+            by_hand = torch.zeros(4, 12)
+            for p, k, a in found.sets:
+                for m in range(3):
+                    by_hand = by_hand + F.cosine_similarity(query * a[site, m], k[site, m], dim=0) * p[site, m]
+            assert torch.allclose(prompts[site, image], by_hand, atol=1e-6)
+
+
+def test_attention_of_ones_leaves_the_cosine_of_query_and_key() -> None:
+    found, queries = Components(), draw(5, 12).float()
+    keys = draw(1, 3, 12, seed=1)
+    found.add(torch.eye(3).view(1, 3, 1, 3), keys, torch.ones(1, 3, 12))  # prompts that show the weights
+    weights = found.compose(queries)[0, :, 0]
+    assert torch.allclose(weights, F.normalize(queries) @ F.normalize(keys[0].float()).T, atol=1e-6)
+    assert bool((weights < 0).any()), "no softmax"
+
+
+def test_the_penalty_is_the_mean_squared_distance_from_orthonormal_rows() -> None:
+    found = Components()
+    tensors = [draw(1, 3, 4, 5), draw(1, 3, 5, seed=1), draw(1, 3, 5, seed=2)]
+    found.add(*tensors)
+    rows = [tensor[0].flatten(1).float() for tensor in tensors]
+    by_hand = sum(float(((b @ b.T - torch.eye(3)) ** 2).mean()) for b in rows)
+    assert float(found.penalty()) == pytest.approx(by_hand, rel=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------------------- per task
+
+
+def test_parameters_of_tasks_grow_with_their_state_and_stay_the_same_objects() -> None:
+    found = PerTask()
+    found.add(torch.ones(2), torch.zeros(3))
+    found.add(torch.ones(2) * 2, torch.zeros(3))
+    first = found[0][0]
+    state = [[tensor.clone() + 1 for tensor in one] for one in found.get_state()]
+    other = PerTask()
+    other.set_state(state)
+    found.set_state(state)
+    assert found[0][0] is first and first.tolist() == [2.0, 2.0]
+    assert [p.tolist() for p in other.parameters()] == [p.tolist() for p in found.parameters()]
+    found.set_state(state[:1])
+    assert len(found) == 1 and not any(p.requires_grad for p in found.parameters())
+
+
+# ------------------------------------------------------------------------------------------------------------- tokens
+
+
+def by_hand(backbone: Backbone, images: Tensor, prompts: Tensor, place: str) -> Tensor:
+    """Outputs [B, tokens, d] of all tokens after the final norm."""
+    model = cast(Any, backbone.model)
+    patches = model.patch_embed(images) + model.pos_embed[:, 1:]
+    cls = (model.cls_token + model.pos_embed[:, :1]).expand(len(images), -1, -1)
+    sequence = [prompts, cls, patches]
+    if place == "after-class":
+        sequence = [cls, prompts + model.pos_embed[:, :1], patches]
+    return cast(Tensor, model.norm(model.blocks(torch.cat(sequence, 1))))
+
+
+@pytest.mark.parametrize("place", ["front", "after-class"])
+def test_prompt_tokens_stand_where_they_should_and_are_read_there(place: str) -> None:
+    backbone, images, prompts = tiny_backbone().double(), draw(4, 3, 8, 8), draw(4, 3, 16, seed=1)
+    out = by_hand(backbone, images, prompts, place)
+    mean = out[:, :3].mean(1) if place == "front" else out[:, 1:4].mean(1)
+    token = out[:, 3] if place == "front" else out[:, 0]
+    assert torch.allclose(with_tokens(backbone, images, prompts, place, "prompt"), mean, atol=1e-10)
+    assert torch.allclose(with_tokens(backbone, images, prompts, place, "token"), token, atol=1e-10)
+    assert not {"_pos_embed", "pool"} & set(vars(backbone.model)), "the stock methods are back"
+    none = prompts[:, :0]
+    assert torch.equal(with_tokens(backbone, images, none, place, "prompt"), backbone(images))
+
+
+def test_a_backbone_that_tokens_do_not_fit_is_one_clear_sentence() -> None:
+    check_tokens(tiny_backbone(), "after-class")
+    for name in ("resnet18@random", "deit_tiny_distilled_patch16_224@random"):
+        with pytest.raises(UsageError, match="prompt tokens do not fit backbone"):
+            check_tokens(load(name))
+
+    def tiny(**options: Any) -> Backbone:
+        model = VisionTransformer(
+            img_size=8, patch_size=4, embed_dim=16, depth=1, num_heads=2, num_classes=0, **options
+        )
+        like = tiny_backbone()
+        return Backbone(model, like.transform, like.identity)
+
+    with pytest.raises(UsageError, match="prompt tokens do not fit"):
+        check_tokens(tiny(global_pool="avg"))
+    check_tokens(tiny(no_embed_class=True), "front")
+    with pytest.raises(UsageError, match="set place=front"):
+        check_tokens(tiny(no_embed_class=True), "after-class")
