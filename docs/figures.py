@@ -1,6 +1,7 @@
-"""The table and the figure that README.md shows: pure functions of the records in results/reference.
+"""The tables and the figure that READMEs show: pure functions of the records in results/reference.
 
-`python docs/figures.py` rewrites the table between the two marks in README.md, and docs/assets/accuracy.svg.
+`python docs/figures.py` rewrites the tables between the two marks in README.md and in the README of the runs on 100
+images per class, and docs/assets/accuracy.svg.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results" / "reference"
 FIGURE = ROOT / "docs" / "assets" / "accuracy.svg"
 README = ROOT / "README.md"
+SMALL = RECORDS / "split-cifar100-small" / "README.md"
+TABLES: dict[Path, int | None] = {README: None, SMALL: 100}
+"""Where a table stands, and the training images per class of its runs (None: all)."""
 MARKS = ("<!-- table: python docs/figures.py -->", "<!-- end of table -->")
 STREAM, BACKBONE = "split-cifar100", "vit_micro_patch4_32.tinyimagenet_distill"
 
@@ -46,14 +50,15 @@ _COLOURS = (
 _INK = "#717a88"
 
 
-def groups(records: Sequence[Record]) -> list[list[Record]]:
-    """The complete runs on `STREAM` with `BACKBONE`, one list per configuration, the best last accuracy first."""
+def groups(records: Sequence[Record], images: int | None = None) -> list[list[Record]]:
+    """The complete runs on `STREAM` with `BACKBONE` and that many training images per class, one list per
+    configuration, the best last accuracy first."""
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         result = record["result"]
         whole = record["status"] == "complete" and not result["limited"]
-        all_images = result["stream"]["options"]["train_per_class"] is None  # other tables use some of them
-        if whole and all_images and (result["stream"]["name"], result["backbone"]["name"]) == (STREAM, BACKBONE):
+        meant = result["stream"]["options"]["train_per_class"] == images
+        if whole and meant and (result["stream"]["name"], result["backbone"]["name"]) == (STREAM, BACKBONE):
             found[result["strategy"]["name"], config_hash(record)].append(record)
     runs = [sorted(each, key=lambda record: record["result"]["seeds"]["order"]) for each in found.values()]
     return sorted(runs, key=lambda each: -_mean(each, "A_last_sample"))
@@ -74,19 +79,20 @@ def _mean(runs: Sequence[Record], metric: str, rule: str | None = None) -> float
 
 
 def label(runs: Sequence[Record]) -> str:
-    """The strategy's name, and its preset where that is a named one."""
-    strategy = runs[0]["result"]["strategy"]
-    named = strategy["preset"] not in (None, "default")
-    return f"{strategy['name']}:{strategy['preset']}" if named else str(strategy["name"])
+    """The strategy's name, and the settings of the command line, those of the stream apart."""
+    result = runs[0]["result"]
+    given = {key: entry["value"] for key, entry in result["config"].items() if entry["origin"] == "command line"}
+    words = [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in given.items()]
+    return " ".join([str(result["strategy"]["name"]), *(word for word in words if not word.startswith("stream."))])
 
 
 def is_bound(runs: Sequence[Record]) -> bool:
     return bool(runs[0]["result"]["strategy"]["access"] == "past")
 
 
-def table(records: Sequence[Record]) -> str:
-    """Percent per strategy, means over class orders, as a Markdown table."""
-    chosen = groups(records)
+def table(records: Sequence[Record], images: int | None = None) -> str:
+    """Percent per strategy, means over class orders, as a Markdown table; `images` as for `groups`."""
+    chosen = groups(records, images)
     orders = sorted({run["result"]["seeds"]["order"] for runs in chosen for run in runs})
     head = ["strategy", "last accuracy", f"order {', '.join(map(str, orders))}", "average incremental", "forgetting"]
     head += ["last, task told", "TFLOP"]
@@ -185,13 +191,15 @@ def with_table(text: str, new: str) -> str:
     before, begin, rest = text.partition(MARKS[0])
     _, end, after = rest.partition(MARKS[1])
     if not begin or not end:
-        raise ValueError(f"README.md needs the marks {MARKS[0]} and {MARKS[1]}")
+        raise ValueError(f"a README with a table needs the marks {MARKS[0]} and {MARKS[1]}")
     return f"{before}{begin}\n\n{new}\n{end}{after}"
 
 
 def main() -> None:
     records = load_results(RECORDS).records
-    README.write_text(with_table(README.read_text(encoding="utf-8"), table(records)), encoding="utf-8")
+    for readme, images in TABLES.items():
+        text = readme.read_text(encoding="utf-8")
+        readme.write_text(with_table(text, table(records, images)), encoding="utf-8")
     figure(records, FIGURE)
 
 
