@@ -100,8 +100,11 @@ def test_only_recent_changed_backbones_stay_in_memory(store: ImageStore) -> None
 
 def test_inputs_reveal_images_and_encodings_only(store: ImageStore) -> None:
     inputs = Inputs(None, CPU, Source(Encodings(), store, np.arange(6)))
-    assert sorted(name for name in dir(inputs) if not name.startswith("_")) == ["encode", "images"]
-    assert inputs.images(tiny_backbone().transform).shape == (6, 3, 8, 8)
+    assert sorted(name for name in dir(inputs) if not name.startswith("_")) == ["encode", "images", "rows"]
+    images = inputs.images(tiny_backbone().transform)
+    assert images.shape == (6, 3, 8, 8)
+    some = inputs.rows(torch.tensor([4, 1]))  # places among these inputs, not in the data set
+    assert len(some) == 2 and torch.equal(some.images(tiny_backbone().transform), images[[4, 1]])
 
 
 def test_memoised_and_exact_features_agree(store: ImageStore) -> None:
