@@ -25,9 +25,7 @@ from cl.stream import Stream
 from cl.trainer import Trainer
 
 
-def training_stream(
-    dataset: Dataset, classes: int, increment: int, learn: int, judge: int | None, seed: int
-) -> Stream:
+def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, judge: int | None, seed: int) -> Stream:
     """A stream over training images of the first classes: per class `learn` to learn, `judge` others to judge."""
     rng = np.random.default_rng(0)
     drawn = [rng.permutation(np.flatnonzero(dataset.train.labels == label)) for label in range(classes)]

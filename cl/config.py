@@ -43,16 +43,19 @@ def option(
     le: float | None = None,
     lt: float | None = None,
     choices: Sequence[Any] | None = None,
+    unlisted: bool = False,
 ) -> T:
     """A field of an options dataclass: its default, its help text and the values it accepts.
 
-    Bounds and choices hold for every element of a tuple; None, where the annotation allows it, always passes.
+    Bounds and choices hold for every element of a tuple; None, where the annotation allows it, always passes. One that
+    is `unlisted` stands in a record only where it is not at its default: it came after records that must keep their
+    hashes.
     """
     constraints: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     constraints = {name: bound for name, bound in constraints.items() if bound is not None}
     if choices is not None:
         constraints["choices"] = tuple(choices)
-    metadata = {"help": help, "constraints": constraints}
+    metadata = {"help": help, "constraints": constraints, "unlisted": unlisted}
     if isinstance(default, list | dict | set):
         raise ContractError(f"an option's default must not be mutable ({default!r}); use a tuple.")
     return dataclasses.field(default=default, metadata=metadata)
@@ -78,6 +81,7 @@ class OptionInfo:
     help: str
     constraints: Mapping[str, Any]
     nested: str | None = None
+    unlisted: bool = False
 
     @property
     def type_name(self) -> str:
@@ -120,6 +124,7 @@ def options_of(options_class: type) -> dict[str, OptionInfo]:
             field.metadata.get("help", ""),
             field.metadata.get("constraints", {}),
             field.metadata.get("nested"),
+            field.metadata.get("unlisted", False),
         )
     return found
 
@@ -309,7 +314,8 @@ def resolve(
         instance = options_class(**values, **collected)
     except ValueError as error:  # what __post_init__ checks across options
         raise UsageError(str(error)) from error
-    return instance, {prefix + key: setting for key, setting in settings.items()}
+    silent = {key for key, info in known.items() if info.unlisted and values.get(key) == info.default}
+    return instance, {prefix + key: setting for key, setting in settings.items() if key not in silent}
 
 
 def unknown_key(key: str, known: list[str], origin: str) -> str:

@@ -1,10 +1,13 @@
-"""Class-incremental streams: every class of a dataset appears in exactly one experience."""
+"""Class-incremental streams: every class of a dataset appears in exactly one experience.
+
+With few shots the classes after the first task have a few training images each.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from cl.data.split import split_rows
 from cl.data.store import Dataset, IndexArray
 from cl.errors import DataError, UsageError
 from cl.orders import MAX_SEED, RULES, class_order
+from cl.results.metrics import FEW_SHOT
 from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
 
 
@@ -21,7 +25,9 @@ class IncrementalOptions:
     """Options that every class-incremental family shares."""
 
     tasks: int | None = option(None, "number of tasks, of sizes that differ by at most one; or give `increment`", ge=1)
-    base: int = option(0, "classes in the first task (B of BxIncy); 0: as many as in the others", ge=0)
+    base: int = option(
+        0, "classes in the first task (B of BxIncy); 0: as many as in the others, with shots 60 % of all", ge=0
+    )
     increment: int | None = option(None, "classes per task (y of BxIncy); the last task takes what is left", ge=1)
     order: str = option("pycil", "rule of the class order, by where it is used", choices=tuple(RULES))
     order_seed: int | None = option(None, "seed of the class order; none: the run's order seed", ge=0, le=MAX_SEED)
@@ -35,6 +41,29 @@ class IncrementalOptions:
         "test on the classes seen so far; or on all, also before the first task (forward transfer)",
         choices=("seen", "all"),
     )
+    shots: int | None = option(
+        None,
+        "few-shot: training images of a class after the first task, drawn by the data seed; the first task keeps all",
+        ge=1,
+        unlisted=True,
+    )
+
+
+Options = TypeVar("Options", bound=IncrementalOptions)
+
+
+def with_defaults(options: Options, n_classes: int, **usual: int) -> Options:
+    """Options with task sizes filled in: `usual`, such as `increment=10`, where neither tasks nor increment is given.
+
+    With `shots` it is 60 % of the classes first, then eight tasks: 60 + 8 x 5 of 100, as in Tao et al. 2020 (TOPIC).
+    """
+    chosen: dict[str, Any] = {}
+    if options.shots is not None and not options.base:
+        chosen["base"] = max(1, round(0.6 * n_classes))
+    if options.tasks is None and options.increment is None:
+        rest = n_classes - chosen.get("base", options.base)
+        chosen |= usual if options.shots is None else {"increment": max(1, -(-rest // 8))}
+    return replace(options, **chosen)
 
 
 def class_incremental(
@@ -61,6 +90,15 @@ def class_incremental(
     if options.val_fraction:
         for label, rows in enumerate(train):
             val[label], train[label] = split_rows(rows, options.val_fraction, data_seed, "val", label)
+    if options.shots is not None:
+        for label in order[sizes[0] :].tolist():
+            held = np.sort(np.concatenate([train[label], val[label]]))  # a few-shot class has no validation images
+            train[label], val[label] = few_rows(held, options.shots, data_seed, label), val[label][:0]
+            if len(train[label]) < options.shots and options.train_per_class is None:
+                raise DataError(
+                    f"Class {dataset.class_names[label]!r} of {dataset.name} has {len(held)} training images, fewer "
+                    f"than shots={options.shots}; choose fewer shots."
+                )
 
     experiences: list[Experience] = []
     groups: list[Group] = []
@@ -75,8 +113,8 @@ def class_incremental(
     return Stream(
         name=name,
         version=version,
-        setting="class-incremental",
-        options=asdict(options),
+        setting="class-incremental" if options.shots is None else FEW_SHOT,
+        options={key: value for key, value in asdict(options).items() if key != "shots" or value is not None},
         dataset=dataset,
         class_order=order,
         experiences=tuple(experiences),
@@ -84,6 +122,13 @@ def class_incremental(
         events=_events(len(sizes), options.evaluate_on),
         comparable=_comparable(options, sizes, data_seed) | (extra or {}),
     )
+
+
+def few_rows(rows: IndexArray, shots: int, seed: int, label: int) -> IndexArray:
+    """The images of one class that a few-shot stream trains on, ascending: fewer shots are a part of more."""
+    from cl.random import numpy_generator
+
+    return np.sort(numpy_generator(seed, "shots", label).permutation(rows)[:shots])
 
 
 def task_sizes(n_classes: int, options: IncrementalOptions) -> list[int]:
@@ -116,7 +161,11 @@ def task_sizes(n_classes: int, options: IncrementalOptions) -> list[int]:
 
 def check_options(options: IncrementalOptions, n_classes: int) -> None:
     """Raise `UsageError` for options that cannot be; families call it before they read or download anything."""
-    task_sizes(n_classes, options)
+    sizes = task_sizes(n_classes, options)
+    if options.shots is not None and len(sizes) < 2:
+        raise UsageError(
+            f"shots={options.shots} needs classes after the first task; choose a base below the {n_classes} classes."
+        )
     class_order(options.order, n_classes, options.order_seed or 0)
     if options.evaluate_on not in ("seen", "all"):
         raise UsageError(f"evaluate_on={options.evaluate_on!r} must be 'seen' or 'all'.")
@@ -162,7 +211,9 @@ def _events(n_tasks: int, evaluate_on: str) -> tuple[Event, ...]:
 def _comparable(options: IncrementalOptions, sizes: list[int], data_seed: int) -> dict[str, Any]:
     """Options that change the numbers, in one form per stream: the class order and the sizes say how tasks were asked
     for."""
+    few = {} if options.shots is None else {"shots": options.shots, "shots_seed": data_seed}
     return {
+        **few,
         "classes_per_task": sizes,
         "train_per_class": options.train_per_class,
         "test_per_class": options.test_per_class,

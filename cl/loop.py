@@ -118,7 +118,7 @@ def _worth_a_commit(event: Train | Evaluate, trainer: Trainer) -> bool:
 def _commit(state: RunState, strategy: Strategy, trainer: Trainer) -> None:
     """The commit point: everything later is derived from this one file."""
     trainer.begin(-1)
-    state.stored = strategy.stored()
+    state.stored, state.report = strategy.stored(), strategy.report()
     trainer.encodings.flush()
     if trainer.checkpoint:
         with trainer.cost.timed("checkpoint"):

@@ -37,6 +37,7 @@ class RunState:
     events: list[dict[str, Any]] = field(default_factory=list)  # what each event cost
     resumed_from: list[str] = field(default_factory=list)
     stored: dict[str, int] = field(default_factory=lambda: {"samples": 0, "statistics": 0, "parameters": 0})
+    report: dict[str, float] = field(default_factory=dict)  # the strategy's own numbers
     peak: dict[str, int] = field(default_factory=lambda: {"peak_rss": 0, "peak_device": 0})
 
     def as_state(self) -> dict[str, Any]:
@@ -158,6 +159,7 @@ class Writer:
             "memory": state.peak,
             "parameters": {"total": sum(held.values()), "trainable": cost.trainable},
             "stored": state.stored,
+            **({"report": state.report} if state.report else {}),
             "environment": environment(self.trainer.device),
             "resumed_from": state.resumed_from,
             "warnings": list(self.warnings),

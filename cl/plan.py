@@ -164,6 +164,7 @@ def make_plan(
     settings: Mapping[str, Any] | None = None,
     config_file: str | os.PathLike[str] | None = None,
     preset: str | None = None,
+    few_shot: bool = False,
     limit: int | float | str | None = None,
     max_tasks: int | None = None,
     device: str | None = None,
@@ -177,8 +178,8 @@ def make_plan(
     """Resolve a run; what is not given comes from the config file's [run] table, then from the defaults.
 
     `settings` maps option keys (`lr`, `stream.tasks`, `backbone.normalize`) to values and wins over the environment
-    (`CLBENCH_SET`), the config file, presets and defaults; `origin` names it in the record. Imports the strategy but
-    touches no data. Raises `UsageError` for an unknown name, key or value.
+    (`CLBENCH_SET`), the config file, presets and defaults; `origin` names it in the record. `few_shot` is short for
+    `stream.shots` = 5. Imports the strategy but touches no data. Raises `UsageError` for an unknown name, key or value.
     """
     run_table, file_layer = read_config(Path(config_file)) if config_file is not None else ({}, None)
     given: dict[str, Any] = {
@@ -208,6 +209,8 @@ def make_plan(
     environment = parse_assignments(shlex.split(os.environ.get("CLBENCH_SET", "")))
     layers = [file_layer] if file_layer is not None else []
     layers.append(("environment", environment))
+    if few_shot:
+        layers.append(("--few-shot", _few_shot(_checked_stream(chosen["stream"]))))
     if chosen.get("limit") is not None:
         layers.append(("--limit", _limit(chosen["limit"], _checked_stream(chosen["stream"]))))
     layers.append((origin, settings or {}))
@@ -323,6 +326,13 @@ def _limit(limit: int | float, stream: str) -> dict[str, int | float]:
     if limit <= 0 or (isinstance(limit, float) and limit > 1):
         raise UsageError(f"--limit must be a whole number of images per class or a fraction up to 1.0, not {limit}.")
     return {f"stream.{key}": limit for key in keys}
+
+
+def _few_shot(stream: str) -> dict[str, int]:
+    """--few-shot as a stream option."""
+    if "shots" not in options_of(_family(stream).Options):
+        raise UsageError(f"Stream {stream} has no option shots; leave --few-shot out.")
+    return {"stream.shots": 5}
 
 
 def _checked_stream(stream: str) -> str:

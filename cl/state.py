@@ -67,6 +67,8 @@ def get(value: Any, name: str = "a value") -> State:
 
 
 def _set(current: Any, value: State, device: torch.device | str) -> Any:
+    if value is None and isinstance(current, nn.Module):
+        return None  # a module that was of use for a while
     if isinstance(current, nn.Parameter) and isinstance(value, Tensor) and current.shape == value.shape:
         with torch.no_grad():
             current.copy_(value)

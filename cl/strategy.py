@@ -61,7 +61,8 @@ class Strategy:
     @classmethod
     def marks(cls, options: Any) -> tuple[str, ...]:
         """What keeps a run with these options out of the ranking: "legacy" (a known defect of some code, reproduced),
-        "batch-dependent" (predictions depend on which images share a batch); usually nothing."""
+        "batch-dependent" (predictions depend on which images share a batch), "saw-later-images" (without labels);
+        usually nothing."""
         return ()
 
     # --------------------------------------------------------------------------------- what a method implements
@@ -84,6 +85,10 @@ class Strategy:
     def ready(self) -> bool:
         """Whether there is something to predict with; rows measured before are null, never 0."""
         return True
+
+    def report(self) -> dict[str, float]:
+        """Numbers of its own for the record's measurement, such as the capacity it uses; asked after evaluations."""
+        return {}
 
     # -------------------------------------------------------------------------------------- what it is given
 

@@ -64,7 +64,7 @@ class Group:
 @dataclass(frozen=True)
 class StreamInfo:
     """What a strategy may know before it learns; class names by position, `image_shape` is (channels, height,
-    width)."""
+    width). `train_fingerprint` tells whether other images are the stream's own (see `cl.unlabelled`)."""
 
     name: str
     n_tasks: int
@@ -72,6 +72,7 @@ class StreamInfo:
     classes_per_task: tuple[int, ...]
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    train_fingerprint: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +123,7 @@ class Stream:
             classes_per_task=tuple(len(experience.classes) for experience in self.experiences),
             class_names=tuple(self.dataset.class_names[label] for label in self.class_order),
             image_shape=(channels, height, width),
+            train_fingerprint=self.dataset.train.fingerprint,
         )
 
     @cached_property
@@ -188,12 +190,13 @@ class Stream:
 class ImageSet:
     """Images of one view: the only way to training pixels. After `revoke`, any use raises `ContractError`."""
 
-    __slots__ = ("_labels", "_rows", "_store")
+    __slots__ = ("_labels", "_rows", "_store", "_whole")
 
     def __init__(self, store: ImageStore, rows: IndexArray, labels: IndexArray) -> None:
         self._store: ImageStore | None = store
         self._rows = rows
         self._labels = labels
+        self._whole: ImageSet | None = None
 
     def __len__(self) -> int:
         self._live()
@@ -226,13 +229,20 @@ class ImageSet:
         chosen = np.asarray(store.pixels[self._rows[index if isinstance(index, slice) else np.asarray(index)]])
         return torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2)))  # type: ignore[return-value]
 
+    def subset(self, index: torch.Tensor) -> ImageSet:
+        """The images at positions `index` [K] as a set of their own, which dies with this one."""
+        store, chosen = self._live(), index.numpy()
+        part = ImageSet(store, self._rows[chosen], self._labels[chosen])
+        part._whole = self
+        return part
+
     def revoke(self) -> None:
         """Drop the images for good."""
         self._store = None
         self._rows = self._labels = np.empty(0, np.int64)
 
     def _live(self) -> ImageStore:
-        if self._store is None:
+        if self._store is None or (self._whole is not None and self._whole._store is None):
             raise ContractError(
                 "Views die after learn: keep what you need from a task in a memory part, not in the view."
             )

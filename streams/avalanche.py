@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from cl.data.sources import TORCHVISION, announce, candidates, home, is_offline,
 from cl.data.store import Dataset, ImageStore, Progress
 from cl.errors import ContractError, DataError, UsageError
 from cl.files import make_folder
-from cl.incremental import IncrementalOptions, check_options, class_incremental
+from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 from cl.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ class Avalanche:
         """Build the benchmark `argument`; raises `UsageError` for one that does not convert and for options that do not
         fit, `DataError` where the data is missing or damaged."""
         classic = _classic(argument)
-        if options.tasks is None and options.increment is None:
-            options = replace(options, tasks=classic.tasks)
+        options = with_defaults(options, classic.n_classes, tasks=classic.tasks)
         check_options(options, classic.n_classes)
         train, test = _read(classic)
         stream = class_incremental(

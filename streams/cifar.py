@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from cl.data.store import Progress
-from cl.incremental import IncrementalOptions, check_options, class_incremental
+from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
     from cl.stream import Stream
@@ -35,8 +34,7 @@ class _SplitCifar:
         wrong."""
         from cl.data.catalog import load
 
-        if options.tasks is None and options.increment is None:
-            options = replace(options, increment=self.increment)
+        options = with_defaults(options, self.n_classes, increment=self.increment)
         check_options(options, self.n_classes)  # before anything is downloaded
         return class_incremental(
             load(self.dataset, progress),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cl.data.store import Dataset, ImageStore, Progress
-from cl.incremental import IncrementalOptions, check_options, class_incremental
+from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
     from cl.stream import Stream
@@ -40,8 +39,7 @@ class SplitDigits:
         progress: Progress | None = None,
     ) -> Stream:
         """Build the stream; raises `UsageError` for options that do not fit."""
-        if options.tasks is None and options.increment is None:
-            options = replace(options, increment=2)
+        options = with_defaults(options, len(CLASSES), increment=2)
         check_options(options, len(CLASSES))
         return class_incremental(
             digits(), options, name="split-digits", version=self.version, order_seed=order_seed, data_seed=data_seed

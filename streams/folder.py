@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cl.config import option
 from cl.data.store import Progress
 from cl.errors import UsageError
-from cl.incremental import IncrementalOptions, check_options, class_incremental
+from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
     from cl.stream import Stream
@@ -57,8 +57,8 @@ class Folder:
             raise UsageError(f"test_fraction={options.test_fraction} must lie between 0 and 1.")
         root = Path(argument).expanduser().resolve()
         classes, _, _ = scan(root, options.test_fraction, options.split_seed)
-        if options.tasks is None and options.increment is None:
-            options = replace(options, tasks=max(1, min(DEFAULT_TASKS, len(classes) - max(options.base - 1, 0))))
+        tasks = max(1, min(DEFAULT_TASKS, len(classes) - max(options.base - 1, 0)))
+        options = with_defaults(options, len(classes), tasks=tasks)
         check_options(options, len(classes))  # before anything is decoded
         dataset, own_split = read_image_folder(
             root,

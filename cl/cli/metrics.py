@@ -83,11 +83,12 @@ def _of_run(path: Path, as_json: bool) -> int:
         click.echo(json.dumps(values, indent=1))
         return 0
     rules = list(values)
-    rows = [[name, *(_shown(values[rule][name]) for rule in rules)] for name in METRICS]
+    here = [name for name in METRICS if any(name in values[rule] for rule in rules)]
+    rows = [[name, *(_shown(values[rule][name]) for rule in rules)] for name in here]
     print_table(["metric", *rules], rows, right=rules)
     for rule in rules:
         for name, recorded in result["metrics"].get(rule, {}).items():
-            if name in METRICS and not _same(recorded, values[rule][name]):
+            if name in here and not _same(recorded, values[rule][name]):
                 click.echo(f"The record says {_shown(recorded)} for {name}, {rule}.", err=True)
     return 0
 

@@ -20,15 +20,15 @@ import numpy as np
 from cl.errors import UsageError
 from cl.files import write_text
 from cl.results.matrix import default_rule
-from cl.results.metrics import METRICS, metrics_of
+from cl.results.metrics import FEW_SHOT_SHOWN, FORGETTING, METRICS, metrics_of, shown
 from cl.results.record import Record, config_hash
 from cl.results.tables import percent, render
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SECONDARY = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
-"""Metrics shown beside the chosen one, means over seeds."""
+SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN)))
+"""Metrics beside the chosen one, means over seeds; a board shows those of its setting."""
 
 COLUMNS = {
     "rank": "1 is best; shared where the paired interval against the first of the rank contains 0; empty: unranked",
@@ -44,7 +44,7 @@ COLUMNS = {
     "mean": "mean of the metric over seeds, fraction",
     "ci_low": "lower end of the 95 % bootstrap interval of the mean over seeds; empty below 2 seeds",
     "ci_high": "upper end",
-    **{name: "mean over seeds, fraction" for name in SECONDARY},
+    **{name: "mean over seeds, fraction" for name in FORGETTING},
     "train_seconds": "mean seconds of learning",
     "tflops": "mean 1e12 FLOPs as if nothing had been memoised",
     "peak_mb": "largest peak memory, 1e6 bytes: of the accelerator, else of the process",
@@ -54,6 +54,8 @@ COLUMNS = {
     "backbone_sha256": "weights, empty for random ones",
     "board": "number of the board from 1: rows of different boards must not be compared",
     "note": "what limits the comparison",
+    "setting": "class-incremental, few-shot class-incremental, ...",
+    **{name: "few-shot streams: mean over seeds, fraction" for name in SECONDARY if name not in FORGETTING},
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
@@ -256,6 +258,7 @@ def _row(entry: _Entry, rank: int | None, board: int, notes: Sequence[str]) -> d
         "backbone_sha256": _weights(result["backbone"]),
         "board": board,
         "note": "; ".join(notes),
+        "setting": stream["setting"],
     }
 
 
@@ -352,7 +355,8 @@ def to_text(board: pd.DataFrame) -> str:
         for cell in cells:
             table.add_row(*cell.values())
         first = rows.iloc[0]
-        title = f"{first['stream']} on {first['backbone']}, rule {first['rule']}, ranked by {first['metric']}"
+        setting = "" if first["setting"] == "class-incremental" else f", {first['setting']},"
+        title = f"{first['stream']}{setting} on {first['backbone']}, rule {first['rule']}, ranked by {first['metric']}"
         texts.append(
             "".join([f"{title}\n{render(table)}", *(f"[{number}] {note}\n" for note, number in notes.items())])
         )
@@ -363,7 +367,7 @@ def _cells(row: Mapping[Hashable, Any], notes: Mapping[str, int]) -> dict[str, s
     """One row of the text table; fractions in percent."""
     interval = "" if _blank(row["ci_low"]) else f" [{percent(row['ci_low'])}, {percent(row['ci_high'])}]"
     # The metric that ranks is shown once, even where it is also a secondary one.
-    others = {name: percent(row[name]) for name in SECONDARY if name != row["metric"]}
+    others = {name: percent(row[name]) for name in shown(row["setting"]) if name != row["metric"]}
     return {
         "rank": "bound" if row["access"] == "past" else "-" if _blank(row["rank"]) else str(row["rank"]),
         "strategy": str(row["strategy"]),

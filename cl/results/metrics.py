@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cl.results.matrix import AccuracyMatrix, Floats, baseline_of, matrix_of
+
+FEW_SHOT = "few-shot class-incremental"
+"""The setting of streams whose classes after the first task have a few training images each."""
 
 
 def _mean(values: Floats) -> float:
@@ -57,6 +61,31 @@ def forgetting_per_group(matrix: AccuracyMatrix, *, include_last: bool = False) 
     if old.size:
         values[old] = best.max(axis=0) - table[-1, old]
     return values
+
+
+def _base(matrix: AccuracyMatrix) -> float:
+    return _of_groups(matrix, matrix.learned == 0)
+
+
+def _novel(matrix: AccuracyMatrix) -> float:
+    return _of_groups(matrix, (matrix.learned > 0) & (matrix.learned < matrix.steps))
+
+
+def _harmonic(matrix: AccuracyMatrix) -> float:
+    base, novel = _base(matrix), _novel(matrix)
+    return 2 * base * novel / (base + novel) if base + novel != 0 else 0.0  # NaN stays NaN
+
+
+def _of_groups(matrix: AccuracyMatrix, chosen: NDArray[np.bool_]) -> float:
+    """Accuracy over the images of some groups after the last step; NaN where one of them was not evaluated then."""
+    if not matrix.steps or not matrix.count[chosen].any():
+        return np.nan
+    return float(matrix.correct[-1, chosen].sum() / matrix.count[chosen].sum())
+
+
+def _drop(matrix: AccuracyMatrix) -> float:
+    curve = accuracy_by_sample(matrix)
+    return float(curve[0] - curve[-1]) if len(curve) > 1 else np.nan
 
 
 def _last(curve: Floats) -> float:
@@ -141,7 +170,8 @@ class Metric:
 
     `needs` names what it takes beside the matrix: "baseline" (accuracy per group of the untrained model), "reference"
     (per group, accuracy of a jointly trained model at the group's step) or "local" (the matrix of the task-incremental
-    rule). Values lie between `lowest`, 0 for accuracies and -1 for differences of them, and 1.
+    rule). Values lie between `lowest`, 0 for accuracies and -1 for differences of them, and 1. One with a `setting`
+    stands in the records of streams of that setting alone.
     """
 
     id: str
@@ -152,6 +182,7 @@ class Metric:
     compute: Callable[..., float]
     needs: tuple[str, ...] = ()
     lowest: float = 0.0
+    setting: str = ""
 
 
 _GEM = "Lopez-Paz & Ranzato 2017 (GEM)"
@@ -160,6 +191,9 @@ _ICARL = "Rebuffi et al. 2017 (iCaRL)"
 _RF = "Smith et al. 2023 (rehearsal-free)"
 _AT = "A_t = (1/t) sum_{i<=t} R[t,i]"
 _AW = "A_t = sum_{i<=t} n_i R[t,i] / sum_{i<=t} n_i"
+_TOPIC = "Tao et al. 2020 (TOPIC)"
+_CEC = "Zhang et al. 2021 (CEC), performance dropping rate"
+_ALICE = "Peng et al. 2022 (ALICE)"
 _RTL = "R[l,i] - R[T,i]"
 
 _ALL = (
@@ -305,12 +339,61 @@ _ALL = (
         ("reference",),
         lowest=-1.0,
     ),
+    Metric(
+        "A_base",
+        "few-shot streams: last accuracy on the classes of the first task",
+        "R[T,1]",
+        f"{_TOPIC}, the setting; {_ALICE}",
+        True,
+        _base,
+        setting=FEW_SHOT,
+    ),
+    Metric(
+        "A_novel",
+        "few-shot streams: last accuracy on the classes of later tasks, mean over images",
+        "sum_{i>1} n_i R[T,i] / sum_{i>1} n_i",
+        f"{_TOPIC}, the setting; {_ALICE}",
+        True,
+        _novel,
+        setting=FEW_SHOT,
+    ),
+    Metric(
+        "A_harmonic",
+        "few-shot streams: harmonic mean of A_base and A_novel",
+        "2 A_base A_novel / (A_base + A_novel), 0 where both are 0",
+        _ALICE,
+        True,
+        _harmonic,
+        setting=FEW_SHOT,
+    ),
+    Metric(
+        "PD",
+        "few-shot streams: performance drop from the first to the last step",
+        f"A_1 - A_T, {_AW}",
+        _CEC,
+        False,
+        _drop,
+        lowest=-1.0,
+        setting=FEW_SHOT,
+    ),
     Metric("plasticity", "plasticity", "(1/T) sum_t R[t,t] = LA", "convention; definitions vary", True, _learning),
     Metric("stability", "stability", "1/(T-1) sum_{i<T} R[T,i]", "convention; definitions vary", True, _stability),
 )
 
 METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
 """Every metric by id."""
+
+
+FORGETTING = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
+"""What summaries and leaderboards show of a run."""
+
+FEW_SHOT_SHOWN = ("A_last_sample", "A_inc_sample", "A_base", "A_novel", "A_harmonic", "PD")
+"""The same on few-shot streams, where the base classes outweigh what forgetting would tell."""
+
+
+def shown(setting: str) -> tuple[str, ...]:
+    """The metrics that summaries and leaderboards show of a run on a stream of this setting."""
+    return FEW_SHOT_SHOWN if setting == FEW_SHOT else FORGETTING
 
 
 def _per_group(values: Sequence[float | None] | Floats | None, groups: int, name: str) -> Floats | None:
@@ -327,11 +410,12 @@ def compute_all(
     baseline: Sequence[float | None] | Floats | None = None,
     reference: Sequence[float | None] | Floats | None = None,
     local: AccuracyMatrix | None = None,
+    setting: str = "",
 ) -> dict[str, float | None]:
     """Every metric of one matrix, as fractions; None where it is undefined or its extra input is missing.
 
-    baseline, reference: [G] fractions, None for an unknown entry; local: see `Metric`. Raises `ValueError` for wrong
-    lengths.
+    Metrics that belong to another `setting` are left out. baseline, reference: [G] fractions, None for an unknown
+    entry; local: see `Metric`. Raises `ValueError` for wrong lengths.
     """
     groups = len(matrix.count)
     extra = {
@@ -341,6 +425,8 @@ def compute_all(
     }
     values: dict[str, float | None] = {}
     for metric in METRICS.values():
+        if metric.setting not in ("", setting):
+            continue
         needed = {name: extra[name] for name in metric.needs}
         missing = any(value is None for value in needed.values())
         value = np.nan if missing else float(metric.compute(matrix, **needed))
@@ -353,11 +439,13 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
 
     "local" is the matrix of `til_masked`, else of `til_oracle`. Intransigence needs another run, so it is None here.
     """
+    setting = result["stream"].get("setting", "")
     rules = list(result["accuracy"])
     given = next((rule for rule in ("til_masked", "til_oracle") if rule in rules), None)
     values = {}
     for rule in rules:
         local_rule = rule if rule.startswith("til_") else given
         local = None if local_rule is None else matrix_of(result, local_rule)
-        values[rule] = compute_all(matrix_of(result, rule), baseline=baseline_of(result, rule), local=local)
+        baseline = baseline_of(result, rule)
+        values[rule] = compute_all(matrix_of(result, rule), baseline=baseline, local=local, setting=setting)
     return values

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.results.matrix import default_rule, steps_of
-from cl.results.metrics import accuracy_by_sample, forgetting_per_group, metrics_of
+from cl.results.metrics import accuracy_by_sample, forgetting_per_group, metrics_of, shown
 from cl.results.record import matrix
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_SHOWN = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
 _UNBOUNDED = 100_000
 """Characters: wider than any table, so that rich never has to cut one."""
 
@@ -31,7 +30,7 @@ def _rule(record: Mapping[str, Any], rule: str | None) -> str:
 
 
 def summary_line(record: Mapping[str, Any], rule: str | None = None) -> str:
-    """Accuracy, forgetting and backward transfer in percent, seconds, GFLOPs executed and peak memory (1e6 bytes).
+    """Metrics in percent (see `shown`), seconds, GFLOPs executed and peak memory (1e6 bytes).
 
     Metrics are computed from the counts. `rule` None takes the usual one; raises `UsageError` for one the run lacks.
     """
@@ -41,7 +40,8 @@ def summary_line(record: Mapping[str, Any], rule: str | None = None) -> str:
     measurement = record["measurement"]
     seconds, flops = measurement["seconds"]["total"], measurement["flops"]["executed"]
     peak = measurement["memory"]["peak_device"] or measurement["memory"]["peak_rss"]
-    parts = [f"{name} {percent(values[name])}" for name in _SHOWN]
+    names = shown(record["result"]["stream"]["setting"])
+    parts = [f"{name} {percent(values[name])}" for name in names]
     parts.append("time -" if seconds is None else f"time {seconds:.1f} s")
     parts.append("GFLOP -" if flops is None else f"GFLOP {flops / 1e9:.6g}")
     parts.append("peak MB -" if peak is None else f"peak MB {peak / 1e6:.0f}")
@@ -71,7 +71,7 @@ def forgetting_table(
     rule = _rule(record, rule)
     counts = matrix(record, rule)
     chosen = list(range(len(counts.count)) if groups is None else groups)
-    shown = np.where(counts.evaluated(), counts.accuracy, np.nan)
+    entries = np.where(counts.evaluated(), counts.accuracy, np.nan)
     curve = accuracy_by_sample(counts)
     table = Table(
         title=_title(record, rule), caption=summary_line(record, rule), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
@@ -81,7 +81,7 @@ def forgetting_table(
         table.add_column(str(group + 1), justify="right", no_wrap=True)
     table.add_column("A_t", justify="right", no_wrap=True)
     for step, task in enumerate(steps_of(record["result"])):
-        cells = ["" if math.isnan(shown[step, group]) else percent(shown[step, group]) for group in chosen]
+        cells = ["" if math.isnan(entries[step, group]) else percent(entries[step, group]) for group in chosen]
         table.add_row(str(task + 1), *cells, percent(curve[step]))
     forgetting = forgetting_per_group(counts)
     mean = metrics_of(record["result"])[rule]["F_chaudhry"]

@@ -17,7 +17,7 @@ from cl.cli import call
 from cl.plan import load_plan, make_plan
 from cl.registry import toml_load
 from cl.results.matrix import AccuracyMatrix
-from cl.results.metrics import METRICS, compute_all
+from cl.results.metrics import FEW_SHOT, METRICS, compute_all
 from cl.results.record import save
 
 Shown = pytest.CaptureFixture[str]
@@ -183,7 +183,7 @@ def test_values_lie_in_the_range_that_is_printed() -> None:
         extreme = rng.choice([0, count], (steps, steps)) if trial % 2 else rng.integers(0, count + 1, (steps, steps))
         matrix = AccuracyMatrix.of(extreme.astype(float), [count] * steps)
         fractions = rng.integers(0, 2, steps).astype(float)
-        values = compute_all(matrix, baseline=fractions, reference=fractions, local=matrix)
+        values = compute_all(matrix, baseline=fractions, reference=fractions, local=matrix, setting=FEW_SHOT)
         for name, value in values.items():
             if value is not None:
                 assert METRICS[name].lowest <= value <= 1

@@ -1,0 +1,157 @@
+"""Discrete key-value bottleneck: frozen keys choose which few values an image reads and changes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cl.config import option
+from cl.data.batches import Batch, TensorBatches
+from cl.errors import UsageError
+from cl.features import Inputs
+from cl.optim import When, sgd
+from cl.parts.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
+from cl.strategy import Strategy
+from cl.stream import StreamInfo, View
+from cl.unlabelled import PHOTOS, unlabelled
+
+log = logging.getLogger("clbench")
+
+
+class KVB(Strategy):
+    """Key-value bottleneck: the logits are the mean of the values at the nearest key of every codebook.
+
+    Paper: Träuble, Goyal, Rahaman, Mozer, Kawaguchi, Bengio, Schölkopf. Discrete Key-Value Bottleneck. ICML 2023,
+        arXiv 2207.11240.
+    Trains: the values of the pairs an image fetches, one row of logits per pair; task-free, it never asks for the task.
+        Keys are quantised before the stream, on unlabelled images of other data (`keys_from`), and then stay.
+    Stores: projections, keys and hit counters (C K (key_dim + 2) floats: 67 MB as published), and a row of logits for
+        every pair that training fetched (at most C K classes: 42 MB for 10 classes, 419 MB for 100).
+    Cost: one forward per image, memoised across runs; then 2 C K key_dim FLOPs per image to find its keys (29 MFLOP as
+        published), once for all epochs.
+    Differences from the paper: the default images for the keys are crops of two photographs, which need no download;
+        presets name CIFAR-10 or CIFAR-100 as published. Pooled features only (as in all published runs), the nearest
+        key only, no learned projection, no decoder with parameters. Of keys that are exact copies only the first is
+        used. Where an experience is small enough the same SGD runs on a coefficient per image (see `Overlaps`), which
+        makes thousands of epochs affordable and differs by rounding.
+    """
+
+    rules = ("cil_seen", "cil_all", "til_masked")
+    most_overlaps: ClassVar[int] = 8192
+    """Images of an experience up to which SGD runs on coefficients of images (N^2 floats); beyond, on the values."""
+
+    @dataclass(frozen=True)
+    class Options:
+        codebooks: int = option(256, "codebooks C, each with a random projection of its own", ge=1)
+        pairs: int = option(4096, "key-value pairs K of a codebook", ge=1)
+        key_dim: int = option(14, "dimensions of a key", ge=1)
+        keys_from: str = option(
+            PHOTOS, "unlabelled images for the keys: a stream (split-cifar10, folder:PATH), a pack (NAME.npz) or photos"
+        )
+        own_images: bool = option(False, "let keys_from be the stream's own images, later tasks' among them (unranked)")
+        key_images: int = option(0, "use so many of these images, picked at random; 0: all", ge=0)
+        key_epochs: int = option(10, "epochs of the vector quantisation of keys", ge=1)
+        decay: float = option(0.95, "decay of its moving averages", gt=0, lt=1)
+        dead: float = option(0.1, "replace keys hit less often than this share of an even spread", ge=0)
+        epochs: int = option(100, "epochs per experience", ge=1)
+        batch_size: int = option(256, "images per step, for keys and for values", ge=1)
+        lr: float = option(0.3, "learning rate of SGD without momentum", gt=0)
+        clip: float = option(1.0, "most that the norm of the gradient of all values may be", gt=0)
+        label_smoothing: float = option(0.1, "label smoothing over all classes of the stream", ge=0, lt=1)
+
+    @classmethod
+    def marks(cls, options: Options) -> tuple[str, ...]:
+        return ("saw-later-images",) if options.own_images else ()
+
+    def setup(self, info: StreamInfo) -> None:
+        o, rng = self.options, self.init_rng("projections and keys")
+        self.pairs = KeyValues(self.backbone.dim, o.codebooks, o.pairs, o.key_dim, info.n_classes, rng).to(self.device)
+        self.coefficients = nn.Parameter(torch.empty(0, info.n_classes, device=self.device), requires_grad=False)
+        self.compute("keys", self._quantise_keys)
+
+    def learn(self, view: View) -> None:
+        o, features = self.options, self.encode(view.train)
+        fetched = self.compute("nearest keys", lambda: self._fetch(features))
+        images = TensorBatches(fetched, view.train.labels, o.batch_size)
+        encoder = self._trainer.encodings.flops_per_image(self.backbone, view.train.store, self.device)
+        images.flops_per_item = encoder + self.pairs.flops
+        if len(fetched) <= self.most_overlaps:
+            self._train_coefficients(fetched, images)
+        else:
+            self._train_values(images)
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        features = inputs.encode(self.backbone)
+        if not self.ready:  # every value is 0
+            return features.new_zeros(len(features), self.info.n_classes)
+        return self.pairs.read(self.pairs.nearest(features, used=True))
+
+    @property
+    def ready(self) -> bool:
+        return bool((self.pairs.hits > 0).any())
+
+    def _quantise_keys(self) -> None:
+        """Steps 1-4: move random keys to where other images' queries lie, and leave them there."""
+        o = self.options
+        images = unlabelled(o.keys_from, o.key_images)
+        if images.origin == self.info.train_fingerprint and not o.own_images:
+            raise UsageError(
+                f"keys_from={o.keys_from} are the images of {self.info.name} itself, later tasks' among them; choose "
+                "other images, or set own_images=true, which keeps the run out of the ranking."
+            )
+        log.info("keys are quantised on %d images of %s (%s)", len(images), o.keys_from, images.origin[:16])
+        features, rng = self.encode(images), self.rng("keys")
+        quantiser = KeyQuantiser(self.pairs, decay=o.decay, dead=o.dead * o.batch_size / o.pairs)
+        for _ in range(o.key_epochs):
+            for rows in torch.randperm(len(features), generator=rng).split(o.batch_size):
+                quantiser.update(features[rows.to(self.device)], rng)
+
+    def _fetch(self, features: Tensor) -> Tensor:
+        """The pairs of each image [N, C]: keys stay, so they are looked for once; counted as often as they train."""
+        fetched = self.pairs.nearest(features)
+        self.pairs.count(fetched, self.options.epochs)
+        return fetched
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+
+    def _train_values(self, images: TensorBatches) -> None:
+        """Steps 5-6 as they are written: gradients of the fetched rows."""
+        o, values = self.options, self.pairs.values
+        self.fit(
+            "values",
+            images,
+            lambda batch: self._loss(self.pairs.read(batch.x), batch.y),
+            [values],
+            epochs=o.epochs,
+            optimizer=sgd(o.lr, momentum=0),
+            before_step=lambda when: clip_sparse_(values, o.clip),
+        )
+
+    def _train_coefficients(self, fetched: Tensor, images: TensorBatches) -> None:
+        """The same, on one coefficient per image and class."""
+        o, overlaps = self.options, Overlaps(self.pairs, fetched)
+        self.coefficients = nn.Parameter(fetched.new_zeros(len(fetched), self.info.n_classes, dtype=torch.float32))
+        rows = fetched.new_empty(0)
+
+        def loss(batch: Batch) -> Tensor:
+            nonlocal rows
+            assert batch.rows is not None
+            rows = batch.rows
+            return self._loss(overlaps.logits(self.coefficients, rows), batch.y)
+
+        def clip(when: When) -> None:
+            overlaps.clip_(self.coefficients, rows, o.clip)
+
+        rate = sgd(o.lr, momentum=0)
+        self.fit("values", images, loss, [self.coefficients], epochs=o.epochs, optimizer=rate, before_step=clip)
+        self.compute("fold", lambda: self._fold(overlaps))
+
+    def _fold(self, overlaps: Overlaps) -> None:
+        overlaps.fold(self.coefficients)
+        self.coefficients = nn.Parameter(self.coefficients.new_empty(0, self.info.n_classes), requires_grad=False)

@@ -1,0 +1,220 @@
+"""SoftNet: major weights keep what the base classes need, minor ones learn later classes from a few images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cl.config import option
+from cl.data.augment import RECIPES
+from cl.data.batches import Batch, Source
+from cl.errors import UsageError
+from cl.features import Inputs
+from cl.optim import MultiStep, When, sgd
+from cl.parts.attach import Attached
+from cl.parts.masks import maskable, under
+from cl.parts.memory import Memory, ReplayBatches
+from cl.parts.prototypes import class_means, cosines
+from cl.parts.soft_masks import FixedMasks, Redrawn, SoftScores
+from cl.strategy import Strategy
+from cl.stream import ImageSet, StreamInfo, View
+
+CHUNK = 256
+"""Images per batch of validation."""
+
+
+class SoftNet(Strategy):
+    """A soft subnetwork, found on many base classes, whose minor weights learn later classes from a few images.
+
+    Paper: Kang, Yoon, Madjid, Hwang, Yoo. On the Soft-Subnetwork for Few-Shot Class Incremental Learning. ICLR 2023,
+        arXiv 2209.07529.
+    Trains: in the first task the network, a score per masked weight and a linear head; later the minor weights of one
+        block. Masked are all convolutions, in a Vision Transformer the linear layers of the last block.
+    Stores: the weights, a soft mask (one float per masked weight), one mean per class, and `exemplars` images of each
+        class of earlier few-shot tasks.
+    Cost: one forward per image and task.
+    Differences from the paper: the authors' configurations disagree with it (6 epochs at 0.02, or 15 at 0.001); the
+        paper's values are the defaults. Their code multiplies the gradients of later tasks by two masks with nothing
+        in common, and trains on in batch norms; here minor weights learn and norms stay as they are. The epoch of the
+        first task is chosen on training images that are held out. In the loss, classes of earlier tasks have their
+        stored prototypes, also where exemplars are replayed. `temperature` is 0.1 in their code, and the loss a mean.
+        A crop is padded by reflection. On pretrained weights (a transplant, not in the paper) see `trains`.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        share: float = option(0.97, "c: share of each masked layer's weights that are major", gt=0, le=1)
+        redraw: str = option("epoch", "when minor values are drawn anew in the first task", choices=("epoch", "step"))
+        soft_from: int = option(0, "epoch before which minor values are 0 (a hard subnetwork)", ge=0)
+        trains: str = option(
+            "all",
+            "what the first task trains: the whole network, or the masked weights only",
+            choices=("all", "masked"),
+        )
+        epochs: int = option(240, "epochs on the first task", ge=1)
+        batch_size: int = option(256, "images per step", ge=1)
+        lr: float = option(0.1, "SGD rate for weights, scores and head", gt=0)
+        momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
+        weight_decay: float = option(5e-4, "weight decay", ge=0)
+        milestones: tuple[int, ...] = option((120,), "epochs at which the rate is multiplied by gamma", ge=0)
+        gamma: float = option(0.01, "factor at a milestone", gt=0)
+        holdout: float = option(0.1, "share of the first task's images that choose its epoch; 0: the last", ge=0, lt=1)
+        augment: str = option("crop-flip", "augmentation of training images", choices=tuple(RECIPES))
+        block: str = option("", "module with the weights that later tasks train, such as layer3; empty: the last block")
+        session_epochs: int = option(6, "epochs on a later task; 0: prototypes alone", ge=0)
+        session_lr: float = option(0.02, "SGD rate on a later task", gt=0)
+        session_batch: int = option(256, "images of a later task per step; all where there are fewer", ge=1)
+        temperature: float = option(1.0, "divides the cosine distances in the loss of later tasks", gt=0)
+        exemplars: int = option(5, "images kept and replayed of each class of earlier few-shot tasks", ge=0)
+        distance: str = option("euclidean", "distance of the nearest prototype", choices=("euclidean", "cosine"))
+
+    def setup(self, info: StreamInfo) -> None:
+        dim, rng = self.backbone.dim, self.init_rng("head")
+        names = maskable(self.backbone)
+        blocks = getattr(self.backbone.model, "blocks", None)
+        if blocks is not None:
+            names = tuple(name for name in names if name.startswith(f"blocks.{len(blocks) - 1}."))
+        block = self.options.block or _last_block(names)
+        self._names, self._late = names, [i for i, name in enumerate(names) if name.startswith(f"{block}.")]
+        if not self._late:
+            raise UsageError(f"block={block} holds no masked weights; {names[-1]} is one, in {_last_block(names)}.")
+        self.scores: SoftScores | None = SoftScores(self.backbone, self.init_rng("scores"), names)
+        self.head: nn.Linear | None = nn.Linear(dim, info.classes_per_task[0]).requires_grad_(False).to(self.device)
+        with torch.no_grad():
+            self.head.weight.copy_(1e-3 * torch.randn(self.head.weight.shape, generator=rng))
+            self.head.bias.zero_()
+        self.masks = FixedMasks()
+        self.prototypes = torch.empty(0, dim, device=self.device)
+        self.memory = Memory(0, "balanced")
+
+    def learn(self, view: View) -> None:
+        if view.task == 0:
+            self._find_subnetwork(view)
+        elif self.options.session_epochs:
+            self._learn_few(view)
+        self.compute("prototypes", lambda: self._remember(view))
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        features = inputs.encode(self.masked)
+        if self.options.distance == "cosine":
+            return cosines(features, self.prototypes)
+        return -torch.cdist(features, self.prototypes, compute_mode="donot_use_mm_for_euclid_dist")
+
+    @property
+    def ready(self) -> bool:
+        return len(self.prototypes) > 0
+
+    @property
+    def masked(self) -> Attached:
+        """The network under its soft mask."""
+        return Attached(self.backbone, self._features, self.masks.values)
+
+    # ------------------------------------------------------------------------------------------------- first task
+
+    def _find_subnetwork(self, view: View) -> None:
+        """Steps 1 to 4: weights and scores by cross-entropy; the masks of the best epoch stay for ever."""
+        o, scores, head = self.options, self.scores, self.head
+        assert scores is not None and head is not None
+        train, held_out = self._split(view)
+        tuned = self._weights if o.trains == "masked" else list(self.backbone.parameters())
+
+        def loss(batch: Batch) -> Tensor:
+            return F.cross_entropy(head(scores(self.backbone, batch.x, scores.choose(o.share))), batch.y)
+
+        def accuracy() -> float:
+            assert held_out is not None
+            right = 0
+            with torch.no_grad():
+                masks = scores.choose(o.share)
+                for index in torch.arange(len(held_out)).split(CHUNK):
+                    x = self.backbone.transform(held_out.pixels(index).to(self.device))
+                    answers = head(scores(self.backbone, x, masks)).argmax(1).cpu()
+                    right += int((answers == held_out.labels[index]).sum())
+            return right / len(held_out)
+
+        self.fit(
+            "soft subnetwork",
+            Redrawn(self.batches(train, o.batch_size, o.augment), scores, every=o.redraw, soft_from=o.soft_from),
+            loss,
+            [*tuned, *scores.parameters(), *head.parameters()],
+            epochs=o.epochs,
+            optimizer=sgd(o.lr, o.momentum, o.weight_decay),
+            schedule=MultiStep(o.milestones, o.gamma),
+            validate=accuracy if held_out else None,
+            select="best" if held_out else "last",
+        )
+        with torch.no_grad():
+            scores.choose(o.share)
+            self.masks.values = scores.soft()
+        self.scores = self.head = None  # of no use any more
+
+    def _split(self, view: View) -> tuple[ImageSet, ImageSet | None]:
+        """Images to train on, and those that choose the epoch: the stream's, or a random share of the first task's."""
+        size = round(self.options.holdout * len(view.train))
+        if view.val is not None or not size:
+            return view.train, view.val
+        order = torch.randperm(len(view.train), generator=self.rng("holdout"))
+        return view.train.subset(order[size:]), view.train.subset(order[:size])
+
+    # ------------------------------------------------------------------------------------------------ later tasks
+
+    def _learn_few(self, view: View) -> None:
+        """Steps 6 to 8: pull images to the prototypes of their classes, by the minor weights of one block."""
+        o, count = self.options, min(len(view.train), self.options.session_batch)
+        whole = count == len(view.train)
+        before = None if whole else self._means(view)  # of classes that a batch has no image of
+        weights = [self._weights[i] for i in self._late]
+        major = [self.masks.values[i] == 1 for i in self._late]
+        kept = [weight.detach().clone() for weight in weights]
+
+        def loss(batch: Batch) -> Tensor:
+            self.backbone.eval()  # batch norms keep the statistics of the first task
+            features = self._features(batch.x)
+            prototypes = [self.prototypes]
+            for i, position in enumerate(view.classes):
+                mine = features[batch.y == position]
+                prototypes.append(mine.mean(0, keepdim=True) if len(mine) or before is None else before[i : i + 1])
+            distances = 1 - cosines(features, torch.cat(prototypes))
+            return F.cross_entropy(-distances / o.temperature, batch.y, reduction="sum")
+
+        def protect(when: When) -> None:
+            with torch.no_grad():  # neither momentum nor weight decay moves a major weight
+                for weight, mask, value in zip(weights, major, kept, strict=True):
+                    weight.copy_(torch.where(mask, value, weight))
+
+        source: Source = self.batches(view.train, count, o.augment)
+        if len(self.memory):
+            source = ReplayBatches(
+                source, self.memory, len(self.memory), self.backbone.transform, augment=o.augment, device=self.device
+            )
+        self.fit(
+            "few shots", source, loss, weights, epochs=o.session_epochs, after_step=protect,
+            optimizer=sgd(o.session_lr, o.momentum, o.weight_decay),
+        )  # fmt: skip
+
+    def _remember(self, view: View) -> None:
+        """Steps 5 and 9: the means of the new classes; and images of them, unless they are base classes."""
+        self.prototypes = torch.cat([self.prototypes, self._means(view)])
+        if view.task > 0 and self.options.exemplars:
+            self.memory.size = self.options.exemplars * (len(view.seen) - self.info.classes_per_task[0])
+            self.memory.add(view.train, self.rng("exemplars"))
+
+    def _means(self, view: View) -> Tensor:
+        return class_means(self.encode(view.train, self.masked), view.train.labels, view.classes)
+
+    def _features(self, images: Tensor) -> Tensor:
+        """Features [B, dim] of normalised images under the soft mask."""
+        pairs = zip(self._names, self._weights, self.masks.values, strict=True)
+        return under(self.backbone, {name: weight * mask for name, weight, mask in pairs}, images)
+
+    @property
+    def _weights(self) -> list[nn.Parameter]:
+        return [self.backbone.model.get_parameter(name) for name in self._names]
+
+
+def _last_block(names: tuple[str, ...]) -> str:
+    """The module around the last masked layer: `blocks.11` of a Vision Transformer, `layer4.1` of a ResNet."""
+    return ".".join(names[-1].removesuffix(".weight").split(".")[:2])

@@ -1,0 +1,182 @@
+"""WSN: every task finds its own subnetwork inside shared weights, and never changes those of earlier tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cl.config import option
+from cl.data.augment import RECIPES
+from cl.data.batches import Batch
+from cl.errors import UsageError
+from cl.features import Inputs
+from cl.optim import Plateau, When, adam
+from cl.parts.batch_norms import TaskStatistics, batch_statistics
+from cl.parts.heads import GrowingHead
+from cl.parts.mask_coding import PAPER_RATE, capacity, compression_rate
+from cl.parts.masks import Scores, Subnetwork, TaskMasks, selected, under
+from cl.strategy import Strategy
+from cl.stream import ImageSet, StreamInfo, View
+
+CHUNK = 256
+"""Images per batch of validation and of statistics."""
+
+
+class WSN(Strategy):
+    """A subnetwork per task by trained scores; weights that an earlier task uses are never changed.
+
+    Paper: Kang, Mina, Madjid, Yoon, Hasegawa-Johnson, Hwang, Yoo. Forget-free Continual Learning with Winning
+        SubNetworks. ICML 2022.
+    Trains: the weights that no earlier task uses, a score for each weight of convolutions and linear layers (in a
+        Vision Transformer: of the linear layers of its blocks), and the head of the task.
+    Stores: weights, scores, a mask of a bit per weight for each task, a head per task without bias, and the statistics
+        of batch norms per task; no images.
+    Cost: one forward per test image, each (image, task) once per run; a training step also sorts the scores.
+    Differences from the paper: follows the authors' code where they differ (|score| ranks, not the score). Batch norms
+        use statistics of the task's training images; theirs use those of the test batch (`legacy`). A head has the
+        classes of its task; theirs has all classes, and those of other tasks can win. Accuracies of earlier tasks are
+        measured again after each task; their CIFAR-100 script copies them. Masks are kept as bits; their Huffman code
+        is measured, not stored. On pretrained weights (a transplant, not in the paper) norms, biases and embeddings
+        stay as they are.
+    """
+
+    rules = ("til_oracle",)
+    val_fraction = 0.05
+
+    @dataclass(frozen=True)
+    class Options:
+        share: float = option(0.5, "c: share of each layer's weights in the subnetwork of a task", gt=0, le=1)
+        epochs: int = option(200, "epochs per task at most", ge=1)
+        batch_size: int = option(64, "images per step", ge=1)
+        lr: float = option(1e-3, "Adam's rate for weights, scores and head", gt=0)
+        patience: int = option(5, "epochs without a better validation loss, after which one more halves the rate", ge=0)
+        lr_min: float = option(1e-6, "a task ends when the rate falls below", ge=0)
+        augment: str = option("none", "augmentation of training images", choices=tuple(RECIPES))
+        legacy: bool = option(False, "test with the statistics of the test batch in batch norms, as the code does")
+
+    @classmethod
+    def marks(cls, options: Options) -> tuple[str, ...]:
+        return ("legacy", "batch-dependent") if options.legacy else ()
+
+    def setup(self, info: StreamInfo) -> None:
+        self.scores = Scores(self.backbone, self.init_rng("scores"))  # drawn once, then carried from task to task
+        self.masks = TaskMasks([weight.shape for weight in self._weights], self.device)
+        self.statistics = TaskStatistics(self.backbone)
+        self.head = GrowingHead(self.backbone.dim, bias=False, init="kaiming").to(self.device)  # a block per task
+        self.classes: list[list[int]] = []  # of each block
+        self._lent: tuple[object, Subnetwork] | None = None
+
+    def learn(self, view: View) -> None:
+        self.head.grow_to(self.head.classes + len(view.classes), self.init_rng("head"))
+        self.classes = [*self.classes, list(view.classes)]
+        self._train(view)
+        self.compute("subnetwork", lambda: self._keep(view))
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        if task is None:
+            raise UsageError("wsn has a subnetwork per task and cannot choose among them; say which task: task=0, ...")
+        seen = 1 + max(max(classes) for classes in self.classes)
+        if task >= len(self.masks):
+            return self.head.blocks[0].weight.new_zeros(len(inputs), seen)  # not learned: no opinion
+        if self.options.legacy:
+            with batch_statistics(self.backbone):
+                features = under(self.backbone, self.tensors(task), inputs.images(self.backbone.transform))
+        else:
+            features = inputs.encode(self._subnetwork(task))
+        logits = self.head.blocks[task](features)
+        scores = logits.new_full((len(inputs), seen), float("-inf"))
+        scores[:, self.classes[task]] = logits
+        return scores
+
+    @property
+    def ready(self) -> bool:
+        return len(self.masks) > 0
+
+    def report(self) -> dict[str, float]:
+        """CAP with the compression rate of the masks as measured and as the paper has it, and what it is made of."""
+        tasks = [[mask.cpu().numpy() for mask in self.masks[task]] for task in range(len(self.masks))]
+        rate, density = compression_rate(list(zip(*tasks, strict=True))), self.masks.density
+        return {
+            "capacity": capacity(density, len(tasks), rate),
+            "capacity_paper_rate": capacity(density, len(tasks), PAPER_RATE),
+            "mask_compression": rate,
+            "density": density,
+        }
+
+    # -------------------------------------------------------------------------------------------------- training
+
+    def _train(self, view: View) -> None:
+        """Steps 2 to 7: scores choose the weights of a batch, and no earlier task's weight gets a gradient."""
+        o, head, taken = self.options, self.head.blocks[-1], self.masks.union()
+        column = torch.zeros(self.info.n_classes, dtype=torch.long, device=self.device)
+        column[list(view.classes)] = torch.arange(len(view.classes), device=self.device)
+
+        def loss(batch: Batch) -> Tensor:
+            features = self.scores(self.backbone, batch.x, self.scores.choose(o.share))
+            return F.cross_entropy(head(features), column[batch.y])
+
+        def protect(when: When) -> None:
+            for weight, used in zip(self._weights, taken, strict=True):
+                if weight.grad is not None:
+                    weight.grad.masked_fill_(used, 0)
+
+        def validate() -> float:
+            """Minus the loss under the masks of the last training batch."""
+            assert view.val is not None
+            with torch.no_grad():
+                total = sum(
+                    F.cross_entropy(head(self.scores(self.backbone, x, self.scores.masks)), column[y], reduction="sum")
+                    for x, y in self._chunks(view.val, order)
+                )
+            return -float(total) / len(order)
+
+        order = torch.randperm(len(view.val) if view.val else 0, generator=self.rng("validation"))
+        validated = len(order) > 0  # a stream of few images may have none to spare
+        with batch_statistics(self.backbone):
+            self.fit(
+                "subnetwork",
+                self.batches(view.train, o.batch_size, o.augment),
+                loss,
+                [*self._weights, *self.scores.parameters(), *head.parameters()],
+                epochs=o.epochs,
+                optimizer=adam(o.lr),
+                before_step=protect if len(self.masks) else None,
+                validate=validate if validated else None,
+                select="best" if validated else "last",
+                plateau=Plateau(0.5, o.patience, o.lr_min) if validated else None,
+            )
+
+    def _keep(self, view: View) -> None:
+        """Step 8: the masks of the best epoch's last batch, and the batch norms' statistics under them."""
+        self.masks.add(self.scores.masks)
+        order = torch.randperm(len(view.train), generator=self.rng("statistics"))
+        images = (x for x, _ in self._chunks(view.train, order))
+        task = selected(self.scores.names, self._weights, self.scores.masks)
+        self.statistics.add(self.backbone, images, lambda x: under(self.backbone, task, x))
+
+    def _chunks(self, images: ImageSet, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Deterministic views and labels, in an order that mixes the classes."""
+        for index in order.split(CHUNK):
+            x = self.backbone.transform(images.pixels(index).to(self.device))
+            yield x, images.labels[index].to(self.device)
+
+    # ------------------------------------------------------------------------------------------------ prediction
+
+    def tensors(self, task: int) -> dict[str, Tensor]:
+        """The weights of a task's subnetwork, +0 where it has none, by their name in the model."""
+        return selected(self.scores.names, self._weights, self.masks[task])
+
+    def _subnetwork(self, task: int) -> Subnetwork:
+        """The extractor of a task; the last one is kept while no weight changes."""
+        key = (task, [(id(weight), weight._version, weight.dtype) for weight in self._weights])
+        if self._lent is None or self._lent[0] != key:
+            self._lent = key, Subnetwork(self.backbone, {**self.tensors(task), **self.statistics.of(task)})
+        return self._lent[1]
+
+    @property
+    def _weights(self) -> list[torch.nn.Parameter]:
+        return self.scores.weights(self.backbone)
