@@ -192,7 +192,7 @@ class KeyQuantiser:
         keys[book, rank] = queries[book, drawn]
 
 
-def clip_sparse_(parameter: nn.Parameter, limit: float) -> None:
+def clip_sparse_(parameter: Tensor, limit: float) -> None:
     """Scale a sparse gradient so that its norm is at most `limit`, as `torch.nn.utils.clip_grad_norm_` does."""
     assert parameter.grad is not None
     parameter.grad = parameter.grad.coalesce()

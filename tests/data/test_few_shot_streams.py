@@ -42,7 +42,8 @@ def per_class(stream: Stream, experience: int) -> list[int]:
 def toy(per_class: int = 8, classes: int = 10, **options: Any) -> Stream:
     labels = np.repeat(np.arange(classes), per_class)
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 2, 2, 1), np.uint8)
-    data = Dataset("toy", *[ImageStore.from_arrays(pixels, labels)] * 2, tuple(map(str, range(classes))), origin="test")
+    store = ImageStore.from_arrays(pixels, labels)
+    data = Dataset("toy", store, store, tuple(map(str, range(classes))), origin="test")
     chosen = with_defaults(IncrementalOptions(**{"shots": 5, **options}), classes, increment=2)
     return class_incremental(data, chosen, name="toy", version="1", order_seed=0, data_seed=0)
 
