@@ -313,12 +313,13 @@ def test_unknown_names_are_said() -> None:
     assert not [name for name in registry.strategies if "Good" in name], "the class was registered for the check only"
 
 
+# One of each kind at every run; the others, which share its code, with the slow tests.
+ONE_OF_EACH = ("simplecil", "joint", "slca", "ewc", "momentum", "dualprompt", "norga", "ranpac", "mos", "wsn", "kvb")
+
+
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name.startswith("avalanche/") else ())
-        for name in registry.strategies
-    ],
+    [pytest.param(name, marks=() if name in ONE_OF_EACH else pytest.mark.slow) for name in registry.strategies],
 )
 def test_built_in_strategies_keep_the_contract(name: str) -> None:
     check_strategy(name)
