@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from cl.results import load_results, metrics_of
+from cl.results.formulas import accuracy_by_sample
 from cl.results.matrix import default_rule, matrix_of
-from cl.results.metrics import accuracy_by_sample
 from cl.results.record import config_hash
 from cl.results.tables import percent
 

@@ -14,154 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cl.results import formulas
 from cl.results.matrix import AccuracyMatrix, Floats, baseline_of, matrix_of
 
 FEW_SHOT = "few-shot class-incremental"
 """The setting of streams whose classes after the first task have a few training images each."""
-
-
-def _mean(values: Floats) -> float:
-    """Mean; NaN (undefined) of nothing, and of anything undefined."""
-    return float(np.mean(values)) if values.size else np.nan
-
-
-def accuracy_by_task(matrix: AccuracyMatrix) -> Floats:
-    """A_t, the mean of R[t,i] over groups learned by t and evaluated then, [T]; NaN for an empty row. GEM 2017."""
-    mask = matrix.evaluated()
-    number = mask.sum(axis=1)
-    total = np.where(mask, matrix.accuracy, 0.0).sum(axis=1)
-    return np.divide(total, number, out=np.full(matrix.steps, np.nan), where=number > 0)
-
-
-def accuracy_by_sample(matrix: AccuracyMatrix) -> Floats:
-    """A_t over the images of groups learned by t and evaluated then, [T]; NaN for an empty row. PyCIL, PILOT."""
-    mask = matrix.evaluated()
-    number = np.where(mask, matrix.count[None, :], 0).sum(axis=1)
-    total = np.where(mask, matrix.correct, 0.0).sum(axis=1)
-    return np.divide(total, number, out=np.full(matrix.steps, np.nan), where=number > 0)
-
-
-def forgetting_per_group(matrix: AccuracyMatrix, *, include_last: bool = False) -> Floats:
-    """f_i = max_l R[l,i] - R[T,i] over l < T (l <= T with `include_last`), [G]; Chaudhry et al. 2018.
-
-    NaN for groups that are not old, and where a row since the group was learned is missing: the maximum of the rest
-    would only be a bound.
-    """
-    values = np.full(len(matrix.count), np.nan)
-    if matrix.steps == 0:
-        return values
-    rows = np.arange(matrix.steps)[:, None]
-    # Before a group is learned it need not be evaluated; afterwards a missing entry leaves NaN, which max() passes on.
-    absent = np.isnan(matrix.accuracy) & (rows < matrix.learned[None, :])
-    table = np.where(absent, -np.inf, matrix.accuracy)
-    old = np.flatnonzero(matrix.old)
-    best = table[: matrix.steps if include_last else matrix.steps - 1, old]
-    if old.size:
-        values[old] = best.max(axis=0) - table[-1, old]
-    return values
-
-
-def _base(matrix: AccuracyMatrix) -> float:
-    return _of_groups(matrix, matrix.learned == 0)
-
-
-def _novel(matrix: AccuracyMatrix) -> float:
-    return _of_groups(matrix, (matrix.learned > 0) & (matrix.learned < matrix.steps))
-
-
-def _harmonic(matrix: AccuracyMatrix) -> float:
-    base, novel = _base(matrix), _novel(matrix)
-    return 2 * base * novel / (base + novel) if base + novel != 0 else 0.0  # NaN stays NaN
-
-
-def _of_groups(matrix: AccuracyMatrix, chosen: NDArray[np.bool_]) -> float:
-    """Accuracy over the images of some groups after the last step; NaN where one of them was not evaluated then."""
-    if not matrix.steps or not matrix.count[chosen].any():
-        return np.nan
-    return float(matrix.correct[-1, chosen].sum() / matrix.count[chosen].sum())
-
-
-def _drop(matrix: AccuracyMatrix) -> float:
-    curve = accuracy_by_sample(matrix)
-    return float(curve[0] - curve[-1]) if len(curve) > 1 else np.nan
-
-
-def _last(curve: Floats) -> float:
-    return float(curve[-1]) if curve.size else np.nan
-
-
-def _pilot(matrix: AccuracyMatrix) -> float:
-    return _mean(np.around(accuracy_by_sample(matrix) * 100, decimals=2)) / 100
-
-
-def _chaudhry(matrix: AccuracyMatrix) -> float:
-    return _mean(forgetting_per_group(matrix)[matrix.old])
-
-
-def _max_all(matrix: AccuracyMatrix) -> float:
-    return _mean(forgetting_per_group(matrix, include_last=True)[matrix.old])
-
-
-def _bwt(matrix: AccuracyMatrix) -> float:
-    old = np.flatnonzero(matrix.old)
-    accuracy = matrix.accuracy
-    return _mean(accuracy[-1, old] - accuracy[matrix.learned[old], old]) if old.size else np.nan
-
-
-def _avalanche(matrix: AccuracyMatrix) -> float:
-    return 0.0 - _bwt(matrix)  # not -x, which would write -0.0
-
-
-def _stepwise(matrix: AccuracyMatrix) -> float:
-    accuracy = matrix.accuracy
-    drops = []
-    for step in range(1, matrix.steps):
-        before = (matrix.learned >= 0) & (matrix.learned < step)
-        if before.any():
-            drops.append(_mean(accuracy[step - 1, before] - accuracy[step, before]))
-    return _mean(np.array(drops))
-
-
-def _global_rf(matrix: AccuracyMatrix) -> float:
-    accuracy = matrix.accuracy
-    terms = []
-    for step in range(1, matrix.steps):
-        before = np.flatnonzero((matrix.learned >= 0) & (matrix.learned < step))
-        if before.size:
-            known = (matrix.learned >= 0) & (matrix.learned <= step)
-            drop = accuracy[matrix.learned[before], before] - accuracy[step, before]
-            terms.append(float(matrix.sizes[before] @ drop / matrix.sizes[known].sum()))
-    return _mean(np.array(terms))
-
-
-def _local_rf(matrix: AccuracyMatrix, local: AccuracyMatrix) -> float:
-    return _bwt(local)
-
-
-def _fwt(matrix: AccuracyMatrix, baseline: Floats) -> float:
-    later = np.flatnonzero((matrix.learned >= 1) & (matrix.learned < matrix.steps))
-    return _mean(matrix.accuracy[matrix.learned[later] - 1, later] - baseline[later]) if later.size else np.nan
-
-
-def _intransigence(matrix: AccuracyMatrix, reference: Floats) -> float:
-    groups, own = matrix.own()
-    return _mean(reference[groups] - own)
-
-
-def _intransigence_last(matrix: AccuracyMatrix, reference: Floats) -> float:
-    groups, own = matrix.own()
-    final = matrix.learned[groups] == matrix.steps - 1
-    return _mean((reference[groups] - own)[final])
-
-
-def _learning(matrix: AccuracyMatrix) -> float:
-    return _mean(matrix.own()[1])
-
-
-def _stability(matrix: AccuracyMatrix) -> float:
-    return _mean(matrix.accuracy[-1, matrix.old]) if matrix.steps else np.nan
 
 
 @dataclass(frozen=True)
@@ -203,7 +61,7 @@ _ALL = (
         f"A_T, {_AT}",
         f"{_GEM}; L2P, DualPrompt, HiDe, CODA-Prompt, RanPAC",
         True,
-        lambda m: _last(accuracy_by_task(m)),
+        lambda m: formulas.last(formulas.accuracy_by_task(m)),
     ),
     Metric(
         "A_last_sample",
@@ -211,7 +69,7 @@ _ALL = (
         f"A_T, {_AW}",
         "PyCIL, PILOT, SLCA, EASE, MOS",
         True,
-        lambda m: _last(accuracy_by_sample(m)),
+        lambda m: formulas.last(formulas.accuracy_by_sample(m)),
     ),
     Metric(
         "A_inc_task",
@@ -219,7 +77,7 @@ _ALL = (
         f"(1/T) sum_t A_t, {_AT}",
         f"{_ICARL}; HiDe, NoRGa (CAA)",
         True,
-        lambda m: _mean(accuracy_by_task(m)),
+        lambda m: formulas.mean(formulas.accuracy_by_task(m)),
     ),
     Metric(
         "A_inc_sample",
@@ -227,7 +85,7 @@ _ALL = (
         f"(1/T) sum_t A_t, {_AW}",
         f"{_ICARL}; SLCA, EASE, MOS",
         True,
-        lambda m: _mean(accuracy_by_sample(m)),
+        lambda m: formulas.mean(formulas.accuracy_by_sample(m)),
     ),
     Metric(
         "A_inc_task_excl_first",
@@ -235,7 +93,7 @@ _ALL = (
         f"1/(T-1) sum_{{t>=2}} A_t, {_AT}",
         f"{_ICARL}, the original convention",
         True,
-        lambda m: _mean(accuracy_by_task(m)[1:]),
+        lambda m: formulas.mean(formulas.accuracy_by_task(m)[1:]),
     ),
     Metric(
         "A_inc_sample_excl_first",
@@ -243,7 +101,7 @@ _ALL = (
         f"1/(T-1) sum_{{t>=2}} A_t, {_AW}",
         f"{_ICARL}, the original convention",
         True,
-        lambda m: _mean(accuracy_by_sample(m)[1:]),
+        lambda m: formulas.mean(formulas.accuracy_by_sample(m)[1:]),
     ),
     Metric(
         "A_inc_sample_pilot",
@@ -251,7 +109,7 @@ _ALL = (
         f"(1/T) sum_t round(100 A_t, 2) / 100, {_AW}",
         "PILOT (np.around before averaging)",
         True,
-        _pilot,
+        formulas.pilot,
     ),
     Metric(
         "F_chaudhry",
@@ -259,7 +117,7 @@ _ALL = (
         f"1/(T-1) sum_{{i<T}} max_{{l<T}} ({_RTL})",
         _RWALK,
         False,
-        _chaudhry,
+        formulas.chaudhry,
         lowest=-1.0,
     ),
     Metric(
@@ -268,7 +126,7 @@ _ALL = (
         f"1/(T-1) sum_{{i<T}} max_{{l<=T}} ({_RTL})",
         "L2P official, HiDe, NoRGa, LayerNorm tuning, PILOT, mammoth",
         False,
-        _max_all,
+        formulas.max_all,
     ),
     Metric(
         "F_avalanche",
@@ -276,7 +134,7 @@ _ALL = (
         "1/(T-1) sum_{i<T} (R[i,i] - R[T,i]) = -BWT",
         "Avalanche",
         False,
-        _avalanche,
+        formulas.avalanche,
         lowest=-1.0,
     ),
     Metric(
@@ -285,7 +143,7 @@ _ALL = (
         "1/(T-1) sum_{t>=2} 1/(t-1) sum_{i<t} (R[t-1,i] - R[t,i])",
         "GT-RIPL, Smith et al. 2023 (CODA-Prompt code)",
         False,
-        _stepwise,
+        formulas.stepwise,
         lowest=-1.0,
     ),
     Metric(
@@ -294,7 +152,7 @@ _ALL = (
         "1/(T-1) sum_{t>=2} sum_{i<t} (c_i / sum_{j<=t} c_j) (R[i,i] - R[t,i]), c_i = classes of task i",
         _RF,
         False,
-        _global_rf,
+        formulas.global_rf,
         lowest=-1.0,
     ),
     Metric(
@@ -303,29 +161,29 @@ _ALL = (
         "1/(T-1) sum_{i<T} (L[T,i] - L[i,i]), L = matrix with the task given",
         f"{_RF}, sign as printed",
         True,
-        _local_rf,
+        formulas.local_rf,
         ("local",),
         lowest=-1.0,
     ),
-    Metric("BWT", "backward transfer", "1/(T-1) sum_{i<T} (R[T,i] - R[i,i])", _GEM, True, _bwt, lowest=-1.0),
+    Metric("BWT", "backward transfer", "1/(T-1) sum_{i<T} (R[T,i] - R[i,i])", _GEM, True, formulas.bwt, lowest=-1.0),
     Metric(
         "FWT",
         "forward transfer",
         "1/(T-1) sum_{i>=2} (R[i-1,i] - r_i), r = untrained model",
         _GEM,
         True,
-        _fwt,
+        formulas.fwt,
         ("baseline",),
         lowest=-1.0,
     ),
-    Metric("LA", "learning accuracy", "(1/T) sum_t R[t,t]", "Riemer et al. 2019 (MER)", True, _learning),
+    Metric("LA", "learning accuracy", "(1/T) sum_t R[t,t]", "Riemer et al. 2019 (MER)", True, formulas.learning),
     Metric(
         "I_mean",
         "intransigence, mean over steps",
         "(1/T) sum_t (a_t - R[t,t]), a_t = joint model on task t",
         _RWALK,
         False,
-        _intransigence,
+        formulas.intransigence,
         ("reference",),
         lowest=-1.0,
     ),
@@ -335,7 +193,7 @@ _ALL = (
         "a_T - R[T,T], a_T = joint model on task T",
         _RWALK,
         False,
-        _intransigence_last,
+        formulas.intransigence_last,
         ("reference",),
         lowest=-1.0,
     ),
@@ -345,7 +203,7 @@ _ALL = (
         "R[T,1]",
         f"{_TOPIC}, the setting; {_ALICE}",
         True,
-        _base,
+        formulas.base,
         setting=FEW_SHOT,
     ),
     Metric(
@@ -354,7 +212,7 @@ _ALL = (
         "sum_{i>1} n_i R[T,i] / sum_{i>1} n_i",
         f"{_TOPIC}, the setting; {_ALICE}",
         True,
-        _novel,
+        formulas.novel,
         setting=FEW_SHOT,
     ),
     Metric(
@@ -363,7 +221,7 @@ _ALL = (
         "2 A_base A_novel / (A_base + A_novel), 0 where both are 0",
         _ALICE,
         True,
-        _harmonic,
+        formulas.harmonic,
         setting=FEW_SHOT,
     ),
     Metric(
@@ -372,12 +230,16 @@ _ALL = (
         f"A_1 - A_T, {_AW}",
         _CEC,
         False,
-        _drop,
+        formulas.drop,
         lowest=-1.0,
         setting=FEW_SHOT,
     ),
-    Metric("plasticity", "plasticity", "(1/T) sum_t R[t,t] = LA", "convention; definitions vary", True, _learning),
-    Metric("stability", "stability", "1/(T-1) sum_{i<T} R[T,i]", "convention; definitions vary", True, _stability),
+    Metric(
+        "plasticity", "plasticity", "(1/T) sum_t R[t,t] = LA", "convention; definitions vary", True, formulas.learning
+    ),
+    Metric(
+        "stability", "stability", "1/(T-1) sum_{i<T} R[T,i]", "convention; definitions vary", True, formulas.stability
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cl.results.formulas import accuracy_by_sample, forgetting_per_group
 from cl.results.matrix import default_rule, steps_of
-from cl.results.metrics import accuracy_by_sample, forgetting_per_group, metrics_of, shown
+from cl.results.metrics import metrics_of, shown
 from cl.results.record import matrix
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cl.results.formulas import forgetting_per_group
 from cl.results.matrix import ALWAYS, AccuracyMatrix, matrix_of
-from cl.results.metrics import METRICS, compute_all, forgetting_per_group, metrics_of
+from cl.results.metrics import METRICS, compute_all, metrics_of
 
 WORKED: list[list[int | None]] = [[90, None, None], [80, 70, None], [60, 75, 50]]
 IDS = {
