@@ -13,7 +13,7 @@ from torch import nn
 def slow_to_differentiate(modules: Iterable[nn.Module], device: torch.device) -> list[Any]:
     """The attention modules inside `modules` that would run the fused kernel on a CPU.
 
-    Under bf16 its backward takes about a third of a training step of a small ViT there (benchmarks/cpu_attention.py); in
+    Under bf16 its backward is a third of a training step of a small ViT there (benchmarks/cpu_attention.py); in
     fp32, and in evaluation, the two are equally fast.
     """
     if device.type != "cpu":
