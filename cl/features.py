@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from cl.cost import Cost, count_flops
 from cl.data.store import ImageStore
 from cl.data.transform import Transform
 from cl.errors import DataError, StorageError
+
+if TYPE_CHECKING:
+    from cl.stream import Stream
 
 log = logging.getLogger("clbench")
 
@@ -55,15 +58,22 @@ class Extractor(Protocol):
 
 
 class _Table:
-    """Features of one store under one extractor: values, which blocks are done, and what an image costs."""
+    """Features of one store under one extractor: values, which blocks are done, and what an image costs.
 
-    def __init__(self, store: ImageStore, dim: int, kept: str = "recent") -> None:
+    Blocks hold one class; where `used` rows are given, they and the other rows of a class stand in blocks apart.
+    """
+
+    def __init__(self, store: ImageStore, dim: int, kept: str = "recent", used: np.ndarray | None = None) -> None:
         self.kept = kept  # pristine, lasting or recent
-        starts = np.flatnonzero(np.r_[True, store.labels[1:] != store.labels[:-1]])
-        sizes = np.diff(np.r_[starts, len(store.labels)])
+        owner = 2 * np.cumsum(np.r_[False, store.labels[1:] != store.labels[:-1]])
+        if used is not None:
+            owner += ~np.isin(np.arange(len(owner)), used)
+        order = np.argsort(owner, kind="stable")
+        sizes = np.bincount(owner)
         first = np.r_[0, np.cumsum(-(-sizes // BLOCK))]
-        within = np.arange(len(store.labels)) - np.repeat(starts, sizes)
-        self.block_of = np.repeat(first[:-1], sizes) + within // BLOCK
+        within = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        self.block_of = np.empty(len(owner), np.int64)
+        self.block_of[order] = np.repeat(first[:-1], sizes) + within // BLOCK
         self.done = np.zeros(first[-1], dtype=bool)
         self.unsaved: list[int] = []
         self.values = torch.zeros(len(store.labels), dim)
@@ -87,6 +97,16 @@ class Encodings:
         self.folder, self.recent, self.memory, self.exact = folder, recent, memory, exact
         self.cost = Cost()
         self._tables: dict[tuple[str, str], _Table] = {}
+        self._used: dict[str, np.ndarray] = {}
+
+    def expect(self, stream: Stream) -> None:
+        """Learn which images a run will ask for, so that features no other run shares are computed of them alone."""
+        for store in (stream.dataset.train, stream.dataset.test):
+            splits = [
+                group.rows[split] for group in stream.groups for split in group.rows if stream.store(split) is store
+            ]
+            learned = [rows for e in stream.experiences for rows in (e.train, e.val) if store is stream.dataset.train]
+            self._used[store.fingerprint] = np.unique(np.concatenate([*splits, *learned, np.empty(0, np.int64)]))
 
     def get(self, extractor: Extractor, store: ImageStore, rows: np.ndarray, device: torch.device) -> Tensor:
         """Features [len(rows), dim] float32 of `rows` of a store, on `device`."""
@@ -130,7 +150,8 @@ class Encodings:
             kept = "recent"
             if extractor.is_pristine or getattr(extractor, "lasting", False):
                 kept = "pristine" if extractor.is_pristine else "lasting"
-            table = _Table(store, extractor.dim, kept)
+            used = None if kept == "pristine" else self._used.get(store.fingerprint)
+            table = _Table(store, extractor.dim, kept, used)
             self._make_room(table)
             self._tables[key] = table
             if extractor.is_pristine:

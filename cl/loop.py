@@ -38,6 +38,7 @@ def run(
     state = RunState()
     try:
         strategy.info = stream.info
+        trainer.encodings.expect(stream)
         with trainer.cost.timed("train"):
             strategy.setup(stream.info)
         state = _continue(state, strategy, trainer)

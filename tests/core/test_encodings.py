@@ -98,6 +98,34 @@ def test_only_recent_changed_backbones_stay_in_memory(store: ImageStore) -> None
     assert len(encodings._tables) == 2
 
 
+def test_a_changed_backbone_encodes_the_images_of_the_stream_alone() -> None:
+    stream = tiny_stream(train_per_class=5)
+    store, rows = stream.dataset.train, np.concatenate([e.train for e in stream.experiences])
+    backbone = tiny_backbone()
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    encodings, whole = Counting(), Encodings()
+    encodings.expect(stream)
+    assert len(rows) < len(store)
+    features = encodings.get(backbone, store, rows, CPU)
+    assert encodings.images == len(rows)
+    assert torch.allclose(features, whole.get(backbone, store, rows, CPU), atol=1e-5)
+    others = np.setdiff1d(np.arange(len(store)), rows)
+    assert torch.allclose(
+        encodings.get(backbone, store, others, CPU), whole.get(backbone, store, others, CPU), atol=1e-5
+    )
+    assert encodings.images == len(store)
+
+
+def test_an_unchanged_backbone_keeps_blocks_that_other_streams_share() -> None:
+    stream = tiny_stream(train_per_class=5)
+    store, rows = stream.dataset.train, stream.experiences[0].train
+    encodings, whole = Counting(), Counting()
+    encodings.expect(stream)
+    assert torch.equal(encodings.get(tiny_backbone(), store, rows, CPU), whole.get(tiny_backbone(), store, rows, CPU))
+    assert encodings.images == whole.images > len(rows)
+
+
 def test_inputs_reveal_images_and_encodings_only(store: ImageStore) -> None:
     inputs = Inputs(None, CPU, Source(Encodings(), store, np.arange(6)))
     assert sorted(name for name in dir(inputs) if not name.startswith("_")) == ["encode", "images", "rows"]
