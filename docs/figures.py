@@ -6,9 +6,6 @@ images per class, and docs/assets/accuracy.svg.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from cl.results import load_results, metrics_of
-from cl.results.formulas import accuracy_by_sample
-from cl.results.matrix import default_rule, matrix_of
+from cl.results.matrix import default_rule
+from cl.results.plots import THEMES, Plot, plots_of
 from cl.results.record import config_hash
 from cl.results.tables import percent
 
@@ -33,21 +30,6 @@ MARKS = ("<!-- table: python docs/figures.py -->", "<!-- end of table -->")
 STREAM, BACKBONE = "split-cifar100", "vit_micro_patch4_32.tinyimagenet_distill"
 
 Record = dict[str, Any]
-
-# After Okabe & Ito, for any colour vision; these and the grey are readable on white and on black.
-_COLOURS = (
-    "#2f8fd8",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#8c6bb1",
-    "#999933",
-    "#c44e7a",
-    "#44aa99",
-)
-_INK = "#717a88"
 
 
 def groups(records: Sequence[Record], images: int | None = None) -> list[list[Record]]:
@@ -113,85 +95,27 @@ def table(records: Sequence[Record], images: int | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def curves(records: Sequence[Record]) -> dict[str, list[list[float | None]]]:
-    """Accuracy over all classes seen after every task, in percent: {label: one list per class order}."""
-    found = {}
-    for runs in groups(records):
-        lines = [accuracy_by_sample(matrix_of(run["result"], _rule(run))) for run in runs]
-        found[label(runs)] = [[None if np.isnan(v) else round(100 * float(v), 4) for v in line] for line in lines]
-    return found
+def plot(records: Sequence[Record]) -> Plot:
+    """Accuracy over tasks of the same runs, as `clbench plot --kind curves` draws it."""
+    return plots_of([run for runs in groups(records) for run in runs], ["curves"])[0]
 
 
 def digest(records: Sequence[Record]) -> str:
-    """Names the data of a figure; the figure carries it, so that a test can tell whether it is current."""
-    return "data " + hashlib.sha256(json.dumps(curves(records)).encode()).hexdigest()[:16]
+    """Names the data of the figure; the figure carries it, so that a test can tell whether it is current."""
+    return plot(records).digest
 
 
 def figure(records: Sequence[Record], path: Path) -> None:
-    """Draw accuracy over tasks (mean over class orders, the band from lowest to highest) as SVG."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot as plt
-
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "clbench",
-        "font.family": "sans-serif",
-        "font.size": 10,
-    }
-    inks = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
-    with plt.rc_context(style | inks):
-        fig, axes = plt.subplots(figsize=(7.2, 3.6))
-        ends = []
-        data = curves(records)
-        colours = itertools.cycle(_COLOURS)
-        for runs, (name, lines) in zip(groups(records), data.items(), strict=True):
-            colour = _INK if is_bound(runs) else next(colours)
-            values = np.array(lines, dtype=float)
-            tasks = np.arange(1, values.shape[1] + 1)
-            mean = values.mean(axis=0)
-            if np.isnan(mean[:-1]).all():  # trained once, at the end
-                axes.axhline(mean[-1], color=colour, lw=1.2, ls=(0, (4, 3)))
-            else:
-                axes.fill_between(tasks, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, lw=0)
-                axes.plot(tasks, mean, color=colour, lw=1.8, marker="o", ms=3.5)
-            ends.append((float(mean[-1]), name, colour))
-        axes.set(xlabel="tasks learned (10 classes each)", ylabel="accuracy on all classes seen, %")
-        axes.set_xticks(tasks)
-        axes.margins(x=0.02)
-        axes.grid(axis="y", color=_INK, alpha=0.25, lw=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        low, high = axes.get_ylim()
-        for place, (value, name, colour) in zip(
-            _spread([end[0] for end in ends], (high - low) / 17), ends, strict=True
-        ):
-            axes.annotate(f"{name}  {value:.1f}", (tasks[-1], place), xytext=(9, 0), textcoords="offset points",
-                          color=colour, va="center", annotation_clip=False)  # fmt: skip
-        fig.savefig(
-            path,
-            transparent=True,
-            bbox_inches="tight",
-            pad_inches=0.05,
-            metadata={"Date": None, "Creator": None, "Title": "Accuracy over tasks", "Description": digest(records)},
-        )
-        plt.close(fig)
+    """Draw it as SVG for light and dark pages."""
+    plot(records).save(path, THEMES["transparent"])
 
 
-def _spread(values: Sequence[float], gap: float) -> list[float]:
-    """The values, highest first, moved down where two would stand closer than `gap`."""
-    places: list[float] = []
-    for value in values:
-        places.append(value if not places else min(value, places[-1] - gap))
-    return places
-
-
-def with_table(text: str, new: str) -> str:
-    """`text` with the table between the marks replaced; raises `ValueError` where they are missing."""
-    before, begin, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
+def with_table(text: str, new: str, marks: tuple[str, str] = MARKS) -> str:
+    """`text` with what stands between the marks replaced; raises `ValueError` where they are missing."""
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"a README with a table needs the marks {MARKS[0]} and {MARKS[1]}")
+        raise ValueError(f"a page with a table needs the marks {marks[0]} and {marks[1]}")
     return f"{before}{begin}\n\n{new}\n{end}{after}"
 
 

@@ -15,6 +15,11 @@ COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
     "resume": "continue a run from its folder",
     "leaderboard": "rank the runs in results folders",
+    "compare": "two rows beside each other: what differs, and can it be told?",
+    "export": "runs as one long table: CSV or Parquet",
+    "plot": "figures of the runs: matrix, curves, forgetting, cost, stream, nevis",
+    "report": "one HTML file: leaderboard, runs, comparison of any two",
+    "reproduce": "run a shipped configuration and compare with the expected interval",
     "list": "strategies, streams, backbones, metrics and loggers",
     "info": "all about one of them: options, presets, rules, formula",
     "metrics": "every metric: name, formula, source",
@@ -78,7 +83,7 @@ CLBENCH_DEBUG=1 (tracebacks), NO_COLOR.
 
 \b
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 data missing or damaged, 4 the loss became NaN or infinite,
-130 interrupted (the same command continues)."""
+5 outside the expected interval (reproduce), 130 interrupted (the same command continues)."""
 
 
 @click.group(cls=_Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -140,8 +140,12 @@ def perform(
     as_json: bool,
     quiet: bool,
     again: str = "the same command continues",
+    show_result: Callable[[RunResult, bool], None] | None = None,
 ) -> int:
-    """Run plans in turn; a failure is reported and the rest go on. Returns the first failure's exit code."""
+    """Run plans in turn; a failure is reported and the rest go on. Returns the first failure's exit code.
+
+    `show_result` takes each result and `as_json`; by default it is printed.
+    """
     from cl.progress import make_progress
     from cl.run_folder import LOG
 
@@ -153,7 +157,7 @@ def perform(
             try:
                 with make_progress("none" if quiet else progress) as show:
                     result = execute(plan, show)
-                print_result(result, as_json)
+                (show_result or print_result)(result, as_json)
             except KeyboardInterrupt:
                 click.echo(f"Interrupted; {again} ({plan.folder}).", err=True)
                 return INTERRUPTED

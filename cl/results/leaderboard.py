@@ -1,28 +1,40 @@
-"""The leaderboard: strategies ranked on one stream and one backbone, seeds averaged, with confidence intervals.
+"""The leaderboard: strategies ranked on one stream, rule and backbone, seeds averaged, with confidence intervals.
 
-A board holds one stream definition (name, version, setting, options, images) and one backbone. The class order drawn
-from a seed is part of `stream.id`; two methods are tested against each other only over runs with the same seeds and the
-same `stream.id`.
+Ranks come from differences that are paired over common seeds and test images; see `cl.results.statistics`. A row with
+marks is shown and never ranked. All is a pure function of records and predictions: what depends on the code installed
+(`is_stale`) is asked for apart.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cl.errors import UsageError
-from cl.files import write_text
+from cl.registry import did_you_mean, strategies
+from cl.results.differences import Resamples, difference, interval_of
+from cl.results.entries import (
+    Entry,
+    Run,
+    Usual,
+    board_key,
+    complete,
+    distinct,
+    entries_of,
+    packages_of,
+    settings_text,
+    weights_of,
+)
 from cl.results.matrix import default_rule
-from cl.results.metrics import FEW_SHOT_SHOWN, FORGETTING, METRICS, metrics_of, shown
+from cl.results.metrics import FEW_SHOT_SHOWN, FORGETTING, METRICS
+from cl.results.published import published_for
 from cl.results.record import Record, config_hash
-from cl.results.tables import percent, render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,25 +45,35 @@ SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN)))
 COLUMNS = {
     "rank": "1 is best; shared where the paired interval against the first of the rank contains 0; empty: unranked",
     "strategy": "name",
+    "settings": "those that come from neither default nor preset, the stream's apart",
     "strategy_version": "version",
     "preset": "preset used, empty for none",
     "config_hash": "eight digits in the path of the folders of its runs, joined by spaces where these differ",
-    "access": "past: a bound that may read earlier data, unranked",
+    "access": "past: a bound that may read earlier data",
+    "marks": "why it is unranked: bound, limited, other-version, legacy, batch-dependent, saw-later-images",
     "rule": "prediction rule",
     "metric": "id of the metric that ranks",
     "n_seeds": "number of runs",
     "seeds": "their seeds, order/init/data where these differ",
     "mean": "mean of the metric over seeds, fraction",
-    "ci_low": "lower end of the 95 % bootstrap interval of the mean over seeds; empty below 2 seeds",
+    "ci_low": "lower end of the 95 % bootstrap interval of the mean; empty where nothing can be drawn anew",
     "ci_high": "upper end",
+    "drawn": "what the interval draws anew: seeds x images, images (one seed), seeds (no predictions)",
     **{name: "mean over seeds, fraction" for name in FORGETTING},
+    "reported": "published value of the metric, fraction",
+    "delta": "mean minus reported; empty unless weights and protocol are the same",
+    "reported_in": "source of the published value",
+    "reported_unlike": "why it must not be compared: other weights, other protocol",
     "train_seconds": "mean seconds of learning",
     "tflops": "mean 1e12 FLOPs as if nothing had been memoised",
     "peak_mb": "largest peak memory, 1e6 bytes: of the accelerator, else of the process",
     "stream": "name@version",
+    "stream_settings": "its settings that come from neither default nor preset, seeds apart",
     "stream_id": "stream.id of the runs, joined by spaces",
     "backbone": "name",
     "backbone_sha256": "weights, empty for random ones",
+    "precision": "of training",
+    "source_sha256": "hash of the file that defines the strategy, joined by spaces where it changed between runs",
     "board": "number of the board from 1: rows of different boards must not be compared",
     "note": "what limits the comparison",
     "setting": "class-incremental, few-shot class-incremental, ...",
@@ -59,207 +81,207 @@ COLUMNS = {
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
-_RESAMPLES = 9999
-_PACKAGES = ("python", "torch", "timm", "numpy", "clbench", "avalanche-lib")
+FILTERS = ("strategy", "stream", "backbone", "preset", "settings", "config_hash", "setting", "precision")
+"""Columns that `filters` understands."""
+
+Row = dict[str, Any]
 
 
-def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean (scipy.stats.bootstrap, fixed seed); None below 2 values.
+def leaderboard(
+    records: Iterable[Record],
+    *,
+    metric: str = "A_last_sample",
+    rule: str | None = None,
+    folders: Iterable[Path | None] | None = None,
+    filters: Mapping[str, Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """`board_rows` as a data frame; columns `COLUMNS`, metrics as fractions.
 
-    With the few seeds that are usual it is too narrow rather than too wide. Efron 1979.
+    `folders`, one per record, are where predictions stand; without them only seeds are drawn anew.
     """
-    if len(values) < 2:
-        return None
-    from scipy import stats
+    import pandas as pd
 
-    sample = np.sort(np.asarray(values, dtype=np.float64))  # so that the order of files cannot matter
-    options = {"n_resamples": _RESAMPLES, "method": "percentile", "random_state": np.random.default_rng(0)}
-    interval = stats.bootstrap((sample,), np.mean, confidence_level=level, **options).confidence_interval
-    return float(interval.low), float(interval.high)
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    given = list(records)
+    places = [None] * len(given) if folders is None else list(folders)
+    runs = [Run(record, place) for record, place in zip(given, places, strict=True)]
+    frame = pd.DataFrame(board_rows(runs, metric=metric, rule=rule, filters=filters), columns=list(COLUMNS))
+    return frame.astype({"rank": "Int64"})
 
 
-def _board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
-    """Stream definition and backbone; the class order is left to the comparison by seed."""
-    stream, backbone = result["stream"], result["backbone"]
-    keys = ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
-    sizes = [len(group["classes"]) for group in stream["groups"]]
-    return (*(_text(stream[key]) for key in keys), _text(sizes), backbone["name"], _weights(backbone) or "random")
+def board_rows(
+    runs: Iterable[Run],
+    *,
+    metric: str = "A_last_sample",
+    rule: str | None = None,
+    filters: Mapping[str, Sequence[str]] | None = None,
+) -> list[Row]:
+    """Rank strategies, one board per stream definition, backbone and rule: rows with `COLUMNS`, boards in order.
+
+    One row per (strategy, version, preset, precision, configuration) of complete runs; copies of a run count once.
+    `rule` None takes on each board the first of `cl.results.matrix.RULES` that a run has, "all" makes a board of each.
+    `filters` keep rows whose column has one of the patterns (`*`, `?`), and rank among these. Raises `UsageError` for
+    an unknown metric or filter, and where no run is left.
+    """
+    if metric not in METRICS:
+        hint = did_you_mean(metric, list(METRICS)) or f" Choose one of: {', '.join(METRICS)}."
+        raise UsageError(f"There is no metric {metric!r}.{hint}")
+    wanted = _checked(filters or {})
+    kept = [run for run in distinct(complete(list(runs)))[0] if _passes(run, wanted)]
+    if not kept:
+        raise UsageError("No complete run passes the filter; `clbench leaderboard` without it shows all rows.")
+    boards: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    for run in kept:
+        boards[board_key(run.result)].append(run)
+    found: list[list[Row]] = []
+    for key in sorted(boards):
+        offered = {name for run in boards[key] for name in run.result["accuracy"]}
+        for each in sorted(offered) if rule == "all" else [rule or default_rule(offered)]:
+            runs_here = [run for run in boards[key] if rule != "all" or each in run.result["accuracy"]]
+            found.append(_board(entries_of(runs_here, each, metric, SECONDARY), len(found) + 1))
+    return [row for board in found for row in board]
 
 
-def _weights(backbone: Mapping[str, Any]) -> str | None:
-    """Hash of the weights; None for random ones, which a run's seed draws as it draws everything else."""
-    weights = backbone["weights_sha256"]
-    return None if weights is None or weights.startswith("random-") else str(weights)
+def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    for name in filters:
+        if name not in FILTERS:
+            hint = did_you_mean(name, list(FILTERS)) or f" Choose one of: {', '.join(FILTERS)}."
+            raise UsageError(f"Rows cannot be filtered by '{name}'.{hint}")
+    return filters
 
 
-def _settings(result: Mapping[str, Any]) -> str:
-    """What runs of one row share: version, precision and option values; seeds among the options do not enter."""
-    values = {key: entry["value"] for key, entry in result["config"].items() if "seed" not in key.rpartition(".")[2]}
-    return _text([result["strategy"]["version"], result["precision"].get("dtype"), values])
+def _passes(run: Run, filters: Mapping[str, Sequence[str]]) -> bool:
+    result = run.result
+    strategy, stream = result["strategy"], result["stream"]
+    values = {
+        "strategy": (strategy["name"],),
+        "stream": (stream["name"], f"{stream['name']}@{stream['version']}"),
+        "backbone": (result["backbone"]["name"],),
+        "preset": (strategy["preset"] or "",),
+        "settings": (settings_text(result),),
+        "config_hash": (config_hash(run.record),),
+        "setting": (stream["setting"],),
+        "precision": (str(result["precision"].get("dtype")),),
+    }
+    return all(
+        any(fnmatchcase(value, pattern) for value in values[name] for pattern in patterns)
+        for name, patterns in filters.items()
+    )
 
 
-def _packages(record: Record) -> dict[str, str]:
-    environment = record["measurement"]["environment"]
-    packages = environment.get("packages")
-    chosen = packages if isinstance(packages, dict) else environment
-    return {name: str(chosen[name]) for name in _PACKAGES if name in chosen}
+def _board(entries: Iterable[Entry], number: int) -> list[Row]:
+    """The rows of one board, ranked ones first."""
+    ordered = sorted(entries, key=_sort_key)
+    resamples = Resamples(ordered)
+    ranked = [entry for entry in ordered if entry.ranked]
+    ranks, pairing = _ranks(ranked, resamples)
+    usual = Usual.of(ordered)
+    rows = []
+    for index, entry in enumerate(ordered):
+        notes = _differences(entry, usual) + (pairing[index] if entry.ranked else [])
+        rows.append(_row(entry, ranks[index] if entry.ranked else None, number, notes, resamples))
+    return rows
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One row of a board: the runs of one strategy, preset and configuration."""
-
-    records: tuple[Record, ...]
-    rule: str
-    metric: str
-    replaced: int
-
-    @property
-    def result(self) -> dict[str, Any]:
-        return self.records[0]["result"]
-
-    @property
-    def config_hash(self) -> str:
-        return " ".join(sorted({config_hash(record) for record in self.records}))
-
-    @cached_property
-    def metrics(self) -> list[dict[str, float | None]]:
-        return [metrics_of(record["result"]).get(self.rule, {}) for record in self.records]
-
-    def values(self, metric: str) -> dict[Hashable, float]:
-        """Defined values by (stream id, seeds)."""
-        pairs = zip(self.records, self.metrics, strict=True)
-        found = {_pair_key(record): values.get(metric) for record, values in pairs}
-        return {key: value for key, value in found.items() if value is not None}
-
-    def mean(self, metric: str) -> float | None:
-        values = list(self.values(metric).values())
-        return float(np.mean(values)) if values else None
-
-    @property
-    def score(self) -> float | None:
-        return self.mean(self.metric)
-
-    @property
-    def ranked(self) -> bool:
-        strategy = self.result["strategy"]
-        return self.score is not None and strategy["access"] != "past" and not strategy.get("marks")
+def _sort_key(entry: Entry) -> tuple[bool, float, str, str]:
+    sign = -1.0 if METRICS[entry.metric].higher_is_better else 1.0
+    score = np.inf if entry.score is None else sign * entry.score
+    return not entry.ranked, score, entry.name, entry.config_hash
 
 
-def _pair_key(record: Record) -> Hashable:
-    seeds = record["result"]["seeds"]
-    return record["result"]["stream"]["id"], seeds["order"], seeds["init"], seeds["data"]
-
-
-def _seed_text(record: Record) -> str:
-    seeds = [str(record["result"]["seeds"][key]) for key in ("order", "init", "data")]
-    return seeds[0] if len(set(seeds)) == 1 else "/".join(seeds)
-
-
-def _tied(entry: _Entry, leader: _Entry) -> bool:
-    """No difference can be told: equal means, or a paired interval over common seeds that contains 0."""
-    mine, theirs = entry.values(entry.metric), leader.values(leader.metric)
-    if entry.score == leader.score:
-        return True
-    interval = confidence_interval([mine[key] - theirs[key] for key in mine.keys() & theirs.keys()])
-    return interval is not None and interval[0] <= 0 <= interval[1]
-
-
-def _ranks(entries: Sequence[_Entry]) -> list[int]:
-    """Ranks of entries sorted from best to worst; each rank is led by its best row."""
+def _ranks(entries: Sequence[Entry], resamples: Resamples) -> tuple[list[int], list[list[str]]]:
+    """Ranks of entries sorted from best to worst, each led by its best row; and what to note of each comparison."""
     ranks: list[int] = []
+    notes: list[list[str]] = []
     leader = 0
     for index, entry in enumerate(entries):
-        if index and not _tied(entry, entries[leader]):
-            leader = index
+        note = []
+        if index:
+            against = entries[leader]
+            found = difference(entry, against, resamples)
+            if found.interval is None:
+                note = [f"not tested against {against.label}: {len(found.keys)} seeds in common"]
+            elif len(found.keys) == 1:
+                note = [f"tested against {against.label} on one seed: it may be luck of this seed"]
+            elif found.drawn == "seeds" and resamples.of(entry):
+                note = [f"tested against {against.label} over seeds alone: that has no predictions"]
+            if entry.score != against.score and (found.interval is None or found.tells):
+                leader = index
         ranks.append(leader + 1)
-    return ranks
+        notes.append(note)
+    return ranks, notes
 
 
-@dataclass(frozen=True)
-class _Usual:
-    """What most runs of a board share: package versions; and every source hash of each strategy."""
-
-    versions: Mapping[str, str]
-    sources: Mapping[str, set[str | None]]
-
-    @classmethod
-    def of(cls, board: Iterable[_Entry]) -> _Usual:
-        counts: dict[str, Counter[str]] = defaultdict(Counter)
-        sources: dict[str, set[str | None]] = defaultdict(set)
-        for record in (record for entry in board for record in entry.records):
-            strategy = record["result"]["strategy"]
-            sources[strategy["name"]].add(strategy["source_sha256"])
-            for package, version in _packages(record).items():
-                counts[package][version] += 1
-        return cls({package: min(count, key=lambda v: (-count[v], v)) for package, count in counts.items()}, sources)
-
-
-def _differences(entry: _Entry, usual: _Usual) -> list[str]:
+def _differences(entry: Entry, usual: Usual) -> list[str]:
     """What limits the comparison of one row with the rest of its board."""
-    notes = []
-    if entry.result["strategy"]["access"] == "past":
-        notes.append("bound: may read earlier data")
-    notes += [f"{mark}: unranked" for mark in entry.result["strategy"].get("marks", ())]
+    sentences = {"bound": "bound: may read earlier data", "limited": "limited: a part of the images or tasks"}
+    sentences["other-version"] = f"version {entry.result['strategy']['version']}: there are runs of a newer one"
+    notes = [sentences.get(mark, f"{mark}: unranked") for mark in entry.marks]
     if entry.rule not in entry.result["accuracy"]:
         notes.append(f"has no rule {entry.rule}")
-    elif len(undefined := entry.values(entry.metric)) < len(entry.records):
-        notes.append(f"{entry.metric} undefined in {len(entry.records) - len(undefined)} runs")
+    elif len(defined := entry.values(entry.metric)) < len(entry.runs):
+        notes.append(f"{entry.metric} undefined in {len(entry.runs) - len(defined)} runs")
     if entry.replaced:
         notes.append(f"{entry.replaced} older runs of the same seeds left out")
-    packages = [_packages(record) for record in entry.records]
+    packages = [packages_of(run.record) for run in entry.runs]
     for package, version in sorted(usual.versions.items()):
         mine = sorted({versions[package] for versions in packages if package in versions})
         if mine and mine != [version]:
             notes.append(f"{package} {', '.join(mine)} (usual here: {version})")
-    if len(usual.sources[entry.result["strategy"]["name"]]) > 1:
+    if len(usual.sources[entry.name]) > 1:
         notes.append("source of the strategy differs between its runs")
     return notes
 
 
-def _pairing(entry: _Entry, leader: _Entry) -> list[str]:
-    common = entry.values(entry.metric).keys() & leader.values(leader.metric).keys()
-    few = entry is not leader and len(common) < 2
-    name = leader.result["strategy"]["name"]
-    return [f"not tested against {name}: {len(common)} seeds in common"] if few else []
-
-
-def _row(entry: _Entry, rank: int | None, board: int, notes: Sequence[str]) -> dict[str, Any]:
+def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resamples: Resamples) -> Row:
     result = entry.result
     strategy, stream = result["strategy"], result["stream"]
-    measured = [record["measurement"] for record in entry.records]
-    interval = confidence_interval(list(entry.values(entry.metric).values())) or (None, None)
+    measured = [run.record["measurement"] for run in entry.runs]
+    interval, drawn = interval_of(entry.values(entry.metric), resamples.of(entry))
     peaks = [m["memory"]["peak_device"] or m["memory"]["peak_rss"] for m in measured]
+    sources = {run.result["strategy"]["source_sha256"] for run in entry.runs}
     return {
         "rank": rank,
-        "strategy": strategy["name"],
+        "strategy": entry.name,
+        "settings": settings_text(result),
         "strategy_version": strategy["version"],
         "preset": strategy["preset"],
         "config_hash": entry.config_hash,
         "access": strategy["access"],
+        "marks": " ".join(entry.marks),
         "rule": entry.rule,
         "metric": entry.metric,
-        "n_seeds": len(entry.records),
-        "seeds": " ".join(_seed_text(record) for record in entry.records),
+        "n_seeds": len(entry.runs),
+        "seeds": " ".join(run.seeds for run in entry.runs),
         "mean": entry.score,
-        "ci_low": interval[0],
-        "ci_high": interval[1],
+        "ci_low": None if interval is None else interval[0],
+        "ci_high": None if interval is None else interval[1],
+        "drawn": drawn,
         **{name: entry.mean(name) for name in SECONDARY},
+        **_reported(entry),
         "train_seconds": _average([m["seconds"]["train"] for m in measured], 1.0),
         "tflops": _average([m["flops"]["uncached"] for m in measured], 1e12),
         "peak_mb": max((peak / 1e6 for peak in peaks if peak is not None), default=None),
         "stream": f"{stream['name']}@{stream['version']}",
-        "stream_id": " ".join(sorted({record["result"]["stream"]["id"] for record in entry.records})),
+        "stream_settings": settings_text(result, stream=True),
+        "stream_id": " ".join(sorted({run.result["stream"]["id"] for run in entry.runs})),
         "backbone": result["backbone"]["name"],
-        "backbone_sha256": _weights(result["backbone"]),
+        "backbone_sha256": weights_of(result["backbone"]),
+        "precision": result["precision"].get("dtype"),
+        "source_sha256": " ".join(sorted(filter(None, sources))),
         "board": board,
         "note": "; ".join(notes),
         "setting": stream["setting"],
     }
+
+
+def _reported(entry: Entry) -> dict[str, Any]:
+    """The published value of the metric under this rule, the best match first, and the difference where it is one."""
+    for row in published_for(entry.result):
+        number = row.number(entry.result, entry.metric)
+        if row.rule == entry.rule and number is not None:
+            delta = entry.score - number.mean if row.matches and entry.score is not None else None
+            return {"reported": number.mean, "delta": delta, "reported_in": row.source, "reported_unlike": row.why_not}
+    return {}
 
 
 def _average(values: Iterable[float | None], unit: float) -> float | None:
@@ -267,123 +289,33 @@ def _average(values: Iterable[float | None], unit: float) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _entries(records: Sequence[Record], metric: str, rule: str | None) -> list[_Entry]:
-    """Rows of one board, in no order; where a configuration ran twice with the same seeds the newest run counts."""
-    offered = {name for record in records for name in record["result"]["accuracy"]}
-    chosen = rule or default_rule(offered)
-    groups: dict[Hashable, list[Record]] = defaultdict(list)
-    for record in records:
-        strategy = record["result"]["strategy"]
-        groups[strategy["name"], strategy["preset"], _settings(record["result"])].append(record)
-    entries = []
-    for runs in groups.values():
-        newest = {_pair_key(run): run for run in sorted(runs, key=lambda run: run["measurement"]["created"])}
-        ordered = sorted(
-            newest.values(), key=lambda run: [run["result"]["seeds"][k] for k in ("order", "init", "data")]
-        )
-        entries.append(_Entry(tuple(ordered), chosen, metric, len(runs) - len(newest)))
-    return entries
+def sorted_rows(rows: Sequence[Row], column: str) -> list[Row]:
+    """Rows ordered by a column within their boards, the smallest first, with "-" before the name the largest.
 
-
-def _sort_key(entry: _Entry) -> tuple[bool, float, str, str]:
-    score = entry.score
-    sign = -1.0 if METRICS[entry.metric].higher_is_better else 1.0
-    name = entry.result["strategy"]["name"]
-    return not entry.ranked, np.inf if score is None else sign * score, name, entry.config_hash
-
-
-def leaderboard(records: Iterable[Record], *, metric: str = "A_last_sample", rule: str | None = None) -> pd.DataFrame:
-    """Rank strategies, one board per stream definition and backbone; columns `COLUMNS`, metrics as fractions.
-
-    Only complete, unlimited runs enter; one row per (strategy, preset, configuration). `rule` None takes on each board
-    the first of `cl.results.matrix.RULES` that a run has. Raises `UsageError` for an unknown metric, and where no run
-    can enter.
+    Unknown values stand last. Raises `UsageError` for a column that there is not.
     """
-    import pandas as pd
-
-    if metric not in METRICS:
-        raise UsageError(f"There is no metric {metric!r}; choose one of: {', '.join(METRICS)}.")
-    given = list(records)
-    if not given:
-        raise UsageError("There are no records here; make one with clbench run, or name another folder with --results.")
-    usable = [record for record in given if record["status"] == "complete" and not record["result"]["limited"]]
-    if not usable:
-        raise UsageError(
-            f"None of the {len(given)} runs here is complete and unlimited; run the same command again to finish them, "
-            "without --limit and --max-tasks."
-        )
-    boards: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in usable:
-        boards[_board_key(record["result"])].append(record)
-    rows = []
-    for number, key in enumerate(sorted(boards), start=1):
-        entries = sorted(_entries(boards[key], metric, rule), key=_sort_key)
-        ranked = [entry for entry in entries if entry.ranked]
-        ranks = _ranks(ranked)
-        usual = _Usual.of(entries)
-        for index, entry in enumerate(entries):
-            notes = _differences(entry, usual)
-            rank = ranks[index] if entry.ranked else None
-            if rank is not None:
-                above = ranks[index - 1] if rank == index + 1 and index else rank
-                notes += _pairing(entry, ranked[above - 1])
-            rows.append(_row(entry, rank, number, notes))
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.astype({"rank": "Int64"})
+    name = column.removeprefix("-")
+    if name not in COLUMNS:
+        hint = did_you_mean(name, list(COLUMNS)) or f" Choose one of: {', '.join(COLUMNS)}."
+        raise UsageError(f"There is no column '{name}' to sort by.{hint}")
+    known = [row for row in rows if row.get(name) is not None]
+    ordered = sorted(known, key=lambda row: row[name], reverse=column.startswith("-"))
+    unknown = [row for row in rows if row.get(name) is None]
+    return sorted([*ordered, *unknown], key=lambda row: int(row["board"]))
 
 
-def to_csv(board: pd.DataFrame, path: Path | str | None = None) -> str:
-    """The leaderboard as CSV, columns `COLUMNS`, full precision; also written atomically to `path` if given."""
-    text = board.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n")
-    if path is not None:
-        write_text(Path(path), text)
-    return text
+def is_stale(row: Mapping[str, Any]) -> bool:
+    """Whether the code of the row's strategy, as installed here, is another than a run of it had.
+
+    False where that cannot be known: the strategy is not installed, or the record names no source.
+    """
+    source = _installed(str(row["strategy"]))
+    return source is not None and any(digest != source for digest in str(row["source_sha256"] or "").split())
 
 
-def to_text(board: pd.DataFrame) -> str:
-    """The leaderboard as text: one Markdown table per board, metrics in percent, notes as footnotes. Nothing is cut."""
-    from rich.table import Table
-
-    texts = []
-    for _, rows in board.groupby("board", sort=True):
-        notes = {note: number for number, note in enumerate(filter(None, dict.fromkeys(rows["note"])), start=1)}
-        cells = [_cells(row, notes) for row in rows.to_dict("records")]
-        table = Table()
-        for name in cells[0]:
-            left = name in ("strategy", "preset", "config")
-            table.add_column(name, justify="left" if left else "right", no_wrap=True)
-        for cell in cells:
-            table.add_row(*cell.values())
-        first = rows.iloc[0]
-        setting = "" if first["setting"] == "class-incremental" else f", {first['setting']},"
-        title = f"{first['stream']}{setting} on {first['backbone']}, rule {first['rule']}, ranked by {first['metric']}"
-        texts.append(
-            "".join([f"{title}\n{render(table)}", *(f"[{number}] {note}\n" for note, number in notes.items())])
-        )
-    return "\n".join(texts)
-
-
-def _cells(row: Mapping[Hashable, Any], notes: Mapping[str, int]) -> dict[str, str]:
-    """One row of the text table; fractions in percent."""
-    interval = "" if _blank(row["ci_low"]) else f" [{percent(row['ci_low'])}, {percent(row['ci_high'])}]"
-    # The metric that ranks is shown once, even where it is also a secondary one.
-    others = {name: percent(row[name]) for name in shown(row["setting"]) if name != row["metric"]}
-    return {
-        "rank": "bound" if row["access"] == "past" else "-" if _blank(row["rank"]) else str(row["rank"]),
-        "strategy": str(row["strategy"]),
-        "preset": "" if _blank(row["preset"]) else str(row["preset"]),
-        "config": str(row["config_hash"]),
-        "seeds": str(row["n_seeds"]),
-        str(row["metric"]): percent(row["mean"]) + interval,
-        **others,
-        "train s": "-" if _blank(row["train_seconds"]) else f"{row['train_seconds']:.1f}",
-        "TFLOPs": "-" if _blank(row["tflops"]) else f"{row['tflops']:.4g}",
-        "peak MB": "-" if _blank(row["peak_mb"]) else f"{row['peak_mb']:.0f}",
-        "note": str(notes.get(row["note"], "")),
-    }
-
-
-def _blank(value: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.isna(value))
+@lru_cache(maxsize=1024)
+def _installed(name: str) -> str | None:
+    try:
+        return strategies.source_sha256(name) if name in strategies else None
+    except UsageError:  # two distributions provide it
+        return None

@@ -107,6 +107,12 @@ def steps_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
     return sorted(task for task in _split_rows(result, split) if task >= 0)
 
 
+def rows_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
+    """Rows of the record's tables, one per step: the rows of `matrix_of`."""
+    rows = _split_rows(result, split)
+    return [rows[task] for task in steps_of(result, split)]
+
+
 def default_rule(rules: Iterable[str]) -> str:
     """The rule to show where none is asked for: the first of `RULES` that there is, else the first by name."""
     known = sorted(rules)
@@ -120,14 +126,14 @@ def matrix_of(result: Mapping[str, Any], rule: str, split: str = "test") -> Accu
     groups as tasks, else to none. Raises `KeyError` for a rule that the result does not have.
     """
     correct = result["accuracy"][rule]["correct"]
-    rows, steps = _split_rows(result, split), steps_of(result, split)
+    rows, steps = rows_of(result, split), steps_of(result, split)
     groups = result["stream"]["groups"]
     one_to_one = len(groups) == result["stream"]["n_tasks"]
     own = [_own_task(group, index, one_to_one) for index, group in enumerate(groups)]
     # A group learned between two evaluations belongs to the first evaluation that follows.
     learned = [ALWAYS if task is None else int(np.searchsorted(steps, task)) for task in own]
     sizes = [len(group["classes"]) for group in groups]
-    return AccuracyMatrix.of([correct[rows[task]] for task in steps], counts_of(result, split), learned, sizes)
+    return AccuracyMatrix.of([correct[row] for row in rows], counts_of(result, split), learned, sizes)
 
 
 def counts_of(result: Mapping[str, Any], split: str = "test") -> list[int]:

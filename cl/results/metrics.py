@@ -9,7 +9,7 @@ None: never 0, never NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -273,11 +273,12 @@ def compute_all(
     reference: Sequence[float | None] | Floats | None = None,
     local: AccuracyMatrix | None = None,
     setting: str = "",
+    names: Iterable[str] | None = None,
 ) -> dict[str, float | None]:
-    """Every metric of one matrix, as fractions; None where it is undefined or its extra input is missing.
+    """Every metric of one matrix, or those in `names`; None where it is undefined or its extra input is missing.
 
-    Metrics that belong to another `setting` are left out. baseline, reference: [G] fractions, None for an unknown
-    entry; local: see `Metric`. Raises `ValueError` for wrong lengths.
+    Fractions. Metrics that belong to another `setting` are left out. baseline, reference: [G] fractions, None for an
+    unknown entry; local: see `Metric`. Raises `ValueError` for wrong lengths.
     """
     groups = len(matrix.count)
     extra = {
@@ -286,7 +287,7 @@ def compute_all(
         "local": local,
     }
     values: dict[str, float | None] = {}
-    for metric in METRICS.values():
+    for metric in METRICS.values() if names is None else map(METRICS.__getitem__, names):
         if metric.setting not in ("", setting):
             continue
         needed = {name: extra[name] for name in metric.needs}
@@ -301,13 +302,21 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
 
     "local" is the matrix of `til_masked`, else of `til_oracle`. Intransigence needs another run, so it is None here.
     """
-    setting = result["stream"].get("setting", "")
-    rules = list(result["accuracy"])
-    given = next((rule for rule in ("til_masked", "til_oracle") if rule in rules), None)
-    values = {}
-    for rule in rules:
+    return {rule: metrics_of_rule(result, rule) for rule in result["accuracy"]}
+
+
+def metrics_of_rule(
+    result: Mapping[str, Any], rule: str, names: Iterable[str] | None = None
+) -> dict[str, float | None]:
+    """As `metrics_of`, of one rule that the result has; of all metrics or of those in `names`."""
+    wanted = list(METRICS if names is None else names)
+    matrix = matrix_of(result, rule)
+    baseline, local = None, None
+    if any("baseline" in METRICS[name].needs for name in wanted):
+        baseline = baseline_of(result, rule)
+    if any("local" in METRICS[name].needs for name in wanted):
+        given = next((other for other in ("til_masked", "til_oracle") if other in result["accuracy"]), None)
         local_rule = rule if rule.startswith("til_") else given
         local = None if local_rule is None else matrix_of(result, local_rule)
-        baseline = baseline_of(result, rule)
-        values[rule] = compute_all(matrix_of(result, rule), baseline=baseline, local=local, setting=setting)
-    return values
+    setting = result["stream"].get("setting", "")
+    return compute_all(matrix, baseline=baseline, local=local, setting=setting, names=wanted)

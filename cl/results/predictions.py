@@ -82,13 +82,17 @@ def write_predictions(path: Path | str, predictions: Predictions) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_predictions(path: Path | str) -> Predictions:
-    """Read a predictions file; raises `DataError`, naming the file and the fix, where it is missing or damaged."""
+def read_predictions(path: Path | str, rule: str | None = None) -> Predictions:
+    """Read a predictions file, or of it the answers of one rule without their margins.
+
+    Raises `DataError`, naming the file and the fix, where it is missing or damaged.
+    """
     path = Path(path)
     try:
         # Opened here: np.load leaves the file open where it is no archive.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            wanted = archive.files if rule is None else [*_INDEX, f"prediction/{rule}"]
+            arrays = {name: archive[name] for name in wanted}
         index = {name: arrays.pop(name) for name in _INDEX}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"Cannot read predictions from {path} ({error}); run the same command again.") from error

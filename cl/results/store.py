@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,13 +86,30 @@ METRIC_COLUMNS = (
 class Results:
     """Records as data frames, row i of `runs` being `records[i]`, read from `files[i]`; a notebook shows a summary."""
 
-    runs: pd.DataFrame
-    accuracy: pd.DataFrame
     records: tuple[Record, ...]
     files: tuple[Path, ...]
 
     def __len__(self) -> int:
         return len(self.records)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row per run: `RUN_COLUMNS`, then "<rule>/<metric id>"."""
+        import pandas as pd
+
+        rows = [run_row(record, path.parent) for path, record in zip(self.files, self.records, strict=True)]
+        extra = sorted({key for row in rows for key in row} - set(RUN_COLUMNS))
+        runs = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *extra])
+        runs.index.name = "run"
+        return runs
+
+    @cached_property
+    def accuracy(self) -> pd.DataFrame:
+        """One row per (run, rule, evaluation, group): `ACCURACY_COLUMNS`."""
+        import pandas as pd
+
+        rows = [row for index, record in enumerate(self.records) for row in accuracy_rows(record, index)]
+        return pd.DataFrame(rows, columns=list(ACCURACY_COLUMNS))
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -123,13 +140,13 @@ class Results:
                 raise UsageError(f"runs have no column '{column}'.{did_you_mean(column, known)}")
             allowed = values if isinstance(values, list | tuple | set) else [values]
             kept = [run for run in kept if self.runs[column].iloc[run] in allowed]
-        return _results([self.records[run] for run in kept], [self.files[run] for run in kept])
+        return Results(tuple(self.records[run] for run in kept), tuple(self.files[run] for run in kept))
 
     def leaderboard(self, *, metric: str = "A_last_sample", rule: str | None = None) -> pd.DataFrame:
         """These runs ranked, as `cl.results.leaderboard.leaderboard` says and raises."""
         from cl.results.leaderboard import leaderboard
 
-        return leaderboard(self.records, metric=metric, rule=rule)
+        return leaderboard(self.records, metric=metric, rule=rule, folders=[file.parent for file in self.files])
 
     def __repr__(self) -> str:
         return f"Results({len(self)} runs)"
@@ -197,15 +214,4 @@ def load_results(paths: Paths) -> Results:
     where nothing is found. Raises `UsageError` for a path that does not exist and `DataError` for a damaged record.
     """
     files = find_records(paths)
-    return _results([load(path) for path in files], files)
-
-
-def _results(records: Sequence[Record], files: Sequence[Path]) -> Results:
-    import pandas as pd
-
-    rows = [run_row(record, path.parent) for path, record in zip(files, records, strict=True)]
-    extra = sorted({key for row in rows for key in row} - set(RUN_COLUMNS))
-    long = [row for index, record in enumerate(records) for row in accuracy_rows(record, index)]
-    runs = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *extra])
-    runs.index.name = "run"
-    return Results(runs, pd.DataFrame(long, columns=list(ACCURACY_COLUMNS)), tuple(records), tuple(files))
+    return Results(tuple(load(path, trust_hash=True) for path in files), tuple(files))

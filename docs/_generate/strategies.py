@@ -14,13 +14,12 @@ from cl.config import OptionInfo, describe_constraints, options_of
 from cl.errors import ClbenchError
 from cl.presets import Preset, load_presets
 from cl.references import bibtex
-from cl.registry import toml_load
+from cl.results.published import Published, absent, published
 from cl.results.tables import percent
 
 from .markdown import Docstring, code, fenced, parse_docstring, sentence, table, text
 
 log = logging.getLogger("mkdocs.clbench")
-PUBLISHED = Path(__file__).parent / "published.toml"
 _FACTS = ("Paper", "Trains", "Stores", "Cost")
 _RULES = {
     "cil_seen": "class-incremental",
@@ -178,23 +177,28 @@ def _measured(name: str) -> str:
 
 
 def _published(name: str) -> str:
-    found = [entry for entry in toml_load(PUBLISHED).get("published", []) if entry["strategy"] == name]
+    found = [row for row in published() if row.strategy == name]
     if not found:
-        return ""
-    head = ["benchmark", "variant", "last", "average incremental", "read in"]
-    rows = [
-        [
-            text(each["benchmark"]),
-            text(each.get("variant", "")),
-            each["last"],
-            each.get("inc", ""),
-            text(each["source"]),
-        ]
-        for each in found
-    ]
+        return f"## Published\n\n{text(why)}\n" if (why := absent().get(name)) else ""
+    head = ["benchmark", "weights", "variant", "last", "average incremental", "mean over", "other metrics", "read in"]
     note = (
-        "Percent. They were measured with a ViT-B/16 at 224 px, unless the variant names another network, and with "
-        "other people's code: they cannot be compared with a run on the embedded backbone. Both averages are over "
-        "images unless the last column says otherwise.\n"
+        "Percent, measured by others. Numbers with other weights than a run's cannot be compared with it. *Secondary*: "
+        "read in somebody else's text. [Fidelity](../fidelity.md) says what would reproduce them.\n"
     )
-    return "\n".join(["## Published\n", table(head, rows, numbers=(2, 3)), note])
+    return "\n".join(["## Published\n", table(head, map(_published_row, found), numbers=(3, 4)), note])
+
+
+def _published_row(row: Published) -> list[str]:
+    numbers = {key: number.text for key, number in row.values.items()}
+    last = [key for key in ("A_last_task", "A_last_sample") if key in numbers]
+    inc = [key for key in ("A_inc_task", "A_inc_sample") if key in numbers]
+    over = {"_task": "tasks", "_sample": "images"}
+    return [
+        text(row.benchmark.text),
+        text(row.weights.text),
+        text("; ".join(filter(None, [row.variant, row.unlike]))),
+        *("".join(numbers[key] for key in keys) for keys in (last, inc)),
+        "".join(words for ending, words in over.items() if any(key.endswith(ending) for key in [*last, *inc])),
+        ", ".join(f"{code(key)} {value}" for key, value in numbers.items() if key not in {*last, *inc}),
+        text(row.source) + (" (secondary)" if row.tag == "secondary" else ""),
+    ]

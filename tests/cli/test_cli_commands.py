@@ -376,10 +376,10 @@ def test_leaderboard_ranks_complete_runs(capsys: pytest.CaptureFixture[str], tmp
     assert call([*board, "--metric", "F_chaudry"]) == 2
 
 
-def test_only_limited_runs_make_no_leaderboard(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_limited_runs_are_marked_and_unranked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert call(["run", "-s", "toy", *QUICK, "-q"]) == 0
-    assert call(["leaderboard", str(tmp_path / "results")]) == 2
-    assert "complete and unlimited" in capsys.readouterr().err
+    assert call(["leaderboard", str(tmp_path / "results")]) == 0
+    assert "| limited | toy" in capsys.readouterr().out
 
 
 def test_python_call_returns_frames_and_the_learner(tmp_path: Path) -> None:

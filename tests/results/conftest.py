@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from cl.results.entries import Run
 from cl.results.metrics import metrics_of
-from cl.results.record import result_sha256
+from cl.results.predictions import ABSENT, Predictions, write_predictions
+from cl.results.record import result_sha256, save
 
 WORKED: list[list[int | None]] = [[90, None, None], [80, 70, None], [60, 75, 50]]
 
@@ -101,3 +106,50 @@ def build_record(
 def make_record() -> Callable[..., dict[str, Any]]:
     """`build_record`, for tests."""
     return build_record
+
+
+def build_run(folder: Path, right: NDArray[np.bool_], *, seed: int = 0, **changes: Any) -> Run:
+    """A run with predictions on three tasks of two classes: `right` [3, n] says which images it answers after each.
+
+    The n images are in canonical order, equally many of each class; the seed draws the class order.
+    """
+    steps, images = right.shape
+    order = np.random.default_rng(seed).permutation(6)
+    position = np.argsort(order)[np.arange(images) // (images // 6)]
+    group = position // 2
+    seen = group[None, :] <= np.arange(steps)[:, None]
+    answer = np.where(seen, np.where(right, position, (position + 1) % 6), ABSENT)
+    correct = [
+        [int((right[step] & (group == each)).sum()) if each <= step else None for each in range(3)]
+        for step in range(steps)
+    ]
+    classes = [
+        [int((right[step] & (position == each)).sum()) if each // 2 <= step else None for each in range(6)]
+        for step in range(steps)
+    ]
+    record = build_record(
+        correct,
+        seed=seed,
+        result__stream__class_order=order.tolist(),
+        result__stream__class_names=[f"class {label}" for label in order],
+        result__stream__id=f"order {seed}",
+        result__accuracy={"cil_seen": {"correct": correct, "class_correct": classes}},
+        result__count=[images // 3] * 3,
+        result__class_count=[images // 6] * 6,
+        **changes,
+    )
+    at = np.argsort(position, kind="stable")  # as a stream lists its test images: group after group
+    found = Predictions(at, position[at], group[at], {"cil_seen": answer[:, at]}, {})
+    write_predictions(folder / "predictions.npz", found)
+    return Run(save(record, folder / "record.json"), folder)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Run]:
+    """`build_run` in a folder of its own, for tests: `make_run(right, seed=..., strategy=...)`."""
+
+    def make(right: NDArray[np.bool_], *, seed: int = 0, strategy: str = "slca", **changes: Any) -> Run:
+        folder = tmp_path / "runs" / strategy / f"seed{seed}"
+        return build_run(folder, right, seed=seed, strategy=strategy, **changes)
+
+    return make

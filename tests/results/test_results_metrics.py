@@ -185,7 +185,7 @@ def test_values_are_finite_fractions_and_do_not_depend_on_the_unit_of_counts(
     got = values(matrix, reference=[0.5] * matrix.steps, local=matrix)
     bigger = AccuracyMatrix.of(matrix.correct * factor, matrix.count * factor, matrix.learned, matrix.sizes)
     assert values(bigger, reference=[0.5] * matrix.steps, local=bigger) == pytest.approx(got, abs=1e-12)
-    assert all(math.isfinite(value) and -1 <= value <= 1 for value in got.values())
+    assert all(math.isfinite(value) and METRICS[name].lowest <= value <= 1 for name, value in got.items())
     assert all(0 <= got[name] <= 1 for name in got if name[:2] in ("A_", "LA"))
 
 

@@ -78,3 +78,20 @@ def test_a_damaged_record_is_never_skipped(folder: Path) -> None:
     find_records(folder)[1].write_text("{")
     with pytest.raises(DataError, match=r"finetune.*seed1.*record\.json"):
         load_results(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ('"name": "slca"', '"name": "edited"', "result_sha256"),
+        ('"seconds"', '"hours"', "'seconds' is a required property"),
+        ('"peak_rss"', '"peak"', "measurement.memory"),
+    ],
+)
+def test_an_edited_record_is_refused_although_its_tables_are_not_checked_again(
+    folder: Path, old: str, new: str, where: str
+) -> None:
+    path = find_records(folder)[2]
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=where):
+        load_results(folder)

@@ -1,0 +1,135 @@
+"""Runs as one long table, for other tools: CSV without further packages, Parquet with pyarrow.
+
+Every row carries what identifies its run, so that no second table has to be joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cl.errors import UsageError
+from cl.files import replace_file, write_text
+from cl.results.entries import settings_text
+from cl.results.matrix import rows_of
+from cl.results.metrics import metrics_of
+from cl.results.record import Record, config_hash
+from cl.results.store import Results, accuracy_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IDENTITY = (
+    *("stream", "stream_version", "stream_id", "setting", "strategy", "strategy_version", "settings", "preset"),
+    *("config_hash", "access", "marks", "limited", "status", "backbone", "backbone_sha256", "precision"),
+    *("seed_order", "seed_init", "seed_data", "created", "run_id"),
+)
+"""Columns that every row of every table begins with."""
+
+Row = dict[str, Any]
+
+
+def _identity(record: Record) -> Row:
+    result = record["result"]
+    stream, strategy, backbone = result["stream"], result["strategy"], result["backbone"]
+    values = (
+        *(stream["name"], stream["version"], stream["id"], stream["setting"]),
+        *(strategy["name"], strategy["version"], settings_text(result), strategy["preset"]),
+        *(config_hash(record), strategy["access"], " ".join(strategy.get("marks", ())), result["limited"]),
+        *(record["status"], backbone["name"], backbone["weights_sha256"], result["precision"].get("dtype")),
+        *(result["seeds"][key] for key in ("order", "init", "data")),
+        *(record["measurement"]["created"], record["run_id"]),
+    )
+    return dict(zip(IDENTITY, values, strict=True))
+
+
+def _metrics(record: Record) -> Iterator[Row]:
+    """Every metric, computed from the counts; those that are undefined have no row."""
+    for rule, values in metrics_of(record["result"]).items():
+        for metric, value in values.items():
+            if value is not None:
+                yield {"rule": rule, "metric": metric, "value": value}
+
+
+def _accuracy(record: Record) -> Iterator[Row]:
+    """Right answers per evaluation and group; what was not measured has no row."""
+    for row in accuracy_rows(record):
+        yield {key: value for key, value in row.items() if key != "run"}
+
+
+def _classes(record: Record) -> Iterator[Row]:
+    """Right answers per class after each task, on the test split."""
+    result = record["result"]
+    stream = result["stream"]
+    for rule, tables in result["accuracy"].items():
+        for row in rows_of(result) if "class_correct" in tables else ():
+            for place, correct in enumerate(tables["class_correct"][row]):
+                if correct is not None:
+                    count = result["class_count"][place]
+                    yield {
+                        "rule": rule,
+                        "task": result["rows"][row]["task"],
+                        "position": place,
+                        "label": stream["class_order"][place],
+                        "class_name": stream["class_names"][place],
+                        "correct": correct,
+                        "count": count,
+                        "accuracy": correct / count if count else None,
+                    }
+
+
+def _costs(record: Record) -> Iterator[Row]:
+    """Seconds, FLOPs, bytes and parameters; what is unknown has no row."""
+    for section in ("seconds", "flops", "memory", "parameters", "stored"):
+        for name, value in record["measurement"][section].items():
+            if value is not None:
+                yield {"quantity": f"{section}.{name}", "value": float(value)}
+
+
+_TABLES: dict[str, tuple[Callable[[Record], Iterator[Row]], tuple[str, ...]]] = {
+    "metrics": (_metrics, ("rule", "metric", "value")),
+    "accuracy": (
+        _accuracy,
+        ("rule", "row", "event", "task", "split", "group", "group_name", "correct", "count", "accuracy"),
+    ),
+    "classes": (_classes, ("rule", "task", "position", "label", "class_name", "correct", "count", "accuracy")),
+    "costs": (_costs, ("quantity", "value")),
+}
+TABLES = tuple(_TABLES)
+"""What can be exported."""
+
+
+def long_table(results: Results, table: str = "metrics") -> pd.DataFrame:
+    """One of `TABLES` in long form, `IDENTITY` first; runs of any status. Raises `UsageError` for another table."""
+    import pandas as pd
+
+    if table not in _TABLES:
+        raise UsageError(f"There is no table '{table}'; choose one of: {', '.join(TABLES)}.")
+    rows_of_record, columns = _TABLES[table]
+    rows = [{**_identity(record), **row} for record in results.records for row in rows_of_record(record)]
+    return pd.DataFrame(rows, columns=[*IDENTITY, *columns])
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write atomically, as CSV or Parquet by the ending of the name.
+
+    Raises `UsageError` for another ending, and for Parquet where pyarrow is not installed.
+    """
+    if path.suffix == ".csv":
+        write_text(path, to_csv(frame))
+    elif path.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise UsageError(
+                f"{path.name} needs pyarrow: pip install 'clbench[parquet]', or choose a name that ends in .csv."
+            ) from error
+        replace_file(path, lambda temporary: frame.to_parquet(temporary, engine="pyarrow", index=False))
+    else:
+        raise UsageError(f"{path.name} is neither .csv nor .parquet; choose a name that ends in one of them.")
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """The table as CSV at full precision; what is unknown is empty."""
+    return str(frame.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,110 @@
+"""Figures as pure functions of records. Each kind has `data(board)` (plain JSON) and `draw(data, theme)`; no torch.
+
+`plots_of(records)` makes them all; `Plot.save` writes one. matplotlib is imported when something is drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cl.errors import UsageError
+from cl.files import write_text
+from cl.results.plots import cost, curves, forgetting, matrix, nevis, stream
+from cl.results.plots.rows import Board, boards, slug
+from cl.results.plots.style import FORMATS, THEMES, Theme, save, styled
+from cl.results.record import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KINDS = {
+    "curves": "accuracy on all images seen against tasks, with 95 % intervals over seeds",
+    "matrix": "accuracy on every group of classes after every task, one heat map per row",
+    "forgetting": "forgetting of every row as bars",
+    "cost": "last accuracy against compute, parameters and stored memory, with Pareto fronts",
+    "stream": "what is learned and tested when",
+    "nevis": "error against cumulative training compute, with the Pareto front",
+}
+"""Kinds of figures and what they show."""
+
+DATA_FORMAT = "json"
+"""The format that writes a figure's numbers instead of drawing it."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure: its kind, the stem of its files, its numbers and how to draw them."""
+
+    kind: str
+    name: str
+    data: dict[str, Any]
+    draw: Callable[[dict[str, Any], Theme], Figure]
+
+    @property
+    def digest(self) -> str:
+        """Names the numbers of the figure; its files carry it, so that one can tell whether they are current."""
+        return "data " + hashlib.sha256(json.dumps(self.data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def save(self, path: Path | str, theme: Theme = THEMES["light"]) -> Path:
+        """Write the figure as SVG or PNG, or its numbers as JSON, by the suffix of `path`; returns the path.
+
+        Raises `UsageError` for another suffix and `StorageError` where it cannot be written.
+        """
+        path = Path(path)
+        kind = path.suffix.removeprefix(".")
+        if kind == DATA_FORMAT:
+            write_text(path, json.dumps({"kind": self.kind, **self.data}, indent=1) + "\n")
+        elif kind in FORMATS:
+            with styled(theme):
+                save(self.draw(self.data, theme), path, theme, f"{self.kind}: {self.data['title']}", self.digest)
+        else:
+            raise UsageError(f"Figures are written as {', '.join((*FORMATS, DATA_FORMAT))}, not as {path.suffix!r}.")
+        return path
+
+
+def plots_of(records: Iterable[Record], kinds: Sequence[str] = tuple(KINDS), rule: str | None = None) -> list[Plot]:
+    """Every figure of these kinds that the records allow; kinds without anything to show are left out.
+
+    Raises `UsageError` for an unknown kind or rule, and where no run is complete.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise UsageError(f"There is no kind of plot {unknown[0]!r}; choose from: {', '.join(KINDS)}.")
+    found = boards(records, rule)
+    made = [plot for kind in KINDS if kind in kinds for plot in _of_kind(kind, found)]
+    taken: Counter[str] = Counter()
+    unique = []
+    for plot in made:  # two boards may differ in what their names do not tell
+        taken[plot.name] += 1
+        number = taken[plot.name]
+        unique.append(plot if number == 1 else Plot(plot.kind, f"{plot.name}-{number}", plot.data, plot.draw))
+    return unique
+
+
+def _of_kind(kind: str, found: Sequence[Board]) -> Iterator[Plot]:
+    streams: set[str] = set()
+    backbones = defaultdict(set)
+    for board in found:
+        backbones[board.stream].add(board.backbone)
+    for board in found:
+        several = len(backbones[board.stream]) > 1
+        name = f"{kind}-{slug(board.title if several else board.stream)}" + ("-limited" if board.limited else "")
+        if kind == "matrix":
+            for row in board.rows:
+                yield Plot(kind, f"{name}-{slug(row.label)}", matrix.data(board, row), matrix.draw)
+        elif kind == "stream":
+            plot = Plot(kind, f"{kind}-{slug(board.stream)}", stream.data(board), stream.draw)
+            if plot.digest not in streams:  # boards on other backbones show the same stream
+                yield plot
+            streams.add(plot.digest)
+        else:
+            maker = {"curves": curves, "forgetting": forgetting, "cost": cost, "nevis": nevis}[kind]
+            plot = Plot(kind, name, maker.data(board), maker.draw)
+            if plot.data["rows"]:
+                yield plot

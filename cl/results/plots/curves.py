@@ -1,0 +1,74 @@
+"""Accuracy on all images seen so far against tasks, mean over seeds with the 95 % interval of the mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cl.results.formulas import accuracy_by_sample
+from cl.results.matrix import steps_of
+from cl.results.plots import style
+from cl.results.plots.rows import Board, Floats
+from cl.results.statistics import confidence_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def data(board: Board) -> dict[str, Any]:
+    """Percent per row and step: mean, low and high (None where undefined, or below two seeds)."""
+    rows = []
+    for row in board.rows:
+        lines = row.curves(accuracy_by_sample)
+        bands = [interval(step) for step in lines.T]
+        rows.append(
+            {
+                "label": row.label,
+                "bound": row.bound,
+                "seeds": len(row.records),
+                "mean": percents(lines.mean(axis=0)),
+                "low": percents([low for low, _ in bands]),
+                "high": percents([high for _, high in bands]),
+            }
+        )
+    steps = [task + 1 for task in steps_of(board.result)]
+    return {"title": board.title, "subtitle": board.subtitle, "tasks": steps, "rows": rows}
+
+
+def percents(values: Floats | list[float]) -> list[float | None]:
+    """Fractions as percent to four decimals, None where undefined."""
+    return [None if np.isnan(value) else round(100 * float(value), 4) for value in values]
+
+
+def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
+    """The figure of what `data` returned."""
+    from matplotlib.ticker import MaxNLocator
+
+    rows, tasks = data["rows"], data["tasks"]
+    figure = style.new_figure(6.4, style.height_for(len(rows)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    ends = []
+    for row, look in zip(rows, style.looks([row["bound"] for row in rows], theme), strict=True):
+        mean, low, high = (np.array(row[key], dtype=np.float64) for key in ("mean", "low", "high"))
+        if np.isnan(mean[-1]):
+            continue
+        if np.isnan(mean[:-1]).all() and len(tasks) > 1:  # trained once, at the end
+            axes.axhline(mean[-1], color=look.colour, lw=1.2, ls=style.LINES[1])
+        else:
+            axes.fill_between(tasks, low, high, color=look.colour, alpha=0.18, lw=0)
+            axes.plot(tasks, mean, color=look.colour, ls=look.line, marker=look.marker, ms=3.6)
+        ends.append((tasks[-1], float(mean[-1]), f"{row['label']}  {mean[-1]:.1f}", look.colour))
+    axes.set(xlabel="tasks learned", ylabel="accuracy on all images seen, %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(x=0.02)
+    axes.grid(visible=False, axis="x")
+    style.end_labels(axes, ends)
+    style.heading(axes, data["title"], data["subtitle"], theme)
+    return figure
+
+
+def interval(values: Floats) -> tuple[float, float]:
+    """The 95 % interval of the mean over seeds; NaN below two seeds and where a value is undefined."""
+    found = None if np.isnan(values).any() else confidence_interval([float(value) for value in values])
+    return found or (np.nan, np.nan)

@@ -1,0 +1,91 @@
+// Start: theme, filters, and the view that the address after # names.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+
+function stored(value) {
+  // a browser may forbid storage to files; the choice then lasts as long as the page
+  try {
+    if (value === undefined) return localStorage.getItem("clbench-theme");
+    localStorage.setItem("clbench-theme", value);
+  } catch {
+    /* forbidden */
+  }
+  return null;
+}
+
+function setTheme(theme) {
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  document.getElementById("theme").textContent = `Theme: ${theme}`;
+}
+
+const THEMES = ["auto", "light", "dark"];
+let theme = THEMES.includes(stored()) ? stored() : "auto";
+setTheme(theme);
+document.getElementById("theme").addEventListener("click", () => {
+  theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+  setTheme(theme);
+  stored(theme);
+});
+
+function filterLeaderboard(form) {
+  const { text, board, ranked } = form.elements;
+  let shown = 0,
+    all = 0;
+  for (const article of document.querySelectorAll(".board")) {
+    const table = article.querySelector("table");
+    const here = board.value === "" || board.value === article.dataset.board;
+    const found = filterRows(table, text.value, row => here && (!ranked.checked || row.dataset.ranked === "1"));
+    article.hidden = found === 0;
+    shown += found;
+    all += table.tBodies[0].rows.length;
+  }
+  form.querySelector("output").textContent = `${shown} of ${all} rows`;
+}
+
+function filterRuns(form) {
+  const table = document.getElementById("runs-table");
+  form.querySelector("output").textContent =
+    `${filterRows(table, form.elements.text.value)} of ${DATA.runs.length} runs`;
+}
+
+for (const form of document.querySelectorAll("form.filters")) {
+  const filter = form.dataset.for === "runs" ? filterRuns : filterLeaderboard;
+  form.addEventListener("input", () => filter(form));
+  form.addEventListener("submit", event => event.preventDefault());
+  form.apply = () => filter(form);
+}
+
+function fillRuns() {
+  const place = document.getElementById("runs-table");
+  if (place.tBodies.length) return;
+  const table = runsTable();
+  table.id = place.id;
+  place.replaceWith(table);
+}
+
+function show() {
+  const [name, ...places] = (location.hash.slice(1) || "leaderboard").split("/");
+  const numbers = places.map(Number);
+  const known = document.querySelector(`section[data-view="${CSS.escape(name)}"]`);
+  if (!known) return; // a link to a place inside the page
+  if (name === "runs") fillRuns();
+  if (name === "run") known.replaceChildren(...runView(numbers[0] ?? 0));
+  if (name === "compare") {
+    const first = numbers[0] ?? DATA.boards[0]?.rows[0]?.[0] ?? 0;
+    known.replaceChildren(...compareView(first, numbers[1] ?? DATA.boards[0]?.rows[1]?.[0] ?? partnerOf(first)));
+  }
+  for (const section of document.querySelectorAll("section[data-view]")) section.hidden = section !== known;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${name === "run" ? "runs" : name}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  known.querySelector("form.filters")?.apply();
+  if (name === "run" || name === "compare") scrollTo(0, 0);
+}
+
+for (const table of document.querySelectorAll(".board table")) makeSortable(table);
+for (const place of document.querySelectorAll("[data-charts]"))
+  place.append(...boardCharts(DATA.boards[place.dataset.charts]));
+addEventListener("hashchange", show);
+show();

@@ -1,0 +1,189 @@
+"""What the report embeds: leaderboard rows for the page, and every run in a compact form for its scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cl.results.entries import Run, distinct, settings_text
+from cl.results.formulas import accuracy_by_sample, forgetting_per_group
+from cl.results.leaderboard import COLUMNS, board_rows
+from cl.results.matrix import default_rule, matrix_of, steps_of
+from cl.results.metrics import METRICS, shown
+from cl.results.plots.rows import stream_label
+from cl.results.record import Record, config_hash
+
+_SEEDS = ("order", "init", "data")
+Row = dict[str, Any]
+
+
+class _Pool:
+    """Values that many runs share, each kept once and named by its place."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[str, int] = {}
+
+    def place(self, value: Any) -> int:
+        key = json.dumps(value, sort_keys=True)
+        if key not in self._places:
+            self._places[key] = len(self.values)
+            self.values.append(value)
+        return self._places[key]
+
+
+def payload(
+    records: Iterable[Record], *, folders: Iterable[Path | None] | None, metric: str, rule: str | None
+) -> tuple[list[Row], dict[str, Any]]:
+    """Boards for the template, and the JSON that the page's scripts read; predictions are left out.
+
+    Raises what `cl.results.leaderboard.board_rows` raises.
+    """
+    given = list(records)
+    places: list[Path | None] = [None] * len(given) if folders is None else list(folders)
+    runs = distinct(Run(record, place) for record, place in zip(given, places, strict=True))[0]
+    boards = _boards(board_rows(runs, metric=metric, rule=rule), runs)
+    pools = {name: _Pool() for name in ("streams", "backbones", "configs", "environments")}
+    data = {
+        "metrics": [[metric.id, metric.title, metric.higher_is_better] for metric in METRICS.values()],
+        "boards": [
+            {"title": board["title"], "rule": board["rule"], "rows": [row["runs"] for row in board["rows"]]}
+            for board in boards
+        ],
+        "runs": [_run(run, pools) for run in runs],
+        **{name: pool.values for name, pool in pools.items()},
+    }
+    return boards, data
+
+
+def _boards(rows: Sequence[Row], runs: Sequence[Run]) -> list[Row]:
+    """Rows of the leaderboard by board, each with the places of its runs in `runs`."""
+    by_hash: dict[str, list[int]] = {}
+    for index, run in enumerate(runs):
+        by_hash.setdefault(config_hash(run.record), []).append(index)
+    boards: dict[int, Row] = {}
+    for given in rows:
+        row: Row = {name: given.get(name) for name in COLUMNS} | {"runs": _runs_of(given, runs, by_hash)}
+        first = runs[row["runs"][0]].result
+        board = boards.setdefault(
+            row["board"],
+            {
+                "number": row["board"],
+                "title": f"{stream_label(first)}, {row['backbone']}",
+                "stream": row["stream"],
+                "backbone": row["backbone"],
+                "rule": row["rule"],
+                "metric": row["metric"],
+                "setting": row["setting"],
+                "secondary": [name for name in shown(row["setting"]) if name != row["metric"]],
+                "notes": {},
+                "rows": [],
+            },
+        )
+        row["links"] = [(index, runs[index].seeds) for index in row["runs"]]
+        notes = [note for note in (row["note"] or "").split("; ") if note]
+        notes += [f"reported: {row['reported_unlike']}"] if row["reported_unlike"] else []
+        row["notes"] = [(board["notes"].setdefault(note, len(board["notes"]) + 1), note) for note in notes]
+        board["rows"].append(row)
+    for board in boards.values():
+        board["reported"] = any(row["reported"] is not None for row in board["rows"])
+        _scaled(board["rows"])
+    return list(boards.values())
+
+
+def _runs_of(row: Row, runs: Sequence[Run], by_hash: Mapping[str, Sequence[int]]) -> list[int]:
+    """The runs that a row averages: by its configurations and streams, the newest for every choice of seeds."""
+    streams = set(row["stream_id"].split(" "))
+    found = [index for digest in row["config_hash"].split(" ") for index in by_hash[digest]]
+    fitting = [
+        index
+        for index in found
+        if runs[index].record["status"] == "complete"
+        and runs[index].result["stream"]["id"] in streams
+        and runs[index].result["strategy"]["version"] == row["strategy_version"]
+    ]
+    newest = {runs[i].key: i for i in sorted(fitting, key=lambda i: str(runs[i].record["measurement"]["created"]))}
+    return sorted(newest.values(), key=lambda i: [runs[i].result["seeds"][name] for name in _SEEDS])
+
+
+def _scaled(rows: Sequence[Row]) -> None:
+    """Where a row's mean and interval stand on the board's scale, in percent of its width, for the drawn bar."""
+    values = [row[name] for row in rows for name in ("mean", "ci_low", "ci_high") if row[name] is not None]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    width = (high - low) or 1.0
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / width, 2)
+
+    for row in rows:
+        ends = (row["ci_low"], row["ci_high"])
+        row["bar"] = None
+        if row["mean"] is not None:
+            left, right = (row["mean"] if end is None else end for end in ends)
+            row["bar"] = (place(left), round(place(right) - place(left), 2), place(row["mean"]))
+
+
+def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
+    result, measured = run.result, run.record["measurement"]
+    strategy, backbone, stream = result["strategy"], result["backbone"], result["stream"]
+    names = ("id", "name", "version", "setting", "options", "n_tasks", "n_classes", "verified")
+    about = {name: stream[name] for name in names} | {"label": stream_label(result)}
+    about["groups"] = [[group["name"], len(group["classes"])] for group in stream["groups"]]
+    about["count"] = result["count"]
+    return {
+        "label": f"{strategy['name']} {settings_text(result)}".rstrip(),
+        **{name: strategy[name] for name in ("version", "preset", "access", "distribution")},
+        "marks": list(strategy.get("marks", ())),
+        "hash": config_hash(run.record),
+        "seeds": [result["seeds"][name] for name in _SEEDS],
+        "status": run.record["status"],
+        "error": run.record["error"],
+        "limited": result["limited"],
+        "precision": result["precision"].get("dtype"),
+        "created": str(measured["created"]),
+        "id": run.record["run_id"],
+        "sha": run.record["result_sha256"],
+        "stream": pools["streams"].place(about),
+        "backbone": pools["backbones"].place(backbone),
+        "config": pools["configs"].place(
+            {key: [entry["value"], entry["origin"]] for key, entry in result["config"].items()}
+        ),
+        "environment": pools["environments"].place(measured["environment"]),
+        "steps": [task + 1 for task in steps_of(result)],
+        "rule": default_rule(result["accuracy"]),
+        "rules": {rule: _rule(result, rule) for rule in result["accuracy"]},
+        **{name: _rounded(measured[name]) for name in ("seconds", "flops", "memory", "parameters", "stored")},
+        "warnings": measured["warnings"],
+        "resumed": len(measured["resumed_from"]),
+    }
+
+
+def _rule(result: Mapping[str, Any], rule: str) -> Row:
+    """One rule's table: counts of right answers (rows end at their last number), curve, forgetting, metrics."""
+    matrix = matrix_of(result, rule)
+    metrics = result["metrics"].get(rule, {})
+    return {
+        "correct": [_trimmed([None if np.isnan(v) else int(v) for v in row]) for row in matrix.correct],
+        "curve": _fractions(accuracy_by_sample(matrix)),
+        "forgetting": _fractions(forgetting_per_group(matrix)),
+        "metrics": _fractions([metrics.get(name) for name in METRICS]),
+    }
+
+
+def _trimmed(values: list[int | None]) -> list[int | None]:
+    while values and values[-1] is None:
+        values.pop()
+    return values
+
+
+def _fractions(values: Iterable[float | None]) -> list[float | None]:
+    return [None if value is None or np.isnan(value) else round(float(value), 5) for value in values]
+
+
+def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Measured numbers to six digits, which is more than they repeat to."""
+    return {key: float(f"{v:.6g}") if isinstance(v, float) else v for key, v in values.items()}

@@ -1,0 +1,140 @@
+"""Intervals and tests on metrics: which differences the seeds and the test images at hand can tell.
+
+The bootstrap here draws **seeds and images** anew, crossed: every resample takes the same drawn images for all runs,
+and one draw of seeds for both sides of a comparison, so that differences are paired. Of n seeds n - 1 are drawn, which
+makes the variance of a mean of few seeds unbiased where n draws would understate it (McCarthy & Snowden 1985; Rao & Wu
+1988); images are drawn within their class (Efron 1979). Intervals are percentiles, seeded and deterministic.
+
+Few seeds stay few: two of them can only say that both differ in the same direction. A t-interval over two seeds would
+be thirteen standard errors wide on each side and says nothing either; `smallest_difference` says what n seeds resolve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+_DIGITS = 9
+"""Decimals of an interval: the last bits of a sum differ between machines and must decide nothing."""
+
+_CHUNK = 2_000_000
+"""Entries of a block of drawn counts: bounds memory, 16 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageShares:
+    """How much the answer to each test image adds to a metric of one run, to first order.
+
+    ids: int64 [n], rows of the images in the dataset's store; classes: int64 [n], the dataset's own labels; shares:
+    float64 [n]. If image i counted w_i times, within its class as many as before in all, the metric would change by
+    sum_i (w_i - 1) shares_i.
+    """
+
+    ids: Ints
+    classes: Ints
+    shares: Floats
+
+
+def resample_images(runs: Sequence[ImageShares]) -> Floats:
+    """How far the metric of each run moves when the images are drawn anew, [`RESAMPLES`, runs].
+
+    Column k belongs to `runs[k]`; all columns share the draws, so that differences between them are paired.
+    """
+    ids, first, inverse = np.unique(
+        np.concatenate([run.ids for run in runs]), return_index=True, return_inverse=True
+    )  # fmt: skip
+    classes = np.concatenate([run.classes for run in runs])[first]
+    order = np.argsort(classes, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(ids))
+    table = np.zeros((len(ids), len(runs)))
+    ends = np.cumsum([len(run.ids) for run in runs])
+    for column, (run, where) in enumerate(zip(runs, np.split(inverse, ends[:-1]), strict=True)):
+        table[place[where], column] = _centred(run)
+    _, starts, sizes = np.unique(classes[order], return_index=True, return_counts=True)
+    start, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    rng = np.random.default_rng(0)
+    blocks = []
+    for done in range(0, RESAMPLES, step := max(_CHUNK // len(ids), 1)):
+        rows = min(step, RESAMPLES - done)
+        drawn = start + (rng.random((rows, len(ids))) * size).astype(np.int64)
+        drawn += np.arange(rows)[:, None] * len(ids)
+        counts = np.bincount(drawn.ravel(), minlength=rows * len(ids)).reshape(rows, len(ids))
+        blocks.append(counts.astype(np.float64) @ table)
+    return np.concatenate(blocks)
+
+
+def _centred(run: ImageShares) -> Floats:
+    """Shares minus the mean of their class, so that the observed images move nothing."""
+    _, inverse, count = np.unique(run.classes, return_inverse=True, return_counts=True)
+    means = np.bincount(inverse, weights=run.shares) / count
+    return np.asarray(run.shares - means[inverse], dtype=np.float64)
+
+
+def mean_interval(values: Floats, moves: Floats | None = None, level: float = LEVEL) -> tuple[float, float] | None:
+    """Bootstrap interval of the mean of `values` [n], one per seed; `moves` [`RESAMPLES`, n] from `resample_images`.
+
+    Without moves only seeds are drawn; one seed with moves draws images alone; None where there is nothing to draw.
+    """
+    seeds = len(values)
+    if seeds == 0 or (seeds == 1 and moves is None):
+        return None
+    resampled = np.broadcast_to(values, (RESAMPLES, seeds)) if moves is None else values + moves
+    draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, max(seeds - 1, 1)))
+    means = np.take_along_axis(resampled, draws, axis=1).mean(axis=1)
+    tail = 50 * (1 - level)
+    low, high = np.percentile(means, [tail, 100 - tail])
+    return round(float(low), _DIGITS), round(float(high), _DIGITS)
+
+
+def confidence_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
+    """`mean_interval` over seeds alone, whatever their order; None below 2 values."""
+    return mean_interval(np.sort(np.asarray(values, dtype=np.float64)), level=level)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Exact test whether two runs answer equally many images right; counts of images, p two-sided. McNemar 1947."""
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def mcnemar(first: NDArray[Any], second: NDArray[Any]) -> McNemar:
+    """`first` and `second`: whether each of the same images was answered right, [n]."""
+    from scipy import stats
+
+    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
+    both = only_first + only_second
+    p = float(stats.binomtest(only_first, both, 0.5).pvalue) if both else 1.0
+    return McNemar(only_first, only_second, p)
+
+
+def smallest_difference(differences: Sequence[float], power: float = 0.8, level: float = LEVEL) -> float | None:
+    """The true difference that as many seeds as these would find, with probability `power`, by a paired t-test.
+
+    Takes the standard deviation of the given differences for the true one; solved with the noncentral t distribution.
+    None below 2 seeds.
+    """
+    seeds = len(differences)
+    if seeds < 2:
+        return None
+    from scipy import optimize, stats
+
+    freedom = seeds - 1
+    limit = stats.t.ppf(0.5 + level / 2, freedom)
+    near = limit + stats.t.ppf(power, freedom)  # the textbook's answer, close to the exact one
+    shift = optimize.brentq(lambda shift: stats.nct.sf(limit, freedom, shift) - power, 0.0, 2 * near)
+    return float(shift * np.std(differences, ddof=1) / np.sqrt(seeds))

@@ -1,0 +1,232 @@
+"""The tables of docs/fidelity.md and cl/results/expected.json: functions of code, tests and results/reference.
+
+`python docs/fidelity.py` rewrites both. The page says of every strategy what its tests check, where it differs from
+the paper (from its docstring), what we measured, what others published, and what would reproduce that.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from _generate.markdown import code, parse_docstring, sentence, table, text
+from _generate.strategies import own
+from figures import with_table
+
+from cl import registry
+from cl.reproduce import EXPECTED, Configuration, configurations, expectations, measure
+from cl.results import load_results, metrics_of
+from cl.results.matrix import default_rule
+from cl.results.published import Published, absent, published
+from cl.results.record import Record, config_hash
+from cl.results.tables import percent
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "fidelity.md"
+RECORDS = ROOT / "results" / "reference"
+TESTS = ROOT / "tests" / "core"
+MARKS = ("<!-- made by: python docs/fidelity.py -->", "<!-- end -->")
+_BASELINES, _AVALANCHE = "test_strategy_baselines.py", "test_avalanche_strategies.py"
+SHARED = {
+    **dict.fromkeys(("simplecil", "finetune", "linear-probe", "joint"), (_BASELINES,)),
+    "layernorm": ("test_strategy_layernorm.py", "test_layernorm_phases.py"),
+    "momentum": ("test_strategy_momentum.py", "test_wrapper_contract.py"),
+    "pred-kd": ("test_strategy_pred_kd.py", "test_strategy_pred_kd_mammoth.py"),
+}
+"""Strategies whose tests stand in another file than test_strategy_NAME.py, or in more than one."""
+
+_METRICS = ("A_last_task", "A_last_sample", "A_inc_task", "A_inc_sample")
+
+
+def tests_of(name: str) -> dict[str, list[str]]:
+    """The tests of a strategy: file -> what each checks, from the function's name."""
+    usual = f"test_strategy_{name.replace('-', '_')}.py"
+    files = SHARED.get(name, (_AVALANCHE,) if name.startswith("avalanche/") else (usual,))
+    found = {}
+    for file in filter(lambda file: (TESTS / file).is_file(), files):
+        source = (TESTS / file).read_text(encoding="utf-8")
+        tests = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and _is_test(node)]
+        if file in (_BASELINES, _AVALANCHE):
+            tests = [test for test in tests if _concerns(_whole(test, source), name, file)]
+        found[file] = [test.name.removeprefix("test_").replace("_", " ") for test in tests]
+    return {file: words for file, words in found.items() if words}
+
+
+def _concerns(source: str, name: str, file: str) -> bool:
+    """Whether a test of several strategies names this one; one of all Avalanche strategies names none."""
+    family = [each for each in own(registry.strategies) if each.startswith("avalanche/")]
+    named = [each for each in (*family, name) if f'"{each}"' in source or _class(each) in source]
+    return name in named or (file == _AVALANCHE and not named)
+
+
+def _class(name: str) -> str:
+    return registry.strategies.entry(name).attribute
+
+
+def _is_test(node: ast.FunctionDef) -> bool:
+    return node.name.startswith("test_")
+
+
+def _whole(node: ast.FunctionDef, source: str) -> str:
+    """A function with its decorators, whose parameters may be what names the strategy."""
+    first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+    return "\n".join(source.splitlines()[first - 1 : node.end_lineno])
+
+
+def runs_of(name: str, records: Sequence[Record]) -> list[list[Record]]:
+    """Complete runs of a strategy, one list per configuration, larger streams and more seeds first."""
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        result = record["result"]
+        if record["status"] == "complete" and not result["limited"] and result["strategy"]["name"] == name:
+            found[result["stream"]["name"], config_hash(record)].append(record)
+    return sorted(found.values(), key=_order)
+
+
+def _order(runs: Sequence[Record]) -> tuple[int, int, float]:
+    return -sum(runs[0]["result"]["count"]), -len(runs), -_mean(runs, "A_last_sample")
+
+
+def _mean(runs: Sequence[Record], metric: str) -> float:
+    values = [metrics_of(run["result"])[default_rule(run["result"]["accuracy"])][metric] for run in runs]
+    return float(np.mean([np.nan if value is None else value for value in values]))
+
+
+def _stream(run: Record) -> str:
+    """The stream's name with its setting, and how many images per class where not all."""
+    stream = run["result"]["stream"]
+    images = stream["options"].get("train_per_class")
+    setting = [] if stream["setting"] == "class-incremental" else [stream["setting"]]
+    return ", ".join([stream["name"], *setting, *([f"{images} images per class"] if images is not None else [])])
+
+
+def _variant(run: Record) -> str:
+    """What was set by hand, the stream apart."""
+    config = run["result"]["config"]
+    given = {key: each["value"] for key, each in config.items() if each["origin"] == "command line"}
+    return " ".join(f"{key}={value}" for key, value in given.items() if not key.startswith("stream."))
+
+
+def _measured(runs: Sequence[Record]) -> str:
+    return f"{percent(_mean(runs, 'A_last_sample'))} on {_stream(runs[0])} ({_count(len(runs), 'seed')})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def _targets(name: str) -> list[Configuration]:
+    return [each for each in configurations().values() if each.strategy == name and each.reported()]
+
+
+def _numbers(row: Published) -> str:
+    """The values of a published row, the accuracies first."""
+    keys = [key for key in _METRICS if key in row.values] + [key for key in row.values if key not in _METRICS]
+    return ", ".join(f"{row.values[key].text} (`{key}`)" for key in keys)
+
+
+def _target(wanted: Configuration) -> str:
+    return f"{code(f'clbench reproduce {wanted.name}')}: {wanted.needs}; not yet run"
+
+
+def overview(records: Sequence[Record]) -> str:
+    """One row per strategy."""
+    rows = []
+    for name in own(registry.strategies):
+        tests, runs, targets = tests_of(name), runs_of(name, records), _targets(name)
+        rows_of = [row for row in published() if row.strategy == name]
+        shown = [row for wanted in targets[:1] for row in wanted.reported()[:1]] or rows_of[:1]
+        rows.append(
+            [
+                f"[{name}](#{name.replace('/', '')})",
+                _count(sum(map(len, tests.values())), "test") if tests else "the contract alone",
+                _first(_differences(name)),
+                _measured(runs[0]) if runs else "not yet",
+                f"{_numbers(shown[0])} on {shown[0].benchmark.text}, {shown[0].weights.text} ({shown[0].tag})"
+                if shown
+                else absent().get(name, "none was read"),
+                _target(targets[0]) if targets else "nothing here" if shown else "",
+            ]
+        )
+    head = ["strategy", "checked", "differs from the paper", "measured here", "published", "would reproduce it"]
+    return table(head, [[row[0], row[1], *map(text, row[2:5]), row[5]] for row in rows])
+
+
+def _differences(name: str) -> str:
+    return parse_docstring(registry.strategies.docstring(name)).sections.get("Differences from the paper", "")
+
+
+def _first(words: str) -> str:
+    """The first sentence, with a hint where more follows below."""
+    head, stop, _ = words.partition(". ")
+    return head + (" ..." if stop else "")
+
+
+def section(name: str, records: Sequence[Record]) -> str:
+    """All about one strategy."""
+    parts = [f"### {name}\n"]
+    for file, words in tests_of(name).items():
+        parts.append(f"**Checked** in [`tests/core/{file}`](../tests/core/{file}): {'; '.join(map(text, words))}.\n")
+    if differences := _differences(name):
+        parts.append(f"**Differs.** {sentence(differences)}\n")
+    measured = [
+        [
+            text(_stream(runs[0])),
+            code(" ".join(filter(None, [runs[0]["result"]["strategy"]["preset"], _variant(runs[0])]))),
+            code(runs[0]["result"]["backbone"]["name"]),
+            str(len(runs)),
+            *(percent(_mean(runs, metric)) for metric in ("A_last_sample", "A_inc_sample", "F_chaudhry")),
+            code(default_rule(runs[0]["result"]["accuracy"])),
+        ]
+        for runs in runs_of(name, records)
+    ]
+    if measured:
+        head = ["measured on", "preset, settings", "backbone", "seeds", "last", "incremental", "forgetting", "rule"]
+        parts.append(table(head, measured, numbers=(3, 4, 5, 6)))
+    found = [row for row in published() if row.strategy == name]
+    if found:
+        head = ["published for", "weights", "variant", "values", "read in", "no run of ours matches, because"]
+        rows = [
+            [row.benchmark.text, row.weights.text, row.variant, _numbers(row), f"{row.source} ({row.tag})", row.unlike]
+            for row in found
+        ]
+        parts.append(table(head, [list(map(text, row)) for row in rows]))
+    else:
+        parts.append(f"**Published.** {absent().get(name, 'No number was read.')}\n")
+    parts += [f"* {_target(wanted)}" for wanted in _targets(name)]
+    for wanted in configurations().values():
+        found_here = expectations().get(wanted.name)
+        interval = found_here.interval(len(wanted.seeds)) if found_here else None
+        if wanted.strategy == name and found_here and interval:
+            low, high = map(percent, interval)
+            parts.append(
+                f"* {code(f'clbench reproduce {wanted.name}')}: {low} to {high} (`{wanted.metric}`) expected, "
+                f"measured on {text(found_here.hardware)}"
+            )
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def page(records: Sequence[Record]) -> str:
+    """What stands between the marks of the page."""
+    names = own(registry.strategies)
+    return "\n".join([overview(records), "## Strategy by strategy\n", *(section(name, records) for name in names)])
+
+
+def expected(records: Sequence[Record]) -> str:
+    """The text of expected.json."""
+    return json.dumps(measure(records), indent=1, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    records = load_results(RECORDS).records
+    EXPECTED.write_text(expected(records), encoding="utf-8")
+    expectations.cache_clear()
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), page(records), MARKS), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

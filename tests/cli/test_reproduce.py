@@ -1,0 +1,190 @@
+"""`clbench reproduce`: shipped configurations, the interval, the verdict and its exit code."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fidelity
+import pytest
+from scipy import stats
+
+from cl import reproduce
+from cl.cli import call
+from cl.errors import ContractError, UsageError
+from cl.reproduce import Configuration, Expected, configurations, expectations, find, judge
+from cl.results import load_results
+
+TOY = Configuration(
+    "toy", "a toy", "simplecil", "split-digits", (3, 4),
+    settings={"stream.tasks": 2, "stream.train_per_class": 2, "stream.test_per_class": 4},
+)  # fmt: skip
+
+
+def ours(**values: float) -> Expected:
+    return Expected("", "cil_seen", {int(seed[1:]): value for seed, value in values.items()}, "a desk, fp32", ())
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> Callable[[Expected | None], None]:
+    """Ship the toy alone, with these expected values."""
+
+    def ship(expected: Expected | None) -> None:
+        monkeypatch.setattr(reproduce, "configurations", lambda: {"toy": TOY})
+        monkeypatch.setattr(reproduce, "expectations", lambda: {"toy": expected} if expected else {})
+
+    return ship
+
+
+# ------------------------------------------------------------------------------------------------ the shipped files
+
+
+def test_every_configuration_resolves_and_expects_what_was_measured() -> None:
+    assert set(expectations()) <= set(configurations())
+    for name, wanted in configurations().items():
+        first = wanted.plans(wanted.seeds[:1])[0]
+        expected = expectations().get(name)
+        assert expected is None or expected.config_hash == first.config_hash, f"{name}: run `python docs/fidelity.py`"
+        assert expected is None or expected.interval(len(wanted.seeds)), f"{name}: one seed is no interval"
+        assert expected or wanted.needs, f"{name}: say what the run takes"
+        assert bool(wanted.benchmark) == bool(wanted.reported()), f"{name}: no published row is like its benchmark"
+
+
+def test_expected_values_are_those_of_the_reference_records() -> None:
+    records = load_results(fidelity.RECORDS).records
+    assert reproduce.EXPECTED.read_text(encoding="utf-8") == fidelity.expected(records), "run `python docs/fidelity.py`"
+
+
+def test_the_command_of_a_configuration_is_the_run() -> None:
+    assert find("resnet18-ewc").command == (
+        "clbench run -s ewc --stream split-cifar100 --backbone resnet18@random --preset smith --set pred_kd=1.0 "
+        "--set stream.order=coda --set backbone.image_size=32 --seed 0,1,2"
+    )
+
+
+def test_a_wrong_key_in_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "reproduce.toml"
+    path.write_text('[one]\nabout = ""\nstrategy = "slca"\nstream = "split-digits"\nseeds = [1]\nseed = 1\n')
+    monkeypatch.setattr(reproduce, "FILE", path)
+    with pytest.raises(ContractError, match=r"reproduce\.toml, one: .*seed"):
+        configurations.__wrapped__()
+
+
+# ------------------------------------------------------------------------------------------------------ the interval
+
+
+def test_the_interval_is_students_prediction_interval_of_a_mean() -> None:
+    low, high = ours(s1=0.5, s2=0.6, s3=0.7).interval(3) or (0, 0)
+    half = float(stats.t.ppf(0.975, 2)) * 0.1 * math.sqrt(1 / 3 + 1 / 3)
+    assert (low, high) == pytest.approx((0.6 - half, 0.6 + half))
+    one = ours(s1=0.5, s2=0.6, s3=0.7).interval(1) or (0, 0)
+    assert one[1] - one[0] > high - low, "the mean of fewer runs is less certain"
+
+
+def test_an_interval_has_a_floor_and_stays_within_0_and_1() -> None:
+    assert ours(s1=0.5, s2=0.5).interval(2) == pytest.approx((0.495, 0.505))
+    assert ours(s1=0.1, s2=0.9).interval(2) == (0.0, 1.0)
+    assert ours(s1=0.5).interval(1) is None
+
+
+# ----------------------------------------------------------------------------------------------------- a run, judged
+
+
+def test_a_run_inside_outside_and_without_an_interval(
+    shipped: Callable[[Expected | None], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    shipped(None)
+    assert call(["reproduce", "toy", "-q", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    values = {int(seed): value for seed, value in found["measured"]["seeds"].items()}
+    assert found["verdict"] == "no expected interval" and set(values) == {3, 4} and found["expected"] is None
+    record = json.loads(Path(found["records"][0]).read_text(encoding="utf-8"))
+    assert record["result"]["metrics"]["cil_seen"]["A_last_sample"] == values[3]
+    assert record["result"]["config"]["stream.tasks"]["origin"] == "configuration toy"
+
+    shipped(ours(s3=values[3], s4=values[4]))  # complete already: only compared
+    assert call(["reproduce", "toy", "-q"]) == 0
+    out = capfd.readouterr().out
+    assert "verdict   inside" in out and "on        a desk, fp32" in out and "drift     0.00 points" in out
+    assert "reported  nothing with these weights and this protocol" in out
+
+    shipped(ours(s3=values[3] - 0.2, s4=values[3] - 0.2))
+    assert call(["reproduce", "toy", "-q", "--seed", "3"]) == 5
+    text = capfd.readouterr()
+    assert "verdict   outside" in text.out and "drift     20.00 points" in text.out
+    assert text.err.count("\n") == 1 and "toy is outside its expected interval" in text.err
+
+
+def test_a_failed_run_gives_its_own_code_and_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, shipped: Callable[[Expected | None], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    from cl import api
+    from cl.errors import DataError
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise DataError("The data is not here.")
+
+    shipped(ours(s3=0.5, s4=0.5))
+    monkeypatch.setattr(api, "execute", fail)
+    assert call(["reproduce", "toy", "-q"]) == 3
+    assert capfd.readouterr().out == ""
+
+
+def test_an_undefined_metric_is_an_error_not_a_zero() -> None:
+    record = json.loads(next(fidelity.RECORDS.glob("split-cifar100/joint/*/*/seed1993/record.json")).read_text())
+    wanted = Configuration("one", "", "joint", "split-cifar100", (1993,), metric="F_chaudhry")
+    with pytest.raises(ContractError, match="F_chaudhry is undefined for seed 1993"):
+        judge(wanted, [record])
+
+
+# ----------------------------------------------------------------------------------------------------------- the rest
+
+
+def test_list_says_what_was_verified_where_and_what_was_not(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call(["reproduce", "--list"]) == 0
+    verified, _, open_ones = capfd.readouterr().out.partition("Not yet run:")
+    assert "cifar100-slca" in verified and "AMD EPYC, 1 thread, bf16" in verified
+    assert "vitb16-slca" in open_ones and "reported 91.53 ± 0.28" in open_ones and "vitb16" not in verified
+    assert call(["reproduce", "--list", "--json"]) == 0
+    items = {item["name"]: item for item in json.loads(capfd.readouterr().out)}
+    assert list(items) == list(configurations()) and items["vitb16-slca"]["verified_on"] is None
+
+
+def test_dry_run_touches_nothing(
+    tmp_path: Path, shipped: Callable[[Expected | None], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    shipped(None)
+    assert call(["reproduce", "toy", "--dry-run"]) == 0
+    out = capfd.readouterr().out
+    assert out.count("would start") == 2 and "[configuration toy]" in out
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Name a configuration; clbench reproduce --list shows them."),
+        (["digits-simplcil"], "There is no configuration 'digits-simplcil'"),
+        (["cifar100-slca", "--seed", "7"], "cifar100-slca has no seed 7; choose among 1993, 1996"),
+        (["cifar100-slca", "--seed", "x"], "--seed"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert call(["reproduce", *arguments]) == 2
+    text = capfd.readouterr()
+    assert words in text.err and text.err.count("\n") == 1 and text.out == ""
+
+
+def test_settings_of_the_environment_cannot_change_what_is_reproduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLBENCH_SET", "lr=1")
+    with pytest.raises(UsageError, match="unset it"):
+        TOY.plans()
+
+
+@pytest.mark.slow
+def test_the_fastest_shipped_configuration_is_inside_its_interval(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call(["reproduce", "digits-simplecil", "-q", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["verdict"] == "inside"

@@ -1,0 +1,94 @@
+"""Runs as one long table: every number once, with what identifies its run."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cl.cli.app import call
+from cl.cli.export import TABLES as OFFERED
+from cl.errors import UsageError
+from cl.results.export import IDENTITY, TABLES, long_table, write_table
+from cl.results.record import save
+from cl.results.store import Results, load_results
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def results(make_record: Make, tmp_path: Path) -> Results:
+    for seed in (0, 1):
+        save(make_record(seed=seed), tmp_path / "runs" / f"seed{seed}" / "record.json")
+    return load_results(tmp_path / "runs")
+
+
+def test_the_command_offers_every_table() -> None:
+    assert OFFERED == TABLES
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_begin_with_what_identifies_their_run(results: Results, table: str) -> None:
+    frame = long_table(results, table)
+    assert tuple(frame.columns[: len(IDENTITY)]) == IDENTITY
+    assert not frame.duplicated().any()
+    assert len(frame) == 0 if table == "classes" else set(frame["seed_order"]) == {0, 1}
+
+
+def test_values_are_those_of_the_records(results: Results) -> None:
+    metrics = long_table(results).query("seed_order == 1 and rule == 'cil_seen'").set_index("metric")["value"]
+    assert metrics["A_last_task"] == pytest.approx(185 / 300) and "FWT" not in metrics
+    accuracy = long_table(results, "accuracy").query("seed_order == 0")
+    assert accuracy["correct"].tolist() == [90, 80, 70, 60, 75, 50] and accuracy["accuracy"].tolist()[-1] == 0.5
+    costs = long_table(results, "costs").query("seed_order == 0").set_index("quantity")["value"]
+    assert costs["flops.uncached"] == 2e12 and "memory.peak_device" not in costs
+    with pytest.raises(UsageError, match="no table 'x'; choose one of: metrics"):
+        long_table(results, "x")
+
+
+def test_classes_carry_the_labels_of_the_dataset(make_record: Make, tmp_path: Path) -> None:
+    tables = {"correct": [[9, None]], "class_correct": [[5, 4, None, None]]}
+    record = make_record(
+        [[9, None]], result__accuracy={"cil_seen": tables}, result__stream__class_order=[3, 1, 0, 2],
+        result__count=[100, 100], result__class_count=[50] * 4,
+    )  # fmt: skip
+    save(record, tmp_path / "record.json")
+    frame = long_table(load_results(tmp_path), "classes")
+    assert frame[["label", "class_name", "correct", "count", "accuracy"]].to_numpy().tolist() == [
+        [3, "class 0", 5, 50, 0.1],
+        [1, "class 1", 4, 50, 0.08],
+    ]
+
+
+def test_csv_by_the_command(results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "metrics.csv"
+    assert call(["export", str(tmp_path / "runs"), "--out", str(out)]) == 0
+    assert f"of 2 runs to {out}" in capsys.readouterr().err
+    assert call(["export", str(tmp_path / "runs")]) == 0
+    assert capsys.readouterr().out == out.read_text()
+    assert pd.read_csv(io.StringIO(out.read_text()))["value"].tolist() == long_table(results)["value"].tolist()
+    assert call(["export", str(tmp_path / "runs"), "--out", "x.xlsx"]) == 2
+    assert "neither .csv nor .parquet" in capsys.readouterr().err
+    assert call(["export", str(tmp_path / "new")]) == 2
+
+
+def test_parquet(results: Results, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    frame = long_table(results)
+    write_table(frame, tmp_path / "metrics.parquet")
+    back = pd.read_parquet(tmp_path / "metrics.parquet")
+    assert list(back.columns) == list(frame.columns) and back["value"].tolist() == frame["value"].tolist()
+
+
+def test_parquet_without_pyarrow_names_the_fix(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install 'clbench\[parquet\]'"):
+        write_table(long_table(results), tmp_path / "metrics.parquet")
+    assert not (tmp_path / "metrics.parquet").exists()

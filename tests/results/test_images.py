@@ -1,0 +1,81 @@
+"""Predictions as shares of a metric: exact where the metric is linear, absent where they do not fit the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cl.results.entries import Run
+from cl.results.images import PREDICTIONS, answers, image_shares
+from cl.results.matrix import AccuracyMatrix, matrix_of
+from cl.results.metrics import METRICS
+from cl.results.predictions import read_predictions, write_predictions
+
+Make = Callable[..., Run]
+LINEAR = (
+    *("A_last_task", "A_last_sample", "A_inc_task", "A_inc_sample", "A_inc_sample_excl_first", "F_avalanche", "BWT"),
+    *("F_stepwise", "F_global_rf", "LA", "stability"),
+)
+
+
+def draw(seed: int = 0, images: int = 120) -> NDArray[np.bool_]:
+    """Random answers after three tasks, fewer right ones with every task."""
+    return np.asarray(np.random.default_rng(seed).random((3, images)) < np.array([[0.9], [0.7], [0.55]]))
+
+
+def weighted(run: Run, weights: NDArray[np.float64]) -> AccuracyMatrix:
+    """The run's matrix where every image counts as often as its weight says."""
+    found = read_predictions(run.folder / PREDICTIONS)  # type: ignore[operator]
+    right = found.prediction["cil_seen"] == found.label
+    sums = np.stack([np.bincount(found.group, weights=row * weights[found.rows], minlength=3) for row in right])
+    whole = matrix_of(run.result, "cil_seen")
+    return AccuracyMatrix.of(np.where(np.isnan(whole.correct), np.nan, sums), whole.count)
+
+
+@pytest.mark.parametrize("metric", [*LINEAR, "F_chaudhry", "F_max_all"])
+def test_shares_foretell_the_metric_with_the_images_drawn_anew(make_run: Make, metric: str) -> None:
+    run = make_run(draw())
+    found = image_shares(run.result, run.folder, "cil_seen", metric)
+    assert found is not None
+    rng = np.random.default_rng(1)
+    drawn = [rng.integers(20, size=20) + 20 * label for label in range(6)]  # within the classes
+    weights = np.bincount(np.concatenate(drawn), minlength=120).astype(float)
+    value = METRICS[metric].compute(matrix_of(run.result, "cil_seen"))
+    want = METRICS[metric].compute(weighted(run, weights))
+    got = value + ((weights[found.ids] - 1) * found.shares).sum()
+    # The maxima of forgetting move to another step at times; everything else is exact.
+    assert got == pytest.approx(want, abs=1e-9 if metric in LINEAR else 0.02)
+    np.testing.assert_array_equal(found.classes, found.ids // 20)
+
+
+def test_the_rounded_metric_takes_the_shares_of_the_exact_one(make_run: Make) -> None:
+    run = make_run(draw())
+    pair = [image_shares(run.result, run.folder, "cil_seen", name) for name in ("A_inc_sample_pilot", "A_inc_sample")]
+    assert pair[0] is not None and pair[1] is not None
+    np.testing.assert_array_equal(pair[0].shares, pair[1].shares)
+
+
+def test_no_shares_without_predictions_for_metrics_of_two_matrices_and_for_undefined_ones(make_run: Make) -> None:
+    run = make_run(draw())
+    assert image_shares(run.result, None, "cil_seen", "A_last_sample") is None
+    assert image_shares(run.result, run.folder, "til_masked", "A_last_sample") is None
+    assert image_shares(run.result, run.folder, "cil_seen", "FWT") is None
+    assert run.folder is not None
+    (run.folder / PREDICTIONS).unlink()
+    assert image_shares(run.result, run.folder, "cil_seen", "A_last_sample") is None
+
+
+def test_predictions_that_do_not_give_the_counts_of_the_record_are_not_used(make_run: Make) -> None:
+    run = make_run(draw())
+    assert run.folder is not None and answers(run.result, run.folder, "cil_seen") is not None
+    found = read_predictions(run.folder / PREDICTIONS)
+    table = np.array(found.prediction["cil_seen"])
+    table[2, 0] = (table[2, 0] + 1) % 6 if table[2, 0] == found.label[0] else found.label[0]
+    write_predictions(run.folder / PREDICTIONS, replace(found, prediction={"cil_seen": table}))
+    assert answers(run.result, run.folder, "cil_seen") is None
+    (run.folder / PREDICTIONS).write_bytes(b"no archive")
+    assert answers(run.result, run.folder, "cil_seen") is None
