@@ -20,14 +20,24 @@ import numpy as np
 from cl.errors import UsageError
 from cl.files import write_text
 from cl.results.matrix import default_rule
-from cl.results.metrics import FEW_SHOT_SHOWN, FORGETTING, METRICS, metrics_of, shown
+from cl.results.metrics import (
+    ANYTIME,
+    ANYTIME_SHOWN,
+    FEW_SHOT_SHOWN,
+    FORGETTING,
+    METRICS,
+    TOLD_SHOWN,
+    belongs,
+    metrics_of,
+    shown,
+)
 from cl.results.record import Record, config_hash
 from cl.results.tables import percent, render
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN)))
+SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN, *ANYTIME_SHOWN, *TOLD_SHOWN)))
 """Metrics beside the chosen one, means over seeds; a board shows those of its setting."""
 
 COLUMNS = {
@@ -55,7 +65,7 @@ COLUMNS = {
     "board": "number of the board from 1: rows of different boards must not be compared",
     "note": "what limits the comparison",
     "setting": "class-incremental, few-shot class-incremental, ...",
-    **{name: "few-shot streams: mean over seeds, fraction" for name in SECONDARY if name not in FORGETTING},
+    **{name: "mean over seeds, fraction; on streams of its setting" for name in SECONDARY if name not in FORGETTING},
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
@@ -85,8 +95,10 @@ def _text(value: Any) -> str:
 def _board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
     """Stream definition and backbone; the class order is left to the comparison by seed."""
     stream, backbone = result["stream"], result["backbone"]
-    keys = ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
+    keys: tuple[str, ...] = ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
     sizes = [len(group["classes"]) for group in stream["groups"]]
+    if belongs(ANYTIME, stream["setting"]):  # chunks, and classes dealt at random: a seed decides how many there are
+        keys, sizes = tuple(key for key in keys if key != "n_tasks"), []
     return (*(_text(stream[key]) for key in keys), _text(sizes), backbone["name"], _weights(backbone) or "random")
 
 
