@@ -183,6 +183,7 @@ class Workbench:
     def start(self, learner: Strategy, stream: Stream) -> Strategy:
         """Set a learner up for a stream, as the loop does."""
         learner.info = stream.info
+        learner._trainer.encodings.expect(stream)
         learner.setup(stream.info)
         return learner
 
