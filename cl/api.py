@@ -21,6 +21,7 @@ from cl.plan import Plan, invocation, load_plan, make_plan
 from cl.progress import NullProgress, Progress, displayed
 from cl.registry import toml_load
 from cl.run_folder import clear, locked, logged
+from cl.settings import transform
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,13 +242,14 @@ def build_stream(plan: Plan, progress: Progress | None = None) -> Any:
     name, argument = registry.streams.split(plan.stream)
     family = registry.streams.get(name)()
     more = {} if argument is None else {"argument": argument}
-    return family.build(
+    stream = family.build(
         plan.stream_options,
         order_seed=plan.seeds["order"],
         data_seed=plan.seeds["data"],
         progress=progress.data if progress is not None else None,
         **more,
     )
+    return transform(stream, plan.transforms, plan.seeds["data"])
 
 
 def build_backbone(plan: Plan, device: str = "cpu") -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cl.capability import rules_on
 from cl.cost import count_flops
 from cl.errors import ContractError
 from cl.features import Inputs, Source
@@ -50,7 +51,8 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
         module.eval()
     trainer.progress.phase("evaluate", -(-len(chosen) // BATCH))
     masks = _class_masks(stream)
-    shared = [rule for rule in strategy.rules if rule != "til_oracle"]
+    rules = rules_on(strategy.rules, stream.setting)
+    shared = [rule for rule in rules if rule != "til_oracle"]
     store = stream.store(event.split)
     predictions: dict[str, list[Tensor]] = {rule: [] for rule in shared}
     margins: dict[str, list[Tensor]] = {rule: [] for rule in shared}
@@ -72,7 +74,7 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
             trainer.progress.advance(len(part))
         row.prediction = {rule: torch.cat(parts).cpu().numpy() for rule, parts in predictions.items()}
         row.margin = {rule: torch.cat(parts).cpu().numpy() for rule, parts in margins.items()}
-        if "til_oracle" in strategy.rules:
+        if "til_oracle" in rules:
             row.prediction["til_oracle"], row.margin["til_oracle"] = _oracle(
                 strategy, stream, rows, owners, chosen, masks, trainer, event.split
             )

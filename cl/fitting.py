@@ -27,6 +27,10 @@ SYNC_EVERY = 20
 """Steps between looks at the loss on an accelerator; each look waits for the device."""
 
 
+_PROGRESS = ("epoch", "step", "rate", "best_score", "best_epoch", "stale", "best", "losses", "flops", "spent")
+"""Where a fit stands, beside the state of the strategy and of the optimiser."""
+
+
 class Learner(Protocol):
     """What the trainer needs of a strategy: its state."""
 
@@ -75,6 +79,7 @@ class Fit:
         self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: what plateaus left of the learning rate
         self.best_score, self.best_epoch, self.stale = float("-inf"), -1, 0
         self.best: list[Tensor] = []
+        self.spent = 0.0  # FLOPs of the steps, validation apart
         self.losses: list[float] = []
         wide = torch.float32 if trainer.device.type == "mps" else torch.float64  # mps has no float64
         self.loss_sum = torch.zeros((), dtype=wide, device=trainer.device)
@@ -139,7 +144,10 @@ class Fit:
             parameter.grad = None
         self._eval_mode()
         trainer.progress.end_phase()
-        return {"loss": self.losses, "epochs": self.epoch, "best_epoch": self.best_epoch}
+        return {
+            "loss": self.losses, "epochs": self.epoch, "best_epoch": self.best_epoch, "best_score": self.best_score,
+            "flops": self.spent,
+        }  # fmt: skip
 
     def _one_step(self, batch: Batch, when: When) -> None:
         factor = self.rate * self.spec.schedule(when)
@@ -160,6 +168,7 @@ class Fit:
         self.loss_sum += value
         cached = getattr(self.spec.data, "flops_per_item", 0.0) * len(batch)
         self.trainer.cost.add_flops(self.flops[shape], self.flops[shape] + cached)
+        self.spent += self.flops[shape]
         shown = None
         if value.device.type == "cpu" or when.step % SYNC_EVERY == 0 or when.step == when.steps - 1:
             shown = float(value)
@@ -225,10 +234,7 @@ class Fit:
     def _save(self) -> None:
         with self.trainer.cost.timed("checkpoint"):
             assert self.trainer.checkpoint is not None
-            progress = {
-                name: getattr(self, name)
-                for name in ("epoch", "step", "rate", "best_score", "best_epoch", "stale", "best", "losses", "flops")
-            }
+            progress = {name: getattr(self, name) for name in _PROGRESS}
             value = {
                 **self.trainer.snapshot(self.strategy),
                 "fit": {**progress, "loss_sum": self.loss_sum},

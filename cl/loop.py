@@ -101,7 +101,8 @@ def _evaluate(
     with trainer.cost.timed("eval"):
         row = evaluate(strategy, stream, event, state.seen, trainer, number)
     done = [e.experience for e in stream.events[:number] if isinstance(e, Train)]
-    state.rows.append({"event": number, "task": done[-1] if done else None, "split": event.split})
+    seen = {"seen": state.seen} if stream.classes_return else {}  # else the groups say it
+    state.rows.append({"event": number, "task": done[-1] if done else None, "split": event.split, **seen})
     state.results.append(row)
 
 

@@ -103,6 +103,22 @@ class QuarterCosine:
         return math.cos(99 * math.pi * when.epoch / (200 * max(when.epochs - 1, 1)))
 
 
+@dataclass(frozen=True)
+class WarmupCosine:
+    """From 0 to 1 in a straight line over `warmup` steps, then half a cosine to `minimum` at step `total` of a fit."""
+
+    warmup: int
+    total: int
+    minimum: float = 0.0
+
+    def __call__(self, when: When) -> float:
+        step = when.epoch * when.steps + when.step
+        if step < self.warmup:
+            return step / self.warmup
+        share = (step - self.warmup) / max(self.total - self.warmup, 1)
+        return self.minimum + (1 - self.minimum) * (1 + math.cos(math.pi * share)) / 2
+
+
 SCHEDULES = ("constant", "multistep", "cosine", "cosine-step", "quarter-cosine")
 
 

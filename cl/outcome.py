@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cl.capability import rules_on
 from cl.environment import environment
 from cl.errors import ClbenchError, StorageError
 from cl.evaluation import NONE, Row, counts
@@ -75,6 +76,7 @@ class Writer:
     ) -> None:  # fmt: skip
         self.strategy, self.stream, self.folder, self.header = strategy, stream, folder, header
         self.trainer, self.warnings = trainer, warnings
+        self.rules, self.split = rules_on(strategy.rules, stream.setting), stream.split
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.record: dict[str, Any] = {}
         remove_temporaries(folder)
@@ -107,9 +109,10 @@ class Writer:
     def _result(self, state: RunState, digest: str) -> dict[str, Any]:
         stream = self.stream
         test = [len(group.rows["test"]) for group in stream.groups]
+        chosen = [group.rows[self.split] for group in stream.groups]
         _, labels, _ = stream.test_rows(range(len(stream.groups)))
         accuracy: dict[str, Any] = {}
-        for rule in self.strategy.rules:
+        for rule in self.rules:
             tallies = [counts(stream, row["split"], r, rule) for row, r in zip(state.rows, state.results, strict=True)]
             accuracy[rule] = {"correct": [t[0] for t in tallies], "class_correct": [t[1] for t in tallies]}
         result = {
@@ -128,6 +131,7 @@ class Writer:
             "rows": state.rows,
             "accuracy": accuracy,
             "count": test,
+            **({} if self.split == "test" else {"split_count": {self.split: [len(rows) for rows in chosen]}}),
             "class_count": np.bincount(labels, minlength=len(stream.class_order)).tolist(),
             "metrics": {},
             "predictions_sha256": digest,
@@ -135,13 +139,13 @@ class Writer:
         return {**result, "metrics": metrics.metrics_of(result)}
 
     def _predictions(self, state: RunState) -> predictions.Predictions:
-        rows, labels, owners = self.stream.test_rows(range(len(self.stream.groups)))
+        rows, labels, owners = self.stream.test_rows(range(len(self.stream.groups)), self.split)
         prediction, margin = {}, {}
-        for rule in self.strategy.rules:
+        for rule in self.rules:
             best = np.full((len(state.rows), len(rows)), predictions.ABSENT, np.int64)
             gap = np.full(best.shape, np.nan, np.float32)
             for i, row in enumerate(state.results):
-                if rule in row.prediction and state.rows[i]["split"] == "test":
+                if rule in row.prediction and state.rows[i]["split"] == self.split:
                     best[i, row.index], gap[i, row.index] = row.prediction[rule], row.margin[rule]
             best[best == NONE] = predictions.ABSENT
             prediction[rule], margin[rule] = best, gap

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cl import registry
+from cl import capability, registry
 from cl.config import (
     Layer,
     Setting,
@@ -29,6 +29,7 @@ from cl.errors import ClbenchError, UsageError
 from cl.loggers import check as check_loggers
 from cl.presets import choose
 from cl.registry import did_you_mean, toml_load
+from cl.settings import SettingOptions, needed, resolve_stream, usual
 
 DEFAULT_BACKBONE = "vit_micro_patch4_32.tinyimagenet_distill"
 DEFAULT_SEED = 1993
@@ -66,6 +67,7 @@ class Plan:
     backbone_options: Any
     settings: Mapping[str, Setting]
     seeds: Mapping[str, int]  # order, init, data
+    transforms: SettingOptions = SettingOptions()  # noqa: RUF009 - an immutable value
     preset: str | None = None
     untuned: bool = False
     precision: str = "fp32"
@@ -88,7 +90,7 @@ class Plan:
         """Eight hex digits over everything that changes the result, seeds apart; the record keeps them."""
         return config_hash(
             (self.strategy, _version_of(registry.strategies.get(self.strategy))),
-            (self.stream, _version_of(_family(self.stream))),
+            (self.stream, capability.version_of(self.stream)),
             self.backbone,
             {key: jsonable(setting.value) for key, setting in self.settings.items()},
             precision=self.precision,
@@ -103,7 +105,8 @@ class Plan:
             return self.at
         order, init, data = (self.seeds[name] for name in ("order", "init", "data"))
         seed = f"seed{order}" if order == init == data else f"order{order}-init{init}-data{data}"
-        names = [safe_name(name) for name in (self.stream, self.strategy, self.backbone)]
+        stream = Path(self.stream).name if self.stream.endswith(".toml") else self.stream
+        names = [safe_name(name) for name in (stream, self.strategy, self.backbone)]
         return self.results.joinpath(*names, self.config_hash, seed)
 
     @property
@@ -165,6 +168,7 @@ def make_plan(
     config_file: str | os.PathLike[str] | None = None,
     preset: str | None = None,
     few_shot: bool = False,
+    setting: str | Sequence[str] | None = None,
     limit: int | float | str | None = None,
     max_tasks: int | None = None,
     device: str | None = None,
@@ -179,7 +183,8 @@ def make_plan(
 
     `settings` maps option keys (`lr`, `stream.tasks`, `backbone.normalize`) to values and wins over the environment
     (`CLBENCH_SET`), the config file, presets and defaults; `origin` names it in the record. `few_shot` is short for
-    `stream.shots` = 5. Imports the strategy but touches no data. Raises `UsageError` for an unknown name, key or value.
+    `stream.shots` = 5, `setting` ("online", ...; see `cl.settings`) for `stream.setting`. Imports the strategy but
+    touches no data. Raises `UsageError` for an unknown name, key or value.
     """
     run_table, file_layer = read_config(Path(config_file)) if config_file is not None else ({}, None)
     given: dict[str, Any] = {
@@ -211,6 +216,8 @@ def make_plan(
     layers.append(("environment", environment))
     if few_shot:
         layers.append(("--few-shot", _few_shot(_checked_stream(chosen["stream"]))))
+    if setting:
+        layers.append(("--setting", {"stream.setting": setting}))
     if chosen.get("limit") is not None:
         layers.append(("--limit", _limit(chosen["limit"], _checked_stream(chosen["stream"]))))
     layers.append((origin, settings or {}))
@@ -258,8 +265,11 @@ def _assemble(
     for origin, mapping in [*presets, *layers]:
         for section, values in split_keys(mapping).items():
             sections[section].append((origin, values))
+    stream_options, transforms, stream_settings = resolve_stream(_family(stream).Options, sections["stream"])
+    if at is None:
+        sections[""].insert(len(presets), ("setting online", usual(transforms, method)))
     options, settings = _resolve_strategy(method, sections[""], stream, backbone, fresh=at is None)
-    stream_options, stream_settings = resolve(_family(stream).Options, sections["stream"], prefix="stream.")
+    capability.check(strategy, options, stream, stream_options, needed(transforms))
     from cl.backbone.options import BackboneOptions
 
     backbone_options, backbone_settings = resolve(BackboneOptions, sections["backbone"], prefix="backbone.")
@@ -271,7 +281,7 @@ def _assemble(
         seeds=seeds, preset=preset, untuned=untuned, precision=chosen["precision"], device=chosen.get("device", "auto"),
         limit=chosen.get("limit"), max_tasks=chosen.get("max_tasks"),
         checkpoint_every=chosen.get("checkpoint_every", 30.0), save_learner=chosen.get("save_learner", False),
-        loggers=chosen.get("loggers", ()), results=Path(chosen["results"]), at=at,
+        loggers=chosen.get("loggers", ()), results=Path(chosen["results"]), transforms=transforms, at=at,
     )  # fmt: skip
 
 
@@ -340,7 +350,7 @@ def _checked_stream(stream: str) -> str:
     family, argument = registry.streams.split(stream)
     if argument is not None and family.endswith(":") and Path(argument).expanduser().exists():
         return family + str(Path(argument).expanduser().resolve())
-    return stream
+    return str(Path(stream).expanduser().resolve()) if argument == stream else stream
 
 
 def _family(stream: str) -> Any:

@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 DISTRIBUTION = "clbench"
 _PREFIX_ENDS = (":", "/")
+_SUFFIX = "*"  # first character of a family such as "*.toml", to which every name belongs that ends in ".toml"
 
 
 class Distribution(NamedTuple):
@@ -124,11 +125,14 @@ class Registry(Generic[T]):
         return cast(T, value)
 
     def split(self, name: str) -> tuple[str, str | None]:
-        """The registered name and, for a prefix family such as `folder:`, what the user wrote after it.
+        """The registered name and, for a prefix family such as `folder:`, what the user wrote after it; for a suffix
+        family such as `*.toml`, all that the user wrote.
 
         Raises `UsageError` for an unknown name, or for a family without its argument.
         """
         entry = self.entry(name)
+        if entry.name.startswith(_SUFFIX):
+            return entry.name, name
         if not entry.name.endswith(_PREFIX_ENDS):
             return entry.name, None
         argument = name[len(entry.name) :]
@@ -212,6 +216,8 @@ class Registry(Generic[T]):
         if name in known:
             return known[name]
         families = [key for key in known if key.endswith(_PREFIX_ENDS) and name.startswith(key)]
+        if not families:
+            families = [key for key in known if key.startswith(_SUFFIX) and name.endswith(key[1:])]
         return known[max(families, key=len)] if families else None
 
     def _entries(self) -> dict[str, list[Entry]]:

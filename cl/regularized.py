@@ -10,10 +10,12 @@ A method is a subclass that sets its own term; the other terms can be switched o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from cl.capability import DISJOINT, DOMAIN
 from cl.config import option
 from cl.data.batches import Batch, Source
 from cl.errors import UsageError
@@ -27,6 +29,14 @@ from cl.tuning import Tuning
 
 class Regularized(Tuning):
     """Fine-tuning with the terms of its options; subclasses add `penalty` and what it needs after a task."""
+
+    settings: ClassVar[tuple[str, ...]] = (*DISJOINT, DOMAIN)
+
+    @classmethod
+    def supports(cls, setting: str, options: Any) -> bool:
+        """Distillation holds every class of the old model at what it said, which is wrong where a class returns."""
+        distils = options.pred_kd or options.feat_kd
+        return super().supports(setting, options) and (setting in DISJOINT or not distils)
 
     @dataclass(frozen=True)
     class Options(Tuning.Options):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cl import state
 from cl.backbone import Backbone
+from cl.capability import DISJOINT
 from cl.data.batches import Batch, ImageBatches, Source, TensorBatches
 from cl.errors import UsageError
 from cl.features import Extractor, Inputs
@@ -49,6 +50,8 @@ class Strategy:
     interpolates: ClassVar[bool] = False
     """Whether averages of its weights can predict: what it trains lies in modules held as attributes, and `predict` is
     one function of these weights, with nothing beside them that was computed from them (statistics, prototypes)."""
+    settings: ClassVar[tuple[str, ...]] = DISJOINT
+    """Settings of streams (see `cl.capability`) that the method is right on; a plan refuses the others."""
     caveat: ClassVar[str] = ""
     """A sentence that stands among the warnings of every record: why its numbers are not yet those of the paper."""
 
@@ -64,6 +67,12 @@ class Strategy:
         "batch-dependent" (predictions depend on which images share a batch), "saw-later-images" (without labels);
         usually nothing."""
         return ()
+
+    @classmethod
+    def supports(cls, setting: str, options: Any) -> bool:
+        """Whether the method with these options is right on streams of a setting: one of `settings`, unless it
+        says otherwise."""
+        return setting in cls.settings
 
     # --------------------------------------------------------------------------------- what a method implements
 
@@ -118,7 +127,8 @@ class Strategy:
 
         `before_step` runs between backward and the optimiser's step, `after_step` after it. `validate()` runs after
         each epoch (higher is better); `select="best"` ends with the trained tensors of its best epoch. `clip` bounds
-        the gradient norm. Resumable at any step. Returns losses per epoch and the best epoch; raises `NonFiniteLoss`.
+        the gradient norm. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf without
+        `validate`), and the FLOPs of the steps; raises `NonFiniteLoss`.
         """
         spec = FitSpec(
             data, loss, params, epochs, optimizer, schedule, before_step, after_step, validate, select, plateau, clip

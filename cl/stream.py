@@ -113,6 +113,12 @@ class Stream:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
+    def split(self) -> str:
+        """The split whose numbers are the run's: test where it is evaluated, else the first that is."""
+        splits = [event.split for event in self.events if isinstance(event, Evaluate)]
+        return splits[0] if splits and "test" not in splits else "test"
+
+    @cached_property
     def info(self) -> StreamInfo:
         """What a strategy may know before it learns."""
         height, width, channels = self.dataset.train.image_shape
@@ -133,6 +139,22 @@ class Stream:
         positions[self.class_order] = np.arange(len(self.class_order))
         return positions
 
+    @cached_property
+    def classes_return(self) -> bool:
+        """Whether training images of a class come in more than one experience."""
+        return sum(len(experience.classes) for experience in self.experiences) > len(self.class_order)
+
+    @cached_property
+    def _seen(self) -> list[tuple[int, ...]]:
+        """Classes seen after each experience, ascending."""
+        seen: set[int] = set()
+        found: list[tuple[int, ...]] = []
+        for experience in self.experiences:
+            if not seen.issuperset(experience.classes):
+                seen |= set(experience.classes)
+            found.append(found[-1] if found and len(found[-1]) == len(seen) else tuple(sorted(seen)))
+        return found
+
     def store(self, split: str) -> ImageStore:
         """The images that rows of `split` count in: held-out "val" images come from the training images."""
         return self.dataset.train if split in ("train", "val") else self.dataset.test
@@ -141,11 +163,10 @@ class Stream:
         """A fresh view of one experience; with `past`, earlier training images too. Raises `IndexError` for a wrong
         index."""
         current = self.experiences[experience]
-        seen = sorted({position for earlier in self.experiences[: experience + 1] for position in earlier.classes})
         return View(
             task=experience,
             classes=current.classes,
-            seen=tuple(seen),
+            seen=self._seen[experience],
             last=experience == len(self.experiences) - 1,
             train=self._images(current.train),
             val=self._images(current.val) if len(current.val) else None,

@@ -31,10 +31,12 @@ RECORDS = ROOT / "results" / "reference"
 TESTS = ROOT / "tests" / "core"
 MARKS = ("<!-- made by: python docs/fidelity.py -->", "<!-- end -->")
 _BASELINES, _AVALANCHE = "test_strategy_baselines.py", "test_avalanche_strategies.py"
+_NEVIS = "test_strategy_nevis.py"
 SHARED = {
     **dict.fromkeys(("simplecil", "finetune", "linear-probe", "joint"), (_BASELINES,)),
     "layernorm": ("test_strategy_layernorm.py", "test_layernorm_phases.py"),
     "momentum": ("test_strategy_momentum.py", "test_wrapper_contract.py"),
+    **dict.fromkeys(("independent", "finetune-previous", "finetune-dynamic", "pretrained"), (_NEVIS,)),
     "pred-kd": ("test_strategy_pred_kd.py", "test_strategy_pred_kd_mammoth.py"),
 }
 """Strategies whose tests stand in another file than test_strategy_NAME.py, or in more than one."""

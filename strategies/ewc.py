@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from cl.backbone.attention import explicit, slow_to_differentiate
+from cl.capability import DISJOINT
 from cl.config import option
 from cl.data.batches import Batch
 from cl.errors import UsageError
@@ -77,6 +79,12 @@ class EWC(Regularized):
         The Fisher is taken on images without augmentation, in mini-batches drawn by a seed; these codes augment.
         mammoth leaves the network in training mode for it; here only pycil does.
     """
+
+    @classmethod
+    def supports(cls, setting: str, options: Any) -> bool:
+        """An average by shares of classes forgets all that is older where the classes stay the same."""
+        merged = resolved(options).accumulate == "convex"
+        return super().supports(setting, options) and (setting in DISJOINT or not merged)
 
     @dataclass(frozen=True)
     class Options(Regularized.Options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cl.capability import SETTINGS
 from cl.tuning import Tuning
 
 
@@ -19,6 +20,8 @@ class Finetune(Tuning):
         the reference codes, so weight decay still shrinks them. CODA's FT allocates the head for all classes at once;
         ours grows, which its slice over seen classes makes equivalent but for the draw of the initial weights.
     """
+
+    settings = SETTINGS
 
     @dataclass(frozen=True)
     class Options(Tuning.Options):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cl.capability import BLURRY, DISJOINT, DOMAIN
 from cl.config import option
 from cl.features import Inputs
 from cl.first_session import FirstSession
@@ -29,6 +30,8 @@ class RanPAC(FirstSession):
         float64; one that leaves G without a Cholesky factor is raised by tens until it has one. Q grows with the
         classes instead of having all from the start. W is drawn from the initialisation seed and kept.
     """
+
+    settings = (*DISJOINT, DOMAIN, BLURRY)
 
     @dataclass(frozen=True)
     class Options(FirstSession.Options):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from cl.capability import SETTINGS
 from cl.config import option
 from cl.parts.losses import LOSSES
 from cl.regularized import Regularized
@@ -24,6 +26,8 @@ class Replay(Regularized):
         keeps a fixed number per class, the latest ones: `memory_policy=balanced` shares the memory among the classes
         seen so far, at random within a class.
     """
+
+    settings: ClassVar[tuple[str, ...]] = SETTINGS
 
     @dataclass(frozen=True)
     class Options(Regularized.Options):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cl.capability import SETTINGS
 from cl.features import Inputs
-from cl.parts.prototypes import class_means, cosines
+from cl.parts.prototypes import add_to_means, cosines
 from cl.strategy import Strategy
 from cl.stream import StreamInfo, View
 
@@ -17,13 +18,16 @@ class SimpleCIL(Strategy):
     Paper: Zhou, Cai, Ye, Zhan, Liu. Revisiting Class-Incremental Learning with Pre-Trained Models. IJCV 2024,
         arXiv 2303.07338.
     Trains: nothing.
-    Stores: one mean feature per class (3 KB for ViT-B).
+    Stores: one mean feature per class (3 KB for ViT-B), and how many images it is the mean of.
     Cost: one forward per training image and per test image, memoised across runs.
     Differences from the paper: none known; means are accumulated in float64, so they do not depend on the batch size.
     """
 
+    settings = SETTINGS
+
     def setup(self, info: StreamInfo) -> None:
         self.prototypes = torch.empty(0, self.backbone.dim, device=self.device)
+        self.counts = torch.empty(0, dtype=torch.long, device=self.device)
 
     def learn(self, view: View) -> None:
         self.compute("prototypes", lambda: self._add_prototypes(view))
@@ -32,6 +36,7 @@ class SimpleCIL(Strategy):
         return cosines(inputs.encode(self.backbone), self.prototypes)
 
     def _add_prototypes(self, view: View) -> None:
-        """P_c = mean of f(x) over class c, with the transform of test images, not normalised."""
-        new = class_means(self.encode(view.train), view.train.labels, view.classes)
-        self.prototypes = torch.cat([self.prototypes, new])
+        """P_c = mean of f(x) over class c, with the transform of test images, not normalised; a running mean where
+        the class returns."""
+        features, labels = self.encode(view.train), view.train.labels
+        self.prototypes, self.counts = add_to_means(self.prototypes, self.counts, features, labels, view.classes)

@@ -11,6 +11,7 @@ from cl import state
 from cl.avalanche.adapter import EVAL_BATCH, experience
 from cl.avalanche.lib import EvaluationPlugin, StreamingLDA, quiet
 from cl.avalanche.meter import Meter
+from cl.capability import SETTINGS
 from cl.features import Inputs
 from cl.strategy import Strategy
 from cl.stream import StreamInfo, View
@@ -20,6 +21,7 @@ class AnalysisStrategy(Strategy):
     """StreamingLDA on the features of the frozen backbone; options: shrinkage, streaming_sigma, batch_size."""
 
     resumes: ClassVar[str] = "task"
+    settings: ClassVar[tuple[str, ...]] = SETTINGS
 
     _STATE = ("muK", "cK", "Sigma", "Lambda", "num_updates", "prev_num_updates")
 

@@ -1,4 +1,4 @@
-"""ResNet-18 for small images: the usual one with a 3 x 3 first convolution and no pooling after it; has no weights."""
+"""ResNets for small images: the usual ones with a 3 x 3 first convolution and no pooling after it; without weights."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
+
+def _config(size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Any]:
+    return {
+        "input_size": (3, size, size),
+        "interpolation": "bilinear",
+        "crop_pct": 1.0,
+        "mean": mean,
+        "std": std,
+        "num_classes": 0,
+        "classifier": "fc",
+        "first_conv": "conv1",
+    }
+
+
+_HALF = ((0.5,) * 3, (0.5,) * 3)
+
 default_cfgs = generate_default_cfgs(
     {
-        "resnet18_32": {
-            "input_size": (3, 32, 32),
-            "interpolation": "bilinear",
-            "crop_pct": 1.0,
-            # as few-shot papers normalise CIFAR-100
-            "mean": (0.5071, 0.4866, 0.4409),
-            "std": (0.2009, 0.1984, 0.2023),
-            "num_classes": 0,
-            "classifier": "fc",
-            "first_conv": "conv1",
-        }
+        # as few-shot papers normalise CIFAR-100
+        "resnet18_32": _config(32, (0.5071, 0.4866, 0.4409), (0.2009, 0.1984, 0.2023)),
+        # NEVIS'22: 64 px in [-1, 1]
+        "resnet18_64": _config(64, *_HALF),
+        "resnet34_64": _config(64, *_HALF),
     }
 )
 
@@ -36,8 +46,23 @@ class SmallResNet(ResNet):
         self.add_module("maxpool", nn.Identity())
 
 
+def _build(name: str, layers: tuple[int, ...], pretrained: bool, kwargs: dict[str, Any]) -> ResNet:
+    return build_model_with_cfg(SmallResNet, name, pretrained, **{"block": BasicBlock, "layers": layers, **kwargs})
+
+
 @register_model
 def resnet18_32(pretrained: bool = False, **kwargs: Any) -> ResNet:
     """ResNet-18 for 32 px images (11.2 M parameters), trained from scratch: `resnet18_32@random`."""
-    settings = {"block": BasicBlock, "layers": (2, 2, 2, 2)}
-    return build_model_with_cfg(SmallResNet, "resnet18_32", pretrained, **{**settings, **kwargs})
+    return _build("resnet18_32", (2, 2, 2, 2), pretrained, kwargs)
+
+
+@register_model
+def resnet18_64(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """ResNet-18 for 64 px images in [-1, 1] (11.2 M parameters), the small network of NEVIS'22 from scratch."""
+    return _build("resnet18_64", (2, 2, 2, 2), pretrained, kwargs)
+
+
+@register_model
+def resnet34_64(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """ResNet-34 for 64 px images in [-1, 1] (21.3 M parameters), the network of NEVIS'22 from scratch."""
+    return _build("resnet34_64", (3, 4, 6, 3), pretrained, kwargs)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,11 +41,18 @@ class Backbone(nn.Module):
     PyTorch's version counters, replaced or attached modules by their identity.
     """
 
-    def __init__(self, model: nn.Module, transform: Transform, identity: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        transform: Transform,
+        identity: dict[str, Any],
+        create: Callable[[], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.transform = transform
         self.identity = identity
+        self._create = create
         self.dim = _dim(model)
         self.precision = torch.float32
         self._digest: tuple[tuple, str] = ((), "")
@@ -125,6 +133,16 @@ class Backbone(nn.Module):
             "choose a Vision Transformer, or set fresh_norm=false."
         )
 
+    def redraw(self, seed: int) -> None:
+        """Put untrained tensors in the place of all, as `arch@random` draws them from a seed.
+
+        Raises `UsageError` where the backbone was built without `create`, a function that makes an untrained model.
+        """
+        if self._create is None:
+            raise UsageError(f"backbone {self.identity['name']} cannot be drawn anew; load it by a timm name.")
+        fresh = _untrained(self._create, seed)
+        self.set_state({**dict(fresh.named_parameters()), **dict(fresh.named_buffers())})
+
     # ---------------------------------------------------------------------------------------------------- state
 
     def get_state(self) -> dict[str, Tensor]:
@@ -165,11 +183,9 @@ def load(
             f"{registry.did_you_mean(arch, known)}"
         )
     size = input_size(arch, options.image_size)
+    create = functools.partial(timm.create_model, arch, pretrained=False, num_classes=0, **size)
     if source == "random":
-        devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(derive(seed, "backbone", arch))
-            model = timm.create_model(arch, pretrained=False, num_classes=0, **size)
+        model = _untrained(create, derive(seed, "backbone", arch))
         weights = f"random-{seed}"
     else:
         path = _weights_file(arch, source)
@@ -197,10 +213,18 @@ def load(
         },
         "pretraining": "none" if source == "random" else _pretraining(tag + source),
     }  # fmt: skip
-    backbone = Backbone(model, transform, identity)
+    backbone = Backbone(model, transform, identity, create)
     if precision == "bf16":
         backbone.precision = torch.bfloat16
     return backbone
+
+
+def _untrained(create: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A new model whose weights depend on the seed alone; the global generators stay where they are."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        return create()
 
 
 def _dim(model: nn.Module) -> int:

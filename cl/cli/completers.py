@@ -10,6 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 Items = list[CompletionItem]
+_ALWAYS = {"stream.": ("cl.settings", "SettingOptions"), "backbone.": ("cl.backbone.options", "BackboneOptions")}
+"""Options that do not depend on the names given."""
 
 
 def _matching(names: Iterable[tuple[str, str]], incomplete: str) -> Items:
@@ -57,8 +59,9 @@ def complete_key(ctx: click.Context, parameter: click.Parameter, incomplete: str
             entry = known.entry(name)
             for key, about in _options(_find(entry.module, entry.attribute)):
                 found[f"{prefix}{key}="] = about
-    for key, about in _fields(_find("cl.backbone.options", "BackboneOptions")):
-        found[f"backbone.{key}="] = about
+    for prefix, (module, name) in _ALWAYS.items():
+        for key, about in _fields(_find(module, name)):
+            found[f"{prefix}{key}="] = about
     return _matching(found.items(), incomplete)
 
 

@@ -25,7 +25,7 @@ The hash stands for everything that changes a result, seeds apart; it is a part 
 
 _SHARED = (
     *("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed", "config", "preset"),
-    *("assignments", "few_shot", "limit", "max_tasks", "precision"),
+    *("assignments", "few_shot", "setting", "limit", "max_tasks", "precision"),
 )
 """Options of `clbench run` that change a configuration; they mean the same here."""
 

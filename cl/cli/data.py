@@ -54,7 +54,8 @@ def list_(as_json: bool) -> int:
     ]
     print_table(["dataset", "where", "size", "verified"], rows, right=["size"])
     for item in found:
-        click.echo(f"\n{item['name']}: {item['title']}, {item['train']:,} + {item['test']:,} images of "
+        count = f"{item['train']:,} + {item['test']:,}" if item["test"] else f"{item['train']:,}"
+        click.echo(f"\n{item['name']}: {item['title']}, {count} images of "
                    f"{item['classes']} classes\n  Licence: {item['licence']}\n  Cite: {item['citation']}")  # fmt: skip
     return 0
 
@@ -71,7 +72,7 @@ def _about(declared: Declaration) -> dict[str, Any]:
         "bytes": declared.archive.size if copy is None else sum(tree_size(path)[0] for path in copy.paths),
         "train": declared.sizes[0],
         "test": declared.sizes[1],
-        "classes": len(declared.class_names),
+        "classes": declared.n_classes,
         "verified": set(declared.fingerprints) == {"train", "test"},
         "licence": declared.licence,
         "citation": declared.citation,

@@ -39,7 +39,7 @@ def describe(plans: Sequence[Plan], as_json: bool) -> int:
 
 
 def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any]) -> dict[str, Any]:
-    stream = _once(streams, (plan.stream, plan.stream_options, plan.seeds), _stream, plan)
+    stream = _once(streams, (plan.stream, plan.stream_options, plan.transforms, plan.seeds), _stream, plan)
     backbone = _once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan)
     return {
         "run": plan.title,
@@ -183,7 +183,8 @@ def _print(about: dict[str, Any]) -> None:
         lines.append(("Data", f"not here: {stream['missing']}"))
     else:
         sizes = stream["classes_per_task"]
-        each = f"{sizes[0]}" if len(set(sizes)) == 1 else "+".join(map(str, sizes))
+        shown = [*map(str, sizes)] if len(sizes) <= 40 else [*map(str, sizes[:3]), "..."]
+        each = f"{sizes[0]}" if len(set(sizes)) == 1 else "+".join(shown)
         lines.append(("Tasks", f"{stream['tasks']} x {each} classes, {stream['classes']} in all"))
         lines.append(("Images", f"{stream['train_images']:,} to train on, {stream['test_images']:,} to test on"))
     million, giga = backbone["parameters"] / 1e6, backbone["forward_flops"] / 1e9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,19 +15,70 @@ _EPILOG = """\b
 Examples:
   clbench info slca                  what it is, its options, the paper's presets
   clbench info split-cifar100
+  clbench info nevis-real --contact-sheet nevis.png --set stream.size=32
   clbench info vit_base_patch16_224.augreg_in21k
   clbench info F_chaudhry            formula and source of a metric"""
 
 
 @click.command("info", epilog=_EPILOG, short_help="options, presets, rules, formula")
 @click.argument("name", shell_complete=complete_anything)
+@click.option(
+    "--contact-sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.png",
+    help="A stream: write a picture of sample images of every task.",
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A stream: its options, such as stream.tasks=5."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(name: str, as_json: bool) -> int:
-    """Describe the strategy, stream, backbone, metric or logger NAME."""
+def command(name: str, contact_sheet: Path | None, assignments: tuple[str, ...], as_json: bool) -> int:
+    """Describe the strategy, stream, backbone, metric or logger NAME.
+
+    Of a stream whose data is here it shows the tasks: groups, years, classes and numbers of images.
+    """
     found = _find(name)
+    if found["kind"] == "stream":
+        return _show_stream(name, found, contact_sheet, assignments, as_json)
+    if contact_sheet is not None or assignments:
+        from cl.errors import UsageError
+
+        raise UsageError(f"--contact-sheet and --set are for streams; {name} is a {found['kind']}.")
+    _show(found, as_json)
+    return 0
+
+
+def _show_stream(
+    name: str, found: dict[str, Any], sheet: Path | None, assignments: tuple[str, ...], as_json: bool
+) -> int:
+    """Facts and tasks of a stream; without its data the facts alone, unless more was asked for."""
+    from cl.cli import stream_info
+    from cl.errors import DataError
+
+    stream = None
+    declaration = None if name.endswith((":", "/")) or name.startswith("*") else stream_info.declared(name)
+    try:
+        if not name.endswith((":", "/")) and not name.startswith("*"):
+            stream = stream_info.build(name, assignments)
+    except DataError as error:
+        if sheet is not None:
+            raise
+        found["facts"]["Tasks"] = f"not known without the data: {error}"
+    if stream is not None:
+        found["tasks"] = stream_info.tasks(stream, declaration)
+    _show(found, as_json)
+    if stream is not None and not as_json:
+        stream_info.show(stream, declaration)
+    if sheet is not None and stream is not None:
+        stream_info.contact_sheet(stream, declaration, sheet)
+        click.echo(f"Wrote {sheet}.", err=True)
+    return 0
+
+
+def _show(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=1, default=str))
-        return 0
+        return
     click.echo(f"{found['name']} ({found['kind']})")
     if found.get("doc"):
         click.echo(f"\n{found['doc']}")
@@ -41,7 +93,6 @@ def command(name: str, as_json: bool) -> int:
     _print_presets(found.get("presets", []))
     if found.get("bibtex"):
         click.echo(f"\n{found['bibtex']}")
-    return 0
 
 
 def _find(name: str) -> dict[str, Any]:
@@ -86,6 +137,7 @@ def _strategy(name: str) -> dict[str, Any]:
     ]
     facts = {
         "Rules": list(method.rules),
+        "Settings": list(method.settings),
         "Access": "past training data: a bound, not ranked" if method.access == "past" else "present task only",
         "Validation share": method.val_fraction or None,
         "Version": method.version,
@@ -106,18 +158,22 @@ def _strategy(name: str) -> dict[str, Any]:
 def _stream(name: str) -> dict[str, Any]:
     from cl import registry
     from cl.data.catalog import DATASETS
+    from cl.settings import SettingOptions
 
     family = registry.streams.get(name)
     facts = {"Version": family.version, "From": " ".join(registry.streams.distribution(name)).strip()}
     declared = DATASETS.get(getattr(family, "dataset", ""))
     if declared is not None:
         facts |= {"Data": declared.title, "Licence": declared.licence, "Cite": declared.citation}
+        if declared.is_tree:
+            names = [*(form.names[0] for form in declared.sources), declared.archive.name]
+            facts |= {"Looks for": names, "Downloads": list(declared.archive.urls), "Verified": declared.checked}
     return {
         "name": name,
         "kind": "stream",
         "doc": inspect.getdoc(family) or "",
         "facts": facts,
-        "options": _options(family.Options, "stream."),
+        "options": _options(family.Options, "stream.") + _options(SettingOptions, "stream."),
     }
 
 

@@ -13,7 +13,7 @@ from cl.cli.shared import complete, display_options, names_in, perform, seeds_in
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
-    "How much": ("few_shot", "limit", "max_tasks", "dry_run"),
+    "How much": ("few_shot", "setting", "limit", "max_tasks", "dry_run"),
     "How and where": ("device", "precision", "workers", "results", "existing", "checkpoint_every", "save_learner"),
     "Display": ("progress", "loggers", "as_json", "quiet", "verbose", "help"),
 }
@@ -26,6 +26,7 @@ Examples:
   clbench run -s slca --stream split-cifar100 --backbone vit_base_patch16_224.augreg_in21k
   clbench run -s slca --stream folder:/data/birds --limit 20 --dry-run
   clbench run -s simplecil --stream split-cifar100 --few-shot   60 classes, then 8 x 5 with 5 images each
+  clbench run -s replay --stream split-digits --setting online  one pass, 10 images at a time
   clbench run -c results/.../config.toml --seed 7               the same with another seed
 
 \b
@@ -90,6 +91,11 @@ class _Grouped(click.Command):
     "--few-shot",
     is_flag=True,
     help="60 % of the classes first, the others in eight tasks with 5 images per class (stream.shots=5).",
+)
+@click.option(
+    "--setting",
+    metavar="NAME[,NAME]",
+    help="How the images arrive: online, i-blurry, si-blurry, long-tailed (stream.setting; options in the docs).",
 )
 @click.option("--limit", metavar="N|SHARE", help="N images per class, or a share such as 0.1; never ranked.")
 @click.option("--max-tasks", type=click.IntRange(min=1), metavar="N", help="Learn the first N tasks only; unranked.")

@@ -2,59 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
+from cl.data.declarations import Copy, Declaration, Source
 from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
 from cl.data.sources import RemoteFile, announce, candidates, check_sha256, fetch, is_offline, missing
 from cl.data.store import Dataset, Progress
+from cl.data.tree_catalog import TREES
 from cl.errors import DataError, UsageError
 from cl.registry import did_you_mean
-
-Reader = Callable[[tuple[Path, ...], Progress | None], Content]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One form in which a dataset may lie on a disk: names that stand together in a folder, and how to read them."""
-
-    names: tuple[str, ...]
-    read: Reader
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """A dataset, declared once.
-
-    `fingerprints` are those of the decoded train and test store in canonical order; where they are given, content from
-    any source must match them, and where they are not the dataset is unverified (the record still keeps what was
-    found).
-    """
-
-    name: str
-    title: str
-    sizes: tuple[int, int]
-    class_names: tuple[str, ...]
-    sources: tuple[Source, ...]
-    archive: RemoteFile
-    read_archive: Reader
-    licence: str
-    citation: str
-    subfolders: tuple[str, ...] = ("images",)
-    fingerprints: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A dataset as it lies on this machine: the files of one form, all of them there."""
-
-    paths: tuple[Path, ...]
-    read: Reader
-    sha256: str | None = None  # of the archive, where the copy is one
-
-    def __str__(self) -> str:
-        return " + ".join(str(path) for path in self.paths)
 
 
 def declaration(name: str) -> Declaration:
@@ -91,6 +48,11 @@ def obtain(name: str, progress: Progress | None = None) -> Copy:
         return copy
     if is_offline():
         raise missing(declared.title, [declared.archive.name, *(" + ".join(form.names) for form in declared.sources)])
+    if not declared.archive.urls:
+        raise DataError(
+            f"{declared.title} was not found and cannot be downloaded by clbench; get it from its authors and put it "
+            f"into a folder named by CLBENCH_DATA_PATH as {declared.sources[0].names[0]}."
+        )
     announce(declared.title, declared.licence, declared.citation, declared.archive.size)
     return Copy((fetch(declared.archive, progress),), declared.read_archive, declared.archive.sha256)
 
@@ -220,5 +182,5 @@ _CIFAR100 = _cifar(
     },
 )
 
-DATASETS: dict[str, Declaration] = {declared.name: declared for declared in (_CIFAR10, _CIFAR100)}
+DATASETS: dict[str, Declaration] = {declared.name: declared for declared in (_CIFAR10, _CIFAR100, *TREES)}
 """Declared datasets by name."""

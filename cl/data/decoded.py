@@ -34,24 +34,31 @@ def decoded_store(
     and turns what it cannot read into a `DataError`, which passes through. Where the cache cannot be written, the
     images stay in memory and a warning says why.
     """
+    return decoded_in_order(what, key, labels, source, progress)[0]
+
+
+def decoded_in_order(
+    what: str, key: str, labels: IndexArray, source: Callable[[], Decode], progress: Progress | None = None
+) -> tuple[ImageStore, IndexArray]:
+    """As `decoded_store`, with the index i of each of its images, int64 [N]: where a store's row came from."""
     labels = np.asarray(labels, dtype=np.int64)
     folder = home() / "decoded" / key
-    store = _open(folder)
-    if store is not None:
-        return store
+    found = _open(folder)
+    if found is not None:
+        return found
     decode = source()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):  # two runs started together decode once
-            store = _open(folder)
-            if store is None:
+            found = _open(folder)
+            if found is None:
                 with temporary_folder(folder) as temporary:
                     _write(temporary, what, labels, decode, progress)
                     _publish(temporary, folder)
-                store = _open(folder)
-        if store is None:
+                found = _open(folder)
+        if found is None:
             raise OSError(f"{folder} cannot be read back")
-        return store
+        return found
     except OSError as error:
         log.warning(
             "Decoded images of %s stay in memory: the cache %s cannot be written (%s).", what, folder.parent, error
@@ -59,8 +66,11 @@ def decoded_store(
     return _in_memory(what, labels, decode, progress)
 
 
-def _blocks(what: str, labels: IndexArray, decode: Decode, progress: Progress | None) -> Iterator[PixelArray]:
-    """Decoded images in canonical order, one class at a time, so that memory stays at one class."""
+def _blocks(
+    what: str, labels: IndexArray, decode: Decode, progress: Progress | None
+) -> Iterator[tuple[PixelArray, IndexArray]]:
+    """Decoded images in canonical order and the index of each, one class at a time, so that memory stays at one
+    class."""
     by_label = np.argsort(labels, kind="stable")
     bounds = np.flatnonzero(np.diff(labels[by_label], prepend=-1, append=-1))
     with Bar(f"decode {what}", len(labels), progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -71,49 +81,56 @@ def _blocks(what: str, labels: IndexArray, decode: Decode, progress: Progress | 
                 parts += part
                 bar.add(len(part))
             block = np.stack(parts)
-            yield block[np.argsort(pixel_hashes(block), kind="stable")]
+            order = np.argsort(pixel_hashes(block), kind="stable")
+            yield block[order], by_label[start:stop][order]
 
 
-def _in_memory(what: str, labels: IndexArray, decode: Decode, progress: Progress | None) -> ImageStore:
+def _in_memory(
+    what: str, labels: IndexArray, decode: Decode, progress: Progress | None
+) -> tuple[ImageStore, IndexArray]:
     pixels = np.empty((len(labels), *decode(0).shape), np.uint8)
-    digest, done = Fingerprint(pixels.shape), 0
-    for block in _blocks(what, labels, decode, progress):
+    digest, order = Fingerprint(pixels.shape), [np.empty(0, np.int64)]
+    for block, index in _blocks(what, labels, decode, progress):
         digest.update(block)
+        done = sum(map(len, order))
         pixels[done : done + len(block)] = block
-        done += len(block)
+        order.append(index)
     labels = np.sort(labels)
     pixels.flags.writeable = labels.flags.writeable = False
-    return ImageStore(pixels, labels, digest.finish(labels))
+    return ImageStore(pixels, labels, digest.finish(labels)), np.concatenate(order)
 
 
 def _write(folder: Path, what: str, labels: IndexArray, decode: Decode, progress: Progress | None) -> None:
     """Write pixels through ordinary writes: a full disk is then an error, where a memory map would be a bus error."""
     shape = (len(labels), *decode(0).shape)
-    digest = Fingerprint(shape)
+    digest, order = Fingerprint(shape), [np.empty(0, np.int64)]
     with open(folder / "pixels.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for block in _blocks(what, labels, decode, progress):
+        for block, index in _blocks(what, labels, decode, progress):
             digest.update(block)
             file.write(block.reshape(-1).data)
+            order.append(index)
         _sync(file)
     labels = np.sort(labels)
-    with open(folder / "labels.npy", "wb") as file:
-        np.save(file, labels)
-        _sync(file)
+    for name, values in (("labels", labels), ("order", np.concatenate(order))):
+        with open(folder / f"{name}.npy", "wb") as file:
+            np.save(file, values)
+            _sync(file)
     with open(folder / "meta.json", "wb") as file:
         file.write(json.dumps({"fingerprint": digest.finish(labels), "shape": shape}).encode())
         _sync(file)
 
 
-def _open(folder: Path) -> ImageStore | None:
-    """The cached store, None where there is none or where it is not whole."""
+def _open(folder: Path) -> tuple[ImageStore, IndexArray] | None:
+    """The cached store and where its rows came from, None where there is none or where it is not whole."""
     try:
         meta: dict[str, Any] = json.loads((folder / "meta.json").read_bytes())
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "labels.npy", allow_pickle=False)
         if list(pixels.shape) != meta["shape"]:
             raise ValueError(f"its shape is {list(pixels.shape)}")
-        return ImageStore(pixels, labels, meta["fingerprint"])
+        order = np.load(folder / "order.npy", allow_pickle=False)
+        return ImageStore(pixels, labels, meta["fingerprint"]), order
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:

@@ -32,16 +32,23 @@ def read_image_folder(
     images or an image that cannot be read.
     """
     classes, train, test = scan(root, test_fraction, split_seed)
-    own_split = _official(root) is None
-    return (
-        Dataset(
-            name=root.name,
-            train=_store(root, f"{root.name} train", classes, train, size, progress),
-            test=_store(root, f"{root.name} test", classes, test, size, progress),
-            class_names=classes,
-            origin=str(root),
-        ),
-        own_split,
+    own_split = official_folders(root) is None
+    return dataset_of(root, root.name, classes, train, test, size, progress), own_split
+
+
+def dataset_of(
+    root: Path, name: str, classes: tuple[str, ...], train: Files, test: Files, size: int,
+    progress: Progress | None = None, *, licence: str = "", citation: str = "",
+) -> Dataset:  # fmt: skip
+    """The dataset of files below `root`, decoded to [size, size, 3] and cached. Raises `DataError`."""
+    return Dataset(
+        name=name,
+        train=_store(root, f"{name} train", classes, train, size, progress),
+        test=_store(root, f"{name} test", classes, test, size, progress),
+        class_names=classes,
+        origin=str(root),
+        licence=licence,
+        citation=citation,
     )
 
 
@@ -51,10 +58,10 @@ def scan(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, 
         raise UsageError(
             f"There is no folder {root}; give the path of a folder of images, as in folder:/path/to/images."
         )
-    official = _official(root)
+    official = official_folders(root)
     if official is None:
-        return _own_split(root, test_fraction, split_seed)
-    train, test = (_files(part) for part in official)
+        return split_files(root, test_fraction, split_seed)
+    train, test = (class_files(part) for part in official)
     if not train:
         raise UsageError(
             f"{official[0]} has no class folders; put the images of each class into a folder of their own."
@@ -66,7 +73,7 @@ def scan(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, 
     return tuple(sorted(train)), train, test
 
 
-def _official(root: Path) -> tuple[Path, Path] | None:
+def official_folders(root: Path) -> tuple[Path, Path] | None:
     """The train and test folders of a tree that has its own split."""
     tests = [root / name for name in ("test", "val") if (root / name).is_dir()]
     if not (root / "train").is_dir():
@@ -78,8 +85,9 @@ def _official(root: Path) -> tuple[Path, Path] | None:
     return root / "train", tests[0]
 
 
-def _own_split(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, ...], Files, Files]:
-    files = _files(root)
+def split_files(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, ...], Files, Files]:
+    """Class names, and the files of class folders without a split of their own, split by a seed. Raises as `scan`."""
+    files = class_files(root)
     if not files:
         raise UsageError(f"{root} has no class folders; put the images of each class into a folder of their own.")
     train: Files = {}
@@ -95,7 +103,7 @@ def _own_split(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple
     return tuple(sorted(files)), train, test
 
 
-def _files(folder: Path) -> Files:
+def class_files(folder: Path) -> Files:
     """Image files of every class folder, in the order of their relative paths; hidden files and folders are skipped."""
     result: Files = {}
     for entry in sorted(folder.iterdir(), key=lambda path: path.name):

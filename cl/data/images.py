@@ -46,6 +46,21 @@ def decode_resized(path: Path, size: int) -> PixelArray:
 
     with readable(str(path)), Image.open(path) as opened:
         image = _opaque(ImageOps.exif_transpose(opened))
+    return _square(image, size)
+
+
+def resized(pixels: PixelArray, size: int) -> PixelArray:
+    """Decoded pixels [H, W, 1 or 3] brought to RGB and to [size, size, 3] as `decode_resized` does with a file."""
+    from PIL import Image
+
+    if pixels.shape == (size, size, 3):
+        return pixels
+    return _square(Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels).convert("RGB"), size)
+
+
+def _square(image: Image.Image, size: int) -> PixelArray:
+    from PIL import Image
+
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     if (width, height) != image.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -25,12 +26,13 @@ TORCHVISION = "torchvision"
 @dataclass(frozen=True)
 class RemoteFile:
     """A file to download: its SHA-256 (None: recorded at the first download, checked ever after) and mirrors in
-    order."""
+    order. `md5` is for files of which only that was published."""
 
     name: str
     urls: tuple[str, ...]
     sha256: str | None = None
     size: int = 0
+    md5: str | None = None
 
 
 def data_folders() -> list[Path]:
@@ -116,6 +118,21 @@ def check_sha256(path: Path, expected: str | None) -> None:
         )
 
 
+def check_md5(path: Path, expected: str | None) -> None:
+    """Raise `DataError` where a file has another MD5 than the one published; no protection against forgery."""
+    if expected is None:
+        return
+    with open(path, "rb") as file:
+        digest = hashlib.md5(usedforsecurity=False)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        raise DataError(
+            f"{path} is damaged or not the file we know: its MD5 is {digest.hexdigest()}, expected {expected}; "
+            "delete it and run again."
+        )
+
+
 def fetch(file: RemoteFile, progress: Progress | None = None) -> Path:
     """The file in the cache, downloaded where it is not there yet: locked, resumed, checked, atomic.
 
@@ -153,7 +170,7 @@ def _download(file: RemoteFile, target: Path, progress: Progress | None) -> None
         url = mirrors.pop(0)
         download = _Resumable(file, target.with_name(target.name + ".part"), progress)
         try:
-            known = f"sha256:{file.sha256}" if file.sha256 else None
+            known = f"sha256:{file.sha256}" if file.sha256 else f"md5:{file.md5}" if file.md5 else None
             pooch.retrieve(url, known_hash=known, fname=target.name, path=target.parent, downloader=download)
             if file.sha256 is None:
                 write_text(_record(target), f"{sha256_of(target)}  {target.name}\n")

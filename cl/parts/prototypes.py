@@ -19,6 +19,25 @@ def class_means(features: Tensor, labels: Tensor, classes: Sequence[int]) -> Ten
     return torch.stack([wide[labels == position].mean(0).float() for position in classes])
 
 
+def add_to_means(
+    means: Tensor, counts: Tensor, features: Tensor, labels: Tensor, classes: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Means [C, d] and counts [C] of the classes seen, with the features of `classes` taken in.
+
+    Classes that are new stand behind the others, in order; one that returns gets the mean of all its images.
+    """
+    new = class_means(features, labels, classes)
+    number = torch.bincount(labels, minlength=max(classes) + 1)[list(classes)].to(counts.device)
+    known = torch.tensor([position < len(means) for position in classes], device=means.device)
+    old = torch.tensor(classes, device=means.device)[known]
+    means, counts = torch.cat([means, new[~known]]), torch.cat([counts, number[~known]])
+    if len(old):
+        share = (number[known] / (counts[old] + number[known])).double()[:, None]
+        means[old] = (means[old].double() * (1 - share) + new[known].double() * share).float()
+        counts[old] += number[known]
+    return means, counts
+
+
 def cosines(features: Tensor, prototypes: Tensor) -> Tensor:
     """Cosine similarity [B, C] of features [B, d] to prototypes [C, d]."""
     return F.normalize(features) @ F.normalize(prototypes).T

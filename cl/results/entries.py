@@ -18,7 +18,7 @@ import numpy as np
 
 from cl.errors import UsageError
 from cl.results.images import PREDICTIONS
-from cl.results.metrics import metrics_of_rule
+from cl.results.metrics import ANYTIME, belongs, metrics_of_rule
 from cl.results.record import Record, config_hash
 
 _PACKAGES = ("python", "torch", "timm", "numpy", "clbench", "avalanche-lib")
@@ -74,9 +74,13 @@ BOARD = (
 def board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
     """Stream definition and backbone: runs with equal keys may be compared."""
     stream, backbone = result["stream"], result["backbone"]
-    keys = ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
-    sizes = [len(group["classes"]) for group in stream["groups"]]
-    return (*(text_of(stream[key]) for key in keys), text_of(sizes), backbone["name"], weights_of(backbone) or "random")
+    parts = {
+        key: stream[key] for key in ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
+    }
+    parts["sizes"] = [len(group["classes"]) for group in stream["groups"]]
+    if belongs(ANYTIME, stream["setting"]):  # chunks, and classes dealt at random: a seed decides how many there are
+        parts["n_tasks"] = parts["sizes"] = None
+    return (*map(text_of, parts.values()), backbone["name"], weights_of(backbone) or "random")
 
 
 def row_key(result: Mapping[str, Any]) -> Hashable:

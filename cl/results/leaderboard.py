@@ -32,14 +32,14 @@ from cl.results.entries import (
     weights_of,
 )
 from cl.results.matrix import default_rule
-from cl.results.metrics import FEW_SHOT_SHOWN, FORGETTING, METRICS
+from cl.results.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRICS, TOLD_SHOWN
 from cl.results.published import published_for
 from cl.results.record import Record, config_hash
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN)))
+SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN, *ANYTIME_SHOWN, *TOLD_SHOWN)))
 """Metrics beside the chosen one, means over seeds; a board shows those of its setting."""
 
 COLUMNS = {
@@ -77,7 +77,7 @@ COLUMNS = {
     "board": "number of the board from 1: rows of different boards must not be compared",
     "note": "what limits the comparison",
     "setting": "class-incremental, few-shot class-incremental, ...",
-    **{name: "few-shot streams: mean over seeds, fraction" for name in SECONDARY if name not in FORGETTING},
+    **{name: "mean over seeds, fraction; on streams of its setting" for name in SECONDARY if name not in FORGETTING},
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 

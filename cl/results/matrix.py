@@ -102,9 +102,16 @@ def _split_rows(result: Mapping[str, Any], split: str) -> dict[int, int]:
     return {-1 if row["task"] is None else row["task"]: index for index, row in rows}
 
 
-def steps_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
-    """Tasks after which `split` was evaluated, from 0, ascending: the rows of `matrix_of`."""
-    return sorted(task for task in _split_rows(result, split) if task >= 0)
+def main_split(result: Mapping[str, Any]) -> str:
+    """The split whose numbers are the run's: test, unless only another one was evaluated (dev_test while
+    developing)."""
+    splits = [row["split"] for row in result["rows"]]
+    return splits[0] if splits and "test" not in splits else "test"
+
+
+def steps_of(result: Mapping[str, Any], split: str | None = None) -> list[int]:
+    """Tasks after which `split` (none: the main one) was evaluated, from 0, ascending: the rows of `matrix_of`."""
+    return sorted(task for task in _split_rows(result, split or main_split(result)) if task >= 0)
 
 
 def rows_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
@@ -119,12 +126,14 @@ def default_rule(rules: Iterable[str]) -> str:
     return next((rule for rule in (*RULES, *known) if rule in known), RULES[0])
 
 
-def matrix_of(result: Mapping[str, Any], rule: str, split: str = "test") -> AccuracyMatrix:
-    """The accuracy matrix of a record's result section: the last evaluation after each task, on one split.
+def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> AccuracyMatrix:
+    """The accuracy matrix of a record's result section: the last evaluation after each task, on one split (none: the
+    main one).
 
     Group i belongs to the step of `stream.groups[i].task`; where that is absent or null, to task i if there are as many
     groups as tasks, else to none. Raises `KeyError` for a rule that the result does not have.
     """
+    split = split or main_split(result)
     correct = result["accuracy"][rule]["correct"]
     rows, steps = rows_of(result, split), steps_of(result, split)
     groups = result["stream"]["groups"]
@@ -141,9 +150,27 @@ def counts_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
     return result["count"] if split == "test" else result["split_count"][split]
 
 
-def baseline_of(result: Mapping[str, Any], rule: str, split: str = "test") -> Floats | None:
+def baseline_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:
     """Accuracy per group before any training (a row whose task is null or -1), [G]; None without such a row."""
+    split = split or main_split(result)
     row = _split_rows(result, split).get(-1)
     if row is None:
         return None
     return AccuracyMatrix.of([result["accuracy"][rule]["correct"][row]], counts_of(result, split)).accuracy[0]
+
+
+def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:
+    """Accuracy over the test images of the classes seen by then, at each evaluation after the first experience [E].
+
+    None where the rows do not say what was seen, or `split` is not the one whose classes are counted (test).
+    """
+    split = split or main_split(result)
+    numbered = enumerate(result["rows"])
+    rows = [(index, row["seen"]) for index, row in numbered if row["split"] == split and row.get("seen")]
+    if split != "test" or not rows:
+        return None
+    total, found = np.asarray(result["class_count"]), []
+    for index, seen in rows:
+        correct = np.array(result["accuracy"][rule]["class_correct"][index][:seen], dtype=np.float64)
+        found.append(correct.sum() / total[:seen].sum())  # NaN where nothing was there to predict with
+    return np.array(found)

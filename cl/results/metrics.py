@@ -16,10 +16,16 @@ from typing import Any
 import numpy as np
 
 from cl.results import formulas
-from cl.results.matrix import AccuracyMatrix, Floats, baseline_of, matrix_of
+from cl.results.matrix import AccuracyMatrix, Floats, anytime_of, baseline_of, matrix_of
 
 FEW_SHOT = "few-shot class-incremental"
 """The setting of streams whose classes after the first task have a few training images each."""
+
+TOLD = "task-incremental"
+"""The setting of streams that tell the task, whose tasks may each be evaluated right after their training alone."""
+
+ANYTIME = "anytime"
+"""Stands for settings that are online or blurry, where a group of test images may hold classes not seen yet."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +33,10 @@ class Metric:
     """One metric: `compute(matrix, **needs)` gives a fraction, NaN where it is undefined.
 
     `needs` names what it takes beside the matrix: "baseline" (accuracy per group of the untrained model), "reference"
-    (per group, accuracy of a jointly trained model at the group's step) or "local" (the matrix of the task-incremental
-    rule). Values lie between `lowest`, 0 for accuracies and -1 for differences of them, and 1. One with a `setting`
-    stands in the records of streams of that setting alone.
+    (per group, accuracy of a jointly trained model at the group's step), "local" (the matrix of the task-incremental
+    rule) or "anytime" (accuracy over the classes seen, one per evaluation). Values lie between `lowest`, 0 for
+    accuracies and -1 for differences of them, and 1. One with a `setting` stands in the records of streams of that
+    setting alone (see `belongs`).
     """
 
     id: str
@@ -235,6 +242,25 @@ _ALL = (
         setting=FEW_SHOT,
     ),
     Metric(
+        "A_auc",
+        "online and blurry streams: accuracy over the classes seen so far, mean over evaluations",
+        "(1/E) sum_e a_e, a_e = correct answers / test images of the classes seen at evaluation e",
+        "Koh et al. 2022 (i-Blurry), A_AUC",
+        True,
+        lambda m, anytime: formulas.mean(anytime),
+        ("anytime",),
+        setting=ANYTIME,
+    ),
+    Metric(
+        "E_own",
+        "task-incremental streams: error right after learning, mean over tasks",
+        "(1/T) sum_t (1 - R[t,t]) = 1 - LA",
+        "Bornschein et al. 2022 (NEVIS'22), single-label tasks",
+        False,
+        lambda m: 1 - formulas.learning(m),
+        setting=TOLD,
+    ),
+    Metric(
         "plasticity", "plasticity", "(1/T) sum_t R[t,t] = LA", "convention; definitions vary", True, formulas.learning
     ),
     Metric(
@@ -253,9 +279,29 @@ FEW_SHOT_SHOWN = ("A_last_sample", "A_inc_sample", "A_base", "A_novel", "A_harmo
 """The same on few-shot streams, where the base classes outweigh what forgetting would tell."""
 
 
+ANYTIME_SHOWN = ("A_auc", *FORGETTING)
+"""The same on online and blurry streams."""
+
+
+TOLD_SHOWN = ("E_own", "LA", "A_last_task", "BWT")
+"""The same where the task is told."""
+
+
 def shown(setting: str) -> tuple[str, ...]:
     """The metrics that summaries and leaderboards show of a run on a stream of this setting."""
+    if belongs(ANYTIME, setting):
+        return ANYTIME_SHOWN
+    if belongs(TOLD, setting):
+        return TOLD_SHOWN
     return FEW_SHOT_SHOWN if setting == FEW_SHOT else FORGETTING
+
+
+def belongs(wanted: str, setting: str) -> bool:
+    """Whether metrics with `Metric.setting` = `wanted` stand in records of a setting, such as "online few-shot
+    class-incremental"."""
+    if wanted == ANYTIME:
+        return "online" in setting or "blurry" in setting
+    return setting.endswith(wanted)
 
 
 def _per_group(values: Sequence[float | None] | Floats | None, groups: int, name: str) -> Floats | None:
@@ -272,23 +318,25 @@ def compute_all(
     baseline: Sequence[float | None] | Floats | None = None,
     reference: Sequence[float | None] | Floats | None = None,
     local: AccuracyMatrix | None = None,
+    anytime: Floats | None = None,
     setting: str = "",
     names: Iterable[str] | None = None,
 ) -> dict[str, float | None]:
     """Every metric of one matrix, or those in `names`; None where it is undefined or its extra input is missing.
 
     Fractions. Metrics that belong to another `setting` are left out. baseline, reference: [G] fractions, None for an
-    unknown entry; local: see `Metric`. Raises `ValueError` for wrong lengths.
+    unknown entry; local, anytime: see `Metric`. Raises `ValueError` for wrong lengths.
     """
     groups = len(matrix.count)
     extra = {
         "baseline": _per_group(baseline, groups, "baseline"),
         "reference": _per_group(reference, groups, "reference"),
         "local": local,
+        "anytime": anytime,
     }
     values: dict[str, float | None] = {}
     for metric in METRICS.values() if names is None else map(METRICS.__getitem__, names):
-        if metric.setting not in ("", setting):
+        if not belongs(metric.setting, setting):
             continue
         needed = {name: extra[name] for name in metric.needs}
         missing = any(value is None for value in needed.values())
@@ -319,4 +367,5 @@ def metrics_of_rule(
         local_rule = rule if rule.startswith("til_") else given
         local = None if local_rule is None else matrix_of(result, local_rule)
     setting = result["stream"].get("setting", "")
-    return compute_all(matrix, baseline=baseline, local=local, setting=setting, names=wanted)
+    anytime = anytime_of(result, rule) if any("anytime" in METRICS[name].needs for name in wanted) else None
+    return compute_all(matrix, baseline=baseline, local=local, anytime=anytime, setting=setting, names=wanted)

@@ -193,7 +193,7 @@ def save(record: Mapping[str, Any], path: Path | str) -> Record:
     return plain
 
 
-def matrix(record: Mapping[str, Any], rule: str, split: str = "test") -> AccuracyMatrix:
+def matrix(record: Mapping[str, Any], rule: str, split: str | None = None) -> AccuracyMatrix:
     """The accuracy matrix of one prediction rule; raises `UsageError` for a rule the record does not have."""
     rules = record["result"]["accuracy"]
     if rule not in rules:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from cl import registry
-from cl.config import options_of, resolve, split_keys
+from cl.capability import DOMAIN
+from cl.config import options_of, split_keys
 from cl.data.store import ImageStore, IndexArray, pixel_hashes
 from cl.errors import ContractError, UsageError
+from cl.settings import resolve_stream, transform
 from cl.stream import Evaluate, Stream, Train
 from cl.testing.outcome import CheckFailure, CheckSkipped
 
@@ -40,10 +42,10 @@ class Subject:
         """Build it anew; raises `CheckSkipped` for a stream that was given built."""
         if self._built is not None:
             raise CheckSkipped("the stream was given built; check its registered name.")
-        options, _ = resolve(self.family.Options, [("check", {**self.settings, **settings})], prefix="stream.")
+        options, transforms, _ = resolve_stream(self.family.Options, [("check", {**self.settings, **settings})])
         more = {} if self.argument is None else {"argument": self.argument}
         stream: Stream = self.family().build(options, order_seed=order_seed, data_seed=data_seed, progress=None, **more)
-        return stream
+        return transform(stream, transforms, data_seed)
 
     @cached_property
     def stream(self) -> Stream:
@@ -243,7 +245,8 @@ def limits(subject: Subject) -> None:
     rows = np.concatenate([experience.train for experience in stream.experiences])
     most = int(np.bincount(stream.positions[stream.dataset.train.labels[np.unique(rows)]]).max())
     tested = stream.positions[stream.dataset.test.labels[stream.test_rows(range(len(stream.groups)))[0]]]
-    if most > 2 or int(np.bincount(tested).max()) > 1:
+    domains = len(stream.groups) if stream.setting.endswith(DOMAIN) else 1  # a class has so many of each
+    if most > 2 * domains or int(np.bincount(tested).max()) > domains:
         raise CheckFailure(
             f"with 2 training and 1 test image per class asked for, a class has {most} and "
             f"{int(np.bincount(tested).max())}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,11 +46,13 @@ SEEDS = Seeds(7, 8, 9)
 
 def tiny_backbone(seed: int = 0, *, depth: int = 2, dim: int = 16, heads: int = 2) -> Backbone:
     """An untrained Vision Transformer for 8-pixel images, small enough to train in every test."""
+    create = functools.partial(
+        VisionTransformer,
+        img_size=8, patch_size=4, embed_dim=dim, depth=depth, num_heads=heads, num_classes=0, proj_drop_rate=0.1,
+    )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = VisionTransformer(
-            img_size=8, patch_size=4, embed_dim=dim, depth=depth, num_heads=heads, num_classes=0, proj_drop_rate=0.1
-        )
+        model = create()
     identity = {
         "name": "tiny",
         "weights_sha256": f"random-{seed}",
@@ -58,7 +61,7 @@ def tiny_backbone(seed: int = 0, *, depth: int = 2, dim: int = 16, heads: int = 
         "input": {"size": 8},
         "pretraining": "none",
     }
-    return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
+    return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity, create)
 
 
 def record_header(method: type[Strategy], seeds: Seeds | None = None) -> dict[str, Any]:
@@ -180,6 +183,7 @@ class Workbench:
     def start(self, learner: Strategy, stream: Stream) -> Strategy:
         """Set a learner up for a stream, as the loop does."""
         learner.info = stream.info
+        learner._trainer.encodings.expect(stream)
         learner.setup(stream.info)
         return learner
 

@@ -35,7 +35,7 @@ def own(names: registry.Registry[Any]) -> list[str]:
 
 def page_of(name: str) -> str:
     """The file name of a strategy's or a stream's page, without its ending."""
-    return name.rstrip(":/").replace("/", "-").replace(":", "-")
+    return name.strip("*.:/").replace("/", "-").replace(":", "-")
 
 
 def overview() -> str:

@@ -13,7 +13,7 @@ from .markdown import code, fenced, parse_docstring, sentence, table, text
 from .strategies import option_table, own, page_of
 
 log = logging.getLogger("mkdocs.clbench")
-_ARGUMENTS = {"folder:": "/path/to/images", "avalanche/": "NAME"}
+_ARGUMENTS = {"folder:": "folder:/path/to/images", "avalanche/": "avalanche/NAME", "*.toml": "my-stream.toml"}
 
 
 def overview() -> str:
@@ -21,7 +21,7 @@ def overview() -> str:
     rows = []
     for name in own(registry.streams):
         summary = parse_docstring(registry.streams.docstring(name)).summary
-        shown = name + _ARGUMENTS.get(name, "")
+        shown = _ARGUMENTS.get(name, name)
         rows.append([f"[`{shown}`](streams/{page_of(name)}.md)", text(summary)])
     return table(["stream", "what it is"], rows)
 
@@ -29,10 +29,10 @@ def overview() -> str:
 def page(name: str) -> str:
     """The page of one stream family; what cannot be read is left out and logged."""
     doc = parse_docstring(registry.streams.docstring(name))
-    shown = name + _ARGUMENTS.get(name, "")
+    shown = _ARGUMENTS.get(name, name)
     sections = [f"**{title}.** {sentence(words)}\n" for title, words in doc.sections.items()]
     parts = [f"# {shown}\n", text(doc.summary) + "\n", *(text(each) + "\n" for each in doc.body), *sections]
-    parts.append(fenced(f"clbench run -s simplecil --stream {shown}\nclbench info {name}", "bash"))
+    parts.append(fenced(f"clbench run -s simplecil --stream {shown}\nclbench info {shown}", "bash"))
     try:
         family = registry.streams.get(name)
     except ClbenchError as error:
@@ -58,18 +58,33 @@ def _dataset(name: str, family: Any) -> str:
         forms = [" + ".join(map(code, source.names)) for source in declared.sources] + [code(declared.archive.name)]
         found = "any of " + "; ".join(forms) + ", in a folder of `CLBENCH_DATA_PATH` or in the cache"
         check = "fingerprints of all images" if declared.fingerprints else "SHA-256 of the archive only"
+        if declared.is_tree:
+            check = f"MD5 of the archive, as published; {declared.checked}"
+        images = f"{declared.sizes[0]:,} for training, {declared.sizes[1]:,} for testing"
         rows = [
             ["Dataset", text(declared.title)],
-            ["Images", f"{declared.sizes[0]:,} for training, {declared.sizes[1]:,} for testing"],
+            ["Images", f"{declared.sizes[0]:,} in all" if declared.is_tree else images],
             ["Licence", text(declared.licence)],
             ["Cite", text(declared.citation)],
             ["Found as", found],
-            ["Downloaded from", "<br>".join(f"<{url}>" for url in declared.archive.urls)],
+            ["Downloaded from", "<br>".join(f"<{url}>" for url in declared.archive.urls) or "nowhere any more"],
             ["Checked by", check],
         ]
         return _section(rows, declared.class_names)
-    if name.endswith((":", "/")):
+    if name in _ARGUMENTS:
         return ""
+    if hasattr(family, "declaration"):
+        rows = [
+            [
+                code(entry.name),
+                str(entry.year or ""),
+                text(entry.citation or entry.title),
+                text(entry.licence),
+                text(entry.source),
+            ]
+            for entry in family.declaration().datasets
+        ]
+        return "## Datasets\n\n" + table(["dataset", "year", "source", "licence", "to be had from"], rows)
     try:
         dataset = family().build(family.Options(), order_seed=0, data_seed=0).dataset
     except ClbenchError as error:
@@ -87,5 +102,7 @@ def _dataset(name: str, family: Any) -> str:
 
 
 def _section(rows: list[list[str]], classes: tuple[str, ...]) -> str:
+    if not classes:  # those of a tree of images are the names of its folders
+        return "\n".join(["## Data\n", table(["", ""], rows)])
     listed = ", ".join(map(text, classes))
     return "\n".join(["## Data\n", table(["", ""], rows), f'??? info "The {len(classes)} classes"\n\n    {listed}\n'])

@@ -365,7 +365,7 @@ def test_leaderboard_ranks_complete_runs(capsys: pytest.CaptureFixture[str], tmp
     capsys.readouterr()
     assert call([*board, "--csv", str(tmp_path / "board.csv")]) == 0
     shown = capsys.readouterr().out
-    assert "split-digits@1 on vit_micro_patch4_32" in shown
+    assert "split-digits@1 tasks=2" in shown and "on vit_micro_patch4_32" in shown
     for path in records(tmp_path):  # the row says where its runs are
         assert f"| {path.parent.parent.name} |" in shown
         record = json.loads(path.read_text())

@@ -24,9 +24,9 @@ ROOT = Path(cl.__file__).parent.parent
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None or os.name == "nt", reason="needs bash")
 
 CASES = [
-    ("clbench comp", ["completion"]),
+    ("clbench compl", ["completion"]),
     ("clbench run -s sl", ["slca"]),
-    ("clbench run -s slca,fi", ["slca,finetune"]),
+    ("clbench run -s slca,jo", ["slca,joint"]),
     ("clbench run -s slca --stream split-d", ["split-digits"]),
     ("clbench run -s slca --stream = split-d", ["split-digits"]),  # how readline splits --stream=split-d
     ("clbench run --stream fold", ["folder:"]),

@@ -131,8 +131,11 @@ def test_options_are_checked_before_data_is_looked_for(cache: Path) -> None:
 
 
 def test_declarations_are_complete() -> None:
+    assert {"cifar10", "cifar100"} < set(catalog.DATASETS)
     for name, declared in catalog.DATASETS.items():
-        assert declared.name == name and declared.licence and "Krizhevsky" in declared.citation
+        assert declared.name == name and declared.licence and declared.citation
+    for declared in (catalog.DATASETS["cifar10"], catalog.DATASETS["cifar100"]):
+        assert "Krizhevsky" in declared.citation
         assert len(declared.archive.urls) >= 2 and len(declared.archive.sha256 or "") == 64
     assert len(catalog.DATASETS["cifar100"].class_names) == 100
     assert sorted(catalog.DATASETS["cifar100"].class_names) == list(catalog.DATASETS["cifar100"].class_names)

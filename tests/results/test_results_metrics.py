@@ -42,11 +42,21 @@ def values(matrix: AccuracyMatrix, **extra: Any) -> dict[str, float]:
 
 
 def test_every_metric_has_one_name_a_formula_and_a_source() -> None:
-    assert set(METRICS) == IDS | {"A_base", "A_novel", "A_harmonic", "PD"}
+    assert set(METRICS) == IDS | {"A_base", "A_novel", "A_harmonic", "PD", "A_auc", "E_own"}
     assert all(metric.title and metric.formula and metric.source for metric in METRICS.values())
     assert all(name == metric.id for name, metric in METRICS.items())
     lower = {name for name, metric in METRICS.items() if not metric.higher_is_better}
-    assert lower == {"F_chaudhry", "F_max_all", "F_avalanche", "F_stepwise", "F_global_rf", "I_mean", "I_last", "PD"}
+    assert lower == {
+        "F_chaudhry",
+        "F_max_all",
+        "F_avalanche",
+        "F_stepwise",
+        "F_global_rf",
+        "I_mean",
+        "I_last",
+        "PD",
+        "E_own",
+    }
 
 
 def test_worked_example_of_the_sheet() -> None:

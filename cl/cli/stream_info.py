@@ -1,0 +1,160 @@
+"""What `clbench info` says about a stream: its tasks with years, classes and counts, and a sheet of sample images."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+if TYPE_CHECKING:
+    from cl.declaration import DatasetEntry, Declaration
+    from cl.stream import Stream
+
+_TILE, _MARGIN, _LABEL, _SAMPLES = 64, 6, 230, 10
+"""Pixels of a sample, between samples and of the labels; samples per task."""
+
+
+def build(name: str, assignments: Sequence[str]) -> Stream:
+    """The stream with these options, from data that is here; nothing is downloaded. Raises `ClbenchError`."""
+    from cl import registry
+    from cl.config import parse_assignments, split_keys
+    from cl.plan import DEFAULT_SEED
+    from cl.settings import resolve_stream, transform
+
+    family, argument = registry.streams.split(name)
+    chosen = split_keys(parse_assignments(assignments)).get("stream", {})
+    options, transforms, _ = resolve_stream(registry.streams.get(family).Options, [("command line", chosen)])
+    more = {} if argument is None else {"argument": argument}
+    with _offline():
+        stream: Stream = registry.streams.get(family)().build(
+            options, order_seed=DEFAULT_SEED, data_seed=DEFAULT_SEED, **more
+        )
+        return transform(stream, transforms, DEFAULT_SEED)
+
+
+def declared(name: str) -> Declaration | None:
+    """The declaration behind a stream, None where it has none. Raises `UsageError` for a file that cannot be."""
+    from cl import registry
+
+    family, argument = registry.streams.split(name)
+    found = getattr(registry.streams.get(family), "declaration", None)
+    return found(argument or "") if found is not None else None
+
+
+def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any]]:
+    """One row per group of test images: name, year, classes, and images by split; training images where a task has
+    one group."""
+    rows = []
+    for group in stream.groups:
+        entry = _entry(group.name, declaration)
+        row = {"group": group.name, "year": entry.year if entry is not None else None, "classes": len(group.classes)}
+        if len(stream.groups) == len(stream.experiences):
+            own = stream.experiences[group.task]
+            row |= {"train": len(own.train), "val": len(own.val)}
+        rows.append(row | {split: len(group.rows[split]) for split in ("dev_test", "test") if split in group.rows})
+    return rows
+
+
+def show(stream: Stream, declaration: Declaration | None) -> None:
+    """Print the tasks as a table, with what a declaration left out."""
+    rows = tasks(stream, declaration)
+    wanted = ("group", "year", "classes", "train", "val", "dev_test", "test")
+    columns = [key for key in wanted if any(row.get(key) for row in rows)]
+    cells = [columns, *([str(row.get(key) or "") for key in columns] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
+    names = stream.info.class_names
+    click.echo(f"\n{stream.setting}: {len(stream.experiences)} tasks, {len(names)} classes, images {_shape(stream)}:")
+    for line in cells:
+        numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        click.echo("  ".join(["", line[0].ljust(widths[0]), *numbers]))
+    here = [_entry(group.name, declaration) for group in stream.groups]
+    if absent := [entry for entry in (declaration.datasets if declaration else ()) if entry not in here]:
+        click.echo("\nNot here (dataset: what it needs, how to get it):")
+        for entry in absent:
+            click.echo(f"  {entry.name}: {entry.needs}{f', {entry.source}' if entry.source else ''}")
+    if declaration is not None and declaration.omitted:
+        click.echo(f"\nLeft out: {', '.join(declaration.omitted)}.")
+
+
+def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -> None:
+    """Write a PNG with a row of training images per task, one of each of its first classes and then more of them.
+
+    Raises `UsageError` for a file of another kind, `StorageError` where it cannot be written.
+    """
+    import io
+
+    from PIL import Image, ImageDraw, ImageFont
+
+    from cl.errors import UsageError
+    from cl.files import write_bytes
+
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"--contact-sheet writes a PNG; call the file {path.with_suffix('.png').name}.")
+    step = _TILE + _MARGIN
+    width, height = _LABEL + _SAMPLES * step + _MARGIN, len(stream.experiences) * step + _MARGIN
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(14), ImageFont.load_default(11)
+    one_to_one = len(stream.groups) == len(stream.experiences)
+    for task, experience in enumerate(stream.experiences):
+        top = _MARGIN + task * step
+        title = stream.groups[task].name if one_to_one else f"experience {task + 1}"
+        draw.text((_MARGIN, top + 10), _cut(title, _LABEL - 2 * _MARGIN, font), fill="black", font=font)
+        entry = _entry(title, declaration)
+        year = f"{entry.year}: " if entry is not None and entry.year else ""
+        about = f"{year}{len(experience.classes)} classes, {len(experience.train):,} images"
+        draw.text((_MARGIN, top + 32), about, fill="#555555", font=small)
+        for place, row in enumerate(samples(stream, task, _SAMPLES)):
+            pixels = np.asarray(stream.dataset.train.pixels[row])
+            image = Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels).convert("RGB")
+            smooth = Image.Resampling.BICUBIC if max(image.size) > _TILE else Image.Resampling.NEAREST
+            sheet.paste(image.resize((_TILE, _TILE), smooth), (_LABEL + place * step, top))
+    data = io.BytesIO()
+    sheet.save(data, "PNG")
+    write_bytes(path, data.getvalue())
+
+
+def samples(stream: Stream, task: int, count: int) -> list[int]:
+    """Training rows of a task that show it: the first image of each class, then the second, ..."""
+    rows = stream.experiences[task].train
+    labels = stream.dataset.train.labels[rows]
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.arange(len(rows)) - first[inverse]  # rows stand in the order of their labels
+    spread = np.lexsort((labels, rank))[: max(count, len(first))]
+    if len(first) > count:  # more classes than samples: evenly from first to last
+        spread = spread[np.linspace(0, len(first) - 1, count).astype(int)]
+    return [int(row) for row in rows[spread]]
+
+
+def _entry(group: str, declaration: Declaration | None) -> DatasetEntry | None:
+    """The dataset of a group; one with several tasks has groups "name-1", "name-2", ..."""
+    entries = {entry.name: entry for entry in declaration.datasets} if declaration is not None else {}
+    return entries.get(group, entries.get(group.rpartition("-")[0]))
+
+
+def _shape(stream: Stream) -> str:
+    channels, height, width = stream.info.image_shape
+    return f"{height}x{width}, {'RGB' if channels == 3 else 'grey'}"
+
+
+def _cut(text: str, width: int, font: Any) -> str:
+    while font.getlength(text) > width:
+        text = text[:-2].rstrip(".") + "."
+    return text
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """No downloads: `info` only looks."""
+    before = os.environ.get("CLBENCH_OFFLINE")
+    os.environ["CLBENCH_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("CLBENCH_OFFLINE")
+        if before is not None:
+            os.environ["CLBENCH_OFFLINE"] = before

@@ -1,0 +1,152 @@
+"""Trees of image files that papers use: where they lie, how the archive is unpacked, and which split is meant.
+
+Several splits of the same images are in use under one name, and numbers on them do not compare, so each has a name of
+its own here and is part of a stream's identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cl.data.archives import safe_extract
+from cl.data.catalog import declaration, obtain
+from cl.data.folders import SUFFIXES, Files, class_files, dataset_of, official_folders, split_files
+from cl.data.sources import check_md5, home
+from cl.data.store import Dataset, Progress
+from cl.errors import DataError, UsageError
+
+SPLITS = ("official", "seeded", "lists", "folders")
+"""The dataset's own; ours, drawn from the sorted file names; lists of files that a paper published; folders train/ and
+test/ (or val/) that someone made."""
+
+TEST_SHARE = 0.2
+Official = Callable[[Path], tuple[Files, Files]]
+_PATH = re.compile(rf"[^\s\"',\[\]]+(?:{'|'.join(re.escape(suffix) for suffix in sorted(SUFFIXES))})\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which split of a tree: one of `SPLITS`, with the seed of "seeded" or the two files of "lists"."""
+
+    name: str = "seeded"
+    seed: int = 0
+    train_list: str | None = None
+    test_list: str | None = None
+
+    def check(self) -> None:
+        """Raise `UsageError` for lists without "lists", or the other way round."""
+        lists = self.train_list is not None, self.test_list is not None
+        if self.name == "lists" and not all(lists):
+            raise UsageError("split=lists needs both stream.train_list and stream.test_list, the paths of two files.")
+        if self.name != "lists" and any(lists):
+            raise UsageError(f"train_list and test_list belong to split=lists, not to split={self.name}; set it.")
+
+
+def read_tree(
+    name: str, split: Split, *, size: int, official: Official, folder: str | None = None,
+    below: str = "", progress: Progress | None = None,
+) -> tuple[Dataset, dict[str, object]]:  # fmt: skip
+    """The dataset declared as `name`, and what of the split belongs to a stream's identity.
+
+    `official` gives the training and test files of the dataset's own split. `folder` is used where given, else the
+    dataset is looked for, or its archive downloaded and unpacked into the cache.
+    Class folders lie `below` the root. Images come in RGB, shorter side `size`, centre crop; they are decoded once.
+    Raises `DataError` where it is missing or another one, `UsageError` for a split that the tree does not have.
+    """
+    declared = declaration(name)
+    root = inner(Path(folder).expanduser()) if folder else find_tree(name, progress)
+    if not root.is_dir():
+        raise UsageError(f"There is no folder {root}; give the path of the unpacked {declared.title}.")
+    train, test, about = _chosen(root, below, split, official, declared.title)
+    classes = tuple(sorted(train))
+    if len(classes) != declared.n_classes or train.keys() != test.keys():
+        raise DataError(
+            f"{root} is not {declared.title}: its training images have {len(classes)} classes and its test images "
+            f"{len(test)}, expected {declared.n_classes} for both; use the whole dataset, or folder:{root}."
+        )
+    dataset = dataset_of(
+        root, declared.name, classes, train, test, size, progress,
+        licence=declared.licence, citation=declared.citation,
+    )  # fmt: skip
+    return dataset, {"size": size, "split": split.name, **about}
+
+
+def find_tree(name: str, progress: Progress | None = None) -> Path:
+    """The unpacked dataset as it lies in a folder of CLBENCH_DATA_PATH or in the cache; else its archive is unpacked.
+
+    Raises `DataError` where it is nowhere and cannot be downloaded, and where the archive is another file.
+    """
+    copy = obtain(name, progress)
+    path, archive = copy.paths[0], declaration(name).archive
+    if path.is_dir():
+        return inner(path)
+    target = home() / "data" / declaration(name).sources[0].names[0]
+    if not target.exists():
+        check_md5(path, archive.md5)
+    return inner(safe_extract(path, target))
+
+
+def inner(root: Path) -> Path:
+    """The folder itself, or the one in it of the same name, or the only one: archives bring a folder of their own."""
+    while root.is_dir():
+        found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        same = [entry for entry in found if entry.name == root.name]
+        if not same and (len(found) != 1 or found[0].name in ("train", "test", "val", "images")):
+            break
+        root = (same or found)[0]
+    return root.resolve()
+
+
+def _chosen(
+    root: Path, below: str, split: Split, official: Official, title: str
+) -> tuple[Files, Files, dict[str, object]]:
+    """Training and test files by class, and what identifies the split."""
+    split.check()
+    if split.name == "official":
+        train, test = official(root)
+        return train, test, {}
+    parts = official_folders(root)
+    base = root / below if (root / below).is_dir() else root
+    if split.name == "folders":
+        if parts is None:
+            raise UsageError(
+                f"{root} has no train/ and test/ (or val/); choose another split of {title}, such as split=seeded."
+            )
+        return class_files(parts[0]), class_files(parts[1]), {}
+    if split.name == "seeded":
+        if parts is not None:
+            raise UsageError(
+                f"{root} is split into folders already, which is another split than ours; set stream.split=folders."
+            )
+        _, train, test = split_files(base, TEST_SHARE, split.seed)
+        return train, test, {"split_seed": split.seed, "test_fraction": TEST_SHARE}
+    assert split.train_list and split.test_list
+    known = {(name, path.name): path for part in parts or (base,) for name, files in class_files(part).items()
+             for path in files}  # fmt: skip
+    train, test = (_listed(Path(path).expanduser(), known) for path in (split.train_list, split.test_list))
+    names = [sorted(f"{c}/{p.name}" for c, paths in files.items() for p in paths) for files in (train, test)]
+    if both := sorted({*names[0]} & {*names[1]}):
+        raise UsageError(f"{both[0]} is in both lists; a test image is never a training image.")
+    digests = [hashlib.sha256("\n".join(each).encode()).hexdigest() for each in names]
+    return train, test, {"train_list": digests[0], "test_list": digests[1]}
+
+
+def _listed(path: Path, known: dict[tuple[str, str], Path]) -> Files:
+    """The files that a list names, by class. A list is any text (lines, YAML, JSON) with paths CLASS/FILE; what
+    stands before that, such as somebody's data folder, is ignored."""
+    if not path.is_file():
+        raise UsageError(f"There is no list of files {path}; give the path of one.")
+    files: Files = {}
+    for text in dict.fromkeys(_PATH.findall(path.read_text(encoding="utf-8", errors="replace"))):
+        *above, name = text.replace("\\", "/").split("/")
+        owner = next((part for part in reversed(above) if (part, name) in known), None)
+        if owner is None:
+            raise DataError(f"{path} lists {text}, which is not among the images; use the list of this dataset.")
+        files.setdefault(owner, []).append(known[owner, name])
+    if not files:
+        raise UsageError(f"{path} names no images; write one path CLASS/FILE per line.")
+    return {name: sorted(set(paths)) for name, paths in files.items()}

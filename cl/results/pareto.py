@@ -1,0 +1,161 @@
+"""Error against compute: how much a learner gets wrong, and what all its learning cost (NEVIS'22).
+
+Pure functions of records. Bornschein et al., arXiv 2211.11747: a learner is the point (average error over tasks, each
+measured right after its training; FLOPs of all training, every trial of a search included).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cl.errors import UsageError
+from cl.results.matrix import default_rule, matrix_of, steps_of
+from cl.results.record import Record, config_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ACCOUNTS = ("all", "training")
+"""What is charged. "all": whatever learning does, as if nothing had been memoised: steps, validation, statistics, the
+search for a source. "training": the steps of all trials alone, which is what the code of NEVIS'22 counts; of methods
+that do not tell steps apart everything. Predictions for test images are charged in neither."""
+
+_TOLD = ("til_oracle", "til_masked")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """One task as it was learned: `error` on its test images right after, `average` error of the tasks up to it, and
+    `flops` of learning them all."""
+
+    task: int
+    error: float
+    average: float
+    flops: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A learner: average error over tasks and FLOPs of learning them all."""
+
+    name: str
+    error: float
+    flops: float
+
+    def dominates(self, other: Point) -> bool:
+        """Whether it is as good in both and better in one."""
+        no_worse = self.error <= other.error and self.flops <= other.flops
+        return no_worse and (self.error < other.error or self.flops < other.flops)
+
+
+def learning_flops(record: Mapping[str, Any], account: str = "all") -> dict[int, float]:
+    """FLOPs of learning each task that was learned, by task; see `ACCOUNTS`.
+
+    Raises `UsageError` for an unknown account.
+    """
+    if account not in ACCOUNTS:
+        raise UsageError(f"There is no account {account!r}; choose one of: {', '.join(ACCOUNTS)}.")
+    measurement = record["measurement"]
+    found: dict[int, float] = {}
+    before = 0.0
+    for event in measurement["events"]:
+        kind, _, task = str(event["what"]).partition(" ")
+        if kind == "train":
+            found[int(task)] = event["uncached"] - before
+        before = event["uncached"]
+    told = {task: measurement.get("report", {}).get(f"task{task}.training_flops") for task in found}
+    if account == "training" and all(value is not None for value in told.values()):
+        return {task: float(value) for task, value in told.items()}
+    return found
+
+
+def error_curve(record: Mapping[str, Any], *, account: str = "all", rule: str | None = None) -> list[Learned]:
+    """Error of each task right after it was learned, against the FLOPs spent by then, in the order of learning.
+
+    A task with several groups counts by their mean. `rule` None takes the one that tells the task, where the run has
+    it. Raises `UsageError` for a rule the run lacks, and where no task was evaluated after its training.
+    """
+    result = record["result"]
+    rules = result["accuracy"]
+    chosen = rule or next((each for each in _TOLD if each in rules), default_rule(rules))
+    if chosen not in rules:
+        raise UsageError(f"This run has no prediction rule {chosen!r}; it has: {', '.join(sorted(rules))}.")
+    spent = learning_flops(record, account)
+    groups, own = matrix_of(result, chosen).own()
+    steps, errors = steps_of(result), defaultdict(list)
+    for group, accuracy in zip(groups, own, strict=True):
+        task = result["stream"]["groups"][group].get("task")
+        step = steps[int(matrix_of(result, chosen).learned[group])]
+        if not np.isnan(accuracy) and task in (None, step):
+            errors[step].append(1 - float(accuracy))
+    if not errors:
+        raise UsageError("No task of this run was evaluated right after its training, so it has no error to show.")
+    curve: list[Learned] = []
+    for task in sorted(errors):
+        error = float(np.mean(errors[task]))
+        average = (sum(each.error for each in curve) + error) / (len(curve) + 1)
+        curve.append(Learned(task, error, average, sum(flops for t, flops in spent.items() if t <= task)))
+    return curve
+
+
+def point(record: Mapping[str, Any], *, account: str = "all", rule: str | None = None) -> Point:
+    """The run as a point; see `error_curve`."""
+    end = error_curve(record, account=account, rule=rule)[-1]
+    return Point(record["result"]["strategy"]["name"], end.average, end.flops)
+
+
+def pareto_front(points: Iterable[Point]) -> list[Point]:
+    """The points that no other dominates, from the cheapest to the best."""
+    given = list(points)
+    front = [each for each in given if not any(other.dominates(each) for other in given)]
+    return sorted(front, key=lambda each: (each.flops, each.error, each.name))
+
+
+def pareto_table(records: Sequence[Record], *, rule: str | None = None) -> pd.DataFrame:
+    """One row per strategy, backbone and configuration on one stream, means over seeds, the cheapest first.
+
+    Columns: strategy, backbone, config_hash, n_seeds, tasks, error (fraction), tflops and tflops_training (1e12, by the
+    two `ACCOUNTS`), front and front_training (whether no other row dominates it). Raises `UsageError` where the runs
+    are of several streams or learned different numbers of tasks.
+    """
+    import pandas as pd
+
+    if not records:
+        raise UsageError("There are no records here; make one with clbench run, or name another folder with --results.")
+    runs: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        result = record["result"]
+        runs[result["strategy"]["name"], result["backbone"]["name"], config_hash(record)].append(record)
+    rows: list[dict[str, Any]] = []
+    for (strategy, backbone, digest), same in sorted(runs.items(), key=lambda item: item[0]):
+        curves = {account: [error_curve(run, account=account, rule=rule) for run in same] for account in ACCOUNTS}
+        flops = {account: np.mean([curve[-1].flops for curve in curves[account]]) for account in ACCOUNTS}
+        rows.append({
+            "strategy": strategy, "backbone": backbone, "config_hash": digest, "n_seeds": len(same),
+            "tasks": len(curves["all"][0]), "error": float(np.mean([curve[-1].average for curve in curves["all"]])),
+            "tflops": float(flops["all"]) / 1e12, "tflops_training": float(flops["training"]) / 1e12,
+        })  # fmt: skip
+    _comparable(records, rows)
+    for suffix in ("", "_training"):
+        points = [Point(str(i), row["error"], row[f"tflops{suffix}"]) for i, row in enumerate(rows)]
+        front = {int(each.name) for each in pareto_front(points)}
+        for i, row in enumerate(rows):
+            row[f"front{suffix}"] = i in front
+    return pd.DataFrame(rows).sort_values("tflops", kind="stable", ignore_index=True)
+
+
+def _comparable(records: Sequence[Record], rows: Sequence[Mapping[str, Any]]) -> None:
+    names = sorted({f"{run['result']['stream']['name']}@{run['result']['stream']['version']}" for run in records})
+    if len(names) > 1:
+        raise UsageError(f"These runs are of several streams ({', '.join(names)}); choose those of one.")
+    for one, two in itertools.pairwise(rows):
+        if one["tasks"] != two["tasks"]:
+            raise UsageError(
+                f"{one['strategy']} learned {one['tasks']} tasks and {two['strategy']} {two['tasks']}; let both finish."
+            )

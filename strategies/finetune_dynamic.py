@@ -1,0 +1,81 @@
+"""Finetune-dynamic: every task's network starts from the earlier one whose features suit the task best (NEVIS'22)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cl.config import option
+from cl.per_task import SCRATCH, PerTask
+from cl.stream import ImageSet, StreamInfo, View
+
+
+class FinetuneDynamic(PerTask):
+    """A network for every task that starts from the earlier one in whose features nearest neighbours classify best.
+
+    Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
+        2023 (FT-d, dynamic kNN).
+    Trains: the whole network and a linear head, `trials` times per task with another rate and label smoothing; the
+        trial with the best accuracy on the validation images is kept.
+    Stores: a network and a head per task; no images.
+    Cost: all trials and their validations; before them every kept network and an untrained one encode up to 15,000
+        images of the task. Distances between features are not counted. One forward per test image.
+    Differences from the paper: those of `independent`. Where the untrained network ranks first the task is learned from
+        scratch, as the paper says; by reading, its code takes the best kept network all the same. Between equal ranks
+        the later network is taken, and an untrained one last. Features come from networks in evaluation mode; in the
+        code batch norms use the statistics of the batch.
+    """
+
+    @dataclass(frozen=True)
+    class Options(PerTask.Options):
+        neighbours: int = option(5, "nearest neighbours that vote on a validation image", ge=1)
+        search_train: int = option(10_000, "training images of the search at most", ge=1)
+        search_val: int = option(5_000, "validation images of the search at most", ge=1)
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        self.ranking: list[list[float]] = []  # per task: accuracy in the features of each kept network, then untrained
+
+    def source(self, view: View) -> int:
+        scores = self.compute("source search", lambda: self._search(view)) if len(self.networks) else [0.0]
+        self.ranking = [*self.ranking, scores]
+        *kept, untrained = scores
+        best = max(range(len(kept)), key=lambda task: (kept[task], task), default=SCRATCH)
+        return SCRATCH if best == SCRATCH or untrained > kept[best] else best
+
+    def report(self) -> dict[str, float]:
+        found = super().report()
+        for task, (*kept, untrained) in enumerate(self.ranking[1:], 1):
+            found |= {f"task{task}.knn{source}": score for source, score in enumerate(kept)}
+            found[f"task{task}.knn_untrained"] = untrained
+        return found
+
+    def _search(self, view: View) -> list[float]:
+        """Accuracy of nearest neighbours on validation images, by network: the kept ones, then the untrained one."""
+        assert view.val is not None
+        self.begin(SCRATCH)
+        self.backbone.eval()
+        train, y = self._embed(view.train, self.options.search_train)
+        val, z = self._embed(view.val, self.options.search_val)
+        return [self._accuracy(one, y, two, z) for one, two in zip(train, val, strict=True)]
+
+    @torch.no_grad()
+    def _embed(self, images: ImageSet, most: int) -> tuple[list[Tensor], Tensor]:
+        """Features [N, dim] of up to `most` images under each network, and their labels."""
+        kept = [self.networks.extractor(task, self.backbone) for task in range(len(self.networks))]
+        networks: list[Callable[[Tensor], Tensor]] = [*kept, self.backbone]
+        order = torch.randperm(len(images), generator=self.rng("search"))[:most]
+        features: list[list[Tensor]] = [[] for _ in networks]
+        for x, _ in self.chunks(images, order):
+            for parts, network in zip(features, networks, strict=True):
+                parts.append(network(x).cpu())
+        return [torch.cat(parts) for parts in features], images.labels[order]
+
+    def _accuracy(self, train: Tensor, y: Tensor, val: Tensor, z: Tensor) -> float:
+        from sklearn.neighbors import KNeighborsClassifier
+
+        voters = KNeighborsClassifier(min(self.options.neighbours, len(train)), algorithm="brute")
+        return float(voters.fit(train.numpy(), y.numpy()).score(val.numpy(), z.numpy()))

@@ -1,0 +1,152 @@
+"""Permuted and rotated digits: the same classes in one changed look after the other; needs no download."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from cl.capability import DOMAIN
+from cl.config import option
+from cl.data.split import split_rows
+from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress, canonical_order
+
+if TYPE_CHECKING:
+    from cl.stream import Event, Stream
+
+SIDE = 32
+"""Side of rotated digits in pixels; the originals have 8, too few to turn."""
+
+
+@dataclass(frozen=True)
+class DomainOptions:
+    """Options of both streams."""
+
+    tasks: int = option(5, "number of domains; the first is the digits as they are", ge=1, le=100)
+    train_per_class: int | None = option(None, "training images per class and domain, at most", ge=1)
+    test_per_class: int | None = option(None, "test images per class and domain, likewise", ge=1)
+    val_fraction: float = option(0.0, "share of the training images held out for validation", ge=0, lt=1)
+    evaluate_on: str = option("seen", "test on the domains seen so far, or on all", choices=("seen", "all"))
+
+
+@dataclass(frozen=True)
+class PermutedOptions(DomainOptions):
+    """Options of permuted digits."""
+
+    domain_seed: int = option(0, "seed of the permutations; the seeds of a run do not change them", ge=0)
+
+
+class _Domains:
+    """What the two share."""
+
+    version = "1"
+    Options: ClassVar[type[DomainOptions]] = DomainOptions
+    name: ClassVar[str]
+
+    @classmethod
+    def setting_of(cls, options: DomainOptions, argument: str = "") -> str:
+        """The setting, known before the stream is built."""
+        return DOMAIN
+
+    def look(self, pixels: PixelArray, domain: int, options: Any) -> PixelArray:
+        """The images [N, 8, 8, 1] as a domain shows them."""
+        raise NotImplementedError
+
+    def domain_name(self, domain: int, options: Any) -> str:
+        raise NotImplementedError
+
+    def build(
+        self, options: DomainOptions, *, order_seed: int, data_seed: int, argument: str = "",
+        progress: Progress | None = None,
+    ) -> Stream:  # fmt: skip
+        """Build the stream; the data seed draws validation images, else no seed changes it."""
+        from cl.stream import Evaluate, Experience, Group, Stream, Train
+        from cl.streams.digits import digits
+
+        base, every = digits(), tuple(range(options.tasks))
+        train, trained = self._domains(base.train, options)
+        test, tested = self._domains(base.test, options)
+        classes = tuple(range(len(base.class_names)))
+        events: list[Event] = [Evaluate(every)] if options.evaluate_on == "all" else []
+        for task in every:
+            events += [Train(task), Evaluate(every if options.evaluate_on == "all" else every[: task + 1])]
+        chosen = [_rows(train, trained, task, options.train_per_class) for task in every]
+        none, held = np.empty(0, np.int64), options.val_fraction
+        parts = [
+            split_rows(rows, held, data_seed, "val", task) if held else (none, rows) for task, rows in enumerate(chosen)
+        ]
+        held_out = [_rows(test, tested, task, options.test_per_class) for task in every]
+        return Stream(
+            name=self.name,
+            version=self.version,
+            setting=DOMAIN,
+            options=asdict(options),
+            dataset=Dataset(
+                self.name, train, test, base.class_names, f"{base.origin}, changed", base.licence, base.citation, True
+            ),
+            class_order=np.arange(len(classes)),
+            experiences=tuple(Experience(rows, val, classes) for val, rows in parts),
+            groups=tuple(
+                Group(self.domain_name(task, options), classes, {"test": rows}, task)
+                for task, rows in enumerate(held_out)
+            ),
+            events=tuple(events),
+            comparable={**asdict(options), "val_seed": data_seed if held else None},
+        )
+
+    def _domains(self, store: ImageStore, options: DomainOptions) -> tuple[ImageStore, IndexArray]:
+        """The images of all domains in one store, and the domain of each."""
+        pixels = np.concatenate([self.look(store.pixels, domain, options) for domain in range(options.tasks)])
+        labels = np.tile(store.labels, options.tasks)
+        owner = np.repeat(np.arange(options.tasks), len(store))
+        return ImageStore.from_arrays(pixels, labels), owner[canonical_order(pixels, labels)]
+
+
+def _rows(store: ImageStore, owner: IndexArray, domain: int, limit: int | None) -> IndexArray:
+    """The rows of a domain: of each class the first ones, which canonical order has already mixed."""
+    rows = np.flatnonzero(owner == domain)
+    return np.concatenate([rows[store.labels[rows] == label][:limit] for label in np.unique(store.labels)])
+
+
+class PermutedDigits(_Domains):
+    """Handwritten digits (8x8) whose pixels are shuffled, in every task by another permutation; domain-incremental.
+
+    The counterpart of permuted MNIST (Goodfellow et al. 2013; Kirkpatrick et al. 2017) that needs no download. The
+    first domain is not shuffled.
+    """
+
+    Options = PermutedOptions
+    name = "permuted-digits"
+
+    def look(self, pixels: PixelArray, domain: int, options: PermutedOptions) -> PixelArray:
+        if domain == 0:
+            return pixels
+        from cl.random import numpy_generator
+
+        count = pixels[0].size
+        order = numpy_generator(options.domain_seed, "permuted-digits", domain).permutation(count)
+        return pixels.reshape(-1, count)[:, order].reshape(pixels.shape)
+
+    def domain_name(self, domain: int, options: PermutedOptions) -> str:
+        return f"permutation {domain}"
+
+
+class RotatedDigits(_Domains):
+    """Handwritten digits, enlarged to 32x32 and turned by 180 / `tasks` degrees more in every task; domain-incremental.
+
+    The counterpart of rotated MNIST (Lopez-Paz & Ranzato 2017, who draw angles up to 180 degrees) that needs no
+    download.
+    """
+
+    name = "rotated-digits"
+
+    def look(self, pixels: PixelArray, domain: int, options: DomainOptions) -> PixelArray:
+        from PIL import Image
+
+        angle, bicubic = 180 * domain / options.tasks, Image.Resampling.BICUBIC
+        large = (Image.fromarray(image[..., 0]).resize((SIDE, SIDE), bicubic) for image in pixels)
+        return np.stack([np.asarray(image.rotate(angle, bicubic)) for image in large])[..., None]
+
+    def domain_name(self, domain: int, options: DomainOptions) -> str:
+        return f"{180 * domain / options.tasks:g} degrees"
