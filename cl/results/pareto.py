@@ -57,13 +57,15 @@ class Point:
 def learning_flops(record: Mapping[str, Any], account: str = "all") -> dict[int, float]:
     """FLOPs of learning each task that was learned, by task; see `ACCOUNTS`.
 
-    Raises `UsageError` for an unknown account.
+    Raises `UsageError` for an unknown account, and where the record does not tell the FLOPs of its events.
     """
     if account not in ACCOUNTS:
         raise UsageError(f"There is no account {account!r}; choose one of: {', '.join(ACCOUNTS)}.")
     measurement = record["measurement"]
     found: dict[int, float] = {}
     before = 0.0
+    if not measurement["events"] or any(event.get("uncached") is None for event in measurement["events"]):
+        raise UsageError("This run does not tell what each of its events cost; run it again with this version.")
     for event in measurement["events"]:
         kind, _, task = str(event["what"]).partition(" ")
         if kind == "train":
@@ -110,10 +112,24 @@ def point(record: Mapping[str, Any], *, account: str = "all", rule: str | None =
     return Point(record["result"]["strategy"]["name"], end.average, end.flops)
 
 
+def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points (cost, value) that no other point beats, by rising cost.
+
+    A point is beaten by one that costs no more, is worth no less, and differs; of equal points the first stays.
+    """
+    order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1], index))
+    front: list[int] = []
+    for index in order:
+        if not front or points[index][1] > points[front[-1]][1]:
+            front.append(index)
+    return front
+
+
 def pareto_front(points: Iterable[Point]) -> list[Point]:
-    """The points that no other dominates, from the cheapest to the best."""
+    """The points that no other dominates, from the cheapest to the best; of equal ones all."""
     given = list(points)
-    front = [each for each in given if not any(other.dominates(each) for other in given)]
+    best = {(given[i].flops, given[i].error) for i in front_of([(each.flops, -each.error) for each in given])}
+    front = [each for each in given if (each.flops, each.error) in best]
     return sorted(front, key=lambda each: (each.flops, each.error, each.name))
 
 

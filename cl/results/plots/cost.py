@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from cl.results.pareto import front_of
 from cl.results.plots import style
 from cl.results.plots.curves import interval, percents
 from cl.results.plots.rows import Board
@@ -19,19 +20,6 @@ COSTS: dict[str, tuple[str, float, str, tuple[str, ...]]] = {
     "stored": ("stored between tasks, MB", 1e6, "stored", ("samples", "statistics", "parameters")),
 }
 """Costs of a row: words for the axis, unit, and which entries of `measurement` are summed."""
-
-
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points (cost, value) that no other point beats, by rising cost.
-
-    A point is beaten by one that costs no more, is worth no less, and differs; of equal points the first stays.
-    """
-    order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1], index))
-    front: list[int] = []
-    for index in order:
-        if not front or points[index][1] > points[front[-1]][1]:
-            front.append(index)
-    return front
 
 
 def data(board: Board) -> dict[str, Any]:
@@ -49,7 +37,7 @@ def data(board: Board) -> dict[str, Any]:
     fronts = {}
     for name in COSTS:
         rivals = [r for r in rows if not r["bound"] and r[name] is not None and r["accuracy"] is not None]
-        fronts[name] = [rivals[index]["label"] for index in pareto_front([(r[name], r["accuracy"]) for r in rivals])]
+        fronts[name] = [rivals[index]["label"] for index in front_of([(r[name], r["accuracy"]) for r in rivals])]
     return {"title": board.title, "subtitle": board.subtitle, "rows": rows, "front": fronts}
 
 

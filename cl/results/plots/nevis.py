@@ -6,48 +6,26 @@ FLOPs of every training event so far, hyper-parameter trials included, as if not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.results.matrix import steps_of
+from cl.errors import UsageError
+from cl.results.pareto import Learned, error_curve, front_of
 from cl.results.plots import style
-from cl.results.plots.cost import pareto_front
 from cl.results.plots.curves import percents
-from cl.results.plots.rows import Board, Floats, Row
+from cl.results.plots.rows import Board, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def training_flops(record: Mapping[str, Any]) -> dict[int, float] | None:
-    """Uncached FLOPs of all training up to and including each task, by task; None where an event has none."""
-    events = record["measurement"]["events"]
-    total = before = 0.0
-    found: dict[int, float] = {}
-    for event in events:
-        if event.get("uncached") is None:
-            return None
-        word, _, task = str(event["what"]).partition(" ")
-        if word == "train":
-            total += event["uncached"] - before
-            found[int(task)] = total
-        before = event["uncached"]
-    return found or None
-
-
-def _errors(row: Row) -> Floats | None:
-    """Mean error so far after each step, [seeds, steps]; None where steps and groups are not one to one."""
-    found = []
-    for matrix in row.matrices:
-        groups, own = matrix.own()
-        if sorted(matrix.learned[groups]) != list(range(matrix.steps)):
-            return None
-        errors = np.empty(matrix.steps)
-        errors[matrix.learned[groups]] = 1 - own
-        found.append(np.cumsum(errors) / np.arange(1, matrix.steps + 1))
-    return np.array(found)
+def _curves(row: Row, rule: str) -> list[list[Learned]]:
+    """What each run of a row learned; none where a run does not tell errors or FLOPs per task."""
+    try:
+        return [error_curve(record, rule=rule) for record in row.records]
+    except UsageError:
+        return []
 
 
 def data(board: Board) -> dict[str, Any]:
@@ -58,28 +36,23 @@ def data(board: Board) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     without = []
     for row in board.rows:
-        errors = _errors(row)
-        spent = [training_flops(record) for record in row.records]
-        steps = [steps_of(record["result"]) for record in row.records]
-        told = [
-            [flops[task] for task in tasks if task in flops] if flops else []
-            for flops, tasks in zip(spent, steps, strict=True)
-        ]
-        if errors is None or np.isnan(errors).any() or any(len(values) != errors.shape[1] for values in told):
+        curves = _curves(row, board.rule)
+        if len({len(curve) for curve in curves}) != 1:
             without.append(row.label)
             continue
-        flops = np.mean(told, axis=0) / 1e12
+        flops = np.mean([[each.flops for each in curve] for curve in curves], axis=0) / 1e12
+        errors = np.mean([[each.average for each in curve] for curve in curves], axis=0)
         rows.append(
             {
                 "label": row.label,
                 "bound": row.bound,
                 "seeds": len(row.records),
                 "tflop": [float(f"{value:.6g}") for value in flops],
-                "error": percents(errors.mean(axis=0)),
+                "error": percents(errors),
             }
         )
     rivals = [row for row in rows if not row["bound"]]
-    front = pareto_front([(row["tflop"][-1], -row["error"][-1]) for row in rivals])
+    front = front_of([(row["tflop"][-1], -row["error"][-1]) for row in rivals])
     names = [rivals[index]["label"] for index in front]
     return {"title": board.title, "subtitle": board.subtitle, "rows": rows, "front": names, "without": without}
 
