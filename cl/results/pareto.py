@@ -88,7 +88,6 @@ def error_curve(record: Mapping[str, Any], *, account: str = "all", rule: str | 
     chosen = rule or next((each for each in _TOLD if each in rules), default_rule(rules))
     if chosen not in rules:
         raise UsageError(f"This run has no prediction rule {chosen!r}; it has: {', '.join(sorted(rules))}.")
-    spent = learning_flops(record, account)
     groups, own = matrix_of(result, chosen).own()
     steps, errors = steps_of(result), defaultdict(list)
     for group, accuracy in zip(groups, own, strict=True):
@@ -98,6 +97,7 @@ def error_curve(record: Mapping[str, Any], *, account: str = "all", rule: str | 
             errors[step].append(1 - float(accuracy))
     if not errors:
         raise UsageError("No task of this run was evaluated right after its training, so it has no error to show.")
+    spent = learning_flops(record, account)
     curve: list[Learned] = []
     for task in sorted(errors):
         error = float(np.mean(errors[task]))
