@@ -69,6 +69,10 @@ class Declared:
         declared = cls.declaration(argument)
         return f"{declared.version}-{declared.digest}"
 
+    def chosen(self, options: DeclaredOptions, argument: str) -> Declaration:
+        """The declaration as the options change it."""
+        return self.declaration(argument)
+
     def build(
         self,
         options: DeclaredOptions,
@@ -81,5 +85,5 @@ class Declared:
         """Build the stream; raises `UsageError` for options that do not fit, `DataError` for data that is missing."""
         from cl.assembly import assemble
 
-        declared = self.declaration(argument)
+        declared = self.chosen(options, argument)
         return assemble(declared, options, order_seed=order_seed, data_seed=data_seed, progress=progress)

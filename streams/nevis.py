@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cl.config import option
 from cl.data.obtain import find
-from cl.data.store import Progress
 from cl.declaration import DatasetEntry, Declaration
 from cl.declared import Declared, DeclaredOptions
 from cl.errors import UsageError
 
 if TYPE_CHECKING:
-    from cl.stream import Stream
+    pass
 
 _FOLDER = Path(__file__).with_name("declared")
 
@@ -70,25 +69,15 @@ class Nevis(Declared):
             datasets=tuple(_entry(task, repeated=names[task["name"]] > 1) for task in single),
         )
 
-    def build(  # type: ignore[override]
-        self,
-        options: Options,
-        *,
-        order_seed: int,
-        data_seed: int,
-        argument: str = "",
-        progress: Progress | None = None,
-    ) -> Stream:
-        """Build the stream; raises `UsageError` for options that do not fit, `DataError` where no dataset is here."""
-        from cl.assembly import assemble
-
-        declared = self.declaration(argument)
-        if options.stop_year is not None:
-            kept = tuple(entry for entry in declared.datasets if (entry.year or 0) < options.stop_year)
-            if not kept:
-                raise UsageError(f"stop_year={options.stop_year} leaves no task; the first is of 1992.")
-            declared = replace(declared, datasets=kept)
-        return assemble(declared, options, order_seed=order_seed, data_seed=data_seed, progress=progress)
+    def chosen(self, options: DeclaredOptions, argument: str) -> Declaration:
+        """The tasks before `stop_year`."""
+        declared, year = self.declaration(argument), getattr(options, "stop_year", None)
+        if year is None:
+            return declared
+        kept = tuple(entry for entry in declared.datasets if (entry.year or 0) < year)
+        if not kept:
+            raise UsageError(f"stop_year={year} leaves no task; the first is of 1992.")
+        return replace(declared, datasets=kept)
 
 
 class NevisShort(Nevis):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cl.cli.completers import complete_metric
+from cl.cli.shared import metric_options
 
 if TYPE_CHECKING:
     from cl.results.entries import Run
@@ -32,14 +32,7 @@ batch-dependent, other-version. stale: the code of the strategy has changed sinc
 
 @click.command("leaderboard", epilog=_EPILOG, short_help="rank the runs in results folders")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER...]")
-@click.option(
-    "--metric",
-    default="A_last_sample",
-    shell_complete=complete_metric,
-    show_default=True,
-    help="The metric that ranks; see `clbench list metrics`.",
-)
-@click.option("--rule", help="Prediction rule, or all.  [default: the strictest that a run has]")
+@metric_options
 @click.option(
     "--filter",
     "filters",

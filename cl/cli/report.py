@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cl.cli.completers import complete_metric
+from cl.cli.shared import metric_options
 
 _EPILOG = """\b
 Examples:
@@ -22,14 +22,7 @@ Examples:
     help="The file to write.",
 )  # fmt: skip
 @click.option("--title", default="clbench report", show_default=True, help="Heading of the page.")
-@click.option(
-    "--metric",
-    default="A_last_sample",
-    shell_complete=complete_metric,
-    show_default=True,
-    help="The metric that ranks; see `clbench list metrics`.",
-)
-@click.option("--rule", help="Prediction rule, or all.  [default: the strictest that a run has]")
+@metric_options
 def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule: str | None) -> int:
     """Write a report of the runs below the folders (default: where results go).
 

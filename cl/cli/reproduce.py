@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cl.cli.shared import display_options, perform, seeds_in, set_up
+from cl.cli.shared import display_options, execution_options, perform, seeds_in, set_up
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -43,30 +42,7 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 @click.option("--list", "as_list", is_flag=True, help="The configurations, and on which hardware each was verified.")
 @click.option("--seed", multiple=True, metavar="N[,N]", help="Some of its seeds.  [default: all of them]")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
-@click.option(
-    "--device", metavar="NAME", envvar="CLBENCH_DEVICE", help="auto, cpu, cuda, cuda:1, mps.  [default: auto]"
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    envvar="CLBENCH_WORKERS",
-    help="CPU threads to compute with.  [default: all]",
-)
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    envvar="CLBENCH_RESULTS",
-    help="Where records go.  [default: ./results]",
-)
-@click.option(
-    "--existing",
-    type=click.Choice(["only-missing", "always", "never"]),
-    default="only-missing",
-    help="A run that exists: take it when complete and continue it when not, start over, or refuse."
-    "  [default: only-missing]",
-)
+@execution_options
 @display_options
 def command(
     name: str | None,

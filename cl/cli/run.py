@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cl.cli.completers import complete_key, complete_preset
-from cl.cli.shared import complete, display_options, names_in, perform, seeds_in, set_up, streams_in
+from cl.cli.shared import complete, display_options, execution_options, names_in, perform, seeds_in, set_up, streams_in
 
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
@@ -100,31 +100,8 @@ class _Grouped(click.Command):
 @click.option("--limit", metavar="N|SHARE", help="N images per class, or a share such as 0.1; never ranked.")
 @click.option("--max-tasks", type=click.IntRange(min=1), metavar="N", help="Learn the first N tasks only; unranked.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
-@click.option(
-    "--device", metavar="NAME", envvar="CLBENCH_DEVICE", help="auto, cpu, cuda, cuda:1, mps.  [default: auto]"
-)
+@execution_options
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), envvar="CLBENCH_PRECISION", help="[default: fp32]")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    envvar="CLBENCH_WORKERS",
-    help="CPU threads to compute with.  [default: all]",
-)
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    envvar="CLBENCH_RESULTS",
-    help="Where records go.  [default: ./results]",
-)
-@click.option(
-    "--existing",
-    type=click.Choice(["only-missing", "always", "never"]),
-    default="only-missing",
-    help="A run that exists: skip it when complete and continue it when not, start over, or refuse."
-    "  [default: only-missing]",
-)
 @click.option(
     "--checkpoint-every",
     type=click.FloatRange(min=0),

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -87,6 +88,54 @@ def display_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def execution_options(command: F) -> F:
+    """--device, --workers, --results and --existing."""
+    options = [
+        click.option(
+            "--device", metavar="NAME", envvar="CLBENCH_DEVICE", help="auto, cpu, cuda, cuda:1, mps.  [default: auto]"
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            metavar="N",
+            envvar="CLBENCH_WORKERS",
+            help="CPU threads to compute with.  [default: all]",
+        ),
+        click.option(
+            "--results",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            envvar="CLBENCH_RESULTS",
+            help="Where records go.  [default: ./results]",
+        ),
+        click.option(
+            "--existing",
+            type=click.Choice(["only-missing", "always", "never"]),
+            default="only-missing",
+            help="A run that exists: take it when complete and continue it when not, start over, or refuse."
+            "  [default: only-missing]",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def metric_options(command: F) -> F:
+    """--metric and --rule."""
+    from cl.cli.completers import complete_metric
+
+    rule = click.option("--rule", help="Prediction rule, or all.  [default: the strictest that a run has]")
+    metric = click.option(
+        "--metric",
+        default="A_last_sample",
+        shell_complete=complete_metric,
+        show_default=True,
+        help="The metric that ranks; see `clbench list metrics`.",
+    )
+    return metric(rule(command))
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
