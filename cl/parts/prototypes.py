@@ -32,7 +32,7 @@ def add_to_means(
     old = torch.tensor(classes, device=means.device)[known]
     means, counts = torch.cat([means, new[~known]]), torch.cat([counts, number[~known]])
     if len(old):
-        share = (number[known] / (counts[old] + number[known])).double()[:, None]
+        share = (number[known].double() / (counts[old] + number[known]))[:, None]
         means[old] = (means[old].double() * (1 - share) + new[known].double() * share).float()
         counts[old] += number[known]
     return means, counts
