@@ -11,9 +11,8 @@ import numpy as np
 
 from cl.capability import DOMAIN, TASK
 from cl.data.obtain import available, read
-from cl.data.split import split_rows
 from cl.data.store import Dataset, IndexArray, Progress
-from cl.data.union import Part, splits_of, union
+from cl.data.union import Part, parted, splits_of, union
 from cl.declaration import DatasetEntry, Declaration
 from cl.declared import OWN, DeclaredOptions
 from cl.errors import DataError, UsageError
@@ -136,7 +135,8 @@ def _tasks(
         for split, chosen in rows.items()
     }
     if options.val_fraction and "val" not in rows:
-        rows |= _held_out(rows["train"], whole.train.labels[rows["train"]], options.val_fraction, data_seed)
+        train, val = parted(whole.train, rows["train"], options.val_fraction, data_seed, "val")
+        rows |= {"train": train, "val": val}
         stores["val"] = whole.train
     tasks = []
     for number, part in enumerate(np.array_split(labels, entry.tasks), 1):
@@ -159,12 +159,6 @@ def _limited(rows: IndexArray, labels: IndexArray, limit: int | float | None) ->
     quota = np.maximum(1, np.rint(limit * count)) if isinstance(limit, float) else np.minimum(limit, count)
     rank = np.arange(len(rows)) - np.repeat(first, count)
     return rows[rank < np.repeat(quota, count)]
-
-
-def _held_out(rows: IndexArray, labels: IndexArray, fraction: float, seed: int) -> dict[str, IndexArray]:
-    """Training rows without a share of each class, and that share as "val"."""
-    pairs = [split_rows(rows[labels == label], fraction, seed, "val", int(label)) for label in np.unique(labels)]
-    return {key: np.sort(np.concatenate([pair[i] for pair in pairs])) for i, key in enumerate(("val", "train"))}
 
 
 def _events(tasks: int, evaluate_on: str, split: str) -> tuple[Event, ...]:

@@ -42,21 +42,19 @@ def splits_of(dataset: Dataset, rule: str, seed: int) -> Splits:
     if rule == "official":
         return {split: (split, rows) for split, rows in every.items()}
     if rule == "nevis":
-        train, held = _parted(dataset.train, every["train"], 0.3, seed, "held out")
-        dev, dev_test = _parted(dataset.train, held, 0.5, seed, "dev_test")
+        train, held = parted(dataset.train, every["train"], 0.3, seed, "held out")
+        dev, dev_test = parted(dataset.train, held, 0.5, seed, "dev_test")
         return {
             "train": ("train", train), "val": ("train", dev), "dev_test": ("train", dev_test),
             "test": ("test", every["test"]),
         }  # fmt: skip
-    train, dev = _parted(dataset.train, every["train"], 0.2, seed, "dev")
-    test, dev_test = _parted(dataset.test, every["test"], 0.5, seed, "dev_test")
+    train, dev = parted(dataset.train, every["train"], 0.2, seed, "dev")
+    test, dev_test = parted(dataset.test, every["test"], 0.5, seed, "dev_test")
     return {"train": ("train", train), "val": ("train", dev), "dev_test": ("test", dev_test), "test": ("test", test)}
 
 
-def _parted(
-    store: ImageStore, rows: IndexArray, fraction: float, seed: int, what: str
-) -> tuple[IndexArray, IndexArray]:
-    """Rows without about `fraction` of each class, and that fraction, both ascending."""
+def parted(store: ImageStore, rows: IndexArray, fraction: float, seed: int, what: str) -> tuple[IndexArray, IndexArray]:
+    """Rows without about `fraction` of each class, and that fraction, both ascending; `what` names the draw."""
     kept, taken = [rows[:0]], [rows[:0]]
     labels = store.labels[rows]
     for label in np.unique(labels):
