@@ -2,6 +2,7 @@
 
 python benchmarks/choose_rates.py slca --set lr=0.01 --classes 40 --learn 400
 python benchmarks/choose_rates.py l2 --set reg=0.01 --learn 80 --judge 20
+python benchmarks/choose_rates.py mos --preset small --learn 80 --judge 20 -b FILE --set backbone.image_size=112
 python benchmarks/choose_rates.py slca --stream split-digits --classes 10 --increment 2 --learn 90 --precision fp32
 """
 
@@ -52,16 +53,28 @@ def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, 
 @click.argument("strategy")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="An option of the strategy; repeatable.")
 @click.option("--stream", default="split-cifar100", show_default=True, help="Whose training images.")
+@click.option("-b", "--backbone", help="As in `clbench run`.")
+@click.option("--preset", help="The variant whose values hold where --set names none.")
 @click.option("--classes", default=40, show_default=True)
 @click.option("--increment", default=10, show_default=True, help="Classes per task.")
 @click.option("--learn", default=400, show_default=True, help="Images per class to learn.")
 @click.option("--judge", type=int, help="Images per class to judge.  [default: the rest]")
 @click.option("--seed", default=7, show_default=True)
 @click.option("--precision", default="bf16", show_default=True)
-def main(strategy: str, assignments: tuple[str, ...], stream: str, seed: int, precision: str, **sizes: Any) -> None:
+def main(
+    strategy: str,
+    assignments: tuple[str, ...],
+    stream: str,
+    backbone: str | None,
+    preset: str | None,
+    seed: int,
+    precision: str,
+    **sizes: Any,
+) -> None:
     torch.set_num_threads(1)
     settings = parse_assignments(assignments)
-    plan = make_plan(strategy, stream, seed=seed, settings=settings, precision=precision, device="cpu")
+    fixed = {"seed": seed, "precision": precision, "device": "cpu"}
+    plan = make_plan(strategy, stream, backbone, preset=preset, settings=settings, **fixed)
     events = training_stream(api.build_stream(plan).dataset, seed=seed, **sizes)
     trainer = Trainer(seeds=Seeds(seed, seed, seed))
     learner = registry.strategies.get(strategy)(plan.options, api.build_backbone(plan), trainer)

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -26,9 +27,22 @@ def best(scores: Tensor, share: float) -> Tensor:
     """
     size = scores.detach().abs()
     k = 1 + round((1 - share) * (size.numel() - 1))
-    if size.device.type == "cpu":  # three times as fast there
-        return size >= float(np.partition(size.flatten().numpy(), k - 1)[k - 1])
+    if size.device.type == "cpu" and size.dtype == torch.float32:
+        return size >= _smallest(size.flatten().numpy(), k)
     return size >= size.flatten().kthvalue(k).values
+
+
+def _smallest(values: NDArray[np.float32], k: int) -> float:
+    """The k-th smallest (from 1) of finite floats >= 0; four times as fast as `kthvalue` on CPUs.
+
+    Such floats are ordered as their bits are: a count of the upper halves finds the few that can be the one.
+    """
+    bits = values.view(np.int32)
+    upper = bits >> 16
+    below = np.bincount(upper).cumsum()
+    half = int(np.searchsorted(below, k))
+    rank = k - 1 - (int(below[half - 1]) if half else 0)
+    return float(np.partition(bits[upper == half], rank)[rank].view(np.float32))
 
 
 def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
