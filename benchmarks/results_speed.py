@@ -1,7 +1,10 @@
-"""How long the leaderboard of many runs takes: `python benchmarks/results_speed.py [RECORDS]` (default 1000).
+"""How long the leaderboard and the report of many runs take, as commands of their own.
 
-Writes synthetic records of ten tasks and a hundred classes (40 strategies, 5 seeds, 5 streams) to a temporary folder,
-then times `clbench leaderboard` on it as a command of its own, three times. Seconds of wall clock and of processor.
+Writes synthetic records of ten tasks and a hundred classes (40 strategies, 5 seeds, 5 streams) to a temporary folder.
+With predictions every run has the answers of 100 images per class, so that ranks draw images anew: 0.4 GB for 1000.
+
+python benchmarks/results_speed.py
+python benchmarks/results_speed.py --records 1000 --predictions
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from cl.results.metrics import metrics_of
+from cl.results.predictions import ABSENT, Predictions, write_predictions
 from cl.results.record import result_sha256, validate
 
 TASKS, CLASSES, IMAGES = 10, 100, 100
@@ -75,7 +80,20 @@ def synthetic(stream: int, strategy: int, seed: int, rng: np.random.Generator) -
     }  # fmt: skip
 
 
-def write(folder: Path, number: int) -> None:
+def answers(record: dict[str, Any]) -> Predictions:
+    """Answers that give the record's counts: the first images of each class are the ones answered right."""
+    label = np.repeat(np.arange(CLASSES), IMAGES)
+    place = np.tile(np.arange(IMAGES), CLASSES)
+    prediction, margin = {}, {}
+    for rule, table in record["result"]["accuracy"].items():
+        right = np.array([[-1 if n is None else n for n in row] for row in table["class_correct"]])[:, label]
+        wrong = np.where(right < 0, ABSENT, (label + 1) % CLASSES)
+        prediction[rule] = np.where(place < right, label, wrong)
+        margin[rule] = np.zeros(prediction[rule].shape)
+    return Predictions(np.arange(len(label)), label, label // (CLASSES // TASKS), prediction, margin)
+
+
+def write(folder: Path, number: int, predictions: bool) -> None:
     rng = np.random.default_rng(0)
     for index in range(number):
         stream, rest = divmod(index, 200)
@@ -86,19 +104,30 @@ def write(folder: Path, number: int) -> None:
         run = folder / f"stream-{stream}" / f"method-{strategy}" / f"seed{seed}"
         run.mkdir(parents=True)
         run.joinpath("record.json").write_text(json.dumps(record, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+        if predictions:
+            write_predictions(run / "predictions.npz", answers(record))
 
 
-def main(number: int = 1000) -> None:
+def timed(*arguments: str) -> str:
+    start, before = time.perf_counter(), os.times()
+    command = [sys.executable, "-m", "cl.cli", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wall, after = time.perf_counter() - start, os.times()
+    busy = after.children_user + after.children_system - before.children_user - before.children_system
+    return f"{wall:.2f} s, of which {busy:.2f} s on the processor"
+
+
+@click.command(help=__doc__)
+@click.option("--records", default=1000, show_default=True)
+@click.option("--predictions/--no-predictions", help="Store every answer beside the records.")
+def main(records: int, predictions: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
-        write(Path(name), number)
+        write(Path(name, "runs"), records, predictions)
+        page = Path(name, "report.html")
         for _ in range(3):
-            start, before = time.perf_counter(), os.times()
-            command = [sys.executable, "-m", "cl.cli", "leaderboard", name]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            wall, after = time.perf_counter() - start, os.times()
-            busy = after.children_user + after.children_system - before.children_user - before.children_system
-            print(f"leaderboard of {number} records: {wall:.2f} s, of which {busy:.2f} s on the processor")
+            click.echo(f"leaderboard of {records} records: {timed('leaderboard', f'{name}/runs')}")
+        click.echo(f"report: {timed('report', f'{name}/runs', '--out', str(page))}, {page.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    main()

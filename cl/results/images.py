@@ -38,12 +38,9 @@ def _fit(found: Predictions, result: Mapping[str, Any], rule: str) -> bool:
     table = found.prediction[rule]
     if not rows or table.shape[0] <= max(rows) or (found.group.size and int(found.group.max()) >= groups):
         return False
-    recorded = matrix_of(result, rule).correct
-    for row, want in zip(right(found, rule)[rows], recorded, strict=True):
-        counted = np.bincount(found.group, weights=row, minlength=groups)
-        if not np.array_equal(counted, np.nan_to_num(want)):
-            return False
-    return True
+    row, image = np.nonzero(right(found, rule)[rows])
+    counted = np.bincount(row * groups + found.group[image], minlength=len(rows) * groups)
+    return np.array_equal(counted, np.nan_to_num(matrix_of(result, rule).correct).ravel())
 
 
 def right(found: Predictions, rule: str) -> NDArray[np.bool_]:

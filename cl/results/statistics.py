@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ _DIGITS = 9
 """Decimals of an interval: the last bits of a sum differ between machines and must decide nothing."""
 
 _CHUNK = 2_000_000
-"""Entries of a block of drawn counts: bounds memory, 16 MB."""
+"""Entries of a block of drawn counts in float64: 16 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +62,24 @@ def resample_images(runs: Sequence[ImageShares]) -> Floats:
     ends = np.cumsum([len(run.ids) for run in runs])
     for column, (run, where) in enumerate(zip(runs, np.split(inverse, ends[:-1]), strict=True)):
         table[place[where], column] = _centred(run)
-    _, starts, sizes = np.unique(classes[order], return_index=True, return_counts=True)
-    start, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    counts = _draws(tuple(np.unique(classes, return_counts=True)[1].tolist()))
+    rows = max(_CHUNK // len(ids), 1)
+    return np.concatenate([counts[i : i + rows].astype(np.float64) @ table for i in range(0, RESAMPLES, rows)])
+
+
+@lru_cache(maxsize=1)  # boards of one dataset share their draws
+def _draws(sizes: tuple[int, ...]) -> NDArray[np.uint8]:
+    """How often each image is drawn, [`RESAMPLES`, images], the images of a class standing together."""
+    images, size = sum(sizes), np.repeat(sizes, sizes)
+    start = np.repeat(np.cumsum((0, *sizes[:-1])), sizes)
     rng = np.random.default_rng(0)
-    blocks = []
-    for done in range(0, RESAMPLES, step := max(_CHUNK // len(ids), 1)):
+    counts = np.empty((RESAMPLES, images), dtype=np.uint8)  # none is drawn 256 times in a lifetime
+    for done in range(0, RESAMPLES, step := max(_CHUNK // images, 1)):
         rows = min(step, RESAMPLES - done)
-        drawn = start + (rng.random((rows, len(ids))) * size).astype(np.int64)
-        drawn += np.arange(rows)[:, None] * len(ids)
-        counts = np.bincount(drawn.ravel(), minlength=rows * len(ids)).reshape(rows, len(ids))
-        blocks.append(counts.astype(np.float64) @ table)
-    return np.concatenate(blocks)
+        drawn = start + (rng.random((rows, images)) * size).astype(np.int64)
+        drawn += np.arange(rows)[:, None] * images
+        counts[done : done + rows] = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images)
+    return counts
 
 
 def _centred(run: ImageShares) -> Floats:
