@@ -158,6 +158,8 @@ def _reasons(row: Published, result: Mapping[str, Any]) -> Iterator[str]:
         yield f"published for {row.benchmark.text}"
     if any(result["stream"]["options"].get(key) is not None for key in _FULL):
         yield "this run has a part of the images"
+    if result["stream"]["options"].get("split") == "seeded":
+        yield "this run splits the images as no paper does"
     if result["backbone"]["name"] not in row.weights.names:
         yield f"published with {row.weights.text}"
     preset = result["strategy"]["preset"]

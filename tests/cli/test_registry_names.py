@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 import cl
-from cl import registry
+from cl import presets, registry
 from cl.errors import ClbenchError, UsageError
 from cl.registry import Distribution, Registry, own_version, source_path, toml_load
 
@@ -27,6 +28,26 @@ def test_built_ins_are_there_with_their_summaries() -> None:
                 assert kind.summary(name), name
                 assert kind.source(name) is not None
     assert registry.strategies.distribution("slca") == Distribution("clbench", own_version())
+
+
+ELSEWHERE = {"mini-imagenet", "objectnet", "omnibenchmark", "vtab", "split-domainnet"}
+"""Streams that presets know and nobody ships: a user's own declaration may have these names."""
+
+
+def test_every_preset_is_for_a_stream_that_there_is() -> None:
+    streams = {*registry.streams, *ELSEWHERE}
+    for strategy in registry.strategies:
+        for preset in presets.load_presets(strategy):
+            for pattern in preset.stream:
+                family = pattern.startswith("avalanche/")  # whose names Avalanche gives
+                assert family or any(fnmatchcase(name, pattern) for name in streams), (strategy, preset.name, pattern)
+
+
+@pytest.mark.parametrize("stream", ["imagenet-r", "imagenet-a", "cub-200"])
+def test_the_papers_values_hold_on_the_papers_streams(stream: str) -> None:
+    strategies = {"imagenet-r": ("slca", "dualprompt", "norga", "mos", "ranpac"), "imagenet-a": ("mos", "ease")}
+    for strategy in strategies.get(stream, ("slca", "aper")):
+        assert presets.choose(strategy, stream, "vit_base_patch16_224.augreg_in21k"), strategy
 
 
 def test_unknown_names_say_what_was_meant() -> None:

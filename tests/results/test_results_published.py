@@ -48,11 +48,13 @@ def why_not(result: dict[str, Any]) -> str:
 
 
 def test_every_row_names_a_strategy_a_preset_and_options_that_exist() -> None:
+    elsewhere = {"mini-imagenet", "objectnet", "omnibenchmark", "vtab"}  # for a user's own declaration of that name
     for row in published():
         assert row.strategy in registry.strategies and row.tag in TAGS and row.values, row
         presets = {"", "default", *(preset.name for preset in load_presets(row.strategy))}
         assert row.preset in presets, row
         assert set(row.settings) <= set(options_of(registry.strategies.get(row.strategy).Options)), row
+        assert {*row.benchmark.streams} <= {*registry.streams, *elsewhere}, row
         assert not row.matches, "a row that was compared with nothing matches nothing"
     names = {name for name in registry.strategies if "/" not in name and registry.strategies.distribution(name).name}
     assert names >= set(absent()) and not {row.strategy for row in published()} & set(absent())
@@ -141,6 +143,11 @@ def test_a_run_with_the_weights_and_the_preset_of_the_paper_matches(result: dict
     assert {row.strategy for row in others} == {"slca"} and all(
         "split-cifar100" in row.benchmark.streams for row in others
     )
+
+
+def test_a_split_of_our_own_does_not_match(result: dict[str, Any]) -> None:
+    result["stream"]["options"]["split"] = "seeded"
+    assert why_not(result) == "this run splits the images as no paper does"
 
 
 def test_other_weights_do_not_match(result: dict[str, Any]) -> None:
