@@ -1,13 +1,14 @@
 """The tables and the figure that READMEs show: pure functions of the records in results/reference.
 
-`python docs/figures.py` rewrites the tables between the two marks in README.md and in the README of the runs on 100
-images per class, and docs/assets/accuracy.svg.
+`python docs/figures.py` rewrites the tables between the two marks in README.md and in the READMEs beside the records,
+and docs/assets/accuracy.svg.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +23,18 @@ from cl.results.tables import percent
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results" / "reference"
 FIGURE = ROOT / "docs" / "assets" / "accuracy.svg"
-README = ROOT / "README.md"
-SMALL = RECORDS / "split-cifar100-small" / "README.md"
-TABLES: dict[Path, int | None] = {README: None, SMALL: 100}
-"""Where a table stands, and the training images per class of its runs (None: all)."""
 MARKS = ("<!-- table: python docs/figures.py -->", "<!-- end of table -->")
-STREAM, BACKBONE = "split-cifar100", "vit_micro_patch4_32.tinyimagenet_distill"
 
 Record = dict[str, Any]
+Column = Callable[[Sequence[Record]], str]
 
 
-def groups(records: Sequence[Record], images: int | None = None) -> list[list[Record]]:
-    """The complete runs on `STREAM` with `BACKBONE` and that many training images per class, one list per
-    configuration, the best last accuracy first."""
+def groups(records: Sequence[Record]) -> list[list[Record]]:
+    """The complete runs, one list per configuration, the best last accuracy first."""
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        result = record["result"]
-        whole = record["status"] == "complete" and not result["limited"]
-        meant = result["stream"]["options"]["train_per_class"] == images
-        if whole and meant and (result["stream"]["name"], result["backbone"]["name"]) == (STREAM, BACKBONE):
-            found[result["strategy"]["name"], config_hash(record)].append(record)
+        if record["status"] == "complete" and not record["result"]["limited"]:
+            found[record["result"]["strategy"]["name"], config_hash(record)].append(record)
     runs = [sorted(each, key=lambda record: record["result"]["seeds"]["order"]) for each in found.values()]
     return sorted(runs, key=lambda each: -_mean(each, "A_last_sample"))
 
@@ -60,36 +53,82 @@ def _mean(runs: Sequence[Record], metric: str, rule: str | None = None) -> float
     return float(np.mean(_values(runs, metric, rule)))
 
 
-def label(runs: Sequence[Record]) -> str:
-    """The strategy's name, and the settings of the command line, those of the stream apart."""
-    result = runs[0]["result"]
-    given = {key: entry["value"] for key, entry in result["config"].items() if entry["origin"] == "command line"}
-    words = [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in given.items()]
-    return " ".join([str(result["strategy"]["name"]), *(word for word in words if not word.startswith("stream."))])
+def measured(metric: str, rule: str | None = None) -> Column:
+    """A column of the mean of a metric over seeds, in percent."""
+    return lambda runs: percent(_mean(runs, metric, rule))
+
+
+def reported(name: str) -> Column:
+    """A column of what the strategy says of itself, such as WSN of its capacity, in percent."""
+
+    def column(runs: Sequence[Record]) -> str:
+        return percent(float(np.mean([run["measurement"]["report"].get(name, np.nan) for run in runs])))
+
+    return column
+
+
+def tflop(runs: Sequence[Record]) -> str:
+    return f"{np.mean([run['measurement']['flops']['uncached'] for run in runs]) / 1e12:.1f}"
+
+
+_USUAL = {
+    "average incremental": measured("A_inc_sample"),
+    "forgetting": measured("F_chaudhry"),
+    "last, task told": measured("A_last_sample", "til_masked"),
+    "TFLOP": tflop,
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table: the folder of its records, and its columns beside the last accuracy and that of every order."""
+
+    folder: Path
+    columns: dict[str, Column] = field(default_factory=lambda: _USUAL)
+
+
+README = ROOT / "README.md"
+TABLES = {README: Shown(RECORDS / "split-cifar100")}
+"""Where a table stands, and what it shows."""
+TABLES |= {
+    RECORDS / name / "README.md": Shown(RECORDS / name, columns)
+    for name, columns in {
+        "split-cifar100-small": _USUAL,
+    }.items()
+}
+
+
+def given(runs: Sequence[Record]) -> dict[str, str]:
+    """What the command line set."""
+    config = runs[0]["result"]["config"]
+    values = {key: entry["value"] for key, entry in config.items() if entry["origin"] == "command line"}
+    return {key: f"{value:g}" if isinstance(value, float) else str(value) for key, value in values.items()}
+
+
+def label(runs: Sequence[Record], but: Collection[tuple[str, str]] = ()) -> str:
+    """The strategy's name, and the settings of the command line `but` some."""
+    words = [f"{key}={value}" for key, value in given(runs).items() if (key, value) not in but]
+    return " ".join([str(runs[0]["result"]["strategy"]["name"]), *words])
 
 
 def is_bound(runs: Sequence[Record]) -> bool:
     return bool(runs[0]["result"]["strategy"]["access"] == "past")
 
 
-def table(records: Sequence[Record], images: int | None = None) -> str:
-    """Percent per strategy, means over class orders, as a Markdown table; `images` as for `groups`."""
-    chosen = groups(records, images)
+def table(records: Sequence[Record], columns: dict[str, Column]) -> str:
+    """Percent per configuration, means over class orders, as a Markdown table; settings that all share are left out."""
+    chosen = groups(records)
+    shared = set.intersection(*(set(given(runs).items()) for runs in chosen))
     orders = sorted({run["result"]["seeds"]["order"] for runs in chosen for run in runs})
-    head = ["strategy", "last accuracy", f"order {', '.join(map(str, orders))}", "average incremental", "forgetting"]
-    head += ["last, task told", "TFLOP"]
+    head = ["strategy", "last accuracy", f"order {', '.join(map(str, orders))}", *columns]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for runs in chosen:
-        name = f"`{label(runs)}`" + (" (bound)" if is_bound(runs) else "")
-        flops = float(np.mean([run["measurement"]["flops"]["uncached"] for run in runs])) / 1e12
+        name = f"`{label(runs, shared)}`" + (" (bound)" if is_bound(runs) else "")
         cells = [
             name,
             percent(_mean(runs, "A_last_sample")),
             ", ".join(map(percent, _values(runs, "A_last_sample"))),
-            percent(_mean(runs, "A_inc_sample")),
-            percent(_mean(runs, "F_chaudhry")),
-            percent(_mean(runs, "A_last_sample", "til_masked")),
-            f"{flops:.1f}",
+            *(column(runs) for column in columns.values()),
         ]
         lines.append("| " + " | ".join("–" if cell == "-" else cell for cell in cells) + " |")  # noqa: RUF001
     return "\n".join(lines) + "\n"
@@ -120,11 +159,11 @@ def with_table(text: str, new: str, marks: tuple[str, str] = MARKS) -> str:
 
 
 def main() -> None:
-    records = load_results(RECORDS).records
-    for readme, images in TABLES.items():
+    for readme, shown in TABLES.items():
         text = readme.read_text(encoding="utf-8")
-        readme.write_text(with_table(text, table(records, images)), encoding="utf-8")
-    figure(records, FIGURE)
+        new = table(load_results(shown.folder).records, shown.columns)
+        readme.write_text(with_table(text, new), encoding="utf-8")
+    figure(load_results(TABLES[README].folder).records, FIGURE)
 
 
 if __name__ == "__main__":
