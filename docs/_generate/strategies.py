@@ -149,17 +149,18 @@ def _board() -> list[dict[str, Any]]:
     if folder is None or not folder.is_dir():
         return []
     from cl.results import load_results
-    from cl.results.leaderboard import leaderboard
 
-    board = leaderboard(load_results(folder).records)
+    board = load_results(folder).leaderboard()
     return [{str(key): value for key, value in row.items()} for row in board.to_dict(orient="records")]
 
 
 def _measured(name: str) -> str:
     rows = [
         [
-            f"{code(row['stream'].partition('@')[0])}<br>{code(row['backbone'])}",
-            text(str(row["preset"] or "")),
+            "<br>".join(
+                map(code, filter(None, (row["stream"].partition("@")[0], row["stream_settings"], row["backbone"])))
+            ),
+            "<br>".join(map(code, filter(None, (row["preset"], row["settings"])))),
             text(row["seeds"]),
             percent(row["A_last_sample"]),
             percent(row["A_inc_sample"]),
@@ -171,7 +172,7 @@ def _measured(name: str) -> str:
     ]
     if not rows:
         return ""
-    head = ["stream, backbone", "preset", "class orders", "last", "incremental", "forgetting", "TFLOP"]
+    head = ["stream, backbone", "preset, settings", "class orders", "last", "incremental", "forgetting", "TFLOP"]
     note = "Percent, means over the class orders, from the records in [results/reference](../measured.md)."
     return "\n".join(["## Measured with this code\n", table(head, rows, numbers=range(3, 7)), note + "\n"])
 
