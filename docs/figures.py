@@ -29,33 +29,38 @@ Record = dict[str, Any]
 Column = Callable[[Sequence[Record]], str]
 
 
-def groups(records: Sequence[Record]) -> list[list[Record]]:
+TOLD = ("til_oracle", "til_masked")
+"""Rules under which the task is told."""
+
+
+def groups(records: Sequence[Record], rules: Sequence[str] = ()) -> list[list[Record]]:
     """The complete runs, one list per configuration, the best last accuracy first."""
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record["status"] == "complete" and not record["result"]["limited"]:
             found[record["result"]["strategy"]["name"], config_hash(record)].append(record)
     runs = [sorted(each, key=lambda record: record["result"]["seeds"]["order"]) for each in found.values()]
-    return sorted(runs, key=lambda each: -_mean(each, "A_last_sample"))
+    return sorted(runs, key=lambda each: -_mean(each, "A_last_sample", rules))
 
 
-def _rule(record: Record) -> str:
-    return default_rule(record["result"]["accuracy"])
+def _values(runs: Sequence[Record], metric: str, rules: Sequence[str]) -> list[float]:
+    """The metric of every run under the first of the rules that it has, none: the strictest; NaN where undefined."""
+    found = []
+    for run in runs:
+        known = run["result"]["accuracy"]
+        rule = next((rule for rule in rules if rule in known), None) if rules else default_rule(known)
+        value = metrics_of(run["result"])[rule].get(metric) if rule else None
+        found.append(np.nan if value is None else value)
+    return found
 
 
-def _values(runs: Sequence[Record], metric: str, rule: str | None = None) -> list[float]:
-    """The metric of every run; NaN where it is undefined."""
-    found = [metrics_of(run["result"]).get(rule or _rule(run), {}).get(metric) for run in runs]
-    return [np.nan if value is None else value for value in found]
+def _mean(runs: Sequence[Record], metric: str, rules: Sequence[str]) -> float:
+    return float(np.mean(_values(runs, metric, rules)))
 
 
-def _mean(runs: Sequence[Record], metric: str, rule: str | None = None) -> float:
-    return float(np.mean(_values(runs, metric, rule)))
-
-
-def measured(metric: str, rule: str | None = None) -> Column:
+def measured(metric: str, rules: Sequence[str] = ()) -> Column:
     """A column of the mean of a metric over seeds, in percent."""
-    return lambda runs: percent(_mean(runs, metric, rule))
+    return lambda runs: percent(_mean(runs, metric, rules))
 
 
 def reported(name: str) -> Column:
@@ -74,7 +79,7 @@ def tflop(runs: Sequence[Record]) -> str:
 _USUAL = {
     "average incremental": measured("A_inc_sample"),
     "forgetting": measured("F_chaudhry"),
-    "last, task told": measured("A_last_sample", "til_masked"),
+    "last, task told": measured("A_last_sample", ("til_masked",)),
     "TFLOP": tflop,
 }
 
@@ -85,17 +90,33 @@ class Shown:
 
     folder: Path
     columns: dict[str, Column] = field(default_factory=lambda: _USUAL)
+    rules: tuple[str, ...] = ()
+
+    def records(self) -> Sequence[Record]:
+        return load_results(self.folder).records
 
 
-README = ROOT / "README.md"
-TABLES = {README: Shown(RECORDS / "split-cifar100")}
-"""Where a table stands, and what it shows."""
-TABLES |= {
-    RECORDS / name / "README.md": Shown(RECORDS / name, columns)
-    for name, columns in {
-        "split-cifar100-small": _USUAL,
-    }.items()
+_SUBNETWORKS = {
+    "forgetting": measured("F_chaudhry", TOLD),
+    "CAP": reported("capacity"),
+    "CAP, paper's rate": reported("capacity_paper_rate"),
+    "TFLOP": tflop,
 }
+_FEW_SHOT = {
+    "average incremental": measured("A_inc_sample"),
+    "base": measured("A_base"),
+    "novel": measured("A_novel"),
+    "harmonic": measured("A_harmonic"),
+    "drop (PD)": measured("PD"),
+    "TFLOP": tflop,
+}
+_DOMAINS = {"average incremental": measured("A_inc_sample"), "forgetting": measured("F_chaudhry"), "TFLOP": tflop}
+README = ROOT / "README.md"
+TABLES = {
+    README: Shown(RECORDS / "split-cifar100"),
+    RECORDS / "split-cifar100-small" / "README.md": Shown(RECORDS / "split-cifar100-small"),
+}
+"""Where a table stands, and what it shows."""
 
 
 def given(runs: Sequence[Record]) -> dict[str, str]:
@@ -115,20 +136,20 @@ def is_bound(runs: Sequence[Record]) -> bool:
     return bool(runs[0]["result"]["strategy"]["access"] == "past")
 
 
-def table(records: Sequence[Record], columns: dict[str, Column]) -> str:
+def table(shown: Shown) -> str:
     """Percent per configuration, means over class orders, as a Markdown table; settings that all share are left out."""
-    chosen = groups(records)
+    chosen = groups(shown.records(), shown.rules)
     shared = set.intersection(*(set(given(runs).items()) for runs in chosen))
     orders = sorted({run["result"]["seeds"]["order"] for runs in chosen for run in runs})
-    head = ["strategy", "last accuracy", f"order {', '.join(map(str, orders))}", *columns]
+    head = ["strategy", "last accuracy", f"order {', '.join(map(str, orders))}", *shown.columns]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for runs in chosen:
         name = f"`{label(runs, shared)}`" + (" (bound)" if is_bound(runs) else "")
         cells = [
             name,
-            percent(_mean(runs, "A_last_sample")),
-            ", ".join(map(percent, _values(runs, "A_last_sample"))),
-            *(column(runs) for column in columns.values()),
+            percent(_mean(runs, "A_last_sample", shown.rules)),
+            ", ".join(map(percent, _values(runs, "A_last_sample", shown.rules))),
+            *(column(runs) for column in shown.columns.values()),
         ]
         lines.append("| " + " | ".join("–" if cell == "-" else cell for cell in cells) + " |")  # noqa: RUF001
     return "\n".join(lines) + "\n"
@@ -161,9 +182,8 @@ def with_table(text: str, new: str, marks: tuple[str, str] = MARKS) -> str:
 def main() -> None:
     for readme, shown in TABLES.items():
         text = readme.read_text(encoding="utf-8")
-        new = table(load_results(shown.folder).records, shown.columns)
-        readme.write_text(with_table(text, new), encoding="utf-8")
-    figure(load_results(TABLES[README].folder).records, FIGURE)
+        readme.write_text(with_table(text, table(shown)), encoding="utf-8")
+    figure(TABLES[README].records(), FIGURE)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from cl.cli.app import COMMANDS, cli
 from cl.errors import ClbenchError
 from cl.references import FILE, bibtex, entries
 from cl.registry import own_version
-from cl.results import METRICS, load_results
+from cl.results import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [
@@ -149,13 +149,12 @@ def test_a_wrong_command_would_be_noticed() -> None:
 
 @pytest.fixture(scope="module")
 def records() -> Any:
-    return load_results(figures.TABLES[figures.README].folder).records
+    return figures.TABLES[figures.README].records()
 
 
 @pytest.mark.parametrize("path", figures.TABLES, ids=lambda path: path.parent.name)
 def test_readmes_show_what_the_records_say(path: Path) -> None:
-    shown = figures.TABLES[path]
-    readme, table = path.read_text(encoding="utf-8"), figures.table(load_results(shown.folder).records, shown.columns)
+    readme, table = path.read_text(encoding="utf-8"), figures.table(figures.TABLES[path])
     assert readme == figures.with_table(readme, table), "run `python docs/figures.py`"
     assert len(table.splitlines()) >= 5
 
