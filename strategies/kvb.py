@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cl.capability import SETTINGS
 from cl.config import option
 from cl.data.batches import Batch, TensorBatches
 from cl.errors import UsageError
@@ -42,6 +43,7 @@ class KVB(Strategy):
     """
 
     rules = ("cil_seen", "cil_all", "til_masked")
+    settings = SETTINGS
     most_overlaps: ClassVar[int] = 8192
     """Images of an experience up to which SGD runs on coefficients of images (N^2 floats); beyond, on the values."""
 

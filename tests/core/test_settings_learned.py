@@ -22,6 +22,7 @@ from cl.strategies.avalanche import AvalancheSLDA
 from cl.strategies.ewc import EWC
 from cl.strategies.finetune import Finetune
 from cl.strategies.joint import Joint
+from cl.strategies.kvb import KVB
 from cl.strategies.linear_probe import LinearProbe
 from cl.strategies.ranpac import RanPAC
 from cl.strategies.replay import Replay
@@ -57,6 +58,7 @@ def by_label(stream: Stream, values: torch.Tensor) -> torch.Tensor:
         (Replay, {**ONE_PASS, "memory_size": 20}),
         (SimpleCIL, {}),
         (AvalancheSLDA, {}),
+        (KVB, {"epochs": 1, "codebooks": 6, "pairs": 20, "key_dim": 4, "key_images": 64, "key_epochs": 1}),
     ],
 )
 def test_methods_that_say_so_learn_online_and_blurred(method: Any, options: dict[str, Any], tmp_path: Path) -> None:
