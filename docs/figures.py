@@ -112,11 +112,15 @@ _FEW_SHOT = {
 }
 _DOMAINS = {"average incremental": measured("A_inc_sample"), "forgetting": measured("F_chaudhry"), "TFLOP": tflop}
 README = ROOT / "README.md"
-TABLES = {
-    README: Shown(RECORDS / "split-cifar100"),
-    RECORDS / "split-cifar100-small" / "README.md": Shown(RECORDS / "split-cifar100-small"),
-}
+TABLES = {README: Shown(RECORDS / "split-cifar100")}
 """Where a table stands, and what it shows."""
+TABLES |= {
+    shown.folder / "README.md": shown
+    for shown in (
+        Shown(RECORDS / "split-cifar100-small"),
+        Shown(RECORDS / "deit-tiny-112"),
+    )
+}
 
 
 def given(runs: Sequence[Record]) -> dict[str, str]:
