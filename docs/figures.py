@@ -25,6 +25,8 @@ RECORDS = ROOT / "results" / "reference"
 FIGURE = ROOT / "docs" / "assets" / "accuracy.svg"
 MARKS = ("<!-- table: python docs/figures.py -->", "<!-- end of table -->")
 
+_NONE = "–"  # noqa: RUF001
+
 Record = dict[str, Any]
 Column = Callable[[Sequence[Record]], str]
 
@@ -149,13 +151,15 @@ def table(shown: Shown) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for runs in chosen:
         name = f"`{label(runs, shared)}`" + (" (bound)" if is_bound(runs) else "")
+        last = _values(runs, "A_last_sample", shown.rules)
+        found = dict(zip((run["result"]["seeds"]["order"] for run in runs), map(percent, last), strict=True))
         cells = [
             name,
-            percent(_mean(runs, "A_last_sample", shown.rules)),
-            ", ".join(map(percent, _values(runs, "A_last_sample", shown.rules))),
+            percent(float(np.mean(last))),
+            ", ".join(found.get(order, _NONE) for order in orders),
             *(column(runs) for column in shown.columns.values()),
         ]
-        lines.append("| " + " | ".join("–" if cell == "-" else cell for cell in cells) + " |")  # noqa: RUF001
+        lines.append("| " + " | ".join(_NONE if cell == "-" else cell for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
