@@ -69,7 +69,7 @@ def reported(name: str) -> Column:
     """A column of what the strategy says of itself, such as WSN of its capacity, in percent."""
 
     def column(runs: Sequence[Record]) -> str:
-        return percent(float(np.mean([run["measurement"]["report"].get(name, np.nan) for run in runs])))
+        return percent(float(np.mean([run["measurement"].get("report", {}).get(name, np.nan) for run in runs])))
 
     return column
 
@@ -121,15 +121,27 @@ TABLES |= {
     for shown in (
         Shown(RECORDS / "split-cifar100-small"),
         Shown(RECORDS / "deit-tiny-112"),
+        Shown(RECORDS / "wsn", _SUBNETWORKS, TOLD),
+        Shown(RECORDS / "kvb"),
     )
 }
 
 
 def given(runs: Sequence[Record]) -> dict[str, str]:
     """What the command line set."""
-    config = runs[0]["result"]["config"]
-    values = {key: entry["value"] for key, entry in config.items() if entry["origin"] == "command line"}
-    return {key: f"{value:g}" if isinstance(value, float) else str(value) for key, value in values.items()}
+    config = runs[0]["result"]["config"].items()
+    values = {key: entry["value"] for key, entry in config if entry["origin"].startswith(("command line", "--"))}
+    return {key: _text(value) for key, value in values.items()}
+
+
+def _text(value: Any) -> str:
+    return (
+        ",".join(map(str, value))
+        if isinstance(value, list)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def label(runs: Sequence[Record], but: Collection[tuple[str, str]] = ()) -> str:
