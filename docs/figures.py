@@ -123,6 +123,7 @@ TABLES |= {
         Shown(RECORDS / "deit-tiny-112"),
         Shown(RECORDS / "wsn", _SUBNETWORKS, TOLD),
         Shown(RECORDS / "kvb"),
+        Shown(RECORDS / "few-shot", _FEW_SHOT),
     )
 }
 
