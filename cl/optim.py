@@ -28,12 +28,12 @@ def sgd(lr: float, momentum: float = 0.9, weight_decay: float = 0.0, nesterov: b
 
 def adam(lr: float, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.0) -> Optimizer:
     """Adam with L2 weight decay, as PyTorch defines it."""
-    return functools.partial(torch.optim.Adam, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    return functools.partial(torch.optim.Adam, lr=lr, betas=betas, weight_decay=weight_decay, foreach=True)
 
 
 def adamw(lr: float, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.01) -> Optimizer:
     """Adam with decoupled weight decay, as PyTorch defines it."""
-    return functools.partial(torch.optim.AdamW, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    return functools.partial(torch.optim.AdamW, lr=lr, betas=betas, weight_decay=weight_decay, foreach=True)
 
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
