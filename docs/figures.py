@@ -112,7 +112,6 @@ _FEW_SHOT = {
     "drop (PD)": measured("PD"),
     "TFLOP": tflop,
 }
-_DOMAINS = {"average incremental": measured("A_inc_sample"), "forgetting": measured("F_chaudhry"), "TFLOP": tflop}
 README = ROOT / "README.md"
 TABLES = {README: Shown(RECORDS / "split-cifar100")}
 """Where a table stands, and what it shows."""
