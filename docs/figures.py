@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cl.results import load_results, metrics_of
+from cl.results.entries import value_text
 from cl.results.matrix import default_rule
 from cl.results.plots import THEMES, Plot, plots_of
 from cl.results.record import config_hash
@@ -29,7 +30,6 @@ _NONE = "–"  # noqa: RUF001
 
 Record = dict[str, Any]
 Column = Callable[[Sequence[Record]], str]
-
 
 TOLD = ("til_oracle", "til_masked")
 """Rules under which the task is told."""
@@ -131,17 +131,7 @@ def given(runs: Sequence[Record]) -> dict[str, str]:
     """What the command line set."""
     config = runs[0]["result"]["config"].items()
     values = {key: entry["value"] for key, entry in config if entry["origin"].startswith(("command line", "--"))}
-    return {key: _text(value) for key, value in values.items()}
-
-
-def _text(value: Any) -> str:
-    return (
-        ",".join(map(str, value))
-        if isinstance(value, list)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    return {key: value_text(value) for key, value in values.items()}
 
 
 def label(runs: Sequence[Record], but: Collection[tuple[str, str]] = ()) -> str:

@@ -100,9 +100,13 @@ def settings_text(result: Mapping[str, Any], *, stream: bool = False) -> str:
     for key, entry in result["config"].items():
         value, given = entry["value"], not entry["origin"].startswith(("default", "preset", "strategy"))
         if given and value is not None and key.startswith("stream.") == stream and not (stream and "seed" in key):
-            text = f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else text_of(value)
-            words.append(f"{key.removeprefix('stream.')}={text}")
+            words.append(f"{key.removeprefix('stream.')}={value_text(value)}")
     return " ".join(words)
+
+
+def value_text(value: Any) -> str:
+    """A setting as the tables show it: `0.001`, `bce`, `true`."""
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else text_of(value)
 
 
 @dataclass(frozen=True)
