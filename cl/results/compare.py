@@ -143,7 +143,7 @@ def _on_one_board(sides: Sequence[Sequence[Run]]) -> list[list[Run]]:
 def _common_rule(sides: Sequence[Sequence[Run]], rule: str | None) -> str:
     both = set(RULES).union(*(run.result["accuracy"] for runs in sides for run in runs))
     for runs in sides:
-        both &= set.union(*(set(run.result["accuracy"]) for run in runs))
+        both &= {rule for rule in both if any(run.rule_for(rule) in run.result["accuracy"] for run in runs)}
     if not both or rule not in (None, *both):
         known = ", ".join(sorted(both)) or "none"
         raise UsageError(f"The runs do not share the prediction rule {rule or 'of any kind'}; they share: {known}.")
@@ -177,10 +177,11 @@ def _about(entry: Entry) -> dict[str, Any]:
 
 def _mcnemar(one: Run, two: Run, rule: str) -> dict[str, Any] | None:
     """Of the answers after the last step; None without predictions, or where the images differ."""
-    found = [answers(run.result, run.folder, rule) for run in (one, two)]
+    found = [answers(run.result, run.folder, run.rule_for(rule)) for run in (one, two)]
     if found[0] is None or found[1] is None or not np.array_equal(found[0].rows, found[1].rows):
         return None
-    last = [right(each, rule)[rows_of(run.result)[-1]] for each, run in zip(found, (one, two), strict=True) if each]
+    both = zip(found, (one, two), strict=True)
+    last = [right(each, run.rule_for(rule))[rows_of(run.result)[-1]] for each, run in both if each]
     test = mcnemar(last[0], last[1])
     return {"only_first": test.only_first, "only_second": test.only_second, "p": test.p}
 
@@ -197,7 +198,7 @@ def _smallest_by_images(
 
 def _by_task(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any]]:
     """Accuracy per group after the last step, means over seeds."""
-    tables = [[matrix_of(run.result, rule).accuracy[-1] for run in pair] for pair in pairs]
+    tables = [[matrix_of(run.result, run.rule_for(rule)).accuracy[-1] for run in pair] for pair in pairs]
     one, two = np.mean(np.array(tables, dtype=np.float64), axis=0)
     names = [group["name"] for group in pairs[0][0].result["stream"]["groups"]]
     return [{"task": index + 1, "name": name, **_sides(one[index], two[index])} for index, name in enumerate(names)]
@@ -205,13 +206,13 @@ def _by_task(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any]
 
 def _by_class(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any]]:
     """Accuracy per class of the dataset after the last step, means over seeds; empty where a record lacks it."""
-    if not all("class_correct" in run.result["accuracy"][rule] for pair in pairs for run in pair):
+    if not all("class_correct" in run.result["accuracy"][run.rule_for(rule)] for pair in pairs for run in pair):
         return []
     names: dict[int, str] = {}
     found: dict[int, list[list[float]]] = {}
     for pair in pairs:
         stream, count = pair[0].result["stream"], pair[0].result["class_count"]
-        rows = [run.result["accuracy"][rule]["class_correct"][rows_of(run.result)[-1]] for run in pair]
+        rows = [run.result["accuracy"][run.rule_for(rule)]["class_correct"][rows_of(run.result)[-1]] for run in pair]
         for place, label in enumerate(stream["class_order"]):
             names[label] = str(stream["class_names"][place])
             counted = [np.nan if row[place] is None or not count[place] else row[place] / count[place] for row in rows]

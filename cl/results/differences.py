@@ -21,7 +21,7 @@ class Resamples:
             (id(run.record), found)
             for entry in entries
             for run in entry.runs
-            if (found := image_shares(run.result, run.folder, entry.rule, entry.metric)) is not None
+            if (found := image_shares(run.result, run.folder, run.rule_for(entry.rule), entry.metric)) is not None
         ]
         if shares:
             table = resample_images([found for _, found in shares])

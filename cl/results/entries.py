@@ -18,6 +18,7 @@ import numpy as np
 
 from cl.errors import UsageError
 from cl.results.images import PREDICTIONS
+from cl.results.matrix import answering
 from cl.results.metrics import ANYTIME, belongs, metrics_of_rule
 from cl.results.record import Record, config_hash
 
@@ -39,6 +40,10 @@ class Run:
     @property
     def has_predictions(self) -> bool:
         return self.folder is not None and (self.folder / PREDICTIONS).is_file()
+
+    def rule_for(self, rule: str) -> str:
+        """Its own rule that answers what `rule` asks; see `cl.results.matrix.answering`."""
+        return answering(self.result["accuracy"], rule)
 
     @property
     def key(self) -> Hashable:
@@ -140,8 +145,9 @@ class Entry:
     @cached_property
     def metrics(self) -> list[dict[str, float | None]]:
         wanted = tuple(dict.fromkeys((self.metric, *self.secondary)))
+        own = self.runs[0].rule_for(self.rule)
         results = [run.result for run in self.runs]
-        return [metrics_of_rule(each, self.rule, wanted) if self.rule in each["accuracy"] else {} for each in results]
+        return [metrics_of_rule(each, own, wanted) if own in each["accuracy"] else {} for each in results]
 
     def values(self, metric: str) -> dict[Hashable, float]:
         """Defined values by `Run.key`."""

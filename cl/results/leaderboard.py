@@ -118,7 +118,9 @@ def board_rows(
     """Rank strategies, one board per stream definition, backbone and rule: rows with `COLUMNS`, boards in order.
 
     One row per (strategy, version, preset, precision, configuration) of complete runs; copies of a run count once.
-    `rule` None takes on each board the first of `cl.results.matrix.RULES` that a run has, "all" makes a board of each.
+    `rule` None makes a board of the strictest rule of every run (the first of `cl.results.matrix.RULES`), "all" of
+    every rule; either way a board holds the runs that answer it, and who is not told the task answers `til_oracle` by
+    `til_masked`.
     `filters` keep rows whose column has one of the patterns (`*`, `?`), and rank among these. Raises `UsageError` for
     an unknown metric or filter, and where no run is left.
     """
@@ -134,11 +136,18 @@ def board_rows(
         boards[board_key(run.result)].append(run)
     found: list[list[Row]] = []
     for key in sorted(boards):
-        offered = {name for run in boards[key] for name in run.result["accuracy"]}
-        for each in sorted(offered) if rule == "all" else [rule or default_rule(offered)]:
-            runs_here = [run for run in boards[key] if rule != "all" or each in run.result["accuracy"]]
+        for each in _rules(boards[key], rule):
+            answer = [run for run in boards[key] if run.rule_for(each) in run.result["accuracy"]]
+            runs_here = answer if rule in (None, "all") else boards[key]
             found.append(_board(entries_of(runs_here, each, metric, SECONDARY), len(found) + 1))
     return [row for board in found for row in board]
+
+
+def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
+    """The rules of which a board is made: see `board_rows`."""
+    if rule == "all":
+        return sorted({name for run in runs for name in run.result["accuracy"]})
+    return [rule] if rule else sorted({default_rule(run.result["accuracy"]) for run in runs})
 
 
 def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
@@ -216,7 +225,10 @@ def _differences(entry: Entry, usual: Usual) -> list[str]:
     sentences = {"bound": "bound: may read earlier data", "limited": "limited: a part of the images or tasks"}
     sentences["other-version"] = f"version {entry.result['strategy']['version']}: there are runs of a newer one"
     notes = [sentences.get(mark, f"{mark}: unranked") for mark in entry.marks]
-    if entry.rule not in entry.result["accuracy"]:
+    own = entry.runs[0].rule_for(entry.rule)
+    if own != entry.rule:
+        notes.append(f"answers by {own}: it is not told the task")
+    if own not in entry.result["accuracy"]:
         notes.append(f"has no rule {entry.rule}")
     elif len(defined := entry.values(entry.metric)) < len(entry.runs):
         notes.append(f"{entry.metric} undefined in {len(entry.runs) - len(defined)} runs")

@@ -5,7 +5,7 @@ Rows are steps (the last evaluation after each task), columns are groups of test
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,14 @@ def default_rule(rules: Iterable[str]) -> str:
     """The rule to show where none is asked for: the first of `RULES` that there is, else the first by name."""
     known = sorted(rules)
     return next((rule for rule in (*RULES, *known) if rule in known), RULES[0])
+
+
+def answering(rules: Collection[str], rule: str) -> str:
+    """The rule of a run with `rules` that answers what `rule` asks: `til_masked` where it has no `til_oracle`.
+
+    A strategy that is not told the task gives the same scores whether a task is known or not.
+    """
+    return "til_masked" if rule == "til_oracle" and rule not in rules and "til_masked" in rules else rule
 
 
 def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> AccuracyMatrix:

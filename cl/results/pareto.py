@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.errors import UsageError
-from cl.results.matrix import default_rule, matrix_of, steps_of
+from cl.results.matrix import answering, default_rule, matrix_of, steps_of
 from cl.results.record import Record, config_hash
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def error_curve(record: Mapping[str, Any], *, account: str = "all", rule: str | 
     result = record["result"]
     rules = result["accuracy"]
     chosen = rule or next((each for each in _TOLD if each in rules), default_rule(rules))
+    chosen = answering(rules, chosen)
     if chosen not in rules:
         raise UsageError(f"This run has no prediction rule {chosen!r}; it has: {', '.join(sorted(rules))}.")
     groups, own = matrix_of(result, chosen).own()

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from cl.errors import UsageError
+from cl.results.compare import compare
+from cl.results.entries import Run
 from cl.results.leaderboard import COLUMNS, leaderboard
+from cl.results.plots.rows import boards
 
 Make = Callable[..., dict[str, Any]]
 
@@ -184,9 +187,24 @@ def test_other_versions_and_sources_are_marked(make_record: Make) -> None:
 def test_rules_are_not_mixed(make_record: Make) -> None:
     both = runs(make_record, "a", [50], rules=("til_masked", "cil_seen"))
     til = runs(make_record, "b", [90], rules=("til_masked",))
-    board = leaderboard([*both, *til])
-    assert board["rule"].tolist() == ["cil_seen"] * 2
-    assert board["note"].tolist()[1] == "has no rule cil_seen"
-    assert board["rank"].isna().tolist() == [False, True]
+    rows = leaderboard([*both, *til])
+    assert rows["strategy"].tolist() == ["a", "b", "a"], "a board of the strictest rule of each"
+    assert rows["rule"].tolist() == ["cil_seen", "til_masked", "til_masked"]
+    asked = leaderboard([*both, *til], rule="cil_seen")
+    assert asked["note"].tolist()[1] == "has no rule cil_seen"
+    assert asked["rank"].isna().tolist() == [False, True]
     assert leaderboard([*both, *til], rule="til_masked")["strategy"].tolist() == ["b", "a"]
     assert leaderboard(til)["rule"].tolist() == ["til_masked"]
+
+
+def test_who_is_not_told_the_task_stands_beside_those_who_are(make_record: Make) -> None:
+    free = runs(make_record, "free", [50, 52], rules=("til_masked", "cil_seen"))
+    told = runs(make_record, "told", [90, 91], rules=("til_oracle",))
+    rows = leaderboard([*free, *told]).query("rule == 'til_oracle'")
+    assert rows["strategy"].tolist() == ["told", "free"] and rows["rank"].tolist() == [1, 2]
+    assert rows["mean"].tolist()[1] == pytest.approx(leaderboard(free, rule="til_masked")["mean"].item())
+    assert rows["note"].tolist()[1] == "answers by til_masked: it is not told the task"
+    (board,) = [board for board in boards([*free, *told]) if board.rule == "til_oracle"]
+    assert [row.label for row in board.rows] == ["told", "free"]
+    found = compare([Run(record) for record in told], [Run(record) for record in free])
+    assert found["rule"] == "til_oracle" and found["mean"]["difference"] > 0.3

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cl.errors import UsageError
 from cl.results.entries import Run, board_key, complete, distinct, entries_of
-from cl.results.matrix import AccuracyMatrix, default_rule, matrix_of
+from cl.results.matrix import AccuracyMatrix, answering, default_rule, matrix_of
 from cl.results.metrics import METRICS
 from cl.results.record import Record
 
@@ -32,7 +32,8 @@ class Row:
 
     @cached_property
     def matrices(self) -> tuple[AccuracyMatrix, ...]:
-        return tuple(matrix_of(record["result"], self.rule) for record in self.records)
+        own = answering(self.records[0]["result"]["accuracy"], self.rule)
+        return tuple(matrix_of(record["result"], own) for record in self.records)
 
     def curves(self, formula: Callable[[AccuracyMatrix], Floats]) -> Floats:
         """A formula of the matrix that gives one value per step, [seeds, steps]."""
@@ -99,15 +100,19 @@ def stream_label(result: Mapping[str, Any]) -> str:
 def boards(records: Iterable[Record], rule: str | None = None) -> list[Board]:
     """Complete runs sorted into boards and rows; limited runs stand on boards of their own.
 
-    `rule` None takes the strictest that a run has; runs of different rules never share a board. Raises `UsageError`
-    where no run is complete, and for a rule that none has.
+    `rule` None makes a board of the strictest rule of every run; runs of different rules never share one, but who is
+    not told the task answers `til_oracle` by `til_masked`. Raises `UsageError` where no run is complete, and for a
+    rule that none has.
     """
     runs = distinct(complete([Run(record) for record in records]))[0]
     found: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
+    asked: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for run in runs:
-        for name in run.result["accuracy"]:
-            if name == (rule or default_rule(run.result["accuracy"])):
-                found[(*_figure_key(run.result), name)].append(run)
+        asked[_figure_key(run.result)].add(rule or default_rule(run.result["accuracy"]))
+    for run in runs:
+        for name in asked[key := _figure_key(run.result)]:
+            if run.rule_for(name) in run.result["accuracy"]:
+                found[(*key, name)].append(run)
     if not found:
         known = sorted({name for run in runs for name in run.result["accuracy"]})
         raise UsageError(f"No run here has the prediction rule {rule!r}; they have: {', '.join(known)}.")

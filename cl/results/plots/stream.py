@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.results.matrix import matrix_of, steps_of
+from cl.results.matrix import steps_of
 from cl.results.plots import style
 from cl.results.plots.rows import Board
 
@@ -20,7 +20,7 @@ def data(board: Board) -> dict[str, Any]:
     """Per group: classes, test images, the step that completes it (from 1, None: no single one), and whether it was
     tested after each step."""
     result = board.result
-    matrix = matrix_of(result, board.rule)
+    matrix = board.rows[0].matrices[0]
     stream = result["stream"]
     tested = ~np.isnan(np.array([row.matrices[0].correct for row in board.rows])).all(axis=0)
     groups = [

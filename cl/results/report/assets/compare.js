@@ -47,7 +47,7 @@ function cautions(first, second) {
 
 function metricDifferences(first, second, rule) {
   const rows = DATA.metrics.map(([id, title, higherIsBetter], index) => {
-    const [x, y] = [first, second].map(run => run.rules[rule].metrics[index] ?? null);
+    const [x, y] = [first, second].map(run => answerOf(run, rule).metrics[index] ?? null);
     return [x, y, [el("code", { title }, id), percent(x), percent(y), signed(minus(y, x), higherIsBetter)]];
   });
   const defined = rows.filter(([x, y]) => x !== null && y !== null).map(([, , row]) => row);
@@ -56,7 +56,7 @@ function metricDifferences(first, second, rule) {
 
 function lastAccuracies(run, rule) {
   const { groups, count } = DATA.streams[run.stream];
-  const last = run.rules[rule].correct.at(-1) ?? [];
+  const last = answerOf(run, rule).correct.at(-1) ?? [];
   return groups.map((_, group) => (count[group] && last[group] != null ? last[group] / count[group] : null));
 }
 
@@ -71,7 +71,8 @@ function groupDifferences(first, second, rule) {
 }
 
 function accuracyDifferences(first, second) {
-  const common = Object.keys(first.rules).filter(name => second.rules[name]);
+  const names = Object.keys({ ...first.rules, ...second.rules });
+  const common = names.filter(name => answerOf(first, name) && answerOf(second, name));
   const rule = common.includes(first.rule) ? first.rule : common[0];
   if (!rule) return [warning("These runs have no prediction rule in common.")];
   const series = [
