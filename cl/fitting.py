@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -15,9 +17,10 @@ from cl import state
 from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.checkpoint import Key
 from cl.cost import count_flops
-from cl.data.batches import Batch, Source
+from cl.data.batches import Batch, Rng, Source
 from cl.errors import ContractError, NonFiniteLoss, UsageError
 from cl.optim import Constant, Optimizer, Plateau, Schedule, When
+from cl.parts.batch_norms import measured_anew, under_dropout
 from cl.random import generator, global_state, seed_globals, set_global_state
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 SYNC_EVERY = 20
 """Steps between looks at the loss on an accelerator; each look waits for the device."""
 
+NORM_BATCHES = 100
+"""Batches over which the statistics of batch norms are measured again."""
 
 _PROGRESS = ("epoch", "step", "rate", "best_score", "best_epoch", "stale", "best", "losses", "flops", "spent")
 """Where a fit stands, beside the state of the strategy and of the optimiser."""
@@ -73,6 +78,9 @@ class Fit:
         groups = [{**group, "params": list(group["params"])} for group in groups]
         self.trained: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
         self._own(strategy)
+        trained = (module for module in self.modules if any(weight.requires_grad for weight in module.parameters()))
+        self.norms, self.dropouts = under_dropout(trained)
+        self.tracked = [int(norm.num_batches_tracked) for norm in self.norms]
         self.attention = slow_to_differentiate(self.modules, trainer.device)
         self.optimizer = spec.optimizer(groups)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -135,6 +143,8 @@ class Fit:
                 if trainer.checkpoint and trainer.checkpoint.due() and math.isfinite(float(self.loss_sum)):
                     self._save()
                 clock = time.perf_counter()
+            if self.spec.validate is not None or self.epoch + 1 == epochs:
+                self._measure_norms(rng)
             self._end_epoch()
         if self.spec.select == "best":
             self._load_best()
@@ -196,6 +206,26 @@ class Fit:
             loss = self.spec.loss(batch)
         loss.backward()
         return loss.detach()
+
+    def _measure_norms(self, rng: Rng) -> None:
+        """Running averages that were taken under dropout do not fit test images: take them again without it.
+
+        Over the images of an epoch in another order, at most `NORM_BATCHES` batches. Nothing happens to networks
+        without dropout, and where the fit did not move the averages, as under `cl.parts.batch_norms.batch_statistics`.
+        """
+        now = [int(norm.num_batches_tracked) for norm in self.norms]
+        moved = [norm for norm, count, before in zip(self.norms, now, self.tracked, strict=True) if count != before]
+        if not moved:
+            return
+        batches = self.spec.data.epoch(self.epoch, functools.partial(rng, "norms"))
+
+        def pass_images() -> None:
+            with torch.no_grad():
+                for batch in itertools.islice(batches, NORM_BATCHES):
+                    self.spec.loss(batch)
+
+        with measured_anew(moved, self.dropouts):
+            self.trainer.counted(pass_images)
 
     # ------------------------------------------------------------------------------- selection, plateau, disk
 

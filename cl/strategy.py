@@ -127,8 +127,9 @@ class Strategy:
 
         `before_step` runs between backward and the optimiser's step, `after_step` after it. `validate()` runs after
         each epoch (higher is better); `select="best"` ends with the trained tensors of its best epoch. `clip` bounds
-        the gradient norm. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf without
-        `validate`), and the FLOPs of the steps; raises `NonFiniteLoss`.
+        the gradient norm. Batch norms of a network with dropout measure their running averages again without it, before
+        a validation and at the end. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf
+        without `validate`), and the FLOPs of the steps; raises `NonFiniteLoss`.
         """
         spec = FitSpec(
             data, loss, params, epochs, optimizer, schedule, before_step, after_step, validate, select, plateau, clip

@@ -1,0 +1,162 @@
+"""Running averages of batch norms after a fit: taken without dropout, as the images to test are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cl.checkpoint import Checkpoint
+from cl.data.batches import Batch, TensorBatches
+from cl.fitting import NORM_BATCHES
+from cl.optim import sgd
+from cl.parts.batch_norms import batch_statistics
+from cl.strategy import Strategy
+from cl.trainer import Trainer
+from tests.conftest import tiny_backbone
+from tests.core.test_masks import conv_backbone
+
+X = torch.randn(48, 6, generator=torch.Generator().manual_seed(0)) + 1
+Y = (X[:, 0] > 1).long()
+
+
+class Probe(Strategy):
+    """A perceptron with dropout (0.5, or none) before a batch norm."""
+
+    def setup(self, info: Any = None) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.layer = nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        self.calls, self._stop = 0, -1
+
+    def loss(self, batch: Batch) -> Tensor:
+        if self.calls == self._stop:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return nn.functional.cross_entropy(self.layer(batch.x), batch.y)
+
+    @property
+    def norm(self) -> Any:
+        return self.layer[2]
+
+    def train(self, epochs: int = 3, size: int = 12, **more: Any) -> None:
+        batches = TensorBatches(X, Y, size)
+        self.fit("a", batches, self.loss, self.layer.parameters(), epochs=epochs, optimizer=sgd(0.1), **more)
+
+
+def probe(p: float = 0.5, folder: Path | None = None) -> Probe:
+    learner = Probe(None, tiny_backbone(), Trainer(checkpoint=Checkpoint(folder, every=0) if folder else None))
+    learner.setup()
+    dropout: Any = learner.layer[0]
+    dropout.p = p
+    learner._trainer.begin(0)
+    return learner
+
+
+def without_dropout(learner: Probe) -> tuple[Tensor, Tensor]:
+    """Mean and variance of what the norm is given for the training images."""
+    linear: Any = learner.layer[1]
+    with torch.no_grad():
+        x = linear(X)
+    return x.mean(0), x.var(0)
+
+
+def test_averages_are_those_of_the_images_without_dropout() -> None:
+    learner = probe()
+    learner.train(size=48)
+    mean, variance = without_dropout(learner)
+    torch.testing.assert_close(learner.norm.running_mean, mean)
+    torch.testing.assert_close(learner.norm.running_var, variance)
+    assert learner.norm.momentum == 0.1 and int(learner.norm.num_batches_tracked) == 3
+    assert learner.calls == 4, "one more pass, after the last epoch"
+
+
+def test_averages_are_means_over_batches() -> None:
+    learner = probe()
+    learner.train(size=12)
+    torch.testing.assert_close(learner.norm.running_mean, without_dropout(learner)[0])
+    assert learner.calls == 3 * 4 + 4
+
+
+def test_at_most_so_many_batches_are_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cl.fitting.NORM_BATCHES", 2)
+    assert NORM_BATCHES > 2
+    learner = probe()
+    learner.train(epochs=1, size=12)
+    assert learner.calls == 4 + 2
+
+
+def test_networks_without_dropout_keep_the_averages_of_training() -> None:
+    learner = probe(0.0)
+    learner.train()
+    assert learner.calls == 12
+    assert not torch.allclose(learner.norm.running_mean, without_dropout(learner)[0], atol=1e-3)
+
+
+def test_a_validation_sees_averages_without_dropout_and_the_best_state_keeps_them() -> None:
+    learner, seen = probe(), []
+
+    def validate() -> float:
+        torch.testing.assert_close(learner.norm.running_mean, without_dropout(learner)[0])
+        seen.append(learner.norm.running_mean.clone())
+        return float(-len(seen))  # the first is the best
+
+    learner.train(validate=validate, select="best")
+    assert len(seen) == 3 and torch.equal(learner.norm.running_mean, seen[0])
+    torch.testing.assert_close(learner.norm.running_mean, without_dropout(learner)[0])
+
+
+def test_averages_that_a_fit_does_not_move_stay() -> None:
+    """WSN normalises by batches: its loss is not called again, which would choose other masks."""
+    backbone = conv_backbone()
+    learner = Probe(None, backbone, Trainer())
+    learner.setup()
+    learner._trainer.begin(0)
+    head = nn.Linear(backbone.dim, 2)
+    learner.layer.append(head)
+    before = [buffer.clone() for buffer in backbone.model.buffers()]
+    calls = []
+
+    def loss(batch: Batch) -> Tensor:
+        calls.append(1)
+        return nn.functional.cross_entropy(head(backbone(batch.x)), batch.y)
+
+    images = TensorBatches(torch.rand(12, 3, 8, 8), torch.arange(12) % 2, 6)
+    with batch_statistics(backbone):
+        weights = [*backbone.parameters(), *head.parameters()]
+        learner.fit("a", images, loss, weights, epochs=2, optimizer=sgd(0.1))
+    assert len(calls) == 4
+    assert all(torch.equal(one, two) for one, two in zip(before, backbone.model.buffers(), strict=True))
+    learner.fit("b", images, loss, weights, epochs=2, optimizer=sgd(0.1))
+    assert len(calls) == 4 + 6, "the other fit moved them"
+
+
+def test_it_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, free = probe(), probe()
+    learner.train(epochs=1)
+    monkeypatch.setattr("cl.fitting.NORM_BATCHES", 0)
+    free.train(epochs=1)
+    forward = 2 * 48 * (6 * 8 + 8 * 2)
+    assert learner._trainer.cost.flops["executed"] - free._trainer.cost.flops["executed"] == forward
+
+
+def test_a_fit_resumed_anywhere_gives_the_same_averages(tmp_path: Path) -> None:
+    def score() -> float:
+        return 0.0
+
+    whole = probe()
+    whole.train(validate=score)
+    assert whole.calls == 24
+    for stop in range(1, 24):
+        learner = probe(folder=tmp_path / str(stop))
+        learner._stop = stop
+        with pytest.raises(KeyboardInterrupt):
+            learner.train(validate=score)
+        again = probe(folder=tmp_path / str(stop))
+        again.train(validate=score)
+        assert torch.equal(whole.norm.running_mean, again.norm.running_mean), stop
+        assert torch.equal(whole.norm.running_var, again.norm.running_var)
+        assert torch.equal(whole.norm.weight, again.norm.weight)
