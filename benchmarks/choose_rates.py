@@ -4,11 +4,13 @@ python benchmarks/choose_rates.py slca --set lr=0.01 --classes 40 --learn 400
 python benchmarks/choose_rates.py l2 --set reg=0.01 --learn 80 --judge 20
 python benchmarks/choose_rates.py mos --preset small --learn 80 --judge 20 -b FILE --set backbone.image_size=112
 python benchmarks/choose_rates.py slca --stream split-digits --classes 10 --increment 2 --learn 90 --precision fp32
+python benchmarks/choose_rates.py finetune --stream pacs --tasks --set lr=0.003
 """
 
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from cl.data.store import Dataset, ImageStore
 from cl.incremental import IncrementalOptions, class_incremental
 from cl.plan import make_plan
 from cl.random import Seeds
+from cl.results.matrix import default_rule
 from cl.stream import Stream
 from cl.trainer import Trainer
 
@@ -49,6 +52,22 @@ def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, 
     return class_incremental(split, options, name="rates", version="1", order_seed=seed, data_seed=seed)
 
 
+def training_tasks(stream: Stream, share: float = 0.2) -> Stream:
+    """The stream with its own tasks, `share` of the training images of each in the place of its test images."""
+    rng = np.random.default_rng(0)
+    drawn = [rng.permutation(experience.train) for experience in stream.experiences]
+    judged = [np.sort(rows[: round(share * len(rows))]) for rows in drawn]
+    return replace(
+        stream,
+        dataset=replace(stream.dataset, name=f"{stream.name}, training images", test=stream.dataset.train),
+        experiences=tuple(
+            replace(experience, train=np.setdiff1d(experience.train, rows))
+            for experience, rows in zip(stream.experiences, judged, strict=True)
+        ),
+        groups=tuple(replace(group, rows={"test": rows}) for group, rows in zip(stream.groups, judged, strict=True)),
+    )
+
+
 @click.command(help=__doc__)
 @click.argument("strategy")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="An option of the strategy; repeatable.")
@@ -59,6 +78,7 @@ def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, 
 @click.option("--increment", default=10, show_default=True, help="Classes per task.")
 @click.option("--learn", default=400, show_default=True, help="Images per class to learn.")
 @click.option("--judge", type=int, help="Images per class to judge.  [default: the rest]")
+@click.option("--tasks", is_flag=True, help="The stream's own tasks; a fifth of the training images of each judge.")
 @click.option("--seed", default=7, show_default=True)
 @click.option("--precision", default="bf16", show_default=True)
 def main(
@@ -69,13 +89,15 @@ def main(
     preset: str | None,
     seed: int,
     precision: str,
+    tasks: bool,
     **sizes: Any,
 ) -> None:
     torch.set_num_threads(1)
     settings = parse_assignments(assignments)
     fixed = {"seed": seed, "precision": precision, "device": "cpu"}
     plan = make_plan(strategy, stream, backbone, preset=preset, settings=settings, **fixed)
-    events = training_stream(api.build_stream(plan).dataset, seed=seed, **sizes)
+    whole = api.build_stream(plan)
+    events = training_tasks(whole) if tasks else training_stream(whole.dataset, seed=seed, **sizes)
     trainer = Trainer(seeds=Seeds(seed, seed, seed))
     learner = registry.strategies.get(strategy)(plan.options, api.build_backbone(plan), trainer)
     header = {
@@ -96,7 +118,7 @@ def main(
     }
     with tempfile.TemporaryDirectory() as folder:
         record = loop.run(learner, events, Path(folder), header, trainer=trainer)
-    values = record["result"]["metrics"]["cil_seen"]
+    values = record["result"]["metrics"][default_rule(record["result"]["metrics"])]
     last, mean = values["A_last_task"], values["A_inc_task"]
     average = "" if mean is None else f", average incremental {100 * mean:.2f} %"
     click.echo(f"{strategy} {' '.join(assignments) or '(preset)'}: last {100 * last:.2f} %{average}")

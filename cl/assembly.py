@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -42,7 +43,7 @@ def assemble(
 ) -> Stream:
     """The stream of a declaration. Raises `UsageError` for options or classes that do not fit, `DataError` for data
     that is missing."""
-    official = [entry.name for entry in declaration.datasets if declaration.rule(entry) == "official"]
+    official = [entry.name for entry in declaration.datasets if not declaration.rule(entry).startswith("nevis")]
     if options.split != "test" and official:
         raise UsageError(
             f"split={options.split}: dataset {official[0]} of {declaration.name} has no such split; use split=test, or "
@@ -70,9 +71,16 @@ def assemble(
     options = replace(options, evaluate_on=options.evaluate_on or (OWN if declaration.setting == TASK else "seen"))
     if all("val" in rows for rows in found):  # nothing was held out, so who asks learns the same stream as who does not
         options = replace(options, val_fraction=0.0)
-    order = np.array(list(dict.fromkeys(label for task in tasks for label in task.labels.tolist())), dtype=np.int64)
+    learned = [label for task in tasks if "train" in task.rows for label in task.labels.tolist()]
+    order = np.array(list(dict.fromkeys(learned)), dtype=np.int64)
     position = {label: place for place, label in enumerate(order.tolist())}
-    classes = [tuple(sorted(position[label] for label in task.labels.tolist())) for task in tasks]
+    classes = [_positions(task, position, whole) for task in tasks]
+    experiences = tuple(
+        Experience(task.rows["train"], task.rows.get("val", np.empty(0, np.int64)), known, task.name)
+        for task, known in zip(tasks, classes, strict=True)
+        if "train" in task.rows
+    )
+    groups = _groups(tasks, classes, experiences, options.split)
     return Stream(
         name=declaration.name,
         version=declaration.version,
@@ -80,20 +88,9 @@ def assemble(
         options=asdict(options),
         dataset=whole,
         class_order=order,
-        experiences=tuple(
-            Experience(train=task.rows["train"], val=task.rows.get("val", np.empty(0, np.int64)), classes=known)
-            for task, known in zip(tasks, classes, strict=True)
-        ),
-        groups=tuple(
-            Group(
-                name=task.name,
-                classes=known,
-                rows={split: rows for split, rows in task.rows.items() if split != "train"},
-                task=number,
-            )
-            for number, (task, known) in enumerate(zip(tasks, classes, strict=True))
-        ),
-        events=_events(len(tasks), str(options.evaluate_on), options.split),
+        experiences=experiences,
+        groups=groups,
+        events=_events(len(experiences), groups, str(options.evaluate_on), options.split),
         comparable=_comparable(declaration, options, entries, datasets, data_seed),
     )
 
@@ -134,7 +131,7 @@ def _tasks(
         split: _limited(chosen, stores[split].labels[chosen], limits.get(split, options.test_per_class))
         for split, chosen in rows.items()
     }
-    if options.val_fraction and "val" not in rows:
+    if options.val_fraction and "train" in rows and "val" not in rows:
         train, val = parted(whole.train, rows["train"], options.val_fraction, data_seed, "val")
         rows |= {"train": train, "val": val}
         stores["val"] = whole.train
@@ -142,10 +139,10 @@ def _tasks(
     for number, part in enumerate(np.array_split(labels, entry.tasks), 1):
         name = entry.name if entry.tasks == 1 else f"{entry.name}-{number}"
         held = {split: chosen[np.isin(stores[split].labels[chosen], part)] for split, chosen in rows.items()}
-        empty = np.setdiff1d(part, whole.train.labels[held["train"]])
+        empty = np.setdiff1d(part, whole.train.labels[held["train"]]) if "train" in held else part[:0]
         if len(empty):
             raise DataError(f"Class {whole.class_names[empty[0]]!r} of {entry.name} has no training images.")
-        if not len(held[options.split]):
+        if options.split in held and not len(held[options.split]):
             raise DataError(f"Dataset {entry.name} has no {options.split} images in task {name}.")
         tasks.append(_Task(name, part, held))
     return tasks
@@ -161,12 +158,37 @@ def _limited(rows: IndexArray, labels: IndexArray, limit: int | float | None) ->
     return rows[rank < np.repeat(quota, count)]
 
 
-def _events(tasks: int, evaluate_on: str, split: str) -> tuple[Event, ...]:
-    every = tuple(range(tasks))
+def _positions(task: _Task, position: Mapping[int, int], whole: Dataset) -> tuple[int, ...]:
+    """The places of a task's classes in the order of learning; raises `UsageError` for one that is never learned."""
+    if never := [label for label in task.labels.tolist() if label not in position]:
+        raise UsageError(f"Class '{whole.class_names[never[0]]}' of {task.name} is tested, and no dataset trains it.")
+    return tuple(sorted(position[label] for label in task.labels.tolist()))
+
+
+def _groups(
+    tasks: Sequence[_Task], classes: Sequence[tuple[int, ...]], experiences: Sequence[Experience], split: str
+) -> tuple[Group, ...]:
+    """The images to test on of each task that has some; of a domain that none learns, once its classes were seen."""
+    first: dict[int, int] = {}
+    for number, experience in enumerate(experiences):
+        first |= {place: number for place in experience.classes if place not in first}
+    numbers, found = itertools.count(), []
+    for task, known in zip(tasks, classes, strict=True):
+        own = next(numbers) if "train" in task.rows else max(first[place] for place in known)
+        rows = {split: rows for split, rows in task.rows.items() if split != "train"}
+        found += [Group(task.name, known, rows, own)] if split in rows else []
+    return tuple(found)
+
+
+def _events(tasks: int, groups: Sequence[Group], evaluate_on: str, split: str) -> tuple[Event, ...]:
+    """Learn a task and test, task by task; groups that no task learns are due as soon as their classes are known."""
+    every = tuple(range(len(groups)))
     events: list[Event] = [Evaluate(every, split)] if evaluate_on == "all" else []
-    for task in every:
-        tested = {OWN: (task,), "seen": every[: task + 1], "all": every}[evaluate_on]
-        events += [Train(task), Evaluate(every if task == every[-1] else tested, split)]
+    for task in range(tasks):
+        own = tuple(place for place in every if groups[place].task == task)
+        seen = tuple(place for place in every if groups[place].task <= task)
+        tested = {OWN: own, "seen": seen, "all": every}[evaluate_on]
+        events += [Train(task), Evaluate(every if task == tasks - 1 else tested, split)]
     return tuple(events)
 
 

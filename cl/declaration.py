@@ -21,9 +21,12 @@ T = TypeVar("T")
 SETTINGS = (CLASS, TASK, DOMAIN)
 READERS = ("pack", "folder", "stream")
 """One or more .npz packs with the splits of a dataset; a folder of images; the images of a registered stream."""
-SPLITS = ("official", "nevis", "nevis-halves")
+ONLY = ("train-only", "test-only")
+"""All images of a domain to learn and none to test on; all to test on after every task and none to learn."""
+SPLITS = ("official", "nevis", "nevis-halves", *ONLY)
 """As the dataset has them; its training images in 70 % train, 15 % dev, 15 % dev_test (NEVIS'22 for datasets without
-validation set); 80 % train and 20 % dev of its training images, and halves of its test images as dev_test and test."""
+validation set); 80 % train and 20 % dev of its training images, and halves of its test images as dev_test and test;
+`ONLY`."""
 MISSING = ("error", "skip")
 _WANTED = {"pack": "files", "folder": "path", "stream": "stream"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -108,6 +111,17 @@ def parse(content: Mapping[str, Any], path: Path) -> Declaration:
     names = [entry.name for entry in made.datasets]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"{path}: two datasets are called '{repeated[0]}'; give each a name of its own.")
+    if made.splits in ONLY:
+        raise UsageError(f"{path}: splits = '{made.splits}' is a rule for single datasets; write it in their tables.")
+    only = [entry for entry in made.datasets if entry.splits in ONLY]
+    if only and made.setting != DOMAIN:
+        raise UsageError(
+            f"{path}: dataset '{only[0].name}' is {only[0].splits}, which needs setting = \"{DOMAIN}\": elsewhere its "
+            "classes are its own."
+        )
+    for rule, what in zip(ONLY, ("to test on", "to learn"), strict=True):
+        if all(entry.splits == rule for entry in made.datasets):
+            raise UsageError(f"{path}: every dataset is {rule}, so there is nothing {what}.")
     if made.setting == DOMAIN and (cut := [entry.name for entry in made.datasets if entry.tasks != 1]):
         raise UsageError(f"{path}: a domain is one task; leave tasks out of dataset '{cut[0]}'.")
     return made

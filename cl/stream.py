@@ -40,11 +40,15 @@ Event = Train | Evaluate
 
 @dataclass(frozen=True, eq=False)
 class Experience:
-    """One chunk of training data: rows of `dataset.train`, and the positions of the classes in it."""
+    """One chunk of training data: rows of `dataset.train`, and the positions of the classes in it.
+
+    `name` is for people, that of its group where it has one; empty where nothing names it.
+    """
 
     train: IndexArray
     val: IndexArray
     classes: tuple[int, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, eq=False)

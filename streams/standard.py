@@ -1,4 +1,4 @@
-"""DomainNet and 5-Datasets, declared."""
+"""DomainNet, CORe50 and 5-Datasets, declared."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ class DomainNet(Declared):
     """
 
     file = Path(__file__).with_name("declared") / "domainnet.toml"
+
+
+class CORe50(Declared):
+    """CORe50 (fifty objects, about 165,000 images of 128 pixels): eight sessions, one after the other, tested on three.
+
+    Domain-incremental, the "new instances" of Lomonaco & Maltoni (CoRL 2017): sessions 3, 7 and 10 are tested after
+    every task and never learned. Answers are the fifty objects. The order is that of the sessions' numbers, theirs are
+    ten random ones. Verified: never run by us on the real files.
+    """
+
+    file = Path(__file__).with_name("declared") / "core50.toml"
 
 
 class FiveDatasets(Declared):

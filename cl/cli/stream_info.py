@@ -47,17 +47,27 @@ def declared(name: str) -> Declaration | None:
 
 
 def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any]]:
-    """One row per group of test images: name, year, classes, and images by split; training images where a task has
-    one group."""
+    """One row per group of test images: name, year, classes, and images by split; training images where a task has a
+    name, and then a row also for tasks that nothing tests."""
+    learned = dict(zip(names_of(stream), stream.experiences, strict=False))
+    tested = {group.name: group for group in stream.groups}
     rows = []
-    for group in stream.groups:
-        entry = _entry(group.name, declaration)
-        row = {"group": group.name, "year": entry.year if entry is not None else None, "classes": len(group.classes)}
-        if len(stream.groups) == len(stream.experiences):
-            own = stream.experiences[group.task]
-            row |= {"train": len(own.train), "val": len(own.val)}
-        rows.append(row | {split: len(group.rows[split]) for split in ("dev_test", "test") if split in group.rows})
+    for name in dict.fromkeys([*learned, *tested]):
+        entry, group, own = _entry(name, declaration), tested.get(name), learned.get(name)
+        about: Any = own or group
+        row = {"group": name, "year": entry.year if entry is not None else None, "classes": len(about.classes)}
+        row |= {"train": len(own.train), "val": len(own.val)} if own is not None else {}
+        splits = group.rows if group is not None else {}
+        rows.append(row | {split: len(splits[split]) for split in ("dev_test", "test") if split in splits})
     return rows
+
+
+def names_of(stream: Stream) -> list[str]:
+    """The name of every experience, its own or that of the one group it has; none where some cannot be named."""
+    names = [experience.name for experience in stream.experiences]
+    if [group.task for group in stream.groups] == list(range(len(names))):
+        names = [group.name for group in stream.groups]
+    return names if all(names) and len(set(names)) == len(names) else []
 
 
 def show(stream: Stream, declaration: Declaration | None) -> None:
@@ -72,7 +82,7 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     for line in cells:
         numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         click.echo("  ".join(["", line[0].ljust(widths[0]), *numbers]))
-    here = [_entry(group.name, declaration) for group in stream.groups]
+    here = [_entry(row["group"], declaration) for row in rows]
     if absent := [entry for entry in (declaration.datasets if declaration else ()) if entry not in here]:
         click.echo("\nNot here (dataset: what it needs, how to get it):")
         for entry in absent:
@@ -99,10 +109,10 @@ def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -
     width, height = _LABEL + _SAMPLES * step + _MARGIN, len(stream.experiences) * step + _MARGIN
     sheet = Image.new("RGB", (width, height), "white")
     draw, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(14), ImageFont.load_default(11)
-    one_to_one = len(stream.groups) == len(stream.experiences)
+    names = names_of(stream)
     for task, experience in enumerate(stream.experiences):
         top = _MARGIN + task * step
-        title = stream.groups[task].name if one_to_one else f"experience {task + 1}"
+        title = names[task] if names else f"experience {task + 1}"
         draw.text((_MARGIN, top + 10), _cut(title, _LABEL - 2 * _MARGIN, font), fill="black", font=font)
         entry = _entry(title, declaration)
         year = f"{entry.year}: " if entry is not None and entry.year else ""

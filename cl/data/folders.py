@@ -26,10 +26,10 @@ def read_image_folder(
     """Read a tree of images into a dataset, and say whether the split is ours.
 
     `root` holds `train/` and `test/` (or `val/`), each with one folder per class; or the class folders themselves, and
-    then about `test_fraction` of every class, drawn with `split_seed` from its files in the order of their paths,
-    becomes the test set. Images are decoded to RGB, the shorter side resized to `size`, the centre cropped, and cached.
-    Classes are numbered by name. Raises `UsageError` for a tree of another form, `DataError` for a class that lacks
-    images or an image that cannot be read.
+    then about `test_fraction` of every class (0: nothing, 1: everything), drawn with `split_seed` from its files in
+    the order of their paths, becomes the test set. Images are decoded to RGB, the shorter side resized to `size`, the
+    centre cropped, and cached. Classes are numbered by name. Raises `UsageError` for a tree of another form,
+    `DataError` for a class that lacks images or an image that cannot be read.
     """
     classes, train, test = scan(root, test_fraction, split_seed)
     own_split = official_folders(root) is None
@@ -93,6 +93,9 @@ def split_files(root: Path, test_fraction: float, split_seed: int) -> tuple[tupl
     train: Files = {}
     test: Files = {}
     for name, paths in files.items():
+        if test_fraction in (0, 1):
+            train[name], test[name] = (paths, []) if test_fraction == 0 else ([], paths)
+            continue
         if len(paths) < 2:
             raise DataError(
                 f"Class {name!r} of {root} has a single image, which cannot be split into training and test; add "
@@ -130,6 +133,9 @@ def _store(
 ) -> ImageStore:
     paths = [path for name in classes for path in files[name]]
     labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
+
+    if not paths:
+        return ImageStore.from_arrays(np.empty((0, size, size, 3), np.uint8), labels)
 
     def source() -> Decode:
         def decode(index: int) -> PixelArray:

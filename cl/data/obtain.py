@@ -14,6 +14,8 @@ from cl.declaration import DatasetEntry, Declaration
 from cl.errors import DataError
 
 SUBFOLDERS = ("images",)
+_TESTED = {"train-only": 0.0, "test-only": 1.0}
+"""The share to test on of class folders without a split, where it is not a fifth."""
 
 
 def find(entry: DatasetEntry, beside: Path | None) -> tuple[Path, ...] | None:
@@ -57,8 +59,9 @@ def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Pro
     elif entry.reader == "folder":
         from cl.data.folders import read_image_folder
 
+        fraction = _TESTED.get(declaration.rule(entry), 0.2)
         dataset, _ = read_image_folder(
-            paths[0], size=size, test_fraction=0.2, split_seed=declaration.split_seed, progress=progress
+            paths[0], size=size, test_fraction=fraction, split_seed=declaration.split_seed, progress=progress
         )
     else:
         name, argument = registry.streams.split(entry.stream)

@@ -13,6 +13,7 @@ from cl.data.decoded import Decode, decoded_in_order
 from cl.data.images import resized
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress
+from cl.declaration import ONLY
 
 UNION = 1
 """Version of the rule by which images are brought to one size (`cl.data.images.resized`) and cached."""
@@ -41,6 +42,9 @@ def splits_of(dataset: Dataset, rule: str, seed: int) -> Splits:
     every = {split: np.arange(len(getattr(dataset, split)), dtype=np.int64) for split in ("train", "test")}
     if rule == "official":
         return {split: (split, rows) for split, rows in every.items()}
+    if rule in ONLY:
+        split = "train" if rule == "train-only" else "test"
+        return {split: (split, every[split])}
     if rule == "nevis":
         train, held = parted(dataset.train, every["train"], 0.3, seed, "held out")
         dev, dev_test = parted(dataset.train, held, 0.5, seed, "dev_test")

@@ -53,6 +53,20 @@ def test_the_example_as_domains(example: Path) -> None:
     assert list(result["accuracy"]) == ["dil"] and result["metrics"]["dil"]["A_last_task"] > 0.2
 
 
+def test_domains_only_learned_or_only_tested_run_and_are_shown(example: Path) -> None:
+    text = example.read_text(encoding="utf-8").replace("task-incremental", "domain-incremental")
+    usps, kannada = (f'files = ["{name}.npz"]\n' for name in ("usps_numerals", "kannada_mnist"))
+    text = text.replace(usps, usps + 'splits = "train-only"\n').replace(kannada, kannada + 'splits = "test-only"\n')
+    assert text.count("splits") == 2
+    example.write_text(text, encoding="utf-8")
+    result = cl.run("simplecil", example.name).record["result"]
+    assert [group["name"] for group in result["stream"]["groups"]] == ["mnist", "kannada"]
+    assert result["count"] == [20, 20] and result["accuracy"]["dil"]["correct"][0][0] is None, "not due yet"
+    found = CliRunner().invoke(cli, ["info", example.name])
+    assert re.search(r"usps +\d+ +10 +60 *\n +mnist +\d+ +10 +60 +20\n +kannada +\d+ +10 +20\n", found.output)
+    assert "Not here" not in found.output
+
+
 def test_info_shows_tasks_years_and_counts_and_draws_a_sheet(example: Path) -> None:
     found = CliRunner().invoke(cli, ["info", example.name, "--contact-sheet", "sheet.png"])
     assert found.exit_code == 0, found.output

@@ -124,6 +124,53 @@ def test_rows_of_a_domain_hold_its_own_images(write: Write, tmp_path: Path) -> N
     assert {image.tobytes() for image in found} == wanted
 
 
+def test_domains_that_are_only_learned_or_only_tested(write: Write) -> None:
+    only = {
+        "grey": 'splits = "train-only"\n',
+        "colour": 'splits = "test-only"\nclasses = ["dog", "cat"]\n',
+        "large": "",
+    }
+    path = write("domain-incremental", tables=only)
+    stream = build(path)
+    assert [len(experience.train) for experience in stream.experiences] == [40, 60], "grey's and large's"
+    assert [(group.name, group.task, len(group.rows["test"])) for group in stream.groups] == [
+        ("colour", 0, 8),
+        ("large", 1, 12),
+    ]
+    assert [event.groups for event in stream.events if isinstance(event, Evaluate)] == [(0,), (0, 1)]
+    assert stream.info.class_names == ("dog", "cat", "owl"), "in the order of learning"
+    held = build(path, val_fraction=0.25)
+    assert [len(experience.val) for experience in held.experiences] == [10, 15]
+    assert all("val" not in group.rows for group in held.groups if group.name == "colour")
+    check_stream(stream)
+
+
+def test_a_class_that_is_tested_must_be_learned(write: Write) -> None:
+    with pytest.raises(UsageError, match="Class 'owl' of colour is tested, and no dataset trains it"):
+        build(write("domain-incremental", tables={"grey": "", "colour": 'splits = "test-only"\n'}))
+
+
+@pytest.mark.parametrize(
+    ("setting", "more", "tables", "message"),
+    [
+        ("task-incremental", "", {"grey": 'splits = "test-only"\n', "large": ""}, "grey' is test-only, which needs"),
+        ("domain-incremental", 'splits = "train-only"\n', {"grey": ""}, "is a rule for single datasets"),
+        (
+            "domain-incremental",
+            "",
+            {"grey": 'splits = "train-only"\n'},
+            "every dataset is train-only, so there is nothing",
+        ),
+        ("domain-incremental", "", {"grey": 'splits = "test-only"\n'}, "nothing to learn"),
+    ],
+)
+def test_what_is_only_tested_needs_others(
+    write: Write, setting: str, more: str, tables: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        build(write(setting, more, tables))
+
+
 def test_class_incremental_tasks_of_one_dataset(write: Write) -> None:
     stream = build(write("class-incremental", tables={"grey": "", "colour": "tasks = 2\n"}))
     assert [group.name for group in stream.groups] == ["grey", "colour-1", "colour-2"]

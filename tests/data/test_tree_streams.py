@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cl import registry
 from cl.data import catalog
 from cl.errors import DataError, UsageError
 from cl.orders import class_order
-from cl.stream import Stream
+from cl.stream import Evaluate, Stream
 from cl.streams.trees import CUB200, ImageNetA, ImageNetR, TinyImageNet
 from cl.testing import check_stream
 
@@ -257,12 +258,13 @@ def test_data_commands_know_the_trees(data: Path, caplog: pytest.LogCaptureFixtu
         catalog.load("imagenet-r")
 
 
-@pytest.mark.parametrize("name", ["domainnet", "5-datasets"])
-def test_declared_streams_say_what_they_need(name: str, cache: Path) -> None:
-    from cl.streams.standard import DomainNet, FiveDatasets
+DECLARED = {"domainnet": 6, "5-datasets": 5, "core50": 11}
 
-    family = {"domainnet": DomainNet, "5-datasets": FiveDatasets}[name]
-    assert len(family.declaration().datasets) == {"domainnet": 6, "5-datasets": 5}[name]
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_declared_streams_say_what_they_need(name: str, cache: Path) -> None:
+    family = registry.streams.get(name)
+    assert len(family.declaration().datasets) == DECLARED[name]
     assert "never run by us" in " ".join(str(family.__doc__).split())
     with pytest.raises(DataError, match=f"Stream {name} needs"):
         family().build(family.Options(), order_seed=0, data_seed=0)
@@ -277,3 +279,20 @@ def test_domainnet_is_read_from_folders(cache: Path, tmp_path: Path, monkeypatch
     stream = DomainNet().build(DomainNet.Options(size=SIZE), order_seed=0, data_seed=0)
     assert stream.setting == "domain-incremental" and stream.info.class_names == ("ant", "bee")
     assert stream.groups[0].name == "clipart" and len(stream.experiences) == 6
+
+
+def test_core50_is_tested_on_sessions_that_are_never_learned(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cl.streams.standard import CORe50
+
+    for session in range(1, 12):
+        grow(tmp_path / "core50_128x128" / f"s{session}", 3, ["o1", "o2"], start=10 * session)
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(tmp_path))
+    stream = CORe50().build(CORe50.Options(size=SIZE), order_seed=0, data_seed=0)
+    assert [group.name for group in stream.groups] == ["s3", "s7", "s10"] and stream.info.class_names == ("o1", "o2")
+    assert [len(experience.train) for experience in stream.experiences] == [6] * 8
+    assert len(stream.dataset.train) == 48 and len(stream.dataset.test) == 18, "no image is split off or lost"
+    tested = [event.groups for event in stream.events if isinstance(event, Evaluate)]
+    assert tested == [(0, 1, 2)] * 8
+    check_stream(stream)
