@@ -5,6 +5,7 @@ python benchmarks/choose_rates.py l2 --set reg=0.01 --learn 80 --judge 20
 python benchmarks/choose_rates.py mos --preset small --learn 80 --judge 20 -b FILE --set backbone.image_size=112
 python benchmarks/choose_rates.py slca --stream split-digits --classes 10 --increment 2 --learn 90 --precision fp32
 python benchmarks/choose_rates.py finetune --stream pacs --tasks --set lr=0.003
+python benchmarks/choose_rates.py softnet --tasks --judge 20 --set stream.shots=5 --set stream.train_per_class=100
 """
 
 from __future__ import annotations
@@ -52,19 +53,28 @@ def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, 
     return class_incremental(split, options, name="rates", version="1", order_seed=seed, data_seed=seed)
 
 
-def training_tasks(stream: Stream, share: float = 0.2) -> Stream:
-    """The stream with its own tasks, `share` of the training images of each in the place of its test images."""
-    rng = np.random.default_rng(0)
-    drawn = [rng.permutation(experience.train) for experience in stream.experiences]
-    judged = [np.sort(rows[: round(share * len(rows))]) for rows in drawn]
+def training_tasks(stream: Stream, judge: int | None) -> Stream:
+    """The stream with its own tasks, tested on training images instead of test images.
+
+    `judge` of every class that no task learns, as a limit or few shots leave over; none: a fifth of those of each task,
+    which then learns the rest.
+    """
+    experiences, labels = stream.experiences, stream.positions[stream.dataset.train.labels]
+    if judge is None:
+        rng = np.random.default_rng(0)
+        drawn = [rng.permutation(each.train)[: round(len(each.train) / 5)] for each in experiences]
+        judges = [np.sort(rows) for rows in drawn]
+        pairs = zip(experiences, judges, strict=True)
+        experiences = tuple(replace(each, train=np.setdiff1d(each.train, rows)) for each, rows in pairs)
+    else:
+        free = np.setdiff1d(np.arange(len(labels)), np.concatenate([each.train for each in experiences]))
+        of_class = [free[labels[free] == label][:judge] for label in range(len(stream.class_order))]
+        judges = [np.concatenate([of_class[label] for label in group.classes]) for group in stream.groups]
     return replace(
         stream,
         dataset=replace(stream.dataset, name=f"{stream.name}, training images", test=stream.dataset.train),
-        experiences=tuple(
-            replace(experience, train=np.setdiff1d(experience.train, rows))
-            for experience, rows in zip(stream.experiences, judged, strict=True)
-        ),
-        groups=tuple(replace(group, rows={"test": rows}) for group, rows in zip(stream.groups, judged, strict=True)),
+        experiences=experiences,
+        groups=tuple(replace(group, rows={"test": rows}) for group, rows in zip(stream.groups, judges, strict=True)),
     )
 
 
@@ -78,7 +88,7 @@ def training_tasks(stream: Stream, share: float = 0.2) -> Stream:
 @click.option("--increment", default=10, show_default=True, help="Classes per task.")
 @click.option("--learn", default=400, show_default=True, help="Images per class to learn.")
 @click.option("--judge", type=int, help="Images per class to judge.  [default: the rest]")
-@click.option("--tasks", is_flag=True, help="The stream's own tasks; a fifth of the training images of each judge.")
+@click.option("--tasks", is_flag=True, help="Learn the stream's own tasks.")
 @click.option("--seed", default=7, show_default=True)
 @click.option("--precision", default="bf16", show_default=True)
 def main(
@@ -97,7 +107,7 @@ def main(
     fixed = {"seed": seed, "precision": precision, "device": "cpu"}
     plan = make_plan(strategy, stream, backbone, preset=preset, settings=settings, **fixed)
     whole = api.build_stream(plan)
-    events = training_tasks(whole) if tasks else training_stream(whole.dataset, seed=seed, **sizes)
+    events = training_tasks(whole, sizes["judge"]) if tasks else training_stream(whole.dataset, seed=seed, **sizes)
     trainer = Trainer(seeds=Seeds(seed, seed, seed))
     learner = registry.strategies.get(strategy)(plan.options, api.build_backbone(plan), trainer)
     header = {
