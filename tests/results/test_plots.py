@@ -85,6 +85,14 @@ def test_curves_are_means_with_intervals_over_seeds(make_record: Make) -> None:
     assert other["low"][0] == other["high"][0] == pytest.approx(99)
 
 
+def test_curves_of_tasks_tested_alone_say_so(make_record: Make) -> None:
+    own = [[90, None, None], [None, 80, None], [70, 70, 70]]
+    assert only([make_record(own, rules=("til_oracle",))], "curves").data["partly"] is True
+    assert "partly" not in only(runs(make_record, "a", [40]), "curves").data
+    late = [[None] * 3, [None] * 3, [70, 70, 70]]  # trained at the end, as `joint`
+    assert "partly" not in only([make_record(late)], "curves").data
+
+
 def test_the_figures_of_the_reference_records_show_what_the_leaderboard_says() -> None:
     records = load_results(REFERENCE).records
     board = leaderboard(records)

@@ -9,7 +9,7 @@ import numpy as np
 from cl.results.formulas import accuracy_by_sample
 from cl.results.matrix import steps_of
 from cl.results.plots import style
-from cl.results.plots.rows import Board, Floats
+from cl.results.plots.rows import Board, Floats, Row
 from cl.results.statistics import confidence_interval
 
 if TYPE_CHECKING:
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def data(board: Board) -> dict[str, Any]:
-    """Percent per row and step: mean, low and high (None where undefined, or below two seeds)."""
+    """Percent per row and step: mean, low and high (None where undefined, or below two seeds).
+
+    `partly` is there, and true, where a step tests a part of what was learned: with a task told, its own.
+    """
     rows = []
     for row in board.rows:
         lines = row.curves(accuracy_by_sample)
@@ -33,7 +36,16 @@ def data(board: Board) -> dict[str, Any]:
             }
         )
     steps = [task + 1 for task in steps_of(board.result)]
-    return {"title": board.title, "subtitle": board.subtitle, "tasks": steps, "rows": rows}
+    found = {"title": board.title, "subtitle": board.subtitle, "tasks": steps, "rows": rows}
+    return found | ({"partly": True} if any(map(_partly, board.rows)) else {})
+
+
+def _partly(row: Row) -> bool:
+    """Whether a step that tests something leaves out a group learned by then."""
+    matrix = row.matrices[0]
+    evaluated, steps = matrix.evaluated(), np.arange(matrix.steps)[:, None]
+    left_out = (matrix.learned[None, :] <= steps) & ~evaluated & (matrix.count > 0)
+    return bool((left_out.any(axis=1) & evaluated.any(axis=1)).any())
 
 
 def percents(values: Floats | list[float]) -> list[float | None]:
@@ -59,7 +71,8 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
             axes.fill_between(tasks, low, high, color=look.colour, alpha=0.18, lw=0)
             axes.plot(tasks, mean, color=look.colour, ls=look.line, marker=look.marker, ms=3.6)
         ends.append((tasks[-1], float(mean[-1]), f"{row['label']}  {mean[-1]:.1f}", look.colour))
-    axes.set(xlabel="tasks learned", ylabel="accuracy on all images seen, %")
+    what = "the images tested then" if data.get("partly") else "all images seen"
+    axes.set(xlabel="tasks learned", ylabel=f"accuracy on {what}, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     axes.grid(visible=False, axis="x")

@@ -80,7 +80,7 @@ function accuracyDifferences(first, second) {
     { label: `B: ${nameOf(second)}`, points: curveOf(second, rule) },
   ];
   const tables = cards(metricDifferences(first, second, rule), groupDifferences(first, second, rule));
-  return [tables, accuracyChart(series)].filter(Boolean);
+  return [tables, accuracyChart(series, testedPartly(first, rule))].filter(Boolean);
 }
 
 function costDifferences(first, second) {

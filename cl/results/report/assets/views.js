@@ -17,8 +17,15 @@ const warning = words => el("p", { class: "warn" }, words);
 const tflop = run => (run.flops.uncached === null ? null : run.flops.uncached / 1e12);
 const scaled = value => (value === null || value === undefined ? null : 100 * value);
 const curveOf = (run, rule) => run.steps.map((step, place) => [step, scaled(answerOf(run, rule).curve[place])]);
-const accuracyChart = (series, title = "Accuracy against tasks") =>
-  chart({ series, xlabel: "tasks learned", ylabel: "accuracy on all images seen, %", title });
+// A row of counts ends at its last number: a gap before it is a group that was learned and not tested then.
+const testedPartly = (run, rule) => answerOf(run, rule)?.correct.some(row => row.includes(null)) ?? false;
+const accuracyChart = (series, partly, title = "Accuracy against tasks") =>
+  chart({
+    series,
+    xlabel: "tasks learned",
+    ylabel: `accuracy on ${partly ? "the images tested then" : "all images seen"}, %`,
+    title,
+  });
 const shortValue = value => (typeof value === "string" ? value : JSON.stringify(value));
 const cards = (...items) =>
   el(
@@ -93,7 +100,8 @@ function boardCharts(board) {
     kind: "scatter",
     log: Math.max(...known) > 20 * Math.min(...known),
   });
-  return [accuracyChart(series), pareto].filter(Boolean);
+  const partly = rows.some(([run]) => answerOf(run, board.rule) && testedPartly(run, board.rule));
+  return [accuracyChart(series, partly), pareto].filter(Boolean);
 }
 
 function facts(caption, pairs) {
@@ -189,7 +197,7 @@ function runView(index) {
     el("p", { class: "actions" }, el("a", { href: "#runs" }, "All runs"), " · ", compare),
     ...warnings.map(warning),
     ...rules.map(rule => heatMap(run, stream, rule)),
-    accuracyChart(curves, "Accuracy against tasks, by rule"),
+    accuracyChart(curves, testedPartly(run, run.rule), "Accuracy against tasks, by rule"),
     cards(metricsTable(run), costTable(run), originOf(run)),
     el("h3", {}, "Configuration"),
     configurationOf(run),
