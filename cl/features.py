@@ -108,8 +108,13 @@ class Encodings:
             learned = [rows for e in stream.experiences for rows in (e.train, e.val) if store is stream.dataset.train]
             self._used[store.fingerprint] = np.unique(np.concatenate([*splits, *learned, np.empty(0, np.int64)]))
 
-    def get(self, extractor: Extractor, store: ImageStore, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Features [len(rows), dim] float32 of `rows` of a store, on `device`."""
+    def get(
+        self, extractor: Extractor, store: ImageStore, rows: np.ndarray, device: torch.device, *, charge: bool = True
+    ) -> Tensor:
+        """Features [len(rows), dim] float32 of `rows` of a store, on `device`.
+
+        An uncached run is charged for them, unless `charge` is false: then whoever uses them charges every use.
+        """
         table = self._table(extractor, store, device)
         missing = np.unique(table.block_of[rows])
         missing = missing[~table.done[missing]]
@@ -117,7 +122,7 @@ class Encodings:
         if len(missing):
             with self.cost.timed("encode"):
                 executed = self._compute(extractor, store, table, missing, device)
-        self.cost.add_flops(executed, len(rows) * table.flops_per_image)
+        self.cost.add_flops(executed, len(rows) * table.flops_per_image if charge else 0.0)
         return table.values[torch.as_tensor(rows)].to(device)
 
     def flops_per_image(self, extractor: Extractor, store: ImageStore, device: torch.device) -> float:

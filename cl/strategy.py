@@ -153,19 +153,24 @@ class Strategy:
         sets = [images] if isinstance(images, ImageSet) else list(images)
         return ImageBatches(sets, size, self.backbone.transform, augment=augment, device=self.device)
 
-    def encode(self, images: ImageSet | Sequence[ImageSet], extractor: Extractor | None = None) -> Tensor:
-        """Features [N, dim] of the deterministic view, computed once per (extractor, image)."""
+    def encode(
+        self, images: ImageSet | Sequence[ImageSet], extractor: Extractor | None = None, *, charge: bool = True
+    ) -> Tensor:
+        """Features [N, dim] of the deterministic view, computed once per (extractor, image).
+
+        They count as computed in the FLOPs of an uncached run; not with `charge=False`, for batches of a fit that
+        charge every use themselves (`flops_per_item`).
+        """
         sets = [images] if isinstance(images, ImageSet) else list(images)
-        encodings = self._trainer.encodings
-        parts = [encodings.get(extractor or self.backbone, s.store, s.rows, self.device) for s in sets]
-        return torch.cat(parts)
+        get, chosen = self._trainer.encodings.get, extractor or self.backbone
+        return torch.cat([get(chosen, s.store, s.rows, self.device, charge=charge) for s in sets])
 
     def encoded_batches(
         self, images: ImageSet | Sequence[ImageSet], size: int, extractor: Extractor | None = None
     ) -> TensorBatches:
         """Shuffled mini-batches of memoised features; counted as if every use had been computed."""
         sets = [images] if isinstance(images, ImageSet) else list(images)
-        source = TensorBatches(self.encode(sets, extractor), torch.cat([s.labels for s in sets]), size)
+        source = TensorBatches(self.encode(sets, extractor, charge=False), torch.cat([s.labels for s in sets]), size)
         source.flops_per_item = self._trainer.encodings.flops_per_image(
             extractor or self.backbone, sets[0].store, self.device
         )

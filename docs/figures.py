@@ -1,7 +1,7 @@
-"""The tables and the figure that READMEs show: pure functions of the records in results/reference.
+"""The tables and figures that READMEs show: pure functions of the records in results/reference.
 
 `python docs/figures.py` rewrites the tables between the two marks in README.md and in the READMEs beside the records,
-and docs/assets/accuracy.svg.
+and the figures.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from cl.results import load_results, metrics_of
 from cl.results.entries import value_text
 from cl.results.matrix import default_rule
+from cl.results.pareto import learning_flops, pareto_table
 from cl.results.plots import THEMES, Plot, plots_of
 from cl.results.record import config_hash
 from cl.results.tables import percent
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results" / "reference"
-FIGURE = ROOT / "docs" / "assets" / "accuracy.svg"
 MARKS = ("<!-- table: python docs/figures.py -->", "<!-- end of table -->")
 
 _NONE = "–"  # noqa: RUF001
@@ -78,6 +78,22 @@ def tflop(runs: Sequence[Record]) -> str:
     return f"{np.mean([run['measurement']['flops']['uncached'] for run in runs]) / 1e12:.1f}"
 
 
+def learning(account: str) -> Column:
+    """A column of the TFLOP of learning by an account of `cl.results.pareto`: all, or the steps of all trials alone."""
+    return lambda runs: f"{np.mean([sum(learning_flops(run, account).values()) for run in runs]) / 1e12:.1f}"
+
+
+def front(folder: Path) -> Column:
+    """A column that marks the rows of a folder that no other beats in error and compute at once."""
+
+    def column(runs: Sequence[Record]) -> str:
+        rows = pareto_table(load_results(folder).records)
+        (row,) = rows[rows["config_hash"] == config_hash(runs[0])].to_dict("records")
+        return "yes" if row["front"] else ""
+
+    return column
+
+
 _USUAL = {
     "average incremental": measured("A_inc_sample"),
     "forgetting": measured("F_chaudhry"),
@@ -112,6 +128,13 @@ _FEW_SHOT = {
     "drop (PD)": measured("PD"),
     "TFLOP": tflop,
 }
+_DOMAINS = {"average incremental": measured("A_inc_sample"), "forgetting": measured("F_chaudhry"), "TFLOP": tflop}
+_NEVIS = {
+    "error when learned": measured("E_own", TOLD),
+    "TFLOP of learning": learning("all"),
+    "of steps alone": learning("training"),
+    "on the front": front(RECORDS / "nevis-real"),
+}
 README = ROOT / "README.md"
 TABLES = {README: Shown(RECORDS / "split-cifar100")}
 """Where a table stands, and what it shows."""
@@ -123,8 +146,15 @@ TABLES |= {
         Shown(RECORDS / "wsn", _SUBNETWORKS, TOLD),
         Shown(RECORDS / "kvb"),
         Shown(RECORDS / "few-shot", _FEW_SHOT),
+        Shown(RECORDS / "pacs", _DOMAINS),
+        Shown(RECORDS / "nevis-real", _NEVIS, TOLD),
     )
 }
+FIGURES = {
+    ROOT / "docs" / "assets" / "accuracy.svg": (RECORDS / "split-cifar100", "curves"),
+    RECORDS / "nevis-real" / "error-and-compute.svg": (RECORDS / "nevis-real", "nevis"),
+}
+"""Where a figure stands: the folder of its records, and its kind."""
 
 
 def given(runs: Sequence[Record]) -> dict[str, str]:
@@ -165,19 +195,17 @@ def table(shown: Shown) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(records: Sequence[Record]) -> Plot:
-    """Accuracy over tasks of the same runs, as `clbench plot --kind curves` draws it."""
-    return plots_of([run for runs in groups(records) for run in runs], ["curves"])[0]
+def plot(records: Sequence[Record], kind: str) -> Plot:
+    """The runs that tables show, as `clbench plot --kind` draws them.
+
+    Its `digest` names the data; the figure carries it, so that a test can tell whether it is current.
+    """
+    return plots_of([run for runs in groups(records) for run in runs], [kind])[0]
 
 
-def digest(records: Sequence[Record]) -> str:
-    """Names the data of the figure; the figure carries it, so that a test can tell whether it is current."""
-    return plot(records).digest
-
-
-def figure(records: Sequence[Record], path: Path) -> None:
+def figure(records: Sequence[Record], kind: str, path: Path) -> None:
     """Draw it as SVG for light and dark pages."""
-    plot(records).save(path, THEMES["transparent"])
+    plot(records, kind).save(path, THEMES["transparent"])
 
 
 def with_table(text: str, new: str, marks: tuple[str, str] = MARKS) -> str:
@@ -193,7 +221,8 @@ def main() -> None:
     for readme, shown in TABLES.items():
         text = readme.read_text(encoding="utf-8")
         readme.write_text(with_table(text, table(shown)), encoding="utf-8")
-    figure(TABLES[README].records(), FIGURE)
+    for path, (folder, kind) in FIGURES.items():
+        figure(load_results(folder).records, kind, path)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class KVB(Strategy):
         self.compute("keys", self._quantise_keys)
 
     def learn(self, view: View) -> None:
-        o, features = self.options, self.encode(view.train)
+        o, features = self.options, self.encode(view.train, charge=False)
         fetched = self.compute("nearest keys", lambda: self._fetch(features))
         images = TensorBatches(fetched, view.train.labels, o.batch_size)
         encoder = self._trainer.encodings.flops_per_image(self.backbone, view.train.store, self.device)

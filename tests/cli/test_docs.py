@@ -22,7 +22,7 @@ from cl.cli.app import COMMANDS, cli
 from cl.errors import ClbenchError
 from cl.references import FILE, bibtex, entries
 from cl.registry import own_version
-from cl.results import METRICS
+from cl.results import METRICS, load_results
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [
@@ -147,11 +147,6 @@ def test_a_wrong_command_would_be_noticed() -> None:
 # ------------------------------------------------------------------------------------------------------- figures
 
 
-@pytest.fixture(scope="module")
-def records() -> Any:
-    return figures.TABLES[figures.README].records()
-
-
 @pytest.mark.parametrize("path", figures.TABLES, ids=lambda path: path.parent.name)
 def test_readmes_show_what_the_records_say(path: Path) -> None:
     readme, table = path.read_text(encoding="utf-8"), figures.table(figures.TABLES[path])
@@ -159,14 +154,18 @@ def test_readmes_show_what_the_records_say(path: Path) -> None:
     assert len(table.splitlines()) >= 5
 
 
-def test_the_figure_is_drawn_from_the_records(records: Any, tmp_path: Path) -> None:
-    assert figures.digest(records) in figures.FIGURE.read_text(encoding="utf-8"), "run `python docs/figures.py`"
-    assert figures.FIGURE.stat().st_size < 100_000
-    figures.figure(records, tmp_path / "a.svg")
-    figures.figure(records, tmp_path / "b.svg")
+@pytest.mark.parametrize("path", figures.FIGURES, ids=lambda path: path.name)
+def test_figures_are_drawn_from_the_records(path: Path, tmp_path: Path) -> None:
+    folder, kind = figures.FIGURES[path]
+    records = load_results(folder).records
+    digest = figures.plot(records, kind).digest
+    assert digest in path.read_text(encoding="utf-8"), "run `python docs/figures.py`"
+    assert path.stat().st_size < 100_000
+    for name in ("a.svg", "b.svg"):
+        figures.figure(records, kind, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     drawn = [run for runs in figures.groups(records) for run in runs]
-    assert figures.digest(drawn) == figures.digest(records) != figures.digest(drawn[1:])
+    assert figures.plot(drawn, kind).digest == digest != figures.plot(drawn[1:], kind).digest
 
 
 # --------------------------------------------------------------------------------------------------------- pages
