@@ -87,7 +87,7 @@ def front(folder: Path) -> Column:
     """A column that marks the rows of a folder that no other beats in error and compute at once."""
 
     def column(runs: Sequence[Record]) -> str:
-        rows = pareto_table(load_results(folder).records)
+        rows = pareto_table([run for each in groups(load_results(folder).records) for run in each])
         (row,) = rows[rows["config_hash"] == config_hash(runs[0])].to_dict("records")
         return "yes" if row["front"] else ""
 
