@@ -116,15 +116,15 @@ def class_files(folder: Path) -> Files:
         for where, folders, names in os.walk(entry, followlinks=True):
             folders[:] = [name for name in folders if not name.startswith(".")]
             found += [
-                Path(where, name)
+                os.path.join(where, name)
                 for name in names
-                if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+                if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
             ]
         if not found:
             raise DataError(
                 f"Class folder {entry} holds no images ({', '.join(sorted(SUFFIXES))}); add some or remove it."
             )
-        result[entry.name] = sorted(found, key=lambda path: path.relative_to(entry).as_posix())
+        result[entry.name] = [Path(path) for path in sorted(found, key=lambda path: _below(entry, path))]
     return result
 
 
@@ -146,11 +146,16 @@ def _store(
     return decoded_store(what, _key(root, paths, size), labels, source, progress)
 
 
+def _below(folder: Path, path: str) -> str:
+    """The path below a folder, with forward slashes; as `Path.relative_to`, which is slow for many files."""
+    return path[len(str(folder)) + 1 :].replace(os.sep, "/")
+
+
 def _key(root: Path, paths: list[Path], size: int) -> str:
     """Hash of paths, sizes and times of change: a tree of gigabytes is not read to name its cache."""
     digest = hashlib.sha256(f"folder {FOLDER_READER} {size}".encode())
     for path in paths:
         status = path.stat()
-        line = f"\n{path.relative_to(root).as_posix()}\t{status.st_size}\t{status.st_mtime_ns}"
+        line = f"\n{_below(root, str(path))}\t{status.st_size}\t{status.st_mtime_ns}"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
