@@ -78,8 +78,7 @@ class Fit:
         groups = [{**group, "params": list(group["params"])} for group in groups]
         self.trained: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
         self._own(strategy)
-        trained = (module for module in self.modules if any(weight.requires_grad for weight in module.parameters()))
-        self.norms, self.dropouts = under_dropout(trained)
+        self.norms, self.dropouts = under_dropout(filter(_trains, self.modules))
         self.tracked = [int(norm.num_batches_tracked) for norm in self.norms]
         self.attention = slow_to_differentiate(self.modules, trainer.device)
         self.optimizer = spec.optimizer(groups)
@@ -115,7 +114,7 @@ class Fit:
     def _train_mode(self) -> None:
         """Modules that hold a trained parameter train; frozen ones stay in evaluation mode."""
         for module in self.modules:
-            module.train(any(parameter.requires_grad for parameter in module.parameters()))
+            module.train(_trains(module))
 
     def _eval_mode(self) -> None:
         for module in self.modules:
@@ -285,3 +284,7 @@ class Fit:
         self.loss_sum, self.best = self.loss_sum.to(device), [tensor.to(device) for tensor in self.best]
         set_global_state(partial["globals"])
         self.trainer.resumed_from.append(f"in {self.key}, epoch {self.epoch}, step {self.step}")
+
+
+def _trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
