@@ -129,7 +129,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         record = loop.run(learner, events, Path(folder), header, trainer=trainer)
     values = record["result"]["metrics"][default_rule(record["result"]["metrics"])]
-    last, mean = values["A_last_task"], values["A_inc_task"]
+    last, mean = values["A_last_sample"], values["A_inc_sample"]
     average = "" if mean is None else f", average incremental {100 * mean:.2f} %"
     click.echo(f"{strategy} {' '.join(assignments) or '(preset)'}: last {100 * last:.2f} %{average}")
 
