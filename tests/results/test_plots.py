@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from cl.results.leaderboard import leaderboard
 from cl.results.pareto import front_of
 from cl.results.plots import KINDS, THEMES, Plot, plots_of
 from cl.results.plots.rows import boards
-from cl.results.plots.style import height_for, spread, styled
+from cl.results.plots.style import height_for, log_x, new_figure, spread, styled
 from tests.results.on_disk import write_records
 
 Make = Callable[..., dict[str, Any]]
@@ -261,3 +262,15 @@ def test_wrong_words_are_one_sentence(
     assert call(["plot", str(tmp_path), *arguments]) == 2
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.005, 20.0), (2.0, 90.0)])
+def test_numbers_of_a_logarithmic_axis_stand_apart(low: float, high: float) -> None:
+    figure = new_figure(6.4, 3.6)
+    axes = figure.add_axes((0, 0, 0.3, 1))
+    log_x(axes, low, high)  # before anything is drawn, as `cost` does
+    axes.plot([low, high], [0, 1])
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    inside = sorted((box.x0, box.x1) for box in boxes if box.x0 >= 0 and box.x1 <= axes.bbox.x1)
+    assert len(inside) >= 3 and all(one[1] < two[0] for one, two in pairwise(inside))

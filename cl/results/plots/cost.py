@@ -73,7 +73,7 @@ def _panel(
     costs = [row[name] for row, _ in shown]
     if costs and max(costs) > 20 * max(min(costs), 1e-12):
         least = min((cost for cost in costs if cost > 0), default=1.0)
-        style.log_x(axes, linear_below=least if min(costs) <= 0 else None)
+        style.log_x(axes, least, max(costs), linear_below=least if min(costs) <= 0 else None)
     best = sorted((row[name], row["accuracy"]) for row, _ in shown if row["label"] in front and not row["bound"])
     if best:
         axes.step(*zip(*best, strict=True), where="post", color=theme.ink, lw=1.0, alpha=0.7, zorder=1)

@@ -72,7 +72,7 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     if best:
         axes.step(*zip(*best, strict=True), where="post", color=theme.ink, lw=1.0, alpha=0.7)
     if rows and min(row["tflop"][0] for row in rows) > 0:
-        style.log_x(axes)
+        style.log_x(axes, *axes.get_xlim())
     axes.set(xlabel="training compute so far, TFLOP", ylabel="error when learned, mean over tasks so far, %")
     style.end_labels(axes, ends)
     if data["without"]:

@@ -176,15 +176,15 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
         axes.annotate(text, (1.045, place), xycoords="axes fraction", color=colour, va="center", annotation_clip=False)
 
 
-def log_x(axes: Axes, linear_below: float | None = None) -> None:
-    """A logarithmic x axis with plain numbers; linear below `linear_below`, so that 0 has a place."""
+def log_x(axes: Axes, low: float, high: float, *, linear_below: float | None = None) -> None:
+    """A logarithmic x axis for values from `low` to `high`, with plain numbers; linear below `linear_below`, so that 0
+    has a place."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     if linear_below is None:
         axes.set_xscale("log")
     else:
         axes.set_xscale("symlog", linthresh=linear_below)
-    low, high = axes.get_xlim()
     if linear_below is None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 60 else (1.0,), numticks=12))
     axes.xaxis.set_minor_locator(NullLocator())
