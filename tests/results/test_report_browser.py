@@ -171,3 +171,16 @@ def test_without_scripts_the_leaderboard_is_there(open_page: Open) -> None:
 def test_the_file_stands_alone(address: str, tmp_path: Path) -> None:
     folder = Path(address.removeprefix("file://").replace("%20", " ")).parent
     assert [path.name for path in folder.iterdir()] == ["a report.html"]
+
+
+CUT = """svgs => svgs.flatMap(svg => [...svg.querySelectorAll("text")].filter(text => {
+  const [box, place] = [svg.getBoundingClientRect(), text.getBoundingClientRect()];
+  return place.left < box.left - 1 || place.right > box.right + 1 || place.bottom > box.bottom + 1;
+}).map(text => text.textContent))"""
+
+
+def test_no_label_of_a_chart_is_cut(open_page: Open) -> None:
+    page = open_page()
+    charts = page.locator("figure svg:visible")
+    assert charts.count() >= 2
+    assert charts.evaluate_all(CUT) == []

@@ -67,18 +67,24 @@ function axes({ left, top, right, bottom, width, height, xTicks, yTicks, X, Y },
   ];
 }
 
+// Pixels that a text takes in a chart, in the font that the style sheet gives it.
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = '12px system-ui, "DejaVu Sans", sans-serif';
+const widthOf = text => pen.measureText(text).width;
+const endText = ({ label, points }) => `${label}  ${points.at(-1)[1].toFixed(1)}`;
+
 // Names and last values in a column right of the chart, led to by thin lines.
 function endLabels(labelled, { top, right, bottom, X, Y }, colour) {
   const ends = labelled.map(each => each.points.at(-1));
   const heights = ends.map(([, y]) => Y(y));
   const places = spread(heights, 16, top + 6, bottom - 4);
-  return labelled.flatMap(({ label }, index) => {
+  return labelled.flatMap((each, index) => {
     const [x, y] = ends[index];
     const line = { x1: X(x) + 4, y1: Y(y), x2: right + 12, y2: places[index] };
     const text = { x: right + 16, y: places[index] + 4, style: `fill:${colour(index)}` };
     return [
       svg("line", { ...line, style: `stroke:${colour(index)};opacity:.5` }),
-      svg("text", text, `${label}  ${y.toFixed(1)}`),
+      svg("text", text, endText(each)),
     ];
   });
 }
@@ -97,8 +103,8 @@ function chart({ series, xlabel, ylabel, title, kind = "line", log = false }) {
     if (index >= SHOWN_IN_COLOUR) return "var(--faint)";
     return drawn[index].muted ? "var(--muted)" : `var(--s${index})`;
   };
-  const longest = Math.max(...labelled.map(each => each.label.length + 7));
-  const [width, height] = [frame.right + 22 + longest * 6.4, frame.bottom + 40];
+  const longest = Math.max(...labelled.map(each => widthOf(endText(each))));
+  const [width, height] = [frame.right + 24 + longest, frame.bottom + 40];
   const marks = drawn.map((each, index) => mark(each, kind, frame, colour(index))).reverse(); // the first on top
   const root = svg(
     "svg",
