@@ -131,7 +131,8 @@ def main(
     values = record["result"]["metrics"][default_rule(record["result"]["metrics"])]
     last, mean = values["A_last_sample"], values["A_inc_sample"]
     average = "" if mean is None else f", average incremental {100 * mean:.2f} %"
-    click.echo(f"{strategy} {' '.join(assignments) or '(preset)'}: last {100 * last:.2f} %{average}")
+    by_task = f" ({100 * values['A_last_task']:.2f} % as a mean over tasks)"
+    click.echo(f"{strategy} {' '.join(assignments) or '(preset)'}: last {100 * last:.2f} %{by_task}{average}")
 
 
 if __name__ == "__main__":

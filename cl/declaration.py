@@ -121,7 +121,7 @@ def parse(content: Mapping[str, Any], path: Path) -> Declaration:
         )
     for rule, what in zip(ONLY, ("to test on", "to learn"), strict=True):
         if all(entry.splits == rule for entry in made.datasets):
-            raise UsageError(f"{path}: every dataset is {rule}, so there is nothing {what}.")
+            raise UsageError(f"{path}: every dataset is {rule}, so there is nothing {what}; give one another rule.")
     if made.setting == DOMAIN and (cut := [entry.name for entry in made.datasets if entry.tasks != 1]):
         raise UsageError(f"{path}: a domain is one task; leave tasks out of dataset '{cut[0]}'.")
     return made
