@@ -162,8 +162,8 @@ def _positions(task: _Task, position: Mapping[int, int], whole: Dataset) -> tupl
     """The places of a task's classes in the order of learning; raises `UsageError` for one that is never learned."""
     if never := [label for label in task.labels.tolist() if label not in position]:
         raise UsageError(
-            f"Class '{whole.class_names[never[0]]}' of {task.name} is tested, and no dataset trains it; leave it out by "
-            "'classes'."
+            f"Class '{whole.class_names[never[0]]}' of {task.name} is tested, and no dataset trains it; "
+            "leave it out by 'classes'."
         )
     return tuple(sorted(position[label] for label in task.labels.tolist()))
 
