@@ -20,12 +20,14 @@ from pathlib import Path
 from cl.data.catalog import DATASETS
 from cl.data.manage import in_data_path, tree_size
 from cl.data.sources import TORCHVISION
+from cl.results.drawn import FILE as RESAMPLES
 
-CLEANABLE = ("features", "decoded", "downloads", "checkpoints")
+CLEANABLE = ("features", "decoded", "resamples", "downloads", "checkpoints")
 KINDS = (*CLEANABLE, "learners", "unknown")
 TITLES = {
     "features": "encodings of frozen backbones; computed again when needed",
     "decoded": "decoded images; decoded again when needed",
+    "resamples": "images drawn anew for intervals and ranks; drawn again when needed",
     "downloads": "archives of datasets; downloaded again when needed",
     "checkpoints": "unfinished runs; without them they start from the beginning",
     "learners": "trained learners (--save-learner); never cleaned",
@@ -60,7 +62,9 @@ class Outcome:
 def inventory(home: Path, results: Path) -> list[Item]:
     """Everything that is kept under the cache `home` and the results folder, in the order of `KINDS`."""
     found = [*_features(home / "features"), *_decoded(home / "decoded"), *_downloads(home / "data")]
-    found += [_item("unknown", path) for path in _entries(home) if path.name not in ("features", "decoded", "data")]
+    found += _resamples(home)
+    known = ("features", "decoded", "data", RESAMPLES)
+    found += [_item("unknown", path) for path in _entries(home) if path.name not in known]
     found += _of_runs(results)
     return sorted(found, key=lambda item: (KINDS.index(item.kind), item.path))
 
@@ -163,6 +167,13 @@ def _is_decoded(folder: Path) -> bool:
     except (OSError, ValueError, TypeError, KeyError):
         return False
     return names - {"order.npy"} == {"meta.json", "pixels.npy", "labels.npy"} and 0 < header < 4096
+
+
+def _resamples(home: Path) -> Iterator[Item]:
+    """resamples.sqlite, whatever is in it: it may have been damaged."""
+    path = home / RESAMPLES
+    if path.is_symlink() or path.exists():
+        yield _item("resamples" if path.is_file() and not path.is_symlink() else "unknown", path)
 
 
 def _downloads(root: Path) -> Iterator[Item]:

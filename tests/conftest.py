@@ -30,6 +30,14 @@ def _no_fsync() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is written to the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLBENCH_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def tiny_stream(seed: int = 1993, **options: Any) -> Stream:
     """Split digits with 12 training and 6 test images per class."""
     from cl.streams.digits import SplitDigits

@@ -40,7 +40,7 @@ _RESULTS = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Print every item as JSON.")
 @click.pass_context
 def command(ctx: click.Context, results: Path, as_json: bool) -> int | None:
-    """Show what is kept on the disk: encodings, decoded images, downloads, checkpoints, saved learners."""
+    """Show what is kept on the disk: encodings, decoded images, resamples, downloads, checkpoints, saved learners."""
     if ctx.invoked_subcommand is not None:
         ctx.obj = results
         return None
@@ -83,7 +83,7 @@ class _Age(click.ParamType[float]):
     "kinds",
     nargs=-1,
     required=True,
-    type=click.Choice(["features", "decoded", "downloads", "checkpoints", "all"]),
+    type=click.Choice(["features", "decoded", "resamples", "downloads", "checkpoints", "all"]),
 )
 @click.option("--older-than", type=_Age(), metavar="AGE", default="0d", help="Only what was not used for 30d, 12h, 2w.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, touch nothing.")
@@ -95,8 +95,9 @@ def clean(
 ) -> int:
     """Delete what can be made again.
 
-    KINDS are features, decoded, downloads, checkpoints (the progress of unfinished runs), or all of them. The last
-    use is when a file was read or written, as far as the file system keeps that.
+    KINDS are features, decoded, resamples (drawn for leaderboards), downloads, checkpoints (the progress of
+    unfinished runs), or all of them. The last use is when a file was read or written, as far as the file system keeps
+    that.
     """
     from cl.cache import CLEANABLE, choose, inventory
     from cl.cache import clean as clean_items

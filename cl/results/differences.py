@@ -7,25 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cl.results.drawn import Asked, moves_of
 from cl.results.entries import Entry
-from cl.results.images import image_shares
-from cl.results.statistics import Floats, mean_interval, resample_images
+from cl.results.statistics import Floats, mean_interval
 
 
 class Resamples:
     """The metric of every run of some entries with the test images drawn anew, all with the same draws."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self._moves: dict[int, Floats] = {}
-        shares = [
-            (id(run.record), found)
-            for entry in entries
-            for run in entry.runs
-            if (found := image_shares(run.result, run.folder, run.rule_for(entry.rule), entry.metric)) is not None
-        ]
-        if shares:
-            table = resample_images([found for _, found in shares])
-            self._moves = {record: table[:, column] for column, (record, _) in enumerate(shares)}
+        asked = [Asked(run, run.rule_for(entry.rule), entry.metric) for entry in entries for run in entry.runs]
+        found = zip(asked, moves_of(asked), strict=True)
+        self._moves = {id(each.run.record): moves for each, moves in found if moves is not None}
 
     def of(self, entry: Entry) -> dict[Hashable, Floats]:
         """By `Run.key`, how far the metric moves in each resample; runs without predictions are absent."""
