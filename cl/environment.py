@@ -20,7 +20,7 @@ _DEV = re.compile(r"extra == .dev\b")
 
 @functools.lru_cache
 def environment(device: torch.device) -> dict[str, Any]:
-    """Python, package versions, operating system, processor, threads and accelerator."""
+    """Python, package versions, operating system, processor with the instructions that PyTorch uses, accelerator."""
     import torch
 
     return {
@@ -30,6 +30,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "matmul_precision": torch.get_float32_matmul_precision(),

@@ -76,7 +76,8 @@ class _Table:
         self.block_of[order] = np.repeat(first[:-1], sizes) + within // BLOCK
         self.done = np.zeros(first[-1], dtype=bool)
         self.unsaved: list[int] = []
-        self.values = torch.zeros(len(store.labels), dim)
+        # Zeros of numpy take no memory until they are written; those of torch do, for every image never asked for.
+        self.values = torch.from_numpy(np.zeros((len(store.labels), dim), np.float32))
         self.flops_per_image = 0.0
 
     def rows_of(self, blocks: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Shipped configurations of runs: what we measured, what others reported, and a verdict on a run of today.
 
 `reproduce.toml` holds the configurations, `results/expected.json` what the records of results/reference say of them.
-The expected interval is the 95 % prediction interval (Student's t) for the mean of further runs, from the spread of
-ours over seeds: wide where we have two seeds, and conservative for the same seeds again. Loads without torch.
+The expected interval is the 95 % prediction interval (Student's t) for the mean of the runs of today. They have the
+seeds of ours, so only rounding is left to differ: where we repeated ours on other kernels (benchmarks/other-kernels), the
+spread of these repetitions decides. Else that over seeds does, which is wide where the class order matters. Loads
+without torch.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -89,27 +91,50 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Expected:
-    """What our own records say of a configuration: the metric per seed as fractions, and where it was measured."""
+    """What our own records say of a configuration: the metric per seed as fractions, and where it was measured.
+
+    `repeats`: per seed, the values of the same runs with other instructions of the processor or number of threads.
+    """
 
     config_hash: str
     rule: str
     values: Mapping[int, float]
     hardware: str
     source_sha256: tuple[str, ...]
+    repeats: Mapping[int, Sequence[float]] = field(default_factory=dict)
+
+    def mean(self, seeds: Iterable[int] = ()) -> float:
+        """Ours, over those of the seeds that we ran, or over all."""
+        return fmean([self.values[seed] for seed in seeds if seed in self.values] or self.values.values())
 
     @property
-    def mean(self) -> float:
-        return fmean(self.values.values())
+    def noise(self) -> tuple[float, int] | None:
+        """Standard deviation within a seed, pooled over seeds, and its degrees of freedom."""
+        groups = [[self.values[seed], *found] for seed, found in self.repeats.items() if seed in self.values]
+        freedom = sum(len(group) - 1 for group in groups)
+        squares = sum((value - fmean(group)) ** 2 for group in groups for value in group)
+        return (math.sqrt(squares / freedom), freedom) if freedom else None
 
-    def interval(self, runs: int) -> tuple[float, float] | None:
-        """Where the mean of so many further runs is expected, as fractions; None with a single seed of ours."""
-        if len(self.values) < 2:
-            return None
+    def interval(self, seeds: Collection[int]) -> tuple[float, float] | None:
+        """Where the mean of runs with these seeds is expected, as fractions; None with a single run of ours."""
         from scipy import stats
 
-        t = float(stats.t.ppf(0.975, len(self.values) - 1))
-        half = max(FLOOR, t * stdev(self.values.values()) * math.sqrt(1 / len(self.values) + 1 / runs))
-        return max(0.0, self.mean - half), min(1.0, self.mean + half)
+        if self.noise and all(seed in self.values for seed in seeds):
+            deviation, freedom = self.noise
+            centre, scale = self.mean(seeds), math.sqrt(2 / len(seeds))
+        elif len(self.values) > 1:
+            deviation, freedom = stdev(self.values.values()), len(self.values) - 1
+            centre, scale = self.mean(), math.sqrt(1 / len(self.values) + 1 / len(seeds))
+        else:
+            return None
+        half = max(FLOOR, float(stats.t.ppf(0.975, freedom)) * deviation * scale)
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+    def source(self, seeds: Collection[int]) -> str:
+        """What the interval for these seeds comes from, in words."""
+        if self.noise and all(seed in self.values for seed in seeds):
+            return f"{sum(map(len, self.repeats.values()))} repetitions with the same seeds"
+        return f"{len(self.values)} seeds"
 
 
 @dataclass(frozen=True)
@@ -127,7 +152,7 @@ class Verdict:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        return self.expected.interval(len(self.values)) if self.expected else None
+        return self.expected.interval(self.values) if self.expected else None
 
     @property
     def inside(self) -> bool | None:
@@ -151,10 +176,11 @@ class Verdict:
             "measured": {"mean": self.mean, "seeds": {str(seed): value for seed, value in self.values.items()}},
             "expected": self.expected
             and {
-                "mean": self.expected.mean,
+                "mean": self.expected.mean(self.values),
                 "low": interval and interval[0],
                 "high": interval and interval[1],
                 "seeds": {str(seed): value for seed, value in self.expected.values.items()},
+                "from": self.expected.source(self.values),
                 "hardware": self.expected.hardware,
                 "same_seed_difference": self.drift,
             },
@@ -198,6 +224,7 @@ def expectations() -> dict[str, Expected]:
         name: Expected(
             each["config_hash"], each["rule"], {int(seed): value for seed, value in each["values"].items()},
             each["hardware"], tuple(each["source_sha256"]),
+            {int(seed): values for seed, values in each.get("repeats", {}).items()},
         )
         for name, each in content.items()
     }  # fmt: skip
@@ -215,8 +242,11 @@ def judge(configuration: Configuration, records: Iterable[Mapping[str, Any]]) ->
     return Verdict(configuration, rule, {seed: float(value or 0.0) for seed, value in values.items()}, expected)
 
 
-def measure(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
-    """The content of expected.json: what complete records say of every configuration that they hold runs of."""
+def measure(records: Sequence[Record], repeated: Sequence[Record] = ()) -> dict[str, dict[str, Any]]:
+    """The content of expected.json: what complete records say of every configuration that they hold runs of.
+
+    `repeated`: the same runs on other kernels.
+    """
     found = {}
     for name, configuration in configurations().items():
         digest = configuration.plans()[0].config_hash
@@ -231,6 +261,13 @@ def measure(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
             "hardware": "; ".join(sorted({hardware(record) for record in runs})),
             "source_sha256": sorted({record["result"]["strategy"]["source_sha256"] for record in runs}),
         }
+        repeats: dict[str, list[float]] = {}
+        for record in repeated:
+            if _is(record, configuration, digest):
+                repeats.setdefault(str(_seed(record)), []).extend(judge(configuration, [record]).values.values())
+        found[name] |= (
+            {"repeats": {seed: sorted(values) for seed, values in sorted(repeats.items())}} if repeats else {}
+        )
     return found
 
 

@@ -10,6 +10,8 @@ import click
 from cl.cli.shared import display_options, execution_options, perform, seeds_in, set_up
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from click.shell_completion import CompletionItem
 
     from cl.api import RunResult
@@ -59,8 +61,8 @@ def command(
 ) -> int:
     """Run a shipped configuration: reported value, expected interval, measured value, verdict.
 
-    The expected interval comes from our own records of the same configuration (95 %, for the mean of as many runs);
-    reported values are those of papers with the same weights and protocol.
+    The expected interval comes from our own records of the same configuration (95 %, for the mean of as many runs
+    with the same seeds); reported values are those of papers with the same weights and protocol.
     """
     from cl import reproduce
     from cl.errors import OutsideInterval, UsageError
@@ -123,14 +125,14 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def _expected(expected: Expected | None, runs: int) -> str:
-    """The interval for the mean of so many runs, in words."""
+def _expected(expected: Expected | None, seeds: Collection[int]) -> str:
+    """The interval for the mean of runs with these seeds, in words."""
     if expected is None:
         return "nothing yet: we have not run it"
-    interval, count = expected.interval(runs), len(expected.values)
+    interval, ours = expected.interval(seeds), _percent(expected.mean(seeds))
     if interval is None:
-        return f"no interval from one run ({_percent(expected.mean)})"
-    return f"{_percent(interval[0])} to {_percent(interval[1])}  (ours {_percent(expected.mean)}, {count} seeds)"
+        return f"no interval from one run ({ours})"
+    return f"{_percent(interval[0])} to {_percent(interval[1])}  (ours {ours}; from {expected.source(seeds)})"
 
 
 def _print(verdict: Verdict, results: list[RunResult]) -> None:
@@ -142,7 +144,7 @@ def _print(verdict: Verdict, results: list[RunResult]) -> None:
             lines.append(("reported", f"{number.text}  ({row.source}; {row.tag})"))
     if lines[-1][0] != "reported":
         lines.append(("reported", "nothing with these weights and this protocol"))
-    lines.append(("expected", _expected(verdict.expected, len(each))))
+    lines.append(("expected", _expected(verdict.expected, each)))
     if verdict.expected is not None:
         lines.append(("on", verdict.expected.hardware))
     shown = ", ".join(f"seed {seed}: {_percent(value)}" for seed, value in each.items())
@@ -172,7 +174,7 @@ def _list(as_json: bool) -> int:
                 "command": wanted.command,
                 "seeds": list(wanted.seeds),
                 "metric": wanted.metric,
-                "expected": _expected(expected, len(wanted.seeds)),
+                "expected": _expected(expected, wanted.seeds),
                 "verified_on": expected.hardware if expected else None,
                 "source_changed": bool(expected and source not in expected.source_sha256),
                 "needs": wanted.needs or None,
