@@ -80,6 +80,11 @@ class _Table:
         self.values = torch.from_numpy(np.zeros((len(store.labels), dim), np.float32))
         self.flops_per_image = 0.0
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that its features take: rows of blocks that were not computed take none."""
+        return int(self.done[self.block_of].sum()) * self.values.shape[1] * self.values.element_size()
+
     def rows_of(self, blocks: np.ndarray) -> np.ndarray:
         return np.flatnonzero(np.isin(self.block_of, blocks))
 
@@ -165,13 +170,13 @@ class Encodings:
         return self._tables[key]
 
     def _make_room(self, new: _Table) -> None:
-        """Forget the oldest tables of the new one's kind that would be too many, or together too large."""
+        """Forget the oldest tables of the new one's kind that would be too many, or that leave it no room."""
         alike = [key for key, table in self._tables.items() if table.kept == new.kept]
         if new.kept == "pristine":
             return
         while alike:
-            size = new.values.nbytes + sum(self._tables[key].values.nbytes for key in alike)
-            if len(alike) < self.recent if new.kept == "recent" else size <= self.memory:
+            size = sum(self._tables[key].nbytes for key in alike)
+            if len(alike) < self.recent if new.kept == "recent" else size < self.memory:
                 return
             del self._tables[alike.pop(0)]
 
