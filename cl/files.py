@@ -14,13 +14,16 @@ from typing import BinaryIO
 from cl.errors import StorageError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Turn an `OSError` met while writing `path` into one sentence that names the fix."""
     if error.errno in _FULL:
         fix = "the disk is full or a file-size limit was reached; free space, then run the same command to continue"
+    elif error.errno in _IN_THE_WAY:
+        fix = "a file stands where a folder is needed; move it, or choose another with --results or CLBENCH_RESULTS"
     elif error.errno in _DENIED:
         fix = "the folder is not writable; choose another with --results or CLBENCH_RESULTS, or change its permissions"
     else:

@@ -2,7 +2,7 @@
 
 `reproduce.toml` holds the configurations, `results/expected.json` what the records of results/reference say of them.
 The expected interval is the 95 % prediction interval (Student's t) for the mean of the runs of today. They have the
-seeds of ours, so only rounding is left to differ: where we repeated ours on other kernels (benchmarks/other-kernels), the
+seeds of ours, so only rounding is left to differ: where ours ran again on other kernels (benchmarks/other-kernels), the
 spread of these repetitions decides. Else that over seeds does, which is wide where the class order matters. Loads
 without torch.
 """

@@ -230,6 +230,13 @@ def test_two_processes_never_share_a_run() -> None:
         api.execute(plan)
 
 
+def test_a_file_in_the_place_of_a_folder_of_runs_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "split-digits").write_text("a stream file, say")
+    assert call(["run", "-s", "toy", *QUICK, "--results", str(tmp_path / "here")]) == 1
+    assert "a file stands where a folder is needed; move it" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs permissions that bind")
 def test_an_unwritable_results_folder_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     locked = tmp_path / "locked"
