@@ -212,8 +212,8 @@ def _execute(plan: Plan, progress: Progress) -> RunResult:
 
     from cl import learner, loop
     from cl.checkpoint import Checkpoint
-    from cl.data.sources import home
     from cl.features import Encodings
+    from cl.files import home
     from cl.random import Seeds
     from cl.trainer import Trainer
 

@@ -35,7 +35,7 @@ BLOCK = 64
 
 
 MEMORY = 4 * 2**30
-"""Bytes of features of changed backbones kept for the rest of a run; the oldest go first."""
+"""Bytes of features of changed backbones kept for the rest of a run, when another table begins; the oldest go first."""
 
 
 class Extractor(Protocol):

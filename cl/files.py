@@ -1,4 +1,4 @@
-"""Atomic, durable files: after a kill or a full disk the old file is whole or the new one is."""
+"""Atomic, durable files, whole after a kill or a full disk: the old one or the new one. And where the cache is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ from cl.errors import StorageError
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}
+
+
+def home() -> Path:
+    """The cache: CLBENCH_HOME, else the user's cache folder (XDG_CACHE_HOME is respected). It need not exist yet."""
+    from platformdirs import user_cache_dir
+
+    chosen = os.environ.get("CLBENCH_HOME", "").strip()
+    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("clbench", appauthor=False))
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

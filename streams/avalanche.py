@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.data.catalog import DATASETS
-from cl.data.sources import TORCHVISION, announce, candidates, home, is_offline, missing
+from cl.data.sources import TORCHVISION, announce, candidates, is_offline, missing
 from cl.data.store import Dataset, ImageStore, Progress
 from cl.errors import ContractError, DataError, UsageError
-from cl.files import make_folder
+from cl.files import home, make_folder
 from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 from cl.registry import did_you_mean
 

@@ -23,12 +23,12 @@ from cl.backbone.distil import Settings, distil, initialise, teacher_targets
 from cl.backbone.options import BackboneOptions
 from cl.data.folders import read_image_folder
 from cl.data.readers import read_pack
-from cl.data.sources import find_file, home
+from cl.data.sources import find_file
 from cl.data.store import ImageStore
 from cl.data.transform import Transform
 from cl.errors import ClbenchError, UsageError
 from cl.features import Encodings, pixels_of
-from cl.files import replace_file, sha256_of, write_text
+from cl.files import home, replace_file, sha256_of, write_text
 
 EMBEDDED = "vit_micro_patch4_32.tinyimagenet_distill"
 SHIPPED_BYTES = 6_000_000  # what weights inside the wheel may take

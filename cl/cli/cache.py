@@ -45,7 +45,7 @@ def command(ctx: click.Context, results: Path, as_json: bool) -> int | None:
         ctx.obj = results
         return None
     from cl.cache import KINDS, TITLES, inventory
-    from cl.data.sources import home
+    from cl.files import home
 
     items = inventory(home(), results)
     if as_json:
@@ -101,7 +101,7 @@ def clean(
     """
     from cl.cache import CLEANABLE, choose, inventory
     from cl.cache import clean as clean_items
-    from cl.data.sources import home
+    from cl.files import home
 
     wanted = CLEANABLE if "all" in kinds else kinds
     if ctx.get_parameter_source("results") is not click.core.ParameterSource.COMMANDLINE:

@@ -102,7 +102,7 @@ def _passes(stream: Any) -> int:
 @contextlib.contextmanager
 def _untouched() -> Iterator[None]:
     """No network, and a throw-away cache: what is cached is read, nothing is written."""
-    from cl.data.sources import home
+    from cl.files import home
 
     with tempfile.TemporaryDirectory() as scratch:
         paths = [os.environ.get("CLBENCH_DATA_PATH", ""), str(home() / "data")]

@@ -49,7 +49,8 @@ def command(as_json: bool) -> int:
 
 
 def _folders() -> list[dict[str, Any]]:
-    from cl.data.sources import data_folders, home
+    from cl.data.sources import data_folders
+    from cl.files import home
 
     results = Path(os.environ.get("CLBENCH_RESULTS") or "results")
     named = [("cache", home()), *(("data", folder) for folder in data_folders()), ("results", results)]

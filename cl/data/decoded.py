@@ -17,8 +17,8 @@ import numpy as np
 from filelock import FileLock
 
 from cl.data.progress import Bar
-from cl.data.sources import home
 from cl.data.store import Fingerprint, ImageStore, IndexArray, PixelArray, Progress, pixel_hashes
+from cl.files import home
 
 log = logging.getLogger("clbench.data")
 Decode = Callable[[int], PixelArray]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl.data.catalog import Copy, Declaration, checked, copies, forms
-from cl.data.sources import check_sha256, data_folders, home
+from cl.data.sources import check_sha256, data_folders
 from cl.data.store import Fingerprint, ImageStore, Progress
 from cl.errors import ClbenchError, DataError
-from cl.files import storage_error
+from cl.files import home, storage_error
 
 PATH, CACHE = "CLBENCH_DATA_PATH", "cache"
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cl import registry
 from cl.data.readers import read_packs
-from cl.data.sources import candidates, check_sha256, data_folders, home
+from cl.data.sources import candidates, check_sha256, data_folders
 from cl.data.store import Dataset, Progress
 from cl.declaration import DatasetEntry, Declaration
 from cl.errors import DataError
+from cl.files import home
 
 SUBFOLDERS = ("images",)
 _TESTED = {"train-only": 0.0, "test-only": 1.0}

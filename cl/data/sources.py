@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from cl.data.progress import Bar
 from cl.data.store import Progress
 from cl.errors import DataError, StorageError
-from cl.files import make_folder, sha256_of, write_text
+from cl.files import home, make_folder, sha256_of, write_text
 
 log = logging.getLogger("clbench.data")
 _CHUNK = 1 << 16
@@ -39,14 +39,6 @@ def data_folders() -> list[Path]:
     """The folders of CLBENCH_DATA_PATH, in order; they are only read."""
     entries = os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep)
     return [Path(entry).expanduser() for entry in entries if entry.strip()]
-
-
-def home() -> Path:
-    """The cache: CLBENCH_HOME, else the user's cache folder (XDG_CACHE_HOME is respected). It need not exist yet."""
-    from platformdirs import user_cache_dir
-
-    chosen = os.environ.get("CLBENCH_HOME", "").strip()
-    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("clbench", appauthor=False))
 
 
 def is_offline() -> bool:

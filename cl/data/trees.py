@@ -15,9 +15,10 @@ from pathlib import Path
 from cl.data.archives import safe_extract
 from cl.data.catalog import declaration, obtain
 from cl.data.folders import SUFFIXES, Files, class_files, dataset_of, official_folders, split_files
-from cl.data.sources import check_md5, home
+from cl.data.sources import check_md5
 from cl.data.store import Dataset, Progress
 from cl.errors import DataError, UsageError
+from cl.files import home
 
 SPLITS = ("official", "seeded", "lists", "folders")
 """The dataset's own; ours, drawn from the sorted file names; lists of files that a paper published; folders train/ and

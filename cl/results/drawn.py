@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from cl.files import home
 from cl.results.entries import Run
 from cl.results.images import PREDICTIONS, image_shares
 from cl.results.statistics import RESAMPLES, Floats, ImageShares, resample_images
@@ -99,8 +100,6 @@ def _code() -> str:
 
 @contextmanager
 def _opened() -> Iterator[sqlite3.Connection]:
-    from cl.data.sources import home
-
     home().mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(home() / FILE)) as connection, connection:
         connection.execute(
@@ -152,7 +151,5 @@ def _tried(act: Callable[[sqlite3.Connection], T]) -> T | None:
 
 @lru_cache
 def _warn(why: str) -> None:
-    from cl.data.sources import home
-
     fix = "Delete it with `clbench cache clean resamples`, or set CLBENCH_HOME to a folder that can be written."
     log.warning("Intervals are drawn anew every time: %s cannot be used (%s). %s", home() / FILE, why, fix)
