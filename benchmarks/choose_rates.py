@@ -19,15 +19,16 @@ import click
 import numpy as np
 import torch
 
-from cl import api, loop, registry
-from cl.config import parse_assignments
+from cl import api, registry
 from cl.data.store import Dataset, ImageStore
-from cl.incremental import IncrementalOptions, class_incremental
-from cl.plan import make_plan
+from cl.options import parse_assignments
+from cl.plan.plan import make_plan
+from cl.protocol import default_rule
 from cl.random import Seeds
-from cl.results.matrix import default_rule
+from cl.running import loop
+from cl.settings.class_incremental import IncrementalOptions, class_incremental
 from cl.stream import Stream
-from cl.trainer import Trainer
+from cl.training.trainer import Trainer
 
 
 def training_stream(dataset: Dataset, classes: int, increment: int, learn: int, judge: int | None, seed: int) -> Stream:

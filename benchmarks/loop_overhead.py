@@ -25,14 +25,15 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from cl import api, registry
 from cl.backbone import Backbone
 from cl.backbone.attention import explicit, slow_to_differentiate
-from cl.checkpoint import Checkpoint
-from cl.data.transform import Transform
+from cl.backbone.transform import Transform
 from cl.errors import DataError
-from cl.fitting import FitSpec
-from cl.parts.heads import local_cross_entropy
-from cl.plan import Plan, make_plan
-from cl.random import Seeds, generator
-from cl.trainer import Trainer
+from cl.parts.losses import local_cross_entropy
+from cl.plan.plan import Plan, make_plan
+from cl.random import Seeds
+from cl.training.checkpoint import Checkpoint
+from cl.training.fit import FitSpec
+from cl.training.generators import generator
+from cl.training.trainer import Trainer
 
 STREAMS: dict[str, dict[str, Any]] = {
     "split-digits": {"epochs": 2},
@@ -223,7 +224,7 @@ def whole_run(stream_name: str) -> dict[str, Any]:
     The loop's overhead is everything in the run (journal, checkpoints, records, FLOP counting, progress, evaluation's
     bookkeeping) but forward, backward, optimiser and data; building the stream and loading the backbone come before it.
     """
-    from cl import loop
+    from cl.running import loop
 
     parts, total = Parts(), [0.0]
 

@@ -22,9 +22,9 @@ from typing import Any
 import click
 import numpy as np
 
-from cl.results.metrics import metrics_of
-from cl.results.predictions import ABSENT, Predictions, write_predictions
-from cl.results.record import result_sha256, validate
+from cl.records.metrics import metrics_of
+from cl.records.predictions import ABSENT, Predictions, write_predictions
+from cl.records.record import result_sha256, validate
 
 TASKS, CLASSES, IMAGES = 10, 100, 100
 

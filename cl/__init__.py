@@ -6,12 +6,9 @@ Importing `cl` is cheap: what stands below is imported when it is first used, so
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-_ROOT = Path(__file__).resolve().parent.parent
-CHECKOUT: Path | None = _ROOT if (_ROOT / "pyproject.toml").is_file() and (_ROOT / "strategies").is_dir() else None
-"""The repository root when `cl` is imported from a source checkout, None once it is installed from a wheel."""
+from cl.paths import CHECKOUT
 
 if CHECKOUT is not None:
     # strategies/ and streams/ stand beside cl/ in the repository, inside it in a wheel.
@@ -19,23 +16,27 @@ if CHECKOUT is not None:
 
 _HOMES = {
     "Plan": "cl.plan",
-    "RunResult": "cl.api",
+    "RunResult": "cl.running.result",
     "Strategy": "cl.strategy",
     "Stream": "cl.stream",
-    "load_learner": "cl.api",
+    "load_learner": "cl.running.build",
     "load_results": "cl.api",
     "make_plan": "cl.plan",
-    "nested": "cl.config",
-    "option": "cl.config",
+    "nested": "cl.options",
+    "option": "cl.options",
     "resume": "cl.api",
     "run": "cl.api",
+    "to_avalanche": "cl.avalanche.benchmark",
 }
 
 if TYPE_CHECKING:
     from cl import registry
-    from cl.api import RunResult, load_learner, load_results, resume, run
-    from cl.config import nested, option
-    from cl.plan import Plan, make_plan
+    from cl.api import load_results, resume, run
+    from cl.avalanche.benchmark import to_avalanche
+    from cl.options import nested, option
+    from cl.plan.plan import Plan, make_plan
+    from cl.running.build import load_learner
+    from cl.running.result import RunResult
     from cl.strategy import Strategy
     from cl.stream import Stream
 
@@ -55,6 +56,7 @@ __all__ = [
     "registry",
     "resume",
     "run",
+    "to_avalanche",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 
 class ClbenchError(Exception):
     """A run failed; the message is one sentence that names the fix."""
@@ -43,3 +45,10 @@ class StorageError(ClbenchError):
 
 INTERRUPTED = 130
 """Exit code of a run stopped by the user; the same command continues it."""
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """' Did you mean ...?' when something similar is known, else an empty string."""
+    lower = {candidate.lower(): candidate for candidate in known}
+    close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
+    return f" Did you mean {' or '.join(close)}?" if close else ""

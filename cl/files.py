@@ -6,24 +6,17 @@ import contextlib
 import errno
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from cl.errors import StorageError
+from cl.errors import StorageError, UsageError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}
-
-
-def home() -> Path:
-    """The cache: CLBENCH_HOME, else the user's cache folder (XDG_CACHE_HOME is respected). It need not exist yet."""
-    from platformdirs import user_cache_dir
-
-    chosen = os.environ.get("CLBENCH_HOME", "").strip()
-    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("clbench", appauthor=False))
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
@@ -117,3 +110,15 @@ def _digest(stream: BinaryIO) -> str:  # Python 3.10 has no hashlib.file_digest
     while block := stream.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
+
+
+def toml_load(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; raises `UsageError` naming the file and line when it is not TOML."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error

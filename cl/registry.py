@@ -8,7 +8,6 @@ reinstall.
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -21,9 +20,9 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-import cl
-from cl.errors import ClbenchError, UsageError
-from cl.files import sha256_of
+from cl import paths
+from cl.errors import ClbenchError, UsageError, did_you_mean
+from cl.files import sha256_of, toml_load
 
 T = TypeVar("T")
 
@@ -57,32 +56,13 @@ class Entry:
         return self.target.partition(":")[2]
 
 
-def toml_load(path: Path) -> dict[str, Any]:
-    """Parse a TOML file; raises `UsageError` naming the file and line when it is not TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from error
-
-
 def own_version() -> str:
     """The version of clbench: of the checkout in use, else of the installed distribution."""
-    if cl.CHECKOUT is not None:
-        return str(toml_load(cl.CHECKOUT / "pyproject.toml")["project"]["version"])
+    if paths.CHECKOUT is not None:
+        return str(toml_load(paths.CHECKOUT / "pyproject.toml")["project"]["version"])
     from importlib import metadata
 
     return metadata.version(DISTRIBUTION)
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """' Did you mean ...?' when something similar is known, else an empty string."""
-    lower = {candidate.lower(): candidate for candidate in known}
-    close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
-    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 class Registry(Generic[T]):
@@ -234,8 +214,8 @@ def _scan(group: str) -> Iterator[Entry]:
     from importlib import metadata
 
     seen: set[str] = set()
-    if cl.CHECKOUT is not None:
-        project = toml_load(cl.CHECKOUT / "pyproject.toml")["project"]
+    if paths.CHECKOUT is not None:
+        project = toml_load(paths.CHECKOUT / "pyproject.toml")["project"]
         seen.add(DISTRIBUTION)
         owner = Distribution(DISTRIBUTION, str(project["version"]))
         for name, target in project.get("entry-points", {}).get(group, {}).items():

@@ -1,29 +1,77 @@
-"""The contract of a continual learner: `setup`, `learn`, `predict`."""
+"""The contract of a continual learner: `setup`, `learn`, `predict`.
+
+A method imports all it needs of the contract from here; parts are in `cl.parts`, base classes in `cl.bases`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cl import state
 from cl.backbone import Backbone
-from cl.capability import DISJOINT
-from cl.data.batches import Batch, ImageBatches, Source, TensorBatches
+from cl.backbone.transform import Transform
+from cl.data.store import ImageStore
 from cl.errors import UsageError
-from cl.features import Extractor, Inputs
-from cl.fitting import FitSpec
-from cl.optim import Constant, Optimizer, Plateau, Schedule, When
+from cl.options import nested, option
+from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK
 from cl.stream import ImageSet, StreamInfo, View
-from cl.trainer import Trainer
+from cl.training import state
+from cl.training.augment import RECIPES
+from cl.training.batches import Batch, ImageBatches, Source, TensorBatches
+from cl.training.encodings import Encodings, Extractor, pixels_of
+from cl.training.fit import FitSpec
+from cl.training.optim import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    MultiStep,
+    Optimizer,
+    Plateau,
+    Schedule,
+    When,
+    adam,
+    schedule,
+    sgd,
+)
+from cl.training.trainer import Trainer
 
-RULES = ("cil_seen", "cil_all", "til_masked", "til_oracle", "dil")
-"""Prediction rules: argmax over classes seen; over all outputs; over the task's classes (same scores); the same with
-the task told to the strategy; over all labels of a stream whose tasks share them."""
+__all__ = [
+    "BLURRY",
+    "DISJOINT",
+    "DOMAIN",
+    "ONLINE",
+    "RECIPES",
+    "SCHEDULES",
+    "SETTINGS",
+    "TASK",
+    "Backbone",
+    "Batch",
+    "Constant",
+    "Cosine",
+    "Extractor",
+    "ImageBatches",
+    "ImageSet",
+    "Inputs",
+    "MultiStep",
+    "Plateau",
+    "Source",
+    "Strategy",
+    "StreamInfo",
+    "TensorBatches",
+    "UsageError",
+    "View",
+    "When",
+    "adam",
+    "nested",
+    "option",
+    "schedule",
+    "sgd",
+]
 
 
 class Strategy:
@@ -51,7 +99,7 @@ class Strategy:
     """Whether averages of its weights can predict: what it trains lies in modules held as attributes, and `predict` is
     one function of these weights, with nothing beside them that was computed from them (statistics, prototypes)."""
     settings: ClassVar[tuple[str, ...]] = DISJOINT
-    """Settings of streams (see `cl.capability`) that the method is right on; a plan refuses the others."""
+    """Settings of streams (see `cl.plan.compatibility`) that the method is right on; a plan refuses the others."""
     caveat: ClassVar[str] = ""
     """A sentence that stands among the warnings of every record: why its numbers are not yet those of the paper."""
 
@@ -209,3 +257,48 @@ class Strategy:
             kind = getattr(value, "stores", "parameters" if isinstance(value, nn.Module) else "statistics")
             sizes[kind] += state.nbytes(state.get(value))
         return sizes
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImages:
+    """Where inputs come from in a stream, for the memory of encodings; strategies never see it."""
+
+    encodings: Encodings
+    store: ImageStore
+    rows: np.ndarray
+
+
+class Inputs:
+    """What `predict` gets: images and their encodings, and nothing else (no labels, task, index or order)."""
+
+    def __init__(
+        self, pixels: Tensor | None, device: torch.device | str = "cpu", source: StoredImages | None = None
+    ) -> None:
+        self._given, self._device, self._source = pixels, torch.device(device), source
+
+    @property
+    def _pixels(self) -> Tensor:
+        if self._given is None:  # read only when someone looks: memoised features need no pixels
+            assert self._source is not None
+            self._given = pixels_of(self._source.store, self._source.rows)
+        return self._given
+
+    def __len__(self) -> int:
+        return len(self._source.rows) if self._source is not None else len(self._pixels)
+
+    def rows(self, index: Tensor) -> Inputs:
+        """The inputs at positions `index` [K] (or where a mask [B] is true)."""
+        index = torch.arange(len(self))[index.cpu()]
+        source = self._source and replace(self._source, rows=self._source.rows[index.numpy()])
+        return Inputs(None if self._given is None else self._given[index], self._device, source)
+
+    def images(self, transform: Transform) -> Tensor:
+        """The deterministic view of the images, [B, 3, s, s] on the device."""
+        return transform(self._pixels.to(self._device))
+
+    def encode(self, extractor: Extractor) -> Tensor:
+        """Features [B, dim]; memoised where the images belong to a stream."""
+        if self._source is None or self._source.encodings.exact:
+            with torch.no_grad():
+                return extractor(self.images(extractor.transform))
+        return self._source.encodings.get(extractor, self._source.store, self._source.rows, self._device)

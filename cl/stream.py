@@ -68,7 +68,7 @@ class Group:
 @dataclass(frozen=True)
 class StreamInfo:
     """What a strategy may know before it learns; class names by position, `image_shape` is (channels, height,
-    width). `train_fingerprint` tells whether other images are the stream's own (see `cl.unlabelled`)."""
+    width). `train_fingerprint` tells whether other images are the stream's own (see `cl.parts.unlabelled`)."""
 
     name: str
     n_tasks: int
@@ -193,19 +193,6 @@ class Stream:
         rows = np.concatenate([np.empty(0, np.int64), *chosen])
         owner = np.repeat(np.asarray(groups, dtype=np.int64), [len(part) for part in chosen])
         return rows, self.positions[self.store(split).labels[rows]], owner
-
-    def to_avalanche(self, **arguments: Any) -> Any:
-        """The stream as a benchmark of avalanche-lib: `train_stream` with one experience per task, `test_stream` with
-        one per group, `valid_stream` where the stream holds images out.
-
-        Takes what `cl.avalanche.benchmark.to_avalanche` takes: `transform` (such as `backbone.transform`, or any
-        callable on one uint8 image [C, H, W]; default: float32 in [0, 1]), `train_transform` for training images alone,
-        and `task_labels=True` for task labels other than 0. Targets are positions. Raises `ClbenchError` where
-        avalanche-lib cannot be imported.
-        """
-        from cl.avalanche.benchmark import to_avalanche
-
-        return to_avalanche(self, **arguments)
 
     def _images(self, rows: IndexArray) -> ImageSet:
         store = self.dataset.train

@@ -18,11 +18,11 @@ from _generate.strategies import own
 from figures import with_table
 
 from cl import registry
-from cl.reproduce import EXPECTED, Configuration, configurations, expectations, measure
+from cl.protocol import default_rule
+from cl.records.record import Record, config_hash
 from cl.results import load_results, metrics_of
-from cl.results.matrix import default_rule
-from cl.results.published import Published, absent, published
-from cl.results.record import Record, config_hash
+from cl.results.leaderboard.published import Published, absent, published
+from cl.results.reproduction import EXPECTED, Configuration, configurations, expectations, measure
 from cl.results.tables import percent
 
 ROOT = Path(__file__).resolve().parent.parent

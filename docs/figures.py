@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from cl.protocol import default_rule
+from cl.records.record import config_hash
 from cl.results import load_results, metrics_of
-from cl.results.entries import value_text
-from cl.results.matrix import default_rule
+from cl.results.leaderboard.entries import value_text
 from cl.results.pareto import learning_flops, pareto_table
 from cl.results.plots import THEMES, Plot, plots_of
-from cl.results.record import config_hash
 from cl.results.tables import percent
 
 ROOT = Path(__file__).resolve().parent.parent

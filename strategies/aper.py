@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cl.features import Inputs
-from cl.first_session import FirstSession
-from cl.parts.prototypes import class_means, cosines
-from cl.stream import ImageSet, StreamInfo, View
+from cl.bases.first_session import FirstSession
+from cl.parts.heads import class_means, cosines
+from cl.strategy import ImageSet, Inputs, StreamInfo, View
 
 
 class APER(FirstSession):

@@ -12,10 +12,7 @@ from torch import Tensor, nn
 from cl.avalanche import lib
 from cl.avalanche.adapter import AvalancheStrategy, Kept, PixelFeatures, pixels_dataset, plugin_with
 from cl.avalanche.slda import AnalysisStrategy
-from cl.config import option
-from cl.errors import UsageError
-from cl.features import Inputs
-from cl.stream import StreamInfo
+from cl.strategy import Inputs, StreamInfo, UsageError, option
 
 
 class AvalancheNaive(AvalancheStrategy):

@@ -7,14 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from cl.config import option
-from cl.data.augment import RECIPES
-from cl.errors import UsageError
-from cl.optim import SCHEDULES
-from cl.parts.prefixes import Prefix, attention_blocks, prefixed
-from cl.parts.prompts import Components
-from cl.prompting import Prompted
-from cl.stream import StreamInfo
+from cl.bases.prompted import Prompted
+from cl.parts.attached import Components, Prefix, attention_blocks, prefixed
+from cl.strategy import RECIPES, SCHEDULES, StreamInfo, UsageError, option
 
 
 class CODAPrompt(Prompted):

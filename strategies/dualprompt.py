@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cl.config import option
-from cl.parts.keys import similarity
-from cl.parts.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
-from cl.parts.prompts import RANGES, PerTask, nearest, uniform
-from cl.prompting import Prompted
-from cl.stream import StreamInfo
+from cl.bases.prompted import Prompted
+from cl.parts.attached import RANGES, Prefix, attention_blocks, legacy_layout, nearest, prefixed, similarity, uniform
+from cl.parts.task_parameters import TaskParameters
+from cl.strategy import StreamInfo, option
 
 
 class DualPrompt(Prompted):
@@ -66,7 +64,9 @@ class DualPrompt(Prompted):
         shape = (len(o.layers_g), 2, o.length_g, self.backbone.dim)
         drawn = uniform(shape, o.prompt_init, self.init_rng("general"))
         self.general = nn.ParameterList([nn.Parameter(drawn.to(self.device), requires_grad=False)])
-        self.experts = PerTask().to(self.device)  # per task: its E-prompt [layers, 2, L, d] and keys [1 or layers, d]
+        self.experts = TaskParameters().to(
+            self.device
+        )  # per task: its E-prompt [layers, 2, L, d] and keys [1 or layers, d]
         self.learned = 0
         if o.all_keys:
             rng = self.init_rng("experts")

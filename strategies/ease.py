@@ -8,16 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.config import option
-from cl.data.augment import RECIPES
-from cl.data.batches import Batch
-from cl.features import Inputs
-from cl.optim import Cosine, sgd
-from cl.parts.adapters import Adapters, AdapterSets
-from cl.parts.prototypes import CosineHead, class_means, cosines
-from cl.parts.subspaces import SubspacePrototypes
-from cl.strategy import Strategy
-from cl.stream import StreamInfo, View
+from cl.parts.attached import Adapters, AdapterSets
+from cl.parts.heads import CosineHead, SubspacePrototypes, class_means, cosines
+from cl.strategy import RECIPES, Batch, Cosine, Inputs, Strategy, StreamInfo, View, option, sgd
 
 
 class EASE(Strategy):

@@ -12,15 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cl.backbone.attention import explicit, slow_to_differentiate
-from cl.capability import DISJOINT
-from cl.config import option
-from cl.data.batches import Batch
-from cl.errors import UsageError
-from cl.parts.anchors import Anchors, Tensors
-from cl.parts.fisher import LABELS, SQUARES, Parameters, answers, diagonal
+from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, classification
-from cl.regularized import Regularized
-from cl.stream import StreamInfo, View
+from cl.parts.statistics import LABELS, SQUARES, Anchors, Parameters, Tensors, answers, diagonal
+from cl.strategy import DISJOINT, Batch, StreamInfo, UsageError, View, option
 
 ACCUMULATE = ("separate", "online", "convex")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl.config import option
+from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES
-from cl.regularized import Regularized
+from cl.strategy import option
 
 
 class FeatKD(Regularized):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl.capability import SETTINGS
-from cl.tuning import Tuning
+from cl.bases.fine_tuning import FineTuning
+from cl.strategy import SETTINGS
 
 
-class Finetune(Tuning):
+class Finetune(FineTuning):
     """Sequential fine-tuning of backbone and head, with a local or a global softmax.
 
     Paper: folklore; the variants follow CODA-Prompt (FT: global, FT++: local), LAMDA-PILOT (local), and SLCA's slow
@@ -24,5 +24,5 @@ class Finetune(Tuning):
     settings = SETTINGS
 
     @dataclass(frozen=True)
-    class Options(Tuning.Options):
-        """Those of `cl.tuning`."""
+    class Options(FineTuning.Options):
+        """Those of `cl.bases.fine_tuning`."""

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cl.config import option
-from cl.per_task import SCRATCH, PerTask
-from cl.stream import ImageSet, StreamInfo, View
+from cl.bases.network_per_task import SCRATCH, NetworkPerTask
+from cl.strategy import ImageSet, StreamInfo, View, option
 
 
-class FinetuneDynamic(PerTask):
+class FinetuneDynamic(NetworkPerTask):
     """A network for every task that starts from the earlier one in whose features nearest neighbours classify best.
 
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
@@ -30,7 +29,7 @@ class FinetuneDynamic(PerTask):
     """
 
     @dataclass(frozen=True)
-    class Options(PerTask.Options):
+    class Options(NetworkPerTask.Options):
         neighbours: int = option(5, "nearest neighbours that vote on a validation image", ge=1)
         search_train: int = option(10_000, "training images of the search at most", ge=1)
         search_val: int = option(5_000, "validation images of the search at most", ge=1)

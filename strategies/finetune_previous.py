@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl.per_task import SCRATCH, PerTask
-from cl.stream import View
+from cl.bases.network_per_task import SCRATCH, NetworkPerTask
+from cl.strategy import View
 
 
-class FinetunePrevious(PerTask):
+class FinetunePrevious(NetworkPerTask):
     """A network for every task that starts from the one of the task before; the first starts from scratch.
 
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
@@ -22,8 +22,8 @@ class FinetunePrevious(PerTask):
     """
 
     @dataclass(frozen=True)
-    class Options(PerTask.Options):
-        """Those of `cl.per_task`."""
+    class Options(NetworkPerTask.Options):
+        """Those of `cl.bases.network_per_task`."""
 
     def source(self, view: View) -> int:
         return len(self.networks) - 1 if len(self.networks) else SCRATCH

@@ -10,18 +10,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl.config import option
-from cl.data.augment import RECIPES
-from cl.data.batches import Batch, Source
-from cl.features import Inputs
-from cl.optim import SCHEDULES, Cosine, adam, schedule, sgd
-from cl.parts.gaussians import KINDS, ClassGaussians
-from cl.parts.heads import GrowingHead, local_cross_entropy
-from cl.parts.losses import contrastive
-from cl.parts.task_inference import TaskInference
-from cl.parts.task_prefixes import ScoreGate, TaskPrefixes
-from cl.strategy import Strategy
-from cl.stream import StreamInfo, View
+from cl.parts.attached import ScoreGate, TaskPrefixes
+from cl.parts.heads import GrowingHead, TaskInference
+from cl.parts.losses import contrastive, local_cross_entropy
+from cl.parts.statistics import KINDS, ClassGaussians
+from cl.strategy import (
+    RECIPES,
+    SCHEDULES,
+    Batch,
+    Cosine,
+    Inputs,
+    Source,
+    Strategy,
+    StreamInfo,
+    View,
+    adam,
+    option,
+    schedule,
+    sgd,
+)
 
 
 class HiDePrompt(Strategy):

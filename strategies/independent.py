@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl.per_task import PerTask
+from cl.bases.network_per_task import NetworkPerTask
 
 
-class Independent(PerTask):
+class Independent(NetworkPerTask):
     """A randomly initialised network for every task, which nothing passes on to; the reference of NEVIS'22.
 
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
@@ -24,5 +24,5 @@ class Independent(PerTask):
     """
 
     @dataclass(frozen=True)
-    class Options(PerTask.Options):
-        """Those of `cl.per_task`."""
+    class Options(NetworkPerTask.Options):
+        """Those of `cl.bases.network_per_task`."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl import state
-from cl.config import option
 from cl.parts.heads import GrowingHead
 from cl.strategies.finetune import Finetune
-from cl.stream import StreamInfo, View
+from cl.strategy import StreamInfo, View, option
+from cl.training import state
 
 
 class Joint(Finetune):

@@ -10,16 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl.capability import SETTINGS
-from cl.config import option
-from cl.data.batches import Batch, TensorBatches
-from cl.errors import UsageError
-from cl.features import Inputs
-from cl.optim import When, sgd
-from cl.parts.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
-from cl.strategy import Strategy
-from cl.stream import StreamInfo, View
-from cl.unlabelled import PHOTOS, unlabelled
+from cl.parts.heads import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
+from cl.parts.unlabelled import PHOTOS, unlabelled
+from cl.strategy import (
+    SETTINGS,
+    Batch,
+    Inputs,
+    Strategy,
+    StreamInfo,
+    TensorBatches,
+    UsageError,
+    View,
+    When,
+    option,
+    sgd,
+)
 
 log = logging.getLogger("clbench")
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cl.config import option
-from cl.errors import UsageError
-from cl.parts.anchors import Anchors
-from cl.regularized import Regularized
-from cl.stream import StreamInfo, View
+from cl.bases.regularized import Regularized
+from cl.parts.statistics import Anchors
+from cl.strategy import StreamInfo, UsageError, View, option
 
 
 class L2(Regularized):

@@ -9,13 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cl.config import option
-from cl.errors import UsageError
-from cl.parts.prefixes import Prefix, attention_blocks, prefixed
-from cl.parts.prompts import RANGES, PromptPool, nearest
-from cl.parts.tokens import PLACES, READINGS, check_tokens, with_tokens
-from cl.prompting import Prompted
-from cl.stream import StreamInfo
+from cl.bases.prompted import Prompted
+from cl.parts.attached import (
+    PLACES,
+    RANGES,
+    READINGS,
+    Prefix,
+    PromptPool,
+    attention_blocks,
+    check_tokens,
+    nearest,
+    prefixed,
+    with_tokens,
+)
+from cl.strategy import StreamInfo, UsageError, option
 
 
 class L2P(Prompted):

@@ -8,18 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.config import option
-from cl.data.augment import RECIPES
-from cl.data.batches import Batch, Source
-from cl.errors import UsageError
-from cl.features import Extractor, Inputs
-from cl.optim import adam
-from cl.parts.attach import Attached
-from cl.parts.heads import GrowingHead, local_cross_entropy
-from cl.parts.keys import TaskKeys, similarity
-from cl.parts.norms import TaskNorms
-from cl.strategy import Strategy
-from cl.stream import StreamInfo, View
+from cl.parts.attached import Attached, TaskKeys, TaskNorms, similarity
+from cl.parts.heads import GrowingHead
+from cl.parts.losses import local_cross_entropy
+from cl.strategy import RECIPES, Batch, Extractor, Inputs, Source, Strategy, StreamInfo, UsageError, View, adam, option
 
 
 class LayerNormTuning(Strategy):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl.config import option
-from cl.data.augment import RECIPES
 from cl.strategies.finetune import Finetune
+from cl.strategy import RECIPES, option
 
 
 class LinearProbe(Finetune):

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from cl.config import option
-from cl.errors import UsageError
-from cl.features import Inputs
-from cl.optim import When
-from cl.parts.slow import SlowWeights, places
-from cl.strategy import Strategy
-from cl.stream import StreamInfo, View
-from cl.wrapping import Wrapper
+from cl.bases.wrapper import Wrapper
+from cl.parts.weights import SlowWeights, places
+from cl.strategy import Inputs, Strategy, StreamInfo, UsageError, View, When, option
 
 
 class Momentum(Wrapper):

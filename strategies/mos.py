@@ -9,18 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.config import option
-from cl.data.augment import RECIPES
-from cl.data.batches import Batch
-from cl.features import Extractor, Inputs
-from cl.optim import Cosine, When, sgd
-from cl.parts.adapters import Adapters, AdapterSets
-from cl.parts.gaussians import ClassGaussians
-from cl.parts.heads import GrowingHead, local_cross_entropy
-from cl.parts.losses import contrastive
-from cl.parts.prototypes import class_means, cosines
-from cl.strategy import Strategy
-from cl.stream import StreamInfo, View
+from cl.parts.attached import Adapters, AdapterSets
+from cl.parts.heads import GrowingHead, class_means, cosines
+from cl.parts.losses import contrastive, local_cross_entropy
+from cl.parts.statistics import ClassGaussians
+from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Strategy, StreamInfo, View, When, option, sgd
 
 
 class MOS(Strategy):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl.config import option
-from cl.parts.gaussians import KINDS
-from cl.parts.task_prefixes import ScoreGate
+from cl.parts.attached import ScoreGate
+from cl.parts.statistics import KINDS
 from cl.strategies.hide_prompt import HiDePrompt
+from cl.strategy import option
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu, "identity": lambda scores: scores,

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cl.config import option
-from cl.data.batches import Batch
-from cl.errors import UsageError
-from cl.optim import sgd
-from cl.parts.heads import local_cross_entropy
-from cl.parts.losses import LOSSES
-from cl.regularized import Regularized
-from cl.stream import StreamInfo, View
-from cl.tuning import Tuning
+from cl.bases.fine_tuning import FineTuning
+from cl.bases.regularized import Regularized
+from cl.parts.losses import LOSSES, local_cross_entropy
+from cl.strategy import Batch, StreamInfo, UsageError, View, option, sgd
 
 
 class PredKD(Regularized):
@@ -92,7 +87,7 @@ class PredKD(Regularized):
         if self.head.classes > old:
             self.fit(
                 "warm up",
-                Tuning._data(self, [view.train]),
+                FineTuning._data(self, [view.train]),
                 lambda batch: local_cross_entropy(self.head(self._features(batch)), batch.y, view.classes),
                 self.head.blocks[-1].parameters(),
                 epochs=o.epochs if o.warmup_epochs < 0 else o.warmup_epochs,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl.config import option
-from cl.per_task import PerTask
+from cl.bases.network_per_task import NetworkPerTask
+from cl.strategy import option
 
 
-class Pretrained(PerTask):
+class Pretrained(NetworkPerTask):
     """A network for every task that starts from the weights as they were loaded; nothing passes from task to task.
 
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
@@ -22,5 +22,5 @@ class Pretrained(PerTask):
     """
 
     @dataclass(frozen=True)
-    class Options(PerTask.Options):
+    class Options(NetworkPerTask.Options):
         start: str = option("pretrained", "weights that every task starts from: as loaded", choices=("pretrained",))

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cl.capability import BLURRY, DISJOINT, DOMAIN
-from cl.config import option
-from cl.features import Inputs
-from cl.first_session import FirstSession
-from cl.parts.projection import RandomProjection, RidgeRegression, choose_ridge
-from cl.parts.prototypes import cosines
-from cl.stream import ImageSet, StreamInfo, View
+from cl.bases.first_session import FirstSession
+from cl.parts.heads import RandomProjection, RidgeRegression, choose_ridge, cosines
+from cl.strategy import BLURRY, DISJOINT, DOMAIN, ImageSet, Inputs, StreamInfo, View, option
 
 
 class RanPAC(FirstSession):

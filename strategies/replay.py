@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cl.capability import SETTINGS
-from cl.config import option
+from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES
-from cl.regularized import Regularized
+from cl.strategy import SETTINGS, option
 
 
 class Replay(Regularized):

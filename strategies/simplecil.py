@@ -5,11 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cl.capability import SETTINGS
-from cl.features import Inputs
-from cl.parts.prototypes import add_to_means, cosines
-from cl.strategy import Strategy
-from cl.stream import StreamInfo, View
+from cl.parts.heads import add_to_means, cosines
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View
 
 
 class SimpleCIL(Strategy):

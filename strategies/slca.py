@@ -8,15 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.config import option
-from cl.data.augment import RECIPES
-from cl.data.batches import Batch
-from cl.features import Inputs
-from cl.optim import Cosine, MultiStep, sgd
-from cl.parts.gaussians import ClassGaussians
 from cl.parts.heads import GrowingHead
-from cl.strategy import Strategy
-from cl.stream import StreamInfo, View
+from cl.parts.statistics import ClassGaussians
+from cl.strategy import RECIPES, Batch, Cosine, Inputs, MultiStep, Strategy, StreamInfo, View, option, sgd
 
 
 class SLCA(Strategy):

@@ -8,19 +8,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl.config import option
-from cl.data.augment import RECIPES
-from cl.data.batches import Batch, Source
-from cl.errors import UsageError
-from cl.features import Inputs
-from cl.optim import MultiStep, When, sgd
-from cl.parts.attach import Attached
-from cl.parts.masks import maskable, under
+from cl.parts.attached import Attached
+from cl.parts.heads import class_means, cosines
 from cl.parts.memory import Memory, ReplayBatches
-from cl.parts.prototypes import class_means, cosines
-from cl.parts.soft_masks import FixedMasks, Redrawn, SoftScores
-from cl.strategy import Strategy
-from cl.stream import ImageSet, StreamInfo, View
+from cl.parts.weights import FixedMasks, Redrawn, SoftScores, maskable, under
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    ImageSet,
+    Inputs,
+    MultiStep,
+    Source,
+    Strategy,
+    StreamInfo,
+    UsageError,
+    View,
+    When,
+    option,
+    sgd,
+)
 
 CHUNK = 256
 """Images per batch of validation."""

@@ -9,18 +9,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.config import option
-from cl.data.augment import RECIPES
-from cl.data.batches import Batch
-from cl.errors import UsageError
-from cl.features import Inputs
-from cl.optim import Plateau, When, adam
-from cl.parts.batch_norms import TaskStatistics, batch_statistics
 from cl.parts.heads import GrowingHead
-from cl.parts.mask_coding import PAPER_RATE, capacity, compression_rate
-from cl.parts.masks import Scores, Subnetwork, TaskMasks, selected, under
-from cl.strategy import Strategy
-from cl.stream import ImageSet, StreamInfo, View
+from cl.parts.statistics import TaskStatistics, batch_statistics
+from cl.parts.weights import PAPER_RATE, Scores, Subnetwork, TaskMasks, capacity, compression_rate, selected, under
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    ImageSet,
+    Inputs,
+    Plateau,
+    Strategy,
+    StreamInfo,
+    UsageError,
+    View,
+    When,
+    adam,
+    option,
+)
 
 CHUNK = 256
 """Images per batch of validation and of statistics."""

@@ -13,10 +13,10 @@ import numpy as np
 from cl.data.catalog import DATASETS
 from cl.data.sources import TORCHVISION, announce, candidates, is_offline, missing
 from cl.data.store import Dataset, ImageStore, Progress
-from cl.errors import ContractError, DataError, UsageError
-from cl.files import home, make_folder
-from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
-from cl.registry import did_you_mean
+from cl.errors import ContractError, DataError, UsageError, did_you_mean
+from cl.files import make_folder
+from cl.paths import home
+from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
     from cl.stream import Stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from cl.data.store import Progress
-from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
+from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
     from cl.stream import Stream

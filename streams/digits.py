@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cl.data.store import Dataset, ImageStore, Progress
-from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
+from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
     from cl.stream import Stream

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cl.capability import DOMAIN
-from cl.config import option
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress, canonical_order
+from cl.options import option
+from cl.protocol import DOMAIN
 
 if TYPE_CHECKING:
     from cl.stream import Event, Stream

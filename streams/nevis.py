@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from cl.config import option
-from cl.data.obtain import find
-from cl.declaration import DatasetEntry, Declaration
-from cl.declared import Declared, DeclaredOptions
+from cl.declared.declaration import DatasetEntry, Declaration
+from cl.declared.family import Declared
+from cl.declared.obtain import find
+from cl.declared.options import DeclaredOptions
 from cl.errors import UsageError
+from cl.options import option
 
 if TYPE_CHECKING:
     pass

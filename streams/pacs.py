@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cl.declared import Declared
+from cl.declared.family import Declared
 
 
 class PACS(Declared):

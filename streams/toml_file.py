@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cl.declaration import Declaration, load
-from cl.declared import Declared
+from cl.declared.declaration import Declaration, load
+from cl.declared.family import Declared
 
 
 class TomlFile(Declared):

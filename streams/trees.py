@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cl.config import option
 from cl.data.store import Progress
 from cl.errors import DataError, UsageError
-from cl.incremental import IncrementalOptions, check_options, class_incremental, with_defaults
+from cl.options import option
+from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
     from cl.data.folders import Files

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import pytest
 import torch
 
-from cl import loop
-from cl.checkpoint import Checkpoint
 from cl.random import Seeds
+from cl.running import loop
 from cl.strategy import Strategy
 from cl.stream import Stream
 from cl.testing import record_header, tiny_backbone
-from cl.trainer import Trainer
+from cl.training.checkpoint import Checkpoint
+from cl.training.trainer import Trainer
 
 torch.set_num_threads(1)
 

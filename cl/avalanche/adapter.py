@@ -16,12 +16,11 @@ from cl.avalanche.benchmark import LabelledImages
 from cl.avalanche.lib import DatasetExperience, EvaluationPlugin, SupervisedTemplate, make_dataset, quiet
 from cl.avalanche.meter import Meter
 from cl.backbone import Backbone
-from cl.config import option
-from cl.data.augment import RECIPES, augment
-from cl.features import Inputs
-from cl.state import State
-from cl.strategy import Strategy
+from cl.options import option
+from cl.strategy import Inputs, Strategy
 from cl.stream import StreamInfo, View
+from cl.training.augment import RECIPES, augment
+from cl.training.state import State
 
 EVAL_BATCH = 64
 """Images per forward pass of Avalanche's passes without gradients; results do not depend on it."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cl.avalanche.lib import benchmark_from_datasets, make_dataset, quiet, with_classes_timeline, with_task_labels
-from cl.data.transform import Transform
+from cl.backbone.transform import Transform
 from cl.stream import ImageSet
 
 if TYPE_CHECKING:
@@ -43,7 +43,13 @@ def to_avalanche(
     train_transform: ImageTransform | None = None,
     task_labels: bool = False,
 ) -> CLScenario:
-    """The stream as an Avalanche benchmark; see `cl.stream.Stream.to_avalanche`."""
+    """A stream as a benchmark of avalanche-lib: `train_stream` with one experience per task, `test_stream` with one per
+    group, `valid_stream` where the stream holds images out.
+
+    `transform` is `backbone.transform` or any callable on one uint8 image [C, H, W] (default: float32 in [0, 1]),
+    `train_transform` one for training images alone; `task_labels` gives task labels other than 0. Targets are
+    positions. Raises `ClbenchError` where avalanche-lib cannot be imported.
+    """
     evaluation = _per_image(transform)
     transforms = {"train": (train_transform or evaluation, None), "eval": (evaluation, None)}
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cl.cost import counting
 from cl.errors import NonFiniteLoss
-from cl.trainer import Trainer
+from cl.training.cost import counting
+from cl.training.trainer import Trainer
 
 SYNC_EVERY = 20
 """Steps between looks at the loss on an accelerator."""

@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from cl import state
 from cl.avalanche.adapter import EVAL_BATCH, experience
 from cl.avalanche.lib import EvaluationPlugin, StreamingLDA, quiet
 from cl.avalanche.meter import Meter
-from cl.capability import SETTINGS
-from cl.features import Inputs
-from cl.strategy import Strategy
+from cl.protocol import SETTINGS
+from cl.strategy import Inputs, Strategy
 from cl.stream import StreamInfo, View
+from cl.training import state
 
 
 class AnalysisStrategy(Strategy):

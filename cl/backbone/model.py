@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from cl import registry
 from cl.backbone.options import STATISTICS, BackboneOptions
+from cl.backbone.transform import Transform
 from cl.data.sources import find_file, is_offline
-from cl.data.transform import Transform
 from cl.errors import ContractError, DataError, UsageError
 from cl.files import sha256_of
 from cl.random import derive

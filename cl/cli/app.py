@@ -43,7 +43,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"cl.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"cl.cli.commands.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -54,7 +54,7 @@ class _Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from cl.registry import did_you_mean
+            from cl.errors import did_you_mean
 
             hint = did_you_mean(args[0], list(COMMANDS)) or f" Known: {', '.join(COMMANDS)}."
             ctx.fail(f"There is no command '{args[0]}'.{hint}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
@@ -27,14 +27,14 @@ def complete_dataset(ctx: click.Context, parameter: click.Parameter, incomplete:
 
 def complete_metric(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Metrics."""
-    from cl.results.metrics import METRICS
+    from cl.records.metrics import METRICS
 
     return _matching(((name, metric.title) for name, metric in METRICS.items()), incomplete)
 
 
 def complete_anything(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """What `clbench info` describes: strategies, streams, backbones and metrics."""
-    from cl.cli.shared import complete
+    from cl.cli.completers import complete
 
     kinds = ("strategies", "streams", "backbones")
     registered = [item for kind in kinds for item in complete(kind)(ctx, parameter, incomplete)]
@@ -43,7 +43,7 @@ def complete_anything(ctx: click.Context, parameter: click.Parameter, incomplete
 
 def complete_preset(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Named presets of the strategies given before."""
-    from cl.presets import load_presets
+    from cl.plan.presets import load_presets
 
     presets = [preset for name in _given(ctx, "strategy") for preset in load_presets(name) if preset.name]
     return _matching({str(preset.name): preset.source for preset in presets}.items(), incomplete)
@@ -130,3 +130,23 @@ def _find(module: str, name: str) -> _Class | None:
                 if (alias.asname or alias.name) == first and item.module != module:
                     return _find(item.module, ".".join(filter(None, (alias.name, rest))))
     return None
+
+
+def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """A shell completion of registered names of some kinds, with their summaries; understands comma lists."""
+
+    def items(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from cl import registry
+
+        known: list[registry.Registry[Any]] = [getattr(registry, kind) for kind in kinds]
+        head, comma, last = incomplete.rpartition(",")
+        return [
+            CompletionItem(head + comma + name, help=names.summary(name))
+            for names in known
+            for name in names
+            if name.startswith(last)
+        ]
+
+    return items

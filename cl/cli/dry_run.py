@@ -16,7 +16,7 @@ from cl.cli.app import report
 from cl.errors import ClbenchError, DataError
 
 if TYPE_CHECKING:
-    from cl.plan import Plan
+    from cl.plan.plan import Plan
 
 
 def describe(plans: Sequence[Plan], as_json: bool) -> int:
@@ -73,7 +73,7 @@ def _state(folder: Path) -> str:
 
 def _stream(plan: Plan) -> dict[str, Any]:
     """Tasks, classes and images, from data that is here; what would have to be downloaded otherwise."""
-    from cl.api import build_stream
+    from cl.running.build import build_stream
 
     try:
         with _untouched():
@@ -102,7 +102,7 @@ def _passes(stream: Any) -> int:
 @contextlib.contextmanager
 def _untouched() -> Iterator[None]:
     """No network, and a throw-away cache: what is cached is read, nothing is written."""
-    from cl.files import home
+    from cl.paths import home
 
     with tempfile.TemporaryDirectory() as scratch:
         paths = [os.environ.get("CLBENCH_DATA_PATH", ""), str(home() / "data")]

@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from cl.cli.app import report
-from cl.errors import INTERRUPTED, ClbenchError
-
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-    from cl.api import RunResult
-    from cl.plan import Plan
-    from cl.progress import Progress
+    pass
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """A shell completion of registered names of some kinds, with their summaries; understands comma lists."""
-
-    def items(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        from cl import registry
-
-        known: list[registry.Registry[Any]] = [getattr(registry, kind) for kind in kinds]
-        head, comma, last = incomplete.rpartition(",")
-        return [
-            CompletionItem(head + comma + name, help=names.summary(name))
-            for names in known
-            for name in names
-            if name.startswith(last)
-        ]
-
-    return items
 
 
 def names_in(texts: tuple[str, ...]) -> list[str | None]:
@@ -66,7 +35,7 @@ def streams_in(texts: tuple[str, ...]) -> list[str | None]:
 
 def seeds_in(texts: tuple[str, ...]) -> list[int | None]:
     """Comma lists as whole numbers; raises `UsageError` for anything else."""
-    from cl.config import parse_value
+    from cl.options import parse_value
 
     return [parse_value(int, name, "--seed") for name in names_in(texts) if name is not None] or [None]
 
@@ -162,73 +131,3 @@ def set_up(quiet: bool, verbose: int) -> None:
     if verbose >= 2:
         logger.setLevel(logging.DEBUG)
         os.environ["CLBENCH_DEBUG"] = "1"
-
-
-@contextlib.contextmanager
-def terminating() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C: batch systems send it before they kill."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def perform(
-    plans: Sequence[Plan],
-    *,
-    execute: Callable[[Plan, Progress], RunResult],
-    progress: str,
-    as_json: bool,
-    quiet: bool,
-    again: str = "the same command continues",
-    show_result: Callable[[RunResult, bool], None] | None = None,
-) -> int:
-    """Run plans in turn; a failure is reported and the rest go on. Returns the first failure's exit code.
-
-    `show_result` takes each result and `as_json`; by default it is printed.
-    """
-    from cl.progress import make_progress
-    from cl.run_folder import LOG
-
-    first_failure = 0
-    with terminating():
-        for index, plan in enumerate(plans):
-            if len(plans) > 1 and not quiet:
-                click.echo(f"[{index + 1}/{len(plans)}] {plan.title}", err=True)
-            try:
-                with make_progress("none" if quiet else progress) as show:
-                    result = execute(plan, show)
-                (show_result or print_result)(result, as_json)
-            except KeyboardInterrupt:
-                click.echo(f"Interrupted; {again} ({plan.folder}).", err=True)
-                return INTERRUPTED
-            except ClbenchError as error:
-                report(error, f" ({plan.title})" if len(plans) > 1 else "")
-                first_failure = first_failure or error.exit_code
-            except BrokenPipeError:
-                raise
-            except Exception as error:  # one failing run must not take the rest of a grid with it
-                where = plan.folder / LOG
-                report(error, f" The traceback is in {where}." if where.is_file() else "")
-                first_failure = first_failure or 1
-    return first_failure
-
-
-def print_result(result: RunResult, as_json: bool) -> None:
-    """The record as one line of JSON, or the forgetting table and where the record is."""
-    if as_json:
-        click.echo(json.dumps(result.record, sort_keys=True))
-        return
-    import shutil
-
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    click.echo(result.table(width).rstrip("\n"))
-    click.echo(f"Record: {result.folder / 'record.json'}")

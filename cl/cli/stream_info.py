@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 if TYPE_CHECKING:
-    from cl.declaration import DatasetEntry, Declaration
+    from cl.declared.declaration import DatasetEntry, Declaration
     from cl.stream import Stream
 
 _TILE, _MARGIN, _LABEL, _SAMPLES = 64, 6, 230, 10
@@ -22,8 +22,8 @@ _TILE, _MARGIN, _LABEL, _SAMPLES = 64, 6, 230, 10
 def build(name: str, assignments: Sequence[str]) -> Stream:
     """The stream with these options, from data that is here; nothing is downloaded. Raises `ClbenchError`."""
     from cl import registry
-    from cl.config import parse_assignments, split_keys
-    from cl.plan import DEFAULT_SEED
+    from cl.options import parse_assignments, split_keys
+    from cl.plan.plan import DEFAULT_SEED
     from cl.settings import resolve_stream, transform
 
     family, argument = registry.streams.split(name)

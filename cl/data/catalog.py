@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cl.data.declarations import Copy, Declaration, Source
+from cl.data.known import Copy, KnownDataset, Source
 from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
 from cl.data.sources import RemoteFile, announce, candidates, check_sha256, fetch, is_offline, missing
 from cl.data.store import Dataset, Progress
 from cl.data.tree_catalog import TREES
-from cl.errors import DataError, UsageError
-from cl.registry import did_you_mean
+from cl.errors import DataError, UsageError, did_you_mean
 
 
-def declaration(name: str) -> Declaration:
+def declaration(name: str) -> KnownDataset:
     """The dataset called `name`; raises `UsageError` with the nearest names where there is none."""
     if name not in DATASETS:
         hint = did_you_mean(name, list(DATASETS)) or f" Known: {', '.join(DATASETS)}."
@@ -22,12 +21,12 @@ def declaration(name: str) -> Declaration:
     return DATASETS[name]
 
 
-def forms(declared: Declaration) -> tuple[Source, ...]:
+def forms(declared: KnownDataset) -> tuple[Source, ...]:
     """Every form in which a dataset is looked for, the archive last."""
     return (*declared.sources, Source((declared.archive.name,), declared.read_archive))
 
 
-def copies(declared: Declaration) -> Iterator[Copy]:
+def copies(declared: KnownDataset) -> Iterator[Copy]:
     """What is on this machine, in the order in which it would be used."""
     for source in forms(declared):
         sha256 = declared.archive.sha256 if source.names == (declared.archive.name,) else None
@@ -67,7 +66,7 @@ def load(name: str, progress: Progress | None = None) -> Dataset:
     return checked(declaration(name), copy.read(copy.paths, progress), str(copy))
 
 
-def checked(declared: Declaration, content: Content, where: str) -> Dataset:
+def checked(declared: KnownDataset, content: Content, where: str) -> Dataset:
     """The dataset that was read from `where`; raises `DataError` where the content is another one's."""
     sizes = tuple(len(content.splits[split]) if split in content.splits else 0 for split in ("train", "test"))
     if sizes != declared.sizes or content.class_names != declared.class_names:
@@ -97,7 +96,7 @@ def checked(declared: Declaration, content: Content, where: str) -> Dataset:
 
 def _cifar(
     name: str, title: str, layout: CifarLayout, archive: RemoteFile, classes: str, fingerprints: dict[str, str]
-) -> Declaration:
+) -> KnownDataset:
     def folder(paths: tuple[Path, ...], progress: Progress | None) -> Content:
         return read_cifar_folder(paths[0], layout)
 
@@ -107,7 +106,7 @@ def _cifar(
     def tar(paths: tuple[Path, ...], progress: Progress | None) -> Content:
         return read_cifar_archive(paths[0], layout)
 
-    return Declaration(
+    return KnownDataset(
         name=name,
         title=title,
         sizes=(50_000, 10_000),
@@ -182,5 +181,5 @@ _CIFAR100 = _cifar(
     },
 )
 
-DATASETS: dict[str, Declaration] = {declared.name: declared for declared in (_CIFAR10, _CIFAR100, *TREES)}
+DATASETS: dict[str, KnownDataset] = {declared.name: declared for declared in (_CIFAR10, _CIFAR100, *TREES)}
 """Declared datasets by name."""

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from cl.data.progress import Bar
 from cl.data.store import Fingerprint, ImageStore, IndexArray, PixelArray, Progress, pixel_hashes
-from cl.files import home
+from cl.paths import home
 
 log = logging.getLogger("clbench.data")
 Decode = Callable[[int], PixelArray]

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from cl.data.progress import Bar
 from cl.data.store import Progress
 from cl.errors import DataError, StorageError
-from cl.files import home, make_folder, sha256_of, write_text
+from cl.files import make_folder, sha256_of, write_text
+from cl.paths import data_path, home
 
 log = logging.getLogger("clbench.data")
 _CHUNK = 1 << 16
@@ -35,12 +36,6 @@ class RemoteFile:
     md5: str | None = None
 
 
-def data_folders() -> list[Path]:
-    """The folders of CLBENCH_DATA_PATH, in order; they are only read."""
-    entries = os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep)
-    return [Path(entry).expanduser() for entry in entries if entry.strip()]
-
-
 def is_offline() -> bool:
     """Whether CLBENCH_OFFLINE forbids the network; "", 0, false, no and off do not."""
     return os.environ.get("CLBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
@@ -49,7 +44,7 @@ def is_offline() -> bool:
 def candidates(names: Sequence[str], subfolders: Sequence[str] = ()) -> Iterator[tuple[Path, ...]]:
     """Folders that hold all of `names` together, as tuples of paths: every data folder and the cache, then their
     subfolders."""
-    for root in [*data_folders(), home() / "data"]:
+    for root in [*data_path(), home() / "data"]:
         for folder in [root, *(root / sub for sub in subfolders)]:
             paths = tuple(folder / name for name in names)
             if all(path.exists() for path in paths):
@@ -69,7 +64,7 @@ def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Pa
         if path.is_file():
             return path
         raise DataError(f"There is no file {path}; check the path.")
-    places = [*data_folders(), home()]
+    places = [*data_path(), home()]
     for place in [folder for root in places for folder in (root, root / kind)] + [Path.cwd()]:
         if (place / path).is_file():
             return place / path
@@ -82,7 +77,7 @@ def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Pa
 def missing(what: str, names: Sequence[str]) -> DataError:
     """The error for data that is nowhere and may not be downloaded: what, where, and the fix in one sentence."""
     return DataError(
-        f"{what} ({' or '.join(names)}) was not found in {_listed([*data_folders(), home() / 'data'])} and "
+        f"{what} ({' or '.join(names)}) was not found in {_listed([*data_path(), home() / 'data'])} and "
         "CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or unset "
         "CLBENCH_OFFLINE."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cl.data.declarations import Declaration, Source
+from cl.data.known import KnownDataset, Source
 from cl.data.readers import Content
 from cl.data.sources import RemoteFile
 from cl.data.store import Progress
@@ -25,8 +25,8 @@ def _not_alone(paths: tuple[Path, ...], progress: Progress | None) -> Content:
 def _tree(
     name: str, title: str, images: int, classes: int, folders: tuple[str, ...], archive: RemoteFile,
     licence: str, citation: str,
-) -> Declaration:  # fmt: skip
-    return Declaration(
+) -> KnownDataset:  # fmt: skip
+    return KnownDataset(
         name=name,
         title=title,
         sizes=(images, 0),

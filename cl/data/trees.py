@@ -18,7 +18,7 @@ from cl.data.folders import SUFFIXES, Files, class_files, dataset_of, official_f
 from cl.data.sources import check_md5
 from cl.data.store import Dataset, Progress
 from cl.errors import DataError, UsageError
-from cl.files import home
+from cl.paths import home
 
 SPLITS = ("official", "seeded", "lists", "folders")
 """The dataset's own; ours, drawn from the sorted file names; lists of files that a paper published; folders train/ and

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from cl import registry
 from cl.loggers import FAILURES, Logger
-from cl.progress import Progress
-from cl.random import global_state, set_global_state
-from cl.results.store import RECORD, accuracy_rows
+from cl.progress.base import Progress
+from cl.records.record import RECORD, accuracy_rows
+from cl.training.generators import global_state, set_global_state
 
 if TYPE_CHECKING:
-    from cl.plan import Plan
+    from cl.plan.plan import Plan
 
 POINTS = 200
 """Losses that are passed on per phase, about."""

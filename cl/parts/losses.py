@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.parts.heads import local_cross_entropy
-
 LOSSES = ("local", "global", "bce", "bce-local")
 """Softmax over the classes of the task; over all seen; a sigmoid per class seen; a sigmoid per class of the task."""
 
@@ -102,3 +100,14 @@ def contrastive(features: Tensor, prototypes: Tensor, temperature: float = 0.8) 
     """
     rows = torch.cat([prototypes.to(features), features])
     return F.cross_entropy(rows @ rows.T / temperature, torch.arange(len(rows), device=rows.device))
+
+
+def local_cross_entropy(logits: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
+    """Cross-entropy whose softmax runs over `classes` only; other columns get an exactly zero gradient.
+
+    `logits` [B, C] over classes seen, `labels` [B] positions, all in `classes`.
+    """
+    columns = torch.as_tensor(classes, device=logits.device)
+    place = torch.empty(logits.shape[1], dtype=torch.long, device=logits.device)
+    place[columns] = torch.arange(len(columns), device=logits.device)
+    return F.cross_entropy(logits[:, columns], place[labels])

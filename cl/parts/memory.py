@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cl.data.augment import augment as augmented
-from cl.data.augment import recipe
-from cl.data.batches import Batch, Rng, Source
-from cl.data.transform import Transform
+from cl.backbone.transform import Transform
+from cl.training.augment import augment as augmented
+from cl.training.augment import recipe
+from cl.training.batches import Batch, Rng, Source
 
 if TYPE_CHECKING:
     from cl.stream import ImageSet

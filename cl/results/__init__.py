@@ -6,27 +6,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
-    "METRICS": "cl.results.metrics",
-    "AccuracyMatrix": "cl.results.matrix",
-    "Metric": "cl.results.metrics",
-    "Predictions": "cl.results.predictions",
+    "METRICS": "cl.records.metrics",
+    "AccuracyMatrix": "cl.records.matrix",
+    "Metric": "cl.records.metrics",
+    "Predictions": "cl.records.predictions",
     "Results": "cl.results.store",
-    "compute_all": "cl.results.metrics",
+    "compute_all": "cl.records.metrics",
     "find_records": "cl.results.store",
     "forgetting_table": "cl.results.tables",
     "forgetting_text": "cl.results.tables",
     "load_results": "cl.results.store",
-    "metrics_of": "cl.results.metrics",
-    "read_predictions": "cl.results.predictions",
-    "result_sha256": "cl.results.record",
-    "write_predictions": "cl.results.predictions",
+    "metrics_of": "cl.records.metrics",
+    "read_predictions": "cl.records.predictions",
+    "result_sha256": "cl.records.record",
+    "write_predictions": "cl.records.predictions",
 }
 
 if TYPE_CHECKING:
-    from cl.results.matrix import AccuracyMatrix
-    from cl.results.metrics import METRICS, Metric, compute_all, metrics_of
-    from cl.results.predictions import Predictions, read_predictions, write_predictions
-    from cl.results.record import result_sha256
+    from cl.records.matrix import AccuracyMatrix
+    from cl.records.metrics import METRICS, Metric, compute_all, metrics_of
+    from cl.records.predictions import Predictions, read_predictions, write_predictions
+    from cl.records.record import result_sha256
     from cl.results.store import Results, find_records, load_results
     from cl.results.tables import forgetting_table, forgetting_text
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from cl.errors import UsageError
 from cl.files import replace_file, write_text
-from cl.results.entries import settings_text
-from cl.results.matrix import rows_of
-from cl.results.metrics import metrics_of
-from cl.results.record import Record, config_hash
-from cl.results.store import Results, accuracy_rows
+from cl.records.matrix import rows_of
+from cl.records.metrics import metrics_of
+from cl.records.record import Record, accuracy_rows, config_hash
+from cl.results.leaderboard.entries import settings_text
+from cl.results.store import Results
 
 if TYPE_CHECKING:
     import pandas as pd

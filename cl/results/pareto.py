@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.errors import UsageError
-from cl.results.matrix import answering, default_rule, matrix_of, steps_of
-from cl.results.record import Record, config_hash
+from cl.protocol import answering, default_rule
+from cl.records.matrix import matrix_of, steps_of
+from cl.records.record import Record, config_hash
 
 if TYPE_CHECKING:
     import pandas as pd

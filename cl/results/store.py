@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.errors import UsageError
-from cl.registry import did_you_mean
-from cl.results.matrix import counts_of, default_rule
-from cl.results.record import Record, config_hash, load
+from cl.errors import UsageError, did_you_mean
+from cl.protocol import default_rule
+from cl.records.record import ACCURACY_COLUMNS, RECORD, Record, accuracy_rows, config_hash, load
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Paths = str | Path | Iterable[str | Path]
-RECORD = "record.json"
 
 RUN_COLUMNS = (
     *("stream", "stream_version", "stream_id", "setting", "n_tasks", "n_classes"),
@@ -32,21 +30,6 @@ RUN_COLUMNS = (
     *("created", "run_id", "folder"),
 )
 """Columns of `Results.runs` that every run has; metrics follow as "<rule>/<metric id>"."""
-
-ACCURACY_COLUMNS = (
-    "run",
-    "rule",
-    "row",
-    "event",
-    "task",
-    "split",
-    "group",
-    "group_name",
-    "correct",
-    "count",
-    "accuracy",
-)
-"""Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
 
 
 def find_records(paths: Paths) -> list[Path]:
@@ -143,8 +126,8 @@ class Results:
         return Results(tuple(self.records[run] for run in kept), tuple(self.files[run] for run in kept))
 
     def leaderboard(self, *, metric: str = "A_last_sample", rule: str | None = None) -> pd.DataFrame:
-        """These runs ranked, as `cl.results.leaderboard.leaderboard` says and raises."""
-        from cl.results.leaderboard import leaderboard
+        """These runs ranked, as `cl.results.leaderboard.ranking.leaderboard` says and raises."""
+        from cl.results.leaderboard.ranking import leaderboard
 
         return leaderboard(self.records, metric=metric, rule=rule, folders=[file.parent for file in self.files])
 
@@ -190,21 +173,6 @@ def run_row(record: Mapping[str, Any], folder: Path | str | None = None) -> dict
     for rule, values in result["metrics"].items():
         row.update({f"{rule}/{metric}": value for metric, value in values.items()})
     return row
-
-
-def accuracy_rows(record: Mapping[str, Any], run: int = 0) -> list[dict[str, Any]]:
-    """The accuracy tables of one run in long form, `ACCURACY_COLUMNS`; entries that were not measured are left out."""
-    result = record["result"]
-    names = [group["name"] for group in result["stream"]["groups"]]
-    rows = []
-    for rule, tables in result["accuracy"].items():
-        for index, (place, values) in enumerate(zip(result["rows"], tables["correct"], strict=True)):
-            for group, (correct, count) in enumerate(zip(values, counts_of(result, place["split"]), strict=True)):
-                if correct is not None:
-                    accuracy = correct / count if count else None
-                    where = (run, rule, index, place["event"], place["task"], place["split"], group, names[group])
-                    rows.append(dict(zip(ACCURACY_COLUMNS, (*where, correct, count, accuracy), strict=True)))
-    return rows
 
 
 def load_results(paths: Paths) -> Results:

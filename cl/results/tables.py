@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.results.formulas import accuracy_by_sample, forgetting_per_group
-from cl.results.matrix import default_rule, steps_of
-from cl.results.metrics import metrics_of, shown
-from cl.results.record import matrix
+from cl.protocol import default_rule
+from cl.records.formulas import accuracy_by_sample, forgetting_per_group
+from cl.records.matrix import steps_of
+from cl.records.metrics import metrics_of, shown
+from cl.records.record import matrix
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from cl.config import DEFAULT, Layer, Setting, option, options_of, resolve
 from cl.errors import UsageError
+from cl.options import DEFAULT, Layer, Setting, option, options_of, resolve
 
 if TYPE_CHECKING:
     from cl.stream import Stream
@@ -20,7 +20,7 @@ LONG_TAILED, I_BLURRY, SI_BLURRY, ONLINE = SETTINGS = ("long-tailed", "i-blurry"
 """The settings by name, in the order in which they are applied."""
 
 NEEDS = {LONG_TAILED: "long-tailed", I_BLURRY: "blurry", SI_BLURRY: "blurry", ONLINE: "online"}
-"""What of `cl.capability.SETTINGS` a strategy has to be right on."""
+"""What of `cl.protocol.SETTINGS` a strategy has to be right on."""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cl.errors import UsageError
-from cl.registry import did_you_mean
+from cl.errors import UsageError, did_you_mean
 from cl.strategy import Strategy
 from cl.stream import Stream
 from cl.testing import run_checks, strategy_checks, stream_checks
-from cl.testing.outcome import Check, CheckFailure, Outcome, Report, examine
+from cl.testing.report import Check, CheckFailure, Outcome, Report, examine
 from cl.testing.workbench import Workbench, named, record_header, tiny_backbone
 
 __all__ = [

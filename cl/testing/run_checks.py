@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from cl import state
-from cl.checkpoint import Checkpoint
-from cl.testing.outcome import CheckFailure, CheckSkipped
-from cl.testing.walk import differences
+from cl.testing.reachable import differences
+from cl.testing.report import CheckFailure, CheckSkipped
 from cl.testing.workbench import IMAGES, TASKS, Ticks, Workbench
+from cl.training import state
+from cl.training.checkpoint import Checkpoint
 
 INTERRUPTIONS = 6
 SLACK = 256

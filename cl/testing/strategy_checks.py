@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cl import state
-from cl.config import options_of, parse_value
-from cl.data.transform import Transform
+from cl.backbone.transform import Transform
 from cl.errors import UsageError
-from cl.features import Inputs, Source
-from cl.strategy import RULES, Strategy
+from cl.options import options_of, parse_value
+from cl.protocol import RULES
+from cl.strategy import Inputs, StoredImages, Strategy
 from cl.stream import Stream
-from cl.testing.outcome import CheckFailure, CheckSkipped
-from cl.testing.walk import differences
+from cl.testing.reachable import differences
+from cl.testing.report import CheckFailure, CheckSkipped
 from cl.testing.workbench import TASKS, Workbench
+from cl.training import state
 
 SECTIONS = ("Paper", "Trains", "Stores", "Cost", "Differences from the paper")
 MARGIN = 1e-6
@@ -174,7 +174,7 @@ def _scores(learner: Strategy, stream: Stream, encodings: Any, size: int) -> lis
     for task in _tasks(learner):
         rows = stream.test_rows(range(TASKS) if task is None else [task])[0][:size]
         with torch.no_grad():
-            scores = learner.predict(Inputs(None, "cpu", Source(encodings, stream.store("test"), rows)), task)
+            scores = learner.predict(Inputs(None, "cpu", StoredImages(encodings, stream.store("test"), rows)), task)
         found.append(("" if task is None else f" with task={task}", scores))
     return found
 
@@ -186,7 +186,7 @@ def _score_by_row(
     for start in range(0, len(order), size):
         part = order[start : start + size]
         with torch.no_grad():
-            source = Source(learner._trainer.encodings, stream.store("test"), part)
+            source = StoredImages(learner._trainer.encodings, stream.store("test"), part)
             found |= dict(zip(part.tolist(), learner.predict(Inputs(None, "cpu", source), task), strict=True))
     return found
 

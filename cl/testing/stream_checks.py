@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from cl import registry
-from cl.capability import DOMAIN
-from cl.config import options_of, split_keys
 from cl.data.store import ImageStore, IndexArray, pixel_hashes
 from cl.errors import ContractError, UsageError
+from cl.options import options_of, split_keys
+from cl.protocol import DOMAIN
 from cl.settings import resolve_stream, transform
 from cl.stream import Evaluate, Stream, Train
-from cl.testing.outcome import CheckFailure, CheckSkipped
+from cl.testing.report import CheckFailure, CheckSkipped
 
 SEEDS = (7, 9)
 SHARED = 0.01
@@ -250,7 +250,7 @@ def limits(subject: Subject) -> None:
         raise CheckFailure(
             f"with 2 training and 1 test image per class asked for, a class has {most} and "
             f"{int(np.bincount(tested).max())}.",
-            "use the options train_per_class and test_per_class, as cl.incremental does.",
+            "use the options train_per_class and test_per_class, as cl.settings.class_incremental does.",
         )
 
 

@@ -17,22 +17,24 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from cl import loop, registry, state
-from cl.api import build_backbone, build_stream
+from cl import registry
 from cl.backbone import Backbone
-from cl.checkpoint import Checkpoint
-from cl.cost import count_flops
-from cl.data.transform import Transform
-from cl.features import Encodings
-from cl.fitting import FitSpec, Learner
-from cl.plan import Plan, make_plan
-from cl.progress import NullProgress, Progress
+from cl.backbone.transform import Transform
+from cl.plan.plan import Plan, make_plan
+from cl.progress.base import NullProgress, Progress
 from cl.random import Seeds
+from cl.running import loop
+from cl.running.build import build_backbone, build_stream
 from cl.strategy import Strategy
 from cl.stream import Stream, Train
-from cl.testing.outcome import CheckSkipped
-from cl.testing.walk import reachable_bytes
-from cl.trainer import Trainer
+from cl.testing.reachable import reachable_bytes
+from cl.testing.report import CheckSkipped
+from cl.training import state
+from cl.training.checkpoint import Checkpoint
+from cl.training.cost import count_flops
+from cl.training.encodings import Encodings
+from cl.training.fit import FitSpec, Learner
+from cl.training.trainer import Trainer
 
 STREAM = "split-digits"
 IMAGES = 12

@@ -10,11 +10,11 @@ from typing import Any
 
 import cl
 from cl import registry
-from cl.config import OptionInfo, describe_constraints, options_of
 from cl.errors import ClbenchError
-from cl.presets import Preset, load_presets
-from cl.references import bibtex
-from cl.results.published import Published, absent, published
+from cl.options import OptionInfo, describe_constraints, options_of
+from cl.plan.presets import Preset, load_presets
+from cl.plan.references import bibtex
+from cl.results.leaderboard.published import Published, absent, published
 from cl.results.tables import percent
 
 from .markdown import Docstring, code, fenced, parse_docstring, sentence, table, text

@@ -6,8 +6,8 @@ import logging
 from typing import Any
 
 from cl import registry
-from cl.config import options_of
 from cl.errors import ClbenchError
+from cl.options import options_of
 
 from .markdown import code, fenced, parse_docstring, sentence, table, text
 from .strategies import option_table, own, page_of

@@ -11,8 +11,8 @@ from .markdown import code, table, text
 
 
 def metrics() -> str:
-    """Every metric, from `cl.results.metrics.METRICS`."""
-    from cl.results.metrics import METRICS
+    """Every metric, from `cl.records.metrics.METRICS`."""
+    from cl.records.metrics import METRICS
 
     parts = []
     for metric in METRICS.values():
@@ -32,7 +32,7 @@ def metrics() -> str:
 
 def record() -> str:
     """Every field of a record, from its JSON Schema."""
-    schema = json.loads(resources.files("cl.results").joinpath("record.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(resources.files("cl.records").joinpath("record.schema.json").read_text(encoding="utf-8"))
     parts = []
     for title, root in (
         ("The envelope", schema),

@@ -18,8 +18,8 @@ import torch
 import cl
 from cl.cli import call
 from cl.errors import UsageError
-from cl.plan import make_plan
-from cl.results.record import load
+from cl.plan.plan import make_plan
+from cl.records.record import load
 
 SETTINGS: dict[str, Any] = {"stream.tasks": 2, "stream.train_per_class": 6, "backbone.image_size": 32}
 SMALL = ["--stream", "split-digits", "--backbone", "test_vit@random"]

@@ -17,11 +17,13 @@ import pytest
 import torch
 from filelock import FileLock
 
-from cl import cache, registry, state
+from cl import registry
 from cl.cli import call
-from cl.config import option
 from cl.data.decoded import decoded_store
+from cl.housekeeping import cache
+from cl.options import option
 from cl.strategy import Strategy
+from cl.training import state
 
 Shown = pytest.CaptureFixture[str]
 SMALL = ["-b", "test_vit@random", "--set", "backbone.image_size=32"]

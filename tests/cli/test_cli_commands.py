@@ -18,10 +18,10 @@ import cl
 from cl import api, registry
 from cl.cli import call
 from cl.cli.app import COMMANDS
-from cl.config import option
 from cl.errors import ClbenchError, NonFiniteLoss, UsageError
-from cl.plan import make_plan
-from cl.results.record import config_hash
+from cl.options import option
+from cl.plan.plan import make_plan
+from cl.records.record import config_hash
 from cl.strategy import Strategy
 
 QUICK = ["--stream", "split-digits", "--limit", "2", "--set", "stream.tasks=2"]

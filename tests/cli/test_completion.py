@@ -16,9 +16,9 @@ import pytest
 import cl
 from cl import registry
 from cl.cli import call
+from cl.cli.commands.run import command as run_command
 from cl.cli.completers import _fields, _find, _options, complete_key
-from cl.cli.run import command as run_command
-from cl.config import options_of
+from cl.options import options_of
 
 ROOT = Path(cl.__file__).parent.parent
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None or os.name == "nt", reason="needs bash")

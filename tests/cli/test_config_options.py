@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import pytest
 
-from cl.config import (
+from cl.errors import ContractError, UsageError
+from cl.options import (
     Layer,
     Setting,
     describe,
@@ -20,7 +21,6 @@ from cl.config import (
     resolve,
     split_keys,
 )
-from cl.errors import ContractError, UsageError
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,7 @@ def test_remove_asks(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: Shown, answer: str, code: int, there: bool
 ) -> None:
     write_pack(tiny.cached)
-    monkeypatch.setattr("cl.cli.storage.sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("cl.cli.text.sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda *_: answer.strip())
     assert call(["data", "remove", "cifar100"]) == code
     assert tiny.cached.exists() is there

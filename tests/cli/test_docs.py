@@ -20,7 +20,7 @@ from _generate import commands, markdown, pages, strategies, tables
 from cl import registry
 from cl.cli.app import COMMANDS, cli
 from cl.errors import ClbenchError
-from cl.references import FILE, bibtex, entries
+from cl.plan.references import FILE, bibtex, entries
 from cl.registry import own_version
 from cl.results import METRICS, load_results
 

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 import cl
-from cl import environment, registry
+from cl import registry
 from cl.cli import call
-from cl.plan import load_plan, make_plan
-from cl.registry import toml_load
-from cl.results.matrix import AccuracyMatrix
-from cl.results.metrics import FEW_SHOT, METRICS, compute_all
-from cl.results.record import save
+from cl.files import toml_load
+from cl.plan.plan import load_plan, make_plan
+from cl.protocol import FEW_SHOT
+from cl.records.matrix import AccuracyMatrix
+from cl.records.metrics import METRICS, compute_all
+from cl.records.record import save
+from cl.running import environment
 
 Shown = pytest.CaptureFixture[str]
 SLCA = ["-s", "slca", "--stream", "split-digits"]
@@ -100,8 +102,8 @@ def test_config_prints_values_with_origins_and_writes_a_file_with_the_same_hash(
 
 
 def test_config_takes_every_option_of_run_that_changes_a_configuration() -> None:
-    from cl.cli.config import command as config
-    from cl.cli.run import command as run
+    from cl.cli.commands.config import command as config
+    from cl.cli.commands.run import command as run
 
     display = {"progress", "as_json", "quiet", "verbose", "loggers"}
     elsewhere = {"dry_run", "device", "workers", "results", "existing", "checkpoint_every", "save_learner"}

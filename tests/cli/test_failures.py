@@ -21,8 +21,8 @@ from PIL import Image
 import cl
 from cl import registry
 from cl.cli import call
-from cl.plan import make_plan
-from cl.results.record import load
+from cl.plan.plan import make_plan
+from cl.records.record import load
 
 TINY = ["--backbone", "test_vit@random", "--set", "backbone.image_size=32"]
 DIGITS = ["--stream", "split-digits", "--limit", "4", "--set", "stream.tasks=2"]

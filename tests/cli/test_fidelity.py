@@ -6,7 +6,7 @@ import fidelity
 import pytest
 
 from cl.results import load_results
-from cl.results.published import published
+from cl.results.leaderboard.published import published
 
 
 @pytest.fixture(scope="module")

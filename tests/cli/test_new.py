@@ -11,10 +11,11 @@ import pytest
 
 from cl import registry
 from cl.cli import call
-from cl.cli.new import KINDS, LONGEST, package
+from cl.cli.commands.new import KINDS, LONGEST, package
 from cl.errors import UsageError
-from cl.presets import load_presets
-from cl.registry import Distribution, Entry, toml_load
+from cl.files import toml_load
+from cl.plan.presets import load_presets
+from cl.registry import Distribution, Entry
 from cl.testing import check_strategy, check_stream
 
 RULES = "E,F,I,UP,B,SIM,RUF"

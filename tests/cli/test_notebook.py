@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cl.notebook import NotebookProgress
-from cl.progress import displayed, in_notebook
+from cl.progress.displays import displayed, in_notebook
+from cl.progress.notebook import NotebookProgress
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebooks" / "from-nothing-to-a-figure.ipynb"
 
@@ -33,7 +33,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Page:
     pytest.importorskip("IPython")
     page = Page()
     monkeypatch.setattr("IPython.display.display", page.display)
-    monkeypatch.setattr("cl.notebook._EVERY", 0.0)
+    monkeypatch.setattr("cl.progress.notebook._EVERY", 0.0)
     return page
 
 
@@ -67,7 +67,7 @@ def test_the_line_that_stays_says_how_it_ended(page: Page, error: type[BaseExcep
 
 
 def test_updates_are_few_and_silence_stays_silent(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cl.notebook._EVERY", 3600.0)
+    monkeypatch.setattr("cl.progress.notebook._EVERY", 3600.0)
     with NotebookProgress("mine") as show:
         show.task(0, 1, "60 images")
         for _ in range(100):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import cl
-from cl.registry import source_path, toml_load
+from cl.files import toml_load
+from cl.registry import source_path
 from tests.cli.environments import ROOT, build, copy_sources, install, make_environment, run, script
 
 pytestmark = pytest.mark.skipif(cl.CHECKOUT is None, reason="needs the repository")
@@ -60,7 +61,7 @@ def check_installed(python: Path, places: list[Path], expected: Path) -> None:
         "import cl, cl.strategies.slca, cl.streams.digits, cl.registry as r; from pathlib import Path;"
         "assert r.strategies.summary('slca') and r.strategies.get('slca') is cl.strategies.slca.SLCA;"
         "assert r.streams.split('folder:/x') == ('folder:', '/x');"
-        "from cl.results.record import schema; schema();"
+        "from cl.records.record import schema; schema();"
         "print(cl.__version__); print(Path(cl.__file__).resolve())"
     )
     for place in places:
@@ -80,10 +81,10 @@ def test_wheel_and_sdist_hold_what_they_should(built: Path) -> None:
         "cl/py.typed",
         "cl/strategies/slca.py",
         "cl/streams/cifar.py",
-        "cl/cli/run.py",
+        "cl/cli/commands/run.py",
         "cl/cli/templates/strategy/method.txt",
         "cl/cli/templates/strategy/method.txt",
-        "cl/results/record.schema.json",
+        "cl/records/record.schema.json",
         "cl/strategies/presets/avalanche/ewc.toml",
         "cl/strategies/references.bib",
         "cl/backbone/weights/vit_micro_patch4_32.safetensors",

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from cl import presets, registry
-from cl.config import Setting, nested, option
+from cl import registry
 from cl.errors import UsageError
-from cl.plan import DEFAULT_BACKBONE, Plan, grid, load_plan, make_plan, safe_name
+from cl.options import Setting, nested, option
+from cl.plan import presets
+from cl.plan.plan import DEFAULT_BACKBONE, Plan, grid, load_plan, make_plan, safe_name
 
 PRESETS = """
 [[preset]]

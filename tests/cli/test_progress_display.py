@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cl.progress import NullProgress, PlainProgress, Progress, RichProgress, clock, make_progress
+from cl.progress.base import NullProgress, Progress, clock
+from cl.progress.displays import PlainProgress, RichProgress, make_progress
 
 
 class Terminal(io.StringIO):

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import cl
-from cl import presets, registry
+from cl import registry
 from cl.errors import ClbenchError, UsageError
-from cl.registry import Distribution, Registry, own_version, source_path, toml_load
+from cl.files import toml_load
+from cl.plan import presets
+from cl.registry import Distribution, Registry, own_version, source_path
 
 Plugin = Callable[..., Path]
 

@@ -12,11 +12,10 @@ import fidelity
 import pytest
 from scipy import stats
 
-from cl import reproduce
 from cl.cli import call
 from cl.errors import ContractError, UsageError
-from cl.reproduce import Configuration, Expected, configurations, expectations, find, judge
-from cl.results import load_results
+from cl.results import load_results, reproduction
+from cl.results.reproduction import Configuration, Expected, configurations, expectations, find, judge
 
 TOY = Configuration(
     "toy", "a toy", "simplecil", "split-digits", (3, 4),
@@ -33,8 +32,8 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> Callable[[Expected | None], None
     """Ship the toy alone, with these expected values."""
 
     def ship(expected: Expected | None) -> None:
-        monkeypatch.setattr(reproduce, "configurations", lambda: {"toy": TOY})
-        monkeypatch.setattr(reproduce, "expectations", lambda: {"toy": expected} if expected else {})
+        monkeypatch.setattr(reproduction, "configurations", lambda: {"toy": TOY})
+        monkeypatch.setattr(reproduction, "expectations", lambda: {"toy": expected} if expected else {})
 
     return ship
 
@@ -55,7 +54,9 @@ def test_every_configuration_resolves_and_expects_what_was_measured() -> None:
 
 def test_expected_values_are_those_of_the_reference_records() -> None:
     records = load_results(fidelity.RECORDS).records
-    assert reproduce.EXPECTED.read_text(encoding="utf-8") == fidelity.expected(records), "run `python docs/fidelity.py`"
+    assert reproduction.EXPECTED.read_text(encoding="utf-8") == fidelity.expected(records), (
+        "run `python docs/fidelity.py`"
+    )
 
 
 def test_the_command_of_a_configuration_is_the_run() -> None:
@@ -68,7 +69,7 @@ def test_the_command_of_a_configuration_is_the_run() -> None:
 def test_a_wrong_key_in_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "reproduce.toml"
     path.write_text('[one]\nabout = ""\nstrategy = "slca"\nstream = "split-digits"\nseeds = [1]\nseed = 1\n')
-    monkeypatch.setattr(reproduce, "FILE", path)
+    monkeypatch.setattr(reproduction, "FILE", path)
     with pytest.raises(ContractError, match=r"reproduce\.toml, one: .*seed"):
         configurations.__wrapped__()
 
@@ -112,7 +113,7 @@ def test_repetitions_that_agree_expect_half_a_point() -> None:
 def test_repetitions_are_taken_from_records_of_the_same_configuration() -> None:
     records = load_results(fidelity.RECORDS / "split-digits").records
     repeated = load_results(fidelity.REPEATED).records
-    found = reproduce.measure(records, repeated)
+    found = reproduction.measure(records, repeated)
     for name, repetitions in (("digits-simplecil", 15), ("digits-linear-probe", 15), ("digits-slca", 4)):
         assert set(found[name]["repeats"]) == set(found[name]["values"])
         assert sum(map(len, found[name]["repeats"].values())) == repetitions

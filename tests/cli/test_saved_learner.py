@@ -14,12 +14,13 @@ import pytest
 import torch
 
 import cl
-from cl import api, registry, state
+from cl import registry
+from cl.running import execution
 from cl.cli import call
 from cl.errors import DataError, StorageError, UsageError
-from cl.features import Inputs
-from cl.strategy import Strategy
+from cl.strategy import Inputs, Strategy
 from cl.stream import StreamInfo, View
+from cl.training import state
 
 SETTINGS: dict[str, Any] = {"stream.tasks": 2, "stream.train_per_class": 6, "stream.test_per_class": 4}
 SETTINGS |= {"backbone.image_size": 32}
@@ -85,7 +86,7 @@ def test_a_saved_learner_predicts_what_the_learner_did(
     result = run(strategy, **settings)
     before, computed = result.learner.predict_images(pixels), len(COMPUTED)
 
-    monkeypatch.setattr(api, "build_stream", lambda *_: pytest.fail("the stream was built"))
+    monkeypatch.setattr(execution, "build_stream", lambda *_: pytest.fail("the stream was built"))
     torch.manual_seed(5)
     drawn = torch.rand(3)
     torch.manual_seed(5)
@@ -157,7 +158,7 @@ def test_a_resumed_run_keeps_the_learner_too(where: str, monkeypatch: pytest.Mon
             patch.setattr(Keys, "learn", lambda self, view: stop() if view.last else learn(self, view))
         else:
             error = KeyboardInterrupt if where.startswith("before") else StorageError
-            patch.setattr("cl.learner.state.save", lambda path, value: refuse(path, value, error))
+            patch.setattr("cl.running.saved_learner.state.save", lambda path, value: refuse(path, value, error))
         with pytest.raises((KeyboardInterrupt, StorageError)):
             run("keys")
     record = json.loads((whole.folder / "record.json").read_text())

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import files, fitting
-from cl.features import Inputs
-from cl.optim import Cosine, adam, sgd
-from cl.parts.gaussians import ClassGaussians
-from cl.parts.heads import GrowingHead
-from cl.strategy import Strategy
+from cl import files
+from cl.parts.heads.growing import GrowingHead
+from cl.parts.statistics.gaussians import ClassGaussians
+from cl.strategy import Inputs, Strategy
 from cl.stream import View
+from cl.training import fit
+from cl.training.optim import Cosine, adam, sgd
 from tests.conftest import make, run, tiny_stream
 
 TICKS: dict[str, int] = {}
@@ -105,13 +105,13 @@ class Gauntlet(Strategy):
 
 def arm() -> None:
     """Put ticks into the steps of fits and around the writing of files."""
-    step = fitting.Fit._one_step
+    step = fit.Fit._one_step
 
     def one_step(self: Any, batch: Any, when: Any) -> None:
         CLOCK.tick("step")
         step(self, batch, when)
 
-    fitting.Fit._one_step = one_step  # type: ignore[method-assign]
+    fit.Fit._one_step = one_step  # type: ignore[method-assign]
     replace = os.replace
 
     def slow_replace(source: Any, target: Any) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cl.features import Inputs
-from cl.prompting import Prompted
+from cl.bases.prompted import Prompted
 from cl.strategies.finetune import Finetune
+from cl.strategy import Inputs
 from cl.stream import Stream
 from tests.conftest import equal, make, tiny_stream
 
@@ -65,6 +65,6 @@ def assert_queries_carry_no_gradient(learner: Prompted, learn: Learn) -> None:
 
 def make_batch(images: Tensor) -> Any:
     """A batch of images, labelled 0 and 1 in turn."""
-    from cl.data.batches import Batch
+    from cl.training.batches import Batch
 
     return Batch(images, torch.arange(len(images)) % 2)

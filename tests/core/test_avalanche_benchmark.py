@@ -1,4 +1,4 @@
-"""`Stream.to_avalanche`: our images and classes, in a benchmark that Avalanche's own strategies train on."""
+"""`cl.to_avalanche`: our images and classes, in a benchmark that Avalanche's own strategies train on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+import cl
 from cl.avalanche import lib
-from cl.data.transform import Transform
+from cl.backbone.transform import Transform
 from cl.stream import Stream
 from tests.conftest import tiny_stream
 
@@ -23,7 +24,7 @@ def stream() -> Stream:
 
 @pytest.fixture(scope="module")
 def benchmark(stream: Stream) -> Any:
-    return stream.to_avalanche()
+    return cl.to_avalanche(stream)
 
 
 def images(experience: Any) -> tuple[torch.Tensor, list[int], list[int]]:
@@ -58,7 +59,7 @@ def test_the_timeline_of_classes_is_ours(stream: Stream, benchmark: Any) -> None
 
 def test_transforms_and_task_labels(stream: Stream) -> None:
     transform = Transform(8, (0.5,) * 3, (0.5,) * 3)
-    made = stream.to_avalanche(transform=transform, train_transform=lambda x: x.float() * 0, task_labels=True)
+    made = cl.to_avalanche(stream, transform=transform, train_transform=lambda x: x.float() * 0, task_labels=True)
     x, _, t = images(made.test_stream[1])
     rows, _, _ = stream.test_rows([1])
     pixels = torch.from_numpy(stream.dataset.test.pixels[rows].transpose(0, 3, 1, 2).copy())
@@ -70,14 +71,14 @@ def test_transforms_and_task_labels(stream: Stream) -> None:
 
 def test_held_out_images_are_a_stream_of_their_own() -> None:
     stream = tiny_stream(val_fraction=0.25)
-    made = stream.to_avalanche()
+    made = cl.to_avalanche(stream)
     assert [len(e.dataset) for e in made.valid_stream] == [len(e.val) for e in stream.experiences]
     assert [len(e.dataset) for e in made.train_stream] == [len(e.train) for e in stream.experiences]
 
 
 def test_streams_whose_classes_return_convert_too(stream: Stream) -> None:
     twice = dataclasses.replace(stream, experiences=(*stream.experiences, stream.experiences[0]))
-    made = twice.to_avalanche()
+    made = cl.to_avalanche(twice)
     assert len(made.train_stream) == len(stream.experiences) + 1
     assert set(made.train_stream[-1].classes_in_this_experience) == set(stream.experiences[0].classes)
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+import cl
 from cl import registry
 from cl.avalanche import lib
-from cl.cost import count_flops
 from cl.errors import NonFiniteLoss, UsageError
-from cl.progress import NullProgress
+from cl.progress.base import NullProgress
 from cl.strategies.avalanche import AvalancheEWC, AvalancheICaRL, AvalancheNaive, AvalancheReplay, AvalancheSLDA
 from cl.strategies.finetune import Finetune
+from cl.training.cost import count_flops
 from tests.conftest import make, run, tiny_stream
 
 NAMES = ("naive", "ewc", "lwf", "replay", "icarl", "slda")
@@ -94,7 +95,7 @@ def test_it_is_avalanche_itself(learn: Any, name: str) -> None:
     theirs.info = stream.info
     theirs.setup(stream.info)
     model = theirs.model().requires_grad_(True)
-    benchmark = stream.to_avalanche(transform=theirs.backbone.transform)
+    benchmark = cl.to_avalanche(stream, transform=theirs.backbone.transform)
     with lib.quiet():
         algorithm = theirs.build(
             model,
@@ -225,7 +226,7 @@ def test_a_loss_that_is_no_number_ends_the_run(learn: Any) -> None:
 
 
 def test_presets_of_names_with_a_slash_are_found() -> None:
-    from cl.plan import make_plan
+    from cl.plan.plan import make_plan
 
     plan = make_plan("avalanche/icarl", "split-digits")
     assert plan.options.memory_size == 200 and not plan.untuned

@@ -14,7 +14,7 @@ import pytest
 
 from cl.avalanche import lib
 from cl.errors import DataError, UsageError
-from cl.incremental import IncrementalOptions
+from cl.settings.class_incremental import IncrementalOptions
 from cl.stream import Stream
 from cl.streams.avalanche import Avalanche
 
@@ -143,7 +143,7 @@ def test_names_that_do_not_convert_say_so() -> None:
 
 def test_several_names_are_separated_by_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cl.cli.shared import streams_in
-    from cl.plan import make_plan
+    from cl.plan.plan import make_plan
 
     assert streams_in(("avalanche/split-mnist,split-digits",)) == ["avalanche/split-mnist", "split-digits"]
     (tmp_path / "split-mnist").mkdir()

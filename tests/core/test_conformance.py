@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import registry, state
-from cl.config import option
+from cl import registry
 from cl.errors import UsageError
-from cl.features import Inputs
-from cl.optim import sgd
-from cl.parts.heads import GrowingHead
-from cl.strategy import Strategy
+from cl.options import option
+from cl.parts.heads.growing import GrowingHead
+from cl.strategy import Inputs, Strategy
 from cl.stream import StreamInfo, View
 from cl.testing import CHECKS, check_strategy, examine_strategy
+from cl.training import state
+from cl.training.optim import sgd
 
 
 class Good(Strategy):
@@ -327,8 +327,8 @@ def test_built_in_strategies_keep_the_contract(name: str) -> None:
 
 def test_foreach_operators_are_seen_while_flops_are_counted() -> None:
     """PyTorch leaves version counters alone there; a changed backbone would pass for unchanged."""
-    from cl.cost import count_flops
     from cl.testing import tiny_backbone
+    from cl.training.cost import count_flops
 
     backbone = tiny_backbone()
     parameters: list[Tensor] = list(backbone.model.parameters())
@@ -360,7 +360,7 @@ def test_what_compute_and_validate_do_is_counted() -> None:
 
 
 def test_state_differences_are_found() -> None:
-    from cl.testing.walk import differences
+    from cl.testing.reachable import differences
 
     one: Mapping[str, Any] = {"a": [torch.zeros(2), 1], "b": "x"}
     assert not list(differences(one, state.clone(dict(one))))

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from cl.backbone import Backbone
 from cl.data.store import ImageStore
-from cl.features import BLOCK, Encodings, Inputs, Source
+from cl.strategy import Inputs, StoredImages
+from cl.training.encodings import BLOCK, Encodings
 from tests.conftest import tiny_backbone, tiny_stream
 
 CPU = torch.device("cpu")
@@ -127,7 +128,7 @@ def test_an_unchanged_backbone_keeps_blocks_that_other_streams_share() -> None:
 
 
 def test_inputs_reveal_images_and_encodings_only(store: ImageStore) -> None:
-    inputs = Inputs(None, CPU, Source(Encodings(), store, np.arange(6)))
+    inputs = Inputs(None, CPU, StoredImages(Encodings(), store, np.arange(6)))
     assert sorted(name for name in dir(inputs) if not name.startswith("_")) == ["encode", "images", "rows"]
     images = inputs.images(tiny_backbone().transform)
     assert images.shape == (6, 3, 8, 8)
@@ -139,7 +140,7 @@ def test_memoised_and_exact_features_agree(store: ImageStore) -> None:
     backbone: Backbone = tiny_backbone().double()
 
     def features(exact: bool) -> Tensor:
-        source = Source(Encodings(exact=exact), store, np.arange(50))
+        source = StoredImages(Encodings(exact=exact), store, np.arange(50))
         return Inputs(None, CPU, source).encode(backbone).float()
 
     # images reach the model as float32; float64 weights would refuse them, so compare in float32

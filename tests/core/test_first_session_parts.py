@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl import state
 from cl.backbone import Backbone, load
 from cl.errors import UsageError
-from cl.parts.projection import RIDGES, RandomProjection, RidgeRegression, _eigen, choose_ridge
-from cl.parts.scale_shift import SITES, ScaleShift
-from cl.parts.visual_prompts import VisualPrompts
-from cl.parts.weights import TunedWeights
+from cl.parts.attached.scale_shift import SITES, ScaleShift
+from cl.parts.attached.visual_prompts import VisualPrompts
+from cl.parts.heads.projection import RIDGES, RandomProjection, RidgeRegression, _eigen, choose_ridge
+from cl.parts.weights.tuned_weights import TunedWeights
 from cl.testing import tiny_backbone
+from cl.training import state
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cl import state
 from cl.errors import ContractError, UsageError
-from cl.parts.gaussians import KINDS, ClassGaussians
+from cl.parts.statistics.gaussians import KINDS, ClassGaussians
+from cl.training import state
 
 PER_CLASS = 20_000
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cl.data.augment import RECIPES, _random_boxes, augment
-from cl.data.transform import Transform
+from cl.backbone.transform import Transform
 from cl.errors import UsageError
+from cl.training.augment import RECIPES, _random_boxes, augment
 
 IMAGENET = Transform(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bicubic", 0.875)
 PLAIN = Transform(32, (0.0,) * 3, (1.0,) * 3)

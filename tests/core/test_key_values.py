@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.errors import ContractError, UsageError
-from cl.parts import key_values
-from cl.parts.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_, copies, search
+from cl.parts.heads import key_values
+from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_, copies, search
 
 DIM, BOOKS, PAIRS, KEY_DIM, CLASSES = 12, 5, 16, 3, 4
 
@@ -256,7 +256,7 @@ def test_hits_are_counted() -> None:
 
 
 def test_photos_are_unlabelled_and_the_same_every_time() -> None:
-    from cl.unlabelled import unlabelled
+    from cl.parts.unlabelled import unlabelled
 
     images = unlabelled("photos", 100)
     assert len(images) == 100
@@ -267,8 +267,8 @@ def test_photos_are_unlabelled_and_the_same_every_time() -> None:
 
 
 def test_a_stream_gives_its_training_images_without_labels_or_their_order() -> None:
+    from cl.parts.unlabelled import unlabelled
     from cl.streams.digits import digits
-    from cl.unlabelled import unlabelled
 
     images = unlabelled("split-digits")
     train = digits().train
@@ -283,7 +283,7 @@ def test_a_stream_gives_its_training_images_without_labels_or_their_order() -> N
 def test_a_pack_gives_its_training_images(tmp_path) -> None:  # type: ignore[no-untyped-def]
     import numpy as np
 
-    from cl.unlabelled import unlabelled
+    from cl.parts.unlabelled import unlabelled
 
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
     path = tmp_path / "some.npz"
@@ -296,7 +296,7 @@ def test_a_pack_gives_its_training_images(tmp_path) -> None:  # type: ignore[no-
 
 
 def test_unknown_images_are_refused_in_one_sentence() -> None:
-    from cl.unlabelled import unlabelled
+    from cl.parts.unlabelled import unlabelled
 
     with pytest.raises(UsageError, match=r"no set of images 'photo'.*Did you mean photos"):
         unlabelled("photo")

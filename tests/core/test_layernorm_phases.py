@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from cl import state
-from cl.data.batches import TensorBatches
 from cl.strategies.layernorm import LayerNormTuning
+from cl.training import state
+from cl.training.batches import TensorBatches
 from tests.conftest import make, tiny_stream
 
 RATES: dict[str, Any] = {

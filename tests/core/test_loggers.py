@@ -18,13 +18,12 @@ import cl
 from cl import registry
 from cl.cli import call
 from cl.errors import NonFiniteLoss, UsageError
-from cl.features import Inputs
 from cl.loggers import Logger, check
-from cl.optim import sgd
-from cl.parts.heads import GrowingHead
-from cl.plan import load_plan, make_plan
-from cl.strategy import Strategy
+from cl.parts.heads.growing import GrowingHead
+from cl.plan.plan import load_plan, make_plan
+from cl.strategy import Inputs, Strategy
 from cl.stream import StreamInfo, View
+from cl.training.optim import sgd
 
 SETTINGS = {"stream.tasks": 2, "stream.train_per_class": 8, "backbone.image_size": 32}
 

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from cl.checkpoint import Checkpoint
 from cl.errors import ContractError, NonFiniteLoss
-from cl.features import Encodings, Inputs, Source
-from cl.results import predictions
-from cl.results.record import load, recompute, validate
+from cl.records import predictions
+from cl.records.record import load, recompute, validate
 from cl.strategies.finetune import Finetune
 from cl.strategies.linear_probe import LinearProbe
 from cl.strategies.simplecil import SimpleCIL
 from cl.strategies.slca import SLCA
-from cl.strategy import Strategy
+from cl.strategy import Inputs, StoredImages, Strategy
 from cl.stream import View
-from cl.trainer import Trainer
+from cl.training.checkpoint import Checkpoint
+from cl.training.encodings import Encodings
+from cl.training.trainer import Trainer
 from tests.conftest import header, make, run, tiny_backbone, tiny_stream
 
 FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "flip"}
@@ -109,7 +109,7 @@ def test_predictions_do_not_depend_on_batch_size_or_order(cls: type[Strategy], t
         for start in range(0, len(order), size):
             part = order[start : start + size]
             with torch.no_grad():
-                out = learner.predict(Inputs(None, "cpu", Source(exact, stream.dataset.test, part)))
+                out = learner.predict(Inputs(None, "cpu", StoredImages(exact, stream.dataset.test, part)))
             found |= dict(zip(part.tolist(), out, strict=True))
         return found
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from cl import state
 from cl.backbone import Backbone
-from cl.data.transform import Transform
-from cl.parts.heads import GrowingHead
+from cl.backbone.transform import Transform
+from cl.parts.heads.growing import GrowingHead
 from cl.parts.losses import LOSSES, classification, feature_distance, softened_cross_entropy
-from cl.parts.teacher import Teacher
+from cl.parts.weights.teacher import Teacher
 from cl.testing import tiny_backbone
+from cl.training import state
 
 OLD, ALL = 4, 7
 NEW = tuple(range(OLD, ALL))

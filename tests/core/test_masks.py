@@ -13,12 +13,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl.backbone import Backbone, load, scratch
+from cl.backbone import Backbone, load, wsn_networks
 from cl.backbone.options import BackboneOptions
-from cl.data.transform import Transform
+from cl.backbone.transform import Transform
 from cl.errors import DataError, UsageError
-from cl.parts.batch_norms import TaskStatistics, batch_statistics
-from cl.parts.mask_coding import (
+from cl.parts.statistics.batch_norms import TaskStatistics, batch_statistics
+from cl.parts.weights.lend import Subnetwork, under
+from cl.parts.weights.mask_coding import (
     Coded,
     capacity,
     coded_bits,
@@ -28,16 +29,14 @@ from cl.parts.mask_coding import (
     masks_in,
     symbols,
 )
-from cl.parts.masks import (
+from cl.parts.weights.masks import (
     Scores,
-    Subnetwork,
     TaskMasks,
     best,
     maskable,
     pack,
     selected,
     straight_through,
-    under,
     unpack,
 )
 from cl.testing import tiny_backbone
@@ -317,7 +316,7 @@ def test_capacity() -> None:
 )
 def test_networks_from_scratch(name: str, dim: int, weights: int) -> None:
     backbone = load(f"{name}@random", seed=1)
-    assert name in scratch.default_cfgs and backbone.dim == dim
+    assert name in wsn_networks.default_cfgs and backbone.dim == dim
     assert backbone.identity["parameters"] == weights, "weights of convolutions and linear layers, nothing else"
     assert len(maskable(backbone)) == len(list(backbone.model.parameters()))
     assert all(not norm.affine for norm in backbone.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm))
@@ -327,7 +326,7 @@ def test_networks_from_scratch(name: str, dim: int, weights: int) -> None:
 
 
 def test_alexnet_drops_out_as_in_the_paper_and_has_no_weights_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    net = scratch.AlexNet(num_classes=10)
+    net = wsn_networks.AlexNet(num_classes=10)
     assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.2, 0.2, 0.5, 0.5, 0.5]
     assert net.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10) and net.head.bias is None
     monkeypatch.setenv("CLBENCH_OFFLINE", "1")

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from cl import state
-from cl.data.batches import Batch, ImageBatches, TensorBatches
+from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
-from cl.data.transform import Transform
 from cl.errors import ContractError
 from cl.parts.memory import POLICIES, Memory, ReplayBatches, quotas
-from cl.random import generator
 from cl.stream import ImageSet
+from cl.training import state
+from cl.training.batches import Batch, ImageBatches, TensorBatches
+from cl.training.generators import generator
 
 TRANSFORM = Transform(8, (0.5,) * 3, (0.5,) * 3)
 

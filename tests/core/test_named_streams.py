@@ -7,7 +7,8 @@ import random
 import numpy as np
 import torch
 
-from cl.random import derive, generator, global_state, numpy_generator, seed_globals, set_global_state
+from cl.random import derive, numpy_generator
+from cl.training.generators import generator, global_state, seed_globals, set_global_state
 
 
 def test_streams_differ_by_every_part_of_their_name() -> None:

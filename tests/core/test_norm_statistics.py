@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cl.checkpoint import Checkpoint
-from cl.data.batches import Batch, TensorBatches
-from cl.fitting import NORM_BATCHES
-from cl.optim import sgd
-from cl.parts.batch_norms import batch_statistics
+from cl.parts.statistics.batch_norms import batch_statistics
 from cl.strategy import Strategy
-from cl.trainer import Trainer
+from cl.training.batches import Batch, TensorBatches
+from cl.training.checkpoint import Checkpoint
+from cl.training.fit import NORM_BATCHES
+from cl.training.optim import sgd
+from cl.training.trainer import Trainer
 from tests.conftest import tiny_backbone
 from tests.core.test_masks import conv_backbone
 
@@ -82,7 +82,7 @@ def test_averages_are_means_over_batches() -> None:
 
 
 def test_at_most_so_many_batches_are_passed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cl.fitting.NORM_BATCHES", 2)
+    monkeypatch.setattr("cl.training.fit.NORM_BATCHES", 2)
     assert NORM_BATCHES > 2
     learner = probe()
     learner.train(epochs=1, size=12)
@@ -137,7 +137,7 @@ def test_averages_that_a_fit_does_not_move_stay() -> None:
 def test_it_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, free = probe(), probe()
     learner.train(epochs=1)
-    monkeypatch.setattr("cl.fitting.NORM_BATCHES", 0)
+    monkeypatch.setattr("cl.training.fit.NORM_BATCHES", 0)
     free.train(epochs=1)
     forward = 2 * 48 * (6 * 8 + 8 * 2)
     assert learner._trainer.cost.flops["executed"] - free._trainer.cost.flops["executed"] == forward

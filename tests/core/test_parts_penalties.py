@@ -14,12 +14,12 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from cl import state
 from cl.avalanche import lib
-from cl.data.batches import Batch
-from cl.parts.anchors import Anchors
-from cl.parts.fisher import Parameters, answers, diagonal
+from cl.parts.statistics.anchors import Anchors
+from cl.parts.statistics.fisher import Parameters, answers, diagonal
 from cl.testing import tiny_backbone
+from cl.training import state
+from cl.training.batches import Batch
 
 with lib.quiet():
     from avalanche.training.plugins import EWCPlugin

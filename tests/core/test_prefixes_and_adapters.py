@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from cl.backbone import Backbone, load
 from cl.data.store import ImageStore
 from cl.errors import UsageError
-from cl.features import Encodings
-from cl.parts.adapters import Adapters, AdapterSets
-from cl.parts.attach import Attached, overridden
-from cl.parts.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
+from cl.parts.attached.adapters import Adapters, AdapterSets
+from cl.parts.attached.attach import Attached, overridden
+from cl.parts.attached.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
 from cl.testing import tiny_backbone
+from cl.training.encodings import Encodings
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

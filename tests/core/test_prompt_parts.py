@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from cl.backbone import Backbone, load
 from cl.errors import UsageError
-from cl.parts.prompts import Components, PerTask, PromptPool, nearest, orthonormal, uniform
-from cl.parts.tokens import check_tokens, with_tokens
+from cl.parts.attached.prompts import Components, PromptPool, nearest, orthonormal, uniform
+from cl.parts.attached.tokens import check_tokens, with_tokens
+from cl.parts.task_parameters import TaskParameters
 from cl.testing import tiny_backbone
 
 
@@ -125,12 +126,12 @@ def test_the_penalty_is_the_mean_squared_distance_from_orthonormal_rows() -> Non
 
 
 def test_parameters_of_tasks_grow_with_their_state_and_stay_the_same_objects() -> None:
-    found = PerTask()
+    found = TaskParameters()
     found.add(torch.ones(2), torch.zeros(3))
     found.add(torch.ones(2) * 2, torch.zeros(3))
     first = found[0][0]
     state = [[tensor.clone() + 1 for tensor in one] for one in found.get_state()]
-    other = PerTask()
+    other = TaskParameters()
     other.set_state(state)
     found.set_state(state)
     assert found[0][0] is first and first.tolist() == [2.0, 2.0]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from cl import loop
-from cl.capability import BLURRY, ONLINE, SETTINGS
-from cl.parts.prototypes import add_to_means, class_means
+from cl.parts.heads.prototypes import add_to_means, class_means
+from cl.protocol import BLURRY, ONLINE, SETTINGS
 from cl.random import Seeds
-from cl.results.leaderboard import leaderboard
-from cl.results.matrix import anytime_of
-from cl.results.metrics import metrics_of, shown
-from cl.results.record import result_sha256
+from cl.records.matrix import anytime_of
+from cl.records.metrics import metrics_of, shown
+from cl.records.record import result_sha256
+from cl.results.leaderboard.ranking import leaderboard
+from cl.running import loop
 from cl.settings import SettingOptions, transform
 from cl.strategies.avalanche import AvalancheSLDA
 from cl.strategies.ewc import EWC

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from cl import state
 from cl.errors import ContractError, DataError, StorageError
-from cl.parts.heads import GrowingHead
+from cl.parts.heads.growing import GrowingHead
+from cl.training import state
 
 
 def test_round_trip_keeps_every_kind_of_value(tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from cl import state
-from cl.features import BLOCK, Inputs
-from cl.first_session import TUNING
-from cl.optim import When
-from cl.orders import class_order
+from cl.bases.first_session import TUNING
+from cl.settings.orders import class_order
 from cl.strategies.aper import APER
 from cl.strategies.simplecil import SimpleCIL
+from cl.strategy import Inputs
 from cl.stream import Stream
+from cl.training import state
+from cl.training.encodings import BLOCK
+from cl.training.optim import When
 from tests.conftest import make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]

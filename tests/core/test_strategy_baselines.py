@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cl import state
-from cl.features import Inputs
-from cl.parts.heads import GrowingHead, local_cross_entropy
+from cl.parts.heads.growing import GrowingHead
+from cl.parts.losses import local_cross_entropy
 from cl.random import Seeds
 from cl.strategies.finetune import Finetune
 from cl.strategies.joint import Joint
 from cl.strategies.linear_probe import LinearProbe
 from cl.strategies.simplecil import SimpleCIL
+from cl.strategy import Inputs
+from cl.training import state
 from tests.conftest import equal, make, run, tensors, tiny_stream
 
 Learn = Callable[..., list[Any]]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from cl import state
 from cl.errors import UsageError
 from cl.strategies.coda_prompt import CODAPrompt
 from cl.testing import tiny_backbone
+from cl.training import state
 from tests.conftest import make, tiny_stream
 from tests.core.prompted import (
     FAST,

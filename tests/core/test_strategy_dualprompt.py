@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cl import state
 from cl.errors import UsageError
-from cl.features import Inputs
 from cl.strategies.dualprompt import DualPrompt
+from cl.strategy import Inputs
 from cl.testing import tiny_backbone
+from cl.training import state
 from tests.conftest import make, tiny_stream
 from tests.core.prompted import FAST, Learn, assert_a_linear_probe, assert_queries_carry_no_gradient, gap, pixels
 

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import state
 from cl.backbone import Backbone
-from cl.features import Inputs
-from cl.parts.adapters import Adapters
-from cl.parts.prototypes import class_means, cosines
-from cl.parts.subspaces import SubspacePrototypes
+from cl.parts.attached.adapters import Adapters
+from cl.parts.heads.prototypes import class_means, cosines
+from cl.parts.heads.subspaces import SubspacePrototypes
 from cl.strategies.ease import EASE
+from cl.strategy import Inputs
 from cl.stream import Stream
 from cl.testing import tiny_backbone
+from cl.training import state
 from tests.conftest import make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]

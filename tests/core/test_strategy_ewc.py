@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from cl import state
 from cl.avalanche import lib
 from cl.errors import UsageError
-from cl.parts.anchors import Anchors
-from cl.plan import make_plan
+from cl.parts.statistics.anchors import Anchors
+from cl.plan.plan import make_plan
 from cl.strategies.ewc import EWC, VERSIONS, resolved
 from cl.strategies.finetune import Finetune
 from cl.strategies.l2 import L2
 from cl.stream import View
+from cl.training import state
 from tests.conftest import make, tiny_stream
 
 with lib.quiet():

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cl.data.batches import Batch
 from cl.parts.losses import DISTANCES, LOSSES
-from cl.plan import make_plan
+from cl.plan.plan import make_plan
 from cl.strategies.feat_kd import FeatKD
 from cl.strategies.finetune import Finetune
 from cl.strategies.pred_kd import PredKD
+from cl.training.batches import Batch
 from tests.conftest import make, tiny_stream
 from tests.core.test_strategy_pred_kd import FAST, equal, second_task, with_options
 

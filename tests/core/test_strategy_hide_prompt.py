@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl import state
-from cl.data.batches import Batch
 from cl.errors import UsageError
-from cl.features import Inputs, Source
-from cl.optim import adam
-from cl.parts.heads import GrowingHead, local_cross_entropy
-from cl.parts.prefixes import Prefix, prefixed
-from cl.parts.task_inference import TaskInference
-from cl.parts.task_prefixes import TaskPrefixes
+from cl.parts.attached.prefixes import Prefix, prefixed
+from cl.parts.attached.task_prefixes import TaskPrefixes
+from cl.parts.heads.growing import GrowingHead
+from cl.parts.heads.task_inference import TaskInference
+from cl.parts.losses import local_cross_entropy
 from cl.strategies.hide_prompt import HiDePrompt
 from cl.strategies.norga import NoRGa
-from cl.strategy import Strategy
+from cl.strategy import Inputs, StoredImages, Strategy
 from cl.stream import Stream, StreamInfo, View
 from cl.testing import tiny_backbone
+from cl.training import state
+from cl.training.batches import Batch
+from cl.training.optim import adam
 from tests.conftest import make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]
@@ -319,7 +319,7 @@ def test_finished_prompts_compute_each_image_once(learn: Learn) -> None:
     learn(learner, stream, 3)
     encodings, (rows, _, _) = learner._trainer.encodings, stream.test_rows(range(3))
     learner._trainer.cost.flops["executed"] = 0.0
-    inputs = Inputs(None, "cpu", Source(encodings, stream.dataset.test, rows))
+    inputs = Inputs(None, "cpu", StoredImages(encodings, stream.dataset.test, rows))
     first = learner.predict(inputs)
     once = learner._trainer.cost.flops["executed"]
     assert once > 0 and torch.equal(learner.predict(inputs), first)

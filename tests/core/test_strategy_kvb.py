@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from cl.errors import UsageError
-from cl.features import Inputs, Source
-from cl.plan import make_plan
+from cl.plan.plan import make_plan
 from cl.strategies.kvb import KVB
+from cl.strategy import Inputs, StoredImages
 from cl.stream import Evaluate, Stream, Train
 from tests.conftest import make, tiny_stream
 
@@ -28,7 +28,7 @@ def small(**options: Any) -> KVB:
 
 
 def scores(learner: KVB, stream: Stream, rows: np.ndarray, split: str = "test") -> torch.Tensor:
-    source = Source(learner._trainer.encodings, stream.store(split), rows)
+    source = StoredImages(learner._trainer.encodings, stream.store(split), rows)
     with torch.no_grad():
         return learner.predict(Inputs(None, "cpu", source))
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from cl import state
 from cl.errors import UsageError
-from cl.plan import make_plan
+from cl.plan.plan import make_plan
 from cl.strategies.finetune import Finetune
 from cl.strategies.l2 import L2
 from cl.testing import tiny_backbone
+from cl.training import state
 from tests.conftest import make, tiny_stream
 
 Learn = Callable[..., list[Any]]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cl import state
 from cl.errors import UsageError
 from cl.strategies.l2p import L2P
 from cl.testing import tiny_backbone
+from cl.training import state
 from tests.conftest import make, tensors, tiny_stream
 from tests.core.prompted import (
     FAST,

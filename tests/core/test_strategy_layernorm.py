@@ -13,14 +13,14 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl import state
 from cl.backbone import Backbone, load
 from cl.errors import UsageError
-from cl.features import Inputs
 from cl.strategies.layernorm import LayerNormTuning
+from cl.strategy import Inputs
 from cl.stream import Stream
 from cl.testing import tiny_backbone
-from cl.trainer import Trainer
+from cl.training import state
+from cl.training.trainer import Trainer
 from tests.conftest import make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]

@@ -11,20 +11,19 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from cl import state
 from cl.backbone import Backbone
 from cl.cli.app import call
 from cl.errors import ContractError, UsageError
-from cl.features import Inputs, Source
-from cl.optim import When
-from cl.parts.slow import SlowWeights, places
-from cl.plan import make_plan
+from cl.parts.weights.slow_weights import SlowWeights, places
+from cl.plan.plan import make_plan
 from cl.registry import strategies
 from cl.strategies.finetune import Finetune
 from cl.strategies.momentum import Momentum
 from cl.strategies.simplecil import SimpleCIL
-from cl.strategy import Strategy
-from cl.testing.walk import differences
+from cl.strategy import Inputs, StoredImages, Strategy
+from cl.testing.reachable import differences
+from cl.training import state
+from cl.training.optim import When
 from tests.conftest import make, run, tiny_backbone, tiny_stream
 
 Learn = Callable[..., list[Any]]
@@ -55,7 +54,7 @@ def scores(learner: Strategy, classes: int | None = None) -> Tensor:
     """Scores of the test images of the tiny stream, memoised as in a run."""
     stream = tiny_stream()
     rows = stream.test_rows(range(5))[0]
-    source = Source(learner._trainer.encodings, stream.store("test"), rows)
+    source = StoredImages(learner._trainer.encodings, stream.store("test"), rows)
     with torch.no_grad():
         return learner.predict(Inputs(None, "cpu", source))[:, :classes]
 

@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import state
 from cl.backbone import Backbone
-from cl.data.batches import Batch
 from cl.data.store import Dataset, ImageStore
-from cl.features import Inputs
-from cl.incremental import IncrementalOptions, class_incremental
-from cl.parts.adapters import Adapters
-from cl.parts.prototypes import class_means
+from cl.parts.attached.adapters import Adapters
+from cl.parts.heads.prototypes import class_means
+from cl.settings.class_incremental import IncrementalOptions, class_incremental
 from cl.strategies.mos import MOS
+from cl.strategy import Inputs
 from cl.stream import Stream
 from cl.streams.digits import digits
 from cl.testing import tiny_backbone
+from cl.training import state
+from cl.training.batches import Batch
 from tests.conftest import make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from cl import state
-from cl.cost import count_flops
+from cl.bases.network_per_task import SCRATCH, NetworkPerTask
 from cl.errors import NonFiniteLoss, UsageError
-from cl.per_task import SCRATCH, PerTask
 from cl.strategies.finetune_dynamic import FinetuneDynamic
 from cl.strategies.finetune_previous import FinetunePrevious
 from cl.strategies.independent import Independent
 from cl.strategies.pretrained import Pretrained
 from cl.stream import Stream
+from cl.training import state
+from cl.training.cost import count_flops
 from tests.conftest import make, run, tiny_backbone, tiny_stream
 
 Learn = Callable[..., list[Any]]
@@ -31,7 +31,7 @@ FAST: dict[str, Any] = {
 }
 
 
-def learner(cls: type[PerTask], **options: Any) -> PerTask:
+def learner(cls: type[NetworkPerTask], **options: Any) -> NetworkPerTask:
     return make(cls, **{**FAST, **options})
 
 
@@ -39,7 +39,7 @@ def stream(**options: Any) -> Stream:
     return tiny_stream(**{"val_fraction": 0.25, "tasks": 3, **options})
 
 
-def network(strategy: PerTask) -> dict[str, Tensor]:
+def network(strategy: NetworkPerTask) -> dict[str, Tensor]:
     """The last task's network and its block of the head."""
     held = {**strategy.backbone.model.state_dict(), **strategy.head.blocks[-1].state_dict()}
     copied: dict[str, Tensor] = state.clone(held)
@@ -50,7 +50,7 @@ def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-def starts(strategy: PerTask) -> list[dict[str, Tensor]]:
+def starts(strategy: NetworkPerTask) -> list[dict[str, Tensor]]:
     """Will hold the backbone's tensors at the beginning of every trial."""
     found: list[dict[str, Tensor]] = []
     fit = strategy.fit
@@ -63,7 +63,7 @@ def starts(strategy: PerTask) -> list[dict[str, Tensor]]:
     return found
 
 
-def learned(cls: type[PerTask], learn: Learn, tasks: int = 2, **options: Any) -> tuple[list[Any], list[Any]]:
+def learned(cls: type[NetworkPerTask], learn: Learn, tasks: int = 2, **options: Any) -> tuple[list[Any], list[Any]]:
     """Network after each task, and the weights that each trial started from."""
     strategy = learner(cls, **options)
     look = starts(strategy)
@@ -270,7 +270,7 @@ def test_earlier_tasks_answer_as_they_did(learn: Learn) -> None:
     assert torch.equal(learner_zero(strategy, pixels), torch.zeros(5, 10)), "a task not learned"
 
 
-def learner_zero(strategy: PerTask, pixels: Tensor) -> Tensor:
+def learner_zero(strategy: NetworkPerTask, pixels: Tensor) -> Tensor:
     return strategy.predict_images(pixels, 3)
 
 
@@ -295,7 +295,7 @@ def head_flops(head: torch.nn.Linear) -> int:
 
 
 @pytest.mark.parametrize("cls", METHODS)
-def test_all_trials_validation_and_search_are_charged(cls: type[PerTask], tmp_path: Path) -> None:
+def test_all_trials_validation_and_search_are_charged(cls: type[NetworkPerTask], tmp_path: Path) -> None:
     """Counted by hand: steps are forward and backward of the images; validation and search are forwards."""
     from cl.results.pareto import error_curve, learning_flops, point
 

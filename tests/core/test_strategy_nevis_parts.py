@@ -10,13 +10,14 @@ import torch
 
 from cl.backbone import load
 from cl.backbone.options import BackboneOptions
-from cl.data.batches import Batch, Rng, TensorBatches
-from cl.data.rounds import Rounds
 from cl.errors import UsageError
-from cl.optim import WarmupCosine, When
-from cl.parts.networks import Network, Networks
-from cl.random import generator
+from cl.parts.weights.kept_networks import Networks
+from cl.parts.weights.lend import Network
 from cl.testing import tiny_backbone
+from cl.training.batches import Batch, Rng, TensorBatches
+from cl.training.generators import generator
+from cl.training.optim import WarmupCosine, When
+from cl.training.rounds import Rounds
 from tests.core.test_masks import conv_backbone
 
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl import state
-from cl.parts.prefixes import Prefix, attention_blocks, prefixed
-from cl.parts.task_prefixes import TaskPrefixes
+from cl.parts.attached.prefixes import Prefix, attention_blocks, prefixed
+from cl.parts.attached.task_prefixes import TaskPrefixes
 from cl.strategies.hide_prompt import HiDePrompt
 from cl.strategies.norga import ACTIVATIONS, NoRGa
 from cl.stream import StreamInfo
 from cl.testing import tiny_backbone
+from cl.training import state
 from tests.conftest import make, tiny_stream
 from tests.core.test_strategy_hide_prompt import FAST, fits, images_of, of, same, scores
 
@@ -111,7 +111,7 @@ def test_the_gate_is_the_equation(activation: str) -> None:
 
     plain = features(prompts, backbone, images)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cl.parts.prefixes.F.scaled_dot_product_attention", spy)
+        patch.setattr("cl.parts.attached.prefixes.F.scaled_dot_product_attention", spy)
         assert torch.allclose(features(prompts, backbone, images), plain, atol=1e-12)
     for i, (found, added) in enumerate(seen):
         assert torch.allclose(added[..., :3], prompts.alpha_out[i] * act(prompts.alpha_in[i] * found[..., :3]))

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import state
-from cl.data.batches import Batch
+from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, softened_cross_entropy
-from cl.plan import make_plan
-from cl.regularized import Regularized
+from cl.plan.plan import make_plan
 from cl.strategies.finetune import Finetune
 from cl.strategies.pred_kd import PredKD
+from cl.training import state
+from cl.training.batches import Batch
 from tests.conftest import equal, make, run, tensors, tiny_stream
 
 Learn = Callable[..., list[Any]]

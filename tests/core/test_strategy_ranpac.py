@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from cl import state
-from cl.features import Extractor, Inputs
-from cl.parts.projection import choose_ridge
-from cl.random import Seeds, generator
+from cl.parts.heads.projection import choose_ridge
+from cl.random import Seeds
 from cl.strategies.ranpac import RanPAC
+from cl.strategy import Inputs
 from cl.stream import Stream
+from cl.training import state
+from cl.training.encodings import Extractor
+from cl.training.generators import generator
 from tests.conftest import make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import state
-from cl.data.batches import Batch
+from cl.bases.fine_tuning import FineTuning
 from cl.errors import UsageError
 from cl.strategies.finetune import Finetune
 from cl.strategies.momentum import Momentum
 from cl.strategies.replay import Replay
 from cl.testing import check_strategy
-from cl.tuning import Tuning
+from cl.training import state
+from cl.training.batches import Batch
 from tests.conftest import make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]
@@ -28,7 +28,7 @@ FROZEN: dict[str, Any] = {**FAST, "trains": "head", "augment": "none", "lr": 0.5
 BYTES = 8 * 8 + 8  # a grey image and its label
 
 
-class Watched(Tuning):
+class Watched(FineTuning):
     """Keeps the batches of every task."""
 
     def learn(self, view: Any) -> None:
@@ -138,7 +138,7 @@ def test_a_frozen_backbone_encodes_the_memory_once_per_task(learn: Learn) -> Non
         assert torch.allclose(old, known[place], atol=1e-5) and torch.equal(labels, memories[0]["labels"][place])
 
 
-# ---------------------------------------------------------------------------------- beside the losses of cl.regularized
+# ----------------------------------------------------------------------- beside the losses of cl.bases.regularized
 
 
 @pytest.mark.parametrize("loss", ["local", "bce-local"])

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from cl import state
-from cl.data.batches import Batch
 from cl.errors import ContractError, UsageError
-from cl.features import Inputs
-from cl.parts.gaussians import ClassGaussians
+from cl.parts.statistics.gaussians import ClassGaussians
 from cl.strategies.finetune import Finetune
 from cl.strategies.slca import SLCA
+from cl.strategy import Inputs
+from cl.training import state
+from cl.training.batches import Batch
 from tests.conftest import make, tiny_stream
 
 Learn = Callable[..., list[Any]]

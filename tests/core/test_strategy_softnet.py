@@ -13,15 +13,16 @@ from torch.nn import functional as F
 
 from cl.backbone import Backbone
 from cl.backbone.cifar_resnet import SmallResNet, resnet18_32
-from cl.data.transform import Transform
+from cl.backbone.transform import Transform
 from cl.errors import UsageError
-from cl.parts.masks import best
-from cl.parts.prototypes import class_means
-from cl.parts.soft_masks import SoftScores
-from cl.random import Seeds, generator
+from cl.parts.heads.prototypes import class_means
+from cl.parts.weights.masks import best
+from cl.parts.weights.soft_masks import SoftScores
+from cl.random import Seeds
 from cl.strategies.softnet import SoftNet
 from cl.testing import tiny_backbone
-from cl.trainer import Trainer
+from cl.training.generators import generator
+from cl.training.trainer import Trainer
 from tests.conftest import run, tiny_stream
 
 Learn = Callable[..., list[Any]]

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import state
 from cl.errors import UsageError
-from cl.optim import Plateau, When
-from cl.parts.mask_coding import PAPER_RATE, compression_rate
-from cl.parts.masks import best
+from cl.parts.weights.mask_coding import PAPER_RATE, compression_rate
+from cl.parts.weights.masks import best
 from cl.random import Seeds
-from cl.results import record
+from cl.records import record
 from cl.strategies.wsn import WSN
 from cl.stream import Stream
 from cl.testing import check_strategy, tiny_backbone
-from cl.trainer import Trainer
+from cl.training import state
+from cl.training.optim import Plateau, When
+from cl.training.trainer import Trainer
 from tests.conftest import run, tiny_stream
 from tests.core.test_masks import conv_backbone
 

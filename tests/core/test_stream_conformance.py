@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from cl import registry
-from cl.config import option
 from cl.data.store import Dataset, ImageStore
 from cl.errors import UsageError
-from cl.incremental import IncrementalOptions, class_incremental
+from cl.options import option
+from cl.settings.class_incremental import IncrementalOptions, class_incremental
 from cl.stream import Evaluate, ImageSet, Stream, Train, View
 from cl.testing import STREAM_CHECKS, check_stream, examine_stream
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from cl.backbone import Backbone, load
 from cl.errors import UsageError
-from cl.parts.keys import TaskKeys
-from cl.parts.norms import TaskNorms
+from cl.parts.attached.keys import TaskKeys
+from cl.parts.attached.task_norms import TaskNorms
 from cl.testing import tiny_backbone
 
 

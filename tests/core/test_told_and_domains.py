@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cl import capability
-from cl.declaration import parse
-from cl.declared import Declared, DeclaredOptions
+from cl import protocol
+from cl.declared.declaration import parse
+from cl.declared.family import Declared
+from cl.declared.options import DeclaredOptions
 from cl.errors import UsageError
-from cl.plan import make_plan
-from cl.results.matrix import matrix_of
+from cl.plan.plan import make_plan
+from cl.records.matrix import matrix_of
 from cl.strategies.ewc import EWC
 from cl.strategies.finetune import Finetune
 from cl.strategies.l2 import L2
@@ -113,9 +114,9 @@ def test_means_over_domains_are_means_over_all_images(learn: Any) -> None:
 
 def test_rules_of_a_setting() -> None:
     declared = ("cil_seen", "til_masked")
-    assert capability.rules_on(declared, "class-incremental") == declared
-    assert capability.rules_on(declared, "task-incremental") == ("til_oracle",)
-    assert capability.rules_on(declared, "domain-incremental") == ("dil",)
+    assert protocol.rules_on(declared, "class-incremental") == declared
+    assert protocol.rules_on(declared, "task-incremental") == ("til_oracle",)
+    assert protocol.rules_on(declared, "domain-incremental") == ("dil",)
 
 
 @pytest.mark.parametrize(

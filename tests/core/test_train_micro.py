@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 from cl.backbone import load
-from cl.backbone.distil import Settings, View, distil, initialise, teacher_targets
-from cl.backbone.train_micro import limited, main, probe, read
 from cl.data.store import ImageStore
-from cl.features import Encodings
 from cl.files import sha256_of
+from cl.training.encodings import Encodings
+from tools.embedded_backbone.distil import Settings, View, distil, initialise, teacher_targets
+from tools.embedded_backbone.train_micro import limited, main, probe, read
 
 CPU = torch.device("cpu")
 

@@ -13,13 +13,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cl.checkpoint import Checkpoint, Key
-from cl.data.batches import Batch, TensorBatches
 from cl.errors import ContractError, NonFiniteLoss, UsageError
-from cl.optim import Constant, Cosine, MultiStep, Plateau, QuarterCosine, Schedule, When, adam, optimizer, schedule, sgd
 from cl.random import Seeds
 from cl.strategy import Strategy
-from cl.trainer import Trainer
+from cl.training.batches import Batch, TensorBatches
+from cl.training.checkpoint import Checkpoint, Key
+from cl.training.optim import (
+    Constant,
+    Cosine,
+    MultiStep,
+    Plateau,
+    QuarterCosine,
+    Schedule,
+    When,
+    adam,
+    optimizer,
+    schedule,
+    sgd,
+)
+from cl.training.trainer import Trainer
 from tests.conftest import tiny_backbone
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
@@ -61,7 +73,7 @@ def test_fit_equals_a_bare_loop_with_the_same_draws() -> None:
     learner, bare = probe(), probe()
     learner.train(epochs=3, optimizer=adam(0.01), schedule=MultiStep((2,), 0.5))
     trainer = bare._trainer
-    from cl.random import generator, seed_globals
+    from cl.training.generators import generator, seed_globals
 
     seed_globals(trainer.seeds.data, "fit", 0, "a", 1)
     optim = torch.optim.Adam(bare.layer.parameters(), lr=0.01, foreach=True)
@@ -267,7 +279,7 @@ def test_schedules_match_pytorch() -> None:
 
 
 def test_batches_resume_anywhere_and_cover_every_item() -> None:
-    from cl.random import generator
+    from cl.training.generators import generator
 
     def rng(*key: Any) -> torch.Generator:
         return generator(1, *key)

@@ -11,19 +11,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cl import state
+from cl.bases.wrapper import Wrapper
 from cl.cli.app import call
-from cl.config import option
 from cl.errors import UsageError
-from cl.optim import When, sgd
-from cl.parts.heads import GrowingHead, local_cross_entropy
-from cl.plan import make_plan
+from cl.options import option
+from cl.parts.heads.growing import GrowingHead
+from cl.parts.losses import local_cross_entropy
+from cl.plan.plan import make_plan
 from cl.registry import strategies
 from cl.strategies.finetune import Finetune
 from cl.strategy import Strategy
 from cl.stream import StreamInfo, View
 from cl.testing import named
-from cl.wrapping import Wrapper
+from cl.training import state
+from cl.training.optim import When, sgd
 from tests.conftest import make, run, tiny_stream
 
 FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cl import files
+from cl import paths
 from cl.data import sources
 from cl.data.sources import RemoteFile, candidates, check_sha256, fetch, find_file
 from cl.errors import DataError, StorageError
@@ -171,11 +171,11 @@ def test_a_cache_that_cannot_be_written_names_the_fix(
 
 def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLBENCH_HOME", str(tmp_path))
-    assert files.home() == tmp_path
+    assert paths.home() == tmp_path
     monkeypatch.delenv("CLBENCH_HOME")
     if os.name == "posix" and os.uname().sysname == "Linux":
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert files.home() == tmp_path / "clbench"
+        assert paths.home() == tmp_path / "clbench"
 
 
 def test_data_folders_come_before_the_cache_and_folders_before_subfolders(

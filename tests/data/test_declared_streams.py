@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cl.declaration import load
+from cl.declared.declaration import load
 from cl.errors import DataError, UsageError
 from cl.stream import Evaluate, Stream, Train
 from cl.streams.toml_file import TomlFile

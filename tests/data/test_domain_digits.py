@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cl.capability import DOMAIN
 from cl.errors import UsageError
-from cl.plan import make_plan
+from cl.plan.plan import make_plan
+from cl.protocol import DOMAIN
 from cl.settings import SettingOptions, transform
 from cl.stream import Stream
 from cl.streams.digits import digits

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cl.config import options_of
 from cl.data.store import Dataset, ImageStore
 from cl.errors import DataError, UsageError
-from cl.incremental import IncrementalOptions, class_incremental, few_rows, with_defaults
-from cl.plan import make_plan
-from cl.results.metrics import FEW_SHOT
+from cl.options import options_of
+from cl.plan.plan import make_plan
+from cl.protocol import FEW_SHOT
+from cl.settings.class_incremental import IncrementalOptions, class_incremental, few_rows, with_defaults
 from cl.stream import Stream
 from cl.streams.digits import SplitDigits
 from cl.testing import check_stream

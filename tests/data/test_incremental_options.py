@@ -11,8 +11,8 @@ import pytest
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore
 from cl.errors import DataError, UsageError
-from cl.incremental import IncrementalOptions, check_options, class_incremental, task_sizes
-from cl.orders import class_order
+from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, task_sizes
+from cl.settings.orders import class_order
 
 
 def test_pycil_order_is_that_of_the_papers() -> None:

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cl.config import Layer
 from cl.data.store import Dataset, ImageStore
 from cl.errors import UsageError
-from cl.incremental import IncrementalOptions, class_incremental
-from cl.plan import load_plan, make_plan
+from cl.options import Layer
+from cl.plan.plan import load_plan, make_plan
 from cl.settings import SettingOptions, needed, resolve_stream, transform
 from cl.settings.blurry import i_blurry, si_blurry
+from cl.settings.class_incremental import IncrementalOptions, class_incremental
 from cl.settings.long_tailed import long_tailed
 from cl.settings.online import online
 from cl.stream import Evaluate, Stream, Train

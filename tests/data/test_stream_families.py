@@ -18,7 +18,7 @@ from PIL import Image
 from cl.data import catalog
 from cl.data.store import ImageStore
 from cl.errors import ClbenchError, DataError, UsageError
-from cl.incremental import IncrementalOptions
+from cl.settings.class_incremental import IncrementalOptions
 from cl.streams.cifar import SplitCIFAR10, SplitCIFAR100
 from cl.streams.digits import SplitDigits, digits
 from cl.streams.folder import Folder
@@ -27,7 +27,8 @@ SEEDS = {"order_seed": 1993, "data_seed": 1993}
 
 
 def test_modules_import_no_torch() -> None:
-    modules = "cl.streams.digits, cl.streams.cifar, cl.streams.folder, cl.data.catalog, cl.stream, cl.incremental"
+    modules = "cl.streams.digits, cl.streams.cifar, cl.streams.folder, cl.data.catalog, cl.stream, "
+    modules += "cl.settings.class_incremental"
     heavy = {"torch", "sklearn", "PIL", "pooch", "requests"}
     code = f"import sys, {modules}; bad = {heavy} & set(sys.modules); assert not bad, bad"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,7 +13,7 @@ import torch
 
 from cl.data.store import Dataset, ImageStore
 from cl.errors import ContractError
-from cl.incremental import IncrementalOptions, class_incremental
+from cl.settings.class_incremental import IncrementalOptions, class_incremental
 from cl.stream import Evaluate, Stream, Train
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from cl import registry
 from cl.data import catalog
 from cl.errors import DataError, UsageError
-from cl.orders import class_order
+from cl.settings.orders import class_order
 from cl.stream import Evaluate, Stream
 from cl.streams.trees import CUB200, ImageNetA, ImageNetR, TinyImageNet
 from cl.testing import check_stream
@@ -247,7 +247,7 @@ def test_tiny_imagenet_is_tested_on_its_validation_images(cache: Path, tmp_path:
 
 
 def test_data_commands_know_the_trees(data: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from cl.data.manage import places, verify
+    from cl.housekeeping.datasets import places, verify
 
     declared = catalog.declaration("imagenet-r")
     assert declared.n_classes == 200 and declared.is_tree and "never run by us" in declared.checked

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cl.results.entries import Run
-from cl.results.metrics import metrics_of
-from cl.results.predictions import ABSENT, Predictions, write_predictions
-from cl.results.record import result_sha256, save
+from cl.records.metrics import metrics_of
+from cl.records.predictions import ABSENT, Predictions, write_predictions
+from cl.records.record import result_sha256, save
+from cl.results.leaderboard.entries import Run
 
 WORKED: list[list[int | None]] = [[90, None, None], [80, 70, None], [60, 75, 50]]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cl.results.record import save
+from cl.records.record import save
 
 
 def write_records(folder: Path, records: Iterable[dict[str, Any]]) -> Path:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from cl.errors import UsageError
 from cl.registry import strategies
-from cl.results.board_tables import to_text
-from cl.results.entries import Run, distinct
-from cl.results.leaderboard import Row, board_rows, is_stale, sorted_rows
+from cl.results.leaderboard.board_tables import to_text
+from cl.results.leaderboard.entries import Run, distinct
+from cl.results.leaderboard.ranking import Row, board_rows, is_stale, sorted_rows
 from cl.results.store import load_results
 
 Make = Callable[..., dict[str, Any]]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cl.results.board_tables import to_csv, to_json, to_latex, to_markdown, to_text
-from cl.results.entries import Run
-from cl.results.leaderboard import COLUMNS, Row, board_rows
+from cl.results.leaderboard.board_tables import to_csv, to_json, to_latex, to_markdown, to_text
+from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.ranking import COLUMNS, Row, board_rows
 from cl.results.store import load_results
 
 Make = Callable[..., dict[str, Any]]
@@ -80,7 +80,7 @@ def test_latex_is_booktabs_with_its_characters_escaped(make_record: Make) -> Non
 def test_the_documentation_explains_every_column() -> None:
     page = (REFERENCE.parents[1] / "docs" / "leaderboard.md").read_text(encoding="utf-8")
     rows = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in COLUMNS.items())
-    assert page.endswith(rows), "copy `cl.results.leaderboard.COLUMNS` to the end of docs/leaderboard.md"
+    assert page.endswith(rows), "copy `cl.results.leaderboard.ranking.COLUMNS` to the end of docs/leaderboard.md"
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference records are not in this installation")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from cl.cli.app import call
 from cl.errors import UsageError
-from cl.results.compare import chosen, compare
-from cl.results.entries import Run
+from cl.results.leaderboard.compare import chosen, compare
+from cl.results.leaderboard.entries import Run
 
 Make = Callable[..., dict[str, Any]]
 MakeRun = Callable[..., Run]

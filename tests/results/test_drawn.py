@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from cl.cli import call
-from cl.results import drawn
-from cl.results.drawn import FILE, Asked, moves_of
-from cl.results.entries import Run
-from cl.results.leaderboard import board_rows
-from cl.results.predictions import read_predictions, write_predictions
+from cl.records.predictions import read_predictions, write_predictions
+from cl.results.leaderboard import resamples
+from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.ranking import board_rows
+from cl.results.leaderboard.resamples import FILE, Asked, moves_of
 
 MakeRun = Callable[..., Run]
 
@@ -31,13 +31,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The strategies whose predictions are read, as they are."""
     seen: list[str] = []
-    inner = drawn.image_shares
+    inner = resamples.image_shares
 
     def image_shares(result: Any, *rest: Any) -> Any:
         seen.append(result["strategy"]["name"])
         return inner(result, *rest)
 
-    monkeypatch.setattr(drawn, "image_shares", image_shares)
+    monkeypatch.setattr(resamples, "image_shares", image_shares)
     return seen
 
 
@@ -89,7 +89,7 @@ def test_other_predictions_and_other_code_are_drawn_anew(
     write_predictions(file, type(found)(found.rows, found.label, found.group, {"cil_seen": answer}, {}))
     (after,) = moves_of(asked(run))
     assert computed == ["a", "a"] and not np.array_equal(before, after)  # type: ignore[arg-type]
-    monkeypatch.setattr(drawn, "_code", lambda: "another")
+    monkeypatch.setattr(resamples, "_code", lambda: "another")
     moves_of(asked(run))
     assert computed == ["a", "a", "a"]
     with sqlite3.connect(home / FILE) as connection:
@@ -130,7 +130,7 @@ def _rows(file: Path) -> list[Any]:
 def test_a_damaged_file_costs_time_and_no_result(
     make_run: MakeRun, home: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drawn._warn.cache_clear()
+    resamples._warn.cache_clear()
     runs = [make_run(right(seed), strategy=name) for seed, name in enumerate("ab")]
     rows = board_rows(runs)
     (home / FILE).write_bytes(b"not a database" * 100)
@@ -148,7 +148,7 @@ def test_a_damaged_file_costs_time_and_no_result(
 def test_a_folder_that_cannot_be_written_is_named_once(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    drawn._warn.cache_clear()
+    resamples._warn.cache_clear()
     (tmp_path / "file").touch()
     monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "file" / "home"))
     with caplog.at_level(logging.WARNING, "clbench"):

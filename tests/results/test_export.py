@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from cl.cli.app import call
-from cl.cli.export import TABLES as OFFERED
+from cl.cli.commands.export import TABLES as OFFERED
 from cl.errors import UsageError
+from cl.records.record import save
 from cl.results.export import IDENTITY, TABLES, long_table, write_table
-from cl.results.record import save
 from cl.results.store import Results, load_results
 
 Make = Callable[..., dict[str, Any]]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cl.results.entries import Run
-from cl.results.images import PREDICTIONS, answers, image_shares
-from cl.results.matrix import AccuracyMatrix, matrix_of
-from cl.results.metrics import METRICS
-from cl.results.predictions import read_predictions, write_predictions
+from cl.records.matrix import AccuracyMatrix, matrix_of
+from cl.records.metrics import METRICS
+from cl.records.predictions import read_predictions, write_predictions
+from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.image_shares import PREDICTIONS, answers, image_shares
 
 Make = Callable[..., Run]
 LINEAR = (

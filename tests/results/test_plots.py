@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 from cl.cli.app import call
 from cl.errors import UsageError
 from cl.results import load_results
-from cl.results.leaderboard import leaderboard
+from cl.results.leaderboard.ranking import leaderboard
 from cl.results.pareto import front_of
 from cl.results.plots import KINDS, THEMES, Plot, plots_of
 from cl.results.plots.rows import boards

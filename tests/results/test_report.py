@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cl.cli.app import call
-from cl.results.leaderboard import leaderboard
+from cl.results.leaderboard.ranking import leaderboard
 from cl.results.report import render
 from tests.results.on_disk import write_records
 from tests.results.report_runs import HOSTILE, report_records

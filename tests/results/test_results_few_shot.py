@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from cl.results.board_tables import to_csv, to_text
-from cl.results.entries import Run
-from cl.results.leaderboard import board_rows, leaderboard
-from cl.results.matrix import AccuracyMatrix
-from cl.results.metrics import FEW_SHOT, METRICS, compute_all, metrics_of, shown
-from cl.results.record import load, save
+from cl.protocol import FEW_SHOT
+from cl.records.matrix import AccuracyMatrix
+from cl.records.metrics import METRICS, compute_all, metrics_of, shown
+from cl.records.record import load, save
+from cl.results.leaderboard.board_tables import to_csv, to_text
+from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.ranking import board_rows, leaderboard
 from cl.results.tables import summary_line
 
 Make = Callable[..., dict[str, Any]]

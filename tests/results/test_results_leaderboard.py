@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cl.errors import UsageError
-from cl.results.compare import compare
-from cl.results.entries import Run
-from cl.results.leaderboard import COLUMNS, leaderboard
+from cl.results.leaderboard.compare import compare
+from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.ranking import COLUMNS, leaderboard
 from cl.results.plots.rows import boards
 
 Make = Callable[..., dict[str, Any]]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cl.results.formulas import forgetting_per_group
-from cl.results.matrix import ALWAYS, AccuracyMatrix, matrix_of
-from cl.results.metrics import METRICS, compute_all, metrics_of
+from cl.records.formulas import forgetting_per_group
+from cl.records.matrix import ALWAYS, AccuracyMatrix, matrix_of
+from cl.records.metrics import METRICS, compute_all, metrics_of
 
 WORKED: list[list[int | None]] = [[90, None, None], [80, 70, None], [60, 75, 50]]
 IDS = {

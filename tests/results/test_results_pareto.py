@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cl.errors import UsageError
-from cl.results.matrix import AccuracyMatrix
-from cl.results.metrics import TOLD, compute_all, metrics_of, shown
+from cl.protocol import TASK
+from cl.records.matrix import AccuracyMatrix
+from cl.records.metrics import compute_all, metrics_of, shown
 from cl.results.pareto import Point, error_curve, learning_flops, pareto_front, pareto_table, point
 
 Make = Callable[..., dict[str, Any]]
@@ -33,7 +34,7 @@ def events(*spent: tuple[float, float]) -> list[dict[str, Any]]:
 def record(make: Make, **changes: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
         "rules": ("til_oracle",),
-        "result__stream__setting": TOLD,
+        "result__stream__setting": TASK,
         "measurement__events": events((10.0, 3.0), (20.0, 3.0), (30.0, 3.0)),
     }
     return make(OWN, **{**usual, **changes})
@@ -94,7 +95,7 @@ def test_the_rule_that_tells_the_task_comes_first(make_record: Make) -> None:
 def test_the_metric_is_the_same_number_and_belongs_to_streams_that_tell_the_task(make_record: Make) -> None:
     run = record(make_record)
     assert metrics_of(run["result"])["til_oracle"]["E_own"] == pytest.approx(point(run).error) == pytest.approx(0.3)
-    assert "E_own" in shown(TOLD) and "E_own" not in shown("class-incremental")
+    assert "E_own" in shown(TASK) and "E_own" not in shown("class-incremental")
     assert "E_own" not in compute_all(AccuracyMatrix.of(OWN, [100] * 3), setting="class-incremental")
 
 

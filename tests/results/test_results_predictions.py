@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cl.errors import ContractError, DataError
-from cl.results.predictions import ABSENT, Predictions, read_predictions, write_predictions
+from cl.records.predictions import ABSENT, Predictions, read_predictions, write_predictions
 
 
 def example(**changes: Any) -> Predictions:

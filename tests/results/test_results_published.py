@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from cl import registry
-from cl.config import options_of
 from cl.errors import ContractError
-from cl.presets import load_presets
-from cl.results import published as module
-from cl.results.published import TAGS, Number, absent, published, published_for
+from cl.options import options_of
+from cl.plan.presets import load_presets
+from cl.results.leaderboard import published as module
+from cl.results.leaderboard.published import TAGS, Number, absent, published, published_for
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "split-cifar100"
 RECORD = REFERENCE / "slca" / "vit_micro_patch4_32.tinyimagenet_distill" / "b87cea79" / "seed1993" / "record.json"
@@ -101,7 +101,8 @@ def test_averages_over_sessions_are_those_of_the_curve() -> None:
 
 
 def test_it_loads_without_torch() -> None:
-    code = "import sys; from cl.results.published import published; print(len(published()), 'torch' in sys.modules)"
+    code = "import sys; from cl.results.leaderboard.published import published\n"
+    code += "print(len(published()), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(len(published())), "False"]
 

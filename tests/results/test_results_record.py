@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cl.errors import ContractError, DataError, StorageError, UsageError
-from cl.results import record as records
+from cl.records import record as records
 
 Make = Callable[..., dict[str, Any]]
 
@@ -203,8 +203,9 @@ def test_matrix_names_the_rules_there_are(make_record: Make) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, cl.results, cl.results.record, cl.results.store, cl.results.leaderboard, cl.results.tables\n"
-        "import cl.results.predictions, cl.results.board_tables, cl.results.compare, cl.results.export\n"
+        "import sys, cl.results, cl.records.record, cl.results.store, cl.results.leaderboard.ranking\n"
+        "import cl.results.tables, cl.records.predictions, cl.results.leaderboard.board_tables\n"
+        "import cl.results.leaderboard.compare, cl.results.export\n"
         "heavy = {'torch', 'pandas', 'scipy', 'rich', 'jsonschema', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "assert all(getattr(cl.results, name) is not None for name in cl.results.__all__)\n"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cl.errors import DataError, UsageError
-from cl.results.record import save
-from cl.results.store import ACCURACY_COLUMNS, RUN_COLUMNS, find_records, load_results
+from cl.records.record import ACCURACY_COLUMNS, save
+from cl.results.store import RUN_COLUMNS, find_records, load_results
 
 Make = Callable[..., dict[str, Any]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cl.results.statistics import (
+from cl.results.leaderboard.statistics import (
     RESAMPLES,
     ImageShares,
     confidence_interval,

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from cl.errors import UsageError
 from cl.files import write_text
+from cl.records.record import Record
 from cl.results.plots import cost, curves, forgetting, matrix, nevis, stream
 from cl.results.plots.rows import Board, boards, slug
 from cl.results.plots.style import FORMATS, THEMES, Theme, save, styled
-from cl.results.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

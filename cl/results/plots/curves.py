@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.results.formulas import accuracy_by_sample
-from cl.results.matrix import steps_of
+from cl.records.formulas import accuracy_by_sample
+from cl.records.matrix import steps_of
+from cl.results.leaderboard.statistics import confidence_interval
 from cl.results.plots import style
 from cl.results.plots.rows import Board, Floats, Row
-from cl.results.statistics import confidence_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.results.matrix import steps_of
+from cl.records.matrix import steps_of
 from cl.results.plots import style
 from cl.results.plots.curves import percents
 from cl.results.plots.rows import Board, Row

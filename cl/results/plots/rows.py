@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cl.errors import UsageError
-from cl.results.entries import Run, board_key, complete, distinct, entries_of
-from cl.results.matrix import AccuracyMatrix, answering, default_rule, matrix_of
-from cl.results.metrics import METRICS
-from cl.results.record import Record
+from cl.protocol import answering, default_rule
+from cl.records.matrix import AccuracyMatrix, matrix_of
+from cl.records.metrics import METRICS
+from cl.records.record import Record
+from cl.results.leaderboard.entries import Run, board_key, complete, distinct, entries_of
 
 Floats = NDArray[np.float64]
 

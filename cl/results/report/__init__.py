@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cl.files import write_text
+from cl.records.record import Record
 from cl.registry import own_version
 from cl.results.plots.style import THEMES, Theme
-from cl.results.record import Record
 from cl.results.report.data import payload
 
 _SCRIPTS = ("table.js", "charts.js", "views.js", "compare.js", "app.js")
@@ -27,7 +27,7 @@ def render(
     """The report as HTML; the same text for the same records.
 
     `folders`, one per record, are where predictions stand, which the leaderboard's intervals use; `metric` and `rule`
-    as for `cl.results.leaderboard.board_rows`, which says what it raises.
+    as for `cl.results.leaderboard.ranking.board_rows`, which says what it raises.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps

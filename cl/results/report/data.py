@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cl.results.entries import Run, distinct, settings_text
-from cl.results.formulas import accuracy_by_sample, forgetting_per_group
-from cl.results.leaderboard import COLUMNS, board_rows
-from cl.results.matrix import default_rule, matrix_of, steps_of
-from cl.results.metrics import METRICS, shown
+from cl.protocol import default_rule
+from cl.records.formulas import accuracy_by_sample, forgetting_per_group
+from cl.records.matrix import matrix_of, steps_of
+from cl.records.metrics import METRICS, shown
+from cl.records.record import Record, config_hash
+from cl.results.leaderboard.entries import Run, distinct, settings_text
+from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.plots.rows import stream_label
-from cl.results.record import Record, config_hash
 
 _SEEDS = ("order", "init", "data")
 Row = dict[str, Any]
@@ -41,7 +42,7 @@ def payload(
 ) -> tuple[list[Row], dict[str, Any]]:
     """Boards for the template, and the JSON that the page's scripts read; predictions are left out.
 
-    Raises what `cl.results.leaderboard.board_rows` raises.
+    Raises what `cl.results.leaderboard.ranking.board_rows` raises.
     """
     given = list(records)
     places: list[Path | None] = [None] * len(given) if folders is None else list(folders)

@@ -1,0 +1,105 @@
+"""Fine-tuning task by task: what sequential fine-tuning, regularisation, distillation and replay have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cl.parts.heads import GrowingHead
+from cl.parts.losses import local_cross_entropy
+from cl.strategy import (
+    RECIPES,
+    SCHEDULES,
+    Batch,
+    ImageSet,
+    Inputs,
+    Source,
+    Strategy,
+    StreamInfo,
+    View,
+    option,
+    schedule,
+)
+from cl.training.optim import OPTIMIZERS, optimizer
+
+
+class FineTuning(Strategy):
+    """Backbone and one growing linear head, trained on each task's images; subclasses change the objective."""
+
+    interpolates = True
+
+    @dataclass(frozen=True)
+    class Options:
+        epochs: int = option(5, "epochs per task", ge=1)
+        batch_size: int = option(128, "images per step", ge=1)
+        trains: str = option("all", "backbone and head, or the head only", choices=("all", "head"))
+        loss: str = option(
+            "local", "softmax over the classes of the task, or over all seen", choices=("local", "global")
+        )
+        optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS)
+        lr: float = option(0.01, "learning rate of the head", gt=0)
+        backbone_lr_scale: float = option(1.0, "backbone rate as a share of lr", ge=0)
+        momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
+        weight_decay: float = option(0.0, "weight decay of everything trained", ge=0)
+        schedule: str = option("constant", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
+        milestones: tuple[int, ...] = option((), "epochs at which 'multistep' multiplies the rate by gamma", ge=0)
+        gamma: float = option(0.1, "factor at a milestone", gt=0)
+        augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
+        head_init: str = option("trunc_normal", "how head rows are drawn", choices=("trunc_normal", "kaiming", "zero"))
+        fresh_norm: bool = option(False, "replace the final LayerNorm by a fresh one, as SLCA's code does")
+
+    def setup(self, info: StreamInfo) -> None:
+        if self.options.fresh_norm:
+            self.backbone.replace_final_norm()
+        self.head = GrowingHead(self.backbone.dim, init=self.options.head_init).to(self.device)
+
+    def learn(self, view: View) -> None:
+        self._train([view.train], view.classes, len(view.seen))
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        return self.head(inputs.encode(self.backbone))
+
+    def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
+        """What a step minimises on a batch of a task with these classes."""
+        logits = self.head(self._features(batch))
+        if self.options.loss == "global":
+            return F.cross_entropy(logits, batch.y)
+        return local_cross_entropy(logits, batch.y, classes)
+
+    def _train(self, images: list[ImageSet], classes: tuple[int, ...], seen: int) -> None:
+        o = self.options
+        self.head.grow_to(seen, self.init_rng("head"))
+        self.fit(
+            "train",
+            self._data(images),
+            lambda batch: self.objective(batch, classes),
+            self._groups(),
+            epochs=o.epochs,
+            optimizer=optimizer(o.optimizer, o.lr, o.weight_decay, o.momentum),
+            schedule=schedule(o.schedule, o.milestones, o.gamma),
+        )
+
+    @property
+    def _memoised(self) -> bool:
+        """A frozen backbone under a deterministic transform: features are computed once."""
+        return self.options.trains == "head" and self.options.augment == "none"
+
+    def _data(self, images: list[ImageSet]) -> Source:
+        if self._memoised:
+            return self.encoded_batches(images, self.options.batch_size)
+        return self.batches(images, self.options.batch_size, self.options.augment)
+
+    def _features(self, batch: Batch) -> Tensor:
+        return batch.x if self._memoised else self.backbone(batch.x)
+
+    def tuned(self) -> dict[str, nn.Parameter]:
+        """The parameters of the backbone that are trained, by name."""
+        return {} if self.options.trains == "head" else dict(self.backbone.model.named_parameters())
+
+    def _groups(self) -> list[dict[str, Any]]:
+        o, tuned = self.options, list(self.tuned().values())
+        head = {"params": self.head.parameters(), "lr": o.lr}
+        return [{"params": tuned, "lr": o.lr * o.backbone_lr_scale}, head] if tuned else [head]

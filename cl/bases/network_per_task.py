@@ -1,0 +1,230 @@
+"""One network per task, with a search over hyper-parameters inside every task: the learners of NEVIS'22.
+
+Bornschein et al., arXiv 2211.11747. A method is a subclass that says where the network of a task starts from.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cl.errors import NonFiniteLoss
+from cl.parts.heads import GrowingHead
+from cl.parts.weights import Network, Networks
+from cl.protocol import CLASS, LONG_TAILED
+from cl.strategy import RECIPES, TASK, Batch, ImageSet, Inputs, Strategy, StreamInfo, UsageError, View, option, sgd
+from cl.training import state
+from cl.training.optim import WarmupCosine
+from cl.training.rounds import Rounds
+
+log = logging.getLogger("clbench")
+
+SCRATCH = -1
+"""In the place of a task's number: no earlier network, but the weights of `start`."""
+
+CHUNK = 256
+"""Images per batch of validation and of the search for a source."""
+
+LEAST_BATCH = 16
+FINAL_LR = 1e-8
+
+
+class NetworkPerTask(Strategy):
+    """Trains a network of its own for every task, by the best of several random trials; subclasses give `source`."""
+
+    rules = ("til_oracle",)
+    settings = (CLASS, LONG_TAILED, TASK)
+    val_fraction = 0.15
+
+    @dataclass(frozen=True)
+    class Options:
+        trials: int = option(16, "random trials per task; all of them are charged", ge=1)
+        lr_min: float = option(1e-4, "a trial's rate is drawn log-uniformly from here", gt=0)
+        lr_max: float = option(1e-1, "to here", gt=0)
+        smoothing_max: float = option(0.3, "a trial's label smoothing is drawn uniformly from 0 to this", ge=0, lt=1)
+        steps: int = option(50_000, "steps per trial", ge=1)
+        validate_every: int = option(1000, "steps from one validation to the next; the best weights are kept", ge=1)
+        batch_size: int = option(512, "images per step at most", ge=1)
+        batch_share: float = option(
+            0.0025, "images per step: this share of the task's, as a power of two from 16; 0: batch_size", ge=0, le=1
+        )
+        warmup_epochs: float = option(7.0, "passes over the images in which the rate grows from 0", ge=0)
+        warmup_share: float = option(1.0, "share of the steps that warm up at most", ge=0, le=1)
+        momentum: float = option(0.9, "Nesterov momentum of SGD", gt=0, lt=1)
+        weight_decay: float = option(1e-4, "L2 weight decay, of norms and biases none", ge=0)
+        augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
+        start: str = option(
+            "random",
+            "weights without a source: drawn anew for the task, or as loaded",
+            choices=("random", "pretrained"),
+        )
+
+    def source(self, view: View) -> int:
+        """The earlier task whose network this one starts from, or `SCRATCH`."""
+        return SCRATCH
+
+    def setup(self, info: StreamInfo) -> None:
+        o = self.options
+        if o.lr_min > o.lr_max:
+            raise UsageError(f"lr_min={o.lr_min} is above lr_max={o.lr_max}; exchange them.")
+        self.networks = Networks(self.device)  # of all tasks but the last, whose network is the backbone
+        self.head = GrowingHead(self.backbone.dim, init="kaiming").to(self.device)  # a block per task
+        self.classes: list[list[int]] = []  # of each block
+        self.history: list[dict[str, Any]] = []  # source and trials of each task
+        self.best: dict[str, Any] = {}  # within a task: network and head of the best trial so far
+        self._loaded = state.clone(dict(self.backbone.model.state_dict())) if o.start == "pretrained" else {}
+
+    def learn(self, view: View) -> None:
+        if view.val is None:
+            raise UsageError(
+                f"Task {view.task} of {self.info.name} has no validation images to choose a trial by; leave "
+                "stream.val_fraction above 0, or take a stream with more images."
+            )
+        if self.classes:
+            self.networks.add(self.backbone)
+        self.classes = [*self.classes, list(view.classes)]
+        drawn, source = self._draw(), self.source(view)
+        trials: list[dict[str, float]] = []
+        chosen, best = SCRATCH, -math.inf
+        for number, trial in enumerate(drawn):
+            self.begin(source)
+            trials.append(self._train(view, view.val, number, **trial))
+            if trials[number]["score"] > best:
+                chosen, best = number, trials[number]["score"]
+                self.best = {} if number + 1 == len(drawn) else self._snapshot()
+        if math.isinf(best):
+            raise NonFiniteLoss(f"all {len(drawn)} trials of task {view.task} diverged; lower lr_max and run again.")
+        if self.best:
+            self.backbone.set_state(self.best["network"])
+            self.head.blocks[-1].load_state_dict(self.best["head"])
+        self.best = {}
+        self.history = [*self.history, {"source": source, "chosen": chosen, "trials": trials}]
+        log.info("task %d: source %d, trial %d of %s", view.task, source, chosen, trials)
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        if task is None:
+            raise UsageError("this method has a network per task and cannot choose among them; say task=0, ...")
+        seen = 1 + max(max(classes) for classes in self.classes)
+        if task >= len(self.classes):
+            return self.head.blocks[0].weight.new_zeros(len(inputs), seen)  # not learned: no opinion
+        logits = self.head.blocks[task](inputs.encode(self.network(task)))
+        scores = logits.new_full((len(inputs), seen), float("-inf"))
+        scores[:, self.classes[task]] = logits
+        return scores
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.classes)
+
+    def report(self) -> dict[str, float]:
+        """Source and trials of every task; `training_flops` are the steps of all trials, without validation."""
+        found: dict[str, float] = {}
+        for task, entry in enumerate(self.history):
+            found[f"task{task}.source"], found[f"task{task}.chosen"] = entry["source"], entry["chosen"]
+            found[f"task{task}.training_flops"] = sum(trial["training_flops"] for trial in entry["trials"])
+            for number, trial in enumerate(entry["trials"]):
+                finite = {key: value for key, value in trial.items() if math.isfinite(value)}
+                found |= {f"task{task}.trial{number}.{key}": value for key, value in finite.items()}
+        return found
+
+    # --------------------------------------------------------------------------------------------------- networks
+
+    def network(self, task: int) -> Network:
+        """The extractor of a task that was learned."""
+        if task < len(self.networks):
+            return self.networks.extractor(task, self.backbone)
+        return Network(self.backbone, self.backbone.key)
+
+    def begin(self, source: int) -> None:
+        """Put the weights that the task starts from into the backbone, and a new block into the head.
+
+        They are the same for every trial of the task.
+        """
+        if source != SCRATCH:
+            self.networks.put_back(source, self.backbone)
+        elif self.options.start == "pretrained":
+            self.backbone.set_state(self._loaded)
+        else:
+            self.backbone.redraw(self.init_rng("backbone").initial_seed())
+        del self.head.blocks[len(self.networks) :]
+        self.head.grow_to(self.head.classes + len(self.classes[-1]), self.init_rng("head"))
+
+    def _snapshot(self) -> dict[str, Any]:
+        held = {"network": self.backbone.get_state(), "head": dict(self.head.blocks[-1].state_dict())}
+        copied: dict[str, Any] = state.clone(held)
+        return copied
+
+    # -------------------------------------------------------------------------------------------------- training
+
+    def _draw(self) -> list[dict[str, float]]:
+        """Rate and label smoothing of each trial; the first ones are the same however many there are."""
+        o, rng, drawn = self.options, self.rng("trials"), []
+        for _ in range(o.trials):
+            rate, smoothing = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
+            lr = o.lr_min * (o.lr_max / o.lr_min) ** rate
+            drawn.append({"lr": lr, "label_smoothing": o.smoothing_max * smoothing})
+        return drawn
+
+    def _train(self, view: View, val: ImageSet, number: int, lr: float, label_smoothing: float) -> dict[str, float]:
+        """One trial: what it was, its best validation accuracy (-inf where it diverged) and the FLOPs of its steps."""
+        o, head = self.options, self.head.blocks[-1]
+        column = torch.zeros(self.info.n_classes, dtype=torch.long, device=self.device)
+        column[list(view.classes)] = torch.arange(len(view.classes), device=self.device)
+
+        def loss(batch: Batch) -> Tensor:
+            return F.cross_entropy(head(self.backbone(batch.x)), column[batch.y], label_smoothing=label_smoothing)
+
+        def validate() -> float:
+            with torch.no_grad():
+                right = sum((head(self.backbone(x)).argmax(1) == column[y]).sum() for x, y in self.chunks(val))
+            return float(right) / len(val)
+
+        images = self.batches(view.train, self.batch_size(len(view.train)), o.augment)
+        data = Rounds(images, o.steps, o.validate_every)
+        warmup = min(round(o.warmup_epochs * images.steps), int(o.warmup_share * o.steps), o.steps - 1)
+        before = self._trainer.cost.flops["executed"]
+        try:
+            result = self.fit(
+                f"trial {number}", data, loss, self._groups(head), epochs=data.count,
+                optimizer=sgd(lr, o.momentum, o.weight_decay, nesterov=True),
+                schedule=WarmupCosine(warmup, o.steps, FINAL_LR / lr), validate=validate, select="best",
+            )  # fmt: skip
+        except NonFiniteLoss as error:  # a trial that diverges has lost, and is charged with its validations
+            log.warning("task %d, trial %d: %s", view.task, number, error)
+            self._trainer.progress.end_phase()
+            result = {"best_score": -math.inf, "flops": self._trainer.cost.flops["executed"] - before}
+        return {
+            "lr": lr, "label_smoothing": label_smoothing, "score": result["best_score"],
+            "training_flops": result["flops"],
+        }  # fmt: skip
+
+    def _groups(self, head: nn.Module) -> list[dict[str, Any]]:
+        """Weight decay on matrices and kernels alone."""
+        model: Any = self.backbone.model
+        exempt = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
+        named = [*model.named_parameters(), *head.named_parameters()]
+        plain = [parameter for name, parameter in named if parameter.ndim < 2 or name in exempt]
+        decayed = [parameter for name, parameter in named if parameter.ndim >= 2 and name not in exempt]
+        return [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+
+    def batch_size(self, images: int) -> int:
+        """Images per step of a task of so many."""
+        o = self.options
+        if not o.batch_share:
+            return o.batch_size
+        power = math.floor(math.log2(max(o.batch_share * images, LEAST_BATCH)))
+        return min(o.batch_size, 2**power)
+
+    def chunks(self, images: ImageSet, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Deterministic views and position labels, in the order of the set or of `order`."""
+        order = torch.arange(len(images)) if order is None else order
+        for index in order.split(CHUNK):
+            x = self.backbone.transform(images.pixels(index).to(self.device))
+            yield x, images.labels[index].to(self.device)

@@ -1,0 +1,82 @@
+"""Prompting a frozen backbone, task by task: what L2P, DualPrompt and CODA-Prompt have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cl.parts.heads import GrowingHead
+from cl.parts.losses import local_cross_entropy
+from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Strategy, StreamInfo, View, option, schedule
+from cl.training.optim import OPTIMIZERS, optimizer
+
+
+class Prompted(Strategy):
+    """A frozen backbone, prompts and one growing linear head. An image's query, its features in the backbone without
+    prompts, decides which prompts it gets; subclasses say how, and what else they minimise.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        epochs: int = option(5, "epochs per task", ge=1)
+        batch_size: int = option(16, "images per step", ge=1)
+        optimizer: str = option("adam", "optimiser, fresh for every task", choices=OPTIMIZERS)
+        lr: float = option(0.001875, "learning rate of prompts, keys and head", gt=0)
+        weight_decay: float = option(0.0, "weight decay of everything trained", ge=0)
+        schedule: str = option("constant", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
+        clip: float = option(1.0, "bound on the gradient's norm; 0: none", ge=0)
+        augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
+        head_init: str = option("kaiming", "how head rows are drawn", choices=("trunc_normal", "kaiming", "zero"))
+
+    def setup(self, info: StreamInfo) -> None:
+        self.head = GrowingHead(self.backbone.dim, init=self.options.head_init).to(self.device)
+
+    def learn(self, view: View) -> None:
+        o = self.options
+        self.head.grow_to(len(view.seen), self.init_rng("head"))
+        self.begin(view.task)
+        self.fit(
+            "train",
+            self.batches(view.train, o.batch_size, o.augment),
+            lambda batch: self.objective(batch, view.task, view.classes),
+            [*self.prompts(view.task), *self.head.parameters()],
+            epochs=o.epochs,
+            optimizer=optimizer(o.optimizer, o.lr, o.weight_decay),
+            schedule=schedule(o.schedule),
+            clip=o.clip or None,
+        )
+
+    def objective(self, batch: Batch, task: int, classes: tuple[int, ...]) -> Tensor:
+        """What a step minimises: cross-entropy over the classes of the task, and the method's own terms."""
+        with torch.no_grad():
+            queries = self.backbone(batch.x)
+        logits = self.head(self.instructed(batch.x, queries, task))
+        return local_cross_entropy(logits, batch.y, classes) + self.extra(queries, task)
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        queries = inputs.encode(self.backbone)  # memoised: the backbone itself never changes
+        return self.head(self.instructed(inputs.images(self.backbone.transform), queries, task))
+
+    @property
+    def ready(self) -> bool:
+        return self.head.classes > 0
+
+    # --------------------------------------------------------------------------------- what a method implements
+
+    def begin(self, task: int) -> None:
+        """Create what a task needs, before it is trained."""
+
+    def prompts(self, task: int) -> Iterable[nn.Parameter]:
+        """What a task trains beside the head."""
+        raise NotImplementedError
+
+    def instructed(self, images: Tensor, queries: Tensor, task: int | None = None) -> Tensor:
+        """Features [B, dim] with prompts; `task` is the one in training, or one that is told."""
+        raise NotImplementedError
+
+    def extra(self, queries: Tensor, task: int) -> Tensor | float:
+        """What is minimised beside the cross-entropy."""
+        return 0.0

@@ -1,0 +1,145 @@
+"""Fine-tuning held near what it was: classification losses, distillation, penalties and replay, each an option.
+
+The common part of "A Closer Look at Rehearsal-Free Continual Learning" (Smith et al., arXiv 2203.17269):
+
+    L = L_cls + lambda_pred L_PredKD + lambda_feat L_FeatKD + lambda_reg Omega(theta)
+
+A method is a subclass that sets its own term; the other terms can be switched on beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from cl.bases.fine_tuning import FineTuning
+from cl.parts.losses import DISTANCES, LOSSES, REDUCTIONS, classification, feature_distance, softened_cross_entropy
+from cl.parts.memory import POLICIES, Memory, ReplayBatches
+from cl.parts.weights import Teacher
+from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Source, StreamInfo, UsageError, View, option
+from cl.training.encodings import BLOCK
+
+
+class Regularized(FineTuning):
+    """Fine-tuning with the terms of its options; subclasses add `penalty` and what it needs after a task."""
+
+    settings: ClassVar[tuple[str, ...]] = (*DISJOINT, DOMAIN)
+
+    @classmethod
+    def supports(cls, setting: str, options: Any) -> bool:
+        """Distillation holds every class of the old model at what it said, which is wrong where a class returns."""
+        distils = options.pred_kd or options.feat_kd
+        return super().supports(setting, options) and (setting in DISJOINT or not distils)
+
+    @dataclass(frozen=True)
+    class Options(FineTuning.Options):
+        trains: str = option(
+            "all", "backbone, its query, key and value projections, or none of it; and the head",
+            choices=("all", "qkv", "head"),
+        )  # fmt: skip
+        loss: str = option(
+            "local", "softmax over the task's classes, over all seen; sigmoids of all seen, of the task's",
+            choices=LOSSES,
+        )  # fmt: skip
+        loss_scale: float = option(1.0, "factor of the classification loss; 5 in Smith et al.'s code of 2022", gt=0)
+        bce_reduction: str = option(
+            "mean", "sigmoids: mean over images and columns, or summed over columns", choices=REDUCTIONS
+        )
+        balanced_bce: bool = option(False, "sigmoids: the positive of an image weighs as much as its negatives")
+        pred_kd: float = option(0.0, "weight of the distillation of predictions; 0: none", ge=0)
+        temperature: float = option(2.0, "temperature of that distillation under a softmax", gt=0)
+        feat_kd: float = option(0.0, "weight of the distillation of features; 0: none", ge=0)
+        feat_kd_mode: str = option("mse", "mean squared difference of features, or 1 - cosine", choices=DISTANCES)
+        eval_mode: bool = option(False, "train with dropout off and batch norm frozen, as Smith et al.'s code of 2022")
+        memory_size: int = option(0, "images of earlier tasks kept and replayed; 0: none", ge=0)
+        memory_policy: str = option("reservoir", "which images are kept", choices=POLICIES)
+        replay_batch_size: int = option(0, "remembered images beside each batch; 0: as many as new ones", ge=0)
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        o = self.options
+        if o.memory_size and o.loss.endswith("local"):
+            raise UsageError(
+                f"loss={o.loss} cannot use remembered images: their classes are not the task's; choose loss=global or "
+                "loss=bce, or memory_size=0."
+            )
+        self.teacher = Teacher(self.backbone.dim).to(self.device) if o.pred_kd or o.feat_kd else None
+        self.memory = Memory(o.memory_size, o.memory_policy) if o.memory_size else None
+
+    def learn(self, view: View) -> None:
+        super().learn(view)
+        self.compute("after the task", lambda: self.remember(view))
+
+    def penalty(self) -> Tensor | None:
+        """The method's own term of the objective, weighted; None where there is none (yet)."""
+        return None
+
+    def remember(self, view: View) -> None:
+        """Keep what the next task needs; subclasses add their statistics."""
+        if self.teacher is not None:
+            self.teacher.copy_from(self.backbone, self.head, self.tuned())
+        if self.memory is not None:
+            self.memory.add(view.train, self.rng("memory"))
+
+    def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
+        """L_cls and the terms that are switched on, in one forward of the student and one of the teacher.
+
+        Sigmoid losses contain the distillation of predictions, so `loss_scale` is a factor of both.
+        """
+        o = self.options
+        if o.eval_mode:
+            self.backbone.eval()
+        features = self._features(batch)
+        logits = self.head(features)
+        taught = self._taught(batch, features)
+        sigmoids = o.loss.startswith("bce")
+        soft = taught[1].sigmoid() if taught is not None and o.pred_kd and sigmoids else None
+        loss = o.loss_scale * classification(
+            o.loss, logits, batch.y, classes, soft, o.pred_kd, reduction=o.bce_reduction, balanced=o.balanced_bce
+        )
+        if taught is not None and o.pred_kd and not sigmoids:
+            loss = loss + o.pred_kd * softened_cross_entropy(logits, taught[1], o.temperature)
+        if taught is not None and o.feat_kd:
+            loss = loss + o.feat_kd * feature_distance(features, taught[0], o.feat_kd_mode)
+        penalty = self.penalty()
+        return loss if penalty is None else loss + penalty
+
+    def _taught(self, batch: Batch, features: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Features and logits of the model of the last task on the same images; None in the first task."""
+        if self.teacher is None or not self.teacher.classes:
+            return None
+        if not self.tuned():  # a frozen backbone gives the teacher's features as well
+            return features, self.teacher.head(features)
+        return self.teacher(self.backbone, batch.x)
+
+    def _data(self, images: list[ImageSet]) -> Source:
+        source, memory = super()._data(images), self.memory
+        if memory is None or not len(memory):
+            return source
+        features = None
+        if self._memoised:
+            features = self.compute("encode the memory", lambda: self._encoded(memory)).to(self.device)
+        return ReplayBatches(
+            source, memory, self.options.replay_batch_size, self.backbone.transform,
+            augment=self.options.augment, device=self.device, features=features,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _encoded(self, memory: Memory) -> Tensor:
+        """Features of remembered images: their pixels are copies, so the memory of encodings does not know them."""
+        self.backbone.eval()
+        transform = self.backbone.transform
+        return torch.cat([self.backbone(transform(part.to(self.device))) for part in memory.pixels.split(BLOCK)])
+
+    def tuned(self) -> dict[str, nn.Parameter]:
+        parameters = super().tuned()
+        if self.options.trains == "qkv":
+            parameters = {name: p for name, p in parameters.items() if ".attn.qkv." in name}
+        return parameters
+
+    def anchored(self) -> dict[str, Tensor]:
+        """A copy of the tuned parameters: what a penalty pulls back to."""
+        return {name: parameter.detach().clone() for name, parameter in self.tuned().items()}

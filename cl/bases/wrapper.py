@@ -1,0 +1,118 @@
+"""Wrappers: a strategy around any other one, called at every step of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
+
+from torch import Tensor, nn
+
+from cl import registry
+from cl.strategy import Inputs, Strategy, StreamInfo, UsageError, View, When, nested, option
+from cl.training.fit import FitSpec, Learner
+from cl.training.trainer import Trainer
+
+
+class Wrapper(Strategy):
+    """A strategy around `self.base`; without an idea of its own it is its base, to the digit.
+
+    The base shares the wrapper's backbone, and its state is a part of the wrapper's. `base` may be a wrapper too.
+    Subclasses override what they change: `learn`, `predict`, and the hooks into every `fit` of the base.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        base: str = option("finetune", "the strategy inside")
+        base_options: Mapping[str, Any] = nested("base", "options of the strategy inside")
+
+    # the base holds the backbone, and one copy in the state is enough
+    _NOT_STATE: ClassVar[frozenset[str]] = Strategy._NOT_STATE | {"backbone"}
+
+    @classmethod
+    def check_base(cls, name: str, base: type[Strategy]) -> None:
+        """Raise `UsageError` where this wrapper cannot hold that strategy; asked before anything is built."""
+        needs = []
+        if base.access != cls.access:
+            needs.append("earlier training images" if base.access == "past" else f"access {base.access!r}")
+        if base.val_fraction > cls.val_fraction:
+            needs.append("validation images")
+        needs += [f"the prediction rule {base.rules[0]}"] if not set(cls.rules) <= set(base.rules) else []
+        if needs:
+            raise UsageError(
+                f"base={name} needs {' and '.join(needs)}, which {cls.__name__} cannot give it; choose another base."
+            )
+
+    def setup(self, info: StreamInfo) -> None:
+        method = registry.strategies.get(self.options.base)
+        self.check_base(self.options.base, method)
+        options = method.Options(**self.options.base_options)
+        self.base: Strategy = method(options, self.backbone, cast(Trainer, HookedTrainer(self)))
+        self.base.info = info
+        self.base.setup(info)
+
+    def learn(self, view: View) -> None:
+        self.base.learn(view)
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        return self.base.predict(inputs, task)
+
+    @property
+    def ready(self) -> bool:
+        return self.base.ready
+
+    # -------------------------------------------------------------------------------------------------------- hooks
+
+    def before_fit(self, trained: list[nn.Parameter]) -> None:
+        """Called when the base begins a `fit`, or comes back to it after a kill, with what it will train."""
+
+    def before_step(self, when: When) -> None:
+        """Called between backward and the optimiser's step, after the base's own hook."""
+
+    def after_step(self, when: When) -> None:
+        """Called after the optimiser's step and the base's own hook."""
+
+
+class HookedTrainer:
+    """The trainer of a wrapper's base: the run's own, journaling the wrapper's state and calling the wrapper's hooks.
+
+    Whatever it does not define is the run's trainer's.
+    """
+
+    def __init__(self, outer: Wrapper) -> None:
+        self._outer, self._trainer = outer, outer._trainer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._trainer, name)
+
+    def compute(self, strategy: Learner, name: str, call: Callable[[], Any], *, count: bool = True) -> Any:
+        """As `Trainer.compute`."""
+        return self._trainer.compute(self._outer, name, call, count=count)
+
+    def fit(self, strategy: Learner, phase: str, spec: FitSpec) -> dict[str, Any]:
+        """As `Trainer.fit`, with the wrapper's hooks after those of the base."""
+        groups: list[Any] = list(spec.params)
+        if groups and isinstance(groups[0], dict):
+            groups = [{**group, "params": list(group["params"])} for group in groups]
+            trained = [parameter for group in groups for parameter in group["params"]]
+        else:
+            trained = groups
+        self._outer.before_fit(trained)
+        hooked = replace(
+            spec,
+            params=groups,
+            before_step=_both(spec.before_step, self._outer.before_step),
+            after_step=_both(spec.after_step, self._outer.after_step),
+        )
+        return self._trainer.fit(self._outer, phase, hooked)
+
+
+def _both(first: Callable[[When], None] | None, second: Callable[[When], None]) -> Callable[[When], None]:
+    if first is None:
+        return second
+
+    def call(when: When) -> None:
+        first(when)
+        second(when)
+
+    return call

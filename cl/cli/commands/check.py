@@ -1,0 +1,118 @@
+"""`clbench check`: does a strategy or a stream keep the contract?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cl.cli.completers import complete
+
+if TYPE_CHECKING:
+    from cl.testing import Outcome, Report
+
+_EPILOG = """\b
+Examples:
+  clbench check slca                          every check; about ten seconds
+  clbench check my-method --set lr=0.1 --set epochs=1
+  clbench check my-method --only resume,seeded -v
+  clbench check split-digits
+  clbench check folder:/my/images
+  clbench check --list                        what is checked
+
+\b
+A strategy learns three tasks of the embedded digits on a tiny Vision Transformer, several times over: with
+noise for test images, interrupted, from a saved state, ... Unless --set names them, options called epochs are
+capped at 2 and batch_size at 16. Exit code 0: all checks passed; 1: one failed, with values and how to mend it.
+In a test of your own: from cl.testing import check_strategy, check_stream."""
+
+_MARKS = {"passed": ("ok", "green"), "failed": ("FAILED", "red"), "skipped": ("skipped", "yellow")}
+
+
+@click.command("check", epilog=_EPILOG, short_help="does a strategy or a stream keep the contract?")
+@click.argument("name", required=False, shell_complete=complete("strategies", "streams"))
+@click.option("--list", "listing", is_flag=True, help="Say what is checked.")
+@click.option("--only", multiple=True, metavar="CHECK[,CHECK]", help="These checks only; repeatable.")
+@click.option("--stream", metavar="NAME", help="Another stream for a strategy to learn.  [default: split-digits]")
+@click.option("-b", "--backbone", metavar="NAME", help="Another backbone.  [default: a tiny one]")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", allow_from_autoenv=False, help="As for `clbench run`."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks of what a check raised.")
+def command(
+    name: str | None,
+    listing: bool,
+    only: tuple[str, ...],
+    stream: str | None,
+    backbone: str | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Check that the strategy or stream NAME keeps the contract; say what it breaks, with values and the fix."""
+    from cl import registry
+    from cl.errors import UsageError
+    from cl.options import parse_assignments
+
+    if listing:
+        return _list(as_json)
+    if name is None:
+        raise UsageError("Name a strategy or a stream to check; `clbench list` shows what there is.")
+    is_stream = name in registry.streams and name not in registry.strategies  # avalanche/ is both
+    if not is_stream and name not in registry.strategies:
+        known = [*registry.strategies, *registry.streams]
+        hint = registry.did_you_mean(name, known) or " Try `clbench list`."
+        raise UsageError(f"There is no strategy or stream '{name}'.{hint}")
+    if is_stream and (stream or backbone):
+        raise UsageError("--stream and --backbone are for checking a strategy.")
+
+    from cl import testing
+
+    arguments: dict[str, Any] = {
+        "settings": parse_assignments(assignments),
+        "only": [each.strip() for text in only for each in text.split(",") if each.strip()],
+        "tell": None if as_json else lambda outcome: _show(outcome, verbose),
+    }
+    if is_stream:
+        report = testing.examine_stream(name, **arguments)
+    else:
+        report = testing.examine_strategy(name, stream=stream, backbone=backbone, **arguments)
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=1))
+    else:
+        click.echo(_summary(report))
+    return 1 if report.failures else 0
+
+
+def _list(as_json: bool) -> int:
+    from cl.testing import CHECKS, STREAM_CHECKS
+
+    kinds = {"strategy": CHECKS, "stream": STREAM_CHECKS}
+    if as_json:
+        click.echo(json.dumps({kind: {n: c.summary for n, c in checks.items()} for kind, checks in kinds.items()}))
+        return 0
+    for kind, checks in kinds.items():
+        click.echo(f"Checks of a {kind}:")
+        for check in checks.values():
+            click.echo(f"  {check.name:<20}  {check.summary}")
+    return 0
+
+
+def _show(outcome: Outcome, verbose: bool) -> None:
+    word, colour = _MARKS[outcome.status]
+    click.echo(f"{outcome.check:<20}  {click.style(f'{word:<7}', fg=colour)}  {outcome.seconds:5.1f} s", nl=False)
+    click.echo(f"  {outcome.found}" if outcome.status == "skipped" else "")
+    if outcome.status == "failed":
+        click.echo(f"    {outcome.summary}\n    Found: {outcome.found}\n    Fix: {outcome.fix}")
+        if verbose and outcome.trace:
+            click.echo("".join(f"    {line}\n" for line in outcome.trace.splitlines()))
+
+
+def _summary(report: Report) -> str:
+    skipped = sum(outcome.status == "skipped" for outcome in report.outcomes)
+    passed = len(report.outcomes) - skipped - len(report.failures)
+    parts = [f"{passed} passed", f"{len(report.failures)} failed", f"{skipped} skipped"]
+    return f"{report.kind} '{report.name}': {', '.join(part for part in parts if not part.startswith('0 '))}."

@@ -1,0 +1,170 @@
+"""`clbench compare`: two rows of a leaderboard beside each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cl.cli.completers import complete, complete_metric
+
+if TYPE_CHECKING:
+    from cl.results.leaderboard.compare import Comparison
+    from cl.results.leaderboard.entries import Run
+
+_EPILOG = """\b
+Examples:
+  clbench compare slca finetune --stream split-cifar100
+  clbench compare l2:3911 l2:30d8                   two configurations of one method, by their config hash
+  clbench compare results/split-digits/slca other/results/split-digits/slca
+  clbench compare slca ewc --metric F_chaudhry --json
+
+\b
+A and B are strategies, as NAME, NAME:PRESET or NAME:HASH, or folders that hold the runs of one row. The interval
+draws seeds and test images anew, the same for both sides. McNemar's test is exact and says whether two runs answer
+equally many images right; it knows nothing of other seeds."""
+
+
+@click.command("compare", epilog=_EPILOG, short_help="two rows beside each other: what differs, and can it be told?")
+@click.argument("first", metavar="A", shell_complete=complete("strategies"))
+@click.argument("second", metavar="B", shell_complete=complete("strategies"))
+@click.option(
+    "--results",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where to look for strategies.  [default: where results go]",
+)
+@click.option("--stream", help="The stream, where both ran on several; * and ? match anything.")
+@click.option("--backbone", help="The backbone, where both ran on several.")
+@click.option(
+    "--metric", default="A_last_sample", shell_complete=complete_metric, show_default=True, help="What to compare."
+)
+@click.option("--rule", help="Prediction rule.  [default: the strictest that both have]")
+@click.option("--classes", default=5, show_default=True, help="How many gains and losses by class to print.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: everything, as fractions.")
+def command(
+    first: str, second: str, folders: tuple[Path, ...], stream: str | None, backbone: str | None, metric: str,
+    rule: str | None, classes: int, as_json: bool,
+) -> int:  # fmt: skip
+    """Compare A with B over common seeds: paired difference with a 95 % interval, McNemar, tasks and classes."""
+    from cl.results.leaderboard.compare import compare
+
+    sides = [_runs(text, folders, stream, backbone) for text in (first, second)]
+    found = compare(*sides, metric=metric, rule=rule)
+    click.echo(json.dumps(found, indent=1) if as_json else _text(found, classes).rstrip("\n"))
+    return 0
+
+
+def _runs(text: str, folders: Sequence[Path], stream: str | None, backbone: str | None) -> list[Run]:
+    from fnmatch import fnmatchcase
+
+    from cl.cli.commands.leaderboard import read_runs
+    from cl.errors import UsageError
+    from cl.results.leaderboard.compare import chosen
+    from cl.results.store import find_records
+
+    path = Path(text)
+    runs = read_runs([path]) if path.exists() and find_records(path) else chosen(text, read_runs(folders))
+    fits = [
+        run
+        for run in runs
+        if fnmatchcase(run.result["stream"]["name"], stream or "*")
+        and fnmatchcase(run.result["backbone"]["name"], backbone or "*")
+    ]
+    if not fits:
+        where = sorted({f"{run.result['stream']['name']} on {run.result['backbone']['name']}" for run in runs})
+        raise UsageError(f"The runs of {text} are on other streams or backbones: {'; '.join(where)}.")
+    return fits
+
+
+def _text(found: Comparison, classes: int) -> str:
+    a, b = _names(found)
+    lines = [
+        f"A: {_described(found['first'])}",
+        f"B: {_described(found['second'])}",
+        f"{found['stream']} on {found['backbone']}, rule {found['rule']}, {found['metric']} in percent",
+        *_table(["seed", "A", "B", "A - B", "only A right", "only B right", "McNemar p"], _seed_rows(found), left=0),
+        "",
+        _verdict(found, a, b),
+        _smallest(found),
+        "",
+        "Accuracy after the last task",
+        *_table(["task", "A", "B", "A - B"], [[str(each["task"]), *_sides(each)] for each in found["tasks"]], left=0),
+    ]
+    ordered = sorted(
+        (each for each in found["classes"] if each["difference"] is not None), key=lambda each: -each["difference"]
+    )
+    gains = [each for each in ordered if each["difference"] > 0][:classes]
+    losses = [each for each in reversed(ordered) if each["difference"] < 0][:classes]
+    for title, chosen in (("Classes where A gains most", gains), ("Classes where A loses most", losses)):
+        if chosen:
+            rows = [[each["name"], *_sides(each)] for each in chosen]
+            lines += ["", title, *_table(["class", "A", "B", "A - B"], rows, left=1)]
+    return "\n".join(lines)
+
+
+def _names(found: Comparison) -> tuple[str, str]:
+    names = [found[side]["strategy"] for side in ("first", "second")]
+    return (f"A ({names[0]})", f"B ({names[1]})")
+
+
+def _described(side: dict[str, Any]) -> str:
+    parts = [side["strategy"], side["settings"], f"preset {side['preset']}" if side["preset"] else "no preset"]
+    text = ", ".join(filter(None, [*parts, f"config {side['config_hash']}", f"seeds {' '.join(side['seeds'])}"]))
+    return text + (f" ({', '.join(side['marks'])}: unranked)" if side["marks"] else "")
+
+
+def _seed_rows(found: Comparison) -> list[list[str]]:
+    rows = []
+    for each in found["seeds"]:
+        test = each["mcnemar"]
+        counts = ["-"] * 3 if test is None else [str(test["only_first"]), str(test["only_second"]), _p(test["p"])]
+        rows.append([each["seeds"], *_sides(each), *counts])
+    return [*rows, ["mean", *_sides(found["mean"]), "", "", ""]]
+
+
+def _verdict(found: Comparison, a: str, b: str) -> str:
+    if found["interval"] is None:
+        return "One seed and no predictions: whether the difference is luck cannot be told."
+    low, high = (f"{100 * end:+.2f}" for end in found["interval"])
+    about = f"95 % interval of the difference [{low}, {high}], {found['drawn']} drawn anew"
+    if found["better"] is None:
+        return f"A and B cannot be told apart: {about}."
+    better = a if found["better"] == "first" else b
+    caution = " On one seed alone, which may be luck of this seed." if len(found["seeds"]) == 1 else ""
+    return f"{better} is better: {about}.{caution}"
+
+
+def _smallest(found: Comparison) -> str:
+    seeds, images = (found["smallest_difference"][key] for key in ("seeds", "images"))
+    number = len(found["seeds"])
+    parts = []
+    if seeds is not None:
+        parts.append(f"{100 * seeds:.2f} by a t-test over {number} seeds")
+    if images is not None:
+        parts.append(f"{100 * images:.2f} by these images, were these the only seeds")
+    if not parts:
+        return "Two seeds or more are needed to say what differences could be told."
+    return f"Smallest difference that would be found in four of five cases: {', '.join(parts)}."
+
+
+def _sides(each: dict[str, Any]) -> list[str]:
+    first, second, change = (each[key] for key in ("first", "second", "difference"))
+    from cl.results.tables import percent
+
+    return [percent(first), percent(second), "-" if change is None else f"{100 * change:+.2f}"]
+
+
+def _p(value: float) -> str:
+    return "<1e-4" if value < 1e-4 else f"{value:.4f}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    from cl.results.tables import aligned
+
+    return aligned(columns, rows, left=columns[:left])

@@ -1,0 +1,184 @@
+"""`clbench data`: datasets, where they lie, and whether they are intact."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cl.cli.completers import complete_dataset
+from cl.cli.text import confirmed, print_table, size_text
+
+if TYPE_CHECKING:
+    from cl.data.catalog import KnownDataset
+
+_EPILOG = """\b
+Examples:
+  clbench data list
+  clbench data get cifar100
+  clbench data where cifar100           every place looked at, and what is there
+  clbench data verify cifar100
+  clbench data remove cifar100 --dry-run
+
+\b
+Looked for in the folders of CLBENCH_DATA_PATH, then in CLBENCH_HOME/data, then downloaded;
+CLBENCH_OFFLINE=1 forbids that."""
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_NAME = click.argument("name", shell_complete=complete_dataset)
+
+
+@click.group("data", epilog=_EPILOG, short_help="datasets: list, get, verify, where, remove")
+def command() -> None:
+    """Datasets: what is here, what it may be used for, and whether it is intact."""
+
+
+@command.command("list", epilog=_EPILOG)
+@_JSON
+def list_(as_json: bool) -> int:
+    """List the datasets that clbench knows: where they lie, their size and licence.
+
+    Verified are those whose decoded images are compared with known fingerprints at every use.
+    """
+    from cl.data.catalog import DATASETS
+
+    found = [_about(declared) for declared in DATASETS.values()]
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return 0
+    rows = [
+        [item["name"], item["here"] or "not here", size_text(item["bytes"]), "yes" if item["verified"] else "no"]
+        for item in found
+    ]
+    print_table(["dataset", "where", "size", "verified"], rows, right=["size"])
+    for item in found:
+        count = f"{item['train']:,} + {item['test']:,}" if item["test"] else f"{item['train']:,}"
+        click.echo(f"\n{item['name']}: {item['title']}, {count} images of "
+                   f"{item['classes']} classes\n  Licence: {item['licence']}\n  Cite: {item['citation']}")  # fmt: skip
+    return 0
+
+
+def _about(declared: KnownDataset) -> dict[str, Any]:
+    from cl.data.catalog import copies
+    from cl.housekeeping.datasets import tree_size
+
+    copy = next(copies(declared), None)
+    return {
+        "name": declared.name,
+        "title": declared.title,
+        "here": None if copy is None else str(copy),
+        "bytes": declared.archive.size if copy is None else sum(tree_size(path)[0] for path in copy.paths),
+        "train": declared.sizes[0],
+        "test": declared.sizes[1],
+        "classes": declared.n_classes,
+        "verified": set(declared.fingerprints) == {"train", "test"},
+        "licence": declared.licence,
+        "citation": declared.citation,
+        "urls": list(declared.archive.urls),
+    }
+
+
+@command.command(epilog=_EPILOG)
+@_NAME
+def get(name: str) -> int:
+    """Find the dataset NAME, or download it; its licence and citation are shown before."""
+    from cl.cli.shared import set_up
+    from cl.data.catalog import copies, declaration, obtain
+    from cl.progress.displays import make_progress
+
+    set_up(quiet=False, verbose=0)
+    declared = declaration(name)
+    was_here = any(True for _ in copies(declared))
+    with make_progress() as show:
+        copy = obtain(name, show.data)
+    click.echo(f"{declared.title} {'was here already' if was_here else 'is here now'}: {copy}")
+    click.echo(f"Licence: {declared.licence}\nCite: {declared.citation}")
+    return 0
+
+
+@command.command(epilog=_EPILOG)
+@_NAME
+@_JSON
+def where(name: str, as_json: bool) -> int:
+    """Show every place where NAME is looked for, in order, and what is there."""
+    from cl.data.catalog import declaration
+    from cl.housekeeping.datasets import places
+
+    looked = places(declaration(name))
+    used = next((place for place in looked if place.is_whole), None)
+    if as_json:
+        found = [{**dataclasses.asdict(place), "folder": str(place.folder), "used": place is used} for place in looked]
+        click.echo(json.dumps(found, indent=1))
+        return 0
+    rows = []
+    for place in looked:
+        state = "used" if place is used else "found" if place.is_whole else ", ".join(place.found) or "-"
+        if not place.folder.is_dir():
+            state = "no such folder"
+        rows.append([str(place.folder), " + ".join(place.names), place.root, state])
+    print_table(["folder", "looked for", "from", "found"], rows)
+    if used is None:
+        click.echo(f"\nIt is nowhere; `clbench data get {name}` fetches it.")
+    return 0
+
+
+@command.command(epilog=_EPILOG)
+@_NAME
+@_JSON
+def verify(name: str, as_json: bool) -> int:
+    """Check every copy of NAME: the archive's SHA-256, and the fingerprints of the decoded images.
+
+    Leaves with 3 where something does not match. "unknown" is what nobody has measured beforehand.
+    """
+    from cl.cli.app import report
+    from cl.cli.shared import set_up
+    from cl.data.catalog import declaration
+    from cl.errors import DataError
+    from cl.housekeeping.datasets import verify as verify_copies
+    from cl.progress.displays import make_progress
+
+    set_up(quiet=False, verbose=0)
+    with make_progress() as show:
+        checks = verify_copies(declaration(name), show.data)
+    if as_json:
+        click.echo(json.dumps([{**dataclasses.asdict(check), "state": check.state} for check in checks], indent=1))
+    else:
+        rows = [[check.where, check.what, check.state, (check.found or "-")[:16]] for check in checks]
+        print_table(["copy", "what", "state", "SHA-256"], rows)
+    problems = [check.problem for check in checks if check.problem is not None]
+    for problem in problems:
+        report(DataError(problem))
+    return DataError.exit_code if problems else 0
+
+
+@command.command(epilog=_EPILOG)
+@_NAME
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, touch nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, dry_run: bool, yes: bool) -> int:
+    """Remove NAME from the cache below CLBENCH_HOME; folders of CLBENCH_DATA_PATH are never touched."""
+    from cl.data.catalog import copies, declaration
+    from cl.housekeeping.datasets import removable, tree_size
+    from cl.housekeeping.datasets import remove as remove_files
+
+    declared = declaration(name)
+    paths = removable(declared)
+    size = sum(tree_size(path)[0] for path in paths)
+    for path in paths:
+        click.echo(f"{path}  {size_text(tree_size(path)[0])}")
+    if not paths:
+        click.echo(f"{declared.title} is not in the cache; nothing to remove.")
+    elif dry_run:
+        click.echo(f"Would free {size_text(size)}; nothing was touched.")
+    elif confirmed(f"Remove {declared.title} from the cache ({size_text(size)})?", yes):
+        remove_files(paths)
+        click.echo(f"Freed {size_text(size)}.")
+    else:
+        click.echo("Nothing was removed.")
+        return 1
+    for copy in copies(declared):
+        if not set(copy.paths) & set(paths):
+            click.echo(f"Stays, as it is not in the cache: {copy}")
+    return 0

@@ -1,0 +1,134 @@
+"""`clbench env`: what a bug report needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cl import paths
+from cl.cli.text import size_text
+
+_EPILOG = """\b
+Examples:
+  clbench env              paste it into a bug report
+  clbench env --json"""
+
+_VARIABLES = (
+    *("CLBENCH_HOME", "CLBENCH_DATA_PATH", "CLBENCH_RESULTS", "CLBENCH_OFFLINE", "CLBENCH_SET", "CLBENCH_DEBUG"),
+    *("CLBENCH_DEVICE", "CLBENCH_PRECISION", "CLBENCH_WORKERS", "CLBENCH_PROGRESS", "CLBENCH_LOGGER"),
+)
+
+
+@click.command("env", epilog=_EPILOG, short_help="versions, devices, folders, offline state")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> int:
+    """Show versions, devices, folders, variables and plugins, as a bug report needs them."""
+    from cl.running.environment import devices, summary, versions
+
+    found = {
+        "machine": summary(),
+        "packages": versions(),
+        "devices": devices(),
+        "folders": _folders(),
+        "offline": _offline(),
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith("CLBENCH_")},
+        "plugins": _plugins(),
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return 0
+    for heading, content in found.items():
+        click.echo(f"{heading}:")
+        for line in _lines(heading, content) or ["none"]:
+            click.echo(f"  {line}")
+    return 0
+
+
+def _folders() -> list[dict[str, Any]]:
+    from cl.paths import data_path, home
+
+    results = paths.results()
+    named = [("cache", home()), *(("data", folder) for folder in data_path()), ("results", results)]
+    return [{"use": use, "path": str(path.absolute()), **_state(path.absolute())} for use, path in named]
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """Whether a folder is there and may be used, and what is free on the disk that it is or would be on."""
+    there = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+    try:
+        free: int | None = shutil.disk_usage(there).free
+    except OSError:
+        free = None
+    return {
+        "exists": path.is_dir(),
+        "readable": os.access(path, os.R_OK | os.X_OK),
+        "writable": os.access(there, os.W_OK) and there.is_dir(),
+        "free": free,
+    }
+
+
+def _offline() -> dict[str, bool]:
+    from cl.data.sources import is_offline
+
+    hub = os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE")
+    return {"data (CLBENCH_OFFLINE)": is_offline(), "weights (CLBENCH_OFFLINE or HF_HUB_OFFLINE)": is_offline() or hub}
+
+
+def _plugins() -> dict[str, list[str]]:
+    """Names that other distributions provide, by distribution."""
+    from cl import registry
+    from cl.errors import UsageError
+
+    found: dict[str, list[str]] = {}
+    for known in (registry.strategies, registry.streams, registry.backbones, registry.loggers):
+        for name in known:
+            try:
+                owner = known.distribution(name)
+            except UsageError as error:  # two distributions claim the name
+                found.setdefault("collisions", []).append(str(error))
+                continue
+            if owner.name != registry.DISTRIBUTION:
+                found.setdefault(" ".join(owner).strip(), []).append(f"{known.kind} {name}")
+    return found
+
+
+def _lines(heading: str, content: Any) -> list[str]:
+    if heading == "folders":
+        return [_folder_line(folder) for folder in content]
+    if heading == "plugins":
+        return [f"{owner}: {', '.join(names)}" for owner, names in content.items()]
+    if heading == "variables":
+        return [f"{name}={value}{_unknown(name)}" for name, value in content.items()]
+    lines = []
+    for name, value in content.items():
+        if name == "cuda":
+            gpus = [f"{gpu['name']} ({size_text(gpu['memory'])}, {gpu['capability']})" for gpu in value]
+            value = ", ".join(gpus) or "none"
+        lines.append(f"{name} {'yes' if value is True else 'no' if value is False else value}")
+    return lines
+
+
+def _folder_line(folder: dict[str, Any]) -> str:
+    if not folder["exists"]:
+        state = "does not exist yet" if folder["use"] != "data" else "does not exist"
+    elif not folder["readable"]:
+        state = "not readable"
+    else:
+        state = "writable" if folder["writable"] else "read-only"
+    free = "" if folder["free"] is None else f", {size_text(folder['free'])} free"
+    return f"{folder['use']:<8}{folder['path']} ({state}{free})"
+
+
+def _unknown(name: str) -> str:
+    """A remark on a variable that nothing reads; options of a command have CLBENCH_COMMAND_OPTION."""
+    from cl.cli.app import COMMANDS
+    from cl.errors import did_you_mean
+
+    if name in _VARIABLES or name.split("_")[1].lower() in COMMANDS:
+        return ""
+    return f"  (not a variable of clbench.{did_you_mean(name, list(_VARIABLES))})"

@@ -1,0 +1,122 @@
+"""`clbench leaderboard`: rank the runs in results folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cl import paths
+from cl.cli.shared import metric_options
+
+if TYPE_CHECKING:
+    from cl.results.leaderboard.entries import Run
+    from cl.results.leaderboard.ranking import Row
+
+FORMATS = ("table", "markdown", "latex", "csv", "json")
+
+_EPILOG = """\b
+Examples:
+  clbench leaderboard results
+  clbench leaderboard results ../other/results --metric F_chaudhry --rule all
+  clbench leaderboard --filter strategy=slca,ewc --filter stream=split-cifar100 --sort tflops
+  clbench leaderboard results --csv leaderboard.csv
+  clbench leaderboard results --format latex > table.tex
+
+\b
+Ranks: a row shares the rank above where the 95 % interval of the paired difference contains 0. The interval
+draws seeds and test images anew, from the stored predictions. Unranked rows say why: bound, limited, legacy,
+batch-dependent, other-version. stale: the code of the strategy has changed since."""
+
+
+@click.command("leaderboard", epilog=_EPILOG, short_help="rank the runs in results folders")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER...]")
+@metric_options
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="COLUMN=PATTERN",
+    help="Rank among the rows whose column has one of the patterns (*, ?, comma lists); columns: strategy, stream, "
+    "backbone, preset, settings, config_hash, setting, precision.",
+)
+@click.option("--sort", metavar="COLUMN", help="Order rows by a column; -COLUMN: largest first.  [default: rank]")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write all columns to a CSV file, a pure function of the records.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; short for --format json.")
+def command(
+    folders: tuple[Path, ...], metric: str, rule: str | None, filters: tuple[str, ...], sort: str | None, form: str,
+    csv_file: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Rank strategies, one board per stream, rule and backbone; seeds are averaged, with 95 % intervals.
+
+    Reads every record below the folders (default: where results go); a run that stands in several counts once.
+    """
+    from cl.files import write_text
+    from cl.results.leaderboard import board_tables
+    from cl.results.leaderboard.ranking import board_rows, is_stale, sorted_rows
+
+    runs = read_runs(folders)
+    rows = board_rows(runs, metric=metric, rule=rule, filters=_patterns(filters))
+    rows = rows if sort is None else sorted_rows(rows, sort)
+    _report(runs, rows)
+    if csv_file is not None:
+        write_text(csv_file, board_tables.to_csv(rows))
+    form = "json" if as_json else form
+    if form != "csv":
+        rows = [{**row, "stale": is_stale(row)} for row in rows]
+    write = {
+        "table": board_tables.to_text,
+        "markdown": board_tables.to_markdown,
+        "latex": board_tables.to_latex,
+        "csv": board_tables.to_csv,
+        "json": board_tables.to_json,
+    }[form]
+    click.echo(write(rows).rstrip("\n"))
+    return 0
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Every run below the folders, by default below the one where results go."""
+
+    from cl.results.leaderboard.entries import Run
+    from cl.results.store import load_results
+
+    results = load_results(list(folders) or [paths.results()])
+    return [Run(record, file.parent) for record, file in zip(results.records, results.files, strict=True)]
+
+
+def _patterns(texts: Sequence[str]) -> dict[str, list[str]]:
+    from cl.errors import UsageError
+
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        column, equals, patterns = text.partition("=")
+        if not equals:
+            raise UsageError(f"--filter needs COLUMN=PATTERN, such as strategy=slca, not '{text}'.")
+        found.setdefault(column.strip(), []).extend(pattern.strip() for pattern in patterns.split(","))
+    return found
+
+
+def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
+    """On stderr, what does not show in the table."""
+    from cl.results.leaderboard.entries import distinct
+
+    unfinished = sum(run.record["status"] != "complete" for run in runs)
+    copies = distinct(runs)[1]
+    if unfinished:
+        click.echo(f"{unfinished} unfinished runs left out; clbench resume finishes them.", err=True)
+    if copies:
+        where = ", ".join(str(run.folder) for run in copies[:3]) + (", ..." if len(copies) > 3 else "")
+        click.echo(f"{len(copies)} copies of runs counted once: {where}.", err=True)
+    without = sum(run.record["status"] == "complete" and not run.has_predictions for run in runs)
+    if without:
+        click.echo(f"{without} runs have no predictions.npz: their images cannot be drawn anew.", err=True)

@@ -1,0 +1,80 @@
+"""`clbench list`: what there is, without importing any of it."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatchcase
+from typing import Any
+
+import click
+
+KINDS = ("strategies", "streams", "backbones", "metrics", "loggers")
+
+_EPILOG = """\b
+Examples:
+  clbench list                     everything
+  clbench list strategies
+  clbench list metrics 'F_*'       only what matches
+  clbench list --json"""
+
+
+@click.command("list", epilog=_EPILOG, short_help="strategies, streams, backbones, metrics and loggers")
+@click.argument("kind", required=False, metavar="[KIND]", shell_complete=lambda *_: list(KINDS))
+@click.argument("pattern", required=False, metavar="[GLOB]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(kind: str | None, pattern: str | None, as_json: bool) -> int:
+    """List strategies, streams, backbones, metrics and loggers.
+
+    KIND is one of them, GLOB a pattern that names must match (quote it).
+    """
+    if kind is not None and kind not in KINDS:
+        if pattern is not None:
+            from cl.errors import UsageError, did_you_mean
+
+            hint = did_you_mean(kind, list(KINDS))
+            raise UsageError(f"There is no kind '{kind}'; choose one of {', '.join(KINDS)}.{hint}")
+        kind, pattern = None, kind
+    found = {
+        each: [item for item in _items(each) if pattern is None or fnmatchcase(item["name"], pattern)]
+        for each in ([kind] if kind else KINDS)
+    }
+    if as_json:
+        click.echo(json.dumps(found[kind] if kind else found, indent=1))
+    else:
+        _print(found, alone=kind is not None)
+    return 0
+
+
+def _items(kind: str) -> list[dict[str, Any]]:
+    if kind == "metrics":
+        from cl.records.metrics import METRICS
+
+        return [{"name": name, "summary": metric.title} for name, metric in METRICS.items()]
+    from cl import registry
+    from cl.errors import UsageError
+
+    names: registry.Registry[Any] = getattr(registry, kind)
+    items: list[dict[str, Any]] = []
+    for name in names:
+        try:
+            owner = names.distribution(name)
+            items.append({"name": name, "summary": names.summary(name), "distribution": " ".join(owner).strip()})
+        except UsageError as error:  # two distributions claim the name: say so where people look for it
+            items.append({"name": name, "summary": str(error), "distribution": None})
+    return items
+
+
+def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
+    from cl.registry import DISTRIBUTION
+
+    width = max((len(item["name"]) for items in found.values() for item in items), default=0)
+    for position, (kind, items) in enumerate(found.items()):
+        if not alone:
+            click.echo(("\n" if position else "") + f"{kind.capitalize()}:")
+        for item in items:
+            owner = item.get("distribution") or ""
+            plugin = f"  [{owner}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
+            name = item["name"] + {":": "PATH", "/": "NAME"}.get(item["name"][-1], "")
+            click.echo(f"{'' if alone else '  '}{name:<{width + 4}}  {item['summary']}{plugin}".rstrip())
+        if kind == "backbones":
+            click.echo(f"{'' if alone else '  '}Any timm model works too, as arch.tag, arch@file or arch@random.")

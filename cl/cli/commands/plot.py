@@ -1,0 +1,81 @@
+"""`clbench plot`: figures of the runs in results folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from cl import paths
+from cl.results.plots import DATA_FORMAT, FORMATS, KINDS, THEMES
+
+_EPILOG = """\b
+Examples:
+  clbench plot results                                  every figure, as SVG, in ./plots
+  clbench plot results --kind curves,cost --format svg,png --theme light,dark
+  clbench plot results --kind matrix --format json      the numbers behind the figures
+
+\b
+Kinds:
+""" + "\n".join(f"  {kind:11} {about}" for kind, about in KINDS.items())
+
+
+def _several(what: str, known: Iterable[str], text: str) -> list[str]:
+    """A comma list of known words; raises `UsageError` for another."""
+    from cl.errors import UsageError, did_you_mean
+
+    choices = list(known)
+    words = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    for word in words:
+        if word not in choices:
+            hint = did_you_mean(word, choices) or f" Choose from: {', '.join(choices)}."
+            raise UsageError(f"There is no {what} '{word}'.{hint}")
+    if not words:
+        raise UsageError(f"{what} is empty; choose from: {', '.join(choices)}.")
+    return words
+
+
+@click.command("plot", epilog=_EPILOG, short_help="figures of the runs in results folders")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER...]")
+@click.option("--kind", default=",".join(KINDS), metavar="KIND[,KIND]", help="What to draw.  [default: all]")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default="plots", show_default=True, metavar="FOLDER",
+    help="Where the figures go.",
+)  # fmt: skip
+@click.option("--format", "formats", default="svg", show_default=True, help="svg, png, json (the numbers), or several.")
+@click.option("--theme", default="light", show_default=True, help="light, dark, transparent, or several.")
+@click.option("--rule", help="Prediction rule.  [default: the strictest that a run has]")
+@click.option("--json", "as_json", is_flag=True, help="Print the list of files as JSON.")
+def command(
+    folders: tuple[Path, ...], kind: str, out: Path, formats: str, theme: str, rule: str | None, as_json: bool
+) -> int:
+    """Draw the runs below the folders (default: where results go); seeds are averaged.
+
+    One figure per stream definition and backbone, or per row for `matrix`. Complete runs only; limited ones (--limit,
+    --max-tasks) get figures of their own, marked. The files are the same bytes for the same records and matplotlib.
+    """
+
+    from cl.errors import UsageError
+    from cl.results.plots import plots_of
+    from cl.results.store import load_results
+
+    kinds, suffixes = _several("kind", KINDS, kind), _several("format", (*FORMATS, DATA_FORMAT), formats)
+    themes = _several("theme", THEMES, theme)
+    chosen = list(folders) or [paths.results()]
+    plots = plots_of(load_results(chosen).records, kinds, rule)
+    if not plots:
+        raise UsageError(f"These runs have nothing to show as {', '.join(kinds)}; `--kind curves` shows any run.")
+    written = []
+    for plot in plots:
+        for suffix in suffixes:
+            for name in themes[:1] if suffix == DATA_FORMAT else themes:
+                ending = "" if suffix == DATA_FORMAT or name == themes[0] else f"-{name}"
+                path = plot.save(out / f"{plot.name}{ending}.{suffix}", THEMES[name])
+                written.append({"kind": plot.kind, "title": plot.data["title"], "theme": name, "file": str(path)})
+                if not as_json:
+                    click.echo(path)
+    if as_json:
+        click.echo(json.dumps(written, indent=1))
+    return 0

@@ -1,0 +1,45 @@
+"""`clbench report`: one HTML file with the leaderboard, every run and comparisons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cl import paths
+from cl.cli.shared import metric_options
+
+_EPILOG = """\b
+Examples:
+  clbench report results                          writes report.html
+  clbench report results ../theirs --out all.html --title "Ours and theirs"
+  clbench report results --metric A_inc_sample --rule til_masked"""
+
+
+@click.command("report", epilog=_EPILOG, short_help="one HTML file: leaderboard, runs, comparison of any two")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER...]")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True, metavar="FILE",
+    help="The file to write.",
+)  # fmt: skip
+@click.option("--title", default="clbench report", show_default=True, help="Heading of the page.")
+@metric_options
+def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule: str | None) -> int:
+    """Write a report of the runs below the folders (default: where results go).
+
+    The file holds everything it shows and opens in any browser without network: the leaderboard to sort and filter,
+    every run with its accuracies, options, cost and environment, and a comparison of any two. It can be printed.
+    Predictions stay in the results folders.
+    """
+
+    from cl.results.report import write_report
+    from cl.results.store import load_results
+
+    chosen = list(folders) or [paths.results()]
+    results = load_results(chosen)
+    size = write_report(
+        results.records, out, folders=[file.parent for file in results.files], metric=metric, rule=rule, title=title
+    )
+    click.echo(f"{len(results)} runs, {size / 1e6:.2f} MB", err=True)
+    click.echo(out)
+    return 0

@@ -1,0 +1,1 @@
+"""Datasets on a disk: found, downloaded, decoded, split. No torch."""

@@ -1,0 +1,169 @@
+"""What a stream file (TOML) may say: a setting, and datasets in the order in which they are learned."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from cl.errors import UsageError, did_you_mean
+from cl.files import toml_load
+from cl.options import parse_value
+from cl.protocol import CLASS, DOMAIN, TASK
+
+T = TypeVar("T")
+
+SETTINGS = (CLASS, TASK, DOMAIN)
+READERS = ("pack", "folder", "stream")
+"""One or more .npz packs with the splits of a dataset; a folder of images; the images of a registered stream."""
+ONLY = ("train-only", "test-only")
+"""All images of a domain to learn and none to test on; all to test on after every task and none to learn."""
+SPLITS = ("official", "nevis", "nevis-halves", *ONLY)
+"""As the dataset has them; its training images in 70 % train, 15 % dev, 15 % dev_test (NEVIS'22 for datasets without
+validation set); 80 % train and 20 % dev of its training images, and halves of its test images as dev_test and test;
+`ONLY`."""
+MISSING = ("error", "skip")
+_WANTED = {"pack": "files", "folder": "path", "stream": "stream"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """One dataset of a stream: where it is found, and how much of it is used."""
+
+    name: str
+    reader: str
+    year: int | None = None
+    title: str = ""
+    files: tuple[str, ...] = ()  # of reader pack: names that lie together in a folder
+    sha256: tuple[str, ...] = ()  # of `files`, in their order
+    path: str = ""  # of reader folder
+    stream: str = ""  # of reader stream
+    classes: tuple[str, ...] = ()  # the ones to use, in this order; empty: all
+    tasks: int = 1
+    splits: str | None = None  # none: as the stream says
+    licence: str = ""
+    citation: str = ""
+    source: str = ""  # where it may be had
+
+    @property
+    def needs(self) -> str:
+        """The files or the folder that it needs, in words."""
+        return " + ".join(self.files) or self.path or f"the data of {self.stream}"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A stream as declared. `size` is the side in pixels of all its images, `where` the file that says all this."""
+
+    name: str
+    setting: str
+    size: int
+    datasets: tuple[DatasetEntry, ...]
+    version: str = "1"
+    title: str = ""
+    splits: str = "official"
+    split_seed: int = 0
+    missing: str = "error"
+    omitted: tuple[str, ...] = ()  # what belongs to it and is left out, with the reason
+    where: Path | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits over all that is declared, wherever it lies."""
+        said = dataclasses.asdict(dataclasses.replace(self, where=None))
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
+
+    def rule(self, entry: DatasetEntry) -> str:
+        """How a dataset is split."""
+        return entry.splits or self.splits
+
+
+def load(path: Path) -> Declaration:
+    """Read a stream file; raises `UsageError` with one sentence for the first thing in it that cannot be."""
+    if not path.is_file():
+        raise UsageError(f"There is no stream file {path}; give the path of a TOML file that declares a stream.")
+    return parse(toml_load(path), path)
+
+
+def parse(content: Mapping[str, Any], path: Path) -> Declaration:
+    """The declaration in a parsed TOML file; raises as `load`."""
+    content = dict(content)
+    tables = content.pop("datasets", None)
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, Mapping) for table in tables):
+        raise UsageError(f"{path} declares no datasets; add one table [[datasets]] for each, in the order of learning.")
+    entries = []
+    for number, table in enumerate(tables, 1):
+        name = table.get("name")
+        where = f"{path}, dataset {number}" + (f" ({name})" if isinstance(name, str) else "")
+        entries.append(_checked_entry(_record(DatasetEntry, table, where), where))
+    made = _record(Declaration, content, str(path), datasets=tuple(entries), where=path)
+    _choice(path, "setting", made.setting, SETTINGS)
+    _choice(path, "splits", made.splits, SPLITS)
+    _choice(path, "missing", made.missing, MISSING)
+    if not 1 <= made.size <= 4096:
+        raise UsageError(f"{path}: size must lie in 1..4096 pixels, not {made.size}.")
+    names = [entry.name for entry in made.datasets]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{path}: two datasets are called '{repeated[0]}'; give each a name of its own.")
+    if made.splits in ONLY:
+        raise UsageError(f"{path}: splits = '{made.splits}' is a rule for single datasets; write it in their tables.")
+    only = [entry for entry in made.datasets if entry.splits in ONLY]
+    if only and made.setting != DOMAIN:
+        raise UsageError(
+            f"{path}: dataset '{only[0].name}' is {only[0].splits}, which needs setting = \"{DOMAIN}\": elsewhere its "
+            "classes are its own."
+        )
+    for rule, what in zip(ONLY, ("to test on", "to learn"), strict=True):
+        if all(entry.splits == rule for entry in made.datasets):
+            raise UsageError(f"{path}: every dataset is {rule}, so there is nothing {what}; give one another rule.")
+    if made.setting == DOMAIN and (cut := [entry.name for entry in made.datasets if entry.tasks != 1]):
+        raise UsageError(f"{path}: a domain is one task; leave tasks out of dataset '{cut[0]}'.")
+    return made
+
+
+def _record(kind: type[T], table: Mapping[str, Any], place: str, **given: Any) -> T:
+    """A dataclass from a table, its types checked."""
+    types, fields = get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    known = [name for name in fields if name not in given]
+    for key in table:
+        if key not in known:
+            hint = did_you_mean(key, known) or f" Known: {', '.join(known)}."
+            raise UsageError(f"{place}: unknown key '{key}'.{hint}")
+    for name in known:
+        if fields[name].default is dataclasses.MISSING and name not in table:
+            raise UsageError(f"{place} lacks '{name}'; add it.")
+    values = {key: parse_value(types[key], value, f"{place}: {key}") for key, value in table.items()}
+    return kind(**values, **given)
+
+
+def _checked_entry(entry: DatasetEntry, where: str) -> DatasetEntry:
+    _choice(where, "reader", entry.reader, READERS)
+    if entry.splits is not None:
+        _choice(where, "splits", entry.splits, SPLITS)
+    if not entry.name or "/" in entry.name:
+        raise UsageError(f"{where}: a name must not be empty or hold '/', which stands before the class.")
+    for reader, key in _WANTED.items():
+        if bool(getattr(entry, key)) != (reader == entry.reader):
+            verb = "needs" if reader == entry.reader else "does not take"
+            raise UsageError(f"{where}: reader '{entry.reader}' {verb} '{key}'.")
+    if entry.sha256 and len(entry.sha256) != len(entry.files):
+        raise UsageError(f"{where}: sha256 needs one entry for each of its {len(entry.files)} files.")
+    if wrong := [digest for digest in entry.sha256 if not _DIGEST.fullmatch(digest)]:
+        raise UsageError(f"{where}: a SHA-256 has 64 hexadecimal digits in lower case, '{wrong[0]}' is none.")
+    if entry.tasks < 1:
+        raise UsageError(f"{where}: tasks must be at least 1, not {entry.tasks}.")
+    if len(set(entry.classes)) != len(entry.classes):
+        raise UsageError(f"{where}: classes names one twice.")
+    return entry
+
+
+def _choice(where: object, key: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        hint = did_you_mean(value, list(choices))
+        raise UsageError(f"{where}: {key} must be one of {', '.join(choices)}, not '{value}'.{hint}")

@@ -1,0 +1,56 @@
+"""Streams that are declared in a TOML file: their options, and the family that builds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from cl.data.store import Progress
+from cl.declared.declaration import Declaration, load
+from cl.declared.options import DeclaredOptions
+
+if TYPE_CHECKING:
+    from cl.stream import Stream
+
+
+class Declared:
+    """Base of streams that a TOML file declares; a subclass names the file, or overrides `declaration`."""
+
+    version: ClassVar[str] = "1"
+    file: ClassVar[Path]
+    Options = DeclaredOptions
+
+    @classmethod
+    def declaration(cls, argument: str = "") -> Declaration:
+        """What is declared; raises `UsageError` for a file that cannot be."""
+        return load(cls.file)
+
+    @classmethod
+    def setting_of(cls, options: DeclaredOptions, argument: str = "") -> str:
+        """The setting, for the plan."""
+        return cls.declaration(argument).setting
+
+    @classmethod
+    def version_of(cls, argument: str = "") -> str:
+        """The version in the hash of a configuration: it tells declarations apart that differ in anything."""
+        declared = cls.declaration(argument)
+        return f"{declared.version}-{declared.digest}"
+
+    def chosen(self, options: DeclaredOptions, argument: str) -> Declaration:
+        """The declaration as the options change it."""
+        return self.declaration(argument)
+
+    def build(
+        self,
+        options: DeclaredOptions,
+        *,
+        order_seed: int,
+        data_seed: int,
+        argument: str = "",
+        progress: Progress | None = None,
+    ) -> Stream:
+        """Build the stream; raises `UsageError` for options that do not fit, `DataError` for data that is missing."""
+        from cl.declared.assembly import assemble
+
+        declared = self.chosen(options, argument)
+        return assemble(declared, options, order_seed=order_seed, data_seed=data_seed, progress=progress)

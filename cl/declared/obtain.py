@@ -1,0 +1,90 @@
+"""The datasets of a declared stream, read from where they lie."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from cl import registry
+from cl.data.readers import read_packs
+from cl.data.sources import candidates, check_sha256
+from cl.data.store import Dataset, Progress
+from cl.declared.declaration import DatasetEntry, Declaration
+from cl.errors import DataError
+from cl.paths import data_path, home
+
+SUBFOLDERS = ("images",)
+_TESTED = {"train-only": 0.0, "test-only": 1.0}
+"""The share to test on of class folders without a split, where it is not a fifth."""
+
+
+def find(entry: DatasetEntry, beside: Path | None) -> tuple[Path, ...] | None:
+    """The files or the folder of a dataset: beside the stream file, in a folder of CLBENCH_DATA_PATH, in the cache.
+
+    None where it is not there; empty for what a registered stream finds by itself.
+    """
+    if entry.reader == "stream":
+        return ()
+    names = entry.files or (entry.path,)
+    if beside is not None and all((beside / name).exists() for name in names):
+        return tuple((beside / name).resolve() for name in names)
+    return next(candidates(names, SUBFOLDERS), None)
+
+
+def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
+    """The datasets that are here and those that are not; raises `DataError` where `missing` is "error" and one is
+    not, or where none is here at all."""
+    beside = declaration.where.parent if declaration.where is not None else None
+    here = [entry for entry in declaration.datasets if find(entry, beside) is not None]
+    absent = [entry for entry in declaration.datasets if entry not in here]
+    if absent and (missing == "error" or not here):
+        names = ", ".join(f"{entry.name} ({entry.needs})" for entry in absent[:5])
+        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+        places = ", ".join(str(folder) for folder in [*data_path(), home() / "data"])
+        leave = ", or leave it out with --set stream.missing=skip" if here else ""
+        raise DataError(
+            f"Stream {declaration.name} needs {names}{more}, not found in {places}; set CLBENCH_DATA_PATH to a folder "
+            f"that holds it{leave}."
+        )
+    return here, absent
+
+
+def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Progress | None = None) -> Dataset:
+    """Read one dataset that is here; folders come at `size`, others as they are. Raises `DataError`, `UsageError`."""
+    paths = find(entry, declaration.where.parent if declaration.where is not None else None) or ()
+    for path, digest in zip(paths, entry.sha256, strict=False):
+        check_sha256(path, digest)
+    if entry.reader == "pack":
+        dataset = _pack(entry, paths, progress)
+    elif entry.reader == "folder":
+        from cl.data.folders import read_image_folder
+
+        fraction = _TESTED.get(declaration.rule(entry), 0.2)
+        dataset, _ = read_image_folder(
+            paths[0], size=size, test_fraction=fraction, split_seed=declaration.split_seed, progress=progress
+        )
+    else:
+        name, argument = registry.streams.split(entry.stream)
+        family = registry.streams.get(name)()
+        more = {} if argument is None else {"argument": argument}
+        dataset = family.build(family.Options(), order_seed=0, data_seed=0, progress=progress, **more).dataset
+    said = {key: getattr(entry, key) or getattr(dataset, key) for key in ("name", "licence", "citation")}
+    return dataclasses.replace(dataset, **said)
+
+
+def _pack(entry: DatasetEntry, paths: Sequence[Path], progress: Progress | None) -> Dataset:
+    content = read_packs(paths, progress)
+    where = " + ".join(map(str, paths))
+    if absent := [split for split in ("train", "test") if split not in content.splits]:
+        raise DataError(f"{where} holds no {absent[0]} images; add the pack that does to 'files' of {entry.name}.")
+    return Dataset(
+        name=entry.name,
+        train=content.splits["train"],
+        test=content.splits["test"],
+        class_names=content.class_names,
+        origin=where,
+        licence=str(content.meta.get("licence", "")),
+        citation=str(content.meta.get("paper", "")),
+        verified=bool(entry.sha256),
+    )

@@ -1,0 +1,144 @@
+"""Several datasets as one: images of one size in RGB, decoded once into the memory-mapped cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cl.data.decoded import Decode, decoded_in_order
+from cl.data.images import resized
+from cl.data.split import split_rows
+from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress
+from cl.declared.declaration import ONLY
+
+UNION = 1
+"""Version of the rule by which images are brought to one size (`cl.data.images.resized`) and cached."""
+
+TRAINED = ("train", "val")
+"""Splits whose images lie in the training store of a union; those of any other lie in its test store."""
+
+Splits = Mapping[str, tuple[str, IndexArray]]
+"""Of each split, whether its images come from the "train" or the "test" images of a dataset, and their rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A dataset of a union; `labels[own label]` is its label in the union, -1 for a class that is left out."""
+
+    dataset: Dataset
+    labels: IndexArray
+    splits: Splits
+
+
+def splits_of(dataset: Dataset, rule: str, seed: int) -> Splits:
+    """Rows of each split under a rule of `cl.declared.declaration.SPLITS`, drawn class by class with `seed`.
+
+    The draw knows the class by its number and no name, so a dataset that comes twice is split alike.
+    """
+    every = {split: np.arange(len(getattr(dataset, split)), dtype=np.int64) for split in ("train", "test")}
+    if rule == "official":
+        return {split: (split, rows) for split, rows in every.items()}
+    if rule in ONLY:
+        split = "train" if rule == "train-only" else "test"
+        return {split: (split, every[split])}
+    if rule == "nevis":
+        train, held = parted(dataset.train, every["train"], 0.3, seed, "held out")
+        dev, dev_test = parted(dataset.train, held, 0.5, seed, "dev_test")
+        return {
+            "train": ("train", train), "val": ("train", dev), "dev_test": ("train", dev_test),
+            "test": ("test", every["test"]),
+        }  # fmt: skip
+    train, dev = parted(dataset.train, every["train"], 0.2, seed, "dev")
+    test, dev_test = parted(dataset.test, every["test"], 0.5, seed, "dev_test")
+    return {"train": ("train", train), "val": ("train", dev), "dev_test": ("test", dev_test), "test": ("test", test)}
+
+
+def parted(store: ImageStore, rows: IndexArray, fraction: float, seed: int, what: str) -> tuple[IndexArray, IndexArray]:
+    """Rows without about `fraction` of each class, and that fraction, both ascending; `what` names the draw."""
+    kept, taken = [rows[:0]], [rows[:0]]
+    labels = store.labels[rows]
+    for label in np.unique(labels):
+        part, rest = split_rows(rows[labels == label], fraction, seed, what, int(label))
+        kept.append(rest)
+        taken.append(part)
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(taken))
+
+
+def union(
+    name: str, class_names: tuple[str, ...], parts: Sequence[Part], size: int, progress: Progress | None = None
+) -> tuple[Dataset, list[dict[str, IndexArray]]]:
+    """The union as one dataset, and the rows of each part by split: of its training store for train and val, of its
+    test store for the others. A part may lack classes, and images of a class may come from several parts."""
+    stores, rows = {}, [dict[str, IndexArray]() for _ in parts]
+    for kind in ("train", "test"):
+        wanted = [
+            (number, split, source, _used(part, source, chosen))
+            for number, part in enumerate(parts)
+            for split, (source, chosen) in part.splits.items()
+            if (split in TRAINED) == (kind == "train")
+        ]
+        store, order = _store(f"{name} {kind}", parts, wanted, size, progress)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        start = 0
+        for number, split, _, chosen in wanted:
+            rows[number][split] = np.sort(place[start : start + len(chosen)])
+            start += len(chosen)
+        stores[kind] = store
+    origins = dict.fromkeys(part.dataset.origin for part in parts)
+    dataset = Dataset(
+        name=name,
+        train=stores["train"],
+        test=stores["test"],
+        class_names=class_names,
+        origin=", ".join(origins),
+        licence=_each(parts, "licence"),
+        citation=_each(parts, "citation"),
+        verified=all(part.dataset.verified for part in parts),
+    )
+    return dataset, rows
+
+
+def _used(part: Part, source: str, rows: IndexArray) -> IndexArray:
+    store = getattr(part.dataset, source)
+    return rows[part.labels[store.labels[rows]] >= 0]
+
+
+def _store(
+    what: str, parts: Sequence[Part], wanted: Sequence[tuple[int, str, str, IndexArray]], size: int,
+    progress: Progress | None,
+) -> tuple[ImageStore, IndexArray]:  # fmt: skip
+    """One store of the images wanted, and which of them each of its rows is."""
+    sources: list[ImageStore] = [getattr(parts[number].dataset, source) for number, _, source, _ in wanted]
+    counts = [len(rows) for *_, rows in wanted]
+    owner = np.repeat(np.arange(len(wanted)), counts)
+    rows = np.concatenate([chosen for *_, chosen in wanted])
+    labels = np.concatenate(
+        [
+            parts[number].labels[store.labels[chosen]]
+            for (number, _, _, chosen), store in zip(wanted, sources, strict=True)
+        ]
+    )
+    digest = hashlib.sha256(json.dumps(["union", UNION, size, counts, [s.fingerprint for s in sources]]).encode())
+    digest.update(rows.astype("<i8").tobytes())
+    digest.update(labels.astype("<i8").tobytes())
+
+    def source() -> Decode:
+        def decode(index: int) -> PixelArray:
+            return resized(np.asarray(sources[owner[index]].pixels[rows[index]]), size)
+
+        return decode
+
+    return decoded_in_order(what, digest.hexdigest(), labels, source, progress)
+
+
+def _each(parts: Sequence[Part], what: str) -> str:
+    """What every dataset says, by its name; one sentence where all say the same."""
+    said = {part.dataset.name: getattr(part.dataset, what) or "none stated" for part in parts}
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{name}: {text}" for name, text in said.items())

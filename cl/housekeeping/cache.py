@@ -1,0 +1,204 @@
+"""What clbench keeps on the disk beside records, and cleaning it: everything here can be computed or fetched again.
+
+Only what clbench itself names is recognised. Links, damaged and foreign files are listed as unknown and left alone, and
+so are records and saved learners.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cl.data.catalog import DATASETS
+from cl.data.sources import TORCHVISION
+from cl.housekeeping.datasets import in_data_path, tree_size
+from cl.results.leaderboard.resamples import FILE as RESAMPLES
+
+CLEANABLE = ("features", "decoded", "resamples", "downloads", "checkpoints")
+KINDS = (*CLEANABLE, "learners", "unknown")
+TITLES = {
+    "features": "encodings of frozen backbones; computed again when needed",
+    "decoded": "decoded images; decoded again when needed",
+    "resamples": "images drawn anew for intervals and ranks; drawn again when needed",
+    "downloads": "archives of datasets; downloaded again when needed",
+    "checkpoints": "unfinished runs; without them they start from the beginning",
+    "learners": "trained learners (--save-learner); never cleaned",
+    "unknown": "damaged or not ours; never touched",
+}
+_CHECKPOINT = r"(event|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
+_BEING_WRITTEN = 3600.0
+"""Seconds for which a temporary file that no lock protects is taken for one that somebody still writes."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing on the disk: `used` is the time of its last use, `lock` what protects it while a process needs it."""
+
+    kind: str
+    path: Path
+    bytes: int
+    files: int
+    used: float
+    lock: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an item: removed, in use, or failed with a reason."""
+
+    item: Item
+    state: str
+    reason: str = ""
+
+
+def inventory(home: Path, results: Path) -> list[Item]:
+    """Everything that is kept under the cache `home` and the results folder, in the order of `KINDS`."""
+    found = [*_features(home / "features"), *_decoded(home / "decoded"), *_downloads(home / "data")]
+    found += _resamples(home)
+    known = ("features", "decoded", "data", RESAMPLES)
+    found += [_item("unknown", path) for path in _entries(home) if path.name not in known]
+    found += _of_runs(results)
+    return sorted(found, key=lambda item: (KINDS.index(item.kind), item.path))
+
+
+def choose(items: Iterable[Item], kinds: Iterable[str], older_than: float = 0.0) -> list[Item]:
+    """The items of some cleanable kinds that were not used for `older_than` seconds."""
+    wanted, limit = set(kinds) & set(CLEANABLE), time.time() - older_than
+    return [item for item in items if item.kind in wanted and (not older_than or item.used < limit)]
+
+
+def clean(items: Iterable[Item]) -> list[Outcome]:
+    """Delete items; what another process has locked, or may not be deleted, stays and is reported."""
+    from filelock import FileLock, Timeout
+
+    outcomes = []
+    for item in items:
+        try:
+            with FileLock(item.lock, timeout=0) if item.lock is not None else nullcontext():
+                shutil.rmtree(item.path) if item.path.is_dir() else item.path.unlink(missing_ok=True)
+            outcomes.append(Outcome(item, "removed"))
+        except Timeout:
+            outcomes.append(Outcome(item, "in use"))
+        except OSError as error:
+            outcomes.append(Outcome(item, "failed", error.strerror or str(error)))
+    return outcomes
+
+
+def _item(kind: str, path: Path, lock: Path | None = None) -> Item:
+    return Item(kind, path, *tree_size(path), lock)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _features(root: Path) -> Iterator[Item]:
+    """features/<24 hex digits>/<time>-<process>.safetensors, read and written without a lock."""
+    for folder in _entries(root):
+        if folder.is_symlink() or not folder.is_dir() or not re.fullmatch("[0-9a-f]{24}", folder.name):
+            yield _item("unknown", folder)
+            continue
+        inside = {path: _is_feature_file(path) for path in _entries(folder)}
+        if all(inside.values()):
+            yield _item("features", folder)
+            continue
+        for path, known in inside.items():
+            yield _item("features" if known else "unknown", path)
+
+
+def _is_feature_file(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    if re.fullmatch(r"\.[0-9]+-[0-9]+\.safetensors\..*\.tmp", path.name):  # left by a kill, or being written now
+        return time.time() - path.stat().st_mtime > _BEING_WRITTEN
+    return re.fullmatch(r"[0-9]+-[0-9]+\.safetensors", path.name) is not None and _is_safetensors(path)
+
+
+def _peek(path: Path, count: int) -> bytes:
+    """The first bytes of a file, read so that it does not count as a use."""
+    status = path.stat()
+    with open(path, "rb") as file:
+        data = file.read(count)
+    with suppress(OSError):
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return data
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the header is whole and the file as long as it says; reads no tensor."""
+    try:
+        size = path.stat().st_size
+        length = int.from_bytes(_peek(path, 8), "little")
+        header = json.loads(_peek(path, 8 + length)[8:]) if length <= size - 8 else {}
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        return bool(header) and size == 8 + length + max(ends, default=0)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        return False
+
+
+def _decoded(root: Path) -> Iterator[Item]:
+    """decoded/<64 hex digits>/, its lock beside it, and .<64 hex digits>.tmp while it is written."""
+    for path in _entries(root):
+        name = re.fullmatch(r"\.?([0-9a-f]{64})(\.lock|\.tmp)?", path.name)
+        if name is None or path.is_symlink():
+            yield _item("unknown", path)
+        elif name[2] != ".lock":
+            temporary = path.name.startswith(".") and name[2] == ".tmp"
+            known = path.is_dir() and (temporary or _is_decoded(path))
+            yield _item("decoded" if known else "unknown", path, root / f"{name[1]}.lock")
+
+
+def _is_decoded(folder: Path) -> bool:
+    names = {path.name for path in _entries(folder)}
+    try:
+        shape = json.loads(_peek(folder / "meta.json", 1 << 16))["shape"]
+        header = (folder / "pixels.npy").stat().st_size - math.prod(map(int, shape))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return names - {"order.npy"} == {"meta.json", "pixels.npy", "labels.npy"} and 0 < header < 4096
+
+
+def _resamples(home: Path) -> Iterator[Item]:
+    """resamples.sqlite, whatever is in it: it may have been damaged."""
+    path = home / RESAMPLES
+    if path.is_symlink() or path.exists():
+        yield _item("resamples" if path.is_file() and not path.is_symlink() else "unknown", path)
+
+
+def _downloads(root: Path) -> Iterator[Item]:
+    """Archives of declared datasets with their checksums, what has arrived of a download, and torchvision's folder."""
+    known = {declared.archive.name for declared in DATASETS.values()}
+    for path in _entries(root):
+        if path.name == TORCHVISION and path.is_dir() and not path.is_symlink() and not in_data_path(path):
+            yield _item("downloads", path)
+            continue
+        name = re.sub(r"\.(part|sha256|lock)$", "", path.name)
+        if path.name == f"{name}.lock" and name in known:
+            continue
+        ours = name in known and path.is_file() and not path.is_symlink() and not in_data_path(path)
+        yield _item("downloads" if ours else "unknown", path, root / f"{name}.lock" if ours else None)
+
+
+def _of_runs(results: Path) -> Iterator[Item]:
+    """Checkpoints and learners in the folders of runs, which hold a config.toml; other folders are none of ours."""
+    for where, folders, files in os.walk(results):
+        folder = Path(where)
+        if "config.toml" not in files:
+            continue
+        checkpoint = folder / "checkpoint"
+        if "checkpoint" in folders and not checkpoint.is_symlink():
+            ours = all(re.fullmatch(_CHECKPOINT, path.name) and path.is_file() for path in _entries(checkpoint))
+            yield _item("checkpoints" if ours else "unknown", checkpoint, folder / ".lock" if ours else None)
+        if "learner.safetensors" in files:
+            yield _item("learners", folder / "learner.safetensors")

@@ -1,0 +1,168 @@
+"""What `clbench data` does: where a dataset was looked for and found, whether it is intact, what may be removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from cl.data.catalog import Copy, KnownDataset, checked, copies, forms
+from cl.data.sources import check_sha256
+from cl.data.store import Fingerprint, ImageStore, Progress
+from cl.errors import ClbenchError, DataError
+from cl.files import storage_error
+from cl.paths import data_path, home
+
+PATH, CACHE = "CLBENCH_DATA_PATH", "cache"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place where a dataset was looked for: `names` in `folder`; `found` are those of them that are there."""
+
+    root: str  # PATH or CACHE
+    folder: Path
+    names: tuple[str, ...]
+    found: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        return self.names == self.found
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of one copy: `found` against `expected`, which is None where it is not known beforehand."""
+
+    where: str
+    what: str
+    found: str | None
+    expected: str | None
+    problem: str | None = None
+
+    @property
+    def state(self) -> str:
+        """ok, wrong, or unknown where there is nothing to compare with."""
+        if self.problem is not None:
+            return "wrong"
+        return "unknown" if self.expected is None else "ok"
+
+
+def places(declared: KnownDataset) -> list[Place]:
+    """Every place in the order in which it is looked at; the first whole one is used."""
+    looked = []
+    for form in forms(declared):
+        for root in [*data_path(), home() / "data"]:
+            kind = CACHE if root == home() / "data" else PATH
+            for folder in (root, *(root / sub for sub in declared.subfolders)):
+                found = tuple(name for name in form.names if (folder / name).exists())
+                looked.append(Place(kind, folder, form.names, found))
+    return looked
+
+
+def verify(declared: KnownDataset, progress: Progress | None = None) -> list[Check]:
+    """Check every copy on this machine: the archive's checksum, and the fingerprints of what is decoded from it.
+
+    Fingerprints are computed from the pixels again, also where those come from the cache of decoded images. Raises
+    `DataError` where there is no copy.
+    """
+    found = list(copies(declared))
+    if not found:
+        raise DataError(
+            f"{declared.title} is not on this machine, so there is nothing to verify; "
+            f"`clbench data get {declared.name}` fetches it."
+        )
+    return [check for copy in found for check in _verify(declared, copy, progress)]
+
+
+def _verify(declared: KnownDataset, copy: Copy, progress: Progress | None) -> Iterator[Check]:
+    where = str(copy)
+    if copy.paths[0].name == declared.archive.name:
+        try:
+            check_sha256(copy.paths[0], copy.sha256)
+        except DataError as error:
+            yield Check(where, "archive", None, copy.sha256, str(error))
+            return  # nobody knows what is in there
+        yield Check(where, "archive", copy.sha256, copy.sha256)
+    if declared.is_tree:
+        yield Check(where, "content", None, None)  # of which nobody has published a fingerprint
+        return
+    try:
+        content = copy.read(copy.paths, progress)
+        dataset = checked(declared, content, where)
+    except DataError as error:
+        yield Check(where, "content", None, None, str(error))
+        return
+    for split, store in (("train", dataset.train), ("test", dataset.test)):
+        found, problem = _fingerprint(store), None
+        if found != store.fingerprint:
+            problem = (
+                f"The cache of decoded images of {where} ({split}) is damaged: their fingerprint is {found}, expected "
+                f"{store.fingerprint}; run `clbench cache clean decoded` and then again."
+            )
+        yield Check(where, split, found, declared.fingerprints.get(split), problem)
+
+
+def _fingerprint(store: ImageStore) -> str:
+    digest = Fingerprint(store.pixels.shape)
+    digest.update(store.pixels)
+    return digest.finish(store.labels)
+
+
+def in_data_path(path: Path) -> bool:
+    """Whether a path lies in a folder of CLBENCH_DATA_PATH, which is only ever read, even if the cache is in it."""
+    real = path.resolve()
+    return any(real.is_relative_to(folder.resolve()) for folder in data_path())
+
+
+def removable(declared: KnownDataset) -> list[Path]:
+    """The files and folders of a dataset in our cache, with half downloads and recorded checksums."""
+    names = [name for form in forms(declared) for name in form.names]
+    names += [f"{declared.archive.name}.part", f"{declared.archive.name}.sha256"]
+    root = home() / "data"
+    found = [folder / name for folder in (root, *(root / sub for sub in declared.subfolders)) for name in names]
+    return [path for path in dict.fromkeys(found) if os.path.lexists(path) and not in_data_path(path)]
+
+
+def remove(paths: list[Path]) -> None:
+    """Delete files and folders; links are unlinked, never followed.
+
+    Raises `ClbenchError` where another process downloads one of them, `StorageError` where one cannot be deleted.
+    """
+    from filelock import FileLock, Timeout
+
+    names = {path.with_name(path.name.removesuffix(".part").removesuffix(".sha256") + ".lock") for path in paths}
+    with ExitStack() as locks:
+        for lock in sorted(name for name in names if name.exists()):  # a download that goes on has made it
+            try:
+                locks.enter_context(FileLock(lock, timeout=0))
+            except Timeout:
+                raise ClbenchError(f"Another process holds {lock}; wait for it and try again.") from None
+            except OSError as error:
+                raise storage_error(lock, error) from error
+        for path in paths:
+            try:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            except OSError as error:
+                raise storage_error(path, error) from error
+
+
+def tree_size(path: Path) -> tuple[int, int, float]:
+    """Bytes, number of files and time of the last use of a file or of all files below a folder; links not followed.
+
+    The last use is the later of the times of reading and of writing, as far as the file system keeps them.
+    """
+    total, files, used = 0, 0, 0.0
+    inside = [path] if not path.is_dir() or path.is_symlink() else []
+    for folder, _, names in os.walk(path) if not inside else ():
+        inside += [Path(folder, name) for name in names]
+    for file in inside:
+        try:
+            status = file.lstat()
+        except FileNotFoundError:  # another process was quicker
+            continue
+        total, files, used = total + status.st_size, files + 1, max(used, status.st_atime, status.st_mtime)
+    return total, files, used

@@ -1,0 +1,38 @@
+"""Parts that join the blocks of a stock model for one pass."""
+
+from cl.parts.attached.adapters import Adapters, AdapterSets
+from cl.parts.attached.attach import Attached
+from cl.parts.attached.keys import TaskKeys, similarity
+from cl.parts.attached.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
+from cl.parts.attached.prompts import RANGES, Components, PromptPool, nearest, uniform
+from cl.parts.attached.scale_shift import ScaleShift
+from cl.parts.attached.task_norms import TaskNorms
+from cl.parts.attached.task_prefixes import ScoreGate, TaskPrefixes
+from cl.parts.attached.tokens import PLACES, READINGS, check_tokens, with_tokens
+from cl.parts.attached.visual_prompts import VisualPrompts
+
+__all__ = [
+    "PLACES",
+    "RANGES",
+    "READINGS",
+    "AdapterSets",
+    "Adapters",
+    "Attached",
+    "Components",
+    "Prefix",
+    "PromptPool",
+    "ScaleShift",
+    "ScoreGate",
+    "TaskKeys",
+    "TaskNorms",
+    "TaskPrefixes",
+    "VisualPrompts",
+    "attention_blocks",
+    "check_tokens",
+    "legacy_layout",
+    "nearest",
+    "prefixed",
+    "similarity",
+    "uniform",
+    "with_tokens",
+]

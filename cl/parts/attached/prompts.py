@@ -1,0 +1,103 @@
+"""Prompts and how images find theirs: a shared pool with keys, prompts of each task, CODA-Prompt's components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cl.parts.attached.keys import similarity
+from cl.parts.task_parameters import TaskParameters
+
+RANGES = {"symmetric": (-1.0, 1.0), "positive": (0.0, 1.0), "small": (0.0, 0.01)}
+"""Between which values prompts and keys are drawn: in the PyTorch ports of L2P and DualPrompt, in CODA-Prompt's code,
+in the JAX originals."""
+
+
+def uniform(shape: Sequence[int], kind: str, generator: torch.Generator) -> Tensor:
+    """Values drawn uniformly from one of `RANGES`."""
+    return torch.empty(*shape).uniform_(*RANGES[kind], generator=generator)
+
+
+def nearest(similarities: Tensor, top: int, *, vote: bool = False) -> Tensor:
+    """The `top` most similar keys of each image, [B, top], of similarities [B, M].
+
+    `vote` gives all images of the batch those that most of them chose (the lower number where as many did): a known
+    defect, by which a prediction depends on the other images of its batch.
+    """
+    chosen = similarities.topk(top, 1).indices
+    if not vote:
+        return chosen
+    votes = chosen.flatten().bincount(minlength=similarities.shape[1])
+    return votes.sort(descending=True, stable=True).indices[:top].expand(len(chosen), -1)
+
+
+class PromptPool(nn.Module):
+    """A pool of M prompts and their keys at each of some sites, shared by all tasks.
+
+    `prompts` [sites, M, parts, L, dim], `keys` [sites, M, dim]; parts are 1 (tokens) or 2 (keys and values of a
+    prefix).
+    """
+
+    def __init__(
+        self, sites: int, size: int, parts: int, length: int, dim: int, init: str, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.prompts = nn.Parameter(uniform((sites, size, parts, length, dim), init, generator), requires_grad=False)
+        self.keys = nn.Parameter(uniform((sites, size, dim), init, generator), requires_grad=False)
+        self.eval()
+
+    def similarities(self, queries: Tensor) -> list[Tensor]:
+        """Cosines [B, M] of queries [B, dim] with the keys of each site."""
+        return [similarity(queries, keys) for keys in self.keys]
+
+    def pick(self, site: int, chosen: Tensor) -> Tensor:
+        """The chosen prompts [B, N] of a site one after the other, [B, parts, N L, dim]."""
+        return self.prompts[site][chosen].transpose(1, 2).flatten(2, 3)
+
+
+class Components(TaskParameters):
+    """CODA-Prompt's prompt components: `prompts` [sites, m, L, dim], `keys` and `attention` [sites, m, dim] per task.
+
+    At a site, p(q) = sum over the components of all tasks of cos(q * A_m, K_m) P_m, without a softmax.
+    """
+
+    def grow(self, sites: int, count: int, length: int, dim: int, generator: torch.Generator) -> None:
+        """Append a task's components: at each site, unit rows orthogonal to one another and to the older ones."""
+        drawn = [torch.empty(sites, count, *shape) for shape in ((length, dim), (dim,), (dim,))]
+        for index, new in enumerate(drawn):
+            width = new[0, 0].numel() if new.numel() else 0
+            for site in range(sites):
+                old = [one[site].reshape(count, width).cpu() for one in self.column(index)]
+                new[site] = orthonormal(count, torch.cat([torch.empty(0, width), *old]), generator).view_as(new[site])
+        self.add(*drawn)
+
+    def compose(self, queries: Tensor) -> Tensor:
+        """The prompts [sites, B, L, dim] of queries [B, dim]."""
+        prompts, keys, attention = (torch.cat(self.column(index), 1) for index in range(3))
+        weights = torch.stack([similarity(queries, k, a) for k, a in zip(keys, attention, strict=True)])
+        return torch.einsum("sbm,smld->sbld", weights, prompts)
+
+    def penalty(self) -> Tensor:
+        """Mean squared entry of B B^T - I, B the rows of all tasks, summed over prompts, keys, attention and sites."""
+        total = self.place.new_zeros(())
+        for index in range(3):
+            rows = torch.cat(self.column(index), 1).flatten(2)
+            total = total + (rows @ rows.mT - torch.eye(rows.shape[1]).to(rows)).square().mean((1, 2)).sum()
+        return total
+
+
+def orthonormal(count: int, old: Tensor, generator: torch.Generator) -> Tensor:
+    """Random unit rows [count, d], orthogonal to one another and to the span of `old` [M, d]: Gram-Schmidt.
+
+    Rows beyond the d that can be orthogonal are random unit vectors.
+    """
+    drawn = torch.randn(count, old.shape[1], generator=generator, dtype=torch.float64)
+    fit = max(min(count, old.shape[1] - len(old)), 0)
+    if fit == 0:
+        return F.normalize(drawn).float()
+    found, scale = torch.linalg.qr(torch.cat([old.double(), drawn[:fit]]).T)
+    rows = found * torch.where(scale.diagonal() < 0, -1.0, 1.0)  # the signs of Gram-Schmidt
+    return torch.cat([rows.T[len(old) :], F.normalize(drawn[fit:])]).float()

@@ -1,0 +1,126 @@
+"""LayerNorms with a scale and a shift of their own for every task, in a Vision Transformer that stays as it is."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cl.backbone import Backbone
+from cl.errors import UsageError
+from cl.parts.attached.attach import overridden
+
+Route = int | Tensor | Callable[[int, Tensor], int | Tensor]
+"""Whose norms an image gets: one task for all; a task per image [B]; or a function of a site's number and the input of
+its norm, asked anew at every site."""
+
+
+class TaskNorms(nn.Module):
+    """Scale and shift of the LayerNorms of a timm Vision Transformer, one set per task.
+
+    Sites are norm1 and norm2 of each block, in order, and the final norm; any other (before the blocks, of queries and
+    keys) stays pretrained. At a site, x becomes `normal(x) * weights[task][site] + biases[task][site]`, with the eps of
+    the model's norm. The sets stand in for the model's norms only while a pass through `forward` runs, so the backbone
+    itself remains the pretrained model. A task's set is two parameters [sites, dim], apart from those of others.
+
+    Raises `UsageError` for a model without these norms.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.names = _sites(backbone)
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        self.like: Tensor
+        self.register_buffer("like", torch.empty(0), persistent=False)  # device and dtype while there is no task
+
+    @property
+    def tasks(self) -> int:
+        """Number of sets."""
+        return len(self.weights)
+
+    @property
+    def sites(self) -> int:
+        """Number of norms in a set."""
+        return len(self.names)
+
+    @property
+    def shares(self) -> list[float]:
+        """Weights of the sites in an average over the blocks, two sites each, and the final norm."""
+        places = (self.sites + 1) // 2
+        return [0.5 / places] * (self.sites - 1) + [1 / places]
+
+    def add(self, backbone: Backbone) -> None:
+        """Append a task's set: a copy of the last one, at first of the pretrained values."""
+        if self.tasks:
+            self._append(self.weights[-1], self.biases[-1])
+        else:
+            norms = [cast(nn.LayerNorm, backbone.model.get_submodule(name)) for name in self.names]
+            self._append(torch.stack([n.weight for n in norms]), torch.stack([n.bias for n in norms]))
+
+    def current(self) -> list[nn.Parameter]:
+        """The parameters of the newest set."""
+        return [self.weights[-1], self.biases[-1]]
+
+    def forward(self, backbone: Backbone, images: Tensor, route: Route) -> Tensor:
+        """Features [B, dim] of normalised images with the norms that `route` picks."""
+        norms = [cast(nn.LayerNorm, backbone.model.get_submodule(name)) for name in self.names]
+        with overridden(
+            (norm, "forward", functools.partial(self._apply_site, site, norm, route)) for site, norm in enumerate(norms)
+        ):
+            return cast(Tensor, backbone(images))
+
+    def _apply_site(self, site: int, norm: nn.LayerNorm, route: Route, x: Tensor) -> Tensor:
+        task = route(site, x) if callable(route) else route
+        normal = F.layer_norm(x, norm.normalized_shape, eps=norm.eps)
+        return normal * self._pick(self.weights, site, task, x) + self._pick(self.biases, site, task, x)
+
+    @staticmethod
+    def _pick(values: nn.ParameterList, site: int, task: int | Tensor, x: Tensor) -> Tensor:
+        """A site's vector [d] of one task, or of each image's task, shaped to meet x [B, ..., d]."""
+        if isinstance(task, int):
+            return values[task][site]
+        picked = torch.stack([value[site] for value in values])[task]
+        return picked.view(len(x), *[1] * (x.ndim - 2), -1)
+
+    # ----------------------------------------------------------------------------------------------------- state
+
+    def _append(self, weight: Tensor, bias: Tensor) -> None:
+        for values, value in ((self.weights, weight), (self.biases, bias)):
+            copy = value.detach().to(self.like.device, self.like.dtype, copy=True)
+            values.append(nn.Parameter(copy, requires_grad=False))
+
+    def get_state(self) -> dict[str, list[Tensor]]:
+        """Weights and biases [sites, dim] of each task."""
+        return {"weights": [w.detach() for w in self.weights], "biases": [b.detach() for b in self.biases]}
+
+    @torch.no_grad()
+    def set_state(self, state: dict[str, list[Tensor]]) -> None:
+        """Grow or cut to the sets of `state` and load them."""
+        for values, loaded in ((self.weights, state["weights"]), (self.biases, state["biases"])):
+            for value, new in zip(values, loaded, strict=False):
+                value.copy_(new)
+        for weight, bias in itertools.islice(zip(state["weights"], state["biases"], strict=True), self.tasks, None):
+            self._append(weight, bias)
+        self.weights = self.weights[: len(state["weights"])]
+        self.biases = self.biases[: len(state["biases"])]
+
+
+def _sites(backbone: Backbone) -> list[str]:
+    """Names of the norms of a Vision Transformer; the final one stands before the pooling (norm) or after (fc_norm)."""
+    model: Any = backbone.model
+    names = [f"blocks.{i}.{name}" for i in range(len(getattr(model, "blocks", ()))) for name in ("norm1", "norm2")]
+    final = next((name for name in ("norm", "fc_norm") if isinstance(getattr(model, name, None), nn.LayerNorm)), "")
+    modules = dict(model.named_modules())
+    norms = [modules.get(name) for name in [*names, final]]
+    if not names or not all(isinstance(norm, nn.LayerNorm) and norm.bias is not None for norm in norms):
+        raise UsageError(
+            f"backbone {backbone.identity['name']} lacks LayerNorms with scale and shift at attention and MLP of each "
+            "block and at the end; choose a timm Vision Transformer, such as vit_base_patch16_224."
+        )
+    return [*names, final]

@@ -1,0 +1,25 @@
+"""Parts that read features: heads, prototypes, projections, task inference, key-value stores."""
+
+from cl.parts.heads.growing import GrowingHead
+from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
+from cl.parts.heads.projection import RandomProjection, RidgeRegression, choose_ridge
+from cl.parts.heads.prototypes import CosineHead, add_to_means, class_means, cosines
+from cl.parts.heads.subspaces import SubspacePrototypes
+from cl.parts.heads.task_inference import TaskInference
+
+__all__ = [
+    "CosineHead",
+    "GrowingHead",
+    "KeyQuantiser",
+    "KeyValues",
+    "Overlaps",
+    "RandomProjection",
+    "RidgeRegression",
+    "SubspacePrototypes",
+    "TaskInference",
+    "add_to_means",
+    "choose_ridge",
+    "class_means",
+    "clip_sparse_",
+    "cosines",
+]

@@ -1,0 +1,98 @@
+"""Linear heads that grow with the classes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from cl.errors import ContractError
+
+
+class GrowingHead(nn.Module):
+    """A linear classifier over the classes seen so far, one block of columns per growth.
+
+    Features [B, dim] give logits [B, classes]; columns are position labels. `init` is `trunc_normal` (std 0.02,
+    bias 0), `kaiming` (as `nn.Linear` draws weights, bias 0), or `zero`.
+    """
+
+    def __init__(self, dim: int, *, bias: bool = True, init: str = "trunc_normal") -> None:
+        super().__init__()
+        self.dim, self.bias, self.init = dim, bias, init
+        self.blocks = cast(list[nn.Linear], nn.ModuleList())  # typed by what it holds
+        self.place: Tensor
+        self.register_buffer("place", torch.empty(0), persistent=False)  # moves with the head while it has no block
+
+    @property
+    def classes(self) -> int:
+        """Number of columns."""
+        return sum(self.widths)
+
+    @property
+    def widths(self) -> list[int]:
+        """Columns of each block."""
+        return [block.out_features for block in self.blocks]
+
+    def grow_to(self, classes: int, generator: torch.Generator, like: Tensor | None = None) -> None:
+        """Append a block so that there are `classes` columns; nothing where there are already.
+
+        `like` gives device and dtype. Raises `ContractError` if columns would be lost.
+        """
+        if classes < self.classes:
+            raise ContractError(f"a head of {self.classes} classes cannot shrink to {classes}.")
+        if classes > self.classes:
+            block = self._block(classes - self.classes)
+            with torch.no_grad():
+                self._draw(block.weight, generator)
+                if block.bias is not None:
+                    block.bias.zero_()
+            self.blocks.append(block.to(like.device, like.dtype) if like is not None else block)
+
+    def _block(self, width: int) -> nn.Linear:
+        reference = next(self.parameters(), self.place)
+        block = nn.Linear(self.dim, width, bias=self.bias).requires_grad_(False)
+        return block.to(reference.device, reference.dtype)
+
+    def _draw(self, weight: Tensor, generator: torch.Generator) -> None:
+        drawn = torch.empty(weight.shape, dtype=torch.float32)
+        if self.init == "trunc_normal":
+            nn.init.trunc_normal_(drawn, std=0.02, generator=generator)
+        elif self.init == "kaiming":
+            drawn.uniform_(-1 / math.sqrt(self.dim), 1 / math.sqrt(self.dim), generator=generator)
+        else:
+            drawn.zero_()
+        weight.copy_(drawn)
+
+    def block_logits(self, features: Tensor) -> list[Tensor]:
+        """Logits of each block, [B, width] each."""
+        return [block(features) for block in self.blocks]
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.blocks:
+            return features.new_zeros(len(features), 0)
+        return torch.cat(self.block_logits(features), 1)
+
+    def copy_from(self, other: GrowingHead) -> None:
+        """Become an exact copy of another head."""
+        self.set_state(other.get_state())
+
+    def get_state(self) -> dict[str, list[Any]]:
+        """Weights and biases per block."""
+        return {
+            "weights": [block.weight.detach() for block in self.blocks],
+            "biases": [block.bias.detach() if block.bias is not None else None for block in self.blocks],
+        }
+
+    def set_state(self, state: dict[str, list[Any]]) -> None:
+        """Grow or cut to the blocks of `state` and load them."""
+        for i, (weight, bias) in enumerate(zip(state["weights"], state["biases"], strict=True)):
+            if i == len(self.blocks):
+                self.blocks.append(self._block(len(weight)).to(weight.dtype))
+            block = self.blocks[i]
+            with torch.no_grad():
+                block.weight.copy_(weight)
+                if bias is not None:
+                    block.bias.copy_(bias)
+        del self.blocks[len(state["weights"]) :]

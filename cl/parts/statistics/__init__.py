@@ -1,0 +1,20 @@
+"""What is remembered of images and weights: Gaussians, Fisher information, anchors, batch norms."""
+
+from cl.parts.statistics.anchors import Anchors, Tensors
+from cl.parts.statistics.batch_norms import TaskStatistics, batch_statistics
+from cl.parts.statistics.fisher import LABELS, SQUARES, Parameters, answers, diagonal
+from cl.parts.statistics.gaussians import KINDS, ClassGaussians
+
+__all__ = [
+    "KINDS",
+    "LABELS",
+    "SQUARES",
+    "Anchors",
+    "ClassGaussians",
+    "Parameters",
+    "TaskStatistics",
+    "Tensors",
+    "answers",
+    "batch_statistics",
+    "diagonal",
+]

@@ -1,0 +1,51 @@
+"""A few tensors for each task, each a parameter of its own."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class TaskParameters(nn.Module):
+    """A few tensors for each task, every one a parameter of its own: training one task cannot move another.
+
+    Grows with `add` and with its state.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sets = cast(list[nn.ParameterList], nn.ModuleList())  # typed by what it holds
+        self.place: Tensor
+        self.register_buffer("place", torch.empty(0), persistent=False)  # device and dtype while there is no task
+        self.eval()
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def __getitem__(self, task: int) -> nn.ParameterList:
+        return self.sets[task]
+
+    def add(self, *tensors: Tensor) -> None:
+        """Append the tensors of a task."""
+        copies = [tensor.detach().to(self.place.device, self.place.dtype, copy=True) for tensor in tensors]
+        self.sets.append(nn.ParameterList(nn.Parameter(copy, requires_grad=False) for copy in copies))
+
+    def column(self, index: int, tasks: int | None = None) -> list[Tensor]:
+        """The tensors at one place of the sets, of the first `tasks` tasks."""
+        return [one[index] for one in list(self.sets)[:tasks]]
+
+    def get_state(self) -> list[list[Tensor]]:
+        """The tensors of each task."""
+        return [[tensor.detach() for tensor in one] for one in self.sets]
+
+    @torch.no_grad()
+    def set_state(self, state: list[list[Tensor]]) -> None:
+        """Grow or cut to the tasks of `state` and load them."""
+        for one, values in zip(self.sets, state, strict=False):
+            for tensor, value in zip(one, values, strict=True):
+                tensor.copy_(value)
+        for values in state[len(self) :]:
+            self.add(*values)
+        del self.sets[len(state) :]

@@ -1,0 +1,47 @@
+"""Whole networks kept from earlier tasks, each of which can be computed with or be started from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cl.backbone import Backbone
+from cl.parts.weights.lend import Network
+from cl.training import state
+
+
+class Networks:
+    """Copies of all tensors of a backbone, as they were when each was added."""
+
+    stores = "parameters"
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.tensors: list[dict[str, Tensor]] = []
+        self.keys: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def add(self, backbone: Backbone) -> None:
+        """Keep the network as it is now."""
+        self.tensors.append(state.clone(dict(backbone.model.state_dict())))
+        self.keys.append(backbone.key)
+
+    def put_back(self, index: int, backbone: Backbone) -> None:
+        """Give the backbone the tensors it had."""
+        backbone.set_state(self.tensors[index])
+
+    def extractor(self, index: int, backbone: Backbone) -> Network:
+        """Features of a kept network; the backbone lends its structure."""
+        return Network(backbone, self.keys[index], self.tensors[index])
+
+    def get_state(self) -> dict[str, Any]:
+        return {"tensors": self.tensors, "keys": self.keys}
+
+    def set_state(self, value: Mapping[str, Any]) -> None:
+        self.tensors = [{name: tensor.to(self._device) for name, tensor in each.items()} for each in value["tensors"]]
+        self.keys = list(value["keys"])

@@ -1,0 +1,29 @@
+"""Where things are: the checkout, the cache, the results and the data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+CHECKOUT: Path | None = _ROOT if (_ROOT / "pyproject.toml").is_file() and (_ROOT / "strategies").is_dir() else None
+"""The repository root when `cl` is imported from a source checkout, None once it is installed from a wheel."""
+
+
+def home() -> Path:
+    """The cache: CLBENCH_HOME, else the user's cache folder (XDG_CACHE_HOME is respected). It need not exist yet."""
+    from platformdirs import user_cache_dir
+
+    chosen = os.environ.get("CLBENCH_HOME", "").strip()
+    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("clbench", appauthor=False))
+
+
+def results() -> Path:
+    """Where records go: CLBENCH_RESULTS, else ./results."""
+    return Path(os.environ.get("CLBENCH_RESULTS") or "results")
+
+
+def data_path() -> list[Path]:
+    """The folders of CLBENCH_DATA_PATH, in which data and weights are looked for before the cache."""
+    entries = os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep)
+    return [Path(entry).expanduser() for entry in entries if entry.strip()]

@@ -1,0 +1,1 @@
+"""What a run writes: counts, metrics, predictions, the record. No torch."""

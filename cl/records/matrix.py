@@ -1,0 +1,168 @@
+"""The accuracy matrix: counts of correct answers after each step, as read from a record.
+
+Rows are steps (the last evaluation after each task), columns are groups of test images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ALWAYS = -1
+"""`AccuracyMatrix.learned` of a group that no single step completes: it counts in averages, not in forgetting."""
+
+
+def _frozen(values: Any, dtype: type) -> Any:
+    array: NDArray[Any] = np.array(values, dtype=dtype)
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class AccuracyMatrix:
+    """Correct answers after each step (rows) on each group of test images (columns).
+
+    correct: float64 [T, G], NaN where a group was not evaluated; count: int64 [G] test images; learned: int64 [G], the
+    row (from 0) after which the group's classes were first all learned, T where that has not happened, `ALWAYS` where
+    no row can be named; sizes: int64 [G], classes of the group (only F_global_rf uses them). Build it with `of`.
+    """
+
+    correct: Floats
+    count: Ints
+    learned: Ints
+    sizes: Ints
+
+    @classmethod
+    def of(
+        cls,
+        correct: Sequence[Sequence[int | None]] | NDArray[Any],
+        count: Sequence[int] | NDArray[Any],
+        learned: Sequence[int] | NDArray[Any] | None = None,
+        sizes: Sequence[int] | NDArray[Any] | None = None,
+    ) -> AccuracyMatrix:
+        """Build from rows of counts with None where nothing was measured; group i is learned at row i unless told.
+
+        Raises `ValueError` where the shapes disagree.
+        """
+        groups = len(count)
+        rows = [[np.nan if value is None else float(value) for value in row] for row in correct]
+        if any(len(row) != groups for row in rows):
+            raise ValueError(f"every row of correct needs {groups} entries, one per group of count")
+        learned = range(groups) if learned is None else learned
+        sizes = [1] * groups if sizes is None else sizes
+        if len(learned) != groups or len(sizes) != groups:
+            raise ValueError(f"learned and sizes need {groups} entries, one per group of count")
+        shaped = np.array(rows, dtype=np.float64).reshape(len(rows), groups)
+        integers = (_frozen(values, np.int64) for values in (count, learned, sizes))
+        return cls(_frozen(shaped, np.float64), *integers)
+
+    @property
+    def steps(self) -> int:
+        """T, the number of rows."""
+        return len(self.correct)
+
+    @property
+    def accuracy(self) -> Floats:
+        """R as fractions, [T, G]; NaN where a group was not evaluated or has no images."""
+        count = np.where(self.count > 0, self.count.astype(np.float64), np.nan)
+        return self.correct / count
+
+    @property
+    def old(self) -> NDArray[np.bool_]:
+        """Groups learned before the last step, [G]: the "i < T" of the papers."""
+        return (self.learned >= 0) & (self.learned < self.steps - 1)
+
+    def evaluated(self) -> NDArray[np.bool_]:
+        """Entries that count in the accuracy at a step, [T, G]: learned by then and evaluated then."""
+        return (self.learned[None, :] <= np.arange(self.steps)[:, None]) & ~np.isnan(self.accuracy)
+
+    def own(self) -> tuple[Ints, Floats]:
+        """Groups that have a step of their own, and R[step(i), i] of each."""
+        groups = np.flatnonzero((self.learned >= 0) & (self.learned < self.steps))
+        return groups, self.accuracy[self.learned[groups], groups]
+
+
+def _own_task(group: Mapping[str, Any], index: int, one_to_one: bool) -> int | None:
+    task = group.get("task")
+    return (index if one_to_one else None) if task is None else int(task)
+
+
+def _split_rows(result: Mapping[str, Any], split: str) -> dict[int, int]:
+    """Last row of the record after each task, by task; -1 stands for "before any training"."""
+    rows = [(index, row) for index, row in enumerate(result["rows"]) if row["split"] == split]
+    return {-1 if row["task"] is None else row["task"]: index for index, row in rows}
+
+
+def main_split(result: Mapping[str, Any]) -> str:
+    """The split whose numbers are the run's: test, unless only another one was evaluated (dev_test while
+    developing)."""
+    splits = [row["split"] for row in result["rows"]]
+    return splits[0] if splits and "test" not in splits else "test"
+
+
+def steps_of(result: Mapping[str, Any], split: str | None = None) -> list[int]:
+    """Tasks after which `split` (none: the main one) was evaluated, from 0, ascending: the rows of `matrix_of`."""
+    return sorted(task for task in _split_rows(result, split or main_split(result)) if task >= 0)
+
+
+def rows_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
+    """Rows of the record's tables, one per step: the rows of `matrix_of`."""
+    rows = _split_rows(result, split)
+    return [rows[task] for task in steps_of(result, split)]
+
+
+def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> AccuracyMatrix:
+    """The accuracy matrix of a record's result section: the last evaluation after each task, on one split (none: the
+    main one).
+
+    Group i belongs to the step of `stream.groups[i].task`; where that is absent or null, to task i if there are as many
+    groups as tasks, else to none. Raises `KeyError` for a rule that the result does not have.
+    """
+    split = split or main_split(result)
+    correct = result["accuracy"][rule]["correct"]
+    rows, steps = rows_of(result, split), steps_of(result, split)
+    groups = result["stream"]["groups"]
+    one_to_one = len(groups) == result["stream"]["n_tasks"]
+    own = [_own_task(group, index, one_to_one) for index, group in enumerate(groups)]
+    # A group learned between two evaluations belongs to the first evaluation that follows.
+    learned = [ALWAYS if task is None else int(np.searchsorted(steps, task)) for task in own]
+    sizes = [len(group["classes"]) for group in groups]
+    return AccuracyMatrix.of([correct[row] for row in rows], counts_of(result, split), learned, sizes)
+
+
+def counts_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
+    """Images per group: `count` for the test split, `split_count[split]` for another."""
+    return result["count"] if split == "test" else result["split_count"][split]
+
+
+def baseline_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:
+    """Accuracy per group before any training (a row whose task is null or -1), [G]; None without such a row."""
+    split = split or main_split(result)
+    row = _split_rows(result, split).get(-1)
+    if row is None:
+        return None
+    return AccuracyMatrix.of([result["accuracy"][rule]["correct"][row]], counts_of(result, split)).accuracy[0]
+
+
+def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:
+    """Accuracy over the test images of the classes seen by then, at each evaluation after the first experience [E].
+
+    None where the rows do not say what was seen, or `split` is not the one whose classes are counted (test).
+    """
+    split = split or main_split(result)
+    numbered = enumerate(result["rows"])
+    rows = [(index, row["seen"]) for index, row in numbered if row["split"] == split and row.get("seen")]
+    if split != "test" or not rows:
+        return None
+    total, found = np.asarray(result["class_count"]), []
+    for index, seen in rows:
+        correct = np.array(result["accuracy"][rule]["class_correct"][index][:seen], dtype=np.float64)
+        found.append(correct.sum() / total[:seen].sum())  # NaN where nothing was there to predict with
+    return np.array(found)

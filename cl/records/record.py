@@ -1,0 +1,242 @@
+"""record.json: its schema, its hash, and safe reading and writing."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cl import options
+from cl.errors import ContractError, DataError, UsageError
+from cl.files import write_text
+from cl.records.matrix import AccuracyMatrix, counts_of, matrix_of
+from cl.records.metrics import metrics_of
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+Record = dict[str, Any]
+"""A record: plain JSON values, see record.schema.json."""
+
+RECORD = "record.json"
+"""Name of the file in the folder of a run."""
+
+ACCURACY_COLUMNS = (
+    "run",
+    "rule",
+    "row",
+    "event",
+    "task",
+    "split",
+    "group",
+    "group_name",
+    "correct",
+    "count",
+    "accuracy",
+)
+"""Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
+
+SCHEMA_VERSION = "1.0"
+"""Version written by this package; a newer minor version only adds keys."""
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a record."""
+    text = resources.files("cl.records").joinpath("record.schema.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+@cache
+def _validator() -> Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema())
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def result_sha256(result: Mapping[str, Any]) -> str:
+    """SHA-256 of canonical JSON: sorted keys, no spaces, ASCII. Raises `ValueError` for NaN or infinity."""
+    return hashlib.sha256(_canonical(result).encode()).hexdigest()
+
+
+def config_hash(record: Mapping[str, Any]) -> str:
+    """The eight hex digits in the path of the run's folder: everything that changes the result, seeds apart."""
+    if "config_hash" in record:
+        return str(record["config_hash"])
+    # A record from before they were kept: exact unless the run was cut by --max-tasks or read a folder of images.
+    result = record["result"]
+    strategy, stream = ((part["name"], part["version"]) for part in (result["strategy"], result["stream"]))
+    values = {key: entry["value"] for key, entry in result["config"].items()}
+    precision, limited = result["precision"].get("dtype", ""), result["limited"]
+    return options.config_hash(
+        strategy, stream, result["backbone"]["name"], values, precision=precision, limited=limited, max_tasks=None
+    )
+
+
+def _dotted(path: Iterable[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.lstrip(".") or "its top level"
+
+
+def _require(condition: bool, where: str, what: str) -> None:
+    if not condition:
+        raise ContractError(f"The record is invalid at {where}: {what}.")
+
+
+def _check_counts(table: list[list[int | None]], counts: list[list[int]], where: str) -> None:
+    """Counts of right answers fit the rows of the record and stay within the number of images."""
+    _require(len(table) == len(counts), where, f"it has {len(table)} rows and result.rows has {len(counts)}")
+    for index, (row, count) in enumerate(zip(table, counts, strict=True)):
+        _require(len(row) == len(count), f"{where}[{index}]", f"it has {len(row)} entries instead of {len(count)}")
+        for column, (value, most) in enumerate(zip(row, count, strict=True)):
+            fits = value is None or value <= most
+            _require(fits, f"{where}[{index}][{column}]", f"{value} right answers among {most} images")
+
+
+def validate(record: Mapping[str, Any]) -> None:
+    """Check a record against the schema, and that its tables agree with each other and its hash with its result.
+
+    Raises `ContractError` with one sentence that names the place in the record.
+    """
+    error = next(iter(_validator().iter_errors(record)), None)
+    if error is not None:
+        raise ContractError(f"The record is invalid at {_dotted(error.absolute_path)}: {error.message[:200]}.")
+    result = record["result"]
+    groups = len(result["stream"]["groups"])
+    _require(len(result["count"]) == groups, "result.count", f"it needs {groups} entries, one per group of the stream")
+    for split, count in result.get("split_count", {}).items():
+        _require(len(count) == groups, f"result.split_count.{split}", f"it needs {groups} entries, one per group")
+    for index, row in enumerate(result["rows"]):
+        known = row["split"] == "test" or row["split"] in result.get("split_count", {})
+        _require(known, f"result.rows[{index}].split", f"result.split_count lacks {row['split']!r}")
+    counts = [counts_of(result, row["split"]) for row in result["rows"]]
+    for rule, tables in result["accuracy"].items():
+        _check_counts(tables["correct"], counts, f"result.accuracy.{rule}.correct")
+        # class_count tells only the test images, so rows of another split have no bound to check here.
+        if "class_correct" in tables and all(row["split"] == "test" for row in result["rows"]):
+            classes = [result["class_count"]] * len(counts)
+            _check_counts(tables["class_correct"], classes, f"result.accuracy.{rule}.class_correct")
+    for rule in result["metrics"]:
+        _require(rule in result["accuracy"], f"result.metrics.{rule}", "there are no counts for this rule")
+    digest = result_sha256(result)
+    _require(
+        record["result_sha256"] == digest,
+        "result_sha256",
+        f"the result hashes to {digest[:12]} and not to what stands here",
+    )
+
+
+def _unchanged(record: Mapping[str, Any]) -> bool:
+    """Whether `result` is as it was when it was checked and written, and the keys around it are there."""
+    if not _has_keys(record, schema()):
+        return False
+    return bool(result_sha256(record["result"]) == record["result_sha256"])
+
+
+def _has_keys(value: Any, node: Mapping[str, Any]) -> bool:
+    """Whether an object has what its schema requires, and the objects in it too; `result` and lists are not entered."""
+    if not isinstance(value, dict) or not set(node.get("required", ())) <= value.keys():
+        return False
+    for key, inner in node.get("properties", {}).items():
+        place = schema()["$defs"][inner["$ref"].rpartition("/")[2]] if "$ref" in inner else inner
+        entered = key != "result" and key in value and place.get("type") == "object"
+        if entered and not _has_keys(value[key], place):
+            return False
+    return True
+
+
+def load(path: Path | str, *, trust_hash: bool = False) -> Record:
+    """Read a record.json and check it.
+
+    With `trust_hash` a result that has the hash written with it is not checked against the schema again, which takes
+    95 % of the time: records are checked before they are written.
+    Raises `UsageError` where a newer clbench wrote it, `DataError` where it cannot be read, is damaged or was edited;
+    both name the file and the fix.
+    """
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"Cannot read {path}: {error.strerror or error}; check the path and its permissions."
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{path} is not valid JSON ({error}); delete its folder and run the same command again."
+        ) from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if not isinstance(version, str) or not version.partition(".")[0].isdecimal():
+        raise DataError(
+            f"{path} is not a clbench record: it has no schema_version; leave it out of the results folder."
+        )
+    if int(version.partition(".")[0]) > int(SCHEMA_VERSION.partition(".")[0]):
+        raise UsageError(
+            f"{path} was written by a newer clbench (record schema {version}, this one reads {SCHEMA_VERSION}); "
+            "update it with: pip install --upgrade clbench."
+        )
+    try:
+        if not (trust_hash and _unchanged(record)):
+            validate(record)
+    except ContractError as error:
+        sentence = str(error).removesuffix(".")
+        raise DataError(
+            f"{path} is damaged or was edited: {sentence}; restore it or run the same command again."
+        ) from error
+    return record
+
+
+def save(record: Mapping[str, Any], path: Path | str) -> Record:
+    """Write a record atomically as sorted, indented JSON, with a fresh `result_sha256`; returns what was written.
+
+    Raises `ContractError` where the record is invalid or holds NaN, `StorageError` where it cannot be written.
+    """
+    try:
+        # Through JSON and back, so that tuples and integer keys are checked as what a reader will see.
+        plain = json.loads(json.dumps(record, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"The record is not plain JSON: {error}.") from error
+    if isinstance(plain.get("result"), dict):
+        plain["result_sha256"] = result_sha256(plain["result"])
+    validate(plain)
+    write_text(Path(path), json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return plain
+
+
+def matrix(record: Mapping[str, Any], rule: str, split: str | None = None) -> AccuracyMatrix:
+    """The accuracy matrix of one prediction rule; raises `UsageError` for a rule the record does not have."""
+    rules = record["result"]["accuracy"]
+    if rule not in rules:
+        raise UsageError(f"This run has no prediction rule {rule!r}; it has: {', '.join(sorted(rules)) or 'none yet'}.")
+    return matrix_of(record["result"], rule, split)
+
+
+def recompute(record: Mapping[str, Any]) -> Record:
+    """A copy of a record with its metrics computed again from the counts, and the hash that goes with them."""
+    fresh = copy.deepcopy(dict(record))
+    fresh["result"]["metrics"] = metrics_of(fresh["result"])
+    fresh["result_sha256"] = result_sha256(fresh["result"])
+    return fresh
+
+
+def accuracy_rows(record: Mapping[str, Any], run: int = 0) -> list[dict[str, Any]]:
+    """The accuracy tables of one run in long form, `ACCURACY_COLUMNS`; entries that were not measured are left out."""
+    result = record["result"]
+    names = [group["name"] for group in result["stream"]["groups"]]
+    rows = []
+    for rule, tables in result["accuracy"].items():
+        for index, (place, values) in enumerate(zip(result["rows"], tables["correct"], strict=True)):
+            for group, (correct, count) in enumerate(zip(values, counts_of(result, place["split"]), strict=True)):
+                if correct is not None:
+                    accuracy = correct / count if count else None
+                    where = (run, rule, index, place["event"], place["task"], place["split"], group, names[group])
+                    rows.append(dict(zip(ACCURACY_COLUMNS, (*where, correct, count, accuracy), strict=True)))
+    return rows

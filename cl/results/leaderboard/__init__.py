@@ -1,0 +1,1 @@
+"""Ranking records: entries, tables, intervals, differences, published numbers."""

@@ -1,0 +1,184 @@
+"""The leaderboard as text, CSV, Markdown, LaTeX and JSON: pure functions of its rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from cl.records.metrics import shown
+from cl.results.leaderboard.ranking import COLUMNS, Row
+from cl.results.tables import aligned, percent
+
+Cells = dict[str, str]
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """All columns at full precision; what is unknown is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(COLUMNS), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """All columns, and further ones that a row has, as a list of objects."""
+    plain = [{**dict.fromkeys(COLUMNS), **row} for row in rows]
+    return json.dumps(plain, indent=1, allow_nan=False) + "\n"
+
+
+def to_text(rows: Sequence[Row]) -> str:
+    """One table per board, percent, notes as footnotes. Nothing is cut."""
+    texts = []
+    for board in _boards(rows):
+        notes = _Notes()
+        lines = [_title(board[0]), *_aligned(_table(board, notes)), *(f"[{n}] {note}" for n, note in notes.items())]
+        texts.append("\n".join(lines) + "\n")
+    return "\n".join(texts)
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """One heading and table per board, percent, notes as a numbered list."""
+    texts = []
+    for board in _boards(rows):
+        notes = _Notes()
+        cells = [{name: text.replace("|", r"\|") for name, text in cell.items()} for cell in _table(board, notes)]
+        lines = [f"## {_title(board[0])}", "", *_aligned(cells, ":")]
+        if notes.found:
+            lines += ["", *(f"{n}. {note}" for n, note in notes.items())]
+        texts.append("\n".join(lines) + "\n")
+    return "\n".join(texts)
+
+
+def _aligned(cells: Sequence[Cells], colon: str = "") -> list[str]:
+    return aligned(list(cells[0]), [list(cell.values()) for cell in cells], left=_WORDS, colon=colon)
+
+
+def to_latex(rows: Sequence[Row]) -> str:
+    r"""One `table` per board for `\usepackage{booktabs}`, percent, notes below; unranked rows stand under a rule."""
+    texts = [r"% \usepackage{booktabs}" + "\n"]
+    for board in _boards(rows):
+        notes = _Notes()
+        cells = _table(board, notes)
+        columns = "".join("l" if name in _WORDS else "r" for name in cells[0])
+        lines = [
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{_escape(_title(board[0]))}. Percent, 95\,\% intervals.}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            " & ".join(map(_escape, cells[0])) + r" \\",
+            r"\midrule",
+        ]
+        for index, cell in enumerate(cells):
+            if index and board[index]["rank"] is None and board[index - 1]["rank"] is not None:
+                lines.append(r"\midrule")
+            lines.append(" & ".join(map(_escape, cell.values())) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [rf"\par\footnotesize [{n}] {_escape(note)}" for n, note in notes.items()]
+        texts.append("\n".join([*lines, r"\end{table}"]) + "\n")
+    return "\n".join(texts)
+
+
+_WORDS = ("strategy", "settings", "preset", "config", "precision")
+"""Columns of words: they stand left."""
+
+_OTHER = "published with other weights or another protocol; CSV and JSON say which (reported_unlike)"
+
+_DRAWN = {
+    "seeds": "its interval is one over seeds alone: no predictions",
+    "images": "its interval is one over images alone: one seed",
+}
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def _escape(text: str) -> str:
+    escaped = "".join(_LATEX.get(letter, letter) for letter in text)
+    return f"{{{escaped}}}" if escaped.startswith("[") else escaped  # after \\ a bracket would be an option
+
+
+class _Notes:
+    """Footnotes of one table, each text once."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, int] = {}
+
+    def number(self, text: str) -> str:
+        return str(self.found.setdefault(text, len(self.found) + 1)) if text else ""
+
+    def items(self) -> Iterator[tuple[int, str]]:
+        return ((number, text) for text, number in self.found.items())
+
+
+def _boards(rows: Sequence[Row]) -> list[list[Row]]:
+    return [list(board) for _, board in groupby(rows, key=lambda row: row["board"])]
+
+
+def _title(row: Row) -> str:
+    setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
+    stream = f"{row['stream']} {row['stream_settings']}".rstrip()
+    return f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {row['metric']}"
+
+
+def _table(board: Sequence[Row], notes: _Notes) -> list[Cells]:
+    """The cells of one board; a column that would say nothing is left out."""
+    cells = [_cells(row, notes) for row in board]
+    silent = {name for name in ("settings", "preset", "reported", "delta", "note") if not any(c[name] for c in cells)}
+    silent |= {"precision"} if len({row["precision"] for row in board}) == 1 else set()
+    return [{name: text for name, text in cell.items() if name not in silent} for cell in cells]
+
+
+def _cells(row: Row, notes: _Notes) -> Cells:
+    """One row; fractions in percent."""
+    # The metric that ranks is shown once, even where it is also a secondary one.
+    others = {name: percent(row[name]) for name in shown(row["setting"]) if name != row["metric"]}
+    delta = row.get("delta")
+    return {
+        "rank": (row["marks"] or "-").replace(" ", "+") if row["rank"] is None else str(row["rank"]),
+        "strategy": str(row["strategy"]),
+        "settings": str(row["settings"]),
+        "preset": str(row["preset"] or ""),
+        "config": str(row["config_hash"]),
+        "precision": str(row["precision"]),
+        "seeds": str(row["n_seeds"]),
+        str(row["metric"]): percent(row["mean"]) + _interval(row),
+        **others,
+        "reported": _reported(row, notes),
+        "delta": "" if delta is None else f"{100 * delta:+.2f}",
+        "train s": _number(row["train_seconds"], ".1f"),
+        "TFLOPs": _number(row["tflops"], ".4g"),
+        "peak MB": _number(row["peak_mb"], ".0f"),
+        "note": " ".join(filter(None, map(notes.number, _remarks(row)))),
+    }
+
+
+def _reported(row: Row, notes: _Notes) -> str:
+    """The published value with its source; only a mark where it must not be compared, which readers would."""
+    if row.get("reported") is None:
+        return ""
+    if row["reported_unlike"]:
+        return f"other [{notes.number(_OTHER)}]"
+    return f"{percent(row['reported'])} [{notes.number('reported in ' + row['reported_in'])}]"
+
+
+def _remarks(row: Row) -> list[str]:
+    stale = "stale: the code of the strategy has changed since" if row.get("stale") else ""
+    return [*row["note"].split("; "), _DRAWN.get(row["drawn"], ""), stale]
+
+
+def _interval(row: Row) -> str:
+    return "" if row["ci_low"] is None else f" [{percent(row['ci_low'])}, {percent(row['ci_high'])}]"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None or math.isnan(value) else format(value, form)

@@ -1,0 +1,67 @@
+"""Differences between rows, paired over seeds and test images."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cl.results.leaderboard.entries import Entry
+from cl.results.leaderboard.resamples import Asked, moves_of
+from cl.results.leaderboard.statistics import Floats, mean_interval
+
+
+class Resamples:
+    """The metric of every run of some entries with the test images drawn anew, all with the same draws."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        asked = [Asked(run, run.rule_for(entry.rule), entry.metric) for entry in entries for run in entry.runs]
+        found = zip(asked, moves_of(asked), strict=True)
+        self._moves = {id(each.run.record): moves for each, moves in found if moves is not None}
+
+    def of(self, entry: Entry) -> dict[Hashable, Floats]:
+        """By `Run.key`, how far the metric moves in each resample; runs without predictions are absent."""
+        return {run.key: self._moves[id(run.record)] for run in entry.runs if id(run.record) in self._moves}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row minus another over the seeds that both ran; `interval` None where nothing can be drawn anew.
+
+    drawn: "seeds x images", "images" (one seed), "seeds" (no predictions) or "".
+    """
+
+    keys: tuple[Hashable, ...]
+    values: tuple[float, ...]
+    interval: tuple[float, float] | None
+    drawn: str
+
+    @property
+    def tells(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
+def interval_of(
+    values: Mapping[Hashable, float], moves: Mapping[Hashable, Floats]
+) -> tuple[tuple[float, float] | None, str]:
+    """The interval of the mean of values by run, and what was drawn for it; `moves` as of `Resamples.of`."""
+    keys = sorted(values, key=repr)
+    images = bool(keys) and all(key in moves for key in keys)
+    moved = np.stack([moves[key] for key in keys], axis=1) if images else None
+    interval = mean_interval(np.array([values[key] for key in keys]), moved)
+    if interval is None:
+        return None, ""
+    return interval, "seeds" if not images else "images" if len(keys) == 1 else "seeds x images"
+
+
+def difference(first: Entry, second: Entry, resamples: Resamples) -> Difference:
+    """`first` minus `second`, paired over common seeds and, where both have predictions, over common images."""
+    mine, theirs = first.values(first.metric), second.values(second.metric)
+    keys = [run.key for run in first.runs if run.key in mine and run.key in theirs]
+    values = {key: mine[key] - theirs[key] for key in keys}
+    a, b = resamples.of(first), resamples.of(second)
+    moves = {key: a[key] - b[key] for key in keys if key in a and key in b}
+    interval, drawn = interval_of(values, moves)
+    return Difference(tuple(keys), tuple(values.values()), interval, drawn)

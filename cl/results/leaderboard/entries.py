@@ -1,0 +1,261 @@
+"""What stands in one row of a leaderboard, and which rows may stand on one board.
+
+A board holds one stream definition (name, version, setting, options, images) and one backbone. The class order drawn
+from a seed is part of `stream.id`; it is left to the comparison, which pairs runs with the same seeds and `stream.id`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cl.errors import UsageError
+from cl.protocol import ANYTIME, answering, belongs
+from cl.records.metrics import metrics_of_rule
+from cl.records.record import Record, config_hash
+from cl.results.leaderboard.image_shares import PREDICTIONS
+
+_PACKAGES = ("python", "torch", "timm", "numpy", "clbench", "avalanche-lib")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A record, and the folder in which its predictions stand, None where they are not at hand."""
+
+    record: Record
+    folder: Path | None = None
+
+    @property
+    def result(self) -> dict[str, Any]:
+        result: dict[str, Any] = self.record["result"]
+        return result
+
+    @property
+    def has_predictions(self) -> bool:
+        return self.folder is not None and (self.folder / PREDICTIONS).is_file()
+
+    def rule_for(self, rule: str) -> str:
+        """Its own rule that answers what `rule` asks; see `cl.protocol.answering`."""
+        return answering(self.result["accuracy"], rule)
+
+    @property
+    def key(self) -> Hashable:
+        """What two runs must share to be paired: the class order and all seeds."""
+        seeds = self.result["seeds"]
+        return self.result["stream"]["id"], seeds["order"], seeds["init"], seeds["data"]
+
+    @property
+    def seeds(self) -> str:
+        """One number where all seeds are equal, else order/init/data."""
+        seeds = [str(self.result["seeds"][name]) for name in ("order", "init", "data")]
+        return seeds[0] if len(set(seeds)) == 1 else "/".join(seeds)
+
+
+def text_of(value: Any) -> str:
+    """A value as a key to compare by."""
+    return json.dumps(value, sort_keys=True)
+
+
+def weights_of(backbone: Mapping[str, Any]) -> str | None:
+    """Hash of the weights; None for random ones, which a run's seed draws as it draws everything else."""
+    weights = backbone["weights_sha256"]
+    return None if weights is None or weights.startswith("random-") else str(weights)
+
+
+BOARD = (
+    *("stream", "version of the stream", "setting", "options of the stream", "tasks", "classes", "images"),
+    *("classes per task", "backbone", "weights"),
+)
+"""What the parts of a `board_key` are."""
+
+
+def board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """Stream definition and backbone: runs with equal keys may be compared."""
+    stream, backbone = result["stream"], result["backbone"]
+    parts = {
+        key: stream[key] for key in ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
+    }
+    parts["sizes"] = [len(group["classes"]) for group in stream["groups"]]
+    if belongs(ANYTIME, stream["setting"]):  # chunks, and classes dealt at random: a seed decides how many there are
+        parts["n_tasks"] = parts["sizes"] = None
+    return (*map(text_of, parts.values()), backbone["name"], weights_of(backbone) or "random")
+
+
+def row_key(result: Mapping[str, Any]) -> Hashable:
+    """What runs of one row share: method, version, precision, values of options; seeds among these do not enter."""
+    method = (result["strategy"][key] for key in ("name", "version", "preset"))
+    values = {key: entry["value"] for key, entry in result["config"].items() if "seed" not in key.rpartition(".")[2]}
+    cut = (result["limited"], len(result["rows"]))
+    return *method, result["precision"].get("dtype"), cut, text_of(values)
+
+
+def settings_text(result: Mapping[str, Any], *, stream: bool = False) -> str:
+    """Settings that come from neither default nor preset, those of the stream apart: `loss=bce reg=5`.
+
+    With `stream` those of the stream alone, its seeds left out: `tasks=20`.
+    """
+    words = []
+    for key, entry in result["config"].items():
+        value, given = entry["value"], not entry["origin"].startswith(("default", "preset", "strategy"))
+        if given and value is not None and key.startswith("stream.") == stream and not (stream and "seed" in key):
+            words.append(f"{key.removeprefix('stream.')}={value_text(value)}")
+    return " ".join(words)
+
+
+def value_text(value: Any) -> str:
+    """A setting as the tables show it: `0.001`, `bce`, `true`."""
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else text_of(value)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row: the runs of one configuration of one strategy, one per choice of seeds, in their order."""
+
+    runs: tuple[Run, ...]
+    rule: str
+    metric: str
+    secondary: tuple[str, ...] = ()
+    replaced: int = 0
+    outdated: bool = False
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.runs[0].result
+
+    @property
+    def name(self) -> str:
+        return str(self.result["strategy"]["name"])
+
+    @property
+    def label(self) -> str:
+        """The strategy and the settings that differ from its preset."""
+        return f"{self.name} {settings_text(self.result)}".rstrip()
+
+    @cached_property
+    def config_hash(self) -> str:
+        return " ".join(sorted({config_hash(run.record) for run in self.runs}))
+
+    @cached_property
+    def metrics(self) -> list[dict[str, float | None]]:
+        wanted = tuple(dict.fromkeys((self.metric, *self.secondary)))
+        own = self.runs[0].rule_for(self.rule)
+        results = [run.result for run in self.runs]
+        return [metrics_of_rule(each, own, wanted) if own in each["accuracy"] else {} for each in results]
+
+    def values(self, metric: str) -> dict[Hashable, float]:
+        """Defined values by `Run.key`."""
+        pairs = zip(self.runs, self.metrics, strict=True)
+        found = {run.key: values.get(metric) for run, values in pairs}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def mean(self, metric: str) -> float | None:
+        values = list(self.values(metric).values())
+        return float(np.mean(values)) if values else None
+
+    @cached_property
+    def score(self) -> float | None:
+        return self.mean(self.metric)
+
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """What keeps the row out of the ranking."""
+        strategy = self.result["strategy"]
+        found = ["bound"] if strategy["access"] == "past" else []
+        found += strategy.get("marks", ())
+        found += ["limited"] if self.result["limited"] else []
+        return (*found, "other-version") if self.outdated else tuple(found)
+
+    @property
+    def ranked(self) -> bool:
+        return self.score is not None and not self.marks
+
+
+def entries_of(runs: Iterable[Run], rule: str, metric: str, secondary: tuple[str, ...] = ()) -> list[Entry]:
+    """Rows of one board, in no order; where a configuration ran twice with the same seeds the newest run counts."""
+    groups: dict[Hashable, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[row_key(run.result)].append(run)
+    newest: dict[str, _Version] = {}
+    for found in groups.values():
+        strategy = found[0].result["strategy"]
+        version = _version(strategy["version"])
+        newest[strategy["name"]] = max(version, newest.get(strategy["name"], version))
+    return [_entry(found, rule, metric, secondary, newest) for found in groups.values()]
+
+
+_Version = tuple[tuple[int, str], ...]
+
+
+def _version(text: str) -> _Version:
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in text.split("."))
+
+
+def _entry(
+    runs: Sequence[Run], rule: str, metric: str, secondary: tuple[str, ...], newest: Mapping[str, _Version]
+) -> Entry:
+    by_age = sorted(runs, key=lambda run: str(run.record["measurement"]["created"]))
+    latest = {run.key: run for run in by_age}
+    ordered = sorted(latest.values(), key=lambda run: [run.result["seeds"][name] for name in ("order", "init", "data")])
+    strategy = runs[0].result["strategy"]
+    outdated = _version(strategy["version"]) != newest[strategy["name"]]
+    return Entry(tuple(ordered), rule, metric, secondary, len(runs) - len(latest), outdated)
+
+
+def packages_of(record: Record) -> dict[str, str]:
+    """Versions of the packages that matter for comparisons."""
+    environment = record["measurement"]["environment"]
+    packages = environment.get("packages")
+    chosen = packages if isinstance(packages, dict) else environment
+    return {name: str(chosen[name]) for name in _PACKAGES if name in chosen}
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What most runs of a board share: package versions; and every source hash of each strategy."""
+
+    versions: Mapping[str, str]
+    sources: Mapping[str, set[str | None]]
+
+    @classmethod
+    def of(cls, board: Iterable[Entry]) -> Usual:
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        sources: dict[str, set[str | None]] = defaultdict(set)
+        for entry in board:
+            for run in entry.runs:
+                sources[entry.name].add(run.result["strategy"]["source_sha256"])
+                for package, version in packages_of(run.record).items():
+                    counts[package][version] += 1
+        return cls({package: min(count, key=lambda v: (-count[v], v)) for package, count in counts.items()}, sources)
+
+
+def distinct(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
+    """Every run once, and the copies of those that stand in several folders; a copy with predictions is preferred."""
+    kept: dict[Hashable, Run] = {}
+    copies = []
+    for run in runs:
+        key = run.record["run_id"], run.record["result_sha256"]
+        other = kept.setdefault(key, run)
+        if other is not run and run.has_predictions and not other.has_predictions:
+            kept[key], run = run, other
+        if kept[key] is not run:
+            copies.append(run)
+    return list(kept.values()), copies
+
+
+def complete(runs: Sequence[Run]) -> list[Run]:
+    """The finished runs; raises `UsageError` where there is none."""
+    if not runs:
+        raise UsageError("There are no records here; make one with clbench run, or name another folder with --results.")
+    found = [run for run in runs if run.record["status"] == "complete"]
+    if not found:
+        raise UsageError(
+            f"None of the {len(runs)} runs here is complete; run the same command again, or clbench resume, to finish."
+        )
+    return found

@@ -1,0 +1,86 @@
+"""From predictions to statistics: what each test image adds to a metric of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cl.errors import DataError
+from cl.records.matrix import AccuracyMatrix, matrix_of, rows_of
+from cl.records.metrics import METRICS
+from cl.records.predictions import Predictions, read_predictions
+from cl.results.leaderboard.statistics import Floats, ImageShares
+
+PREDICTIONS = "predictions.npz"
+
+_SMOOTH = {"A_inc_sample_pilot": "A_inc_sample"}
+"""Metrics that round have no derivative; that of the other stands for it."""
+
+
+def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predictions | None:
+    """The stored answers of a run under one rule; None where they are missing or do not give the record's counts."""
+    if folder is None or rule not in result["accuracy"]:
+        return None
+    try:
+        found = read_predictions(folder / PREDICTIONS, rule)
+    except DataError:
+        return None
+    return found if _fit(found, result, rule) else None
+
+
+def _fit(found: Predictions, result: Mapping[str, Any], rule: str) -> bool:
+    """Whether the right answers per group, of the rows that metrics use, are those of the record."""
+    groups, rows = len(result["stream"]["groups"]), rows_of(result)
+    table = found.prediction[rule]
+    if not rows or table.shape[0] <= max(rows) or (found.group.size and int(found.group.max()) >= groups):
+        return False
+    row, image = np.nonzero(right(found, rule)[rows])
+    counted = np.bincount(row * groups + found.group[image], minlength=len(rows) * groups)
+    return np.array_equal(counted, np.nan_to_num(matrix_of(result, rule).correct).ravel())
+
+
+def right(found: Predictions, rule: str) -> NDArray[np.bool_]:
+    """Whether each image was answered right in each row of the record, [rows, n]; False where it was not asked."""
+    return np.asarray(found.prediction[rule] == found.label[None, :])
+
+
+def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metric: str) -> ImageShares | None:
+    """What every image adds to `metric`; None without predictions, and for metrics that need more than one matrix."""
+    if METRICS[metric].needs or (found := answers(result, folder, rule)) is None:
+        return None
+    slopes = _slopes(matrix_of(result, rule), METRICS[_SMOOTH.get(metric, metric)].compute)
+    if slopes is None:
+        return None
+    steps = np.flatnonzero(slopes.any(axis=1))
+    table = right(found, rule)[np.array(rows_of(result))[steps]]
+    group = found.group.astype(np.int64)
+    shares = (slopes[steps][:, group] * table).sum(axis=0)
+    classes = np.asarray(result["stream"]["class_order"], dtype=np.int64)[found.label]
+    return ImageShares(found.rows.astype(np.int64), classes, shares)
+
+
+def _slopes(matrix: AccuracyMatrix, compute: Callable[[AccuracyMatrix], float]) -> Floats | None:
+    """The change of a metric per right answer, [T, G], by finite differences: exact where the metric is linear.
+
+    A hundredth of an image is small enough to keep the step at which a maximum is attained. None where it is undefined.
+    """
+    value, step = compute(matrix), 0.01
+    if not np.isfinite(value):
+        return None
+
+    def moved(row: int, change: Floats) -> float:
+        correct = matrix.correct.copy()
+        correct[row] += change
+        return compute(AccuracyMatrix(correct, matrix.count, matrix.learned, matrix.sizes)) - value
+
+    groups = len(matrix.count)
+    slopes = np.zeros(matrix.correct.shape)
+    uneven = step * np.sqrt(np.arange(2, groups + 2))  # moves that cannot cancel: tells rows that do not enter
+    for row in range(matrix.steps):
+        if abs(moved(row, uneven)) > 1e-14:
+            slopes[row] = [moved(row, step * np.eye(groups)[group]) / step for group in range(groups)]
+    return slopes

@@ -1,0 +1,333 @@
+"""The leaderboard: strategies ranked on one stream, rule and backbone, seeds averaged, with confidence intervals.
+
+Ranks come from differences that are paired over common seeds and test images (`cl.results.leaderboard.statistics`). A
+row with marks is shown and never ranked. All is a pure function of records and predictions: what depends on the code
+installed (`is_stale`) is asked for apart.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cl.errors import UsageError, did_you_mean
+from cl.protocol import default_rule
+from cl.records.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRICS, TOLD_SHOWN
+from cl.records.record import Record, config_hash
+from cl.registry import strategies
+from cl.results.leaderboard.differences import Resamples, difference, interval_of
+from cl.results.leaderboard.entries import (
+    Entry,
+    Run,
+    Usual,
+    board_key,
+    complete,
+    distinct,
+    entries_of,
+    packages_of,
+    settings_text,
+    weights_of,
+)
+from cl.results.leaderboard.published import published_for
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN, *ANYTIME_SHOWN, *TOLD_SHOWN)))
+"""Metrics beside the chosen one, means over seeds; a board shows those of its setting."""
+
+COLUMNS = {
+    "rank": "1 is best; shared where the paired interval against the first of the rank contains 0; empty: unranked",
+    "strategy": "name",
+    "settings": "those that come from neither default nor preset, the stream's apart",
+    "strategy_version": "version",
+    "preset": "preset used, empty for none",
+    "config_hash": "eight digits in the path of the folders of its runs, joined by spaces where these differ",
+    "access": "past: a bound that may read earlier data",
+    "marks": "why it is unranked: bound, limited, other-version, legacy, batch-dependent, saw-later-images",
+    "rule": "prediction rule",
+    "metric": "id of the metric that ranks",
+    "n_seeds": "number of runs",
+    "seeds": "their seeds, order/init/data where these differ",
+    "mean": "mean of the metric over seeds, fraction",
+    "ci_low": "lower end of the 95 % bootstrap interval of the mean; empty where nothing can be drawn anew",
+    "ci_high": "upper end",
+    "drawn": "what the interval draws anew: seeds x images, images (one seed), seeds (no predictions)",
+    **{name: "mean over seeds, fraction" for name in FORGETTING},
+    "reported": "published value of the metric, fraction",
+    "delta": "mean minus reported; empty unless weights and protocol are the same",
+    "reported_in": "source of the published value",
+    "reported_unlike": "why it must not be compared: other weights, other protocol",
+    "train_seconds": "mean seconds of learning",
+    "tflops": "mean 1e12 FLOPs as if nothing had been memoised",
+    "peak_mb": "largest peak memory, 1e6 bytes: of the accelerator, else of the process",
+    "stream": "name@version",
+    "stream_settings": "its settings that come from neither default nor preset, seeds apart",
+    "stream_id": "stream.id of the runs, joined by spaces",
+    "backbone": "name",
+    "backbone_sha256": "weights, empty for random ones",
+    "precision": "of training",
+    "source_sha256": "hash of the file that defines the strategy, joined by spaces where it changed between runs",
+    "board": "number of the board from 1: rows of different boards must not be compared",
+    "note": "what limits the comparison",
+    "setting": "class-incremental, few-shot class-incremental, ...",
+    **{name: "mean over seeds, fraction; on streams of its setting" for name in SECONDARY if name not in FORGETTING},
+}
+"""Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
+
+FILTERS = ("strategy", "stream", "backbone", "preset", "settings", "config_hash", "setting", "precision")
+"""Columns that `filters` understands."""
+
+Row = dict[str, Any]
+
+
+def leaderboard(
+    records: Iterable[Record],
+    *,
+    metric: str = "A_last_sample",
+    rule: str | None = None,
+    folders: Iterable[Path | None] | None = None,
+    filters: Mapping[str, Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """`board_rows` as a data frame; columns `COLUMNS`, metrics as fractions.
+
+    `folders`, one per record, are where predictions stand; without them only seeds are drawn anew.
+    """
+    import pandas as pd
+
+    given = list(records)
+    places = [None] * len(given) if folders is None else list(folders)
+    runs = [Run(record, place) for record, place in zip(given, places, strict=True)]
+    frame = pd.DataFrame(board_rows(runs, metric=metric, rule=rule, filters=filters), columns=list(COLUMNS))
+    return frame.astype({"rank": "Int64"})
+
+
+def board_rows(
+    runs: Iterable[Run],
+    *,
+    metric: str = "A_last_sample",
+    rule: str | None = None,
+    filters: Mapping[str, Sequence[str]] | None = None,
+) -> list[Row]:
+    """Rank strategies, one board per stream definition, backbone and rule: rows with `COLUMNS`, boards in order.
+
+    One row per (strategy, version, preset, precision, configuration) of complete runs; copies of a run count once.
+    `rule` None makes a board of the strictest rule of every run (the first of `cl.protocol.RULES`), "all" of
+    every rule; either way a board holds the runs that answer it, and who is not told the task answers `til_oracle` by
+    `til_masked`.
+    `filters` keep rows whose column has one of the patterns (`*`, `?`), and rank among these. Raises `UsageError` for
+    an unknown metric or filter, and where no run is left.
+    """
+    if metric not in METRICS:
+        hint = did_you_mean(metric, list(METRICS)) or f" Choose one of: {', '.join(METRICS)}."
+        raise UsageError(f"There is no metric {metric!r}.{hint}")
+    wanted = _checked(filters or {})
+    kept = [run for run in distinct(complete(list(runs)))[0] if _passes(run, wanted)]
+    if not kept:
+        raise UsageError("No complete run passes the filter; `clbench leaderboard` without it shows all rows.")
+    boards: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    for run in kept:
+        boards[board_key(run.result)].append(run)
+    found: list[list[Row]] = []
+    for key in sorted(boards):
+        for each in _rules(boards[key], rule):
+            answer = [run for run in boards[key] if run.rule_for(each) in run.result["accuracy"]]
+            runs_here = answer if rule in (None, "all") else boards[key]
+            found.append(_board(entries_of(runs_here, each, metric, SECONDARY), len(found) + 1))
+    return [row for board in found for row in board]
+
+
+def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
+    """The rules of which a board is made: see `board_rows`."""
+    if rule == "all":
+        return sorted({name for run in runs for name in run.result["accuracy"]})
+    return [rule] if rule else sorted({default_rule(run.result["accuracy"]) for run in runs})
+
+
+def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    for name in filters:
+        if name not in FILTERS:
+            hint = did_you_mean(name, list(FILTERS)) or f" Choose one of: {', '.join(FILTERS)}."
+            raise UsageError(f"Rows cannot be filtered by '{name}'.{hint}")
+    return filters
+
+
+def _passes(run: Run, filters: Mapping[str, Sequence[str]]) -> bool:
+    result = run.result
+    strategy, stream = result["strategy"], result["stream"]
+    values = {
+        "strategy": (strategy["name"],),
+        "stream": (stream["name"], f"{stream['name']}@{stream['version']}"),
+        "backbone": (result["backbone"]["name"],),
+        "preset": (strategy["preset"] or "",),
+        "settings": (settings_text(result),),
+        "config_hash": (config_hash(run.record),),
+        "setting": (stream["setting"],),
+        "precision": (str(result["precision"].get("dtype")),),
+    }
+    return all(
+        any(fnmatchcase(value, pattern) for value in values[name] for pattern in patterns)
+        for name, patterns in filters.items()
+    )
+
+
+def _board(entries: Iterable[Entry], number: int) -> list[Row]:
+    """The rows of one board, ranked ones first."""
+    ordered = sorted(entries, key=_sort_key)
+    resamples = Resamples(ordered)
+    ranked = [entry for entry in ordered if entry.ranked]
+    ranks, pairing = _ranks(ranked, resamples)
+    usual = Usual.of(ordered)
+    rows = []
+    for index, entry in enumerate(ordered):
+        notes = _differences(entry, usual) + (pairing[index] if entry.ranked else [])
+        rows.append(_row(entry, ranks[index] if entry.ranked else None, number, notes, resamples))
+    return rows
+
+
+def _sort_key(entry: Entry) -> tuple[bool, float, str, str]:
+    sign = -1.0 if METRICS[entry.metric].higher_is_better else 1.0
+    score = np.inf if entry.score is None else sign * entry.score
+    return not entry.ranked, score, entry.name, entry.config_hash
+
+
+def _ranks(entries: Sequence[Entry], resamples: Resamples) -> tuple[list[int], list[list[str]]]:
+    """Ranks of entries sorted from best to worst, each led by its best row; and what to note of each comparison."""
+    ranks: list[int] = []
+    notes: list[list[str]] = []
+    leader = 0
+    for index, entry in enumerate(entries):
+        note = []
+        if index:
+            against = entries[leader]
+            found = difference(entry, against, resamples)
+            if found.interval is None:
+                note = [f"not tested against {against.label}: {len(found.keys)} seeds in common"]
+            elif len(found.keys) == 1:
+                note = [f"tested against {against.label} on one seed: it may be luck of this seed"]
+            elif found.drawn == "seeds" and resamples.of(entry):
+                note = [f"tested against {against.label} over seeds alone: that has no predictions"]
+            if entry.score != against.score and (found.interval is None or found.tells):
+                leader = index
+        ranks.append(leader + 1)
+        notes.append(note)
+    return ranks, notes
+
+
+def _differences(entry: Entry, usual: Usual) -> list[str]:
+    """What limits the comparison of one row with the rest of its board."""
+    sentences = {"bound": "bound: may read earlier data", "limited": "limited: a part of the images or tasks"}
+    sentences["other-version"] = f"version {entry.result['strategy']['version']}: there are runs of a newer one"
+    notes = [sentences.get(mark, f"{mark}: unranked") for mark in entry.marks]
+    own = entry.runs[0].rule_for(entry.rule)
+    if own != entry.rule:
+        notes.append(f"answers by {own}: it is not told the task")
+    if own not in entry.result["accuracy"]:
+        notes.append(f"has no rule {entry.rule}")
+    elif len(defined := entry.values(entry.metric)) < len(entry.runs):
+        notes.append(f"{entry.metric} undefined in {len(entry.runs) - len(defined)} runs")
+    if entry.replaced:
+        notes.append(f"{entry.replaced} older runs of the same seeds left out")
+    packages = [packages_of(run.record) for run in entry.runs]
+    for package, version in sorted(usual.versions.items()):
+        mine = sorted({versions[package] for versions in packages if package in versions})
+        if mine and mine != [version]:
+            notes.append(f"{package} {', '.join(mine)} (usual here: {version})")
+    if len(usual.sources[entry.name]) > 1:
+        notes.append("source of the strategy differs between its runs")
+    return notes
+
+
+def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resamples: Resamples) -> Row:
+    result = entry.result
+    strategy, stream = result["strategy"], result["stream"]
+    measured = [run.record["measurement"] for run in entry.runs]
+    interval, drawn = interval_of(entry.values(entry.metric), resamples.of(entry))
+    peaks = [m["memory"]["peak_device"] or m["memory"]["peak_rss"] for m in measured]
+    sources = {run.result["strategy"]["source_sha256"] for run in entry.runs}
+    return {
+        "rank": rank,
+        "strategy": entry.name,
+        "settings": settings_text(result),
+        "strategy_version": strategy["version"],
+        "preset": strategy["preset"],
+        "config_hash": entry.config_hash,
+        "access": strategy["access"],
+        "marks": " ".join(entry.marks),
+        "rule": entry.rule,
+        "metric": entry.metric,
+        "n_seeds": len(entry.runs),
+        "seeds": " ".join(run.seeds for run in entry.runs),
+        "mean": entry.score,
+        "ci_low": None if interval is None else interval[0],
+        "ci_high": None if interval is None else interval[1],
+        "drawn": drawn,
+        **{name: entry.mean(name) for name in SECONDARY},
+        **_reported(entry),
+        "train_seconds": _average([m["seconds"]["train"] for m in measured], 1.0),
+        "tflops": _average([m["flops"]["uncached"] for m in measured], 1e12),
+        "peak_mb": max((peak / 1e6 for peak in peaks if peak is not None), default=None),
+        "stream": f"{stream['name']}@{stream['version']}",
+        "stream_settings": settings_text(result, stream=True),
+        "stream_id": " ".join(sorted({run.result["stream"]["id"] for run in entry.runs})),
+        "backbone": result["backbone"]["name"],
+        "backbone_sha256": weights_of(result["backbone"]),
+        "precision": result["precision"].get("dtype"),
+        "source_sha256": " ".join(sorted(filter(None, sources))),
+        "board": board,
+        "note": "; ".join(notes),
+        "setting": stream["setting"],
+    }
+
+
+def _reported(entry: Entry) -> dict[str, Any]:
+    """The published value of the metric under this rule, the best match first, and the difference where it is one."""
+    for row in published_for(entry.result):
+        number = row.number(entry.result, entry.metric)
+        if row.rule == entry.rule and number is not None:
+            delta = entry.score - number.mean if row.matches and entry.score is not None else None
+            return {"reported": number.mean, "delta": delta, "reported_in": row.source, "reported_unlike": row.why_not}
+    return {}
+
+
+def _average(values: Iterable[float | None], unit: float) -> float | None:
+    known = [value / unit for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def sorted_rows(rows: Sequence[Row], column: str) -> list[Row]:
+    """Rows ordered by a column within their boards, the smallest first, with "-" before the name the largest.
+
+    Unknown values stand last. Raises `UsageError` for a column that there is not.
+    """
+    name = column.removeprefix("-")
+    if name not in COLUMNS:
+        hint = did_you_mean(name, list(COLUMNS)) or f" Choose one of: {', '.join(COLUMNS)}."
+        raise UsageError(f"There is no column '{name}' to sort by.{hint}")
+    known = [row for row in rows if row.get(name) is not None]
+    ordered = sorted(known, key=lambda row: row[name], reverse=column.startswith("-"))
+    unknown = [row for row in rows if row.get(name) is None]
+    return sorted([*ordered, *unknown], key=lambda row: int(row["board"]))
+
+
+def is_stale(row: Mapping[str, Any]) -> bool:
+    """Whether the code of the row's strategy, as installed here, is another than a run of it had.
+
+    False where that cannot be known: the strategy is not installed, or the record names no source.
+    """
+    source = _installed(str(row["strategy"]))
+    return source is not None and any(digest != source for digest in str(row["source_sha256"] or "").split())
+
+
+@lru_cache(maxsize=1024)
+def _installed(name: str) -> str | None:
+    try:
+        return strategies.source_sha256(name) if name in strategies else None
+    except UsageError:  # two distributions provide it
+        return None

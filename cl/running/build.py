@@ -1,0 +1,81 @@
+"""The objects of a run, made from its plan: stream, backbone, device, learner."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cl import registry
+from cl.errors import UsageError
+from cl.plan.plan import Plan, load_plan
+from cl.progress.base import Progress
+from cl.running.folder import CONFIG, KEEP_LEARNER, LEARNER
+from cl.settings import transform
+
+
+def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any:
+    """The learner of a run that was made with `save_learner=True`, ready to predict; the stream's data is not needed.
+
+        learner = cl.load_learner("results/.../seed1993")
+        scores = learner.predict_images(pixels)                     # uint8 [B, C, H, W] -> [B, classes]
+        names = [learner.info.class_names[i] for i in scores.argmax(1)]
+
+    Its predictions are those of the learner as the run ended, bit for bit on the same kind of device. Warns where the
+    strategy's code has changed since. Raises `UsageError` where the folder holds no saved learner or the strategy is
+    not registered, `DataError` for other weights or preprocessing than it was trained with, and for a damaged file.
+    """
+    path = Path(folder) / LEARNER
+    if not path.is_file():
+        if not (path.parent / CONFIG).is_file():
+            raise UsageError(f"{folder} holds no run; give the folder of one, as `clbench run` prints it.")
+        raise UsageError(f"{folder} keeps no learner; {KEEP_LEARNER}.")
+
+    from cl.random import Seeds
+    from cl.running import saved_learner
+    from cl.training.generators import generators_untouched
+    from cl.training.trainer import Trainer
+
+    saved = saved_learner.load(path)
+    plan = load_plan(path.parent)
+    device = pick_device(device)
+    with generators_untouched():
+        trainer = Trainer(seeds=Seeds(**plan.seeds), device=device, checkpoint=saved_learner.SetupJournal(saved.setup))
+        strategy = registry.strategies.get(plan.strategy)(plan.options, build_backbone(plan, device), trainer)
+        return saved_learner.rebuild(saved, strategy, path)
+
+
+def build_stream(plan: Plan, progress: Progress | None = None) -> Any:
+    """The stream of a plan; raises `DataError` where its data is missing or broken."""
+    name, argument = registry.streams.split(plan.stream)
+    family = registry.streams.get(name)()
+    more = {} if argument is None else {"argument": argument}
+    stream = family.build(
+        plan.stream_options,
+        order_seed=plan.seeds["order"],
+        data_seed=plan.seeds["data"],
+        progress=progress.data if progress is not None else None,
+        **more,
+    )
+    return transform(stream, plan.transforms, plan.seeds["data"])
+
+
+def build_backbone(plan: Plan, device: str = "cpu") -> Any:
+    """The backbone of a plan; raises `UsageError` for an unknown one, `DataError` where its weights are missing."""
+    from cl.backbone import load
+
+    return load(plan.backbone, plan.backbone_options, device=device, precision=plan.precision, seed=plan.seeds["init"])
+
+
+def pick_device(name: str) -> str:
+    """`auto` takes an accelerator where there is one; raises `UsageError` for a device that is not there."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"--device {name} is not available here ({str(error).splitlines()[0]}); try auto.") from error
+    return name

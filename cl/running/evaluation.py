@@ -1,0 +1,171 @@
+"""One pass over the images seen so far, scored under every prediction rule that the strategy supports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cl.errors import ContractError
+from cl.protocol import rules_on
+from cl.strategy import Inputs, StoredImages, Strategy
+from cl.stream import Evaluate, Stream
+from cl.training.cost import count_flops
+from cl.training.generators import generator
+from cl.training.state import modules_of
+from cl.training.trainer import Trainer
+
+NONE = -1
+"""Prediction where a rule had nothing to choose from."""
+
+BATCH = 256
+"""Images per call of `predict`; results do not depend on it."""
+
+
+@dataclass
+class Row:
+    """One row of the accuracy matrix: per rule, positions predicted and margins for each image evaluated."""
+
+    index: np.ndarray  # places in the order of `Stream.test_rows` over all groups
+    prediction: dict[str, np.ndarray] = field(default_factory=dict)
+    margin: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, number: int) -> Row:
+    """Predict the images of an event's groups in shuffled order.
+
+    `seen` is the number of classes learned so far, `number` the event's index (it names the shuffle).
+    """
+    rows, _, owners = stream.test_rows(range(len(stream.groups)), event.split)
+    chosen = np.flatnonzero(np.isin(owners, event.groups))
+    order = torch.randperm(len(chosen), generator=generator(trainer.seeds.data, "evaluation", number)).numpy()
+    chosen = chosen[order]
+    row = Row(chosen)
+    if not strategy.ready:
+        return row
+    for module in modules_of(strategy):
+        module.eval()
+    trainer.progress.phase("evaluate", -(-len(chosen) // BATCH))
+    masks = _class_masks(stream)
+    rules = rules_on(strategy.rules, stream.setting)
+    shared = [rule for rule in rules if rule != "til_oracle"]
+    store = stream.store(event.split)
+    predictions: dict[str, list[Tensor]] = {rule: [] for rule in shared}
+    margins: dict[str, list[Tensor]] = {rule: [] for rule in shared}
+    head_flops = 0.0
+    with torch.no_grad():
+        for start in range(0, len(chosen), BATCH) if shared else ():
+            part = chosen[start : start + BATCH]
+            inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[part]))
+            if start == 0:
+                scores, head_flops = _counted(strategy, inputs, trainer)
+            else:
+                scores = strategy.predict(inputs)
+            trainer.cost.add_flops(head_flops * len(part))
+            _check(scores, len(part), strategy)
+            for rule in shared:
+                best, margin = _decide(rule, scores, seen, masks[owners[part]])
+                predictions[rule].append(best)
+                margins[rule].append(margin)
+            trainer.progress.advance(len(part))
+        row.prediction = {rule: torch.cat(parts).cpu().numpy() for rule, parts in predictions.items()}
+        row.margin = {rule: torch.cat(parts).cpu().numpy() for rule, parts in margins.items()}
+        if "til_oracle" in rules:
+            row.prediction["til_oracle"], row.margin["til_oracle"] = _oracle(
+                strategy, stream, rows, owners, chosen, masks, trainer, event.split
+            )
+    trainer.progress.end_phase()
+    return row
+
+
+def _counted(strategy: Strategy, inputs: Inputs, trainer: Trainer, task: int | None = None) -> tuple[Tensor, float]:
+    """Scores, and the FLOPs per image that are not in the encodings' own account."""
+    before = trainer.cost.flops["executed"]
+    scores, flops = count_flops(lambda: strategy.predict(inputs, task))
+    encoded = trainer.cost.flops["executed"] - before
+    return scores, max(flops - encoded, 0.0) / len(inputs)
+
+
+def _class_masks(stream: Stream) -> Tensor:
+    """Which classes belong to each group, bool [groups, classes]."""
+    masks = torch.zeros(len(stream.groups), len(stream.class_order), dtype=torch.bool)
+    for index, group in enumerate(stream.groups):
+        masks[index, list(group.classes)] = True
+    return masks
+
+
+def _decide(rule: str, scores: Tensor, seen: int, allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """The best class under a rule and its margin over the second; `allowed` [B, classes] are the task's classes.
+
+    Where a rule has no class to choose from (nothing learned yet), the answer is `NONE`.
+    """
+    allowed = allowed[:, : scores.shape[1]].to(scores.device)
+    if rule == "cil_seen":
+        scores = scores[:, :seen]
+    elif rule == "til_masked":
+        scores = scores.masked_fill(~allowed, float("-inf"))
+    if scores.shape[1] == 0:
+        return torch.full((len(scores),), NONE), torch.zeros(len(scores))
+    two = scores.topk(min(2, scores.shape[1]), dim=1)
+    best, margin = two.indices[:, 0], (two.values[:, 0] - two.values[:, -1]).float()
+    if rule == "til_masked":
+        best = torch.where(allowed.any(1), best, NONE)
+    return best, margin
+
+
+def _oracle(
+    strategy: Strategy, stream: Stream, rows: np.ndarray, owners: np.ndarray, chosen: np.ndarray,
+    masks: Tensor, trainer: Trainer, split: str,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Task-incremental prediction with the task told: batches hold one task's images."""
+    best, margin = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.float32)
+    for group in np.unique(owners[chosen]):
+        places, task, head_flops = np.flatnonzero(owners[chosen] == group), stream.groups[group].task, 0.0
+        for start in range(0, len(places), BATCH):
+            part = places[start : start + BATCH]
+            inputs = Inputs(
+                None, trainer.device, StoredImages(trainer.encodings, stream.store(split), rows[chosen[part]])
+            )
+            if start == 0:
+                scores, head_flops = _counted(strategy, inputs, trainer, task)
+            else:
+                scores = strategy.predict(inputs, task)
+            trainer.cost.add_flops(head_flops * len(part))
+            _check(scores, len(part), strategy)
+            top, gap = _decide("til_masked", scores, scores.shape[1], masks[[group]].expand(len(part), -1))
+            best[part], margin[part] = top.cpu().numpy(), gap.cpu().numpy()
+    return best, margin
+
+
+def _check(scores: Tensor, images: int, strategy: Strategy) -> None:
+    if scores.ndim != 2 or len(scores) != images:
+        raise ContractError(
+            f"{type(strategy).__name__}.predict returned shape {tuple(scores.shape)} for {images} images; "
+            "it must return scores [images, classes]."
+        )
+    if torch.isnan(scores).any():
+        raise ContractError(
+            f"{type(strategy).__name__}.predict returned NaN scores; the model diverged, lower the learning rate."
+        )
+
+
+def counts(stream: Stream, split: str, row: Row | None, rule: str) -> tuple[list[Any], list[Any]]:
+    """Correct answers per group and per class (position) of a row; None where nothing was evaluated."""
+    groups, classes = len(stream.groups), len(stream.class_order)
+    if row is None or rule not in row.prediction:
+        return [None] * groups, [None] * classes
+    _, labels, owners = stream.test_rows(range(groups), split)
+    answered = row.prediction[rule] != NONE
+    index = row.index[answered]
+    labels, owners = labels[index], owners[index]
+    right = row.prediction[rule][answered] == labels
+
+    def tally(keys: np.ndarray, size: int) -> list[int | None]:
+        total = np.bincount(keys, minlength=size)
+        correct = np.bincount(keys[right], minlength=size)
+        return [int(c) if n else None for c, n in zip(correct, total, strict=True)]
+
+    return tally(owners, groups), tally(labels, classes)

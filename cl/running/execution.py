@@ -1,0 +1,161 @@
+"""Executing a plan: what is done already, what is left, and the record of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cl import registry
+from cl.errors import DataError, UsageError
+from cl.files import make_folder, toml_load, write_text
+from cl.loggers import check as check_loggers
+from cl.options import options_of
+from cl.plan.plan import Plan, invocation
+from cl.progress.base import NullProgress, Progress
+from cl.records.record import RECORD
+from cl.running.build import build_backbone, build_stream, pick_device
+from cl.running.folder import CONFIG, KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
+from cl.running.result import RunResult
+
+log = logging.getLogger("clbench")
+
+EXISTING = ("only-missing", "always", "never")
+"""What to do where a run exists: skip it when complete and continue it when not, start over, or refuse."""
+
+
+def execute(plan: Plan, *, existing: str = "only-missing", progress: Progress | None = None) -> RunResult:
+    """Do what a plan says, or what is left of it.
+
+    Raises `UsageError` when the run exists and `existing` is "never" or a logger is not installed, `DataError` for
+    missing data, `NonFiniteLoss`, and `ClbenchError` when another process is running it.
+    """
+    if existing not in EXISTING:
+        raise UsageError(f"--existing must be one of {', '.join(EXISTING)}, not '{existing}'.")
+    show = progress if progress is not None else NullProgress()
+    folder = plan.folder
+    if existing == "only-missing" and (done := _complete(folder)) is not None:
+        return _skipped(plan, done, show)
+    check_loggers(plan.loggers)
+    from cl.loggers.feed import feed
+
+    make_folder(folder)
+    with locked(folder):
+        if existing == "never" and any((folder / mark).exists() for mark in MARKS):
+            raise UsageError(f"{folder} exists; choose --existing only-missing to continue it or always to start over.")
+        if existing == "always":
+            clear(folder)
+        elif (done := _complete(folder)) is not None:  # another process has finished it since
+            return _skipped(plan, done, show)
+        with logged(folder), feed(plan, show) as show:
+            return _execute(plan, show)
+
+
+def _execute(plan: Plan, progress: Progress) -> RunResult:
+    folder = plan.folder
+    notes = _warnings(plan)
+    for text in notes:
+        progress.message(text)
+    if not (folder / CONFIG).exists():
+        write_text(folder / CONFIG, plan.to_toml(run_id=uuid.uuid4().hex, command=invocation()))
+    log.info("%s -> %s", plan.title, folder)
+
+    from cl.paths import home
+    from cl.random import Seeds
+    from cl.running import loop, saved_learner
+    from cl.training.checkpoint import Checkpoint
+    from cl.training.encodings import Encodings
+    from cl.training.trainer import Trainer
+
+    device = pick_device(plan.device)
+    stream = build_stream(plan, progress)
+    backbone = build_backbone(plan, device)
+    trainer = Trainer(
+        seeds=Seeds(**plan.seeds),
+        device=device,
+        checkpoint=Checkpoint(folder / "checkpoint", plan.checkpoint_every, keep_setup=plan.save_learner),
+        progress=progress,
+        encodings=Encodings(home() / "features"),
+    )
+    strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
+    about = header(plan)
+    keep = partial(saved_learner.save, folder / LEARNER, about=about["strategy"]) if plan.save_learner else None
+    record = loop.run(
+        strategy, stream, folder, about,
+        trainer=trainer, max_tasks=plan.max_tasks, warnings=tuple(notes), keep=keep,
+    )  # fmt: skip
+    return RunResult(record, folder, strategy)
+
+
+def header(plan: Plan) -> dict[str, Any]:
+    """What a record says about a run before anything is measured: names of the run, and parts of its `result`."""
+    method = registry.strategies.get(plan.strategy)
+    marks = list(method.marks(plan.options))
+    return {
+        "run_id": str(toml_load(plan.folder / CONFIG)["invocation"]["run_id"]),
+        "config_hash": plan.config_hash,
+        "strategy": {
+            "name": plan.strategy,
+            "version": str(getattr(method, "version", "1")),
+            "distribution": " ".join(registry.strategies.distribution(plan.strategy)).strip(),
+            "source_sha256": registry.strategies.source_sha256(plan.strategy),
+            "access": method.access,
+            "rules": list(method.rules),
+            "preset": plan.preset or (None if plan.untuned else "default"),
+            **({"marks": marks} if marks else {}),
+        },
+        "config": plan.config(),
+        "seeds": dict(plan.seeds),
+        "precision": {"dtype": plan.precision},
+        "limited": plan.limited,
+    }
+
+
+def _complete(folder: Path) -> Mapping[str, Any] | None:
+    """The record of a complete run, None where there is none; raises `DataError` for a damaged one."""
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    from cl.records.record import load
+
+    record = load(path)
+    return record if record["status"] == "complete" else None
+
+
+def _skipped(plan: Plan, record: Mapping[str, Any], progress: Progress) -> RunResult:
+    progress.message(f"{plan.title}: complete already; --existing always runs it again.")
+    if _source_changed(plan, record):
+        progress.message(f"The code of {plan.strategy} has changed since that run.")
+    if plan.save_learner and not (plan.folder / LEARNER).is_file():
+        log.warning("%s is complete, but its learner was not kept; %s.", plan.title, KEEP_LEARNER)
+    return RunResult(record, plan.folder)
+
+
+def _warnings(plan: Plan) -> list[str]:
+    """What the reader of the record should know."""
+    texts = []
+    if plan.untuned and options_of(type(plan.options)):
+        texts.append(f"No preset of {plan.strategy} is meant for {plan.stream} with {plan.backbone}: untuned.")
+    if caveat := getattr(registry.strategies.get(plan.strategy), "caveat", ""):
+        texts.append(caveat)
+    path = plan.folder / RECORD
+    if path.is_file():
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path} is not valid JSON ({error}); start over with --existing always.") from error
+        if _source_changed(plan, record):
+            text = f"The code of {plan.strategy} has changed since this run began; --existing always starts over."
+            log.warning(text)
+            texts.append(text)
+    return texts
+
+
+def _source_changed(plan: Plan, record: Mapping[str, Any]) -> bool:
+    source = registry.strategies.source_sha256(plan.strategy)
+    recorded = record.get("result", {}).get("strategy", {}).get("source_sha256")
+    return source is not None and recorded is not None and source != recorded

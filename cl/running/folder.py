@@ -1,0 +1,87 @@
+"""The folder of a run while it is written: one process at a time, its log, and starting over."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from cl.errors import ClbenchError
+from cl.files import storage_error
+from cl.records.record import RECORD
+
+CONFIG = "config.toml"
+LEARNER = "learner.safetensors"
+LOG = "log.txt"
+LOCK = ".lock"
+MARKS = (CONFIG, RECORD, "checkpoint")
+"""What shows that a folder holds a run."""
+
+KEEP_LEARNER = (
+    "run again with --save-learner --existing always (from Python: save_learner=True, existing='always') to keep it"
+)
+
+log = logging.getLogger("clbench")
+
+
+def clear(folder: Path) -> None:
+    """Delete what an earlier run left; the lock file stays, we hold it."""
+    for path in folder.iterdir():
+        if path.name == LOCK:
+            continue
+        try:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; raises `ClbenchError` where another process does."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ClbenchError(f"Another process is running {folder}; wait for it, or choose another --results.") from None
+    except OSError as error:
+        raise storage_error(folder / LOCK, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A disk too full for the log is reported by the record that does not fit either, not by a traceback."""
+
+
+@contextlib.contextmanager
+def logged(folder: Path) -> Iterator[None]:
+    """Keep the log of a run in its folder, with the traceback of whatever ends it."""
+    try:
+        handler = _LogFile(folder / LOG, encoding="utf-8")
+    except OSError as error:
+        raise storage_error(folder / LOG, error) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    if log.getEffectiveLevel() > logging.INFO:
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.info("interrupted")
+        raise
+    except Exception as error:
+        log.error("%s: %s", type(error).__name__, error, exc_info=True)
+        raise
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        with contextlib.suppress(OSError):  # a full disk: what ended the run says so itself
+            handler.close()

@@ -1,0 +1,128 @@
+"""The one evaluation loop: events in, record out, resumable anywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cl.errors import ClbenchError
+from cl.running.evaluation import evaluate
+from cl.running.record_writer import Writer
+from cl.running.run_state import RunState
+from cl.strategy import Strategy
+from cl.stream import Evaluate, Stream, Train
+from cl.training.cost import peak_memory
+from cl.training.trainer import Trainer
+
+
+def run(
+    strategy: Strategy,
+    stream: Stream,
+    folder: Path,
+    header: Mapping[str, Any],
+    *,
+    trainer: Trainer,
+    max_tasks: int | None = None,
+    warnings: tuple[str, ...] = (),
+    keep: Callable[[Strategy], None] | None = None,
+) -> dict[str, Any]:
+    """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
+
+    `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
+    precision, limited. `max_tasks` stops after so many experiences. `keep` is called with the learner once it has
+    learned everything, before the record says complete. Raises whatever `ClbenchError` ended the run, after writing a
+    record with status "failed"; what the checkpoint holds is kept.
+    """
+    writer = Writer(strategy, stream, folder, header, trainer, warnings)
+    state = RunState()
+    try:
+        strategy.info = stream.info
+        trainer.encodings.expect(stream)
+        with trainer.cost.timed("train"):
+            strategy.setup(stream.info)
+        state = _continue(state, strategy, trainer)
+        writer.write(state, "partial")
+        for number, event in enumerate(stream.events):
+            if number < state.next_event:
+                continue
+            if isinstance(event, Train) and max_tasks is not None and event.experience >= max_tasks:
+                break
+            clock = time.perf_counter()
+            if isinstance(event, Train):
+                _learn(strategy, stream, event, state, trainer)
+            else:
+                _evaluate(strategy, stream, event, number, state, trainer)
+            state.next_event = number + 1
+            _account(state, trainer, number, event, time.perf_counter() - clock)
+            if _worth_a_commit(event, trainer):
+                _commit(state, strategy, trainer)
+                writer.write(state, "partial")
+            trainer.progress.event(number, len(stream.events), writer.headline(state))
+        if keep is not None:
+            keep(strategy)
+        writer.write(state, "complete")
+        if trainer.checkpoint:
+            trainer.checkpoint.remove()
+        return writer.record
+    except ClbenchError as error:
+        writer.fail(state, error)
+        raise
+
+
+def _continue(state: RunState, strategy: Strategy, trainer: Trainer) -> RunState:
+    saved = trainer.checkpoint.load_event() if trainer.checkpoint else None
+    if saved is None:
+        return state
+    trainer.return_to(strategy, saved)
+    state = RunState.from_state(saved["run"])
+    state.resumed_from.append(f"after event {state.next_event - 1}")
+    trainer.progress.message(f"resuming after event {state.next_event}")
+    return state
+
+
+def _learn(strategy: Strategy, stream: Stream, event: Train, state: RunState, trainer: Trainer) -> None:
+    view = stream.view(event.experience, past=strategy.access == "past")
+    trainer.progress.task(event.experience, len(stream.experiences), f"{len(view.train):,} images")
+    trainer.begin(event.experience)
+    try:
+        with trainer.cost.timed("train"):
+            strategy.learn(view)
+    finally:
+        view.revoke()
+    state.seen = max(view.seen) + 1
+    state.resumed_from += trainer.resumed_from
+    trainer.resumed_from = []
+
+
+def _evaluate(
+    strategy: Strategy, stream: Stream, event: Evaluate, number: int, state: RunState, trainer: Trainer
+) -> None:
+    with trainer.cost.timed("eval"):
+        row = evaluate(strategy, stream, event, state.seen, trainer, number)
+    done = [e.experience for e in stream.events[:number] if isinstance(e, Train)]
+    seen = {"seen": state.seen} if stream.classes_return else {}  # else the groups say it
+    state.rows.append({"event": number, "task": done[-1] if done else None, "split": event.split, **seen})
+    state.results.append(row)
+
+
+def _account(state: RunState, trainer: Trainer, number: int, event: Train | Evaluate, seconds: float) -> None:
+    name = f"train {event.experience}" if isinstance(event, Train) else f"evaluate {event.split}"
+    state.events.append({"event": number, "what": name, "seconds": seconds, **trainer.cost.flops})
+    state.peak = {key: max(value, state.peak[key]) for key, value in peak_memory().items()}
+
+
+def _worth_a_commit(event: Train | Evaluate, trainer: Trainer) -> bool:
+    """After every evaluation; between them (chunks of an online stream) as often as inside a task."""
+    return isinstance(event, Evaluate) or trainer.checkpoint is None or trainer.checkpoint.due()
+
+
+def _commit(state: RunState, strategy: Strategy, trainer: Trainer) -> None:
+    """The commit point: everything later is derived from this one file."""
+    trainer.begin(-1)
+    state.stored, state.report = strategy.stored(), strategy.report()
+    trainer.encodings.flush()
+    if trainer.checkpoint:
+        with trainer.cost.timed("checkpoint"):
+            trainer.checkpoint.save_event({**trainer.snapshot(strategy), "run": state.as_state()})

@@ -1,0 +1,136 @@
+"""What a run has produced so far, and the files derived from it: record.json, predictions.npz, events.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cl.errors import ClbenchError, StorageError
+from cl.files import remove_temporaries, write_text
+from cl.protocol import rules_on
+from cl.records import metrics, predictions, record
+from cl.running.environment import environment
+from cl.running.evaluation import NONE, counts
+from cl.running.run_state import RunState
+from cl.strategy import Strategy
+from cl.stream import Stream
+from cl.training.state import parameters_of
+from cl.training.trainer import Trainer
+
+_NAMES = ("run_id", "config_hash")
+"""What of a header names the run; the rest is part of its result."""
+
+
+class Writer:
+    """Derives record.json, predictions.npz and events.jsonl from the state of a run."""
+
+    def __init__(
+        self, strategy: Strategy, stream: Stream, folder: Path, header: Mapping[str, Any], trainer: Trainer,
+        warnings: tuple[str, ...],
+    ) -> None:  # fmt: skip
+        self.strategy, self.stream, self.folder, self.header = strategy, stream, folder, header
+        self.trainer, self.warnings = trainer, warnings
+        self.rules, self.split = rules_on(strategy.rules, stream.setting), stream.split
+        self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.record: dict[str, Any] = {}
+        remove_temporaries(folder)
+
+    def fail(self, state: RunState, error: ClbenchError) -> None:
+        """Leave a record that says what went wrong; the error itself is raised by the caller."""
+        try:
+            self.write(state, "failed", str(error))
+        except StorageError as second:  # the disk that failed the run cannot take its record either
+            self.trainer.progress.message(str(second))
+
+    def write(self, state: RunState, status: str, error: str | None = None) -> None:
+        """Write all files."""
+        digest = predictions.write_predictions(self.folder / "predictions.npz", self._predictions(state))
+        result = self._result(state, digest)
+        self.record = record.save(
+            {
+                "schema_version": "1.0",
+                "status": status,
+                **{key: self.header[key] for key in _NAMES if key in self.header},
+                "error": error,
+                "result": result,
+                "result_sha256": record.result_sha256(result),
+                "measurement": self._measurement(state),
+            },
+            self.folder / "record.json",
+        )
+        write_text(self.folder / "events.jsonl", "".join(json.dumps(event) + "\n" for event in state.events))
+
+    def _result(self, state: RunState, digest: str) -> dict[str, Any]:
+        stream = self.stream
+        test = [len(group.rows["test"]) for group in stream.groups]
+        chosen = [group.rows[self.split] for group in stream.groups]
+        _, labels, _ = stream.test_rows(range(len(stream.groups)))
+        accuracy: dict[str, Any] = {}
+        for rule in self.rules:
+            tallies = [counts(stream, row["split"], r, rule) for row, r in zip(state.rows, state.results, strict=True)]
+            accuracy[rule] = {"correct": [t[0] for t in tallies], "class_correct": [t[1] for t in tallies]}
+        result = {
+            "stream": {
+                **stream.identity,
+                "options": stream.options,
+                "n_tasks": len(stream.experiences),
+                "n_classes": len(stream.class_order),
+                "class_names": list(stream.info.class_names),
+                "verified": stream.dataset.verified,
+                "groups": [{"name": g.name, "classes": list(g.classes), "task": g.task} for g in stream.groups],
+                "id": stream.id,
+            },
+            **{key: value for key, value in self.header.items() if key not in _NAMES},
+            "backbone": self.strategy.backbone.identity,
+            "rows": state.rows,
+            "accuracy": accuracy,
+            "count": test,
+            **({} if self.split == "test" else {"split_count": {self.split: [len(rows) for rows in chosen]}}),
+            "class_count": np.bincount(labels, minlength=len(stream.class_order)).tolist(),
+            "metrics": {},
+            "predictions_sha256": digest,
+        }
+        return {**result, "metrics": metrics.metrics_of(result)}
+
+    def _predictions(self, state: RunState) -> predictions.Predictions:
+        rows, labels, owners = self.stream.test_rows(range(len(self.stream.groups)), self.split)
+        prediction, margin = {}, {}
+        for rule in self.rules:
+            best = np.full((len(state.rows), len(rows)), predictions.ABSENT, np.int64)
+            gap = np.full(best.shape, np.nan, np.float32)
+            for i, row in enumerate(state.results):
+                if rule in row.prediction and state.rows[i]["split"] == self.split:
+                    best[i, row.index], gap[i, row.index] = row.prediction[rule], row.margin[rule]
+            best[best == NONE] = predictions.ABSENT
+            prediction[rule], margin[rule] = best, gap
+        return predictions.Predictions(rows, labels, owners, prediction, margin)
+
+    def _measurement(self, state: RunState) -> dict[str, Any]:
+        cost = self.trainer.cost
+        seconds = {name: cost.seconds.get(name, 0.0) for name in ("train", "eval", "data", "encode", "checkpoint")}
+        held = {id(parameter): parameter.numel() for parameter in parameters_of(self.strategy)}
+        return {
+            "created": self.created,
+            "seconds": {**seconds, "total": sum(event["seconds"] for event in state.events)},
+            "events": state.events,
+            "flops": dict(cost.flops),
+            "memory": state.peak,
+            "parameters": {"total": sum(held.values()), "trainable": cost.trainable},
+            "stored": state.stored,
+            **({"report": state.report} if state.report else {}),
+            "environment": environment(self.trainer.device),
+            "resumed_from": state.resumed_from,
+            "warnings": list(self.warnings),
+        }
+
+    def headline(self, state: RunState) -> str:
+        """One line on how the run stands: the last row's accuracy under the first rule, where there is one."""
+        values: Mapping[str, float | None] = next(iter(self.record["result"]["metrics"].values()), {})
+        last = values.get("A_last_sample")
+        seen = f"{state.seen} classes"
+        return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen

@@ -1,0 +1,72 @@
+"""A run and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cl.records.record import RECORD
+from cl.running.build import load_learner
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """A run and what came of it; in a notebook it shows as its forgetting table."""
+
+    record: Mapping[str, Any]
+    folder: Path
+    _learner: Any = field(default=None, compare=False)
+
+    @property
+    def status(self) -> str:
+        """partial, complete or failed."""
+        return str(self.record["status"])
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """Metrics per prediction rule, as fractions."""
+        return dict(self.record["result"]["metrics"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes by position: column i of the learner's scores is `class_names[i]`."""
+        return tuple(self.record["result"]["stream"]["class_names"])
+
+    @cached_property
+    def learner(self) -> Any:
+        """The trained strategy, to predict with: `result.learner.predict_images(pixels)` for uint8 [B, C, H, W].
+
+        The one that has just learned, or the one that `save_learner=True` kept in the run's folder (see
+        `load_learner`). Raises `UsageError` where neither is there.
+        """
+        return self._learner if self._learner is not None else load_learner(self.folder)
+
+    @cached_property
+    def accuracy(self) -> pd.DataFrame:
+        """Accuracy of every group after every task, one row each, for every prediction rule."""
+        import pandas as pd
+
+        from cl.records.record import ACCURACY_COLUMNS, accuracy_rows
+
+        frame = pd.DataFrame(accuracy_rows(self.record), columns=list(ACCURACY_COLUMNS))
+        return frame.drop(columns="run")
+
+    def table(self, width: int | None = None) -> str:
+        """The forgetting table as text, at most `width` characters wide where given."""
+        from cl.results.tables import forgetting_text
+
+        return forgetting_text(self.record, width=width)
+
+    def __repr__(self) -> str:
+        return f"RunResult({self.status}, {str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(self.table())}\n{escape(str(self.folder / RECORD))}</pre>"

@@ -1,0 +1,51 @@
+"""Where a run stands: with the learner's state, all that a checkpoint holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from cl.running.evaluation import Row
+
+
+@dataclass
+class RunState:
+    """Where a run stands; with the learner's state and the counters this is all a checkpoint holds."""
+
+    next_event: int = 0
+    seen: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)  # {"event", "task", "split"}
+    results: list[Row] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)  # what each event cost
+    resumed_from: list[str] = field(default_factory=list)
+    stored: dict[str, int] = field(default_factory=lambda: {"samples": 0, "statistics": 0, "parameters": 0})
+    report: dict[str, float] = field(default_factory=dict)  # the strategy's own numbers
+    peak: dict[str, int] = field(default_factory=lambda: {"peak_rss": 0, "peak_device": 0})
+
+    def as_state(self) -> dict[str, Any]:
+        """Nested tensors and JSON scalars for the checkpoint."""
+        rows = [
+            {
+                "index": torch.from_numpy(row.index),
+                "prediction": {rule: torch.from_numpy(best.astype(np.int32)) for rule, best in row.prediction.items()},
+                "margin": {rule: torch.from_numpy(value) for rule, value in row.margin.items()},
+            }
+            for row in self.results
+        ]
+        return {**vars(self), "results": rows}
+
+    @classmethod
+    def from_state(cls, value: dict[str, Any]) -> RunState:
+        """The inverse of `as_state`."""
+        results = [
+            Row(
+                row["index"].numpy(),
+                {rule: tensor.numpy() for rule, tensor in row["prediction"].items()},
+                {rule: tensor.numpy() for rule, tensor in row["margin"].items()},
+            )
+            for row in value["results"]
+        ]
+        return cls(**{**value, "results": results})

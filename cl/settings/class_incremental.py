@@ -1,0 +1,223 @@
+"""Class-incremental streams: every class of a dataset appears in exactly one experience.
+
+With few shots the classes after the first task have a few training images each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+
+from cl.data.split import split_rows
+from cl.data.store import Dataset, IndexArray
+from cl.errors import DataError, UsageError
+from cl.options import option
+from cl.protocol import FEW_SHOT
+from cl.settings.orders import MAX_SEED, RULES, class_order
+from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
+
+
+@dataclass(frozen=True)
+class IncrementalOptions:
+    """Options that every class-incremental family shares."""
+
+    tasks: int | None = option(None, "number of tasks, of sizes that differ by at most one; or give `increment`", ge=1)
+    base: int = option(
+        0, "classes in the first task (B of BxIncy); 0: as many as in the others, with shots 60 % of all", ge=0
+    )
+    increment: int | None = option(None, "classes per task (y of BxIncy); the last task takes what is left", ge=1)
+    order: str = option("pycil", "rule of the class order, by where it is used", choices=tuple(RULES))
+    order_seed: int | None = option(None, "seed of the class order; none: the run's order seed", ge=0, le=MAX_SEED)
+    train_per_class: int | float | None = option(
+        None, "training images per class: at most n (1, 20), or a fraction of them (0.1, 1.0)", gt=0
+    )
+    test_per_class: int | float | None = option(None, "test images per class, likewise", gt=0)
+    val_fraction: float = option(0.0, "share of the training images held out for validation", ge=0, lt=1)
+    evaluate_on: str = option(
+        "seen",
+        "test on the classes seen so far; or on all, also before the first task (forward transfer)",
+        choices=("seen", "all"),
+    )
+    shots: int | None = option(
+        None,
+        "few-shot: training images of a class after the first task, drawn by the data seed; the first task keeps all",
+        ge=1,
+        unlisted=True,
+    )
+
+
+Options = TypeVar("Options", bound=IncrementalOptions)
+
+
+def with_defaults(options: Options, n_classes: int, **usual: int) -> Options:
+    """Options with task sizes filled in: `usual`, such as `increment=10`, where neither tasks nor increment is given.
+
+    With `shots` it is 60 % of the classes first, then eight tasks: 60 + 8 x 5 of 100, as in Tao et al. 2020 (TOPIC).
+    """
+    chosen: dict[str, Any] = {}
+    if options.shots is not None and not options.base:
+        chosen["base"] = max(1, round(0.6 * n_classes))
+    if options.tasks is None and options.increment is None:
+        rest = n_classes - chosen.get("base", options.base)
+        chosen |= usual if options.shots is None else {"increment": max(1, -(-rest // 8))}
+    return replace(options, **chosen)
+
+
+def class_incremental(
+    dataset: Dataset,
+    options: IncrementalOptions,
+    *,
+    name: str,
+    version: str,
+    order_seed: int,
+    data_seed: int,
+    extra: dict[str, Any] | None = None,
+) -> Stream:
+    """Build a class-incremental stream; `extra` joins the options in the identity.
+
+    Raises `UsageError` for options that do not fit the dataset, `DataError` for a class without images.
+    """
+    n_classes = len(dataset.class_names)
+    check_options(options, n_classes)
+    sizes = task_sizes(n_classes, options)
+    order = class_order(options.order, n_classes, order_seed if options.order_seed is None else options.order_seed)
+    train = _rows_by_class(dataset, "train", options.train_per_class)
+    test = _rows_by_class(dataset, "test", options.test_per_class)
+    val = [np.empty(0, np.int64)] * n_classes
+    if options.val_fraction:
+        for label, rows in enumerate(train):
+            val[label], train[label] = split_rows(rows, options.val_fraction, data_seed, "val", label)
+    if options.shots is not None:
+        for label in order[sizes[0] :].tolist():
+            held = np.sort(np.concatenate([train[label], val[label]]))  # a few-shot class has no validation images
+            train[label], val[label] = few_rows(held, options.shots, data_seed, label), val[label][:0]
+            if len(train[label]) < options.shots and options.train_per_class is None:
+                raise DataError(
+                    f"Class {dataset.class_names[label]!r} of {dataset.name} has {len(held)} training images, fewer "
+                    f"than shots={options.shots}; choose fewer shots."
+                )
+
+    experiences: list[Experience] = []
+    groups: list[Group] = []
+    bounds = np.cumsum([0, *sizes]).tolist()
+    for task, (start, stop) in enumerate(pairwise(bounds)):
+        labels, positions = order[start:stop], tuple(range(start, stop))
+        held_out = _join(val, labels)
+        experiences.append(Experience(train=_join(train, labels), val=held_out, classes=positions))
+        splits = {"test": _join(test, labels)} | ({"val": held_out} if options.val_fraction else {})
+        groups.append(Group(name=f"task{task}", classes=positions, rows=splits, task=task))
+
+    return Stream(
+        name=name,
+        version=version,
+        setting="class-incremental" if options.shots is None else FEW_SHOT,
+        options={key: value for key, value in asdict(options).items() if key != "shots" or value is not None},
+        dataset=dataset,
+        class_order=order,
+        experiences=tuple(experiences),
+        groups=tuple(groups),
+        events=_events(len(sizes), options.evaluate_on),
+        comparable=_comparable(options, sizes, data_seed) | (extra or {}),
+    )
+
+
+def few_rows(rows: IndexArray, shots: int, seed: int, label: int) -> IndexArray:
+    """The images of one class that a few-shot stream trains on, ascending: fewer shots are a part of more."""
+    from cl.random import numpy_generator
+
+    return np.sort(numpy_generator(seed, "shots", label).permutation(rows)[:shots])
+
+
+def task_sizes(n_classes: int, options: IncrementalOptions) -> list[int]:
+    """Classes per task; all in one task where neither `tasks` nor `increment` is given.
+
+    Raises `UsageError` where tasks, base and increment do not fit `n_classes`.
+    """
+    tasks, base, increment = options.tasks, options.base, options.increment
+    if tasks is not None and increment is not None:
+        raise UsageError("Give either tasks or increment, not both.")
+    if not 0 <= base <= n_classes:
+        raise UsageError(f"base={base} must lie in 0..{n_classes}, the number of classes.")
+    rest, first = n_classes - base, [base] if base else []
+    if tasks is not None:
+        least, most = len(first) + (rest > 0), len(first) + rest
+        if not least <= tasks <= most:
+            raise UsageError(
+                f"tasks={tasks} does not fit {n_classes} classes with base={base}; choose {least}..{most}."
+            )
+        parts = tasks - len(first)
+        quotient, larger = divmod(rest, parts) if parts else (0, 0)
+        return first + [quotient + (part < larger) for part in range(parts)]
+    step = increment if increment is not None else max(rest, 1)
+    if step < 1:
+        raise UsageError(f"increment={step} must be at least 1.")
+    if step > n_classes:
+        raise UsageError(f"increment={step} is more than the {n_classes} classes; choose 1..{n_classes}.")
+    return first + [min(step, rest - done) for done in range(0, rest, step)]
+
+
+def check_options(options: IncrementalOptions, n_classes: int) -> None:
+    """Raise `UsageError` for options that cannot be; families call it before they read or download anything."""
+    sizes = task_sizes(n_classes, options)
+    if options.shots is not None and len(sizes) < 2:
+        raise UsageError(
+            f"shots={options.shots} needs classes after the first task; choose a base below the {n_classes} classes."
+        )
+    class_order(options.order, n_classes, options.order_seed or 0)
+    if options.evaluate_on not in ("seen", "all"):
+        raise UsageError(f"evaluate_on={options.evaluate_on!r} must be 'seen' or 'all'.")
+    if not 0 <= options.val_fraction < 1:
+        raise UsageError(f"val_fraction={options.val_fraction} must be at least 0 and below 1.")
+    for key in ("train_per_class", "test_per_class"):
+        value = getattr(options, key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or value <= 0 or (isinstance(value, float) and not value <= 1):
+            raise UsageError(f"{key}={value} must be a whole number from 1, or a fraction above 0 and up to 1.0.")
+
+
+def _rows_by_class(dataset: Dataset, split: str, limit: int | float | None) -> list[IndexArray]:
+    """Rows of each original label; with a limit the first ones, which canonical order has already mixed."""
+    labels = getattr(dataset, split).labels
+    bounds = np.searchsorted(labels, np.arange(len(dataset.class_names) + 1))
+    result = []
+    for name, start, stop in zip(dataset.class_names, bounds[:-1], bounds[1:], strict=True):
+        if start == stop:
+            raise DataError(f"Class {name!r} of {dataset.name} has no {split} images; add some or remove the class.")
+        size = int(stop - start)
+        if isinstance(limit, float):
+            size = max(1, round(limit * size))
+        elif limit is not None:
+            size = min(limit, size)
+        result.append(np.arange(start, start + size, dtype=np.int64))
+    return result
+
+
+def _join(by_class: list[IndexArray], labels: IndexArray) -> IndexArray:
+    return np.sort(np.concatenate([by_class[label] for label in labels]))
+
+
+def _events(n_tasks: int, evaluate_on: str) -> tuple[Event, ...]:
+    every = tuple(range(n_tasks))
+    events: list[Event] = [Evaluate(every)] if evaluate_on == "all" else []
+    for task in range(n_tasks):
+        events += [Train(task), Evaluate(every if evaluate_on == "all" else every[: task + 1])]
+    return tuple(events)
+
+
+def _comparable(options: IncrementalOptions, sizes: list[int], data_seed: int) -> dict[str, Any]:
+    """Options that change the numbers, in one form per stream: the class order and the sizes say how tasks were asked
+    for."""
+    few = {} if options.shots is None else {"shots": options.shots, "shots_seed": data_seed}
+    return {
+        **few,
+        "classes_per_task": sizes,
+        "train_per_class": options.train_per_class,
+        "test_per_class": options.test_per_class,
+        "val_fraction": float(options.val_fraction),
+        "val_seed": data_seed if options.val_fraction else None,
+        "evaluate_on": options.evaluate_on,
+    }

@@ -1,0 +1,117 @@
+"""Data sources of a fit: each gives the batches of one epoch, reproducibly and from any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from cl.backbone.transform import Transform
+from cl.training.augment import augment, recipe
+
+if TYPE_CHECKING:
+    from cl.stream import ImageSet
+
+Rng = Callable[..., torch.Generator]
+"""`rng(*key)` gives the generator of a named stream; the fit has already added task, phase and epoch to the name."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One mini-batch on the device: `x` is images [B, 3, s, s] or features [B, d]; `y` positions [B].
+
+    `rows` [B] are the places of the items within their source; remembered images count back from the end of the memory
+    (negative). None where items are drawn anew each time.
+    """
+
+    x: Tensor
+    y: Tensor
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+class Source(Protocol):
+    """What `fit` draws from: images, encodings, resampled Gaussians, memory mixes."""
+
+    @property
+    def steps(self) -> int:
+        """Mini-batches per epoch."""
+        ...
+
+    def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
+        """Batches `start`, `start + 1`, ... of an epoch; the same ones whatever `start` is."""
+        ...
+
+
+class _Shuffled:
+    """Shuffled mini-batches over `count` items; the last one may be smaller."""
+
+    def __init__(self, count: int, size: int, *, drop_last: bool = False) -> None:
+        self.count, self.size, self.drop_last = count, size, drop_last
+
+    @property
+    def steps(self) -> int:
+        whole, rest = divmod(self.count, self.size)
+        return whole if (self.drop_last and whole) or not rest else whole + 1
+
+    def _indices(self, rng: Rng, start: int) -> Iterator[tuple[int, Tensor]]:
+        order = torch.randperm(self.count, generator=rng("order"))
+        for step in range(start, self.steps):
+            yield step, order[step * self.size : (step + 1) * self.size]
+
+
+class ImageBatches(_Shuffled):
+    """Shuffled, augmented and normalised images of one or several image sets."""
+
+    def __init__(
+        self,
+        sets: list[ImageSet],
+        size: int,
+        transform: Transform,
+        *,
+        augment: str = "none",
+        device: torch.device | str = "cpu",
+        drop_last: bool = False,
+    ) -> None:
+        super().__init__(sum(len(images) for images in sets), size, drop_last=drop_last)
+        recipe(augment)
+        self.sets, self.transform, self.augment, self.device = sets, transform, augment, torch.device(device)
+        self.labels = torch.cat([images.labels for images in sets])
+        ends = torch.tensor([len(images) for images in sets]).cumsum(0)
+        self.starts = torch.cat([torch.zeros(1, dtype=torch.long), ends[:-1]])
+
+    def _pixels(self, index: Tensor) -> Tensor:
+        if len(self.sets) == 1:
+            return self.sets[0].pixels(index)
+        which = torch.searchsorted(self.starts, index, right=True) - 1
+        parts = [self.sets[i].pixels(index[which == i] - self.starts[i]) for i in which.unique().tolist()]
+        place = torch.argsort(which, stable=True)
+        pixels = torch.cat(parts)
+        return pixels[torch.argsort(place)]
+
+    def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
+        for step, index in self._indices(rng, start):
+            pixels = self._pixels(index).to(self.device, non_blocking=True)
+            x = augment(pixels, self.augment, self.transform, rng("augment", step))
+            labels, rows = (part.to(self.device, non_blocking=True) for part in (self.labels[index], index))
+            yield Batch(x, labels, rows)
+
+
+class TensorBatches(_Shuffled):
+    """Shuffled rows of features [N, d] with labels [N], already on the device (memoised encodings)."""
+
+    def __init__(self, x: Tensor, y: Tensor, size: int, *, drop_last: bool = False) -> None:
+        super().__init__(len(y), size, drop_last=drop_last)
+        self.x, self.y = x, y.to(x.device)
+        self.flops_per_item = 0.0
+        """What computing one row would cost if nothing were memoised."""
+
+    def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
+        for _, index in self._indices(rng, start):
+            index = index.to(self.x.device)
+            yield Batch(self.x[index], self.y[index], index)

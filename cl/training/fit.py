@@ -1,0 +1,290 @@
+"""The one inner optimisation loop of every method: its steps, its best state, its learning rate, its place on disk."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from cl.backbone.attention import explicit, slow_to_differentiate
+from cl.errors import ContractError, NonFiniteLoss, UsageError
+from cl.training import state
+from cl.training.batches import Batch, Rng, Source
+from cl.training.checkpoint import Key
+from cl.training.cost import count_flops
+from cl.training.generators import generator, global_state, seed_globals, set_global_state
+from cl.training.norm_statistics import measured_anew, under_dropout
+from cl.training.optim import Constant, Optimizer, Plateau, Schedule, When
+
+if TYPE_CHECKING:
+    from cl.training.trainer import Trainer
+
+SYNC_EVERY = 20
+"""Steps between looks at the loss on an accelerator; each look waits for the device."""
+
+NORM_BATCHES = 100
+"""Batches over which the statistics of batch norms are measured again."""
+
+_PROGRESS = ("epoch", "step", "rate", "best_score", "best_epoch", "stale", "best", "losses", "flops", "spent")
+"""Where a fit stands, beside the state of the strategy and of the optimiser."""
+
+
+class Learner(Protocol):
+    """What the trainer needs of a strategy: its state."""
+
+    def get_state(self) -> dict[str, Any]: ...
+
+    def set_state(self, value: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class FitSpec:
+    """What an optimisation is made of; `cl.strategy.Strategy.fit` says what each part means."""
+
+    data: Source
+    loss: Callable[[Batch], Tensor]
+    params: Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+    epochs: int
+    optimizer: Optimizer
+    schedule: Schedule = Constant()  # noqa: RUF009 - an immutable value
+    before_step: Callable[[When], None] | None = None
+    after_step: Callable[[When], None] | None = None
+    validate: Callable[[], float] | None = None
+    select: str = "last"
+    plateau: Plateau | None = None
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.select not in ("last", "best"):
+            raise UsageError(f"fit: select is 'last' or 'best', not {self.select!r}.")
+        if (self.select == "best" or self.plateau is not None) and self.validate is None:
+            raise UsageError("fit: select='best' or a plateau needs validate, a function that returns a score.")
+
+
+class Fit:
+    """One optimisation: its loop, its best state, its learning rate, its place on disk."""
+
+    def __init__(self, trainer: Trainer, strategy: Learner, key: Key, spec: FitSpec) -> None:
+        self.trainer, self.strategy, self.key, self.spec = trainer, strategy, key, spec
+        params: list[Any] = list(spec.params)
+        groups = params if params and isinstance(params[0], dict) else [{"params": params}]
+        groups = [{**group, "params": list(group["params"])} for group in groups]
+        self.trained: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
+        self._own(strategy)
+        self.norms, self.dropouts = under_dropout(filter(_trains, self.modules))
+        self.tracked = [int(norm.num_batches_tracked) for norm in self.norms]
+        self.attention = slow_to_differentiate(self.modules, trainer.device)
+        self.optimizer = spec.optimizer(groups)
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: what plateaus left of the learning rate
+        self.best_score, self.best_epoch, self.stale = float("-inf"), -1, 0
+        self.best: list[Tensor] = []
+        self.spent = 0.0  # FLOPs of the steps, validation apart
+        self.losses: list[float] = []
+        wide = torch.float32 if trainer.device.type == "mps" else torch.float64  # mps has no float64
+        self.loss_sum = torch.zeros((), dtype=wide, device=trainer.device)
+        self.flops: dict[str, float] = {}
+
+    def _own(self, strategy: Learner) -> None:
+        """Only the given parameters train: everything else the state holds is frozen; strangers are refused."""
+        self.modules = list(state.modules_of(strategy))
+        held = {id(parameter): parameter for parameter in state.parameters_of(strategy)}
+        if not self.trained:
+            raise ContractError(f"{self.key} was given no parameters to train.")
+        for parameter in self.trained:
+            if id(parameter) not in held:
+                raise ContractError(
+                    f"{self.key} would train a parameter of shape {tuple(parameter.shape)} that the strategy's state "
+                    "does not hold; keep its module in a public attribute created in setup()."
+                )
+        for parameter in held.values():
+            parameter.requires_grad_(False)
+        for parameter in self.trained:
+            parameter.requires_grad_(True)
+        count = sum(parameter.numel() for parameter in self.trained)
+        self.trainer.cost.trainable = max(self.trainer.cost.trainable, count)
+
+    def _train_mode(self) -> None:
+        """Modules that hold a trained parameter train; frozen ones stay in evaluation mode."""
+        for module in self.modules:
+            module.train(_trains(module))
+
+    def _eval_mode(self) -> None:
+        for module in self.modules:
+            module.eval()
+
+    # -------------------------------------------------------------------------------------------------------- loop
+
+    def run(self, occurrence: int) -> dict[str, Any]:
+        trainer, key, epochs = self.trainer, self.key, self.spec.epochs
+        seed_globals(trainer.seeds.data, "fit", key.task, key.name, occurrence)
+        self._resume()
+        steps = self.spec.data.steps
+        trainer.progress.phase(key.name, epochs * steps, self.epoch * steps + self.step)
+        self._train_mode()
+        while self.epoch < epochs and not self._stopped():
+
+            def rng(*purpose: str | int, epoch: int = self.epoch) -> torch.Generator:
+                return generator(trainer.seeds.data, "fit", key.task, key.name, occurrence, epoch, *purpose)
+
+            clock = time.perf_counter()
+            for batch in self.spec.data.epoch(self.epoch, rng, self.step):
+                trainer.cost.seconds["data"] += time.perf_counter() - clock
+                self._one_step(batch, When(self.epoch, self.step, epochs, steps))
+                self.step += 1
+                if trainer.checkpoint and trainer.checkpoint.due() and math.isfinite(float(self.loss_sum)):
+                    self._save()
+                clock = time.perf_counter()
+            if self.spec.validate is not None or self.epoch + 1 == epochs:
+                self._measure_norms(rng)
+            self._end_epoch()
+        if self.spec.select == "best":
+            self._load_best()
+        self._check_trained()
+        for parameter in self.trained:
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        self._eval_mode()
+        trainer.progress.end_phase()
+        return {
+            "loss": self.losses, "epochs": self.epoch, "best_epoch": self.best_epoch, "best_score": self.best_score,
+            "flops": self.spent,
+        }  # fmt: skip
+
+    def _one_step(self, batch: Batch, when: When) -> None:
+        factor = self.rate * self.spec.schedule(when)
+        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = base * factor
+        shape = str((tuple(batch.x.shape), len(batch)))
+        if shape in self.flops:
+            value = self._backward(batch)
+        else:  # counted once per shape, then multiplied
+            value, self.flops[shape] = count_flops(lambda: self._backward(batch))
+        if self.spec.before_step:
+            self.spec.before_step(when)
+        if self.spec.clip is not None:
+            nn.utils.clip_grad_norm_(self.trained, self.spec.clip)
+        self.optimizer.step()
+        if self.spec.after_step:
+            self.spec.after_step(when)
+        self.loss_sum += value
+        cached = getattr(self.spec.data, "flops_per_item", 0.0) * len(batch)
+        self.trainer.cost.add_flops(self.flops[shape], self.flops[shape] + cached)
+        self.spent += self.flops[shape]
+        shown = None
+        if value.device.type == "cpu" or when.step % SYNC_EVERY == 0 or when.step == when.steps - 1:
+            shown = float(value)
+            self._check_finite(shown if value.device.type == "cpu" else float(self.loss_sum), when)
+        self.trainer.progress.advance(len(batch), shown)
+
+    def _check_finite(self, loss: float, when: When) -> None:
+        if not math.isfinite(loss):
+            raise self._diverged(f"the loss became {loss}", f"epoch {when.epoch}, step {when.step}")
+
+    def _check_trained(self) -> None:
+        """A last step may diverge with no loss after it that would tell."""
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trained):
+            raise self._diverged("the weights became nan or infinite", "last step")
+
+    def _diverged(self, what: str, where: str) -> NonFiniteLoss:
+        return NonFiniteLoss(
+            f"{what} in task {self.key.task}, fit {self.key.name!r}, {where}; lower the learning rate (for example "
+            "--set lr=...) and run again. What was learned up to the last checkpoint is kept."
+        )
+
+    def _backward(self, batch: Batch) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        with explicit(self.attention):
+            loss = self.spec.loss(batch)
+        loss.backward()
+        return loss.detach()
+
+    def _measure_norms(self, rng: Rng) -> None:
+        """Running averages that were taken under dropout do not fit test images: take them again without it.
+
+        Over the images of an epoch in another order, at most `NORM_BATCHES` batches. Nothing happens to networks
+        without dropout, and where the fit did not move the averages (`batch_statistics` of `parts.statistics`).
+        """
+        now = [int(norm.num_batches_tracked) for norm in self.norms]
+        moved = [norm for norm, count, before in zip(self.norms, now, self.tracked, strict=True) if count != before]
+        if not moved:
+            return
+        batches = self.spec.data.epoch(self.epoch, functools.partial(rng, "norms"))
+
+        def pass_images() -> None:
+            with torch.no_grad():
+                for batch in itertools.islice(batches, NORM_BATCHES):
+                    self.spec.loss(batch)
+
+        with measured_anew(moved, self.dropouts):
+            self.trainer.counted(pass_images)
+
+    # ------------------------------------------------------------------------------- selection, plateau, disk
+
+    def _end_epoch(self) -> None:
+        self.losses.append(float(self.loss_sum) / max(self.step, 1))
+        self.loss_sum.zero_()
+        if self.spec.validate is not None:
+            self._eval_mode()
+            score = float(self.trainer.counted(self.spec.validate))
+            if not math.isfinite(score):
+                raise self._diverged(f"the validation score became {score}", f"epoch {self.epoch}")
+            self._train_mode()
+            if score > self.best_score:
+                self.best_score, self.best_epoch, self.stale = score, self.epoch, 0
+                if self.spec.select == "best":
+                    self.best = [tensor.detach().clone() for tensor in self._selectable()]
+            else:
+                self.stale += 1
+                if self.spec.plateau and self.stale > self.spec.plateau.patience:
+                    self.rate, self.stale = self.rate * self.spec.plateau.factor, 0
+        self.epoch, self.step = self.epoch + 1, 0
+
+    def _stopped(self) -> bool:
+        return self.spec.plateau is not None and self.rate * max(self.base_rates) < self.spec.plateau.minimum
+
+    def _selectable(self) -> list[Tensor]:
+        """What the best state consists of: trained parameters, and the buffers of the modules that hold them."""
+        buffers = [buffer for module in self.modules if module.training for buffer in module.buffers()]
+        return [*self.trained, *buffers]
+
+    def _load_best(self) -> None:
+        with torch.no_grad():
+            for tensor, value in zip(self._selectable(), self.best, strict=True):
+                tensor.copy_(value)
+
+    def _save(self) -> None:
+        with self.trainer.cost.timed("checkpoint"):
+            assert self.trainer.checkpoint is not None
+            progress = {name: getattr(self, name) for name in _PROGRESS}
+            value = {
+                **self.trainer.snapshot(self.strategy),
+                "fit": {**progress, "loss_sum": self.loss_sum},
+                "optimizer": self.optimizer.state_dict(),
+                "globals": global_state(),
+            }
+            self.trainer.checkpoint.save_partial(self.key, value)
+
+    def _resume(self) -> None:
+        partial = self.trainer.checkpoint.load_partial(self.key) if self.trainer.checkpoint else None
+        if partial is None:
+            return
+        self.trainer.return_to(self.strategy, partial)
+        self.optimizer.load_state_dict(partial["optimizer"])
+        for name, value in partial["fit"].items():
+            setattr(self, name, value)
+        device = self.trainer.device
+        self.loss_sum, self.best = self.loss_sum.to(device), [tensor.to(device) for tensor in self.best]
+        set_global_state(partial["globals"])
+        self.trainer.resumed_from.append(f"in {self.key}, epoch {self.epoch}, step {self.step}")
+
+
+def _trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())

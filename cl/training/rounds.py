@@ -1,0 +1,40 @@
+"""A source cut into rounds of equal length, for optimisations that are counted in steps and not in epochs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from cl.training.batches import Batch, Rng, Source
+
+
+class Rounds:
+    """The first `total` batches of a source, epoch after epoch, in rounds of `size`; the last round may be shorter.
+
+    A fit over `count` "epochs" of it takes `total` steps and validates after each round. Batches are those of the
+    source's own epochs, wherever the rounds are cut.
+    """
+
+    def __init__(self, source: Source, total: int, size: int) -> None:
+        self.source, self.total, self.size = source, total, min(size, total)
+
+    @property
+    def count(self) -> int:
+        """Rounds that it takes."""
+        return -(-self.total // self.size)
+
+    @property
+    def steps(self) -> int:
+        """Batches of a round."""
+        return self.size
+
+    def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
+        """Batches `start`, `start + 1`, ... of a round."""
+        step, end = epoch * self.size + start, min((epoch + 1) * self.size, self.total)
+        while step < end:
+            turn, within = divmod(step, self.source.steps)
+            for batch in self.source.epoch(turn, functools.partial(rng, epoch=turn), within):
+                yield batch
+                step += 1
+                if step == end:
+                    return

@@ -1,0 +1,1 @@
+"""How the embedded backbone was made: distillation on Tiny ImageNet."""

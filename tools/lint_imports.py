@@ -1,0 +1,32 @@
+"""Check the floors of imports (`[tool.importlinter]` in pyproject.toml) over the package as a wheel has it.
+
+In the repository strategies/ and streams/ stand beside cl/; import-linter must see them inside it, where they are
+imported from. Late and type-only imports count.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    """Copy the sources into one tree and run import-linter there; returns its exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree, only_python = Path(folder), shutil.ignore_patterns("*.npz", "*.safetensors", "__pycache__")
+        for source, target in (("cl", "cl"), ("strategies", "cl/strategies"), ("streams", "cl/streams")):
+            shutil.copytree(ROOT / source, tree / target, ignore=only_python)
+        command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+        command += ["--config", str(ROOT / "pyproject.toml"), "--no-cache", *sys.argv[1:]]
+        environment = {**os.environ, "PYTHONPATH": folder}
+        return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
