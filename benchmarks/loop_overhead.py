@@ -100,7 +100,7 @@ def time_bare(strategy: Any, view: Any) -> float:
 
 def _rng(strategy: Any, epoch: int) -> Callable[..., torch.Generator]:
     """The random streams that `fit` gives its source, so that both loops see the same batches."""
-    return lambda *key: generator(strategy._trainer.seeds.data, "fit", 0, "train", 1, epoch, *key)
+    return lambda *key: generator(strategy.trainer.seeds.data, "fit", 0, "train", 1, epoch, *key)
 
 
 def compare(stream_name: str, rounds: int) -> dict[str, Any]:

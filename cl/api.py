@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.paths import results as results_folder
 from cl.plan.plan import load_plan, make_plan
-from cl.progress.base import Progress
+from cl.progress.base import Observer
 from cl.progress.displays import displayed
 from cl.running.execution import execute
 from cl.running.result import RunResult
@@ -25,7 +25,7 @@ def run(strategy: str | None = None, stream: str | None = None, **arguments: Any
 
     Takes what `make_plan` takes (`seed`, `settings`, `backbone`, `limit`, `device`, `results`, `save_learner`, ...) and
     `existing`: "only-missing", "always" (start over) or "never". `progress` is "auto", "rich", "plain", "none" or an
-    object with the methods of `cl.progress.base.Progress`; by default a notebook shows one line per run, anything else
+    object with the methods of `cl.progress.Observer`; by default a notebook shows one line per run, anything else
     nothing. Raises `ClbenchError`.
     """
     existing = arguments.pop("existing", "only-missing")
@@ -35,7 +35,7 @@ def run(strategy: str | None = None, stream: str | None = None, **arguments: Any
         return execute(plan, existing=existing, progress=show)
 
 
-def resume(folder: str | os.PathLike[str], *, progress: Progress | str | None = None) -> RunResult:
+def resume(folder: str | os.PathLike[str], *, progress: Observer | str | None = None) -> RunResult:
     """Continue the run in `folder` as it was configured; a complete one is returned as it is.
 
     `progress` is that of `run`. Raises `ClbenchError`.

@@ -25,6 +25,7 @@ from cl.training.augment import RECIPES
 from cl.training.batches import Batch, ImageBatches, Source, TensorBatches
 from cl.training.encodings import Encodings, Extractor, pixels_of
 from cl.training.fit import FitSpec
+from cl.training.generators import generator
 from cl.training.optim import (
     SCHEDULES,
     Constant,
@@ -33,6 +34,7 @@ from cl.training.optim import (
     Optimizer,
     Plateau,
     Schedule,
+    Step,
     When,
     adam,
     schedule,
@@ -60,6 +62,7 @@ __all__ = [
     "MultiStep",
     "Plateau",
     "Source",
+    "Step",
     "Strategy",
     "StreamInfo",
     "TensorBatches",
@@ -107,7 +110,7 @@ class Strategy:
     info: StreamInfo
 
     def __init__(self, options: Any, backbone: Backbone, trainer: Trainer) -> None:
-        self.options, self.backbone, self._trainer = options, backbone, trainer
+        self.options, self.backbone, self.trainer = options, backbone, trainer
 
     @classmethod
     def marks(cls, options: Any) -> tuple[str, ...]:
@@ -152,7 +155,7 @@ class Strategy:
     @property
     def device(self) -> torch.device:
         """Where the run computes."""
-        return self._trainer.device
+        return self.trainer.device
 
     def fit(
         self,
@@ -164,8 +167,8 @@ class Strategy:
         epochs: int,
         optimizer: Optimizer,
         schedule: Schedule = Constant(),  # noqa: B008 - an immutable value
-        before_step: Callable[[When], None] | None = None,
-        after_step: Callable[[When], None] | None = None,
+        before_step: Callable[[Step], None] | None = None,
+        after_step: Callable[[Step], None] | None = None,
         validate: Callable[[], float] | None = None,
         select: str = "last",
         plateau: Plateau | None = None,
@@ -173,28 +176,45 @@ class Strategy:
     ) -> dict[str, Any]:
         """Minimise `loss(batch)` over `params` (parameters, or groups with their own `lr`); everything else is frozen.
 
-        `before_step` runs between backward and the optimiser's step, `after_step` after it. `validate()` runs after
-        each epoch (higher is better); `select="best"` ends with the trained tensors of its best epoch. `clip` bounds
-        the gradient norm. Batch norms of a network with dropout measure their running averages again without it, before
-        a validation and at the end. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf
-        without `validate`), and the FLOPs of the steps; raises `NonFiniteLoss`.
+        `before_step` runs between backward and the optimiser's step, `after_step` after it; both get a `Step`, which
+        knows the epoch, the step and the optimiser. `validate()` runs after each epoch (higher is better);
+        `select="best"` ends with the trained tensors of its best epoch. `clip` bounds the gradient norm. Batch norms of
+        a network with dropout measure their running averages again without it, before a validation and at the end.
+        Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf without `validate`), and the
+        FLOPs of the steps; raises `NonFiniteLoss`.
         """
         spec = FitSpec(
             data, loss, params, epochs, optimizer, schedule, before_step, after_step, validate, select, plateau, clip
         )
-        return self._trainer.fit(self, phase, spec)
+        return self.trainer.fit(self, phase, spec)
 
-    def compute(self, name: str, call: Callable[[], Any]) -> Any:
-        """Run a long pass (statistics, Fisher, keys) once; its result and the state it leaves survive a kill."""
-        return self._trainer.compute(self, name, call)
+    def compute(self, name: str, call: Callable[[], Any], *, count: bool = True) -> Any:
+        """Run a long pass (statistics, Fisher, keys) once; its result and the state it leaves survive a kill.
+
+        `count=False` is for a pass that counts its own FLOPs, as training with somebody else's loop does.
+        """
+        return self.trainer.compute(self, name, call, count=count)
 
     def rng(self, purpose: str) -> torch.Generator:
-        """The random stream of a purpose within this task."""
-        return self._trainer.rng(purpose)
+        """The random stream of a purpose within this task; asked again, it continues."""
+        return self.trainer.journal.rng(purpose)
+
+    def draws(self, purpose: str) -> torch.Generator:
+        """A random stream for `predict`: the same draws at every call, so predictions stay pure."""
+        return generator(self.trainer.seeds.data, "draws", purpose)
+
+    @property
+    def flops(self) -> float:
+        """FLOPs that the run has executed so far."""
+        return self.trainer.cost.flops["executed"]
+
+    def flops_per_image(self, images: ImageSet, extractor: Extractor | None = None) -> float:
+        """What encoding one image costs; known once one of these images was encoded."""
+        return self.trainer.encodings.flops_per_image(extractor or self.backbone, images.store, self.device)
 
     def init_rng(self, purpose: str) -> torch.Generator:
         """The random stream that draws new parameters, from the initialisation seed."""
-        return self._trainer.init_rng(purpose)
+        return self.trainer.init_rng(purpose)
 
     def batches(self, images: ImageSet | Sequence[ImageSet], size: int, augment: str = "none") -> Source:
         """Shuffled mini-batches of augmented, normalised images."""
@@ -210,7 +230,7 @@ class Strategy:
         charge every use themselves (`flops_per_item`).
         """
         sets = [images] if isinstance(images, ImageSet) else list(images)
-        get, chosen = self._trainer.encodings.get, extractor or self.backbone
+        get, chosen = self.trainer.encodings.get, extractor or self.backbone
         return torch.cat([get(chosen, s.store, s.rows, self.device, charge=charge) for s in sets])
 
     def encoded_batches(
@@ -219,9 +239,7 @@ class Strategy:
         """Shuffled mini-batches of memoised features; counted as if every use had been computed."""
         sets = [images] if isinstance(images, ImageSet) else list(images)
         source = TensorBatches(self.encode(sets, extractor, charge=False), torch.cat([s.labels for s in sets]), size)
-        source.flops_per_item = self._trainer.encodings.flops_per_image(
-            extractor or self.backbone, sets[0].store, self.device
-        )
+        source.flops_per_item = self.flops_per_image(sets[0], extractor)
         return source
 
     def predict_images(self, pixels: Tensor | np.ndarray, task: int | None = None) -> Tensor:
@@ -235,7 +253,7 @@ class Strategy:
 
     # ----------------------------------------------------------------------------------------------------- state
 
-    _NOT_STATE: ClassVar[frozenset[str]] = frozenset({"options", "info"})
+    _NOT_STATE: ClassVar[frozenset[str]] = frozenset({"options", "info", "trainer"})
 
     def get_state(self) -> dict[str, Any]:
         """Everything the learner holds, as nested tensors and JSON scalars."""

@@ -85,8 +85,7 @@ class KVB(Strategy):
         o, features = self.options, self.encode(view.train, charge=False)
         fetched = self.compute("nearest keys", lambda: self._fetch(features))
         images = TensorBatches(fetched, view.train.labels, o.batch_size)
-        encoder = self._trainer.encodings.flops_per_image(self.backbone, view.train.store, self.device)
-        images.flops_per_item = encoder + self.pairs.flops
+        images.flops_per_item = self.flops_per_image(view.train) + self.pairs.flops
         if len(fetched) <= self.most_overlaps:
             self._train_coefficients(fetched, images)
         else:

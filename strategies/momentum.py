@@ -72,7 +72,7 @@ class Momentum(Wrapper):
         self._fast = places(self.base)
         self.slow.enter(self._fast, trained)
 
-    def after_step(self, when: When) -> None:
+    def after_step(self, step: Step) -> None:
         self.steps += 1
         if self.options.mode != "per_task" and self.steps % self.options.every == 0:
             self.slow.follow(self._fast, self.options.tau)

@@ -61,7 +61,7 @@ def header(cls: type[Strategy], seeds: Seeds | None = None) -> dict[str, Any]:
 
 def run(strategy: Strategy, stream: Stream, folder: Path, **arguments: Any) -> dict[str, Any]:
     """Run the loop and return the record."""
-    return loop.run(strategy, stream, folder, header(type(strategy)), trainer=strategy._trainer, **arguments)
+    return loop.run(strategy, stream, folder, header(type(strategy)), trainer=strategy.trainer, **arguments)
 
 
 def tensors(strategy: Any) -> dict[str, torch.Tensor]:
@@ -87,7 +87,7 @@ def learn() -> Callable[..., list[Any]]:
         strategy.setup(stream.info)
         found = []
         for task in range(tasks):
-            strategy._trainer.begin(task)
+            strategy.trainer.journal.begin(task)
             view = stream.view(task, past=strategy.access == "past")
             strategy.learn(view)
             found.append(after(strategy, view) if after else None)

@@ -76,7 +76,7 @@ class AvalancheStrategy(Strategy):
         self.momenta: list[Tensor | None] = []
 
     def learn(self, view: View) -> None:
-        self._trainer.compute(self, "avalanche", lambda: self._learn(view), count=False)
+        self.compute("avalanche", lambda: self._learn(view), count=False)
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         return self.classifier(inputs.encode(self.backbone))[:, : self.seen]
@@ -92,7 +92,7 @@ class AvalancheStrategy(Strategy):
 
         for parameter in model.parameters():
             parameter.requires_grad_(True)
-        with quiet(), Meter(self._trainer, model, augmented) as meter:
+        with quiet(), Meter(self.trainer, model, augmented) as meter:
             optimizer = torch.optim.SGD(model.parameters(), o.lr, o.momentum, weight_decay=o.weight_decay)
             algorithm = self.build(
                 model,

@@ -52,7 +52,7 @@ class Meter:
 
     def before_training_epoch(self, strategy: Any, **_: Any) -> None:
         if self._step == 0:
-            self._trainer.progress.phase("avalanche", strategy.train_epochs * len(strategy.dataloader))
+            self._trainer.observer.phase("avalanche", strategy.train_epochs * len(strategy.dataloader))
 
     def before_training_iteration(self, strategy: Any, **_: Any) -> None:
         if self._prepare is not None:
@@ -71,7 +71,7 @@ class Meter:
             if strategy.optimizer is not None and not math.isfinite(shown):
                 raise self._diverged(f"the loss became {shown}", f"step {self._step}")
         self._step += 1
-        self._trainer.progress.advance(len(strategy.mb_x), shown)
+        self._trainer.observer.advance(len(strategy.mb_x), shown)
 
     def after_training_exp(self, strategy: Any, **_: Any) -> None:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self._model.parameters()):
@@ -80,6 +80,6 @@ class Meter:
 
     def _diverged(self, what: str, where: str) -> NonFiniteLoss:
         return NonFiniteLoss(
-            f"{what} in task {self._trainer.task}, Avalanche's training, {where}; lower the learning rate (for example "
-            "--set lr=...) and run again. What was learned in the tasks before is kept."
+            f"{what} in task {self._trainer.journal.task}, Avalanche's training, {where}; lower the learning rate (for "
+            "example --set lr=...) and run again. What was learned in the tasks before is kept."
         )

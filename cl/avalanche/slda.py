@@ -30,7 +30,7 @@ class AnalysisStrategy(Strategy):
         self.statistics = {name: getattr(self._analysis(), name) for name in self._STATE}
 
     def learn(self, view: View) -> None:
-        self._trainer.compute(self, "avalanche", lambda: self._learn(view), count=False)
+        self.compute("avalanche", lambda: self._learn(view), count=False)
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         analysis = self._analysis()
@@ -38,7 +38,7 @@ class AnalysisStrategy(Strategy):
 
     def _learn(self, view: View) -> None:
         features, labels = self.encode(view.train).cpu(), view.train.labels
-        with quiet(), Meter(self._trainer, nn.Identity()) as meter:
+        with quiet(), Meter(self.trainer, nn.Identity()) as meter:
             analysis = self._analysis(meter)
             analysis.train(experience(TensorDataset(features, labels), labels, view, self.info), eval_streams=[])
             analysis.predict(features[:1].to(self.device))  # inverts the last covariance

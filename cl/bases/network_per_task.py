@@ -189,7 +189,7 @@ class NetworkPerTask(Strategy):
         images = self.batches(view.train, self.batch_size(len(view.train)), o.augment)
         data = Rounds(images, o.steps, o.validate_every)
         warmup = min(round(o.warmup_epochs * images.steps), int(o.warmup_share * o.steps), o.steps - 1)
-        before = self._trainer.cost.flops["executed"]
+        before = self.flops
         try:
             result = self.fit(
                 f"trial {number}", data, loss, self._groups(head), epochs=data.count,
@@ -198,8 +198,7 @@ class NetworkPerTask(Strategy):
             )  # fmt: skip
         except NonFiniteLoss as error:  # a trial that diverges has lost, and is charged with its validations
             log.warning("task %d, trial %d: %s", view.task, number, error)
-            self._trainer.progress.end_phase()
-            result = {"best_score": -math.inf, "flops": self._trainer.cost.flops["executed"] - before}
+            result = {"best_score": -math.inf, "flops": self.flops - before}
         return {
             "lr": lr, "label_smoothing": label_smoothing, "score": result["best_score"],
             "training_flops": result["flops"],

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from cl import registry
-from cl.strategy import Inputs, Strategy, StreamInfo, UsageError, View, When, nested, option
+from cl.strategy import Inputs, Step, Strategy, StreamInfo, UsageError, View, nested, option
 from cl.training.fit import FitSpec, Learner
 from cl.training.trainer import Trainer
 
@@ -66,10 +66,10 @@ class Wrapper(Strategy):
     def before_fit(self, trained: list[nn.Parameter]) -> None:
         """Called when the base begins a `fit`, or comes back to it after a kill, with what it will train."""
 
-    def before_step(self, when: When) -> None:
+    def before_step(self, step: Step) -> None:
         """Called between backward and the optimiser's step, after the base's own hook."""
 
-    def after_step(self, when: When) -> None:
+    def after_step(self, step: Step) -> None:
         """Called after the optimiser's step and the base's own hook."""
 
 
@@ -80,7 +80,7 @@ class HookedTrainer:
     """
 
     def __init__(self, outer: Wrapper) -> None:
-        self._outer, self._trainer = outer, outer._trainer
+        self._outer, self._trainer = outer, outer.trainer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._trainer, name)
@@ -91,28 +91,21 @@ class HookedTrainer:
 
     def fit(self, strategy: Learner, phase: str, spec: FitSpec) -> dict[str, Any]:
         """As `Trainer.fit`, with the wrapper's hooks after those of the base."""
-        groups: list[Any] = list(spec.params)
-        if groups and isinstance(groups[0], dict):
-            groups = [{**group, "params": list(group["params"])} for group in groups]
-            trained = [parameter for group in groups for parameter in group["params"]]
-        else:
-            trained = groups
-        self._outer.before_fit(trained)
+        self._outer.before_fit(spec.trained)
         hooked = replace(
             spec,
-            params=groups,
             before_step=_both(spec.before_step, self._outer.before_step),
             after_step=_both(spec.after_step, self._outer.after_step),
         )
         return self._trainer.fit(self._outer, phase, hooked)
 
 
-def _both(first: Callable[[When], None] | None, second: Callable[[When], None]) -> Callable[[When], None]:
+def _both(first: Callable[[Step], None] | None, second: Callable[[Step], None]) -> Callable[[Step], None]:
     if first is None:
         return second
 
-    def call(when: When) -> None:
-        first(when)
-        second(when)
+    def call(step: Step) -> None:
+        first(step)
+        second(step)
 
     return call

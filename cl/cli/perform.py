@@ -17,7 +17,7 @@ from cl.errors import INTERRUPTED, ClbenchError
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
-    from cl.progress.base import Progress
+    from cl.progress.base import Observer
     from cl.running.result import RunResult
 
 
@@ -41,7 +41,7 @@ def terminating() -> Iterator[None]:
 def perform(
     plans: Sequence[Plan],
     *,
-    execute: Callable[[Plan, Progress], RunResult],
+    execute: Callable[[Plan, Observer], RunResult],
     progress: str,
     as_json: bool,
     quiet: bool,

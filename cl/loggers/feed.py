@@ -1,26 +1,21 @@
-"""What a run tells its loggers: the progress display passes through here, losses and records are picked up."""
+"""What a run tells its loggers: losses on the way, accuracies and the record after each evaluation."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cl import registry
 from cl.loggers import FAILURES, Logger
-from cl.progress.base import Progress
-from cl.records.record import RECORD, accuracy_rows
+from cl.progress.base import Observer
+from cl.records.record import accuracy_rows
 from cl.training.generators import global_state, set_global_state
-
-if TYPE_CHECKING:
-    from cl.plan.plan import Plan
 
 POINTS = 200
 """Losses that are passed on per phase, about."""
@@ -29,30 +24,30 @@ log = logging.getLogger("clbench")
 
 
 @contextlib.contextmanager
-def feed(plan: Plan, progress: Progress) -> Iterator[Progress]:
-    """A progress display that the loggers of a plan listen to while its run lasts."""
-    if not plan.loggers:
-        yield progress
+def hearing(names: Sequence[str], run: Mapping[str, Any]) -> Iterator[list[Observer]]:
+    """Observers that pass a run on to the loggers of these names while it lasts; none without names.
+
+    `run` is what `Logger.start` is given.
+    """
+    if not names:
+        yield []
         return
-    run = {name: getattr(plan, name) for name in ("folder", "title", "strategy", "stream", "backbone", "seeds")}
-    run["options"] = {key: setting["value"] for key, setting in plan.config().items()}
-    listened = Feed(plan.loggers, run, progress)
+    feed = Feed(names, run)
     status = "failed"
     try:
-        yield listened
+        yield [feed]
         status = "complete"
     except KeyboardInterrupt:
         status = "interrupted"
         raise
     finally:
-        listened.tell(lambda logger: logger.close(status))
+        feed.close(status)
 
 
-class Feed:
-    """The display given, and loggers that hear what it shows; a logger that fails is dropped, the run never is."""
+class Feed(Observer):
+    """Tells loggers what a run reports; a logger that fails is dropped, the run never is."""
 
-    def __init__(self, names: Sequence[str], run: Mapping[str, Any], progress: Progress) -> None:
-        self._progress, self._record = progress, Path(run["folder"]) / RECORD
+    def __init__(self, names: Sequence[str], run: Mapping[str, Any]) -> None:
         self._loggers: dict[str, Logger] = {}
         self._task, self._times = -1, Counter[str]()
         self._name, self._step, self._every, self._due = "", 0, 1, 0
@@ -83,7 +78,6 @@ class Feed:
 
     def task(self, index: int, total: int, name: str) -> None:
         self._task, self._times = index, Counter()
-        self._progress.task(index, total, name)
 
     def phase(self, name: str, total_steps: int, done: int = 0) -> None:
         self._times[name] += 1
@@ -91,36 +85,16 @@ class Feed:
         self._name = f"loss/{f'task {self._task}' if self._task >= 0 else 'setup'}/{name}{again}"
         self._step, self._every = done, max(1, total_steps // POINTS)
         self._due = -(-done // self._every) * self._every
-        self._progress.phase(name, total_steps, done)
 
     def advance(self, n: int = 1, loss: float | None = None) -> None:
         if loss is not None and self._step >= self._due:
             self._scalar(self._name, loss, self._step)
             self._due = (self._step // self._every + 1) * self._every
         self._step += 1
-        self._progress.advance(n, loss)
 
-    def end_phase(self) -> None:
-        self._progress.end_phase()
-
-    def message(self, text: str) -> None:
-        self._progress.message(text)
-
-    def data(self, what: str, done: int, total: int) -> None:
-        self._progress.data(what, done, total)
-
-    def event(self, index: int, total: int, text: str) -> None:
-        self._progress.event(index, total, text)
+    def evaluated(self, record: Mapping[str, Any]) -> None:
         if not self._loggers:
             return
-        with contextlib.suppress(OSError, ValueError):  # the next event finds the record again
-            written = self._record.read_text(encoding="utf-8")
-            rows = json.loads(written)["result"]["rows"]
-            if rows and rows[-1]["event"] == index:
-                self._evaluated(written)
-
-    def _evaluated(self, written: str) -> None:
-        record = json.loads(written)
         result, last = record["result"], record["result"]["rows"][-1]
         learned = 0 if last["task"] is None else last["task"] + 1
         for cell in accuracy_rows(record):
@@ -130,7 +104,10 @@ class Feed:
             for name, value in values.items():
                 if value is not None:
                     self._scalar(f"metrics/{rule}/{name}", value, learned)
-        self.tell(lambda logger: logger.evaluated(json.loads(written)))  # a copy each: they may write to it
+        self.tell(lambda logger: logger.evaluated(copy.deepcopy(record)))  # they may write to it
+
+    def close(self, status: str) -> None:
+        self.tell(lambda logger: logger.close(status))
 
     def _scalar(self, name: str, value: float, step: int) -> None:
         self.tell(lambda logger: logger.scalar(name, value, step))

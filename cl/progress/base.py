@@ -1,14 +1,17 @@
-"""What a run reports while it goes on: the protocol, and a display that shows nothing."""
+"""What a run reports while it goes on: the `Observer` that displays and loggers are, and a list of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 
-@runtime_checkable
-class Progress(Protocol):
-    """What the loop and the trainer report; every call must be cheap and must not raise."""
+class Observer:
+    """Hears what the loop and the trainer report; a subclass overrides what it needs, this one shows nothing.
+
+    Every call must be cheap and must not raise.
+    """
 
     def task(self, index: int, total: int, name: str) -> None:
         """Learning of task `index` (from 0) of `total` begins."""
@@ -17,7 +20,7 @@ class Progress(Protocol):
         """A fit or a pass begins, `done` of its steps already there; `total_steps` is 0 when unknown."""
 
     def advance(self, n: int = 1, loss: float | None = None) -> None:
-        """One more step, of `n` images, is done; give `loss` only where it is on the host already."""
+        """One more step, of `n` images, is done; `loss` is given only where it is on the host already."""
 
     def end_phase(self) -> None:
         """The phase is over."""
@@ -28,41 +31,61 @@ class Progress(Protocol):
     def event(self, index: int, total: int, text: str) -> None:
         """Event `index` (from 0) of `total` is done; `text` says how it went."""
 
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        """The run was evaluated: its record so far, as it was written. To be read only."""
+
     def data(self, what: str, done: int, total: int) -> None:
         """`done` of `total` bytes or images of a download or a decoding are there; `total` is 0 when unknown."""
 
+    def close(self, status: str) -> None:
+        """The run ended: complete, failed or interrupted."""
 
-class NullProgress:
-    """Reports nothing; the default of the Python API."""
-
-    def task(self, index: int, total: int, name: str) -> None:
-        pass
-
-    def phase(self, name: str, total_steps: int, done: int = 0) -> None:
-        pass
-
-    def advance(self, n: int = 1, loss: float | None = None) -> None:
-        pass
-
-    def end_phase(self) -> None:
-        pass
-
-    def message(self, text: str) -> None:
-        pass
-
-    def event(self, index: int, total: int, text: str) -> None:
-        pass
-
-    def data(self, what: str, done: int, total: int) -> None:
-        pass
-
-    def __enter__(self) -> NullProgress:
+    def __enter__(self) -> Observer:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+
+class Observers(Observer):
+    """Several observers, each told in turn; an object with only some of the methods is told what it understands."""
+
+    def __init__(self, observers: Iterable[Any]) -> None:
+        self._observers = list(observers)
+
+    def _tell(self, call: str, *arguments: Any) -> None:
+        for observer in self._observers:
+            if (method := getattr(observer, call, None)) is not None:
+                method(*arguments)
+
+    def task(self, index: int, total: int, name: str) -> None:
+        self._tell("task", index, total, name)
+
+    def phase(self, name: str, total_steps: int, done: int = 0) -> None:
+        self._tell("phase", name, total_steps, done)
+
+    def advance(self, n: int = 1, loss: float | None = None) -> None:
+        self._tell("advance", n, loss)
+
+    def end_phase(self) -> None:
+        self._tell("end_phase")
+
+    def message(self, text: str) -> None:
+        self._tell("message", text)
+
+    def event(self, index: int, total: int, text: str) -> None:
+        self._tell("event", index, total, text)
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        self._tell("evaluated", record)
+
+    def data(self, what: str, done: int, total: int) -> None:
+        self._tell("data", what, done, total)
+
+    def close(self, status: str) -> None:
+        self._tell("close", status)
 
 
 def clock(seconds: float) -> str:

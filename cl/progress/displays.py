@@ -1,6 +1,6 @@
 """Progress on stderr: bars on a terminal, one line per task elsewhere; from Python nothing, but in a notebook.
 
-The loop and the trainer talk to the `Progress` protocol only, so a notebook or a server can show progress its own way.
+The loop and the trainer talk to an `Observer` only, so a notebook or a server can show progress its own way.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from cl.errors import UsageError
-from cl.progress.base import NullProgress, Progress, clock
+from cl.progress.base import Observer, Observers, clock
 
 KINDS = ("auto", "rich", "plain", "none")
 
 
-class PlainProgress(NullProgress):
+class PlainProgress(Observer):
     """One line per task, message and finished event; for logs and pipes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -43,7 +43,7 @@ class PlainProgress(NullProgress):
         print(text, file=self._stream, flush=True)
 
 
-class RichProgress(NullProgress):
+class RichProgress(Observer):
     """Nested bars with loss, images per second and time left, drawn by rich on stderr."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -117,7 +117,7 @@ class RichProgress(NullProgress):
             self._bars.remove_task(self._data.pop(what))
 
 
-def make_progress(kind: str = "auto", stream: TextIO | None = None, *, title: str = "") -> NullProgress:
+def make_progress(kind: str = "auto", stream: TextIO | None = None, *, title: str = "") -> Observer:
     """A progress display: `rich`, `plain`, `none`, or `auto` (bars on a terminal, a line of HTML in a notebook, lines
     elsewhere); raises `UsageError` for another. `title` names the run where several share a page."""
     if kind not in KINDS:
@@ -131,18 +131,21 @@ def make_progress(kind: str = "auto", stream: TextIO | None = None, *, title: st
         kind = "rich" if target.isatty() and os.environ.get("TERM") != "dumb" else "plain"
     if kind == "rich":
         return RichProgress(target)
-    return PlainProgress(target) if kind == "plain" else NullProgress()
+    return PlainProgress(target) if kind == "plain" else Observer()
 
 
 @contextlib.contextmanager
-def displayed(progress: Progress | str | None, title: str = "") -> Iterator[Progress]:
-    """What was given, or the display of the kind it names; None shows a line in a notebook and nothing elsewhere."""
+def displayed(progress: Any | str | None, title: str = "") -> Iterator[Observer]:
+    """What was given, or the display of the kind it names; None shows a line in a notebook and nothing elsewhere.
+
+    An object that is no `Observer` is told what it has methods for.
+    """
     kind = ("auto" if in_notebook() else "none") if progress is None else progress
     if isinstance(kind, str):
         with make_progress(kind, title=title) as show:
             yield show
     else:
-        yield kind
+        yield kind if isinstance(kind, Observer) else Observers([kind])
 
 
 def in_notebook() -> bool:

@@ -10,13 +10,13 @@ from html import escape
 from types import TracebackType
 from typing import Any
 
-from cl.progress.base import NullProgress, clock
+from cl.progress.base import Observer, clock
 
 _EVERY = 0.2
 """Seconds between updates: each is a message to the browser."""
 
 
-class NotebookProgress(NullProgress):
+class NotebookProgress(Observer):
     """Tasks, the phase within them, loss and the last accuracy, in one output of the cell."""
 
     def __init__(self, title: str = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from cl import registry
 from cl.errors import UsageError
 from cl.plan.plan import Plan, load_plan
-from cl.progress.base import Progress
+from cl.progress.base import Observer
 from cl.running.folder import CONFIG, KEEP_LEARNER, LEARNER
 from cl.settings import transform
 
@@ -45,7 +45,7 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any
         return saved_learner.rebuild(saved, strategy, path)
 
 
-def build_stream(plan: Plan, progress: Progress | None = None) -> Any:
+def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
     """The stream of a plan; raises `DataError` where its data is missing or broken."""
     name, argument = registry.streams.split(plan.stream)
     family = registry.streams.get(name)()

@@ -13,7 +13,6 @@ from cl.errors import ContractError
 from cl.protocol import rules_on
 from cl.strategy import Inputs, StoredImages, Strategy
 from cl.stream import Evaluate, Stream
-from cl.training.cost import count_flops
 from cl.training.generators import generator
 from cl.training.state import modules_of
 from cl.training.trainer import Trainer
@@ -48,7 +47,7 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
         return row
     for module in modules_of(strategy):
         module.eval()
-    trainer.progress.phase("evaluate", -(-len(chosen) // BATCH))
+    trainer.observer.phase("evaluate", -(-len(chosen) // BATCH))
     masks = _class_masks(stream)
     rules = rules_on(strategy.rules, stream.setting)
     shared = [rule for rule in rules if rule != "til_oracle"]
@@ -70,23 +69,21 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
                 best, margin = _decide(rule, scores, seen, masks[owners[part]])
                 predictions[rule].append(best)
                 margins[rule].append(margin)
-            trainer.progress.advance(len(part))
+            trainer.observer.advance(len(part))
         row.prediction = {rule: torch.cat(parts).cpu().numpy() for rule, parts in predictions.items()}
         row.margin = {rule: torch.cat(parts).cpu().numpy() for rule, parts in margins.items()}
         if "til_oracle" in rules:
             row.prediction["til_oracle"], row.margin["til_oracle"] = _oracle(
                 strategy, stream, rows, owners, chosen, masks, trainer, event.split
             )
-    trainer.progress.end_phase()
+    trainer.observer.end_phase()
     return row
 
 
 def _counted(strategy: Strategy, inputs: Inputs, trainer: Trainer, task: int | None = None) -> tuple[Tensor, float]:
     """Scores, and the FLOPs per image that are not in the encodings' own account."""
-    before = trainer.cost.flops["executed"]
-    scores, flops = count_flops(lambda: strategy.predict(inputs, task))
-    encoded = trainer.cost.flops["executed"] - before
-    return scores, max(flops - encoded, 0.0) / len(inputs)
+    scores, flops = trainer.cost.own_flops(lambda: strategy.predict(inputs, task))
+    return scores, flops / len(inputs)
 
 
 def _class_masks(stream: Stream) -> Tensor:

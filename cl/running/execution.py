@@ -16,7 +16,7 @@ from cl.files import make_folder, toml_load, write_text
 from cl.loggers import check as check_loggers
 from cl.options import options_of
 from cl.plan.plan import Plan, invocation
-from cl.progress.base import NullProgress, Progress
+from cl.progress.base import Observer, Observers
 from cl.records.record import RECORD
 from cl.running.build import build_backbone, build_stream, pick_device
 from cl.running.folder import CONFIG, KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
@@ -28,7 +28,7 @@ EXISTING = ("only-missing", "always", "never")
 """What to do where a run exists: skip it when complete and continue it when not, start over, or refuse."""
 
 
-def execute(plan: Plan, *, existing: str = "only-missing", progress: Progress | None = None) -> RunResult:
+def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | None = None) -> RunResult:
     """Do what a plan says, or what is left of it.
 
     Raises `UsageError` when the run exists and `existing` is "never" or a logger is not installed, `DataError` for
@@ -36,12 +36,12 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Progress | 
     """
     if existing not in EXISTING:
         raise UsageError(f"--existing must be one of {', '.join(EXISTING)}, not '{existing}'.")
-    show = progress if progress is not None else NullProgress()
+    show = progress if progress is not None else Observer()
     folder = plan.folder
     if existing == "only-missing" and (done := _complete(folder)) is not None:
         return _skipped(plan, done, show)
     check_loggers(plan.loggers)
-    from cl.loggers.feed import feed
+    from cl.loggers.feed import hearing
 
     make_folder(folder)
     with locked(folder):
@@ -51,11 +51,18 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Progress | 
             clear(folder)
         elif (done := _complete(folder)) is not None:  # another process has finished it since
             return _skipped(plan, done, show)
-        with logged(folder), feed(plan, show) as show:
-            return _execute(plan, show)
+        with logged(folder), hearing(plan.loggers, _about(plan)) as loggers:
+            return _execute(plan, Observers([show, *loggers]))
 
 
-def _execute(plan: Plan, progress: Progress) -> RunResult:
+def _about(plan: Plan) -> dict[str, Any]:
+    """What a logger is told of a run when it starts."""
+    names = ("folder", "title", "strategy", "stream", "backbone", "seeds")
+    options = {key: setting["value"] for key, setting in plan.config().items()}
+    return {**{name: getattr(plan, name) for name in names}, "options": options}
+
+
+def _execute(plan: Plan, progress: Observer) -> RunResult:
     folder = plan.folder
     notes = _warnings(plan)
     for text in notes:
@@ -78,7 +85,7 @@ def _execute(plan: Plan, progress: Progress) -> RunResult:
         seeds=Seeds(**plan.seeds),
         device=device,
         checkpoint=Checkpoint(folder / "checkpoint", plan.checkpoint_every, keep_setup=plan.save_learner),
-        progress=progress,
+        observer=progress,
         encodings=Encodings(home() / "features"),
     )
     strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
@@ -126,7 +133,7 @@ def _complete(folder: Path) -> Mapping[str, Any] | None:
     return record if record["status"] == "complete" else None
 
 
-def _skipped(plan: Plan, record: Mapping[str, Any], progress: Progress) -> RunResult:
+def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer) -> RunResult:
     progress.message(f"{plan.title}: complete already; --existing always runs it again.")
     if _source_changed(plan, record):
         progress.message(f"The code of {plan.strategy} has changed since that run.")

@@ -59,12 +59,14 @@ def run(
             if _worth_a_commit(event, trainer):
                 _commit(state, strategy, trainer)
                 writer.write(state, "partial")
-            trainer.progress.event(number, len(stream.events), writer.headline(state))
+            trainer.observer.event(number, len(stream.events), writer.headline(state))
+            if isinstance(event, Evaluate):
+                trainer.observer.evaluated(writer.record)
         if keep is not None:
             keep(strategy)
         writer.write(state, "complete")
-        if trainer.checkpoint:
-            trainer.checkpoint.remove()
+        if trainer.journal.checkpoint:
+            trainer.journal.checkpoint.remove()
         return writer.record
     except ClbenchError as error:
         writer.fail(state, error)
@@ -72,28 +74,28 @@ def run(
 
 
 def _continue(state: RunState, strategy: Strategy, trainer: Trainer) -> RunState:
-    saved = trainer.checkpoint.load_event() if trainer.checkpoint else None
+    saved = trainer.journal.checkpoint.load_event() if trainer.journal.checkpoint else None
     if saved is None:
         return state
-    trainer.return_to(strategy, saved)
+    trainer.journal.return_to(strategy, saved)
     state = RunState.from_state(saved["run"])
     state.resumed_from.append(f"after event {state.next_event - 1}")
-    trainer.progress.message(f"resuming after event {state.next_event}")
+    trainer.observer.message(f"resuming after event {state.next_event}")
     return state
 
 
 def _learn(strategy: Strategy, stream: Stream, event: Train, state: RunState, trainer: Trainer) -> None:
     view = stream.view(event.experience, past=strategy.access == "past")
-    trainer.progress.task(event.experience, len(stream.experiences), f"{len(view.train):,} images")
-    trainer.begin(event.experience)
+    trainer.observer.task(event.experience, len(stream.experiences), f"{len(view.train):,} images")
+    trainer.journal.begin(event.experience)
     try:
         with trainer.cost.timed("train"):
             strategy.learn(view)
     finally:
         view.revoke()
     state.seen = max(view.seen) + 1
-    state.resumed_from += trainer.resumed_from
-    trainer.resumed_from = []
+    state.resumed_from += trainer.journal.resumed_from
+    trainer.journal.resumed_from = []
 
 
 def _evaluate(
@@ -115,14 +117,14 @@ def _account(state: RunState, trainer: Trainer, number: int, event: Train | Eval
 
 def _worth_a_commit(event: Train | Evaluate, trainer: Trainer) -> bool:
     """After every evaluation; between them (chunks of an online stream) as often as inside a task."""
-    return isinstance(event, Evaluate) or trainer.checkpoint is None or trainer.checkpoint.due()
+    return isinstance(event, Evaluate) or trainer.journal.checkpoint is None or trainer.journal.checkpoint.due()
 
 
 def _commit(state: RunState, strategy: Strategy, trainer: Trainer) -> None:
     """The commit point: everything later is derived from this one file."""
-    trainer.begin(-1)
+    trainer.journal.begin(-1)
     state.stored, state.report = strategy.stored(), strategy.report()
     trainer.encodings.flush()
-    if trainer.checkpoint:
+    if trainer.journal.checkpoint:
         with trainer.cost.timed("checkpoint"):
-            trainer.checkpoint.save_event({**trainer.snapshot(strategy), "run": state.as_state()})
+            trainer.journal.checkpoint.save_event({**trainer.journal.snapshot(strategy), "run": state.as_state()})

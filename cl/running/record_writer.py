@@ -45,7 +45,7 @@ class Writer:
         try:
             self.write(state, "failed", str(error))
         except StorageError as second:  # the disk that failed the run cannot take its record either
-            self.trainer.progress.message(str(second))
+            self.trainer.observer.message(str(second))
 
     def write(self, state: RunState, status: str, error: str | None = None) -> None:
         """Write all files."""

@@ -38,7 +38,7 @@ def save(path: Path, strategy: Strategy, about: Mapping[str, Any]) -> None:
 
     `about` is the record's description of the strategy.
     """
-    checkpoint = strategy._trainer.checkpoint
+    checkpoint = strategy.trainer.journal.checkpoint
     content = {
         "format": FORMAT,
         "strategy": dict(about),

@@ -86,7 +86,7 @@ def resume(bench: Workbench) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for attempt in range(INTERRUPTIONS + 1):
             show = _Interrupt(patience) if attempt < INTERRUPTIONS else None
-            learner = bench.learner(checkpoint=Checkpoint(Path(folder) / "checkpoint", every=0), progress=show)
+            learner = bench.learner(checkpoint=Checkpoint(Path(folder) / "checkpoint", every=0), observer=show)
             try:
                 record = bench.run(learner, Path(folder))
             except _Stopped:

@@ -77,7 +77,7 @@ def runs(bench: Workbench) -> None:
     reference, stream = bench.reference, bench.stream()
     learner = reference.learner
     seen = sum(len(experience.classes) for experience in stream.experiences[:TASKS])
-    for what, scores in _scores(learner, stream, learner._trainer.encodings, size=5):
+    for what, scores in _scores(learner, stream, learner.trainer.encodings, size=5):
         if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
             shape = _shape(scores)
             raise CheckFailure(f"predict returned {shape} for 5 images{what}.", "return floating-point [B, classes].")
@@ -94,7 +94,7 @@ def pure(bench: Workbench) -> None:
     """`predict` changes nothing: not the state, not the random streams; asked again it gives the same scores."""
     learner, stream = bench.reference.learner, bench.stream()
     before, generators = state.clone(learner.get_state()), torch.get_rng_state()
-    first = [scores.clone() for _, scores in _scores(learner, stream, learner._trainer.encodings, size=16)]
+    first = [scores.clone() for _, scores in _scores(learner, stream, learner.trainer.encodings, size=16)]
     if changed := next(differences(before, learner.get_state()), None):
         raise CheckFailure(
             f"predict changed the learner's {changed}.", "move what predict updates into learn; count nothing there."
@@ -105,7 +105,7 @@ def pure(bench: Workbench) -> None:
             "draw in learn and keep the result, or put modules into evaluation mode.",
         )
     torch.manual_seed(12345)
-    again = [scores for _, scores in _scores(learner, stream, learner._trainer.encodings, size=16)]
+    again = [scores for _, scores in _scores(learner, stream, learner.trainer.encodings, size=16)]
     torch.set_rng_state(generators)
     for one, two in zip(first, again, strict=True):
         if not torch.equal(one, two):
@@ -186,7 +186,7 @@ def _score_by_row(
     for start in range(0, len(order), size):
         part = order[start : start + size]
         with torch.no_grad():
-            source = StoredImages(learner._trainer.encodings, stream.store("test"), part)
+            source = StoredImages(learner.trainer.encodings, stream.store("test"), part)
             found |= dict(zip(part.tolist(), learner.predict(Inputs(None, "cpu", source), task), strict=True))
     return found
 
@@ -200,7 +200,7 @@ def _doubled(learner: Strategy, stream: Stream) -> bool:
     learner.set_state(_double(learner.get_state()))
     learner.backbone.transform = _Double(**vars(transform))
     try:
-        _scores(learner, stream, learner._trainer.encodings, size=2)
+        _scores(learner, stream, learner.trainer.encodings, size=2)
     except RuntimeError as error:
         if "dtype" not in str(error) and "Double" not in str(error):
             raise

@@ -21,7 +21,7 @@ from cl import registry
 from cl.backbone import Backbone
 from cl.backbone.transform import Transform
 from cl.plan.plan import Plan, make_plan
-from cl.progress.base import NullProgress, Progress
+from cl.progress.base import Observer
 from cl.random import Seeds
 from cl.running import loop
 from cl.running.build import build_backbone, build_stream
@@ -154,28 +154,28 @@ class Workbench:
         self,
         *,
         checkpoint: Checkpoint | None = None,
-        progress: Progress | None = None,
+        observer: Observer | None = None,
         exact: bool = False,
         options: Any = None,
     ) -> Strategy:
         """A fresh strategy on a fresh backbone."""
         backbone = build_backbone(self.plan) if self.backbone_name else tiny_backbone(depth=6, dim=24, heads=3)
         trainer = _Watcher(
-            seeds=SEEDS, checkpoint=checkpoint, progress=progress, encodings=Encodings(exact=exact), device="cpu"
+            seeds=SEEDS, checkpoint=checkpoint, observer=observer, encodings=Encodings(exact=exact), device="cpu"
         )
         return self.method(options or self.plan.options, backbone, trainer)
 
     def run(self, learner: Strategy, folder: Path, stream: Stream | None = None, tasks: int = TASKS) -> dict[str, Any]:
         """Run the loop over the first tasks; returns the record."""
         return loop.run(
-            learner, stream or self.stream(), folder, record_header(self.method, SEEDS), trainer=learner._trainer,
+            learner, stream or self.stream(), folder, record_header(self.method, SEEDS), trainer=learner.trainer,
             max_tasks=tasks,
         )  # fmt: skip
 
     def learn(self, learner: Strategy, stream: Stream, tasks: range) -> None:
         """Learn some tasks outside the loop, without evaluating."""
         for task in tasks:
-            learner._trainer.begin(task)
+            learner.trainer.journal.begin(task)
             view = stream.view(task, past=learner.access == "past")
             try:
                 learner.learn(view)
@@ -185,7 +185,7 @@ class Workbench:
     def start(self, learner: Strategy, stream: Stream) -> Strategy:
         """Set a learner up for a stream, as the loop does."""
         learner.info = stream.info
-        learner._trainer.encodings.expect(stream)
+        learner.trainer.encodings.expect(stream)
         learner.setup(stream.info)
         return learner
 
@@ -208,9 +208,9 @@ class Workbench:
 
     def _observe(self, stream: Stream, tasks: int) -> Reference:
         watch, (options, read) = _Watch(), _spied(self.plan.options)
-        learner = self.learner(progress=watch, options=options)
+        learner = self.learner(observer=watch, options=options)
         found = Reference(learner, {}, [], [], [], [], 0.0, 0, read)
-        trainer = learner._trainer
+        trainer = learner.trainer
         assert isinstance(trainer, _Watcher)
 
         def before(task: int) -> None:
@@ -233,7 +233,7 @@ class Workbench:
         return found
 
 
-class Ticks(NullProgress):
+class Ticks(Observer):
     """Counts steps, phases and events."""
 
     def __init__(self) -> None:

@@ -38,6 +38,18 @@ class Cost:
         self.flops["executed"] += executed
         self.flops["uncached"] += executed if uncached is None else uncached
 
+    def own_flops(self, call: Callable[[], T]) -> tuple[T, float]:
+        """Call it; returns its result and the FLOPs that nothing inside it has added, as encodings and fits do."""
+        before = self.flops["executed"]
+        result, flops = count_flops(call)
+        return result, max(flops - (self.flops["executed"] - before), 0.0)
+
+    def count(self, call: Callable[[], T]) -> T:
+        """Call it and add the FLOPs that nothing inside it has added."""
+        result, flops = self.own_flops(call)
+        self.add_flops(flops)
+        return result
+
     def get_state(self) -> dict[str, Any]:
         return {"seconds": dict(self.seconds), "flops": dict(self.flops), "trainable": self.trainable}
 

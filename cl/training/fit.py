@@ -8,23 +8,22 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.errors import ContractError, NonFiniteLoss, UsageError
+from cl.progress.base import Observer
 from cl.training import state
 from cl.training.batches import Batch, Rng, Source
 from cl.training.checkpoint import Key
 from cl.training.cost import count_flops
 from cl.training.generators import generator, global_state, seed_globals, set_global_state
+from cl.training.journal import Journal, Learner
 from cl.training.norm_statistics import measured_anew, under_dropout
-from cl.training.optim import Constant, Optimizer, Plateau, Schedule, When
-
-if TYPE_CHECKING:
-    from cl.training.trainer import Trainer
+from cl.training.optim import Constant, Optimizer, Plateau, Schedule, Step, When
 
 SYNC_EVERY = 20
 """Steps between looks at the loss on an accelerator; each look waits for the device."""
@@ -36,14 +35,6 @@ _PROGRESS = ("epoch", "step", "rate", "best_score", "best_epoch", "stale", "best
 """Where a fit stands, beside the state of the strategy and of the optimiser."""
 
 
-class Learner(Protocol):
-    """What the trainer needs of a strategy: its state."""
-
-    def get_state(self) -> dict[str, Any]: ...
-
-    def set_state(self, value: dict[str, Any]) -> None: ...
-
-
 @dataclass(frozen=True)
 class FitSpec:
     """What an optimisation is made of; `cl.strategy.Strategy.fit` says what each part means."""
@@ -51,11 +42,12 @@ class FitSpec:
     data: Source
     loss: Callable[[Batch], Tensor]
     params: Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+    """Becomes a list of groups, each with a list of parameters."""
     epochs: int
     optimizer: Optimizer
     schedule: Schedule = Constant()  # noqa: RUF009 - an immutable value
-    before_step: Callable[[When], None] | None = None
-    after_step: Callable[[When], None] | None = None
+    before_step: Callable[[Step], None] | None = None
+    after_step: Callable[[Step], None] | None = None
     validate: Callable[[], float] | None = None
     select: str = "last"
     plateau: Plateau | None = None
@@ -66,30 +58,43 @@ class FitSpec:
             raise UsageError(f"fit: select is 'last' or 'best', not {self.select!r}.")
         if (self.select == "best" or self.plateau is not None) and self.validate is None:
             raise UsageError("fit: select='best' or a plateau needs validate, a function that returns a score.")
+        params: list[Any] = list(self.params)
+        groups = params if params and isinstance(params[0], dict) else [{"params": params}]
+        object.__setattr__(self, "params", [{**group, "params": list(group["params"])} for group in groups])
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameter groups."""
+        return cast(list[dict[str, Any]], self.params)
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters of all groups."""
+        return [parameter for group in self.groups for parameter in group["params"]]
 
 
 class Fit:
     """One optimisation: its loop, its best state, its learning rate, its place on disk."""
 
-    def __init__(self, trainer: Trainer, strategy: Learner, key: Key, spec: FitSpec) -> None:
-        self.trainer, self.strategy, self.key, self.spec = trainer, strategy, key, spec
-        params: list[Any] = list(spec.params)
-        groups = params if params and isinstance(params[0], dict) else [{"params": params}]
-        groups = [{**group, "params": list(group["params"])} for group in groups]
-        self.trained: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
+    def __init__(
+        self, journal: Journal, strategy: Learner, key: Key, spec: FitSpec, *, device: torch.device, observer: Observer
+    ) -> None:
+        self.journal, self.strategy, self.key, self.spec = journal, strategy, key, spec
+        self.device, self.observer, self.cost, self.seed = device, observer, journal.cost, journal.seeds.data
+        self.trained = spec.trained
         self._own(strategy)
         self.norms, self.dropouts = under_dropout(filter(_trains, self.modules))
         self.tracked = [int(norm.num_batches_tracked) for norm in self.norms]
-        self.attention = slow_to_differentiate(self.modules, trainer.device)
-        self.optimizer = spec.optimizer(groups)
+        self.attention = slow_to_differentiate(self.modules, device)
+        self.optimizer = spec.optimizer(spec.groups)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: what plateaus left of the learning rate
         self.best_score, self.best_epoch, self.stale = float("-inf"), -1, 0
         self.best: list[Tensor] = []
         self.spent = 0.0  # FLOPs of the steps, validation apart
         self.losses: list[float] = []
-        wide = torch.float32 if trainer.device.type == "mps" else torch.float64  # mps has no float64
-        self.loss_sum = torch.zeros((), dtype=wide, device=trainer.device)
+        wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
+        self.loss_sum = torch.zeros((), dtype=wide, device=device)
         self.flops: dict[str, float] = {}
 
     def _own(self, strategy: Learner) -> None:
@@ -109,7 +114,7 @@ class Fit:
         for parameter in self.trained:
             parameter.requires_grad_(True)
         count = sum(parameter.numel() for parameter in self.trained)
-        self.trainer.cost.trainable = max(self.trainer.cost.trainable, count)
+        self.cost.trainable = max(self.cost.trainable, count)
 
     def _train_mode(self) -> None:
         """Modules that hold a trained parameter train; frozen ones stay in evaluation mode."""
@@ -123,43 +128,47 @@ class Fit:
     # -------------------------------------------------------------------------------------------------------- loop
 
     def run(self, occurrence: int) -> dict[str, Any]:
-        trainer, key, epochs = self.trainer, self.key, self.spec.epochs
-        seed_globals(trainer.seeds.data, "fit", key.task, key.name, occurrence)
+        """Do the steps that are left; `occurrence` tells fits of one name within a task apart."""
+        seed_globals(self.seed, "fit", self.key.task, self.key.name, occurrence)
         self._resume()
-        steps = self.spec.data.steps
-        trainer.progress.phase(key.name, epochs * steps, self.epoch * steps + self.step)
-        self._train_mode()
-        while self.epoch < epochs and not self._stopped():
-
-            def rng(*purpose: str | int, epoch: int = self.epoch) -> torch.Generator:
-                return generator(trainer.seeds.data, "fit", key.task, key.name, occurrence, epoch, *purpose)
-
-            clock = time.perf_counter()
-            for batch in self.spec.data.epoch(self.epoch, rng, self.step):
-                trainer.cost.seconds["data"] += time.perf_counter() - clock
-                self._one_step(batch, When(self.epoch, self.step, epochs, steps))
-                self.step += 1
-                if trainer.checkpoint and trainer.checkpoint.due() and math.isfinite(float(self.loss_sum)):
-                    self._save()
-                clock = time.perf_counter()
-            if self.spec.validate is not None or self.epoch + 1 == epochs:
-                self._measure_norms(rng)
-            self._end_epoch()
-        if self.spec.select == "best":
-            self._load_best()
-        self._check_trained()
+        epochs, steps = self.spec.epochs, self.spec.data.steps
+        self.observer.phase(self.key.name, epochs * steps, self.epoch * steps + self.step)
+        try:
+            self._train_mode()
+            while self.epoch < epochs and not self._stopped():
+                self._one_epoch(epochs, steps, occurrence)
+            if self.spec.select == "best":
+                self._load_best()
+            self._check_trained()
+        finally:
+            self.observer.end_phase()
         for parameter in self.trained:
             parameter.requires_grad_(False)
             parameter.grad = None
         self._eval_mode()
-        trainer.progress.end_phase()
         return {
             "loss": self.losses, "epochs": self.epoch, "best_epoch": self.best_epoch, "best_score": self.best_score,
             "flops": self.spent,
         }  # fmt: skip
 
-    def _one_step(self, batch: Batch, when: When) -> None:
-        factor = self.rate * self.spec.schedule(when)
+    def _one_epoch(self, epochs: int, steps: int, occurrence: int) -> None:
+        def rng(*purpose: str | int, epoch: int = self.epoch) -> torch.Generator:
+            return generator(self.seed, "fit", self.key.task, self.key.name, occurrence, epoch, *purpose)
+
+        clock = time.perf_counter()
+        for batch in self.spec.data.epoch(self.epoch, rng, self.step):
+            self.cost.seconds["data"] += time.perf_counter() - clock
+            self._one_step(batch, Step(self.epoch, self.step, epochs, steps, self.optimizer))
+            self.step += 1
+            if self.journal.due() and math.isfinite(float(self.loss_sum)):
+                self._save()
+            clock = time.perf_counter()
+        if self.spec.validate is not None or self.epoch + 1 == epochs:
+            self._measure_norms(rng)
+        self._end_epoch()
+
+    def _one_step(self, batch: Batch, step: Step) -> None:
+        factor = self.rate * self.spec.schedule(step)
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = base * factor
         shape = str((tuple(batch.x.shape), len(batch)))
@@ -168,21 +177,21 @@ class Fit:
         else:  # counted once per shape, then multiplied
             value, self.flops[shape] = count_flops(lambda: self._backward(batch))
         if self.spec.before_step:
-            self.spec.before_step(when)
+            self.spec.before_step(step)
         if self.spec.clip is not None:
             nn.utils.clip_grad_norm_(self.trained, self.spec.clip)
         self.optimizer.step()
         if self.spec.after_step:
-            self.spec.after_step(when)
+            self.spec.after_step(step)
         self.loss_sum += value
         cached = getattr(self.spec.data, "flops_per_item", 0.0) * len(batch)
-        self.trainer.cost.add_flops(self.flops[shape], self.flops[shape] + cached)
+        self.cost.add_flops(self.flops[shape], self.flops[shape] + cached)
         self.spent += self.flops[shape]
         shown = None
-        if value.device.type == "cpu" or when.step % SYNC_EVERY == 0 or when.step == when.steps - 1:
+        if value.device.type == "cpu" or step.step % SYNC_EVERY == 0 or step.step == step.steps - 1:
             shown = float(value)
-            self._check_finite(shown if value.device.type == "cpu" else float(self.loss_sum), when)
-        self.trainer.progress.advance(len(batch), shown)
+            self._check_finite(shown if value.device.type == "cpu" else float(self.loss_sum), step)
+        self.observer.advance(len(batch), shown)
 
     def _check_finite(self, loss: float, when: When) -> None:
         if not math.isfinite(loss):
@@ -224,7 +233,7 @@ class Fit:
                     self.spec.loss(batch)
 
         with measured_anew(moved, self.dropouts):
-            self.trainer.counted(pass_images)
+            self.cost.count(pass_images)
 
     # ------------------------------------------------------------------------------- selection, plateau, disk
 
@@ -233,7 +242,7 @@ class Fit:
         self.loss_sum.zero_()
         if self.spec.validate is not None:
             self._eval_mode()
-            score = float(self.trainer.counted(self.spec.validate))
+            score = float(self.cost.count(self.spec.validate))
             if not math.isfinite(score):
                 raise self._diverged(f"the validation score became {score}", f"epoch {self.epoch}")
             self._train_mode()
@@ -261,29 +270,24 @@ class Fit:
                 tensor.copy_(value)
 
     def _save(self) -> None:
-        with self.trainer.cost.timed("checkpoint"):
-            assert self.trainer.checkpoint is not None
-            progress = {name: getattr(self, name) for name in _PROGRESS}
-            value = {
-                **self.trainer.snapshot(self.strategy),
-                "fit": {**progress, "loss_sum": self.loss_sum},
-                "optimizer": self.optimizer.state_dict(),
-                "globals": global_state(),
-            }
-            self.trainer.checkpoint.save_partial(self.key, value)
+        progress = {name: getattr(self, name) for name in _PROGRESS}
+        value = {
+            "fit": {**progress, "loss_sum": self.loss_sum},
+            "optimizer": self.optimizer.state_dict(),
+            "globals": global_state(),
+        }
+        self.journal.save_partial(self.key, self.strategy, value)
 
     def _resume(self) -> None:
-        partial = self.trainer.checkpoint.load_partial(self.key) if self.trainer.checkpoint else None
+        partial = self.journal.load_partial(self.key, self.strategy)
         if partial is None:
             return
-        self.trainer.return_to(self.strategy, partial)
         self.optimizer.load_state_dict(partial["optimizer"])
         for name, value in partial["fit"].items():
             setattr(self, name, value)
-        device = self.trainer.device
-        self.loss_sum, self.best = self.loss_sum.to(device), [tensor.to(device) for tensor in self.best]
+        self.loss_sum, self.best = self.loss_sum.to(self.device), [tensor.to(self.device) for tensor in self.best]
         set_global_state(partial["globals"])
-        self.trainer.resumed_from.append(f"in {self.key}, epoch {self.epoch}, step {self.step}")
+        self.journal.resumed_from.append(f"in {self.key}, epoch {self.epoch}, step {self.step}")
 
 
 def _trains(module: nn.Module) -> bool:

@@ -58,6 +58,13 @@ class When:
     steps: int
 
 
+@dataclass(frozen=True)
+class Step(When):
+    """What the hooks of a fit see of one step: when it is, and the optimiser with its groups and its memory."""
+
+    optimizer: torch.optim.Optimizer
+
+
 Schedule = Callable[[When], float]
 """Factor on every group's base learning rate."""
 

@@ -188,7 +188,7 @@ def test_resume_continues_every_run_below_a_folder(
     learn: Callable[..., None] = SimpleCIL.learn
 
     def stop(self: SimpleCIL, view: Any) -> None:
-        if view.task == 1 and self._trainer.seeds.order == 2:
+        if view.task == 1 and self.trainer.seeds.order == 2:
             raise KeyboardInterrupt
         learn(self, view)
 

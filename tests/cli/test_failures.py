@@ -146,7 +146,7 @@ def test_a_failed_run_goes_on_from_its_last_checkpoint(
     command = ["run", "-s", "finetune", *DIGITS, *TINY, "--set", "epochs=1"]
 
     def hot(self: Any) -> list[dict[str, Any]]:
-        factor = 1e30 if self._trainer.task == 1 else 1
+        factor = 1e30 if self.trainer.journal.task == 1 else 1
         return [{**group, "lr": group["lr"] * factor} for group in plain(self)]
 
     monkeypatch.setattr(method, "_groups", hot)

@@ -15,9 +15,9 @@ import torch
 
 import cl
 from cl import registry
-from cl.running import execution
 from cl.cli import call
 from cl.errors import DataError, StorageError, UsageError
+from cl.running import execution
 from cl.strategy import Inputs, Strategy
 from cl.stream import StreamInfo, View
 from cl.training import state

@@ -105,11 +105,11 @@ class Gauntlet(Strategy):
 
 def arm() -> None:
     """Put ticks into the steps of fits and around the writing of files."""
-    step = fit.Fit._one_step
+    one = fit.Fit._one_step
 
-    def one_step(self: Any, batch: Any, when: Any) -> None:
+    def one_step(self: Any, batch: Any, step: Any) -> None:
         CLOCK.tick("step")
-        step(self, batch, when)
+        one(self, batch, step)
 
     fit.Fit._one_step = one_step  # type: ignore[method-assign]
     replace = os.replace

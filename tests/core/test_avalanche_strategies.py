@@ -13,7 +13,7 @@ import cl
 from cl import registry
 from cl.avalanche import lib
 from cl.errors import NonFiniteLoss, UsageError
-from cl.progress.base import NullProgress
+from cl.progress.base import Observer
 from cl.strategies.avalanche import AvalancheEWC, AvalancheICaRL, AvalancheNaive, AvalancheReplay, AvalancheSLDA
 from cl.strategies.finetune import Finetune
 from cl.training.cost import count_flops
@@ -35,7 +35,7 @@ class Stopped(Exception):
     pass
 
 
-class StopInside(NullProgress):
+class StopInside(Observer):
     """Ends the work as a kill would: in the middle of the training of task 2."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ def test_stopped_and_run_again_the_result_is_the_same(
     stream = tiny_stream(tasks=3, train_per_class=3, test_per_class=2)
     expected = run(build(name), stream, tmp_path / "whole")
     learner = build(name, tmp_path / "stopped")
-    learner._trainer.progress = StopInside()
+    learner.trainer.observer = StopInside()
     with pytest.raises(Stopped):
         run(learner, stream, tmp_path / "stopped")
     found = run(build(name, tmp_path / "stopped"), stream, tmp_path / "stopped")
@@ -127,7 +127,7 @@ def test_naive_takes_the_steps_that_finetune_takes() -> None:
         ours.head.blocks[0].weight.copy_(naive.classifier.weight)
         ours.head.blocks[0].bias.copy_(naive.classifier.bias)
     for learner in (naive, ours):
-        learner._trainer.begin(0)
+        learner.trainer.journal.begin(0)
         learner.learn(stream.view(0))
     theirs = dict(naive.backbone.model.named_parameters())
     for name, parameter in ours.backbone.model.named_parameters():

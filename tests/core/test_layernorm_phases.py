@@ -23,11 +23,11 @@ def learned(look: Look, tasks: int, **options: Any) -> list[Any]:
     """What `look(learner, phase, spec)` returns at each fit; nothing is trained but what it changes."""
     learner, stream = make(LayerNormTuning, **{**RATES, "augment": "none", **options}), tiny_stream()
     found: list[Any] = []
-    vars(learner._trainer)["fit"] = lambda strategy, phase, spec: found.append(look(learner, phase, spec))
+    vars(learner.trainer)["fit"] = lambda strategy, phase, spec: found.append(look(learner, phase, spec))
     learner.info = stream.info
     learner.setup(stream.info)
     for task in range(tasks):
-        learner._trainer.begin(task)
+        learner.trainer.journal.begin(task)
         learner.learn(stream.view(task))
     return found
 
@@ -44,7 +44,7 @@ def test_new_keys_are_those_of_the_task_before_or_the_drawn_ones(
         rows = [torch.stack([row.detach() for row in keys.rows]) for keys in learner._keys]
         if phase == "norms":  # as training would
             for keys in learner._keys:
-                keys.rows[learner._trainer.task].data.add_(1.0)
+                keys.rows[learner.trainer.journal.task].data.add_(1.0)
         return (phase, state.clone(rows))
 
     found = [rows for phase, rows in learned(look, 3, stages=stages, new_key=new_key, attention=attention)
@@ -73,12 +73,15 @@ def test_memoised_features_of_rectification_are_those_that_prediction_routes(sta
     def look(learner: LayerNormTuning, phase: str, spec: Any) -> Any:
         if phase != "rectification":
             with torch.no_grad():
-                learner.norms.weights[-1].mul_(2.0 + learner._trainer.task)
+                learner.norms.weights[-1].mul_(2.0 + learner.trainer.journal.task)
             return None
-        pixels = tiny_stream().view(learner._trainer.task).train.pixels(slice(None))
+        pixels = tiny_stream().view(learner.trainer.journal.task).train.pixels(slice(None))
         with torch.no_grad():
             images = learner.backbone.transform(pixels)
-            routed, told = learner.features(images), learner.norms(learner.backbone, images, learner._trainer.task)
+            routed, told = (
+                learner.features(images),
+                learner.norms(learner.backbone, images, learner.trainer.journal.task),
+            )
             assert torch.allclose(spec.data.x, routed, atol=1e-5)
         return not torch.allclose(routed, told, atol=1e-3)
 

@@ -52,7 +52,7 @@ def probe(p: float = 0.5, folder: Path | None = None) -> Probe:
     learner.setup()
     dropout: Any = learner.layer[0]
     dropout.p = p
-    learner._trainer.begin(0)
+    learner.trainer.journal.begin(0)
     return learner
 
 
@@ -114,7 +114,7 @@ def test_averages_that_a_fit_does_not_move_stay() -> None:
     backbone = conv_backbone()
     learner = Probe(None, backbone, Trainer())
     learner.setup()
-    learner._trainer.begin(0)
+    learner.trainer.journal.begin(0)
     head = nn.Linear(backbone.dim, 2)
     learner.layer.append(head)
     before = [buffer.clone() for buffer in backbone.model.buffers()]
@@ -140,7 +140,7 @@ def test_it_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cl.training.fit.NORM_BATCHES", 0)
     free.train(epochs=1)
     forward = 2 * 48 * (6 * 8 + 8 * 2)
-    assert learner._trainer.cost.flops["executed"] - free._trainer.cost.flops["executed"] == forward
+    assert learner.trainer.cost.flops["executed"] - free.trainer.cost.flops["executed"] == forward
 
 
 def test_a_fit_resumed_anywhere_gives_the_same_averages(tmp_path: Path) -> None:

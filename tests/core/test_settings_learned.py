@@ -178,6 +178,6 @@ def test_runs_with_other_seeds_stand_on_one_board(name: str, tmp_path: Path) -> 
         seeds = Seeds(seed, seed, seed)
         strategy = make(SimpleCIL, seeds=seeds)
         about = {**header(SimpleCIL, seeds), "limited": False}
-        records.append(loop.run(strategy, stream, tmp_path / str(seed), about, trainer=strategy._trainer))
+        records.append(loop.run(strategy, stream, tmp_path / str(seed), about, trainer=strategy.trainer))
     board = leaderboard(records, metric="A_auc")
     assert board["n_seeds"].tolist() == [2] and board["metric"].tolist() == ["A_auc"]

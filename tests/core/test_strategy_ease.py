@@ -146,13 +146,13 @@ def test_the_backbone_and_earlier_adapters_stay_bit_identical(learn: Learn) -> N
 
 def test_every_task_starts_from_a_fresh_set_of_its_own(learn: Learn) -> None:
     learner, starts = ease(), []
-    fit = learner._trainer.fit
+    fit = learner.trainer.fit
 
     def watched(strategy: Any, phase: str, spec: Any) -> Any:
         starts.append(state.clone(learner.sets.get_state()[-1]))
         return fit(strategy, phase, spec)
 
-    vars(learner._trainer)["fit"] = watched
+    vars(learner.trainer)["fit"] = watched
     learn(learner, tiny_stream(), 2)
     assert all(not bool(start[name].any()) for start in starts for name in ("up", "up_bias", "down_bias"))
     assert not torch.equal(starts[0]["down"], starts[1]["down"])

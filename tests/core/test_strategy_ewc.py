@@ -188,7 +188,7 @@ def test_the_mode_of_the_fisher_pass(learn: Learn) -> None:
         found = []
         for layer in (nn.Identity(), nn.Dropout(0.5)):
             learner.backbone.model.blocks.append(layer)
-            learner._trainer.begin(0)  # the same mini-batches again
+            learner.trainer.journal.begin(0)  # the same mini-batches again
             found.append(learner.fisher(view))
         assert equal(*found) is not changes, version
         assert not learner.backbone.training and not learner.head.training

@@ -317,13 +317,13 @@ def test_a_run_has_the_rule_with_the_task_told(tmp_path: Path) -> None:
 def test_finished_prompts_compute_each_image_once(learn: Learn) -> None:
     learner, stream = hide(), tiny_stream()
     learn(learner, stream, 3)
-    encodings, (rows, _, _) = learner._trainer.encodings, stream.test_rows(range(3))
-    learner._trainer.cost.flops["executed"] = 0.0
+    encodings, (rows, _, _) = learner.trainer.encodings, stream.test_rows(range(3))
+    learner.trainer.cost.flops["executed"] = 0.0
     inputs = Inputs(None, "cpu", StoredImages(encodings, stream.dataset.test, rows))
     first = learner.predict(inputs)
-    once = learner._trainer.cost.flops["executed"]
+    once = learner.trainer.cost.flops["executed"]
     assert once > 0 and torch.equal(learner.predict(inputs), first)
-    assert learner._trainer.cost.flops["executed"] == once
+    assert learner.trainer.cost.flops["executed"] == once
     assert torch.allclose(first, scores(learner, inputs._pixels), atol=1e-5)
 
 

@@ -28,7 +28,7 @@ def small(**options: Any) -> KVB:
 
 
 def scores(learner: KVB, stream: Stream, rows: np.ndarray, split: str = "test") -> torch.Tensor:
-    source = StoredImages(learner._trainer.encodings, stream.store(split), rows)
+    source = StoredImages(learner.trainer.encodings, stream.store(split), rows)
     with torch.no_grad():
         return learner.predict(Inputs(None, "cpu", source))
 
@@ -47,7 +47,7 @@ def test_keys_projections_and_encoder_stay_bit_identical_and_only_fetched_values
     assert not bool(values[0].any())
 
     for task in range(3):
-        learner._trainer.begin(task)
+        learner.trainer.journal.begin(task)
         view = stream.view(task)
         learner.learn(view)
         assert learner.backbone.is_pristine
@@ -95,9 +95,7 @@ def test_hits_are_samples_times_codebooks(learn: Any) -> None:
 def test_prediction_reads_used_pairs_only(learn: Any) -> None:
     learner, stream = small(), tiny_stream()
     learn(learner, stream, 1)
-    features = learner._trainer.encodings.get(
-        learner.backbone, stream.store("test"), np.arange(40), torch.device("cpu")
-    )
+    features = learner.trainer.encodings.get(learner.backbone, stream.store("test"), np.arange(40), torch.device("cpu"))
     unmasked, masked = learner.pairs.nearest(features), learner.pairs.nearest(features, used=True)
     hits = learner.pairs.hits.flatten()
     assert bool((hits[unmasked.long()] == 0).any())  # else this test says nothing
@@ -117,7 +115,7 @@ def test_prediction_changes_nothing(learn: Any) -> None:
 def disjoint(learner: KVB, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
     """Rows of two sets of training images that share no pair."""
     rows = np.sort(np.concatenate([experience.train for experience in stream.experiences]))
-    features = learner._trainer.encodings.get(learner.backbone, stream.store("train"), rows, torch.device("cpu"))
+    features = learner.trainer.encodings.get(learner.backbone, stream.store("train"), rows, torch.device("cpu"))
     fetched = learner.pairs.nearest(features)
     shared = (fetched[:, None] == fetched[None]).any(-1)
     for start in range(len(rows)):
@@ -137,7 +135,7 @@ def train_on(learner: KVB, stream: Stream, *sets: np.ndarray) -> KVB:
     )
     set_up(learner, chosen)
     for task in range(len(sets)):
-        learner._trainer.begin(task)
+        learner.trainer.journal.begin(task)
         learner.learn(chosen.view(task))
     return learner
 
@@ -161,7 +159,7 @@ def test_images_that_share_no_pair_do_not_interfere_and_their_order_is_irrelevan
         learner.pairs.read(learner.pairs.nearest(learner.encode(stream.view(0).train))) for learner in (only, then)
     ]
     assert not torch.equal(*reads)  # the second set did train something
-    features = only._trainer.encodings.get(only.backbone, stream.store("train"), one, torch.device("cpu"))
+    features = only.trainer.encodings.get(only.backbone, stream.store("train"), one, torch.device("cpu"))
     fetched = only.pairs.nearest(features)
     assert torch.equal(then.pairs.read(fetched), only.pairs.read(fetched))
     assert bool(only.pairs.read(fetched).any())

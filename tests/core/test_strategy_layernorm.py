@@ -37,7 +37,7 @@ def layernorm(**options: Any) -> LayerNormTuning:
 def watch_fits(learner: LayerNormTuning, look: Callable[[], Any]) -> list[tuple[str, Any, Any]]:
     """Collect (phase, `look()` before, `look()` after) of each fit."""
     calls: list[tuple[str, Any, Any]] = []
-    fit = learner._trainer.fit
+    fit = learner.trainer.fit
 
     def watched(strategy: Any, phase: str, spec: Any) -> Any:
         before = state.clone(look())
@@ -45,7 +45,7 @@ def watch_fits(learner: LayerNormTuning, look: Callable[[], Any]) -> list[tuple[
         calls.append((phase, before, state.clone(look())))
         return result
 
-    vars(learner._trainer)["fit"] = watched
+    vars(learner.trainer)["fit"] = watched
     return calls
 
 
@@ -237,7 +237,7 @@ def test_norms_are_trained_forced_and_the_head_as_prediction_routes(stages: str,
 
     vars(learner.norms)["forward"] = watched
     for task in (0, 1):
-        learner._trainer.begin(task)
+        learner.trainer.journal.begin(task)
         learner.learn(stream.view(task))
     phases = len(calls) // 2
     for (phase, first, last), task in zip(calls, [0] * phases + [1] * phases, strict=True):

@@ -54,7 +54,7 @@ def scores(learner: Strategy, classes: int | None = None) -> Tensor:
     """Scores of the test images of the tiny stream, memoised as in a run."""
     stream = tiny_stream()
     rows = stream.test_rows(range(5))[0]
-    source = StoredImages(learner._trainer.encodings, stream.store("test"), rows)
+    source = StoredImages(learner.trainer.encodings, stream.store("test"), rows)
     with torch.no_grad():
         return learner.predict(Inputs(None, "cpu", source))[:, :classes]
 
@@ -120,7 +120,7 @@ def test_new_head_rows_enter_as_copies(learn: Learn) -> None:
     learn(learner, tiny_stream(), 2)
     drawn.setup(tiny_stream().info)
     for task, classes in ((0, 2), (1, 4)):
-        drawn._trainer.begin(task)
+        drawn.trainer.journal.begin(task)
         drawn.head.grow_to(classes, drawn.init_rng("head"))
     for name, tensor in fast(drawn).items():
         if name.startswith("head."):
@@ -222,7 +222,7 @@ def test_encodings_of_slow_and_fast_weights_are_not_confused(learn: Learn) -> No
         if task == 0:
             learn(learner, tiny_stream(), 1)
         else:
-            learner._trainer.begin(task)
+            learner.trainer.journal.begin(task)
             learner.learn(tiny_stream().view(task))
         direct = make(Finetune, **FAST)
         direct.setup(tiny_stream().info)
@@ -243,7 +243,7 @@ def test_state_round_trip_mid_way(learn: Learn) -> None:
     other.set_state(state.clone(learner.get_state()))
     assert torch.equal(scores(learner), scores(other)) and learner.steps == other.steps == 2 * STEPS
     for each in (learner, other):
-        each._trainer.begin(2)
+        each.trainer.journal.begin(2)
         each.learn(tiny_stream().view(2))
     assert next(differences(learner.get_state(), other.get_state()), None) is None
 
@@ -279,7 +279,7 @@ def test_batch_norm_statistics_are_interpolated_and_counters_are_not(learn: Lear
     model = timm.create_model("test_resnet", num_classes=0)
     backbone = Backbone(model, tiny.transform, {**tiny.identity, "name": "resnet"})
     options = Momentum.Options(tau=0.5, base_options={**FAST, "epochs": 1})
-    learner = Momentum(options, backbone, momentum()._trainer)
+    learner = Momentum(options, backbone, momentum().trainer)
     start = {f"backbone.model.{k}": v.clone() for k, v in model.state_dict().items()}
     learn(learner, tiny_stream(), 1)
     counters = [name for name in start if name.endswith("num_batches_tracked")]

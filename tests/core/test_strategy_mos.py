@@ -42,7 +42,7 @@ def mos(**options: Any) -> MOS:
 def watch_fits(learner: MOS, look: Callable[[], Any]) -> list[tuple[str, Any, Any, Any]]:
     """Collect (phase, `look()` before, `look()` after, what the fit was given) of each fit."""
     calls: list[tuple[str, Any, Any, Any]] = []
-    fit = learner._trainer.fit
+    fit = learner.trainer.fit
 
     def watched(strategy: Any, phase: str, spec: Any) -> Any:
         before = state.clone(look())
@@ -50,7 +50,7 @@ def watch_fits(learner: MOS, look: Callable[[], Any]) -> list[tuple[str, Any, An
         calls.append((phase, before, state.clone(look()), spec))
         return result
 
-    vars(learner._trainer)["fit"] = watched
+    vars(learner.trainer)["fit"] = watched
     return calls
 
 

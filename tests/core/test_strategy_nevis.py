@@ -144,7 +144,7 @@ def test_the_search_ranks_by_nearest_neighbours_in_evaluation_mode(learn: Learn)
     strategy = learner(FinetuneDynamic, trials=1)
     learn(strategy, stream(), 2)
     view = stream().view(2)
-    strategy._trainer.begin(2)
+    strategy.trainer.journal.begin(2)
     strategy.networks.add(strategy.backbone)
     strategy.classes = [*strategy.classes, list(view.classes)]
     with torch.no_grad():

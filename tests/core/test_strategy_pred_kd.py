@@ -256,7 +256,7 @@ def test_a_saved_state_goes_on_to_the_same_bits(learn: Learn, tmp_path: Path) ->
     fresh.info = stream.info
     fresh.setup(stream.info)
     fresh.set_state(state.load(tmp_path / "state.safetensors"))
-    fresh._trainer.begin(1)
+    fresh.trainer.journal.begin(1)
     fresh.learn(stream.view(1))
     assert equal(whole, fresh)
 

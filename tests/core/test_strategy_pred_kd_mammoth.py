@@ -98,7 +98,7 @@ def test_every_image_gets_what_the_old_model_says_of_it_unaugmented(
     told: dict[str, Any] = {}
 
     def seen(self: PredKD, what: str, batch: Any) -> None:
-        if what != "batch" or self._trainer.task != 2:
+        if what != "batch" or self.trainer.journal.task != 2:
             return
         new = batch.rows >= 0
         view = stream.view(2)
@@ -144,7 +144,7 @@ def test_without_weight_it_is_finetune_and_the_first_task_always_is(learn: Learn
         learn(base, tiny_stream(), tasks)
         learn(ours, tiny_stream(), tasks)
         assert equal(base, ours)
-        assert ours._trainer.cost.flops == base._trainer.cost.flops, "no pass for nothing"
+        assert ours.trainer.cost.flops == base.trainer.cost.flops, "no pass for nothing"
 
 
 def test_no_teacher_is_stored(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_the_warm_up_is_plain_gradient_descent_on_a_softmax_over_the_task(learn:
     learner, stream = make(PredKD, **{**CLEAN, **options, "epochs": 4, "warmup_epochs": 2}), tiny_stream()
     learn(learner, stream, 1)
     view = stream.view(1)
-    learner._trainer.begin(1)
+    learner.trainer.journal.begin(1)
     features = learner.encode(view.train)
     learner._warm_up(view)
     drawn = GrowingHead(learner.backbone.dim)
@@ -228,7 +228,7 @@ def test_old_rows_stay_though_the_task_has_images_of_old_classes(learn: Learn) -
     before = state.clone(learner.head.get_state())
     rows = np.concatenate([experience.train for experience in stream.experiences[:2]])
     both = stream.view(1).seen
-    learner._trainer.begin(1)
+    learner.trainer.journal.begin(1)
     learner._warm_up(View(task=1, classes=both, seen=both, last=False, train=stream._images(rows)))
     assert torch.equal(learner.head.blocks[0].weight, before["weights"][0])
     assert torch.equal(learner.head.blocks[0].bias, before["biases"][0]) and learner.head.blocks[1].bias.abs().max() > 0
@@ -240,7 +240,7 @@ def test_a_task_without_new_classes_has_nothing_to_warm_up(learn: Learn) -> None
 
     learner, stream = watched(seen, **{**CLEAN, "warmup_epochs": 2}), tiny_stream()
     learn(learner, stream, 1)
-    learner._trainer.begin(1)
+    learner.trainer.journal.begin(1)
     learner.learn(stream.view(0))
     assert len(learner.head.blocks) == 1
 
@@ -262,7 +262,7 @@ def test_a_killed_run_ends_in_the_same_result_and_records_no_prediction_twice(tm
         recorded: list[int] = []
 
         def named(self: PredKD, name: str, *rest: Any, at: list[str] = at, **keywords: Any) -> Any:
-            at[0] = name if self._trainer.task else ""
+            at[0] = name if self.trainer.journal.task else ""
             return fit(self, name, *rest, **keywords)
 
         def counted(self: PredKD, view: View, recorded: list[int] = recorded) -> Tensor:

@@ -152,7 +152,7 @@ def test_weights_scores_and_minor_values_are_those_of_the_best_epoch(
 
 def test_the_epoch_is_chosen_on_images_that_are_not_trained_on() -> None:
     strategy, stream = softnet(holdout=0.25), few_shot()
-    strategy._trainer.begin(0)
+    strategy.trainer.journal.begin(0)
     view = stream.view(0)
     train, held_out = strategy._split(view)
     assert held_out is not None and len(held_out) == 18 and len(train) == 54
@@ -251,7 +251,7 @@ def test_the_loss_of_a_few_shot_task(temperature: float, learn: Learn, monkeypat
     learn(strategy, stream, 1)
     caught: dict[str, Any] = {}
     monkeypatch.setattr(strategy, "fit", lambda phase, source, loss, weights, **_: caught.update(locals()))
-    strategy._trainer.begin(1)
+    strategy.trainer.journal.begin(1)
     strategy._learn_few(stream.view(1))
     assert caught["source"].steps == 1  # all images at once
     batch = next(caught["source"].epoch(0, lambda *key: generator(0, *key)))

@@ -55,8 +55,8 @@ def weights(learner: WSN) -> list[Tensor]:
 
 def change_fits(learner: WSN, change: Callable[[Any], Any]) -> None:
     """Replace what `change` says in the specification of every fit; nothing where it returns None."""
-    fit = learner._trainer.fit
-    vars(learner._trainer)["fit"] = lambda strategy, phase, spec: fit(
+    fit = learner.trainer.fit
+    vars(learner.trainer)["fit"] = lambda strategy, phase, spec: fit(
         strategy, phase, dataclasses.replace(spec, **(change(spec) or {}))
     )
 

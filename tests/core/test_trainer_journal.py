@@ -61,7 +61,7 @@ class Probe(Strategy):
 def probe(folder: Path | None = None) -> Probe:
     learner = Probe(None, tiny_backbone(), Trainer(checkpoint=Checkpoint(folder, 0) if folder else None))
     learner.setup()
-    learner._trainer.begin(0)
+    learner.trainer.journal.begin(0)
     return learner
 
 
@@ -72,7 +72,7 @@ def weights(learner: Probe) -> Tensor:
 def test_fit_equals_a_bare_loop_with_the_same_draws() -> None:
     learner, bare = probe(), probe()
     learner.train(epochs=3, optimizer=adam(0.01), schedule=MultiStep((2,), 0.5))
-    trainer = bare._trainer
+    trainer = bare.trainer
     from cl.training.generators import generator, seed_globals
 
     seed_globals(trainer.seeds.data, "fit", 0, "a", 1)
@@ -223,8 +223,8 @@ def test_resumed_learning_equals_uninterrupted_learning(tmp_path: Path, at: int)
     again = probe(tmp_path)
     interrupted(again, -1)
     assert torch.equal(weights(whole), weights(again)) and torch.equal(whole.shift, again.shift)
-    assert again.calls == 1 and again._trainer.cost.flops == whole._trainer.cost.flops
-    assert bool(again._trainer.resumed_from) == (at > 0)
+    assert again.calls == 1 and again.trainer.cost.flops == whole.trainer.cost.flops
+    assert bool(again.trainer.journal.resumed_from) == (at > 0)
 
 
 def test_computes_are_not_repeated(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_computes_are_not_repeated(tmp_path: Path) -> None:
 
 def test_entries_that_were_not_due_are_done_again(tmp_path: Path) -> None:
     learner = probe(tmp_path)
-    learner._trainer.checkpoint = Checkpoint(tmp_path, every=1e9)
+    learner.trainer.journal.checkpoint = Checkpoint(tmp_path, every=1e9)
     learner.train("a")
     assert not list(tmp_path.glob("*"))
 
@@ -298,7 +298,7 @@ def test_batches_resume_anywhere_and_cover_every_item() -> None:
 def test_seeds_are_separate() -> None:
     def drawn(seeds: Seeds) -> tuple[Tensor, Tensor]:
         trainer = Trainer(seeds=seeds)
-        return torch.rand(2, generator=trainer.init_rng("head")), torch.rand(2, generator=trainer.rng("x"))
+        return torch.rand(2, generator=trainer.init_rng("head")), torch.rand(2, generator=trainer.journal.rng("x"))
 
     base, other = drawn(Seeds(0, 0, 0)), drawn(Seeds(9, 0, 5))
     assert torch.equal(base[0], other[0]) and not torch.equal(base[1], other[1])
