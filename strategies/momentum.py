@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cl.bases.wrapper import Wrapper
 from cl.parts.weights import SlowWeights, places
-from cl.strategy import Inputs, Strategy, StreamInfo, UsageError, View, When, option
+from cl.strategy import Inputs, Step, Strategy, StreamInfo, UsageError, View, option
 
 
 class Momentum(Wrapper):

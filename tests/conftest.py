@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,9 @@ from cl.training.trainer import Trainer
 
 torch.set_num_threads(1)
 
+REAL_DATA = os.environ.get("CLBENCH_DATA_PATH", "")
+"""Folders with real data of whoever runs the tests, for the few tests that ask for it by this name."""
+
 S = TypeVar("S", bound=Strategy)
 
 
@@ -31,9 +35,12 @@ def _no_fsync() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing is written to the cache of whoever runs the tests."""
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No setting of whoever runs the tests reaches one, or a process that one starts; nor is their cache written to."""
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("CLBENCH_")]:
+            patch.delenv(name)
+        patch.setenv("CLBENCH_OFFLINE", "1")
         patch.setenv("CLBENCH_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -119,6 +119,7 @@ class Writer:
             "seconds": {**seconds, "total": sum(event["seconds"] for event in state.events)},
             "events": state.events,
             "flops": dict(cost.flops),
+            "flops_counted_by": cost.counted_by,
             "memory": state.peak,
             "parameters": {"total": sum(held.values()), "trainable": cost.trainable},
             "stored": state.stored,

@@ -1,4 +1,9 @@
-"""What a run cost: FLOPs executed and as if nothing had been cached, seconds by kind, peak memory, stored bytes."""
+"""What a run cost: FLOPs executed and as if nothing had been cached, seconds by kind, peak memory, stored bytes.
+
+PyTorch's counter knows products of matrices and convolutions, in every version alike. Of fused attention it knows some
+kernels in some versions (those of CPUs since 2.15), so that two versions count one run differently; `_ATTENTION` counts
+all of them. Whoever changes what is counted gives it a new name, `cl.records.flops.COUNTED_BY`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+
+from cl.records.flops import COUNTED_BY
 
 T = TypeVar("T")
 
@@ -23,6 +31,7 @@ class Cost:
         self.seconds: dict[str, float] = defaultdict(float)
         self.flops: dict[str, float] = {"executed": 0.0, "uncached": 0.0}
         self.trainable = 0  # most parameters trained by one fit
+        self.counted_by = COUNTED_BY
 
     @contextmanager
     def timed(self, kind: str) -> Iterator[None]:
@@ -51,21 +60,34 @@ class Cost:
         return result
 
     def get_state(self) -> dict[str, Any]:
-        return {"seconds": dict(self.seconds), "flops": dict(self.flops), "trainable": self.trainable}
+        counted = {"flops": dict(self.flops), "counted_by": self.counted_by}
+        return {"seconds": dict(self.seconds), **counted, "trainable": self.trainable}
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.seconds = defaultdict(float, state["seconds"])
         self.flops, self.trainable = dict(state["flops"]), state["trainable"]
+        if state.get("counted_by") != COUNTED_BY:  # begun by an earlier clbench
+            self.counted_by = f"{COUNTED_BY} in part"
 
 
-class _Versions(TorchDispatchMode):
-    """Bumps the version counters that `_foreach_` and `_fused_` operators leave alone under a dispatch mode.
+class _Operators(TorchDispatchMode):
+    """Shows the counter every operator that does the work, and notes what was changed in place.
 
-    Without it a backbone changed by one of them while FLOPs are counted would be taken for unchanged.
+    Under `torch.inference_mode` an operator made of others (`linear`, `matmul`) arrives whole; the counter of older
+    versions of PyTorch would not look inside.
+
+    `_foreach_` and `_fused_` operators leave version counters alone under a dispatch mode: without a bump here, a
+    backbone changed by one of them while FLOPs are counted would be taken for unchanged.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if torch.is_inference_mode_enabled() and isinstance(func, torch._ops.OpOverload):
+            with self:
+                result = func.decompose(*args, **given)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **given)
         name = func._schema.name
         if name.startswith(("aten::_foreach_", "aten::_fused_")) and func._schema.is_mutable:
             for argument, value in zip(func._schema.arguments, args, strict=False):
@@ -74,8 +96,118 @@ class _Versions(TorchDispatchMode):
         return result
 
 
+# ---------------------------------------------------------------------------------------------- attention
+
+
+def _products(pairs: int, heads: int, key_width: int, value_width: int) -> int:
+    """FLOPs of softmax(q k^T) v: two products of matrices, over so many pairs of a query and a key in every head."""
+    return 2 * pairs * heads * (key_width + value_width)
+
+
+def _forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Shapes [batch, heads, tokens, width]; keys and values may have fewer heads, which queries share."""
+    batch, heads, tokens, width = query
+    return _products(batch * tokens * key[2], heads, width, value[3])
+
+
+def _backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
+    return 2 * _forward(query, key, value)
+
+
+def _raw(formula: Callable[..., int]) -> Callable[..., int]:
+    """A formula that the counter gives tensors, not their shapes."""
+    formula._get_raw = True  # type: ignore[attr-defined]
+    return formula
+
+
+def _packed(query: Tensor, key: Tensor, value: Tensor, starts: Tensor | None, key_starts: Tensor | None) -> int:
+    """Tensors [batch, tokens, heads, width]; with `starts`, sequences of any length in a row."""
+    if starts is None or key_starts is None:
+        pairs = query.shape[0] * query.shape[-3] * key.shape[-3]
+    else:
+        pairs = int((starts.diff() * key_starts.diff()).sum())
+    return _products(pairs, query.shape[-2], key.shape[-1], value.shape[-1])
+
+
+@_raw
+def _flash(query: Any, key: Any, value: Any, starts: Any, key_starts: Any, *_: Any, **__: Any) -> int:
+    return _packed(query, key, value, starts, key_starts)
+
+
+@_raw
+def _flash_backward(
+    _: Any, query: Any, key: Any, value: Any, out: Any, sums: Any, starts: Any, key_starts: Any, *__: Any, **___: Any
+) -> int:
+    return 2 * _packed(query, key, value, starts, key_starts)
+
+
+@_raw
+def _efficient(query: Any, key: Any, value: Any, bias: Any, starts: Any, key_starts: Any, *_: Any, **__: Any) -> int:
+    return _packed(query, key, value, starts, key_starts)
+
+
+@_raw
+def _efficient_backward(
+    _: Any, query: Any, key: Any, value: Any, bias: Any, out: Any, starts: Any, key_starts: Any, *__: Any, **___: Any
+) -> int:
+    return 2 * _packed(query, key, value, starts, key_starts)
+
+
+def _lengths(sequences: Tensor) -> list[int]:
+    if sequences.is_nested:
+        return [len(each) for each in sequences.unbind()]
+    return [sequences.shape[1]] * sequences.shape[0]
+
+
+def _multi_head(queries: list[int], keys: list[int], width: int) -> int:
+    """Four projections, of queries, keys, values and what comes out, around the attention; heads share the width."""
+    pairs = sum(one * other for one, other in zip(queries, keys, strict=True))
+    return 2 * width * width * (2 * sum(queries) + 2 * sum(keys)) + _products(pairs, 1, width, width)
+
+
+@_raw
+def _module(query: Any, key: Any, value: Any, width: int, *_: Any, **__: Any) -> int:
+    """`torch.nn.MultiheadAttention`, which is one operator where nothing needs a gradient."""
+    return _multi_head(_lengths(query), _lengths(key), width)
+
+
+@_raw
+def _layer(source: Any, width: int, *others: Any, **_: Any) -> int:
+    """`torch.nn.TransformerEncoderLayer` likewise: attention, and a perceptron of one hidden layer."""
+    tokens = _lengths(source)
+    hidden = others[12].shape[0]  # src, embed_dim, ..., ffn_weight_1
+    return _multi_head(tokens, tokens, width) + 2 * 2 * sum(tokens) * width * hidden
+
+
+_FORMULAS: dict[str, Callable[..., int]] = {
+    "scaled_dot_product_attention": _forward,
+    "_scaled_dot_product_attention_math_for_mps": _forward,
+    "_flash_attention_forward": _flash,
+    "_flash_attention_backward": _flash_backward,
+    "_efficient_attention_forward": _efficient,
+    "_efficient_attention_backward": _efficient_backward,
+    "_native_multi_head_attention": _module,
+    "_transformer_encoder_layer_fwd": _layer,
+}
+for _kernel in ("flash_attention", "flash_attention_for_cpu", "efficient_attention", "cudnn_attention",
+                "fused_attention_overrideable"):  # fmt: skip
+    _FORMULAS[f"_scaled_dot_product_{_kernel}"] = _forward
+    _FORMULAS[f"_scaled_dot_product_{_kernel}_backward"] = _backward
+
+_ATTENTION = {getattr(torch.ops.aten, name): each for name, each in _FORMULAS.items() if hasattr(torch.ops.aten, name)}
+"""Formulas of the fused operators that this version of PyTorch has; one that it decomposes is counted by its products.
+
+Forward two products, q k^T and the scores by v; backward four, two for each of these. So every kernel counts as the
+plain computation does, and as that is what its mathematics need. That flash kernels compute q k^T once more rather than
+keep it is left out, as is what a mask allows to be skipped: a cost must not depend on which kernel a device has.
+"""
+
+
 def count_flops(call: Callable[[], T]) -> tuple[T, float]:
-    """Run `call` once and count its FLOPs (multiply and add are two), backward passes included."""
+    """Run `call` once and count its FLOPs (multiply and add are two), backward passes included.
+
+    The number depends on shapes alone: neither on the version of PyTorch nor on the kernels that it chooses.
+    """
     with counting() as counter:
         result = call()
     return result, float(counter.get_total_flops())
@@ -84,7 +216,7 @@ def count_flops(call: Callable[[], T]) -> tuple[T, float]:
 @contextmanager
 def counting() -> Iterator[FlopCounterMode]:
     """Count the FLOPs of a block."""
-    with _Versions(), FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as counter, _Operators():
         yield counter
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import DataError, StorageError
+from cl.records.flops import COUNTED_BY
 from cl.training import state
 from cl.training.cost import Cost, count_flops
 
@@ -77,7 +78,11 @@ class _Table:
         self.unsaved: list[int] = []
         # Zeros of numpy take no memory until they are written; those of torch do, for every image never asked for.
         self.values = torch.from_numpy(np.zeros((len(store.labels), dim), np.float32))
-        self.flops_per_image = 0.0
+        self.flops_per_image: float | None = None  # not counted yet
+
+    @property
+    def flops(self) -> float:
+        return self.flops_per_image or 0.0
 
     @property
     def nbytes(self) -> int:
@@ -124,24 +129,34 @@ class Encodings:
         missing = np.unique(table.block_of[rows])
         missing = missing[~table.done[missing]]
         executed = 0.0
-        if len(missing):
+        if len(rows) and (len(missing) or table.flops_per_image is None):
             with self.cost.timed("encode"):
-                executed = self._compute(extractor, store, table, missing, device)
-        self.cost.add_flops(executed, len(rows) * table.flops_per_image if charge else 0.0)
+                executed = self._count(extractor, store, table, device)
+                executed += self._compute(extractor, store, table, missing, device)
+        self.cost.add_flops(executed, len(rows) * table.flops if charge else 0.0)
         return table.values[torch.as_tensor(rows)].to(device)
 
     def flops_per_image(self, extractor: Extractor, store: ImageStore, device: torch.device) -> float:
         """What encoding one image costs; known once one was encoded."""
-        return self._table(extractor, store, device).flops_per_image
+        return self._table(extractor, store, device).flops
+
+    @torch.no_grad()
+    def _count(self, extractor: Extractor, store: ImageStore, table: _Table, device: torch.device) -> float:
+        """Count the FLOPs of an image, once; what that took itself.
+
+        It is done on one image aside, so that counting cannot touch the features.
+        """
+        if table.flops_per_image is not None:
+            return 0.0
+        one = extractor.transform(pixels_of(store, np.arange(1)).to(device))
+        table.flops_per_image = count_flops(lambda: extractor(one))[1]
+        return table.flops_per_image
 
     @torch.no_grad()
     def _compute(
         self, extractor: Extractor, store: ImageStore, table: _Table, blocks: np.ndarray, device: torch.device
     ) -> float:
         executed = 0.0
-        if not table.flops_per_image:  # on one image aside, so that counting cannot touch the features
-            one = extractor.transform(pixels_of(store, np.arange(1)).to(device))
-            executed = table.flops_per_image = count_flops(lambda: extractor(one))[1]
         per_pass = 1 if device.type == "cpu" else 8
         for start in range(0, len(blocks), per_pass):
             part = blocks[start : start + per_pass]
@@ -149,7 +164,7 @@ class Encodings:
             features = extractor(extractor.transform(pixels_of(store, rows).to(device)))
             table.values[torch.as_tensor(rows)] = features.float().cpu()
             table.done[part] = True
-            executed += len(rows) * table.flops_per_image
+            executed += len(rows) * table.flops
         if extractor.is_pristine:
             table.unsaved.extend(int(block) for block in blocks)
         return executed
@@ -192,6 +207,7 @@ class Encodings:
                 "blocks": torch.as_tensor(blocks),
                 "values": table.values[torch.as_tensor(rows)],
                 "flops_per_image": table.flops_per_image,
+                "flops_counted_by": COUNTED_BY,
             }
             path = self._place(key) / f"{time.time_ns()}-{os.getpid()}.safetensors"
             try:
@@ -212,7 +228,8 @@ class Encodings:
                 log.warning("ignoring damaged features in %s: %s", path, error)
                 continue
             table.done[blocks] = True
-            table.flops_per_image = value["flops_per_image"]
+            if value.get("flops_counted_by") == COUNTED_BY:  # else it is counted anew
+                table.flops_per_image = value["flops_per_image"]
 
     def _files(self, key: tuple[str, str]) -> Iterable[Path]:
         return self._place(key).glob("*.safetensors") if self.folder is not None else []

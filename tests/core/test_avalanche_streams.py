@@ -17,6 +17,7 @@ from cl.errors import DataError, UsageError
 from cl.settings.class_incremental import IncrementalOptions
 from cl.stream import Stream
 from cl.streams.avalanche import Avalanche
+from tests.conftest import REAL_DATA
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts its four archives."""
@@ -153,7 +154,7 @@ def test_several_names_are_separated_by_commas(tmp_path: Path, monkeypatch: pyte
 
 def test_real_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All 70,000 images, where they can be had."""
-    given = [Path(p) for p in os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep) if p]
+    given = [Path(p) for p in REAL_DATA.split(os.pathsep) if p]
     root = next((p for p in given if (p / "FashionMNIST" / "raw").is_dir()), None)
     if root is None and DEBIAN.is_dir():
         root, raw = tmp_path, tmp_path / "FashionMNIST" / "raw"

@@ -78,6 +78,24 @@ def test_shared_on_disk_until_the_backbone_changes(store: ImageStore, tmp_path: 
     assert len(list(tmp_path.rglob("*.safetensors"))) == files, "features of changed backbones are not shared"
 
 
+def test_flops_of_shared_features_counted_otherwise_are_counted_anew(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(100)
+    first = Encodings(tmp_path)
+    first.get(tiny_backbone(), store, rows, CPU)
+    once = first.flops_per_image(tiny_backbone(), store, CPU)
+    monkeypatch.setattr("cl.features.COUNTED_BY", "an older clbench")
+    first.flush()
+    monkeypatch.undo()
+    second = Counting(tmp_path)
+    second.get(tiny_backbone(), store, rows, CPU)
+    assert second.images == 0, "the features are as good as before"
+    assert second.cost.flops == {"executed": once, "uncached": len(rows) * once}
+    second.get(tiny_backbone(), store, rows, CPU)
+    assert second.cost.flops == {"executed": once, "uncached": 2 * len(rows) * once}
+
+
 def test_damaged_cache_is_ignored(store: ImageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = Encodings(tmp_path)
     expected = first.get(tiny_backbone(), store, np.arange(100), CPU)

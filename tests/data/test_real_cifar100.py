@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import pytest
 from cl.data.catalog import DATASETS
 from cl.data.sources import candidates
 from cl.streams.cifar import SplitCIFAR100
+from tests.conftest import REAL_DATA
 
 pytestmark = pytest.mark.slow
-DATA_PATH = os.environ.get("CLBENCH_DATA_PATH", "")
 
 
 def present() -> bool:
@@ -28,7 +27,8 @@ def test_cifar100_is_the_known_content_and_warm_loads_are_quick(
 ) -> None:
     monkeypatch.setenv("CLBENCH_HOME", str(tmp_path))
     monkeypatch.setenv("CLBENCH_OFFLINE", "1")
-    if not DATA_PATH or not present():
+    monkeypatch.setenv("CLBENCH_DATA_PATH", REAL_DATA)
+    if not REAL_DATA or not present():
         pytest.skip("CLBENCH_DATA_PATH names no folder with CIFAR-100")
     build = SplitCIFAR100().build
     stream = build(SplitCIFAR100.Options(), order_seed=1993, data_seed=1993)

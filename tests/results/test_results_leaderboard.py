@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cl.errors import UsageError
+from cl.records.flops import COUNTED_BY, counted_by
 from cl.results.leaderboard.compare import compare
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.ranking import COLUMNS, leaderboard
@@ -182,6 +185,42 @@ def test_other_versions_and_sources_are_marked(make_record: Make) -> None:
         "torch 2.4.0 (usual here: 2.8.0)",
         "source of the strategy differs between its runs",
     ]
+
+
+def test_a_board_says_which_flops_are_not_comparable(make_record: Make) -> None:
+    def board(*counted: dict[str, Any]) -> list[str]:
+        names = [f"s{index}" for index in range(len(counted))]
+        records = [
+            record
+            for name, changes in zip(names, counted, strict=True)
+            for record in runs(make_record, name, [90 - int(name[1:])], **changes)
+        ]
+        notes = leaderboard(records)["note"].tolist()
+        return [". ".join(part for part in note.split("; ") if "FLOPs" in part) for note in notes]
+
+    def by_pytorch(torch: str, device: str = "cpu") -> dict[str, Any]:
+        return {"measurement__environment": {"packages": {"torch": torch}, "device": device}}
+
+    ours = {"measurement__flops_counted_by": COUNTED_BY}
+    assert board(ours, {**ours, **by_pytorch("2.4.0")}, by_pytorch("2.15.0+cpu")) == ["", "", ""], "all count alike"
+    assert board(by_pytorch("2.14.1"), by_pytorch("2.9.1")) == ["", ""]
+    old, gpu = board(by_pytorch("2.14.1"), by_pytorch("2.15.0", "NVIDIA H100"), ours, ours)[:2]
+    assert old == (
+        "do not compare FLOPs: counted by PyTorch before 2.15, which leaves out fused attention of CPUs "
+        f"(usual here: {COUNTED_BY})"
+    )
+    assert gpu.startswith("do not compare FLOPs: counted by PyTorch, by the attention kernel of its version and device")
+    assert board(ours, {"measurement__flops_counted_by": "clbench-9"})[1].startswith("do not compare FLOPs: counted by")
+    assert board({}, ours)[0], "who does not say where it ran may have counted otherwise"
+    avalanche = runs(make_record, "avalanche/naive", [80], **by_pytorch("2.15.0"))
+    note = leaderboard([*runs(make_record, "a", [90], **ours), *avalanche])["note"].tolist()[1]
+    assert "do not compare FLOPs" in note, "its loop differentiates the fused kernel"
+
+
+def test_boards_of_the_reference_records_compare_flops() -> None:
+    folder = Path(__file__).parents[2] / "results" / "reference"
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob("record.json")]
+    assert len(records) > 100 and {counted_by(record) for record in records} == {COUNTED_BY}
 
 
 def test_rules_are_not_mixed(make_record: Make) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from cl.errors import UsageError
 from cl.protocol import ANYTIME, answering, belongs
+from cl.records.flops import COUNTED_BY, counted_by
 from cl.records.metrics import metrics_of_rule
 from cl.records.record import Record, config_hash
 from cl.results.leaderboard.image_shares import PREDICTIONS
@@ -218,21 +219,25 @@ def packages_of(record: Record) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Usual:
-    """What most runs of a board share: package versions; and every source hash of each strategy."""
+    """What most runs of a board share: package versions, how FLOPs were counted; every source hash of a strategy."""
 
     versions: Mapping[str, str]
+    counted_by: str
     sources: Mapping[str, set[str | None]]
 
     @classmethod
     def of(cls, board: Iterable[Entry]) -> Usual:
         counts: dict[str, Counter[str]] = defaultdict(Counter)
+        rules: Counter[str] = Counter()
         sources: dict[str, set[str | None]] = defaultdict(set)
         for entry in board:
             for run in entry.runs:
                 sources[entry.name].add(run.result["strategy"]["source_sha256"])
+                rules[counted_by(run.record)] += 1
                 for package, version in packages_of(run.record).items():
                     counts[package][version] += 1
-        return cls({package: min(count, key=lambda v: (-count[v], v)) for package, count in counts.items()}, sources)
+        versions = {package: min(count, key=lambda v: (-count[v], v)) for package, count in counts.items()}
+        return cls(versions, min(rules, key=lambda rule: (-rules[rule], rule != COUNTED_BY, rule)), sources)
 
 
 def distinct(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from cl.errors import UsageError, did_you_mean
 from cl.protocol import default_rule
+from cl.records.flops import counted_by
 from cl.records.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRICS, TOLD_SHOWN
 from cl.records.record import Record, config_hash
 from cl.registry import strategies
@@ -239,6 +240,8 @@ def _differences(entry: Entry, usual: Usual) -> list[str]:
         mine = sorted({versions[package] for versions in packages if package in versions})
         if mine and mine != [version]:
             notes.append(f"{package} {', '.join(mine)} (usual here: {version})")
+    if others := sorted({counted_by(run.record) for run in entry.runs} - {usual.counted_by}):
+        notes.append(f"do not compare FLOPs: counted by {' and '.join(others)} (usual here: {usual.counted_by})")
     if len(usual.sources[entry.name]) > 1:
         notes.append("source of the strategy differs between its runs")
     return notes
