@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import ast
 import difflib
-import hashlib
 import importlib
 import importlib.util
-import linecache
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import FunctionType
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import cl
 from cl.errors import ClbenchError, UsageError
-from cl.files import sha256_of
 
 T = TypeVar("T")
 
@@ -181,18 +177,19 @@ class Registry(Generic[T]):
         return source_path(entry.module)
 
     def source_sha256(self, name: str) -> str | None:
-        """SHA-256 of that file, or of the notebook cell that defines `name`; None where neither is known.
+        """Hash of the code that computes what `name` does, read without importing it; None where there is no source.
 
-        Raises `UsageError` as `entry` does.
+        See `cl.code_hash`. Raises `UsageError` as `entry` does.
         """
+        from cl import code_hash  # which finds modules with `source_path`
+
+        entry = self.entry(name)
+        if entry.value is None:
+            return code_hash.code_sha256(entry.target)
         path = self.source(name)
         if path is not None:
-            return sha256_of(path)
-        value = self.entry(name).value
-        for member in vars(value).values() if isinstance(value, type) else ():
-            if isinstance(member, FunctionType) and (lines := linecache.getlines(member.__code__.co_filename)):
-                return hashlib.sha256("".join(lines).encode()).hexdigest()
-        return None
+            return code_hash.code_sha256(entry.target, lambda each: path if each == entry.module else source_path(each))
+        return code_hash.cells_sha256(entry.value) if isinstance(entry.value, type) else None
 
     def register(self, name: str, value: T, *, replace: bool = False) -> None:
         """Register an object for this process (notebooks, tests).

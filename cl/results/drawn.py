@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from cl.code_hash import modules_sha256
 from cl.files import home
 from cl.results.entries import Run
 from cl.results.images import PREDICTIONS, image_shares
@@ -30,7 +30,10 @@ T = TypeVar("T")
 FILE = "resamples.sqlite"
 """Name in the cache folder."""
 
-_CODE = ("drawn", "statistics", "images", "predictions", "matrix", "metrics", "formulas")
+_CODE = (
+    "cl.results.drawn", "cl.results.statistics", "cl.results.images", "cl.results.predictions", "cl.results.matrix",
+    "cl.results.metrics", "cl.results.formulas",
+)  # fmt: skip
 _BATCH = 500
 
 
@@ -94,8 +97,7 @@ def _hash(data: bytes) -> str:
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Hash of everything that computes what is kept; another version of it finds nothing and clears the file."""
-    sources = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in _CODE]
-    return _hash(b"\0".join([np.__version__.encode(), *sources]))
+    return _hash(f"{np.__version__} {modules_sha256(_CODE)}".encode())
 
 
 @contextmanager
