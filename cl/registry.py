@@ -7,22 +7,18 @@ reinstall.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib
 import importlib.util
-import linecache
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import FunctionType
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from cl import paths
+from cl import code_hash, paths
 from cl.errors import ClbenchError, UsageError, did_you_mean
-from cl.files import sha256_of, toml_load
+from cl.files import toml_load
+from cl.source import docstring_in, source_path
 
 T = TypeVar("T")
 
@@ -150,7 +146,7 @@ class Registry(Generic[T]):
 
             return inspect.getdoc(entry.value) or ""
         source = source_path(entry.module)
-        return _docstring_in(source, entry.attribute) if source is not None else ""
+        return docstring_in(source, entry.attribute) if source is not None else ""
 
     def source(self, name: str) -> Path | None:
         """The source file that defines `name`, found without importing it; raises `UsageError` as `entry` does."""
@@ -161,18 +157,17 @@ class Registry(Generic[T]):
         return source_path(entry.module)
 
     def source_sha256(self, name: str) -> str | None:
-        """SHA-256 of that file, or of the notebook cell that defines `name`; None where neither is known.
+        """Hash of the code that computes what `name` does, read without importing it; None where there is no source.
 
-        Raises `UsageError` as `entry` does.
+        See `cl.code_hash`. Raises `UsageError` as `entry` does.
         """
+        entry = self.entry(name)
+        if entry.value is None:
+            return code_hash.code_sha256(entry.target)
         path = self.source(name)
         if path is not None:
-            return sha256_of(path)
-        value = self.entry(name).value
-        for member in vars(value).values() if isinstance(value, type) else ():
-            if isinstance(member, FunctionType) and (lines := linecache.getlines(member.__code__.co_filename)):
-                return hashlib.sha256("".join(lines).encode()).hexdigest()
-        return None
+            return code_hash.code_sha256(entry.target, lambda each: path if each == entry.module else source_path(each))
+        return code_hash.cells_sha256(entry.value) if isinstance(entry.value, type) else None
 
     def register(self, name: str, value: T, *, replace: bool = False) -> None:
         """Register an object for this process (notebooks, tests).
@@ -230,50 +225,6 @@ def _scan(group: str) -> Iterator[Entry]:
         seen.add(owner.name)
         for point in points:
             yield Entry(point.name, point.value, owner)
-
-
-def source_path(module: str) -> Path | None:
-    """The source file of a module, found as an import would find it but without running anything."""
-    path: Any = None
-    spec: ModuleSpec | None = None
-    parts = module.split(".")
-    for depth in range(1, len(parts) + 1):
-        name = ".".join(parts[:depth])
-        loaded = sys.modules.get(name)
-        if loaded is not None and depth < len(parts):
-            path = getattr(loaded, "__path__", None)
-        else:
-            spec = _find_spec(name, path)
-            if spec is None:
-                return None
-            path = spec.submodule_search_locations
-    origin = spec.origin if spec is not None else None
-    return Path(origin) if origin and origin.endswith(".py") else None
-
-
-def _find_spec(name: str, path: Any) -> ModuleSpec | None:
-    # importlib.util.find_spec would import the parent packages, and a parent may import torch.
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        spec = find(name, path) if find is not None else None
-        if spec is not None:
-            return spec
-    return None
-
-
-def _docstring_in(source: Path, attribute: str) -> str:
-    node: ast.AST | None = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
-    for part in attribute.split("."):
-        body = getattr(node, "body", [])
-        node = next(
-            (
-                item
-                for item in body
-                if isinstance(item, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and item.name == part
-            ),
-            None,
-        )
-    return (ast.get_docstring(node) or "") if isinstance(node, ast.ClassDef | ast.FunctionDef) else ""
 
 
 strategies: Registry[Any] = Registry("clbench.strategies", "strategy")

@@ -115,7 +115,7 @@ def _fields(options: _Class | None) -> Iterator[tuple[str, str]]:
 
 def _find(module: str, name: str) -> _Class | None:
     """A class by its module and name, through `from module import name`; None where the source does not say."""
-    from cl.registry import source_path
+    from cl.source import source_path
 
     source = source_path(module)
     if source is None:

@@ -11,7 +11,7 @@ import pytest
 
 import cl
 from cl.files import toml_load
-from cl.registry import source_path
+from cl.source import source_path
 from tests.cli.environments import ROOT, build, copy_sources, install, make_environment, run, script
 
 pytestmark = pytest.mark.skipif(cl.CHECKOUT is None, reason="needs the repository")

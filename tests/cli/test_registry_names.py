@@ -12,7 +12,8 @@ from cl import registry
 from cl.errors import ClbenchError, UsageError
 from cl.files import toml_load
 from cl.plan import presets
-from cl.registry import Distribution, Registry, own_version, source_path
+from cl.registry import Distribution, Registry, own_version
+from cl.source import source_path
 
 Plugin = Callable[..., Path]
 

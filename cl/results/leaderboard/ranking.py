@@ -74,7 +74,7 @@ COLUMNS = {
     "backbone": "name",
     "backbone_sha256": "weights, empty for random ones",
     "precision": "of training",
-    "source_sha256": "hash of the file that defines the strategy, joined by spaces where it changed between runs",
+    "source_sha256": "hash of the code that the strategy computes with, joined by spaces where it changed between runs",
     "board": "number of the board from 1: rows of different boards must not be compared",
     "note": "what limits the comparison",
     "setting": "class-incremental, few-shot class-incremental, ...",

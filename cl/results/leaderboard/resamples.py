@@ -7,7 +7,6 @@ that draws. All of these are in the key, so a kept answer is the one that would 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import logging
 import sqlite3
@@ -15,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from cl.code_hash import modules_sha256
 from cl.paths import home
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.image_shares import PREDICTIONS, image_shares
@@ -103,8 +102,7 @@ def _hash(data: bytes) -> str:
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Hash of everything that computes what is kept; another version of it finds nothing and clears the file."""
-    sources = [Path(importlib.import_module(name).__file__ or "").read_bytes() for name in _CODE]
-    return _hash(b"\0".join([np.__version__.encode(), *sources]))
+    return _hash(f"{np.__version__} {modules_sha256(_CODE)}".encode())
 
 
 @contextmanager
