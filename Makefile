@@ -9,7 +9,7 @@ WORKERS ?= 2
 
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
-	@echo "make test   set up .venv, then ruff, mypy and the fast tests"
+	@echo "make test   set up .venv, then ruff, mypy, import-linter and the fast tests"
 	@echo "make bench  set up .venv, then measure what the loop itself costs (benchmarks/README.md)"
 	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve shows it while you write)"
 	@echo "make clean  remove .venv and caches"
@@ -21,6 +21,7 @@ run: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python tools/lint_imports.py
 	OMP_NUM_THREADS=1 CLBENCH_OFFLINE=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 bench: $(VENV)/run.stamp

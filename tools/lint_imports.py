@@ -22,8 +22,9 @@ def main() -> int:
         tree, only_python = Path(folder), shutil.ignore_patterns("*.npz", "*.safetensors", "__pycache__")
         for source, target in (("cl", "cl"), ("strategies", "cl/strategies"), ("streams", "cl/streams")):
             shutil.copytree(ROOT / source, tree / target, ignore=only_python)
+        shutil.copy(ROOT / "pyproject.toml", tree)
         command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
-        command += ["--config", str(ROOT / "pyproject.toml"), "--no-cache", *sys.argv[1:]]
+        command += ["--no-cache", *sys.argv[1:]]
         environment = {**os.environ, "PYTHONPATH": folder}
         return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 
