@@ -149,7 +149,11 @@ def _check(scores: Tensor, images: int, strategy: Strategy) -> None:
         )
 
 
-def counts(stream: Stream, split: str, row: Row | None, rule: str) -> tuple[list[Any], list[Any]]:
+Tally = tuple[list[Any], list[Any]]
+"""Correct answers of a row: per group, and per class by position."""
+
+
+def counts(stream: Stream, split: str, row: Row | None, rule: str) -> Tally:
     """Correct answers per group and per class (position) of a row; None where nothing was evaluated."""
     groups, classes = len(stream.groups), len(stream.class_order)
     if row is None or rule not in row.prediction:

@@ -15,7 +15,7 @@ from cl.files import remove_temporaries, write_text
 from cl.protocol import rules_on
 from cl.records import metrics, predictions, record
 from cl.running.environment import environment
-from cl.running.evaluation import NONE, counts
+from cl.running.evaluation import NONE, Tally, counts
 from cl.running.run_state import RunState
 from cl.strategy import Strategy
 from cl.stream import Stream
@@ -38,6 +38,7 @@ class Writer:
         self.rules, self.split = rules_on(strategy.rules, stream.setting), stream.split
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.record: dict[str, Any] = {}
+        self._tallies: dict[tuple[int, str], Tally] = {}  # rows never change: each is counted once
         remove_temporaries(folder)
 
     def fail(self, state: RunState, error: ClbenchError) -> None:
@@ -72,7 +73,7 @@ class Writer:
         _, labels, _ = stream.test_rows(range(len(stream.groups)))
         accuracy: dict[str, Any] = {}
         for rule in self.rules:
-            tallies = [counts(stream, row["split"], r, rule) for row, r in zip(state.rows, state.results, strict=True)]
+            tallies = [self._tally(state, index, rule) for index in range(len(state.rows))]
             accuracy[rule] = {"correct": [t[0] for t in tallies], "class_correct": [t[1] for t in tallies]}
         result = {
             "stream": {
@@ -96,6 +97,12 @@ class Writer:
             "predictions_sha256": digest,
         }
         return {**result, "metrics": metrics.metrics_of(result)}
+
+    def _tally(self, state: RunState, index: int, rule: str) -> Tally:
+        if (index, rule) not in self._tallies:
+            split = state.rows[index]["split"]
+            self._tallies[index, rule] = counts(self.stream, split, state.results[index], rule)
+        return self._tallies[index, rule]
 
     def _predictions(self, state: RunState) -> predictions.Predictions:
         rows, labels, owners = self.stream.test_rows(range(len(self.stream.groups)), self.split)
