@@ -110,7 +110,8 @@ class WSN(Strategy):
 
     def _train(self, view: View) -> None:
         """Steps 2 to 7: scores choose the weights of a batch, and no earlier task's weight gets a gradient."""
-        o, head, column, taken = self.options, self.head.blocks[-1], self.head.targets(), self.masks.union()
+        o, head, taken = self.options, self.head.blocks[-1], self.masks.union()
+        column = self.head.targets(self.info.n_classes)
 
         def loss(batch: Batch) -> Tensor:
             features = self.scores(self.backbone, batch.x, self.scores.choose(o.share))

@@ -169,7 +169,7 @@ class NetworkPerTask(Strategy):
 
     def _train(self, view: View, val: ImageSet, number: int, lr: float, label_smoothing: float) -> dict[str, float]:
         """One trial: what it was, its best validation accuracy (-inf where it diverged) and the FLOPs of its steps."""
-        o, head, column = self.options, self.head.blocks[-1], self.head.targets()
+        o, head, column = self.options, self.head.blocks[-1], self.head.targets(self.info.n_classes)
 
         def loss(batch: Batch) -> Tensor:
             return F.cross_entropy(head(self.backbone(batch.x)), column[batch.y], label_smoothing=label_smoothing)

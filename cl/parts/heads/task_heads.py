@@ -34,9 +34,9 @@ class TaskHeads(GrowingHead):
         self.grow_to(self.classes + len(classes), generator)
         self.tasks = [*self.tasks, list(classes)]
 
-    def targets(self, task: int = -1) -> Tensor:
-        """The column of each position label in the head of a task, int64 [seen]; 0 for labels it does not have."""
-        column = torch.zeros(self.seen, dtype=torch.long, device=self.place.device)
+    def targets(self, classes: int, task: int = -1) -> Tensor:
+        """The column of each position label in the head of a task, int64 [classes]; 0 for labels it does not have."""
+        column = torch.zeros(classes, dtype=torch.long, device=self.place.device)
         column[self.tasks[task]] = torch.arange(len(self.tasks[task]), device=self.place.device)
         return column
 
