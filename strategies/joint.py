@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from cl.parts.heads import GrowingHead
 from cl.strategies.finetune import Finetune
 from cl.strategy import StreamInfo, View, option
-from cl.training import state
 
 
 class Joint(Finetune):
@@ -34,7 +33,8 @@ class Joint(Finetune):
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
         self.trained = False
-        self._initial = state.clone(dict(self.backbone.model.state_dict())) if self.options.form == "oracle" else None
+        if self.options.form == "oracle":
+            self.backbone.keep_pretrained()
 
     @property
     def ready(self) -> bool:
@@ -43,8 +43,8 @@ class Joint(Finetune):
     def learn(self, view: View) -> None:
         if self.options.form == "once" and not view.last:
             return
-        if self._initial is not None:
-            self.backbone.model.load_state_dict(self._initial)
+        if self.options.form == "oracle":
+            self.backbone.reset()
             self.head = GrowingHead(self.backbone.dim, init=self.options.head_init).to(self.device)
         self._train([*view.past, view.train], view.seen, len(view.seen))
         self.trained = True

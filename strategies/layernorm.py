@@ -69,7 +69,7 @@ class LayerNormTuning(Strategy):
         self.fake_head = GrowingHead(dim).to(self.device) if o.rectify else None  # trains the norms, then waits
 
     def learn(self, view: View) -> None:
-        self.norms.add(self.backbone)
+        self.norms.grow(self.backbone)
         if view.task > 0 and self._copies_keys:
             for keys in self._keys:
                 keys.copy_last(view.task)
@@ -84,7 +84,7 @@ class LayerNormTuning(Strategy):
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         if task is not None:
-            return self.head(inputs.encode(self._told(min(task, self.norms.tasks - 1))))
+            return self.head(inputs.encode(self._told(min(task, len(self.norms) - 1))))
         if not self._two_stages:
             return self.head(inputs.encode(self._deployed()))
         chosen = self._nearest(0, inputs.encode(self.backbone))  # memoised: the pretrained model never changes
@@ -92,7 +92,7 @@ class LayerNormTuning(Strategy):
 
     @property
     def ready(self) -> bool:
-        return self.norms.tasks > 0
+        return len(self.norms) > 0
 
     # -------------------------------------------------------------------------------------------------- training
 
@@ -121,7 +121,7 @@ class LayerNormTuning(Strategy):
 
         self.fit(
             "norms", self.batches(view.train, o.batch_size, o.augment), loss,
-            [*self.norms.current(), *keys, *head.parameters()], epochs=o.epochs, optimizer=adam(o.lr),
+            [*self.norms[-1], *keys, *head.parameters()], epochs=o.epochs, optimizer=adam(o.lr),
         )  # fmt: skip
 
     def _rectify(self, view: View) -> None:
@@ -167,18 +167,18 @@ class LayerNormTuning(Strategy):
 
     def _nearest(self, site: int, queries: Tensor) -> Tensor:
         """The task learned so far whose key at a site is most similar to each query, [B]."""
-        tasks = self.norms.tasks
+        tasks = len(self.norms)
         attention = None if self.attention is None else self.attention.at(site, tasks)
         return similarity(queries, self.keys.at(site, tasks), attention).argmax(1)
 
     def _told(self, task: int) -> Attached:
         """Features under the norms of a task that is told; of one to come, under those of the last."""
-        held = [self.norms.weights[task], self.norms.biases[task]]
+        held = list(self.norms[task])
         return Attached(self.backbone, lambda images: self.norms(self.backbone, images, task), held)
 
     def _deployed(self) -> Attached:
         """Features as prediction sees them, in blocks that no batch decides: routes near a tie stay put."""
-        rows = [row for keys in self._keys for row in keys.rows[: self.norms.tasks]]
+        rows = [row for keys in self._keys for row in keys.rows[: len(self.norms)]]
         return Attached(self.backbone, self.features, [*self.norms.parameters(), *rows])
 
     @property

@@ -205,7 +205,7 @@ class SoftNet(Strategy):
         """Steps 5 and 9: the means of the new classes; and images of them, unless they are base classes."""
         self.prototypes = torch.cat([self.prototypes, self._means(view)])
         if view.task > 0 and self.options.exemplars:
-            self.memory.size = self.options.exemplars * (len(view.seen) - self.info.classes_per_task[0])
+            self.memory.resize(self.options.exemplars * (len(view.seen) - self.info.classes_per_task[0]))
             self.memory.add(view.train, self.rng("exemplars"))
 
     def _means(self, view: View) -> Tensor:

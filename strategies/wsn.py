@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.parts.heads import GrowingHead
+from cl.parts.heads import TaskHeads
 from cl.parts.statistics import TaskStatistics, batch_statistics
-from cl.parts.weights import PAPER_RATE, Scores, Subnetwork, TaskMasks, capacity, compression_rate, selected, under
+from cl.parts.weights import PAPER_RATE, Lent, Scores, TaskMasks, capacity, compression_rate, selected, under
 from cl.strategy import (
     RECIPES,
     Batch,
@@ -71,31 +71,25 @@ class WSN(Strategy):
         self.scores = Scores(self.backbone, self.init_rng("scores"))  # drawn once, then carried from task to task
         self.masks = TaskMasks([weight.shape for weight in self._weights], self.device)
         self.statistics = TaskStatistics(self.backbone)
-        self.head = GrowingHead(self.backbone.dim, bias=False, init="kaiming").to(self.device)  # a block per task
-        self.classes: list[list[int]] = []  # of each block
-        self._lent: tuple[object, Subnetwork] | None = None
+        self.head = TaskHeads(self.backbone.dim, bias=False).to(self.device)
+        self._lent: tuple[object, Lent] | None = None
 
     def learn(self, view: View) -> None:
-        self.head.grow_to(self.head.classes + len(view.classes), self.init_rng("head"))
-        self.classes = [*self.classes, list(view.classes)]
+        self.head.add(view.classes, self.init_rng("head"))
         self._train(view)
         self.compute("subnetwork", lambda: self._keep(view))
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         if task is None:
             raise UsageError("wsn has a subnetwork per task and cannot choose among them; say which task: task=0, ...")
-        seen = 1 + max(max(classes) for classes in self.classes)
         if task >= len(self.masks):
-            return self.head.blocks[0].weight.new_zeros(len(inputs), seen)  # not learned: no opinion
+            return self.head.no_opinion(len(inputs))
         if self.options.legacy:
             with batch_statistics(self.backbone):
                 features = under(self.backbone, self.tensors(task), inputs.images(self.backbone.transform))
         else:
             features = inputs.encode(self._subnetwork(task))
-        logits = self.head.blocks[task](features)
-        scores = logits.new_full((len(inputs), seen), float("-inf"))
-        scores[:, self.classes[task]] = logits
-        return scores
+        return self.head.scores(task, features)
 
     @property
     def ready(self) -> bool:
@@ -117,8 +111,7 @@ class WSN(Strategy):
     def _train(self, view: View) -> None:
         """Steps 2 to 7: scores choose the weights of a batch, and no earlier task's weight gets a gradient."""
         o, head, taken = self.options, self.head.blocks[-1], self.masks.union()
-        column = torch.zeros(self.info.n_classes, dtype=torch.long, device=self.device)
-        column[list(view.classes)] = torch.arange(len(view.classes), device=self.device)
+        column = self.head.targets(self.info.n_classes)
 
         def loss(batch: Batch) -> Tensor:
             features = self.scores(self.backbone, batch.x, self.scores.choose(o.share))
@@ -175,11 +168,11 @@ class WSN(Strategy):
         """The weights of a task's subnetwork, +0 where it has none, by their name in the model."""
         return selected(self.scores.names, self._weights, self.masks[task])
 
-    def _subnetwork(self, task: int) -> Subnetwork:
+    def _subnetwork(self, task: int) -> Lent:
         """The extractor of a task; the last one is kept while no weight changes."""
         key = (task, [(id(weight), weight._version, weight.dtype) for weight in self._weights])
         if self._lent is None or self._lent[0] != key:
-            self._lent = key, Subnetwork(self.backbone, {**self.tensors(task), **self.statistics.of(task)})
+            self._lent = key, Lent(self.backbone, {**self.tensors(task), **self.statistics.of(task)})
         return self._lent[1]
 
     @property

@@ -21,7 +21,7 @@ from cl import registry
 from cl.backbone.options import STATISTICS, BackboneOptions
 from cl.backbone.transform import Transform
 from cl.data.sources import find_file, is_offline
-from cl.errors import ContractError, DataError, UsageError
+from cl.errors import ContractError, DataError, UsageError, did_you_mean
 from cl.files import sha256_of
 from cl.random import derive
 
@@ -38,7 +38,8 @@ class Backbone(nn.Module):
     """A timm model without its classifier: normalised images [B, 3, s, s] to float32 features [B, dim].
 
     Tensors that still are what was loaded are not part of the state; tensors that changed are recognised by
-    PyTorch's version counters, replaced or attached modules by their identity.
+    PyTorch's version counters, replaced or attached modules by their identity. After `keep_pretrained`, `reset` takes
+    back what training changed.
     """
 
     def __init__(
@@ -57,22 +58,23 @@ class Backbone(nn.Module):
         self.precision = torch.float32
         self._digest: tuple[tuple, str] = ((), "")
         self._digested: list[Tensor] = []
-        self.mark_pristine()
-
-    def mark_pristine(self) -> None:
-        """Take the present tensors as the ones that loading reproduces."""
+        self._kept: dict[str, Tensor] = {}
         self._parameters_loaded = {name: (p, p._version) for name, p in self.model.named_parameters()}
         # batch norm updates its statistics without touching their version counters: compare values
         self._buffers_loaded = {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
 
     def _apply(self, fn: Any, recurse: bool = True) -> Backbone:
-        # moving to a device or dtype keeps what was pristine so
+        # moving to a device or dtype keeps what was pristine so, and what changed can still be reset
         changed = dict(self._changed())
+        before = dict(self.model.named_parameters())
         super()._apply(fn, recurse)
-        self.mark_pristine()
-        for name in changed:
-            self._parameters_loaded.pop(name, None)
-            self._buffers_loaded.pop(name, None)
+        for name, parameter in self.model.named_parameters():
+            loaded, version = self._parameters_loaded.get(name, (None, -1))
+            if loaded is before.get(name):
+                version = -1 if name in changed else parameter._version
+                self._parameters_loaded[name] = (parameter, version)
+        self._buffers_loaded = {name: fn(buffer) for name, buffer in self._buffers_loaded.items()}
+        self._kept = {name: fn(tensor) for name, tensor in self._kept.items()}
         return self
 
     def _changed(self) -> Iterator[tuple[str, Tensor]]:
@@ -117,6 +119,52 @@ class Backbone(nn.Module):
         dtype = str(self.precision).removeprefix("torch.")
         name, weights = self.identity["name"], self.identity["weights_sha256"][:16]
         return f"{name}:{weights}:{self._digest[1]}:{self.transform.key}:{dtype}"
+
+    # --------------------------------------------------------------------------------------------------- weights
+
+    def keep_pretrained(self) -> None:
+        """Keep a copy of every parameter, so that `reset` and `pretrained` know it after training; for `setup`.
+
+        A final norm that was replaced counts as it is now. Costs the memory of the weights once more; a second call
+        costs nothing. Raises `ContractError` where a loaded tensor has changed already.
+        """
+        if self._kept:
+            return
+        for name, parameter in self._changed():
+            if name in self._buffers_loaded or self._parameters_loaded.get(name, (None, -1))[0] is parameter:
+                raise ContractError(f"{name} of the backbone was trained already; call keep_pretrained() in setup().")
+        named = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        self._kept = {
+            name: tensor.detach().clone() for name, tensor in named.items() if name not in self._buffers_loaded
+        }
+
+    def pretrained(self) -> dict[str, Tensor]:
+        """The pretrained parameters and buffers by their name in the model, whatever was trained since.
+
+        Do not change them. Raises `ContractError` as `keep_pretrained` does, which it calls.
+        """
+        self.keep_pretrained()
+        return {**self._kept, **self._buffers_loaded}
+
+    def reset(self) -> None:
+        """Put the pretrained values back into parameters and buffers, after which the backbone is pristine again.
+
+        A final norm that was replaced gets the values it had in `keep_pretrained`. Raises `ContractError` where
+        tensors changed and `keep_pretrained` was not called before.
+        """
+        changed = dict(self._changed())
+        if changed and not self._kept:
+            raise ContractError("the pretrained weights are not kept; call backbone.keep_pretrained() in setup().")
+        pretrained = self.pretrained() if changed else {}
+        if unknown := sorted(set(changed) - set(pretrained)):
+            raise ContractError(
+                f"{unknown[0]} joined the backbone after keep_pretrained(); attach it in setup() first."
+            )
+        with torch.no_grad():
+            for name, tensor in changed.items():
+                tensor.copy_(pretrained[name])
+                if self._parameters_loaded.get(name, (None, -1))[0] is tensor:
+                    self._parameters_loaded[name] = (tensor, tensor._version)
 
     # ---------------------------------------------------------------------------------------------------- parts
 
@@ -174,22 +222,15 @@ def load(
     Raises `UsageError` for an unknown model, `DataError` for missing or unfitting weights.
     """
     options = options or BackboneOptions()
-    register_backbones()
     arch, _, source = name.partition("@")
-    if not timm.is_model(arch.partition(".")[0]):
-        known = timm.list_models(pretrained=True) + timm.list_models()
-        raise UsageError(
-            f"unknown backbone {name!r}; any timm model works, as arch.tag, arch@file or arch@random."
-            f"{registry.did_you_mean(arch, known)}"
-        )
-    size = input_size(arch, options.image_size)
-    create = functools.partial(timm.create_model, arch, pretrained=False, num_classes=0, **size)
+    build = functools.partial(factory(name), num_classes=0, **input_size(arch, options.image_size))
+    create = functools.partial(build, pretrained=False)
     if source == "random":
         model = _untrained(create, derive(seed, "backbone", arch))
         weights = f"random-{seed}"
     else:
         path = _weights_file(arch, source)
-        model = _create(name, arch, path, size)
+        model = _pretrained(name, arch, path, build)
         weights = sha256_of(path) if path else _digest(model)
     model = model.to(device)
     data = resolve_data_config({}, model=model)
@@ -244,10 +285,24 @@ def input_size(arch: str, image_size: int) -> dict[str, Any]:
     return {"img_size": image_size} if image_size and fixed else {}
 
 
-def register_backbones() -> None:
-    """Import the modules that register further timm models (entry-point group `clbench.backbones`)."""
-    for entry in registry.backbones.names():
-        registry.backbones.get(entry)
+def factory(name: str) -> Callable[..., nn.Module]:
+    """What builds the model of a backbone's name: `build(pretrained=False, num_classes=0, ...)`.
+
+    It is the callable that the entry-point group `clbench.backbones` has under the name without tag and source, else
+    timm's. Its model has `num_features`; its `pretrained_cfg`, where there is one, says how it wants its images. A tag
+    is handed on as `pretrained_cfg`. Raises `UsageError` for a name that neither knows.
+    """
+    arch, tag = name.partition("@")[0].partition(".")[::2]
+    if arch in registry.backbones:
+        build: Callable[..., nn.Module] = registry.backbones.get(arch)
+        return functools.partial(build, pretrained_cfg=tag) if tag else build
+    if not timm.is_model(arch):
+        known = [*registry.backbones, *timm.list_models(pretrained=True), *timm.list_models()]
+        raise UsageError(
+            f"unknown backbone {name!r}; any timm model works, as arch.tag, arch@file or arch@random."
+            f"{did_you_mean(name.partition('@')[0], known)}"
+        )
+    return functools.partial(timm.create_model, f"{arch}.{tag}" if tag else arch)
 
 
 def _weights_file(arch: str, source: str) -> Path | None:
@@ -264,11 +319,13 @@ def _weights_file(arch: str, source: str) -> Path | None:
         return None
 
 
-def _create(name: str, arch: str, path: Path | None, size: dict[str, Any]) -> nn.Module:
+def _pretrained(name: str, arch: str, path: Path | None, build: Callable[..., nn.Module]) -> nn.Module:
     if path is not None and not path.is_file():
         raise DataError(f"the weights file {path} is missing; reinstall clbench.")
-    if path is None and is_offline():
+    if is_offline():
         os.environ["HF_HUB_OFFLINE"] = "1"
+    known = timm.is_model(arch.partition(".")[0])
+    if path is None and known and is_offline():
         config = timm.get_pretrained_cfg(arch)
         where = (config.hf_hub_id or config.url) if config is not None else None
         raise DataError(
@@ -279,8 +336,13 @@ def _create(name: str, arch: str, path: Path | None, size: dict[str, Any]) -> nn
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # timm warns of weights it converts
-            overlay = _local_weights(arch, path) if path is not None else None
-            model = timm.create_model(arch, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **size)
+            if path is None:
+                return build(pretrained=True)
+            if not known:  # timm cannot read its files
+                model = build(pretrained=False)
+                model.load_state_dict(load_state_dict(str(path), device="cpu"))
+                return model
+            model = build(pretrained=True, pretrained_cfg_overlay=_local_weights(arch, path))
             getattr(model, "pretrained_cfg", {}).pop("state_dict", None)  # else the file stays in memory
             return model
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:

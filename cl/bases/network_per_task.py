@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.errors import NonFiniteLoss
-from cl.parts.heads import GrowingHead
-from cl.parts.weights import Network, Networks
+from cl.parts.heads import TaskHeads
+from cl.parts.weights import Lent, Networks
 from cl.protocol import CLASS, LONG_TAILED
 from cl.strategy import RECIPES, TASK, Batch, ImageSet, Inputs, Strategy, StreamInfo, UsageError, View, option, sgd
 from cl.training import state
@@ -75,11 +75,11 @@ class NetworkPerTask(Strategy):
         if o.lr_min > o.lr_max:
             raise UsageError(f"lr_min={o.lr_min} is above lr_max={o.lr_max}; exchange them.")
         self.networks = Networks(self.device)  # of all tasks but the last, whose network is the backbone
-        self.head = GrowingHead(self.backbone.dim, init="kaiming").to(self.device)  # a block per task
-        self.classes: list[list[int]] = []  # of each block
+        self.head = TaskHeads(self.backbone.dim).to(self.device)
         self.history: list[dict[str, Any]] = []  # source and trials of each task
         self.best: dict[str, Any] = {}  # within a task: network and head of the best trial so far
-        self._loaded = state.clone(dict(self.backbone.model.state_dict())) if o.start == "pretrained" else {}
+        if o.start == "pretrained":
+            self.backbone.keep_pretrained()
 
     def learn(self, view: View) -> None:
         if view.val is None:
@@ -87,9 +87,9 @@ class NetworkPerTask(Strategy):
                 f"Task {view.task} of {self.info.name} has no validation images to choose a trial by; leave "
                 "stream.val_fraction above 0, or take a stream with more images."
             )
-        if self.classes:
+        if len(self.head):
             self.networks.add(self.backbone)
-        self.classes = [*self.classes, list(view.classes)]
+        self.head.add(view.classes, self.init_rng("head"))
         drawn, source = self._draw(), self.source(view)
         trials: list[dict[str, float]] = []
         chosen, best = SCRATCH, -math.inf
@@ -111,17 +111,13 @@ class NetworkPerTask(Strategy):
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         if task is None:
             raise UsageError("this method has a network per task and cannot choose among them; say task=0, ...")
-        seen = 1 + max(max(classes) for classes in self.classes)
-        if task >= len(self.classes):
-            return self.head.blocks[0].weight.new_zeros(len(inputs), seen)  # not learned: no opinion
-        logits = self.head.blocks[task](inputs.encode(self.network(task)))
-        scores = logits.new_full((len(inputs), seen), float("-inf"))
-        scores[:, self.classes[task]] = logits
-        return scores
+        if task >= len(self.head):
+            return self.head.no_opinion(len(inputs))
+        return self.head.scores(task, inputs.encode(self.network(task)))
 
     @property
     def ready(self) -> bool:
-        return bool(self.classes)
+        return len(self.head) > 0
 
     def report(self) -> dict[str, float]:
         """Source and trials of every task; `training_flops` are the steps of all trials, without validation."""
@@ -136,28 +132,27 @@ class NetworkPerTask(Strategy):
 
     # --------------------------------------------------------------------------------------------------- networks
 
-    def network(self, task: int) -> Network:
+    def network(self, task: int) -> Lent:
         """The extractor of a task that was learned."""
         if task < len(self.networks):
             return self.networks.extractor(task, self.backbone)
-        return Network(self.backbone, self.backbone.key)
+        return Lent(self.backbone, key=self.backbone.key)
 
     def begin(self, source: int) -> None:
-        """Put the weights that the task starts from into the backbone, and a new block into the head.
+        """Put the weights that the task starts from into the backbone, and draw its head anew.
 
         They are the same for every trial of the task.
         """
         if source != SCRATCH:
             self.networks.put_back(source, self.backbone)
         elif self.options.start == "pretrained":
-            self.backbone.set_state(self._loaded)
+            self.backbone.reset()
         else:
             self.backbone.redraw(self.init_rng("backbone").initial_seed())
-        del self.head.blocks[len(self.networks) :]
-        self.head.grow_to(self.head.classes + len(self.classes[-1]), self.init_rng("head"))
+        self.head.redraw(self.init_rng("head"))
 
     def _snapshot(self) -> dict[str, Any]:
-        held = {"network": self.backbone.get_state(), "head": dict(self.head.blocks[-1].state_dict())}
+        held = {"network": dict(self.backbone.model.state_dict()), "head": dict(self.head.blocks[-1].state_dict())}
         copied: dict[str, Any] = state.clone(held)
         return copied
 
@@ -174,9 +169,7 @@ class NetworkPerTask(Strategy):
 
     def _train(self, view: View, val: ImageSet, number: int, lr: float, label_smoothing: float) -> dict[str, float]:
         """One trial: what it was, its best validation accuracy (-inf where it diverged) and the FLOPs of its steps."""
-        o, head = self.options, self.head.blocks[-1]
-        column = torch.zeros(self.info.n_classes, dtype=torch.long, device=self.device)
-        column[list(view.classes)] = torch.arange(len(view.classes), device=self.device)
+        o, head, column = self.options, self.head.blocks[-1], self.head.targets(self.info.n_classes)
 
         def loss(batch: Batch) -> Tensor:
             return F.cross_entropy(head(self.backbone(batch.x)), column[batch.y], label_smoothing=label_smoothing)

@@ -82,7 +82,7 @@ class Regularized(FineTuning):
         if self.teacher is not None:
             self.teacher.copy_from(self.backbone, self.head, self.tuned())
         if self.memory is not None:
-            self.memory.add(view.train, self.rng("memory"))
+            self.memory.add(view.train, self.rng("memory"), self._herding(self.memory, view))
 
     def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
         """L_cls and the terms that are switched on, in one forward of the student and one of the teacher.
@@ -126,6 +126,14 @@ class Regularized(FineTuning):
             source, memory, self.options.replay_batch_size, self.backbone.transform,
             augment=self.options.augment, device=self.device, features=features,
         )  # fmt: skip
+
+    def _herding(self, memory: Memory, view: View) -> Tensor | None:
+        """Features that the memory chooses by, where it does; of what it holds too where a class returns."""
+        if memory.policy != "herding":
+            return None
+        new = self.encode(view.train)
+        returns = bool(torch.isin(memory.labels, torch.tensor(view.classes)).any())
+        return torch.cat([self._encoded(memory).to(new.device), new]) if returns else new
 
     @torch.no_grad()
     def _encoded(self, memory: Memory) -> Tensor:

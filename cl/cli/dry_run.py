@@ -128,23 +128,17 @@ def _backbone(plan: Plan) -> dict[str, Any]:
     """Parameters and forward FLOPs of the architecture, without its weights."""
     import timm
     import torch
+    from timm.data import resolve_data_config
     from torch.utils.flop_counter import FlopCounterMode
 
-    from cl import registry
-    from cl.backbone.model import input_size
-    from cl.errors import UsageError
+    from cl.backbone.model import factory, input_size
 
     name, _, source = plan.backbone.partition("@")
-    arch = name.partition(".")[0]
-    if arch in registry.backbones:
-        registry.backbones.get(arch)  # registers itself with timm
-    if not timm.is_model(arch):
-        known = [*registry.backbones, *timm.list_models(pretrained=True)]
-        raise UsageError(f"There is no backbone '{plan.backbone}'.{registry.did_you_mean(name, known)}")
+    build = factory(name.partition(".")[0])
     size = input_size(name, plan.backbone_options.image_size)
     with torch.device("meta"):
-        model: Any = timm.create_model(arch, pretrained=False, num_classes=0, **size).eval()
-        channels, height, width = model.pretrained_cfg["input_size"]
+        model = build(pretrained=False, num_classes=0, **size).eval()
+        channels, height, width = resolve_data_config({}, model=model)["input_size"]
         side = plan.backbone_options.image_size
         image = torch.empty(1, channels, side or height, side or width)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from cl.backbone.transform import Transform
+from cl.errors import ContractError
 from cl.training.augment import augment as augmented
 from cl.training.augment import recipe
 from cl.training.batches import Batch, Rng, Source
@@ -16,8 +18,8 @@ from cl.training.batches import Batch, Rng, Source
 if TYPE_CHECKING:
     from cl.stream import ImageSet
 
-POLICIES = ("reservoir", "balanced")
-"""A uniform sample of all images seen; as many images of every class as of any other."""
+POLICIES = ("reservoir", "balanced", "herding")
+"""A uniform sample of all images seen; as many images of every class as of any other, at random or as iCaRL chooses."""
 
 
 class Memory:
@@ -25,7 +27,8 @@ class Memory:
 
     "reservoir" is algorithm R (Vitter 1985): after `seen` images each is held with probability size / seen. "balanced"
     gives every class the same quota (see `quotas`); which images of a class stay is drawn, and what a class has given
-    up it never gets back.
+    up it never gets back. "herding" has the same quotas, keeps the images that `herded` ranks first and gives up the
+    last ones (iCaRL, Rebuffi et al. 2017).
     """
 
     stores = "samples"
@@ -38,10 +41,21 @@ class Memory:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def add(self, images: ImageSet, generator: torch.Generator) -> None:
-        """Offer images, each once; `generator` draws which of them stay, and which of those held."""
-        choose = self._reservoir if self.policy == "reservoir" else self._balanced
-        place = choose(images.labels, generator)
+    def resize(self, size: int) -> None:
+        """Hold up to `size` images from the next `add` on; for a memory that grows with the classes."""
+        self.size = size
+
+    def add(self, images: ImageSet, generator: torch.Generator, features: Tensor | None = None) -> None:
+        """Offer images, each once; `generator` draws which of them stay, and which of those held.
+
+        "herding" chooses by `features` instead: those of the images [N, d], or, where some of their classes are held
+        already, those of the images held and then of the new ones [held + N, d]. Raises `ContractError` without them.
+        """
+        if self.policy == "herding":
+            place = self._herded(images.labels, features)
+        else:
+            choose = self._reservoir if self.policy == "reservoir" else self._balanced
+            place = choose(images.labels, generator)
         held, new = place[place < len(self)], place[place >= len(self)] - len(self)
         pixels = images.pixels(new)
         self.pixels = torch.cat([self.pixels[held], pixels]) if len(self) else pixels
@@ -66,13 +80,33 @@ class Memory:
 
     def _balanced(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         """As `_reservoir`."""
-        labels = torch.cat([self.labels, labels])
-        classes, counts = labels.unique(return_counts=True)
         kept = [torch.empty(0, dtype=torch.long)]
-        for label, quota in zip(classes, quotas(counts.tolist(), self.size), strict=True):
-            place = (labels == label).nonzero().flatten()
+        for place, quota in self._candidates(labels):
             kept.append(place[torch.randperm(len(place), generator=generator)[:quota]])
         return torch.cat(kept)
+
+    def _herded(self, labels: Tensor, features: Tensor | None) -> Tensor:
+        """As `_reservoir`: a class without new images keeps the first of those held, which lie in the order chosen."""
+        held, all_of = len(self), len(self) + len(labels)
+        given = 0 if features is None else len(features)
+        if features is None or given not in (len(labels), all_of):
+            raise ContractError(f"herding takes a feature per image, {len(labels)} or {all_of} with those held.")
+        kept = [torch.empty(0, dtype=torch.long)]
+        for place, quota in self._candidates(labels):
+            if bool((place >= held).any()):
+                rows = place - (all_of - given)  # of features; negative where those of images held were not given
+                if int(rows.min()) < 0:
+                    raise ContractError("a class that returns needs the features of the images held, before the new.")
+                place = place[herded(features[rows.to(features.device)], quota).cpu()]
+            kept.append(place[:quota])
+        return torch.cat(kept)
+
+    def _candidates(self, labels: Tensor) -> Iterator[tuple[Tensor, int]]:
+        """For each class the places of its images, as `_reservoir` counts them, and how many of them may stay."""
+        labels = torch.cat([self.labels, labels])
+        classes, counts = labels.unique(return_counts=True)
+        for label, quota in zip(classes, quotas(counts.tolist(), self.size), strict=True):
+            yield (labels == label).nonzero().flatten(), quota
 
     def get_state(self) -> dict[str, Any]:
         return {"pixels": self.pixels, "labels": self.labels, "seen": self.seen}
@@ -92,6 +126,24 @@ def quotas(available: list[int], size: int) -> list[int]:
         if most > level and rest:
             given[i], rest = level + 1, rest - 1
     return given
+
+
+@torch.no_grad()
+def herded(features: Tensor, count: int) -> Tensor:
+    """Rows [count] of features [N, d], each the one that brings the mean of those chosen nearest to the mean of all.
+
+    Means are of features divided by their norms; the lower row wins a tie. So the first k rows are the best k.
+    """
+    each = F.normalize(features.double(), dim=1)
+    mean, total = each.mean(0), each.new_zeros(each.shape[1])
+    free = torch.ones(len(each), dtype=torch.bool, device=each.device)
+    chosen: list[int] = []
+    for number in range(1, min(count, len(each)) + 1):
+        distance = (mean - (total + each) / number).square().sum(1)
+        chosen.append(int(torch.where(free, distance, torch.inf).argmin()))
+        free[chosen[-1]] = False
+        total = total + each[chosen[-1]]
+    return torch.tensor(chosen, dtype=torch.long, device=each.device)
 
 
 class ReplayBatches:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class TaskParameters(nn.Module):
     """A few tensors for each task, every one a parameter of its own: training one task cannot move another.
 
-    Grows with `add` and with its state.
+    Grows with `add` and with its state. A subclass whose state has another layout converts it.
     """
 
     def __init__(self) -> None:
@@ -32,16 +32,16 @@ class TaskParameters(nn.Module):
         copies = [tensor.detach().to(self.place.device, self.place.dtype, copy=True) for tensor in tensors]
         self.sets.append(nn.ParameterList(nn.Parameter(copy, requires_grad=False) for copy in copies))
 
-    def column(self, index: int, tasks: int | None = None) -> list[Tensor]:
+    def column(self, index: int, tasks: int | None = None) -> list[nn.Parameter]:
         """The tensors at one place of the sets, of the first `tasks` tasks."""
         return [one[index] for one in list(self.sets)[:tasks]]
 
-    def get_state(self) -> list[list[Tensor]]:
+    def get_state(self) -> Any:
         """The tensors of each task."""
         return [[tensor.detach() for tensor in one] for one in self.sets]
 
     @torch.no_grad()
-    def set_state(self, state: list[list[Tensor]]) -> None:
+    def set_state(self, state: Any) -> None:
         """Grow or cut to the tasks of `state` and load them."""
         for one, values in zip(self.sets, state, strict=False):
             for tensor, value in zip(one, values, strict=True):

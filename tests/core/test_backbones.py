@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, cast
+
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from cl.backbone import load
+from cl import registry
+from cl.backbone import Backbone, load
 from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.backbone.options import BackboneOptions
 from cl.errors import ContractError, DataError, UsageError
@@ -40,12 +45,8 @@ def test_untrained_backbone_depends_on_its_seed_only() -> None:
     assert one.identity["weights_sha256"] == "random-0" and one.identity["pretraining"] == "none"
 
 
-def test_local_file_and_normalisation_options(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pathlib import Path
-
-    from safetensors.torch import save_file
-
-    folder = Path(str(tmp_path)) / "weights"
+def test_local_file_and_normalisation_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "weights"
     folder.mkdir()
     model = timm.create_model("test_vit", num_classes=0)
     save_file(timm.create_model("test_vit", num_classes=7).state_dict(), str(folder / "with_head.safetensors"))
@@ -86,6 +87,57 @@ def test_state_holds_only_what_changed() -> None:
         fresh.set_state({"adapter.weight": torch.ones(1)})
 
 
+def train(backbone: Backbone) -> None:
+    """One step on every parameter, with batch statistics."""
+    backbone.train().requires_grad_(True)
+    optimizer = torch.optim.SGD(backbone.parameters(), lr=0.1)
+    backbone(torch.randn(4, 3, backbone.transform.size, backbone.transform.size)).square().mean().backward()
+    optimizer.step()
+    backbone.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", ["test_vit@random", "test_resnet@random", MICRO])
+def test_reset_takes_training_back(name: str) -> None:
+    backbone = load(name, seed=5)
+    key, before = backbone.key, {k: v.clone() for k, v in backbone.model.state_dict().items()}
+    backbone.reset()  # nothing to do, so nothing need be kept
+    backbone.keep_pretrained()
+    for _ in range(2):
+        train(backbone)
+        assert not backbone.is_pristine and backbone.key != key
+        assert all(torch.equal(backbone.pretrained()[k], v) for k, v in before.items()), "whatever was trained"
+        backbone.reset()
+        assert backbone.is_pristine and backbone.key == key and backbone.get_state() == {}
+        assert all(torch.equal(backbone.model.state_dict()[k], v) for k, v in before.items())
+
+
+def test_reset_knows_a_fresh_norm_and_survives_a_move() -> None:
+    backbone = tiny_backbone()
+    backbone.replace_final_norm()
+    backbone.keep_pretrained()
+    before = {k: v.double() for k, v in backbone.model.state_dict().items()}
+    train(backbone)
+    changed = set(backbone.get_state())
+    backbone.double()
+    assert set(backbone.get_state()) == changed
+    backbone.reset()
+    assert all(torch.equal(backbone.model.state_dict()[k], v) for k, v in before.items())
+    assert set(backbone.get_state()) == {"norm.weight", "norm.bias"}, "a fresh norm is not what was loaded"
+
+
+def test_what_was_not_kept_cannot_be_reset() -> None:
+    backbone = load("test_resnet@random")
+    train(backbone)
+    for call in (backbone.reset, backbone.keep_pretrained, backbone.pretrained):
+        with pytest.raises(ContractError, match=r"call (backbone\.)?keep_pretrained\(\) in setup"):
+            call()
+    fresh = load("test_resnet@random")
+    fresh.train()
+    fresh(torch.randn(4, 3, 64, 64))
+    with pytest.raises(ContractError, match="running_mean of the backbone was trained already"):
+        fresh.keep_pretrained()
+
+
 def test_moving_keeps_pristine_tensors_pristine() -> None:
     backbone = tiny_backbone()
     backbone.replace_final_norm()
@@ -120,6 +172,47 @@ def test_bf16_features_are_float32_and_have_their_own_key() -> None:
         a, b = full(images), half(images)
     assert b.dtype == torch.float32 and full.key != half.key
     assert torch.nn.functional.cosine_similarity(a, b).min() > 0.99
+
+
+class Acme(nn.Module):
+    """A network that timm has never heard of."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.num_features = width
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, width))
+        self.pretrained_cfg = {"input_size": (3, 8, 8), "mean": (0.5,) * 3, "std": (0.5,) * 3}
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self.body(images))
+
+
+def acme(pretrained: bool = False, **kwargs: Any) -> Acme:
+    """Two widths, by tag; its weights are ones."""
+    model = Acme(6 if kwargs.get("pretrained_cfg") == "wide" else 4)
+    return model.requires_grad_(False).apply(lambda m: m.weight.fill_(1) if pretrained and hasattr(m, "weight") else m)
+
+
+def test_a_registered_factory_builds_the_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry.backbones, "_registered", {})
+    registry.backbones.register("acme_net", acme)
+    assert not timm.is_model("acme_net")
+    backbone, wide, drawn = load("acme_net"), load("acme_net.wide"), load("acme_net@random", seed=3)
+    assert (backbone.dim, wide.dim, drawn.dim) == (4, 6, 4) and backbone.transform.size == 8
+    assert torch.equal(backbone(torch.ones(2, 3, 8, 8)) - backbone.model.body[1].bias, torch.full((2, 4), 192.0))
+    assert torch.equal(load("acme_net@random", seed=3).model.body[1].weight, drawn.model.body[1].weight)
+    assert len(backbone.identity["weights_sha256"]) == 64 and drawn.identity["weights_sha256"] == "random-3"
+    save_file(drawn.model.state_dict(), str(tmp_path / "mine.safetensors"))
+    read = load(f"acme_net@{tmp_path / 'mine.safetensors'}")
+    assert torch.equal(read.model.body[1].weight, drawn.model.body[1].weight)
+    before = drawn.key
+    drawn.redraw(3)
+    drawn.redraw(4)
+    assert drawn.key != before
+    with pytest.raises(DataError, match="cannot load the weights of backbone 'acme_net.wide@"):
+        load(f"acme_net.wide@{tmp_path / 'mine.safetensors'}")
+    with pytest.raises(UsageError, match="Did you mean acme_net"):
+        load("acme_nett")
 
 
 @pytest.mark.parametrize("name", ["test_vit@random", "test_resnet@random"])

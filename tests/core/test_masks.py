@@ -18,7 +18,7 @@ from cl.backbone.options import BackboneOptions
 from cl.backbone.transform import Transform
 from cl.errors import DataError, UsageError
 from cl.parts.statistics.batch_norms import TaskStatistics, batch_statistics
-from cl.parts.weights.lend import Subnetwork, under
+from cl.parts.weights.lend import Lent, under
 from cl.parts.weights.mask_coding import (
     Coded,
     capacity,
@@ -166,8 +166,8 @@ def test_a_subnetwork_is_known_by_the_weights_that_it_uses() -> None:
     scores = Scores(backbone, generator())
     scores.choose(0.5)
 
-    def now() -> Subnetwork:
-        return Subnetwork(backbone, selected(scores.names, scores.weights(backbone), scores.masks))
+    def now() -> Lent:
+        return Lent(backbone, selected(scores.names, scores.weights(backbone), scores.masks))
 
     keys, features = [now().key], [now()(images())]
     weight, mask = scores.weights(backbone)[0], scores.masks[0]

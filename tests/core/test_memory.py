@@ -11,7 +11,7 @@ import torch
 from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import ContractError
-from cl.parts.memory import POLICIES, Memory, ReplayBatches, quotas
+from cl.parts.memory import POLICIES, Memory, ReplayBatches, herded, quotas
 from cl.stream import ImageSet
 from cl.training import state
 from cl.training.batches import Batch, ImageBatches, TensorBatches
@@ -30,6 +30,12 @@ def images(labels: list[int], first: int = 0) -> ImageSet:
 
 def held(memory: Memory) -> list[int]:
     return [int(number) for number in memory.pixels[:, 0, 0, 0]]
+
+
+def offer(memory: Memory, new: ImageSet, rng: torch.Generator) -> None:
+    """Add images, with features for a policy that chooses by them."""
+    features = torch.randn(len(memory) + len(new), 4, generator=generator(9, "features", memory.seen))
+    memory.add(new, rng, features if memory.policy == "herding" else None)
 
 
 def counts(memory: Memory) -> list[int]:
@@ -88,6 +94,51 @@ def test_which_images_of_a_class_stay_is_drawn_uniformly() -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "kept", "labels"),
+    [
+        ("reservoir", [0, 2, 7, 23, 20, 44, 43], [0, 0, 1, 2, 2, 3, 0]),
+        ("balanced", [6, 0, 1, 3, 22, 20, 40], [0, 0, 1, 1, 2, 2, 3]),
+    ],
+)
+def test_what_is_drawn_stays_what_it_was(policy: str, kept: list[int], labels: list[int]) -> None:
+    """Results depend on it: written down from the first version of the memory."""
+    memory = Memory(7, policy)
+    for task, new in enumerate(([0, 1, 0, 1, 0, 1, 0, 1], [2] * 6, [3, 0, 3, 0, 3])):
+        memory.add(images(new, first=20 * task), generator(11, "task", task))
+    assert held(memory) == kept and memory.labels.tolist() == labels
+
+
+def test_herding_follows_the_mean_of_the_class() -> None:
+    """By hand: divided by their norms the rows are (0, 1), (1, 0), (.6, .8), with mean (.533, .6).
+
+    (.6, .8) is nearest; beside it the mean with (1, 0) is (.8, .4), at .111, and that with (0, 1) is (.3, .9), at .144.
+    """
+    features = torch.tensor([[0.0, 3.0], [2.0, 0.0], [6.0, 8.0]])
+    assert herded(features, 2).tolist() == [2, 1] and herded(features, 9).tolist() == [2, 1, 0]
+    assert herded(torch.tensor([[1.0, 0.0]] * 3), 2).tolist() == [0, 1], "the lower row wins a tie"
+    assert herded(features, 0).tolist() == []
+
+
+def test_a_herded_memory_gives_up_what_it_ranked_last() -> None:
+    memory, features = Memory(6, "herding"), torch.tensor([[0.0, 3.0], [2.0, 0.0], [6.0, 8.0]])
+    rng = generator(0, "unused")
+    memory.add(images([0, 1, 0, 1, 0, 1]), rng, features.repeat_interleave(2, 0).flip(1))
+    assert memory.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    ranks = held(memory)
+    memory.add(images([2, 2, 2], 10), rng, features)
+    assert held(memory) == [*ranks[:2], *ranks[3:5], 12, 11] and memory.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    memory.resize(3)
+    memory.add(images([2], 20), rng, torch.cat([torch.zeros(6, 2), features[:1]]))  # class 2 returns
+    assert memory.labels.tolist() == [0, 1, 2] and held(memory) == [ranks[0], ranks[3], 20]
+    assert torch.equal(rng.get_state(), generator(0, "unused").get_state()), "nothing is drawn"
+    for given in (None, features[:2]):
+        with pytest.raises(ContractError, match="a feature per image, 3 or 6"):
+            memory.add(images([5] * 3, 30), rng, given)
+    with pytest.raises(ContractError, match="a class that returns"):
+        memory.add(images([0] * 3, 30), rng, features)
+
+
+@pytest.mark.parametrize(
     ("available", "size", "expected"),
     [
         ([9, 9, 9], 7, [3, 2, 2]),
@@ -107,7 +158,7 @@ def test_quotas_are_equal_as_far_as_the_images_go(available: list[int], size: in
 def test_a_memory_never_holds_more_than_its_size(policy: str, size: int) -> None:
     memory, seen = Memory(size, policy), 0
     for task in range(4):
-        memory.add(images([task] * 9 + [0] * 3, seen), generator(2, "task", task))  # class 0 comes back every time
+        offer(memory, images([task] * 9 + [0] * 3, seen), generator(2, "task", task))  # class 0 comes back every time
         seen += 12
         assert len(memory) == len(set(held(memory))) == min(size, seen)
 
@@ -116,13 +167,13 @@ def test_a_memory_never_holds_more_than_its_size(policy: str, size: int) -> None
 def test_remembered_images_are_copies_and_count_as_samples(policy: str) -> None:
     new = images([0, 1, 2, 3])
     memory = Memory(3, policy)
-    memory.add(new, generator(0, "memory"))
+    offer(memory, new, generator(0, "memory"))
     new.revoke()
     assert memory.pixels.dtype == torch.uint8 and memory.pixels.shape == (3, 1, 8, 8)
     assert memory.labels.tolist() == held(memory)
     assert memory.stores == "samples" and state.nbytes(state.get(memory)) == 3 * (8 * 8 + 8)
     with pytest.raises(ContractError, match="memory part"):
-        memory.add(new, generator(0, "memory"))
+        offer(memory, new, generator(0, "memory"))
     assert len(memory) == 3
 
 
@@ -131,12 +182,12 @@ def test_a_memory_goes_on_from_its_state_as_if_it_had_not_stopped(policy: str, t
     whole, copy = Memory(5, policy), Memory(5, policy)
     state.save(tmp_path / "empty.safetensors", state.get(whole))
     copy.set_state(state.load(tmp_path / "empty.safetensors"))
-    whole.add(images([0] * 9), generator(0, "first"))
+    offer(whole, images([0] * 9), generator(0, "first"))
     state.save(tmp_path / "memory.safetensors", state.get(whole))
     copy.set_state(state.load(tmp_path / "memory.safetensors"))
     kept = state.get(copy)
     for memory in (whole, copy):
-        memory.add(images([1] * 9, 9), generator(0, "second"))
+        offer(memory, images([1] * 9, 9), generator(0, "second"))
     assert held(whole) == held(copy) and torch.equal(whole.labels, copy.labels) and whole.seen == copy.seen == 18
     assert kept["labels"].tolist() == [0] * 5 and int(kept["pixels"].max()) < 9, "a state taken stays as it was"
 

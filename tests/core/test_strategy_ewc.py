@@ -1,4 +1,4 @@
-"""ewc: the invariants of its sheet, its versions, and avalanche-lib's EWC on what it learned."""
+"""ewc: the invariants of its sheet, the codes its presets follow, and avalanche-lib's EWC on what it learned."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch.utils.data import TensorDataset
 
 from cl.avalanche import lib
 from cl.errors import UsageError
-from cl.parts.statistics.anchors import Anchors
 from cl.plan.plan import make_plan
-from cl.strategies.ewc import EWC, VERSIONS, resolved
+from cl.plan.presets import load_presets
+from cl.strategies.ewc import EWC
 from cl.strategies.finetune import Finetune
 from cl.strategies.l2 import L2
 from cl.stream import View
@@ -27,6 +27,17 @@ with lib.quiet():
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
+CHOICES = (
+    "fisher fisher_label fisher_loss accumulate hold_head fisher_mode fisher_clip reg_factor fisher_loss_scale "
+    "fisher_by_probability decay"
+).split()
+"""What the codes that are called EWC disagree on."""
+
+CODES: dict[str, dict[str, Any]] = {
+    preset.name: {name: value for name, value in preset.options.items() if name in CHOICES}
+    for preset in load_presets("ewc")
+    if preset.name not in (None, "small")
+}
 
 
 def tensors(learner: Any) -> dict[str, Tensor]:
@@ -50,9 +61,9 @@ class Recorded(EWC):
         return found
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_every_version_is_finetune_until_it_has_weight_and_a_second_task(learn: Learn, version: str) -> None:
-    learner, off = make(Recorded, **FAST, version=version, reg=1e4), make(EWC, **FAST, version=version, reg=0.0)
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_finetune_until_it_has_weight_and_a_second_task(learn: Learn, code: str) -> None:
+    learner, off = make(Recorded, **FAST, **CODES[code], reg=1e4), make(EWC, **FAST, **CODES[code], reg=0.0)
     baseline = make(Finetune, **FAST)
     first, second = learn(learner, tiny_stream(), 2, lambda s, v: tensors(s))
     expected = learn(baseline, tiny_stream(), 2, lambda s, v: tensors(s))
@@ -63,10 +74,10 @@ def test_every_version_is_finetune_until_it_has_weight_and_a_second_task(learn: 
         assert all(bool((value >= 0).all()) for value in fisher.values()), "F >= 0"
         assert max(float(value.max()) for value in fisher.values()) > 0
     head = [name for name in learner.seen[0][1] if name.startswith("head.")]
-    assert bool(head) is VERSIONS[version].hold_head
+    assert bool(head) is CODES[code]["hold_head"]
 
 
-def test_versions_are_what_their_codes_do() -> None:
+def test_presets_are_what_their_codes_do() -> None:
     """The table of the codes, written down once more: Fisher, its labels and loss, terms, head, mode, clip, factors."""
     table = {
         "smith": ("scaled", "truth", "bce-local", "online", False, "eval", 0.0, 0.5, 5.0, False),
@@ -75,10 +86,12 @@ def test_versions_are_what_their_codes_do() -> None:
         "mammoth": ("padded", "truth", "global", "online", True, "eval", 0.0, 1.0, 1.0, True),
         "pycil": ("batches", "truth", "global", "convex", True, "train", 1e-4, 0.5, 1.0, False),
         "avalanche": ("batches", "truth", "global", "separate", True, "eval", 0.0, 1.0, 1.0, False),
+        "paper": ("images", "sampled", "global", "separate", True, "eval", 0.0, 0.5, 1.0, False),
     }
-    names = "fisher fisher_label fisher_loss accumulate hold_head fisher_mode fisher_clip factor scale by_probability"
-    assert {name: tuple(getattr(v, field) for field in names.split()) for name, v in VERSIONS.items()} == table
-    assert {version.decay for version in VERSIONS.values()} == {1.0}
+    made = {name: EWC.Options(**choices) for name, choices in CODES.items()}
+    assert {name: tuple(getattr(o, choice) for choice in CHOICES[:-1]) for name, o in made.items()} == table
+    assert {options.decay for options in made.values()} == {1.0}
+    assert made["smith"] == EWC.Options(), "the defaults"
 
 
 @pytest.mark.parametrize(("loss", "columns"), [("local", (2, 3)), ("bce-local", (2, 3)), ("global", (0, 1, 2, 3))])
@@ -97,19 +110,19 @@ def test_an_importance_of_one_is_l2_from_the_second_task_on(learn: Learn) -> Non
         def fisher(self, view: View) -> dict[str, Tensor]:
             return {name: torch.ones_like(value) for name, value in self.held().items()}
 
-    learner = make(Ones, **FAST, version="smith-head", decay=0.0, reg=0.3)
+    learner = make(Ones, **FAST, **CODES["smith-head"], decay=0.0, reg=0.3)
     l2, others = make(L2, **FAST, anchor="learned", reg=0.3), make(L2, **FAST, reg=0.3)
     for each in (learner, l2, others):
         learn(each, tiny_stream(), 3)
     assert equal(tensors(learner), tensors(l2)) and not equal(tensors(learner), tensors(others))
 
 
-@pytest.mark.parametrize("version", ["smith", "pycil", "avalanche"])
-def test_the_penalty_is_zero_right_after_a_task(learn: Learn, version: str) -> None:
+@pytest.mark.parametrize("code", ["smith", "pycil", "avalanche"])
+def test_the_penalty_is_zero_right_after_a_task(learn: Learn, code: str) -> None:
     """Of the latest anchor: a term of its own for each task still pulls to the older ones."""
-    learner = make(EWC, **FAST, version=version)
+    learner = make(EWC, **FAST, **CODES[code])
     values = learn(learner, tiny_stream(), 2, lambda s, v: float(s.penalty()))
-    assert values[0] == 0.0 and (values[1] == 0.0) is (version != "avalanche")
+    assert values[0] == 0.0 and (values[1] == 0.0) is (code != "avalanche")
 
 
 def test_no_decay_memory_is_the_last_task_only(learn: Learn) -> None:
@@ -132,7 +145,7 @@ def test_separate_and_online_coincide_for_two_tasks_only(learn: Learn) -> None:
 
 
 def test_merged_terms_train_as_all_terms_do_in_constant_memory(learn: Learn) -> None:
-    options: dict[str, Any] = {**FAST, "version": "avalanche", "reg": 50.0, "trains": "qkv"}
+    options: dict[str, Any] = {**FAST, **CODES["avalanche"], "reg": 50.0, "trains": "qkv"}
     merged, exact = make(EWC, **options), make(EWC, **options, merged=False)
     sizes = learn(merged, tiny_stream(), 4, lambda s, v: s.stored()["statistics"])
     terms = learn(exact, tiny_stream(), 4, lambda s, v: len(s.anchors))
@@ -144,26 +157,26 @@ def test_merged_terms_train_as_all_terms_do_in_constant_memory(learn: Learn) -> 
 
 
 def test_old_rows_of_the_head_are_held_and_new_ones_are_free(learn: Learn) -> None:
-    learner = make(EWC, **FAST, version="pycil", loss="global", reg=1e3)
-    view = tiny_stream().view(1)
+    learner = make(Recorded, **FAST, **CODES["pycil"], loss="global", reg=1e3)
+    view = tiny_stream().view(2)
     learn(learner, tiny_stream(), 1)
-    learner.head.grow_to(4, torch.Generator())
+    learner.head.grow_to(6, torch.Generator())
     names = set(learner.held())
     held = set(learner.anchors.terms[0]["centres"])
     assert names - held == {"head.blocks.1.weight", "head.blocks.1.bias"}
     with torch.no_grad():
         learner.head.blocks[1].weight.add_(100.0)
     assert float(learner.penalty()) == 0.0
-    before, new = state.clone(learner.anchors.terms[0]["weights"]), learner.fisher(view)
+    before = state.clone(learner.anchors.terms[0]["weights"])
+    learner.remember(view)  # two of the six classes seen are its
+    after, new = learner.anchors.terms[0]["weights"], learner.seen[-1][1]
     assert max(float(value.max()) for value in new.values()) <= 1e-4 + 1e-9
-    learner._accumulate(learner.held(), state.clone(new), 1 / 4)
-    after = learner.anchors.terms[0]["weights"]
     for name, value in after.items():  # alpha = known / total on what is old, all of it on what is new
-        torch.testing.assert_close(value, 0.75 * before[name] + 0.25 * new[name] if name in before else new[name])
+        torch.testing.assert_close(value, 2 / 3 * before[name] + 1 / 3 * new[name] if name in before else new[name])
 
 
 def test_smiths_fisher_is_batch_gradients_of_the_scaled_bce_on_the_columns_of_the_task(learn: Learn) -> None:
-    learner = make(EWC, **{**FAST, "batch_size": 24}, version="smith")
+    learner = make(EWC, **{**FAST, "batch_size": 24})
     learn(learner, tiny_stream(), 2)
     view = tiny_stream().view(1)
     found = learner.fisher(view)
@@ -180,17 +193,17 @@ def test_smiths_fisher_is_batch_gradients_of_the_scaled_bce_on_the_columns_of_th
 
 
 def test_the_mode_of_the_fisher_pass(learn: Learn) -> None:
-    """Dropout is on where the version says so, and off again afterwards."""
+    """Dropout is on where `fisher_mode` says so, and off again afterwards."""
     view = tiny_stream().view(0)
-    for version, changes in (("pycil", True), ("avalanche", False)):
-        learner = make(EWC, **FAST, version=version)
+    for code, changes in (("pycil", True), ("avalanche", False)):
+        learner = make(EWC, **FAST, **CODES[code])
         learn(learner, tiny_stream(), 1)
         found = []
         for layer in (nn.Identity(), nn.Dropout(0.5)):
             learner.backbone.model.blocks.append(layer)
             learner.trainer.journal.begin(0)  # the same mini-batches again
             found.append(learner.fisher(view))
-        assert equal(*found) is not changes, version
+        assert equal(*found) is not changes, code
         assert not learner.backbone.training and not learner.head.training
 
 
@@ -199,9 +212,8 @@ def test_fisher_and_penalty_are_avalanches(learn: Learn, accumulate: str) -> Non
     """The plugin of avalanche-lib beside our learner: the same model and images, one batch per task."""
     decay = 0.7 if accumulate == "online" else None
     plugin = EWCPlugin(20.0, mode=accumulate, decay_factor=decay)
-    learner = make(
-        Recorded, **{**FAST, "batch_size": 64}, version="avalanche", accumulate=accumulate, decay=decay, reg=20.0
-    )
+    options = {**FAST, **CODES["avalanche"], "batch_size": 64, "accumulate": accumulate, "reg": 20.0}
+    learner = make(Recorded, **options, decay=decay or 1.0)
 
     def model() -> nn.Module:
         whole = nn.ModuleDict({"backbone": learner.backbone, "head": learner.head}).requires_grad_(True)
@@ -238,36 +250,30 @@ def test_fisher_and_penalty_are_avalanches(learn: Learn, accumulate: str) -> Non
     torch.testing.assert_close(penalty, strategy.loss, rtol=1e-4, atol=0.0)
 
 
-def test_settings_that_exclude_each_other_are_one_clear_sentence() -> None:
+def test_options_that_exclude_each_other_are_one_clear_sentence() -> None:
     info = tiny_stream().info
-    cases: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"fisher_label": "sampled"}, "set fisher_loss=local or fisher_loss=global"),
-        ({"version": "pycil", "fisher": "images"}, "set fisher_mode=eval"),
-        ({"trains": "head"}, "set trains=all or hold_head=true"),
+    cases: tuple[tuple[str, dict[str, Any], str], ...] = (
+        ("smith", {"fisher_label": "sampled"}, "set fisher_loss=local or global"),
+        ("pycil", {"fisher": "images"}, "set fisher_mode=eval"),
     )
-    for options, match in cases:
+    for preset, settings, match in cases:
         with pytest.raises(UsageError, match=match):
-            make(EWC, **options).setup(info)
+            make_plan("ewc", "split-digits", preset=preset, settings=settings)
+    with pytest.raises(UsageError, match="set trains=all or hold_head=true"):
+        make(EWC, trains="head").setup(info)
     make(EWC, trains="head", hold_head=True).setup(info)
 
 
-def test_options_override_the_version(learn: Learn) -> None:
-    given = EWC.Options(version="mammoth", decay=0.5, fisher="images", hold_head=False)
-    found = resolved(given)
-    assert (found.decay, found.fisher, found.hold_head, found.by_probability) == (0.5, "images", False, True)
-    paper = make(
-        EWC,
-        **FAST,
-        fisher="images",
-        fisher_label="sampled",
-        fisher_loss="global",
-        accumulate="separate",
-        fisher_chunk=5,
-    )
-    again = make(EWC, **vars(paper.options))
+def test_presets_take_further_options(learn: Learn) -> None:
+    changes = {"decay": 0.5, "fisher": "images", "hold_head": False}
+    found = make_plan("ewc", "split-digits", preset="mammoth", settings=changes).options
+    assert (found.decay, found.fisher, found.hold_head, found.fisher_by_probability) == (0.5, "images", False, True)
+    assert make_plan("ewc", "split-cifar100", preset="pycil").options.reg == 1000
+    assert not make_plan("ewc", "split-digits").untuned
+
+
+def test_labels_are_drawn_from_a_named_stream(learn: Learn) -> None:
+    paper, again = (make(EWC, **FAST, **CODES["paper"], fisher_chunk=5) for _ in range(2))
     for each in (paper, again):
         learn(each, tiny_stream(), 2)
-    assert equal(tensors(paper), tensors(again)), "labels are drawn from a named stream"
-    assert isinstance(paper.anchors, Anchors) and not make_plan("ewc", "split-digits").untuned
-    plan = make_plan("ewc", "split-cifar100", preset="pycil")
-    assert plan.options.version == "pycil" and plan.options.reg == 1000
+    assert equal(tensors(paper), tensors(again))

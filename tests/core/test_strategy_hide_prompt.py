@@ -265,8 +265,8 @@ def test_statistics_are_of_clean_images_under_the_committed_prompt(learn: Learn)
 def test_task_inference_computes_what_it_says() -> None:
     rng = torch.Generator().manual_seed(0)
     tii, u = TaskInference(6, (2,), rng).double(), torch.randn(5, 6, dtype=torch.float64, generator=rng)
-    tii.head.grow_to(3, rng, like=u)
-    tii.head.grow_to(5, rng, like=u)
+    tii.head.grow_to(3, rng)
+    tii.head.grow_to(5, rng)
     layers = cast(Any, tii.mlp)
     first, last = layers[0], layers[2]
     assert (first.out_features, last.out_features) == (12, 6)

@@ -54,7 +54,7 @@ def doubled(learner: LayerNormTuning, tasks: int) -> LayerNormTuning:
     learner.info = tiny_stream().info
     learner.setup(learner.info)
     for _ in range(tasks):
-        learner.norms.add(learner.backbone)
+        learner.norms.grow(learner.backbone)
     generator = torch.Generator().manual_seed(3)
     for parameter in learner.norms.parameters():
         parameter.data.add_(0.5 * torch.randn(parameter.shape, generator=generator))
@@ -79,7 +79,7 @@ class ByHand(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         learner, best = self.held[0], -2.0
-        for task in range(learner.norms.tasks):
+        for task in range(len(learner.norms)):
             assert learner.attention is not None
             query = x[0, 0] * learner.attention.rows[task][self.site]
             key = learner.keys.rows[task][self.site]
@@ -355,9 +355,9 @@ def test_a_state_grows_and_cuts_the_sets(stages: str, learn: Learn) -> None:
     inputs = _inputs(tiny_stream(), 3)
     with torch.no_grad():
         one.set_state(states[2])
-        assert one.norms.tasks == 3 and torch.equal(one.predict(inputs), three.predict(inputs))
+        assert len(one.norms) == 3 and torch.equal(one.predict(inputs), three.predict(inputs))
         one.set_state(states[0])
-        assert one.norms.tasks == 1 and one.predict(inputs).shape[1] == 2
+        assert len(one.norms) == 1 and one.predict(inputs).shape[1] == 2
 
 
 # ----------------------------------------------------------------------------------------------- what is refused

@@ -146,7 +146,7 @@ def test_the_search_ranks_by_nearest_neighbours_in_evaluation_mode(learn: Learn)
     view = stream().view(2)
     strategy.trainer.journal.begin(2)
     strategy.networks.add(strategy.backbone)
-    strategy.classes = [*strategy.classes, list(view.classes)]
+    strategy.head.add(view.classes, torch.Generator())
     with torch.no_grad():
         for name, tensor in strategy.networks.tensors[0].items():
             if name == "norm.weight":
@@ -261,12 +261,12 @@ def test_earlier_tasks_answer_as_they_did(learn: Learn) -> None:
     )
     for task in (1, 2):
         for earlier in range(task):
-            columns = strategy.classes[earlier]
+            columns = strategy.head.tasks[earlier]
             assert torch.equal(found[task][0][earlier][:, columns], found[earlier][0][earlier][:, columns])
             assert strategy.network(earlier).key == found[earlier][1], "one extractor to the memory of encodings"
     assert len({key for _, key in found}) == 3
     scores = found[2][0][1]
-    assert torch.isinf(scores[:, strategy.classes[0]]).all() and scores.shape == (5, 10)
+    assert torch.isinf(scores[:, strategy.head.tasks[0]]).all() and scores.shape == (5, 10)
     assert torch.equal(learner_zero(strategy, pixels), torch.zeros(5, 10)), "a task not learned"
 
 
@@ -279,7 +279,7 @@ def test_every_network_counts_as_stored_once(learn: Learn) -> None:
     for cls in (Independent, FinetuneDynamic):
         strategy = learner(cls, trials=3)
         stored = learn(strategy, stream(), 3, lambda s, v: s.stored())
-        heads = [sum(4 * (16 + 1) * len(classes) for classes in strategy.classes[: task + 1]) for task in range(3)]
+        heads = [sum(4 * (16 + 1) * len(classes) for classes in strategy.head.tasks[: task + 1]) for task in range(3)]
         assert [each["parameters"] for each in stored] == [size * (task + 1) + heads[task] for task in range(3)]
         assert all(each["samples"] == each["statistics"] == 0 for each in stored)
 

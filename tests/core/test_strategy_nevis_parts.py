@@ -12,7 +12,7 @@ from cl.backbone import load
 from cl.backbone.options import BackboneOptions
 from cl.errors import UsageError
 from cl.parts.weights.kept_networks import Networks
-from cl.parts.weights.lend import Network
+from cl.parts.weights.lend import Lent
 from cl.testing import tiny_backbone
 from cl.training.batches import Batch, Rng, TensorBatches
 from cl.training.generators import generator
@@ -117,7 +117,7 @@ def test_kept_networks_answer_as_they_did_under_their_old_name() -> None:
     for index in range(2):
         network = networks.extractor(index, backbone)
         assert torch.equal(network(images), expected[index]) and network.key == keys[index] and network.lasting
-    assert torch.equal(Network(backbone, backbone.key)(images), backbone(images))
+    assert torch.equal(Lent(backbone, key=backbone.key)(images), backbone(images))
     other = Networks(torch.device("cpu"))
     other.set_state(networks.get_state())
     other.put_back(1, backbone)

@@ -92,7 +92,7 @@ def test_new_images_come_as_they_come_to_finetune(learn: Learn, options: dict[st
             assert len(batch) == count + (0 if task == 0 else size or count)
 
 
-@pytest.mark.parametrize("policy", ["reservoir", "balanced"])
+@pytest.mark.parametrize("policy", ["reservoir", "balanced", "herding"])
 def test_remembered_images_are_those_of_earlier_tasks(learn: Learn, policy: str) -> None:
     learner = make(WatchedReplay, **{**FAST, "augment": "none"}, memory_size=20, memory_policy=policy)
     seen: dict[bytes, int] = {}

@@ -84,7 +84,7 @@ def test_earlier_tasks_stay_bit_identical(network: str, learn: Learn) -> None:
     found = learn(learner, stream(), 4, look)
     for task, (scores, tensors, keys, everything) in enumerate(found[1:], 1):
         for j in range(task):
-            columns = learner.classes[j]
+            columns = learner.head.tasks[j]
             assert torch.equal(scores[j][:, columns], found[j][0][j][:, columns])
             assert same(tensors[j], found[j][1][j]) and keys[j] == found[j][2][j]
         assert not same(everything, found[task - 1][3]), "the weights themselves did move"

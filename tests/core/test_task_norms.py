@@ -20,8 +20,8 @@ def scrambled(norms: TaskNorms, backbone: Backbone, tasks: int) -> TaskNorms:
     """Task sets that differ from the pretrained one and from each other."""
     generator = torch.Generator().manual_seed(3)
     for _ in range(tasks):
-        norms.add(backbone)
-        for parameter in norms.current():
+        norms.grow(backbone)
+        for parameter in norms[-1]:
             parameter.data.add_(0.5 * torch.randn(parameter.shape, generator=generator))
     return norms
 
@@ -35,7 +35,7 @@ def test_pretrained_values_give_the_features_of_the_frozen_model(double: bool) -
     for backbone, size in ((tiny_backbone(depth=3), 8), (load("vit_micro_patch4_32.tinyimagenet_distill"), 32)):
         norms = TaskNorms(backbone)
         for _ in range(3):
-            norms.add(backbone)
+            norms.grow(backbone)
         x = images(6, size) if double else images(6, size).float()
         if double:
             backbone.double(), norms.double()
@@ -79,8 +79,8 @@ def test_each_image_gets_the_norms_of_its_own_task() -> None:
 def test_sites_of_twelve_blocks_and_their_shares() -> None:
     norms = TaskNorms(tiny_backbone(depth=12))
     assert norms.sites == 25 and norms.shares == pytest.approx([1 / 26] * 24 + [1 / 13])
-    norms.add(tiny_backbone(depth=12))
-    assert sum(parameter.numel() for parameter in norms.current()) == 25 * 2 * 16
+    norms.grow(tiny_backbone(depth=12))
+    assert sum(parameter.numel() for parameter in norms[-1]) == 25 * 2 * 16
 
 
 class _Other(nn.Module):

@@ -125,8 +125,8 @@ def test_rules_of_a_setting() -> None:
         ("mos", {}),
         ("wsn", {}),
         ("pred-kd", {}),
-        ("ewc", {"version": "pycil"}),
-        ("momentum", {"base": "ewc", "base.version": "pycil"}),
+        ("ewc", {"accumulate": "convex"}),
+        ("momentum", {"base": "ewc", "base.accumulate": "convex"}),
     ],
 )
 def test_who_cannot_learn_domains_is_refused_by_the_plan(strategy: str, settings: dict[str, Any]) -> None:

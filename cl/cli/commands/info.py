@@ -187,9 +187,9 @@ def _backbone(name: str) -> dict[str, Any] | None:
     arch, _, tag = name.partition("@")[0].partition(".")
     doc = ""
     if arch in registry.backbones:
-        registry.backbones.get(arch)  # registers itself with timm
+        registry.backbones.get(arch)  # its module may declare the configuration to timm
         doc = registry.backbones.docstring(arch)
-    if not timm.is_model(arch):
+    elif not timm.is_model(arch):
         return None
     declared = timm.get_pretrained_cfg(f"{arch}.{tag}" if tag else arch)
     config: dict[str, Any] = declared.to_dict() if declared is not None else {}

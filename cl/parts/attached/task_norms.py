@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,13 +13,14 @@ from torch.nn import functional as F
 from cl.backbone import Backbone
 from cl.errors import UsageError
 from cl.parts.attached.attach import overridden
+from cl.parts.task_parameters import TaskParameters
 
 Route = int | Tensor | Callable[[int, Tensor], int | Tensor]
 """Whose norms an image gets: one task for all; a task per image [B]; or a function of a site's number and the input of
 its norm, asked anew at every site."""
 
 
-class TaskNorms(nn.Module):
+class TaskNorms(TaskParameters):
     """Scale and shift of the LayerNorms of a timm Vision Transformer, one set per task.
 
     Sites are norm1 and norm2 of each block, in order, and the final norm; any other (before the blocks, of queries and
@@ -34,15 +34,16 @@ class TaskNorms(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.names = _sites(backbone)
-        self.weights = nn.ParameterList()
-        self.biases = nn.ParameterList()
-        self.like: Tensor
-        self.register_buffer("like", torch.empty(0), persistent=False)  # device and dtype while there is no task
 
     @property
-    def tasks(self) -> int:
-        """Number of sets."""
-        return len(self.weights)
+    def weights(self) -> list[nn.Parameter]:
+        """The scales [sites, dim] of each task."""
+        return self.column(0)
+
+    @property
+    def biases(self) -> list[nn.Parameter]:
+        """The shifts [sites, dim] of each task."""
+        return self.column(1)
 
     @property
     def sites(self) -> int:
@@ -55,17 +56,13 @@ class TaskNorms(nn.Module):
         places = (self.sites + 1) // 2
         return [0.5 / places] * (self.sites - 1) + [1 / places]
 
-    def add(self, backbone: Backbone) -> None:
+    def grow(self, backbone: Backbone) -> None:
         """Append a task's set: a copy of the last one, at first of the pretrained values."""
-        if self.tasks:
-            self._append(self.weights[-1], self.biases[-1])
+        if len(self):
+            self.add(*self[-1])
         else:
             norms = [cast(nn.LayerNorm, backbone.model.get_submodule(name)) for name in self.names]
-            self._append(torch.stack([n.weight for n in norms]), torch.stack([n.bias for n in norms]))
-
-    def current(self) -> list[nn.Parameter]:
-        """The parameters of the newest set."""
-        return [self.weights[-1], self.biases[-1]]
+            self.add(torch.stack([n.weight for n in norms]), torch.stack([n.bias for n in norms]))
 
     def forward(self, backbone: Backbone, images: Tensor, route: Route) -> Tensor:
         """Features [B, dim] of normalised images with the norms that `route` picks."""
@@ -81,7 +78,7 @@ class TaskNorms(nn.Module):
         return normal * self._pick(self.weights, site, task, x) + self._pick(self.biases, site, task, x)
 
     @staticmethod
-    def _pick(values: nn.ParameterList, site: int, task: int | Tensor, x: Tensor) -> Tensor:
+    def _pick(values: Sequence[Tensor], site: int, task: int | Tensor, x: Tensor) -> Tensor:
         """A site's vector [d] of one task, or of each image's task, shaped to meet x [B, ..., d]."""
         if isinstance(task, int):
             return values[task][site]
@@ -90,25 +87,13 @@ class TaskNorms(nn.Module):
 
     # ----------------------------------------------------------------------------------------------------- state
 
-    def _append(self, weight: Tensor, bias: Tensor) -> None:
-        for values, value in ((self.weights, weight), (self.biases, bias)):
-            copy = value.detach().to(self.like.device, self.like.dtype, copy=True)
-            values.append(nn.Parameter(copy, requires_grad=False))
-
     def get_state(self) -> dict[str, list[Tensor]]:
         """Weights and biases [sites, dim] of each task."""
         return {"weights": [w.detach() for w in self.weights], "biases": [b.detach() for b in self.biases]}
 
-    @torch.no_grad()
     def set_state(self, state: dict[str, list[Tensor]]) -> None:
         """Grow or cut to the sets of `state` and load them."""
-        for values, loaded in ((self.weights, state["weights"]), (self.biases, state["biases"])):
-            for value, new in zip(values, loaded, strict=False):
-                value.copy_(new)
-        for weight, bias in itertools.islice(zip(state["weights"], state["biases"], strict=True), self.tasks, None):
-            self._append(weight, bias)
-        self.weights = self.weights[: len(state["weights"])]
-        self.biases = self.biases[: len(state["biases"])]
+        super().set_state(list(zip(state["weights"], state["biases"], strict=True)))
 
 
 def _sites(backbone: Backbone) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from cl.backbone import Backbone
 from cl.parts.attached.attach import Attached
 from cl.parts.attached.prefixes import Gate, Prefix, attention_blocks, legacy_layout, prefixed
+from cl.parts.task_parameters import TaskParameters
 
 ScoreGate = Callable[[Tensor, Tensor, Tensor], Tensor]
 """`gate(scores, alpha_in, alpha_out)`: what a block adds to the scaled scores of its prefix keys."""
 
 
-class TaskPrefixes(nn.Module):
+class TaskPrefixes(TaskParameters):
     """One prompt [blocks, 2, L, d] per task, the keys and values of the prefixes of the blocks numbered `blocks`.
 
     With a `gate`, each block has the scalars `alpha_in` and `alpha_out` [blocks], which all tasks share; they start
@@ -37,24 +38,22 @@ class TaskPrefixes(nn.Module):
         super().__init__()
         attention_blocks(backbone, 1 + max(blocks, default=-1))
         self.blocks, self.length, self.dim, self.legacy = tuple(blocks), length, backbone.dim, legacy
-        self.prompts = cast(list[nn.Parameter], nn.ParameterList())  # typed by what it holds
         self.gate = gate
         scalars = len(blocks) if gate is not None else 0
         self.alpha_in = nn.Parameter(torch.ones(scalars), requires_grad=False)
         self.alpha_out = nn.Parameter(torch.ones(scalars), requires_grad=False)
         self.eval()
 
-    def __len__(self) -> int:
-        return len(self.prompts)
+    @property
+    def prompts(self) -> list[nn.Parameter]:
+        """The prompt of each task."""
+        return self.column(0)
 
     def grow_to(self, tasks: int, generator: torch.Generator) -> None:
         """Append prompts so that there are `tasks`: the first drawn from U(-1, 1), others copies of the last."""
         while len(self) < tasks:
             value = torch.empty(len(self.blocks), 2, self.length, self.dim).uniform_(-1, 1, generator=generator)
-            self._append(self.prompts[-1].detach().clone() if len(self) else value)
-
-    def _append(self, value: Tensor) -> None:
-        self.prompts.append(nn.Parameter(value.to(self.alpha_in.device), requires_grad=False))
+            self.add(self.prompts[-1] if len(self) else value)
 
     def ensemble(self, task: int, momentum: float) -> Tensor:
         """(1 - m) p_t + m mean of p_1 .. p_{t-1}, the mean a constant; p_t itself for the first task or m = 0."""
@@ -101,12 +100,7 @@ class TaskPrefixes(nn.Module):
     @torch.no_grad()
     def set_state(self, state: dict[str, Any]) -> None:
         """Grow or cut to the prompts of `state` and load them."""
-        kept = min(len(self), len(state["prompts"]))
-        self.prompts = cast(list[nn.Parameter], nn.ParameterList(list(self.prompts)[:kept]))
-        for i, value in enumerate(state["prompts"]):
-            if i == len(self):
-                self._append(value)
-            self.prompts[i].copy_(value)
+        super().set_state([[prompt] for prompt in state["prompts"]])
         for name in ("alpha_in", "alpha_out"):
             if name in state:
                 getattr(self, name).copy_(state[name])

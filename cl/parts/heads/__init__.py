@@ -5,6 +5,7 @@ from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sp
 from cl.parts.heads.projection import RandomProjection, RidgeRegression, choose_ridge
 from cl.parts.heads.prototypes import CosineHead, add_to_means, class_means, cosines
 from cl.parts.heads.subspaces import SubspacePrototypes
+from cl.parts.heads.task_heads import TaskHeads
 from cl.parts.heads.task_inference import TaskInference
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "RandomProjection",
     "RidgeRegression",
     "SubspacePrototypes",
+    "TaskHeads",
     "TaskInference",
     "add_to_means",
     "choose_ridge",

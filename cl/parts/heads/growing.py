@@ -35,25 +35,29 @@ class GrowingHead(nn.Module):
         """Columns of each block."""
         return [block.out_features for block in self.blocks]
 
-    def grow_to(self, classes: int, generator: torch.Generator, like: Tensor | None = None) -> None:
+    def grow_to(self, classes: int, generator: torch.Generator) -> None:
         """Append a block so that there are `classes` columns; nothing where there are already.
 
-        `like` gives device and dtype. Raises `ContractError` if columns would be lost.
+        Raises `ContractError` if columns would be lost.
         """
         if classes < self.classes:
             raise ContractError(f"a head of {self.classes} classes cannot shrink to {classes}.")
         if classes > self.classes:
-            block = self._block(classes - self.classes)
-            with torch.no_grad():
-                self._draw(block.weight, generator)
-                if block.bias is not None:
-                    block.bias.zero_()
-            self.blocks.append(block.to(like.device, like.dtype) if like is not None else block)
+            self.blocks.append(self._block(classes - self.classes))
+            self.redraw(generator)
 
     def _block(self, width: int) -> nn.Linear:
         reference = next(self.parameters(), self.place)
         block = nn.Linear(self.dim, width, bias=self.bias).requires_grad_(False)
         return block.to(reference.device, reference.dtype)
+
+    @torch.no_grad()
+    def redraw(self, generator: torch.Generator) -> None:
+        """Draw the newest block anew, in place."""
+        block = self.blocks[-1]
+        self._draw(block.weight, generator)
+        if block.bias is not None:
+            block.bias.zero_()
 
     def _draw(self, weight: Tensor, generator: torch.Generator) -> None:
         drawn = torch.empty(weight.shape, dtype=torch.float32)

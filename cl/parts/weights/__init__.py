@@ -1,7 +1,7 @@
 """Other weights in the same network: lent, kept, slow, masked."""
 
 from cl.parts.weights.kept_networks import Networks
-from cl.parts.weights.lend import Network, Subnetwork, under
+from cl.parts.weights.lend import Lent, under
 from cl.parts.weights.mask_coding import PAPER_RATE, capacity, compression_rate
 from cl.parts.weights.masks import Scores, TaskMasks, maskable, selected
 from cl.parts.weights.slow_weights import SlowWeights, places
@@ -12,13 +12,12 @@ from cl.parts.weights.tuned_weights import TunedWeights
 __all__ = [
     "PAPER_RATE",
     "FixedMasks",
-    "Network",
+    "Lent",
     "Networks",
     "Redrawn",
     "Scores",
     "SlowWeights",
     "SoftScores",
-    "Subnetwork",
     "TaskMasks",
     "Teacher",
     "TunedWeights",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cl.backbone import Backbone
-from cl.parts.weights.lend import Network
+from cl.parts.weights.lend import Lent
 from cl.training import state
 
 
@@ -35,9 +35,9 @@ class Networks:
         """Give the backbone the tensors it had."""
         backbone.set_state(self.tensors[index])
 
-    def extractor(self, index: int, backbone: Backbone) -> Network:
+    def extractor(self, index: int, backbone: Backbone) -> Lent:
         """Features of a kept network; the backbone lends its structure."""
-        return Network(backbone, self.keys[index], self.tensors[index])
+        return Lent(backbone, self.tensors[index], self.keys[index])
 
     def get_state(self) -> dict[str, Any]:
         return {"tensors": self.tensors, "keys": self.keys}

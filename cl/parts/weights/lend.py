@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import cast
 
-import torch
 from torch import Tensor
 from torch.func import functional_call
 
@@ -20,42 +19,29 @@ def under(backbone: Backbone, tensors: Mapping[str, Tensor], images: Tensor) -> 
     return cast(Tensor, functional_call(backbone, lent, (images,)))
 
 
-class Subnetwork:
+class Lent:
     """A deterministic pass with `tensors` in the place of a backbone's own: an extractor that lasts for the run.
 
-    Its identity is what it computes with, so that weights which a task does not use may change without a trace.
+    Without a `key` its identity is what it computes with, so that a tensor of the backbone which stands back behind one
+    of `tensors` may change without a trace. With the `key` that `Backbone.key` said when the backbone held these
+    tensors, both are one extractor to the memory of encodings.
     """
 
     is_pristine, lasting = False, True
 
-    def __init__(self, backbone: Backbone, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, backbone: Backbone, tensors: Mapping[str, Tensor] | None = None, key: str | None = None) -> None:
         self.transform, self.dim = backbone.transform, backbone.dim
-        self._backbone, self._tensors = backbone, dict(tensors)
+        self._backbone, self._tensors = backbone, dict(tensors or {})
+        self.key = key or self._digest()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return under(self._backbone, self._tensors, images)
+
+    def _digest(self) -> str:
+        backbone = self._backbone
         identity = (backbone.identity["name"], backbone.identity["weights_sha256"], backbone.transform.key)
         digest = hashlib.sha256(repr((identity, backbone.precision)).encode())
         for name, tensor in {**backbone.get_state(), **self._tensors}.items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        self.key = f"subnetwork:{digest.hexdigest()}"
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return under(self._backbone, self._tensors, images)
-
-
-class Network:
-    """A backbone with `tensors` in the place of its own: an extractor whose features stay valid for the run.
-
-    `key` is what `Backbone.key` said when the backbone held these tensors, so both are one extractor to the memory of
-    encodings. Without `tensors` it is the backbone as it is.
-    """
-
-    is_pristine, lasting = False, True
-
-    def __init__(self, backbone: Backbone, key: str, tensors: Mapping[str, Tensor] | None = None) -> None:
-        self.transform, self.dim, self.key = backbone.transform, backbone.dim, key
-        self._backbone = backbone
-        self._tensors = {f"model.{name}": tensor for name, tensor in (tensors or {}).items()}
-
-    def __call__(self, images: Tensor) -> Tensor:
-        features: Tensor = torch.func.functional_call(self._backbone, self._tensors, (images,))
-        return features
+        return f"lent:{digest.hexdigest()}"

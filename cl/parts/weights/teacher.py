@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cl.backbone import Backbone
 from cl.parts.heads.growing import GrowingHead
+from cl.parts.weights.lend import under
 from cl.training import state
 
 
@@ -47,10 +48,9 @@ class Teacher:
         Every module of the backbone is left in the mode in which it was.
         """
         modes = [(module, module.training) for module in backbone.modules()]
-        held = {f"model.{name}": tensor for name, tensor in self.tensors.items()}
         backbone.eval()
         try:
-            features = torch.func.functional_call(backbone, held, (images,))
+            features = under(backbone, self.tensors, images)
         finally:
             for module, training in modes:
                 module.training = training

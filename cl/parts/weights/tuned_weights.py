@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from cl.backbone import Backbone
+from cl.parts.weights.lend import under
 
 
 class TunedWeights(nn.Module):
@@ -20,11 +18,11 @@ class TunedWeights(nn.Module):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        named = dict(backbone.named_parameters())
+        named = dict(backbone.model.named_parameters())
         self.names = tuple(named)
         self.tensors = nn.ParameterList(nn.Parameter(p.detach().clone(), requires_grad=False) for p in named.values())
         self.eval()
 
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
         """Features [B, dim] of normalised images under these weights."""
-        return cast(Tensor, functional_call(backbone, dict(zip(self.names, self.tensors, strict=True)), (images,)))
+        return under(backbone, dict(zip(self.names, self.tensors, strict=True)), images)
