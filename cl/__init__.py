@@ -15,6 +15,8 @@ if CHECKOUT is not None:
     __path__.append(str(CHECKOUT))
 
 _HOMES = {
+    "ClassIncremental": "cl.settings.class_incremental",
+    "Family": "cl.family",
     "Plan": "cl.plan",
     "RunResult": "cl.running.result",
     "Strategy": "cl.strategy",
@@ -33,16 +35,20 @@ if TYPE_CHECKING:
     from cl import registry
     from cl.api import load_results, resume, run
     from cl.avalanche.benchmark import to_avalanche
+    from cl.family import Family
     from cl.options import nested, option
     from cl.plan.plan import Plan, make_plan
     from cl.running.build import load_learner
     from cl.running.result import RunResult
+    from cl.settings.class_incremental import ClassIncremental
     from cl.strategy import Strategy
     from cl.stream import Stream
 
     __version__: str
 
 __all__ = [
+    "ClassIncremental",
+    "Family",
     "Plan",
     "RunResult",
     "Strategy",

@@ -128,6 +128,17 @@ def options_of(options_class: type) -> dict[str, OptionInfo]:
     return found
 
 
+def listed(options: Any) -> dict[str, Any]:
+    """The values of an options instance by key, without the unlisted ones at their defaults: what a record holds."""
+    known = options_of(type(options))
+    values = dataclasses.asdict(options)
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in known or not known[key].unlisted or value != known[key].default
+    }
+
+
 def parse_value(annotation: Any, value: Any, key: str, constraints: Mapping[str, Any] | None = None) -> Any:
     """Turn text or a TOML value into what `annotation` asks for.
 

@@ -16,7 +16,7 @@ from cl.data.store import Dataset, ImageStore, Progress
 from cl.errors import ContractError, DataError, UsageError, did_you_mean
 from cl.files import make_folder
 from cl.paths import home
-from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, with_defaults
+from cl.settings.class_incremental import ClassIncremental, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
     from cl.stream import Stream
@@ -67,7 +67,7 @@ DOMAINS = ("permuted-mnist", "rotated-mnist", "core50", "clear", "openloris", "s
 """Of Avalanche's other benchmarks those in which classes come back in other domains."""
 
 
-class Avalanche:
+class Avalanche(ClassIncremental):
     """Avalanche's class-incremental classics: split-mnist, split-fmnist, split-cifar10, split-cifar100.
 
     Avalanche reads the data (torchvision's layout, below a folder of CLBENCH_DATA_PATH or the cache; else it downloads
@@ -75,33 +75,23 @@ class Avalanche:
     `tasks` or `increment` says otherwise.
     """
 
-    version = "1"
-
-    Options = IncrementalOptions
-
-    def build(
-        self,
-        options: IncrementalOptions,
-        *,
-        order_seed: int,
-        data_seed: int,
-        argument: str = "",
-        progress: Progress | None = None,
-    ) -> Stream:
-        """Build the benchmark `argument`; raises `UsageError` for one that does not convert and for options that do not
-        fit, `DataError` where the data is missing or damaged."""
+    def prepared(self, options: Any, argument: str) -> Any:
+        """The options for one benchmark; raises `UsageError` also for a benchmark that does not convert."""
         classic = _classic(argument)
         options = with_defaults(options, classic.n_classes, tasks=classic.tasks)
         check_options(options, classic.n_classes)
+        return options
+
+    def build(
+        self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
+    ) -> Stream:
+        """As `ClassIncremental.build`; raises `ContractError` where Avalanche makes other experiences."""
+        options, classic = self.prepared(options, argument), _classic(argument)
         train, test = _read(classic)
         stream = class_incremental(
-            _dataset(classic, train, test),
-            options,
-            name=f"avalanche/{argument}",
-            version=self.version,
-            order_seed=order_seed,
-            data_seed=data_seed,
-        )
+            _dataset(classic, train, test), options, name=f"avalanche/{argument}", version=self.version,
+            order_seed=order_seed, data_seed=data_seed,
+        )  # fmt: skip
         _check_experiences(stream, train, test)
         return stream
 

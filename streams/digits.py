@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from cl.data.store import Dataset, ImageStore, Progress
-from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, with_defaults
-
-if TYPE_CHECKING:
-    from cl.stream import Stream
+from cl.settings.class_incremental import ClassIncremental
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEST_FRACTION = 0.25
 
 
-class SplitDigits:
+class SplitDigits(ClassIncremental):
     """Handwritten digits (1,797 grey 8x8 images, part of scikit-learn) in 5 tasks of 2 classes; needs no download.
 
     The dataset has no official split. Ours is fixed: in every class the first quarter (rounded) in canonical order,
@@ -25,25 +22,11 @@ class SplitDigits:
     0..255.
     """
 
-    version = "1"
+    name = "split-digits"
+    n_classes, usual = len(CLASSES), {"increment": 2}
 
-    Options = IncrementalOptions
-
-    def build(
-        self,
-        options: IncrementalOptions,
-        *,
-        order_seed: int,
-        data_seed: int,
-        argument: str = "",
-        progress: Progress | None = None,
-    ) -> Stream:
-        """Build the stream; raises `UsageError` for options that do not fit."""
-        options = with_defaults(options, len(CLASSES), increment=2)
-        check_options(options, len(CLASSES))
-        return class_incremental(
-            digits(), options, name="split-digits", version=self.version, order_seed=order_seed, data_seed=data_seed
-        )
+    def read(self, options: Any, argument: str, progress: Progress | None) -> Dataset:
+        return digits()
 
 
 @lru_cache(maxsize=1)

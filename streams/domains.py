@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress, canonical_order
-from cl.options import option
+from cl.family import Family
+from cl.options import listed, option
 from cl.protocol import DOMAIN
+from cl.settings.class_incremental import VAL_HELP, VAL_SHARE
 
 if TYPE_CHECKING:
     from cl.stream import Event, Stream
@@ -28,6 +30,7 @@ class DomainOptions:
     test_per_class: int | None = option(None, "test images per class and domain, likewise", ge=1)
     val_fraction: float = option(0.0, "share of the training images held out for validation", ge=0, lt=1)
     evaluate_on: str = option("seen", "test on the domains seen so far, or on all", choices=("seen", "all"))
+    split: str = option("test", VAL_HELP, choices=("test", "val"), unlisted=True)
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,10 @@ class PermutedOptions(DomainOptions):
     domain_seed: int = option(0, "seed of the permutations; the seeds of a run do not change them", ge=0)
 
 
-class _Domains:
+class _Domains(Family):
     """What the two share."""
 
-    version = "1"
     Options: ClassVar[type[DomainOptions]] = DomainOptions
-    name: ClassVar[str]
 
     @classmethod
     def setting_of(cls, options: DomainOptions, argument: str = "") -> str:
@@ -64,35 +65,38 @@ class _Domains:
         from cl.stream import Evaluate, Experience, Group, Stream, Train
         from cl.streams.digits import digits
 
+        if options.split == "val" and not options.val_fraction:
+            options = replace(options, val_fraction=VAL_SHARE)
         base, every = digits(), tuple(range(options.tasks))
         train, trained = self._domains(base.train, options)
-        test, tested = self._domains(base.test, options)
+        test, tested_in = self._domains(base.test, options)
         classes = tuple(range(len(base.class_names)))
-        events: list[Event] = [Evaluate(every)] if options.evaluate_on == "all" else []
+        events: list[Event] = [Evaluate(every, options.split)] if options.evaluate_on == "all" else []
         for task in every:
-            events += [Train(task), Evaluate(every if options.evaluate_on == "all" else every[: task + 1])]
+            tested = every if options.evaluate_on == "all" else every[: task + 1]
+            events += [Train(task), Evaluate(tested, options.split)]
         chosen = [_rows(train, trained, task, options.train_per_class) for task in every]
         none, held = np.empty(0, np.int64), options.val_fraction
         parts = [
             split_rows(rows, held, data_seed, "val", task) if held else (none, rows) for task, rows in enumerate(chosen)
         ]
-        held_out = [_rows(test, tested, task, options.test_per_class) for task in every]
+        groups = []
+        for task, (val, _) in enumerate(parts):
+            own = {"test": _rows(test, tested_in, task, options.test_per_class)} | ({"val": val} if held else {})
+            groups.append(Group(self.domain_name(task, options), classes, own, task))
         return Stream(
             name=self.name,
             version=self.version,
             setting=DOMAIN,
-            options=asdict(options),
+            options=listed(options),
             dataset=Dataset(
                 self.name, train, test, base.class_names, f"{base.origin}, changed", base.licence, base.citation, True
             ),
             class_order=np.arange(len(classes)),
             experiences=tuple(Experience(rows, val, classes) for val, rows in parts),
-            groups=tuple(
-                Group(self.domain_name(task, options), classes, {"test": rows}, task)
-                for task, rows in enumerate(held_out)
-            ),
+            groups=tuple(groups),
             events=tuple(events),
-            comparable={**asdict(options), "val_seed": data_seed if held else None},
+            comparable={**listed(options), "val_seed": data_seed if held else None},
         )
 
     def _domains(self, store: ImageStore, options: DomainOptions) -> tuple[ImageStore, IndexArray]:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from cl.data.store import Progress
+from cl.data.store import Dataset, Progress
 from cl.errors import UsageError
 from cl.options import option
-from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, with_defaults
-
-if TYPE_CHECKING:
-    from cl.stream import Stream
+from cl.settings.class_incremental import ClassIncremental, IncrementalOptions, check_options, with_defaults
 
 DEFAULT_TASKS = 5
 
 
-class Folder:
+class Folder(ClassIncremental):
     """Your own images: a folder with one subfolder per class, or with train/ and test/ (or val/) of that form.
 
     Without train/ and test/ a fixed share of every class becomes the test set (`test_fraction`, `split_seed`), which is
     part of the stream's identity. Images become RGB, shorter side `size`, centre crop. 5 tasks unless `tasks` or
     `increment` says otherwise, fewer where there are fewer classes.
     """
-
-    version = "1"
 
     @dataclass(frozen=True)
     class Options(IncrementalOptions):
@@ -37,17 +32,10 @@ class Folder:
         )
         split_seed: int = option(0, "seed of that split; the seeds of a run do not change it")
 
-    def build(
-        self,
-        options: Options,
-        *,
-        order_seed: int,
-        data_seed: int,
-        argument: str = "",
-        progress: Progress | None = None,
-    ) -> Stream:
-        """Build the stream from the folder `argument`; raises `UsageError` or `DataError`, see `read_image_folder`."""
-        from cl.data.folders import read_image_folder, scan
+    def prepared(self, options: Any, argument: str) -> Any:
+        """The options for the classes that the folder has; raises `UsageError` or `DataError` for a folder that cannot
+        be used."""
+        from cl.data.folders import scan
 
         if not argument:
             raise UsageError("Give the path of a folder of images, as in folder:/path/to/images.")
@@ -55,25 +43,31 @@ class Folder:
             raise UsageError(f"size={options.size} must lie in 1..4096 pixels.")
         if not 0 < options.test_fraction < 1:
             raise UsageError(f"test_fraction={options.test_fraction} must lie between 0 and 1.")
-        root = Path(argument).expanduser().resolve()
-        classes, _, _ = scan(root, options.test_fraction, options.split_seed)
+        classes, _, _ = scan(_root(argument), options.test_fraction, options.split_seed)
         tasks = max(1, min(DEFAULT_TASKS, len(classes) - max(options.base - 1, 0)))
         options = with_defaults(options, len(classes), tasks=tasks)
-        check_options(options, len(classes))  # before anything is decoded
-        dataset, own_split = read_image_folder(
-            root,
-            size=options.size,
-            test_fraction=options.test_fraction,
-            split_seed=options.split_seed,
+        check_options(options, len(classes))
+        return options
+
+    def read(self, options: Any, argument: str, progress: Progress | None) -> Dataset:
+        from cl.data.folders import read_image_folder
+
+        dataset, _ = read_image_folder(
+            _root(argument), size=options.size, test_fraction=options.test_fraction, split_seed=options.split_seed,
             progress=progress,
-        )
+        )  # fmt: skip
+        return dataset
+
+    def title(self, argument: str) -> str:
+        return f"folder:{_root(argument).name}"
+
+    def extra(self, options: Any, argument: str) -> dict[str, Any]:
+        from cl.data.folders import official_folders
+
+        own_split = official_folders(_root(argument)) is None
         split = {"test_fraction": options.test_fraction, "split_seed": options.split_seed} if own_split else {}
-        return class_incremental(
-            dataset,
-            options,
-            name=f"folder:{root.name}",
-            version=self.version,
-            order_seed=order_seed,
-            data_seed=data_seed,
-            extra={"size": options.size, **split},
-        )
+        return {"size": options.size, **split}
+
+
+def _root(argument: str) -> Path:
+    return Path(argument).expanduser().resolve()

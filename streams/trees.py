@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cl.data.store import Progress
 from cl.errors import DataError, UsageError
 from cl.options import option
-from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, with_defaults
+from cl.settings.class_incremental import VAL_HELP, ClassIncremental, IncrementalOptions, class_incremental
 
 if TYPE_CHECKING:
     from cl.data.folders import Files
@@ -34,6 +35,12 @@ class TreeOptions(IncrementalOptions):
     train_list: str | None = option(None, "split=lists: the file that names the training images")
     test_list: str | None = option(None, "split=lists: the file that names the test images")
     folder: str | None = option(None, "where the images lie; none: looked for, see `clbench data where`")
+    evaluate_split: str = option("test", VAL_HELP, choices=("test", "val"), unlisted=True)
+
+    @property
+    def evaluated(self) -> str:
+        """The split that is evaluated; `split` says here whose split it is."""
+        return self.evaluate_split
 
 
 @dataclass(frozen=True)
@@ -48,15 +55,12 @@ class OfficialOptions(TreeOptions):
     )
 
 
-class _Tree:
+class _Tree(ClassIncremental):
     """What they share."""
 
-    version = "1"
-    Options: ClassVar[type[TreeOptions]] = TreeOptions
-    name: ClassVar[str]
-    dataset: ClassVar[str]
-    n_classes: ClassVar[int] = 200
-    increment: ClassVar[int] = 20
+    Options: ClassVar[type[IncrementalOptions]] = TreeOptions
+    n_classes = 200
+    usual: ClassVar[Mapping[str, int]] = {"increment": 20}
     below: ClassVar[str] = ""
 
     def official(self, root: Path) -> tuple[Files, Files]:
@@ -64,15 +68,12 @@ class _Tree:
         raise UsageError(f"{self.name} has no split of its own; choose one of {', '.join(OURS)}.")
 
     def build(
-        self, options: TreeOptions, *, order_seed: int, data_seed: int, argument: str = "",
-        progress: Progress | None = None,
-    ) -> Stream:  # fmt: skip
-        """Build the stream; raises `UsageError` for options that do not fit, `DataError` where the data is missing or
-        wrong."""
+        self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
+    ) -> Stream:
+        """As `ClassIncremental.build`; the images say which split they are of, and that joins the options."""
         from cl.data.trees import Split, read_tree
 
-        options = with_defaults(options, self.n_classes, increment=self.increment)
-        check_options(options, self.n_classes)
+        options = self.prepared(options, argument)
         split = Split(options.split, options.split_seed, options.train_list, options.test_list)
         split.check()  # before anything is downloaded
         dataset, about = read_tree(

@@ -84,7 +84,7 @@ def _stream(plan: Plan) -> dict[str, Any]:
                 "classes": info.n_classes,
                 "classes_per_task": list(info.classes_per_task),
                 "train_images": sum(len(experience.train) for experience in stream.experiences),
-                "test_images": sum(len(rows) for group in stream.groups for rows in [group.rows["test"]]),
+                "test_images": sum(len(rows) for group in stream.groups for rows in [group.rows[stream.split]]),
                 "test_passes": _passes(stream),
                 "missing": None,
             }

@@ -21,29 +21,24 @@ _TILE, _MARGIN, _LABEL, _SAMPLES = 64, 6, 230, 10
 
 def build(name: str, assignments: Sequence[str]) -> Stream:
     """The stream with these options, from data that is here; nothing is downloaded. Raises `ClbenchError`."""
-    from cl import registry
+    from cl.family import family_of, make_stream
     from cl.options import parse_assignments, split_keys
     from cl.plan.plan import DEFAULT_SEED
     from cl.settings import resolve_stream, transform
 
-    family, argument = registry.streams.split(name)
     chosen = split_keys(parse_assignments(assignments)).get("stream", {})
-    options, transforms, _ = resolve_stream(registry.streams.get(family).Options, [("command line", chosen)])
-    more = {} if argument is None else {"argument": argument}
+    options, transforms, _ = resolve_stream(family_of(name).Options, [("command line", chosen)])
     with _offline():
-        stream: Stream = registry.streams.get(family)().build(
-            options, order_seed=DEFAULT_SEED, data_seed=DEFAULT_SEED, **more
-        )
+        stream = make_stream(name, options, order_seed=DEFAULT_SEED, data_seed=DEFAULT_SEED)
         return transform(stream, transforms, DEFAULT_SEED)
 
 
 def declared(name: str) -> Declaration | None:
     """The declaration behind a stream, None where it has none. Raises `UsageError` for a file that cannot be."""
-    from cl import registry
+    from cl.family import argument_of, family_of
 
-    family, argument = registry.streams.split(name)
-    found = getattr(registry.streams.get(family), "declaration", None)
-    return found(argument or "") if found is not None else None
+    found: Declaration | None = family_of(name).declaration(argument_of(name))
+    return found
 
 
 def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any]]:

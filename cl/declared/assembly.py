@@ -17,6 +17,7 @@ from cl.declared.options import OWN, DeclaredOptions
 from cl.declared.union import Part, parted, splits_of, union
 from cl.errors import DataError, UsageError, did_you_mean
 from cl.protocol import DOMAIN, TASK
+from cl.settings.class_incremental import VAL_SHARE
 from cl.settings.orders import class_order
 from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
 
@@ -43,11 +44,13 @@ def assemble(
     """The stream of a declaration. Raises `UsageError` for options or classes that do not fit, `DataError` for data
     that is missing."""
     official = [entry.name for entry in declaration.datasets if not declaration.rule(entry).startswith("nevis")]
-    if options.split != "test" and official:
+    if options.split == "dev_test" and official:
         raise UsageError(
             f"split={options.split}: dataset {official[0]} of {declaration.name} has no such split; use split=test, or "
             "declare splits = 'nevis'."
         )
+    if options.split == "val" and not options.val_fraction:
+        options = replace(options, val_fraction=VAL_SHARE)
     size = options.size or declaration.size
     entries, absent = available(declaration, options.missing or declaration.missing)
     if absent:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 from cl.data.store import Progress
 from cl.declared.declaration import Declaration, load
 from cl.declared.options import DeclaredOptions
+from cl.family import Family
 
 if TYPE_CHECKING:
     from cl.stream import Stream
 
 
-class Declared:
+class Declared(Family):
     """Base of streams that a TOML file declares; a subclass names the file, or overrides `declaration`."""
 
-    version: ClassVar[str] = "1"
     file: ClassVar[Path]
     Options = DeclaredOptions
 

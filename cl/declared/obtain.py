@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from cl import registry
 from cl.data.readers import read_packs
 from cl.data.sources import candidates, check_sha256
 from cl.data.store import Dataset, Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.errors import DataError
+from cl.family import make_stream
 from cl.paths import data_path, home
 
 SUBFOLDERS = ("images",)
@@ -65,10 +65,7 @@ def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Pro
             paths[0], size=size, test_fraction=fraction, split_seed=declaration.split_seed, progress=progress
         )
     else:
-        name, argument = registry.streams.split(entry.stream)
-        family = registry.streams.get(name)()
-        more = {} if argument is None else {"argument": argument}
-        dataset = family.build(family.Options(), order_seed=0, data_seed=0, progress=progress, **more).dataset
+        dataset = make_stream(entry.stream, progress=progress).dataset
     said = {key: getattr(entry, key) or getattr(dataset, key) for key in ("name", "licence", "citation")}
     return dataclasses.replace(dataset, **said)
 

@@ -30,7 +30,10 @@ class DeclaredOptions:
         0.0, "share of the training images held out for validation, where the declared splits have none", ge=0, lt=1
     )
     split: str = option(
-        "test", "the images to test on: test, or dev_test while developing", choices=("test", "dev_test")
+        "test",
+        "the images to test on: test; dev_test while developing, where the declared splits have it; or val, held-out "
+        "training images (a fifth where neither val_fraction nor the declared splits hold any out)",
+        choices=("test", "dev_test", "val"),
     )
     evaluate_on: str | None = option(
         None,

@@ -9,6 +9,7 @@ import numpy as np
 from cl import registry
 from cl.data.store import ImageStore, IndexArray
 from cl.errors import ContractError, UsageError
+from cl.family import make_stream
 from cl.stream import ImageSet
 
 PHOTOS = "photos"
@@ -72,12 +73,7 @@ def _training_images(name: str) -> ImageStore:
             f"There is no set of images '{name}'; name a stream whose training images to use, a pack (name.npz), "
             f"or '{PHOTOS}'.{hint}"
         )
-    registered, argument = registry.streams.split(name)
-    family = registry.streams.get(registered)()
-    given = {"argument": argument} if argument is not None else {}
-    stream = family.build(family.Options(), order_seed=0, data_seed=0, **given)
-    images: ImageStore = stream.dataset.train
-    return images
+    return make_stream(name).dataset.train
 
 
 @lru_cache(maxsize=1)

@@ -10,28 +10,19 @@ from typing import Any
 
 from cl import registry
 from cl.errors import UsageError
+from cl.family import argument_of, family_of
 from cl.options import options_of
-from cl.protocol import CLASS, FEW_SHOT, SETTINGS
+from cl.protocol import SETTINGS
 
 
 def setting_of(stream: str, options: Any) -> str:
-    """The setting of a stream with these options, known before it is built.
-
-    A family says so in `setting_of(options, argument)`; others are class-incremental, or few-shot where `options.shots`
-    is given.
-    """
-    name, argument = registry.streams.split(stream)
-    family = registry.streams.get(name)
-    if hasattr(family, "setting_of"):
-        return str(family.setting_of(options, argument or ""))
-    return CLASS if getattr(options, "shots", None) is None else FEW_SHOT
+    """The setting of a stream with these options, known before it is built."""
+    return str(family_of(stream).setting_of(options, argument_of(stream)))
 
 
 def version_of(stream: str) -> str:
     """The version of a stream's definition; a declared one tells how its declaration reads."""
-    name, argument = registry.streams.split(stream)
-    family = registry.streams.get(name)
-    return str(family.version_of(argument or "") if hasattr(family, "version_of") else getattr(family, "version", "1"))
+    return str(family_of(stream).version_of(argument_of(stream)))
 
 
 def check(strategy: str, options: Any, stream: str, stream_options: Any, also: Sequence[str] = ()) -> None:

@@ -131,15 +131,28 @@ def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) ->
     groups = result["stream"]["groups"]
     one_to_one = len(groups) == result["stream"]["n_tasks"]
     own = [_own_task(group, index, one_to_one) for index, group in enumerate(groups)]
-    # A group learned between two evaluations belongs to the first evaluation that follows.
-    learned = [ALWAYS if task is None else int(np.searchsorted(steps, task)) for task in own]
+    count = counts_of(result, split)
+    # A group learned between two evaluations belongs to the first evaluation that follows. One without images of the
+    # split (few-shot classes have no validation images) belongs to no step, so it enters no metric.
+    learned = [
+        ALWAYS if task is None or not images else int(np.searchsorted(steps, task))
+        for task, images in zip(own, count, strict=True)
+    ]
     sizes = [len(group["classes"]) for group in groups]
-    return AccuracyMatrix.of([correct[row] for row in rows], counts_of(result, split), learned, sizes)
+    return AccuracyMatrix.of([correct[row] for row in rows], count, learned, sizes)
 
 
 def counts_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
     """Images per group: `count` for the test split, `split_count[split]` for another."""
     return result["count"] if split == "test" else result["split_count"][split]
+
+
+def class_counts_of(result: Mapping[str, Any], split: str = "test") -> list[int] | None:
+    """Images per class position of a split; None where a record from before they were kept does not tell them."""
+    if split == "test":
+        return list(result["class_count"])
+    found: list[int] | None = result.get("split_class_count", {}).get(split)
+    return found
 
 
 def baseline_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:
@@ -154,15 +167,17 @@ def baseline_of(result: Mapping[str, Any], rule: str, split: str | None = None) 
 def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:
     """Accuracy over the test images of the classes seen by then, at each evaluation after the first experience [E].
 
-    None where the rows do not say what was seen, or `split` is not the one whose classes are counted (test).
+    None where the rows do not say what was seen, or the record does not tell the images per class of `split`.
     """
     split = split or main_split(result)
     numbered = enumerate(result["rows"])
     rows = [(index, row["seen"]) for index, row in numbered if row["split"] == split and row.get("seen")]
-    if split != "test" or not rows:
+    counted = class_counts_of(result, split)
+    if counted is None or not rows:
         return None
-    total, found = np.asarray(result["class_count"]), []
+    total, found = np.asarray(counted), []
     for index, seen in rows:
         correct = np.array(result["accuracy"][rule]["class_correct"][index][:seen], dtype=np.float64)
-        found.append(correct.sum() / total[:seen].sum())  # NaN where nothing was there to predict with
+        correct = correct[total[:seen] > 0]  # classes without images have no count
+        found.append(correct.sum() / total[:seen].sum() if len(correct) else np.nan)  # NaN: nothing to predict with
     return np.array(found)

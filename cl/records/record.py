@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cl import options
 from cl.errors import ContractError, DataError, UsageError
 from cl.files import write_text
-from cl.records.matrix import AccuracyMatrix, counts_of, matrix_of
+from cl.records.matrix import AccuracyMatrix, class_counts_of, counts_of, matrix_of
 from cl.records.metrics import metrics_of
 
 if TYPE_CHECKING:
@@ -121,9 +121,8 @@ def validate(record: Mapping[str, Any]) -> None:
     counts = [counts_of(result, row["split"]) for row in result["rows"]]
     for rule, tables in result["accuracy"].items():
         _check_counts(tables["correct"], counts, f"result.accuracy.{rule}.correct")
-        # class_count tells only the test images, so rows of another split have no bound to check here.
-        if "class_correct" in tables and all(row["split"] == "test" for row in result["rows"]):
-            classes = [result["class_count"]] * len(counts)
+        classes = [found for row in result["rows"] if (found := class_counts_of(result, row["split"])) is not None]
+        if "class_correct" in tables and len(classes) == len(counts):  # older records tell those of test alone
             _check_counts(tables["class_correct"], classes, f"result.accuracy.{rule}.class_correct")
     for rule in result["metrics"]:
         _require(rule in result["accuracy"], f"result.metrics.{rule}", "there are no counts for this rule")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.errors import UsageError
 from cl.files import replace_file, write_text
-from cl.records.matrix import rows_of
+from cl.records.matrix import class_counts_of, main_split, rows_of
 from cl.records.metrics import metrics_of
 from cl.records.record import Record, accuracy_rows, config_hash
 from cl.results.leaderboard.entries import settings_text
@@ -59,14 +59,15 @@ def _accuracy(record: Record) -> Iterator[Row]:
 
 
 def _classes(record: Record) -> Iterator[Row]:
-    """Right answers per class after each task, on the test split."""
+    """Right answers per class after each task, on the split that the run was evaluated on."""
     result = record["result"]
-    stream = result["stream"]
+    stream, split = result["stream"], main_split(result)
+    counts = class_counts_of(result, split)
     for rule, tables in result["accuracy"].items():
-        for row in rows_of(result) if "class_correct" in tables else ():
+        for row in rows_of(result, split) if counts and "class_correct" in tables else ():
             for place, correct in enumerate(tables["class_correct"][row]):
-                if correct is not None:
-                    count = result["class_count"][place]
+                if counts and correct is not None:
+                    count = counts[place]
                     yield {
                         "rule": rule,
                         "task": result["rows"][row]["task"],

@@ -8,6 +8,7 @@ from typing import Any
 
 from cl import registry
 from cl.errors import UsageError
+from cl.family import make_stream
 from cl.plan.plan import Plan, load_plan
 from cl.progress.base import Observer
 from cl.running.folder import CONFIG, KEEP_LEARNER, LEARNER
@@ -47,15 +48,12 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any
 
 def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
     """The stream of a plan; raises `DataError` where its data is missing or broken."""
-    name, argument = registry.streams.split(plan.stream)
-    family = registry.streams.get(name)()
-    more = {} if argument is None else {"argument": argument}
-    stream = family.build(
+    stream = make_stream(
+        plan.stream,
         plan.stream_options,
         order_seed=plan.seeds["order"],
         data_seed=plan.seeds["data"],
         progress=progress.data if progress is not None else None,
-        **more,
     )
     return transform(stream, plan.transforms, plan.seeds["data"])
 

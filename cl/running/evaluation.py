@@ -43,7 +43,7 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
     order = torch.randperm(len(chosen), generator=generator(trainer.seeds.data, "evaluation", number)).numpy()
     chosen = chosen[order]
     row = Row(chosen)
-    if not strategy.ready:
+    if not strategy.ready or not len(chosen):
         return row
     for module in modules_of(strategy):
         module.eval()

@@ -71,6 +71,7 @@ class Writer:
         test = [len(group.rows["test"]) for group in stream.groups]
         chosen = [group.rows[self.split] for group in stream.groups]
         _, labels, _ = stream.test_rows(range(len(stream.groups)))
+        _, held_out, _ = stream.test_rows(range(len(stream.groups)), self.split)
         accuracy: dict[str, Any] = {}
         for rule in self.rules:
             tallies = [self._tally(state, index, rule) for index in range(len(state.rows))]
@@ -91,8 +92,15 @@ class Writer:
             "rows": state.rows,
             "accuracy": accuracy,
             "count": test,
-            **({} if self.split == "test" else {"split_count": {self.split: [len(rows) for rows in chosen]}}),
-            "class_count": np.bincount(labels, minlength=len(stream.class_order)).tolist(),
+            "class_count": _tally(labels, stream),
+            **(
+                {}
+                if self.split == "test"
+                else {
+                    "split_count": {self.split: [len(rows) for rows in chosen]},
+                    "split_class_count": {self.split: _tally(held_out, stream)},
+                }
+            ),
             "metrics": {},
             "predictions_sha256": digest,
         }
@@ -142,3 +150,9 @@ class Writer:
         last = values.get("A_last_sample")
         seen = f"{state.seen} classes"
         return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen
+
+
+def _tally(labels: np.ndarray, stream: Stream) -> list[int]:
+    """Images per class position."""
+    counted: list[int] = np.bincount(labels, minlength=len(stream.class_order)).tolist()
+    return counted

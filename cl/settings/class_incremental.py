@@ -1,23 +1,34 @@
 """Class-incremental streams: every class of a dataset appears in exactly one experience.
 
-With few shots the classes after the first task have a few training images each.
+With few shots the classes after the first task have a few training images each. `ClassIncremental` is the base of the
+families that build such streams.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from cl.data.split import split_rows
-from cl.data.store import Dataset, IndexArray
+from cl.data.store import Dataset, IndexArray, Progress
 from cl.errors import DataError, UsageError
-from cl.options import option
+from cl.family import Family
+from cl.options import listed, option, options_of
 from cl.protocol import FEW_SHOT
 from cl.settings.orders import MAX_SEED, RULES, class_order
 from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
+
+log = logging.getLogger("clbench.data")
+
+VAL_SHARE = 0.2
+"""Share of the training images of a class that is held out where `split=val` is asked for and no share is given."""
+
+VAL_HELP = "the images to evaluate on: test, or val, held-out training images (a fifth where val_fraction is 0)"
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,12 @@ class IncrementalOptions:
         ge=1,
         unlisted=True,
     )
+    split: str = option("test", VAL_HELP, choices=("test", "val"), unlisted=True)
+
+    @property
+    def evaluated(self) -> str:
+        """The split that is evaluated, "test" or "val"; families that call something else `split` override it."""
+        return "val" if self.split == "val" else "test"
 
 
 Options = TypeVar("Options", bound=IncrementalOptions)
@@ -66,6 +83,48 @@ def with_defaults(options: Options, n_classes: int, **usual: int) -> Options:
     return replace(options, **chosen)
 
 
+class ClassIncremental(Family):
+    """Base of class-incremental families: a subclass says `name`, `n_classes`, `usual` and how its images are read.
+
+    `usual` are the task sizes where the user gives none, such as `{"increment": 10}`. A family whose classes are known
+    only from its argument overrides `prepared`.
+    """
+
+    Options: ClassVar[type[IncrementalOptions]] = IncrementalOptions
+    n_classes: ClassVar[int]
+    usual: ClassVar[Mapping[str, int]] = {}
+
+    def read(self, options: Any, argument: str, progress: Progress | None) -> Dataset:
+        """The images; raises `DataError` where they are missing or damaged."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how its images are read; add `read`.")
+
+    def prepared(self, options: Any, argument: str) -> Any:
+        """The options with task sizes filled in, checked before anything is read; raises `UsageError`."""
+        options = with_defaults(options, self.n_classes, **self.usual)
+        check_options(options, self.n_classes)
+        return options
+
+    def title(self, argument: str) -> str:
+        """The name of the stream in records."""
+        return self.name
+
+    def extra(self, options: Any, argument: str) -> dict[str, Any]:
+        """What joins the options in the stream's identity; asked after the images were read."""
+        return {}
+
+    def build(
+        self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
+    ) -> Stream:
+        """Build the stream; raises `UsageError` for options that do not fit, `DataError` where the data is missing or
+        wrong."""
+        options = self.prepared(options, argument)
+        dataset = self.read(options, argument, progress)
+        return class_incremental(
+            dataset, options, name=self.title(argument), version=self.version, order_seed=order_seed,
+            data_seed=data_seed, extra=self.extra(options, argument),
+        )  # fmt: skip
+
+
 def class_incremental(
     dataset: Dataset,
     options: IncrementalOptions,
@@ -78,10 +137,14 @@ def class_incremental(
 ) -> Stream:
     """Build a class-incremental stream; `extra` joins the options in the identity.
 
-    Raises `UsageError` for options that do not fit the dataset, `DataError` for a class without images.
+    With `options.evaluated` "val" the events evaluate held-out training images: those of the first task where shots are
+    few, none of a class that has a single image. Raises `UsageError` for options that do not fit the dataset,
+    `DataError` for a class without images.
     """
     n_classes = len(dataset.class_names)
     check_options(options, n_classes)
+    if options.evaluated == "val" and not options.val_fraction:
+        options = replace(options, val_fraction=VAL_SHARE)
     sizes = task_sizes(n_classes, options)
     order = class_order(options.order, n_classes, order_seed if options.order_seed is None else options.order_seed)
     train = _rows_by_class(dataset, "train", options.train_per_class)
@@ -90,6 +153,8 @@ def class_incremental(
     if options.val_fraction:
         for label, rows in enumerate(train):
             val[label], train[label] = split_rows(rows, options.val_fraction, data_seed, "val", label)
+    if options.evaluated == "val":
+        _check_validation(name, val, order if options.shots is None else order[: sizes[0]])
     if options.shots is not None:
         for label in order[sizes[0] :].tolist():
             held = np.sort(np.concatenate([train[label], val[label]]))  # a few-shot class has no validation images
@@ -114,12 +179,12 @@ def class_incremental(
         name=name,
         version=version,
         setting="class-incremental" if options.shots is None else FEW_SHOT,
-        options={key: value for key, value in asdict(options).items() if key != "shots" or value is not None},
+        options=listed(options),
         dataset=dataset,
         class_order=order,
         experiences=tuple(experiences),
         groups=tuple(groups),
-        events=_events(len(sizes), options.evaluate_on),
+        events=_events(len(sizes), options.evaluate_on, options.evaluated),
         comparable=_comparable(options, sizes, data_seed) | (extra or {}),
     )
 
@@ -167,6 +232,9 @@ def check_options(options: IncrementalOptions, n_classes: int) -> None:
             f"shots={options.shots} needs classes after the first task; choose a base below the {n_classes} classes."
         )
     class_order(options.order, n_classes, options.order_seed or 0)
+    splits = options_of(type(options))["split"].constraints.get("choices", (options.split,))
+    if options.split not in splits:
+        raise UsageError(f"split={options.split!r} must be one of {', '.join(splits)}.")
     if options.evaluate_on not in ("seen", "all"):
         raise UsageError(f"evaluate_on={options.evaluate_on!r} must be 'seen' or 'all'.")
     if not 0 <= options.val_fraction < 1:
@@ -196,15 +264,30 @@ def _rows_by_class(dataset: Dataset, split: str, limit: int | float | None) -> l
     return result
 
 
+def _check_validation(name: str, val: Sequence[IndexArray], labels: IndexArray) -> None:
+    """Say how many classes have no validation image; raises `UsageError` where none has one."""
+    lacking = sum(not len(val[label]) for label in labels)
+    if lacking == len(labels):
+        raise UsageError(
+            f"split=val: no class of {name} has a second training image to hold out; raise train_per_class, or use "
+            "split=test."
+        )
+    if lacking:
+        log.warning(
+            "%s: %d of %d classes have a single training image, which is learned; they have no validation image.",
+            name, lacking, len(labels),
+        )  # fmt: skip
+
+
 def _join(by_class: list[IndexArray], labels: IndexArray) -> IndexArray:
     return np.sort(np.concatenate([by_class[label] for label in labels]))
 
 
-def _events(n_tasks: int, evaluate_on: str) -> tuple[Event, ...]:
+def _events(n_tasks: int, evaluate_on: str, split: str) -> tuple[Event, ...]:
     every = tuple(range(n_tasks))
-    events: list[Event] = [Evaluate(every)] if evaluate_on == "all" else []
+    events: list[Event] = [Evaluate(every, split)] if evaluate_on == "all" else []
     for task in range(n_tasks):
-        events += [Train(task), Evaluate(every if evaluate_on == "all" else every[: task + 1])]
+        events += [Train(task), Evaluate(every if evaluate_on == "all" else every[: task + 1], split)]
     return tuple(events)
 
 
@@ -212,8 +295,10 @@ def _comparable(options: IncrementalOptions, sizes: list[int], data_seed: int) -
     """Options that change the numbers, in one form per stream: the class order and the sizes say how tasks were asked
     for."""
     few = {} if options.shots is None else {"shots": options.shots, "shots_seed": data_seed}
+    held_out = {} if options.evaluated == "test" else {"evaluated": options.evaluated}
     return {
         **few,
+        **held_out,
         "classes_per_task": sizes,
         "train_per_class": options.train_per_class,
         "test_per_class": options.test_per_class,

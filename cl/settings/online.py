@@ -15,10 +15,11 @@ def online(stream: Stream, chunk: int, evaluate_every: int | None, *, seed: int)
 
     Evaluations stay where they were, at the ends of tasks; with `evaluate_every` there is one more after each so many
     images of the stream, at the end of the chunk that completes them, on the groups of which a class was seen (anytime
-    inference, Koh et al. 2022). A group counts as learned after the last chunk of its task. Raises `UsageError` for a
-    stream with validation images: a chunk has none.
+    inference, Koh et al. 2022). A group counts as learned after the last chunk of its task. A chunk has no validation
+    images; those of a stream that evaluates them (`split=val`) stay in its groups. Raises `UsageError` for a stream
+    that holds out others.
     """
-    if any(len(experience.val) for experience in stream.experiences):
+    if stream.split != "val" and any(len(experience.val) for experience in stream.experiences):
         raise UsageError(
             f"{stream.name} holds out validation images, which an online stream does not have; set "
             "stream.val_fraction=0, or choose a method that needs none."
@@ -45,7 +46,7 @@ def online(stream: Stream, chunk: int, evaluate_every: int | None, *, seed: int)
             follows = start + chunk >= len(rows) and isinstance(_at(stream.events, number + 1), Evaluate)
             if due and not follows:
                 known = (index for index, group in enumerate(stream.groups) if seen & set(group.classes))
-                events.append(Evaluate(tuple(known)))
+                events.append(Evaluate(tuple(known), stream.split))
         last[event.experience] = len(parts) - 1
     return rebuilt(
         stream,

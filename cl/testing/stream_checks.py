@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cl import registry
 from cl.data.store import ImageStore, IndexArray, pixel_hashes
 from cl.errors import ContractError, UsageError
+from cl.family import argument_of, family_of, make_stream
 from cl.options import options_of, split_keys
 from cl.protocol import DOMAIN
 from cl.settings import resolve_stream, transform
@@ -31,8 +31,8 @@ class Subject:
         self._built = None if isinstance(stream, str) else stream
         if self._built is not None:
             return
-        family, self.argument = registry.streams.split(self.name)
-        self.family = registry.streams.get(family)
+        argument_of(self.name)  # a prefix family needs one
+        self.family = family_of(self.name)
         sections = split_keys(settings)
         if wrong := [key for key in ("", "backbone") if sections.get(key)]:
             raise UsageError(f"A stream takes settings such as stream.tasks=5, not {sorted(sections[wrong[0]])}.")
@@ -43,8 +43,7 @@ class Subject:
         if self._built is not None:
             raise CheckSkipped("the stream was given built; check its registered name.")
         options, transforms, _ = resolve_stream(self.family.Options, [("check", {**self.settings, **settings})])
-        more = {} if self.argument is None else {"argument": self.argument}
-        stream: Stream = self.family().build(options, order_seed=order_seed, data_seed=data_seed, progress=None, **more)
+        stream = make_stream(self.name, options, order_seed=order_seed, data_seed=data_seed)
         return transform(stream, transforms, data_seed)
 
     @cached_property
@@ -126,10 +125,14 @@ def experiences(subject: Subject) -> None:
 
 
 def groups(subject: Subject) -> None:
-    """Groups are disjoint, not empty, hold only their classes, and know after which experience they are complete."""
+    """Groups are disjoint, have test images, hold only their classes and no image that is learned, and know after which
+    experience they are complete."""
     stream = subject.stream
     if repeated := _repeated([group.name for group in stream.groups]):
         raise CheckFailure(f"group names repeat: {repeated}.", "give every group a name of its own.")
+    if not len(stream.test_rows(range(len(stream.groups)), stream.split)[0]):
+        raise CheckFailure(f"no group has {stream.split} images.", "evaluate a split that has some.")
+    trained = np.concatenate([experience.train for experience in stream.experiences])
     owners: dict[str, dict[int, str]] = {}
     for group in stream.groups:
         if not len(group.rows.get("test", ())):
@@ -141,6 +144,11 @@ def groups(subject: Subject) -> None:
             if wrong:
                 raise CheckFailure(
                     f"group {group.name!r} holds images of classes {_some(sorted(wrong))}.", "list them."
+                )
+            if store is stream.dataset.train and (learned := np.intersect1d(rows, trained)).size:
+                raise CheckFailure(
+                    f"{learned.size} {split} images of group {group.name!r} are trained on.",
+                    "hold out images before they go to experiences.",
                 )
             held = owners.setdefault(split, {})
             for row in rows.tolist():

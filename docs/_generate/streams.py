@@ -7,6 +7,7 @@ from typing import Any
 
 from cl import registry
 from cl.errors import ClbenchError
+from cl.family import family_of, make_stream
 from cl.options import options_of
 
 from .markdown import code, fenced, parse_docstring, sentence, table, text
@@ -34,7 +35,7 @@ def page(name: str) -> str:
     parts = [f"# {shown}\n", text(doc.summary) + "\n", *(text(each) + "\n" for each in doc.body), *sections]
     parts.append(fenced(f"clbench run -s simplecil --stream {shown}\nclbench info {shown}", "bash"))
     try:
-        family = registry.streams.get(name)
+        family = family_of(name)
     except ClbenchError as error:
         log.info("%s: %s", name, error)
         return "\n".join(parts)
@@ -53,7 +54,7 @@ def _dataset(name: str, family: Any) -> str:
     """Licence, citation, place and classes: of a declared dataset, or of one that needs no download."""
     from cl.data.catalog import DATASETS
 
-    declared = DATASETS.get(getattr(family, "dataset", ""))
+    declared = DATASETS.get(family.dataset)
     if declared is not None:
         forms = [" + ".join(map(code, source.names)) for source in declared.sources] + [code(declared.archive.name)]
         found = "any of " + "; ".join(forms) + ", in a folder of `CLBENCH_DATA_PATH` or in the cache"
@@ -73,7 +74,8 @@ def _dataset(name: str, family: Any) -> str:
         return _section(rows, declared.class_names)
     if name in _ARGUMENTS:
         return ""
-    if hasattr(family, "declaration"):
+    declaration = family.declaration()
+    if declaration is not None:
         rows = [
             [
                 code(entry.name),
@@ -82,11 +84,11 @@ def _dataset(name: str, family: Any) -> str:
                 text(entry.licence),
                 text(entry.source),
             ]
-            for entry in family.declaration().datasets
+            for entry in declaration.datasets
         ]
         return "## Datasets\n\n" + table(["dataset", "year", "source", "licence", "to be had from"], rows)
     try:
-        dataset = family().build(family.Options(), order_seed=0, data_seed=0).dataset
+        dataset = make_stream(name).dataset
     except ClbenchError as error:
         log.info("%s: %s", name, error)
         return ""

@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl import registry
 from cl.backbone import Backbone, load
 from cl.backbone.options import BackboneOptions
 from cl.backbone.transform import Transform
@@ -26,6 +25,7 @@ from cl.data.readers import read_pack
 from cl.data.sources import find_file
 from cl.data.store import ImageStore
 from cl.errors import ClbenchError, UsageError
+from cl.family import make_stream
 from cl.files import replace_file, sha256_of, write_text
 from cl.paths import home
 from cl.training.encodings import Encodings, pixels_of
@@ -193,9 +193,7 @@ def train(
 @click.option("--device", default="auto", help="auto takes a GPU where there is one.")
 def evaluate(backbone: str, stream: str, limit: int | None, precision: str, seed: int, device: str) -> None:
     """Probe the frozen features of BACKBONE, and of an untrained twin, on all images of a stream."""
-    key, argument = registry.streams.split(stream)
-    family, more = registry.streams.get(key)(), {} if argument is None else {"argument": argument}
-    dataset = family.build(family.Options(), order_seed=seed, data_seed=seed, **more).dataset
+    dataset = make_stream(stream, order_seed=seed, data_seed=seed).dataset
     stores = [limited(store, limit) for store in (dataset.train, dataset.test)]
     encodings = Encodings(home() / "features")
     click.echo(f"{stream}: {len(stores[0]):,} training and {len(stores[1]):,} test images, features in {precision}")

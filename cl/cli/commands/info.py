@@ -158,11 +158,12 @@ def _strategy(name: str) -> dict[str, Any]:
 def _stream(name: str) -> dict[str, Any]:
     from cl import registry
     from cl.data.catalog import DATASETS
+    from cl.family import family_of
     from cl.settings import SettingOptions
 
-    family = registry.streams.get(name)
-    facts = {"Version": family.version, "From": " ".join(registry.streams.distribution(name)).strip()}
-    declared = DATASETS.get(getattr(family, "dataset", ""))
+    family = family_of(name)
+    facts: dict[str, Any] = {"Version": family.version, "From": " ".join(registry.streams.distribution(name)).strip()}
+    declared = DATASETS.get(family.dataset)
     if declared is not None:
         facts |= {"Data": declared.title, "Licence": declared.licence, "Cite": declared.citation}
         if declared.is_tree:
@@ -171,7 +172,7 @@ def _stream(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "kind": "stream",
-        "doc": inspect.getdoc(family) or "",
+        "doc": inspect.cleandoc(family.__doc__ or ""),
         "facts": facts,
         "options": _options(family.Options, "stream.") + _options(SettingOptions, "stream."),
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 from cl.errors import UsageError, did_you_mean
 from cl.protocol import RULES, default_rule
-from cl.records.matrix import matrix_of, rows_of
+from cl.records.matrix import class_counts_of, main_split, matrix_of, rows_of
 from cl.records.metrics import METRICS
 from cl.records.record import config_hash
 from cl.results.leaderboard.differences import Resamples, difference
@@ -221,8 +221,12 @@ def _by_class(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any
     names: dict[int, str] = {}
     found: dict[int, list[list[float]]] = {}
     for pair in pairs:
-        stream, count = pair[0].result["stream"], pair[0].result["class_count"]
-        rows = [run.result["accuracy"][run.rule_for(rule)]["class_correct"][rows_of(run.result)[-1]] for run in pair]
+        stream, split = pair[0].result["stream"], main_split(pair[0].result)
+        if (count := class_counts_of(pair[0].result, split)) is None:
+            return []
+        last = [rows_of(run.result, split)[-1] for run in pair]
+        tables = [run.result["accuracy"][run.rule_for(rule)]["class_correct"] for run in pair]
+        rows = [table[row] for table, row in zip(tables, last, strict=True)]
         for place, label in enumerate(stream["class_order"]):
             names[label] = str(stream["class_names"][place])
             counted = [np.nan if row[place] is None or not count[place] else row[place] / count[place] for row in rows]

@@ -14,6 +14,7 @@ from typing import Any
 
 from cl.errors import ContractError
 from cl.files import toml_load
+from cl.records.matrix import main_split
 from cl.records.metrics import METRICS
 
 FILE = Path(__file__).with_name("published.toml")
@@ -158,6 +159,8 @@ def _reasons(row: Published, result: Mapping[str, Any]) -> Iterator[str]:
         yield f"published for {row.benchmark.text}"
     if any(result["stream"]["options"].get(key) is not None for key in _FULL):
         yield "this run has a part of the images"
+    if main_split(result) != "test":
+        yield "this run was not evaluated on the test images"
     if result["stream"]["options"].get("split") == "seeded":
         yield "this run splits the images as no paper does"
     if result["backbone"]["name"] not in row.weights.names:

@@ -33,9 +33,8 @@ def data(board: Board) -> dict[str, Any]:
         }
         for index, group in enumerate(stream["groups"])
     ]
-    facts = (
-        f"{stream['setting']}, {stream['n_tasks']} tasks, {stream['n_classes']} classes, {sum(result['count'])} images"
-    )
+    images = int(matrix.count.sum())
+    facts = f"{stream['setting']}, {stream['n_tasks']} tasks, {stream['n_classes']} classes, {images} images"
     return {
         "title": board.stream,
         "subtitle": facts + " to test on",

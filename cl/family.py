@@ -1,0 +1,101 @@
+"""Families: what builds streams. A family has one registered name, which may stand for many streams (`folder:PATH`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from cl import registry
+from cl.errors import ContractError
+from cl.protocol import CLASS, FEW_SHOT
+
+if TYPE_CHECKING:
+    from cl.data.store import Progress
+    from cl.stream import Stream
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Options of a family that has none."""
+
+
+class Family:
+    """Base of what builds streams: a subclass says `build`, its options, and what differs from the defaults below.
+
+    `dataset` is the name of its images in `cl.data.catalog`, empty where they are not there. `version` is raised when
+    images, labels or splits change. Everything but `build` is asked before any data is touched, and of the class.
+    """
+
+    Options: ClassVar[Any] = NoOptions
+    name: ClassVar[str] = ""
+    version: ClassVar[str] = "1"
+    dataset: ClassVar[str] = ""
+
+    @classmethod
+    def setting_of(cls, options: Any, argument: str = "") -> str:
+        """The setting of the stream with these options: class-incremental, or few-shot where it has `shots`."""
+        return CLASS if getattr(options, "shots", None) is None else FEW_SHOT
+
+    @classmethod
+    def version_of(cls, argument: str = "") -> str:
+        """The version of one stream's definition, which is a part of the hash of a configuration."""
+        return str(cls.version)
+
+    @classmethod
+    def declaration(cls, argument: str = "") -> Any:
+        """The `cl.declared.declaration.Declaration` behind a stream, None where it has none."""
+        return None
+
+    def build(
+        self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
+    ) -> Stream:
+        """Build the stream; `argument` is what the user wrote after the name of a prefix family.
+
+        Raises `UsageError` for options that do not fit, `DataError` for data that is missing or damaged.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how its streams are built; add `build`.")
+
+
+def family_of(name: str) -> type[Family]:
+    """The family of a stream, by its registered name or by the full name of one of its streams.
+
+    Raises `UsageError` for an unknown name, `ClbenchError` where a plugin cannot be imported.
+    """
+    found = registry.streams.get(name)
+    return found if isinstance(found, type) and issubclass(found, Family) else _adapted(found, name)
+
+
+def argument_of(stream: str) -> str:
+    """What stands after the name of a prefix family, all of it for a suffix family, else nothing. Raises `UsageError`
+    for an unknown stream, or a prefix family alone."""
+    return registry.streams.split(stream)[1] or ""
+
+
+def make_stream(
+    stream: str,
+    options: Any = None,
+    *,
+    order_seed: int = 0,
+    data_seed: int = 0,
+    progress: Progress | None = None,
+) -> Stream:
+    """Build a stream by its full name; with the defaults of its family where no `options` are given. Raises as
+    `Family.build` and `family_of`."""
+    argument, family = argument_of(stream), family_of(stream)
+    chosen = family.Options() if options is None else options
+    return family().build(chosen, order_seed=order_seed, data_seed=data_seed, argument=argument, progress=progress)
+
+
+def _adapted(plain: Any, name: str) -> type[Family]:
+    """A class of somebody's own with `Options` and `build`, completed by the defaults of `Family`.
+
+    Such a `build` need not know `argument`: it gets one only where its name takes one.
+    """
+    if not isinstance(plain, type):
+        raise ContractError(f"stream '{name}' is registered as {plain!r}; register a class, see cl.Family.")
+
+    def build(self: Any, options: Any, *, argument: str = "", **given: Any) -> Any:
+        return plain.build(self, options, **given, **({"argument": argument} if argument else {}))  # type: ignore[attr-defined]
+
+    body = {"build": build, "__doc__": plain.__doc__, "__module__": plain.__module__}
+    return cast("type[Family]", type(plain)(plain.__name__, (plain, Family), body))
