@@ -17,20 +17,30 @@ if TYPE_CHECKING:
     from cl.results.store import Paths, Results
 
 
-def run(strategy: str | None = None, stream: str | None = None, **arguments: Any) -> RunResult:
+def run(
+    strategy: str | None = None,
+    stream: str | None = None,
+    backbone: str | None = None,
+    *,
+    existing: str = "only-missing",
+    progress: Observer | str | None = None,
+    **arguments: Any,
+) -> RunResult:
     """Run a strategy on a stream and return the result; a complete run is not repeated, an interrupted one continues.
 
-        result = cl.run("slca", "split-digits", seed=7, settings={"lr": 0.02, "stream.tasks": 2})
+        result = cl.run("slca", "split-digits", seed=7, options={"lr": 0.02, "stream.tasks": 2})
         result.accuracy, result.metrics["cil_seen"]["A_last_sample"], result.learner.predict_images(pixels)
 
-    Takes what `make_plan` takes (`seed`, `settings`, `backbone`, `limit`, `device`, `results`, `save_learner`, ...) and
-    `existing`: "only-missing", "always" (start over) or "never". `progress` is "auto", "rich", "plain", "none" or an
-    object with the methods of `cl.progress.Observer`; by default a notebook shows one line per run, anything else
-    nothing. Raises `ClbenchError`.
+    `arguments` are those of `make_plan`: `options` (or `settings`), `config_file`, `preset`, `seed`, `order_seed`,
+    `init_seed`, `data_seed`, `limit`, `max_tasks`, `few_shot`, `setting`, `device`, `precision`, `results`,
+    `checkpoint_every`, `save_learner`, `loggers`. One call is one run; `clbench run` makes grids.
+
+    `existing`: "only-missing", "always" (start over), "never" (refuse) or "skip-running", which is the first, but for
+    loops that share a folder: both raise `cl.errors.RunInUse` where another process is running it. `progress` is
+    "auto", "rich", "plain", "none" or an object with the methods of `cl.progress.Observer`; by default a notebook
+    shows one line per run, anything else nothing. Raises `ClbenchError`.
     """
-    existing = arguments.pop("existing", "only-missing")
-    progress = arguments.pop("progress", None)
-    plan = make_plan(strategy, stream, **arguments)
+    plan = make_plan(strategy, stream, backbone, **arguments)
     with displayed(progress, plan.title) as show:
         return execute(plan, existing=existing, progress=show)
 

@@ -17,6 +17,10 @@ class UsageError(ClbenchError):
     exit_code = 2
 
 
+class Incompatible(UsageError):
+    """A strategy with these options is not right on the stream; the others of a grid go on."""
+
+
 class DataError(ClbenchError):
     """Data or weights are missing, cannot be read, or do not match their checksum."""
 
@@ -35,6 +39,10 @@ class OutsideInterval(ClbenchError):
     exit_code = 5
 
 
+class RunInUse(ClbenchError):
+    """Another process is running this run."""
+
+
 class ContractError(ClbenchError):
     """A strategy or stream broke the contract of `cl` (see docs/design.md)."""
 
@@ -45,6 +53,12 @@ class StorageError(ClbenchError):
 
 INTERRUPTED = 130
 """Exit code of a run stopped by the user; the same command continues it."""
+
+
+def sentence(error: BaseException) -> str:
+    """An error on one line; one that nobody foresaw says so."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ClbenchError) else f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

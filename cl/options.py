@@ -10,9 +10,11 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cl.errors import ContractError, UsageError, did_you_mean
@@ -43,18 +45,19 @@ def option(
     lt: float | None = None,
     choices: Sequence[Any] | None = None,
     unlisted: bool = False,
+    env: str = "",
 ) -> T:
     """A field of an options dataclass: its default, its help text and the values it accepts.
 
     Bounds and choices hold for every element of a tuple; None, where the annotation allows it, always passes. One that
     is `unlisted` stands in a record only where it is not at its default: it came after records that must keep their
-    hashes.
+    hashes. `env` names an environment variable; `cl.plan.run_options` alone reads it.
     """
     constraints: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     constraints = {name: bound for name, bound in constraints.items() if bound is not None}
     if choices is not None:
         constraints["choices"] = tuple(choices)
-    metadata = {"help": help, "constraints": constraints, "unlisted": unlisted}
+    metadata = {"help": help, "constraints": constraints, "unlisted": unlisted, "env": env}
     if isinstance(default, list | dict | set):
         raise ContractError(f"an option's default must not be mutable ({default!r}); use a tuple.")
     return dataclasses.field(default=default, metadata=metadata)
@@ -81,6 +84,7 @@ class OptionInfo:
     constraints: Mapping[str, Any]
     nested: str | None = None
     unlisted: bool = False
+    env: str = ""
 
     @property
     def type_name(self) -> str:
@@ -124,6 +128,7 @@ def options_of(options_class: type) -> dict[str, OptionInfo]:
             field.metadata.get("constraints", {}),
             field.metadata.get("nested"),
             field.metadata.get("unlisted", False),
+            field.metadata.get("env", ""),
         )
     return found
 
@@ -148,6 +153,8 @@ def parse_value(annotation: Any, value: Any, key: str, constraints: Mapping[str,
         parsed = _parse(annotation, value)
     except ValueError as error:
         detail = f" ({error})" if str(error) else ""
+        if isinstance(value, list | tuple) and get_origin(annotation) is not tuple:
+            detail = "; a run takes one value, and `clbench run` makes a grid of several"
         raise UsageError(f"{key} must be {_expected(annotation)}, not {value!r}{detail}.") from None
     for element in parsed if isinstance(parsed, tuple) else (parsed,):
         problem = _violated(element, constraints or {})
@@ -156,7 +163,14 @@ def parse_value(annotation: Any, value: Any, key: str, constraints: Mapping[str,
     return parsed
 
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "a path",
+    type(None): "none",
+}
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -208,6 +222,10 @@ def _parse(annotation: Any, value: Any) -> Any:
     if annotation is str:
         if isinstance(value, str):
             return value
+        raise ValueError
+    if annotation is Path:
+        if isinstance(value, str | os.PathLike):
+            return Path(value)
         raise ValueError
     raise ContractError(
         f"options of type {describe(annotation)} are not supported; use int, float, bool, str or a tuple."

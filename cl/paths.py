@@ -9,6 +9,9 @@ _ROOT = Path(__file__).resolve().parent.parent
 CHECKOUT: Path | None = _ROOT if (_ROOT / "pyproject.toml").is_file() and (_ROOT / "strategies").is_dir() else None
 """The repository root when `cl` is imported from a source checkout, None once it is installed from a wheel."""
 
+RESULTS, RESULTS_VARIABLE = "results", "CLBENCH_RESULTS"
+"""Where records go unless something else is said, and the environment variable that says it."""
+
 
 def home() -> Path:
     """The cache: CLBENCH_HOME, else the user's cache folder (XDG_CACHE_HOME is respected). It need not exist yet."""
@@ -20,7 +23,7 @@ def home() -> Path:
 
 def results() -> Path:
     """Where records go: CLBENCH_RESULTS, else ./results."""
-    return Path(os.environ.get("CLBENCH_RESULTS") or "results")
+    return Path(os.environ.get(RESULTS_VARIABLE) or RESULTS)
 
 
 def data_path() -> list[Path]:

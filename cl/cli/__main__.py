@@ -2,4 +2,5 @@
 
 from cl.cli import main
 
-main()
+if __name__ == "__main__":  # a process of `--jobs` imports this again
+    main()

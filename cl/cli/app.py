@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from cl.errors import INTERRUPTED, ClbenchError
+from cl.errors import INTERRUPTED, ClbenchError, sentence
 
 COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
@@ -136,8 +136,6 @@ def report(error: BaseException, more: str = "") -> None:
         import traceback
 
         traceback.print_exception(error)
-    text = " ".join(str(error).split())
     if not isinstance(error, ClbenchError):
-        text = f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
         more = more or " CLBENCH_DEBUG=1 shows where."
-    click.echo(f"Error: {text}{more}", err=True)
+    click.echo(f"Error: {sentence(error)}{more}", err=True)

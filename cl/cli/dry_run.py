@@ -28,7 +28,7 @@ def describe(plans: Sequence[Plan], as_json: bool) -> int:
         try:
             about = _describe(plan, streams, backbones)
         except ClbenchError as error:
-            report(error)
+            report(error, f" ({plan.title})" if len(plans) > 1 else "")
             code = code or error.exit_code
             continue
         if as_json:
@@ -65,9 +65,12 @@ def _once(
 
 
 def _state(folder: Path) -> str:
-    if not (folder / "config.toml").is_file():
+    from cl.plan.config_file import CONFIG
+    from cl.records.record import RECORD
+
+    if not (folder / CONFIG).is_file():
         return "new"
-    path = folder / "record.json"
+    path = folder / RECORD
     return str(json.loads(path.read_text(encoding="utf-8"))["status"]) if path.is_file() else "partial"
 
 

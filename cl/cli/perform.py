@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cl.cli.app import report
-from cl.errors import INTERRUPTED, ClbenchError
+from cl.cli.app import debugging
+from cl.cli.shared import Display, Execution
+from cl.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
     from cl.progress.base import Observer
+    from cl.running.executors import Outcome
     from cl.running.result import RunResult
 
 
@@ -40,43 +42,70 @@ def terminating() -> Iterator[None]:
 
 def perform(
     plans: Sequence[Plan],
+    execution: Execution,
+    display: Display,
     *,
-    execute: Callable[[Plan, Observer], RunResult],
-    progress: str,
-    as_json: bool,
-    quiet: bool,
-    again: str = "the same command continues",
     show_result: Callable[[RunResult, bool], None] | None = None,
 ) -> int:
-    """Run plans in turn; a failure is reported and the rest go on. Returns the first failure's exit code.
+    """Execute plans and show how they go; returns the first failure's exit code, in the order of the plans.
 
-    `show_result` takes each result and `as_json`; by default it is printed.
+    `show_result` takes each result and whether JSON is wanted; by default it is printed.
     """
-    from cl.progress.displays import make_progress
-    from cl.running.folder import LOG
+    from cl.running.executors import LocalExecutor
 
-    first_failure = 0
+    executor = LocalExecutor(
+        jobs=execution.jobs,
+        threads=execution.threads,
+        existing=execution.existing,
+        log_level=display.log_level,
+        lines=not display.quiet and display.progress != "none",
+    )
     with terminating():
-        for index, plan in enumerate(plans):
-            if len(plans) > 1 and not quiet:
-                click.echo(f"[{index + 1}/{len(plans)}] {plan.title}", err=True)
-            try:
-                with make_progress("none" if quiet else progress) as show:
-                    result = execute(plan, show)
-                (show_result or print_result)(result, as_json)
-            except KeyboardInterrupt:
-                click.echo(f"Interrupted; {again} ({plan.folder}).", err=True)
-                return INTERRUPTED
-            except ClbenchError as error:
-                report(error, f" ({plan.title})" if len(plans) > 1 else "")
-                first_failure = first_failure or error.exit_code
-            except BrokenPipeError:
-                raise
-            except Exception as error:  # one failing run must not take the rest of a grid with it
-                where = plan.folder / LOG
-                report(error, f" The traceback is in {where}." if where.is_file() else "")
-                first_failure = first_failure or 1
-    return first_failure
+        outcomes = executor.execute(plans, _Screen(display, len(plans) > 1, show_result or print_result))
+    codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
+    return INTERRUPTED if INTERRUPTED in codes else next(iter(codes), 0)
+
+
+class _Screen:
+    """Shows runs: results on stdout, everything else on stderr."""
+
+    def __init__(self, display: Display, many: bool, show_result: Callable[[RunResult, bool], None]) -> None:
+        self.display, self.many, self.show_result = display, many, show_result
+
+    def started(self, plan: Plan, index: int, total: int) -> None:
+        if self.many and not self.display.quiet:
+            click.echo(f"[{index + 1}/{total}] {plan.title}", err=True)
+
+    def progress(self, plan: Plan) -> Observer:
+        from cl.progress.displays import make_progress
+
+        return make_progress("none" if self.display.quiet else self.display.progress)
+
+    def line(self, plan: Plan, text: str) -> None:
+        click.echo(f"{plan.title}: {text}", err=True)
+
+    def finished(self, outcome: Outcome) -> None:
+        whose = f" ({outcome.plan.title})" if self.many else ""
+        if outcome.result is not None:
+            self.show_result(outcome.result, self.display.as_json)
+        elif outcome.exit_code == INTERRUPTED:
+            click.echo(f"Interrupted; the same command continues ({outcome.plan.folder}).", err=True)
+        elif outcome.skipped:
+            if not self.display.quiet:
+                click.echo(
+                    f"Skipped: {outcome.skipped[0].lower()}{outcome.skipped[1:]} ({outcome.plan.title})", err=True
+                )
+        else:
+            if debugging():
+                click.echo(outcome.traceback, err=True)
+            click.echo(f"Error: {outcome.error}{whose}", err=True)
+
+
+def show_skipped(sentences: Sequence[str], display: Display) -> None:
+    """Say which combinations of a grid were left out."""
+    if not display.quiet:
+        for text in sentences:
+            click.echo(f"Skipped: {text}", err=True)
 
 
 def print_result(result: RunResult, as_json: bool) -> None:
@@ -86,6 +115,8 @@ def print_result(result: RunResult, as_json: bool) -> None:
         return
     import shutil
 
+    from cl.records.record import RECORD
+
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     click.echo(result.table(width).rstrip("\n"))
-    click.echo(f"Record: {result.folder / 'record.json'}")
+    click.echo(f"Record: {result.folder / RECORD}")

@@ -1,18 +1,21 @@
-"""What several commands share: completion of names, options for display, running a plan and saying how it went."""
+"""What several commands share: options of runs, of their execution and of display, comma lists, logging."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast, get_args
 
 import click
 
-if TYPE_CHECKING:
-    pass
+from cl.options import OptionInfo
+from cl.plan.run_options import EXISTING, declared
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +23,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 def names_in(texts: tuple[str, ...]) -> list[str | None]:
     """Comma lists as names; none at all leaves the choice to the config file."""
     return [name.strip() for text in texts for name in text.split(",") if name.strip()] or [None]
+
+
+def backbones_in(texts: tuple[str, ...]) -> list[str | None]:
+    """As `names_in`, but the path of a file with weights (arch@file) keeps its commas."""
+    names: list[str | None] = []
+    for text in texts:
+        file = text.partition("@")[2]
+        whole = "," in file and Path(file).expanduser().is_file()
+        names += [text] if whole else [name for name in names_in((text,)) if name]
+    return names or [None]
 
 
 def streams_in(texts: tuple[str, ...]) -> list[str | None]:
@@ -40,8 +53,60 @@ def seeds_in(texts: tuple[str, ...]) -> list[int | None]:
     return [parse_value(int, name, "--seed") for name in names_in(texts) if name is not None] or [None]
 
 
+@dataclass(frozen=True)
+class Display:
+    """How a command shows what it does."""
+
+    progress: str = "auto"
+    as_json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+    @property
+    def log_level(self) -> int:
+        """What of the log is shown."""
+        return logging.ERROR if self.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(self.verbose, 2)]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a command executes runs."""
+
+    threads: int | None = None
+    jobs: int = 1
+    existing: str = EXISTING[0]
+
+
+def run_option(name: str, *flags: str, **more: Any) -> Callable[[F], F]:
+    """The option of the command line for one of `RunOptions`; `more` is what only click needs, or says otherwise."""
+    info = declared()[name]
+    how: dict[str, Any] = {"help": info.help}
+    if info.default not in (None, "", False, ()):
+        how["help"] += f"  [default: {more.pop('default_text', info.default)}]"
+    if info.annotation is bool:
+        how |= {"is_flag": True, "default": None}
+    elif not more.get("multiple"):
+        how["type"] = _click_type(info)
+    if info.env and more.get("multiple"):  # several names in a variable are separated by commas: `make_plan` reads it
+        how["help"] += f"  [env {info.env}]"
+    elif info.env:
+        how["envvar"] = info.env
+    return click.option(*(flags or (f"--{name.replace('_', '-')}",)), name, **{**how, **more})
+
+
+def _click_type(info: OptionInfo) -> Any:
+    limits, members = info.constraints, (*get_args(info.annotation), info.annotation)
+    if info.annotation is Path:
+        return click.Path(path_type=Path)
+    if str in members:
+        return click.Choice(limits["choices"]) if "choices" in limits else str
+    if int in members and float not in members:
+        return click.IntRange(min=limits["ge"]) if "ge" in limits else int
+    return click.FloatRange(min=limits["ge"]) if "ge" in limits else str
+
+
 def display_options(command: F) -> F:
-    """--progress, --json, -q and -v."""
+    """--progress, --json, -q and -v, given to the command as one `display`; logging is set up by them."""
     options = [
         click.option(
             "--progress",
@@ -54,42 +119,66 @@ def display_options(command: F) -> F:
         click.option("-q", "--quiet", is_flag=True, help="No progress, no messages; results and errors only."),
         click.option("-v", "--verbose", count=True, help="Log more; -vv shows tracebacks."),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def gather(progress: str, as_json: bool, quiet: bool, verbose: int) -> Display:
+        set_up(quiet, verbose)
+        return Display(progress, as_json, quiet, verbose)
+
+    return _gathered(command, options, "display", gather)
 
 
-def execution_options(command: F) -> F:
-    """--device, --workers, --results and --existing."""
+def execution_options(*, existing: bool = True) -> Callable[[F], F]:
+    """--threads, --jobs and --existing, given to the command as one `execution`."""
     options = [
         click.option(
-            "--device", metavar="NAME", envvar="CLBENCH_DEVICE", help="auto, cpu, cuda, cuda:1, mps.  [default: auto]"
-        ),
-        click.option(
-            "--workers",
+            "--threads",
             type=click.IntRange(min=1),
             metavar="N",
-            envvar="CLBENCH_WORKERS",
-            help="CPU threads to compute with.  [default: all]",
+            envvar="CLBENCH_THREADS",
+            help="CPU threads that a run computes with.  [default: all, or an equal share for each of --jobs]",
         ),
+        click.option("--workers", type=click.IntRange(min=1), envvar="CLBENCH_WORKERS", hidden=True),
         click.option(
-            "--results",
-            type=click.Path(path_type=Path),
-            metavar="FOLDER",
-            envvar="CLBENCH_RESULTS",
-            help="Where records go.  [default: ./results]",
-        ),
-        click.option(
-            "--existing",
-            type=click.Choice(["only-missing", "always", "never"]),
-            default="only-missing",
-            help="A run that exists: take it when complete and continue it when not, start over, or refuse."
-            "  [default: only-missing]",
+            "--jobs",
+            type=click.IntRange(min=1),
+            default=1,
+            metavar="N",
+            envvar="CLBENCH_JOBS",
+            help="Runs at once, each in a process of its own.  [default: 1]",
         ),
     ]
+    if existing:
+        options.append(
+            click.option(
+                "--existing",
+                type=click.Choice(EXISTING),
+                default=EXISTING[0],
+                help="A run that exists: take it when complete and continue it when not, start over, refuse, or leave "
+                f"it to the process that is running it.  [default: {EXISTING[0]}]",
+            )
+        )
+
+    def gather(threads: int | None, workers: int | None, jobs: int, existing: str = EXISTING[0]) -> Execution:
+        if workers is not None:
+            click.echo("--workers and CLBENCH_WORKERS are now called --threads and CLBENCH_THREADS.", err=True)
+        return Execution(threads if threads is not None else workers, jobs, existing)
+
+    return lambda command: _gathered(command, options, "execution", gather)
+
+
+def _gathered(command: F, options: Sequence[Callable[[F], F]], name: str, gather: Callable[..., Any]) -> F:
+    """Add options to a command that takes them as one argument."""
+    own = inspect.signature(gather).parameters
+
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> Any:
+        found = {key: arguments.pop(key) for key in own if key in arguments}
+        return command(**{name: gather(**found)}, **arguments)
+
+    decorated = cast(F, wrapped)
     for option in reversed(options):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def metric_options(command: F) -> F:
@@ -123,7 +212,7 @@ def set_up(quiet: bool, verbose: int) -> None:
     """Logging on stderr; -vv asks for tracebacks."""
     handler = _Stderr()
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    handler.setLevel(logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+    handler.setLevel(Display(quiet=quiet, verbose=verbose).log_level)
     handler.addFilter(lambda record: record.exc_info is None or verbose >= 2)  # errors are reported once, by us
     logger = logging.getLogger("clbench")
     logger.handlers = [old for old in logger.handlers if not isinstance(old, _Stderr)] + [handler]

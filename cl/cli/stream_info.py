@@ -23,7 +23,7 @@ def build(name: str, assignments: Sequence[str]) -> Stream:
     """The stream with these options, from data that is here; nothing is downloaded. Raises `ClbenchError`."""
     from cl.family import family_of, make_stream
     from cl.options import parse_assignments, split_keys
-    from cl.plan.plan import DEFAULT_SEED
+    from cl.plan.run_options import DEFAULT_SEED
     from cl.settings import resolve_stream, transform
 
     chosen = split_keys(parse_assignments(assignments)).get("stream", {})

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cl import registry
-from cl.errors import UsageError
+from cl.errors import Incompatible
 from cl.family import argument_of, family_of
 from cl.options import options_of
 from cl.protocol import SETTINGS
@@ -26,14 +26,14 @@ def version_of(stream: str) -> str:
 
 
 def check(strategy: str, options: Any, stream: str, stream_options: Any, also: Sequence[str] = ()) -> None:
-    """Raise `UsageError` where a strategy with these options is not right on the stream, or in the settings `also`
+    """Raise `Incompatible` where a strategy with these options is not right on the stream, or in the settings `also`
     that it is put into; a wrapper asks its base."""
     asked = (setting_of(stream, stream_options), *also)
     method = registry.strategies.get(strategy)
     supports = getattr(method, "supports", None)
     if supports is not None and (wrong := [each for each in asked if not supports(each, options)]):
         able = [each for each in SETTINGS if supports(each, options)]
-        raise UsageError(
+        raise Incompatible(
             f"Stream {stream} is {wrong[0]}, which {strategy} cannot learn with these options; it can: "
             f"{', '.join(able) or 'nothing'}. Choose another strategy or stream."
         )

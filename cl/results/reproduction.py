@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.errors import ContractError, UsageError, did_you_mean
 from cl.files import toml_load
+from cl.plan.run_options import RunOptions
 from cl.protocol import default_rule
 from cl.records.metrics import METRICS, metrics_of
 from cl.records.record import Record, config_hash
@@ -46,7 +47,7 @@ class Configuration:
     seeds: tuple[int, ...]
     backbone: str | None = None
     preset: str | None = None
-    precision: str = "fp32"
+    precision: str = RunOptions.precision
     settings: Mapping[str, Any] = field(default_factory=dict)
     metric: str = "A_last_sample"
     benchmark: str = ""
@@ -59,7 +60,7 @@ class Configuration:
         words += [f"--backbone {self.backbone}"] if self.backbone else []
         words += [f"--preset {self.preset}"] if self.preset else []
         words += [f"--set {key}={value}" for key, value in self.settings.items()]
-        words += [f"--precision {self.precision}"] if self.precision != "fp32" else []
+        words += [f"--precision {self.precision}"] if self.precision != RunOptions.precision else []
         return " ".join([*words, f"--seed {','.join(map(str, self.seeds))}"])
 
     def plans(self, seeds: Sequence[int] = (), **how: Any) -> list[Plan]:

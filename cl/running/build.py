@@ -9,9 +9,10 @@ from typing import Any
 from cl import registry
 from cl.errors import UsageError
 from cl.family import make_stream
+from cl.plan.config_file import CONFIG
 from cl.plan.plan import Plan, load_plan
 from cl.progress.base import Observer
-from cl.running.folder import CONFIG, KEEP_LEARNER, LEARNER
+from cl.running.folder import KEEP_LEARNER, LEARNER
 from cl.settings import transform
 
 

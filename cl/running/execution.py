@@ -15,30 +15,31 @@ from cl.errors import DataError, UsageError
 from cl.files import make_folder, toml_load, write_text
 from cl.loggers import check as check_loggers
 from cl.options import options_of
-from cl.plan.plan import Plan, invocation
+from cl.plan.config_file import CONFIG, invocation
+from cl.plan.plan import Plan
+from cl.plan.run_options import EXISTING
 from cl.progress.base import Observer, Observers
 from cl.records.record import RECORD
 from cl.running.build import build_backbone, build_stream, pick_device
-from cl.running.folder import CONFIG, KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
+from cl.running.folder import KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
 from cl.running.result import RunResult
 
 log = logging.getLogger("clbench")
 
-EXISTING = ("only-missing", "always", "never")
-"""What to do where a run exists: skip it when complete and continue it when not, start over, or refuse."""
+_TAKES_COMPLETE = ("only-missing", "skip-running")
 
 
 def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | None = None) -> RunResult:
     """Do what a plan says, or what is left of it.
 
     Raises `UsageError` when the run exists and `existing` is "never" or a logger is not installed, `DataError` for
-    missing data, `NonFiniteLoss`, and `ClbenchError` when another process is running it.
+    missing data, `NonFiniteLoss`, and `RunInUse` when another process is running it.
     """
     if existing not in EXISTING:
         raise UsageError(f"--existing must be one of {', '.join(EXISTING)}, not '{existing}'.")
     show = progress if progress is not None else Observer()
     folder = plan.folder
-    if existing == "only-missing" and (done := _complete(folder)) is not None:
+    if existing in _TAKES_COMPLETE and (done := complete_record(folder)) is not None:
         return _skipped(plan, done, show)
     check_loggers(plan.loggers)
     from cl.loggers.feed import hearing
@@ -49,7 +50,7 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | 
             raise UsageError(f"{folder} exists; choose --existing only-missing to continue it or always to start over.")
         if existing == "always":
             clear(folder)
-        elif (done := _complete(folder)) is not None:  # another process has finished it since
+        elif (done := complete_record(folder)) is not None:  # another process has finished it since
             return _skipped(plan, done, show)
         with logged(folder), hearing(plan.loggers, _about(plan)) as loggers:
             return _execute(plan, Observers([show, *loggers]))
@@ -122,7 +123,7 @@ def header(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _complete(folder: Path) -> Mapping[str, Any] | None:
+def complete_record(folder: Path) -> Mapping[str, Any] | None:
     """The record of a complete run, None where there is none; raises `DataError` for a damaged one."""
     path = folder / RECORD
     if not path.is_file():

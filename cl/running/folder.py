@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from cl.errors import ClbenchError
+from cl.errors import RunInUse
 from cl.files import storage_error
+from cl.plan.config_file import CONFIG
 from cl.records.record import RECORD
 
-CONFIG = "config.toml"
 LEARNER = "learner.safetensors"
 LOG = "log.txt"
 LOCK = ".lock"
@@ -39,14 +39,14 @@ def clear(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; raises `ClbenchError` where another process does."""
+    """Hold a run's folder; raises `RunInUse` where another process does."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ClbenchError(f"Another process is running {folder}; wait for it, or choose another --results.") from None
+        raise RunInUse(f"Another process is running {folder}; wait for it, or choose another --results.") from None
     except OSError as error:
         raise storage_error(folder / LOCK, error) from error
     try:

@@ -11,7 +11,9 @@ from cl import registry
 from cl.errors import UsageError
 from cl.options import Setting, nested, option
 from cl.plan import presets
-from cl.plan.plan import DEFAULT_BACKBONE, Plan, grid, load_plan, make_plan, safe_name
+from cl.plan.grids import grid
+from cl.plan.plan import Plan, load_plan, make_plan, safe_name
+from cl.plan.run_options import DEFAULT_BACKBONE
 
 PRESETS = """
 [[preset]]
@@ -257,7 +259,7 @@ def test_results_folder_from_argument_environment_and_file(monkeypatch: pytest.M
 
 
 def test_grids_hold_every_combination_once() -> None:
-    plans = grid(["method", "validating"], ["split-digits", "split-cifar10"], [1, 2, 1])
+    plans = grid(["method", "validating"], ["split-digits", "split-cifar10"], [1, 2, 1]).plans
     assert [(plan.strategy, plan.stream, plan.seeds["data"]) for plan in plans] == [
         (strategy, stream, seed)
         for strategy in ("method", "validating")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cl.cli.commands.run import command as run_command
+from cl.cli.commands.run import planned
+from cl.cli.perform import show_skipped
+from cl.cli.shared import Display
+from cl.plan.run_options import declared
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
@@ -23,10 +28,8 @@ Examples:
 \b
 The hash stands for everything that changes a result, seeds apart; it is a part of a run's folder."""
 
-_SHARED = (
-    *("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed", "config", "preset"),
-    *("assignments", "few_shot", "setting", "limit", "max_tasks", "precision"),
-)
+_ELSEWHERE = ("device", "results", "checkpoint_every", "save_learner", "loggers")
+_SHARED = {*declared(), "config", "assignments"} - {*_ELSEWHERE}
 """Options of `clbench run` that change a configuration; they mean the same here."""
 
 
@@ -76,20 +79,10 @@ def command(ctx: click.Context, runs: tuple[Path, ...], output: Path | None, as_
 command.params[1:1] = [parameter for parameter in run_command.params if parameter.name in _SHARED]
 
 
-def _resolved(arguments: dict[str, Any]) -> list[Plan]:
-    from cl.cli.shared import names_in, seeds_in, streams_in
-    from cl.options import parse_assignments
-    from cl.plan.plan import grid
-
-    return grid(
-        names_in(arguments.pop("strategy")),
-        streams_in(arguments.pop("stream")),
-        seeds_in(arguments.pop("seed")),
-        config_file=arguments.pop("config"),
-        settings=parse_assignments(arguments.pop("assignments")),
-        origin="command line",
-        **arguments,
-    )
+def _resolved(arguments: dict[str, Any]) -> Sequence[Plan]:
+    found = planned(**arguments)
+    show_skipped(found.skipped, Display())
+    return found.plans
 
 
 def _run(plan: Plan) -> dict[str, Any]:
@@ -120,11 +113,11 @@ def _about(plan: Plan) -> dict[str, Any]:
 
 def _recorded_hash(plan: Plan) -> str | None:
     """The hash in the record of an existing run: another one than the plan's where a version was raised since."""
-    path = plan.folder / "record.json"
+    from cl.records.record import RECORD, config_hash, load
+
+    path = plan.folder / RECORD
     if plan.at is None or not path.is_file():
         return None
-    from cl.records.record import config_hash, load
-
     return config_hash(load(path))
 
 

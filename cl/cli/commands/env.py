@@ -12,6 +12,7 @@ import click
 
 from cl import paths
 from cl.cli.text import size_text
+from cl.plan.run_options import declared
 
 _EPILOG = """\b
 Examples:
@@ -19,8 +20,9 @@ Examples:
   clbench env --json"""
 
 _VARIABLES = (
-    *("CLBENCH_HOME", "CLBENCH_DATA_PATH", "CLBENCH_RESULTS", "CLBENCH_OFFLINE", "CLBENCH_SET", "CLBENCH_DEBUG"),
-    *("CLBENCH_DEVICE", "CLBENCH_PRECISION", "CLBENCH_WORKERS", "CLBENCH_PROGRESS", "CLBENCH_LOGGER"),
+    *("CLBENCH_HOME", "CLBENCH_DATA_PATH", "CLBENCH_OFFLINE", "CLBENCH_SET", "CLBENCH_DEBUG"),
+    *(info.env for info in declared().values() if info.env),
+    *("CLBENCH_THREADS", "CLBENCH_WORKERS", "CLBENCH_JOBS", "CLBENCH_PROGRESS"),
 )
 
 

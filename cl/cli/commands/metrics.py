@@ -71,11 +71,11 @@ def _of_run(path: Path, as_json: bool) -> int:
     from cl.cli.text import print_table
     from cl.errors import UsageError
     from cl.records.metrics import METRICS, metrics_of
-    from cl.records.record import load
+    from cl.records.record import RECORD, load
 
-    file = path / "record.json" if path.is_dir() else path
+    file = path / RECORD if path.is_dir() else path
     if not file.is_file():
-        raise UsageError(f"{path} holds no record.json; give the folder of a run, as `clbench run` printed it.")
+        raise UsageError(f"{path} holds no {RECORD}; give the folder of a run, as `clbench run` printed it.")
     result = load(file)["result"]
     values = metrics_of(result)
     if as_json:

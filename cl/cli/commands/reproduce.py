@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.perform import perform
-from cl.cli.shared import display_options, execution_options, seeds_in, set_up
+from cl.cli.shared import Display, Execution, display_options, execution_options, run_option, seeds_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -45,19 +45,17 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 @click.option("--list", "as_list", is_flag=True, help="The configurations, and on which hardware each was verified.")
 @click.option("--seed", multiple=True, metavar="N[,N]", help="Some of its seeds.  [default: all of them]")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
-@execution_options
+@run_option("device", metavar="NAME")
+@execution_options()
+@run_option("results", metavar="FOLDER")
 @display_options
 def command(
     name: str | None,
     as_list: bool,
     seed: tuple[str, ...],
     dry_run: bool,
-    workers: int | None,
-    existing: str,
-    progress: str,
-    as_json: bool,
-    quiet: bool,
-    verbose: int,
+    execution: Execution,
+    display: Display,
     **how: Any,
 ) -> int:
     """Run a shipped configuration: reported value, expected interval, measured value, verdict.
@@ -66,11 +64,11 @@ def command(
     with the same seeds); reported values are those of papers with the same weights and protocol.
     """
     from cl.errors import OutsideInterval, UsageError
+    from cl.records.record import RECORD
     from cl.results import reproduction
 
-    set_up(quiet, verbose)
     if as_list:
-        return _list(as_json)
+        return _list(display.as_json)
     if name is None:
         raise UsageError("Name a configuration; clbench reproduce --list shows them.")
     configuration = reproduction.find(name)
@@ -78,27 +76,20 @@ def command(
     if dry_run:
         from cl.cli.dry_run import describe
 
-        return describe(plans, as_json)
-    if workers is not None:
-        import torch
-
-        torch.set_num_threads(workers)
-    from cl import api
+        return describe(plans, display.as_json)
 
     results: list[RunResult] = []
-    failed = perform(
-        plans,
-        execute=lambda plan, show: api.execute(plan, existing=existing, progress=show),
-        progress=progress,
-        as_json=as_json,
-        quiet=quiet,
-        show_result=lambda result, _: results.append(result),
-    )
+    failed = perform(plans, execution, display, show_result=lambda result, _: results.append(result))
     if failed:
         return failed
+    if len(results) < len(plans):
+        click.echo("Not compared: another process is running the rest; the same command compares them later.", err=True)
+        return 0
+    places = [plan.folder for plan in plans]
+    results.sort(key=lambda result: places.index(result.folder))  # runs at once end in any order
     verdict = reproduction.judge(configuration, [result.record for result in results])
-    if as_json:
-        folders = {"records": [str(result.folder / "record.json") for result in results]}
+    if display.as_json:
+        folders = {"records": [str(result.folder / RECORD) for result in results]}
         click.echo(json.dumps(verdict.as_dict() | folders, sort_keys=True))
     else:
         _print(verdict, results)
@@ -137,6 +128,8 @@ def _expected(expected: Expected | None, seeds: Collection[int]) -> str:
 
 
 def _print(verdict: Verdict, results: list[RunResult]) -> None:
+    from cl.records.record import RECORD
+
     wanted, each = verdict.configuration, verdict.values
     click.echo(f"{wanted.name}: {wanted.command}")
     lines = [("metric", f"{wanted.metric}, rule {verdict.rule}, percent")]
@@ -153,7 +146,7 @@ def _print(verdict: Verdict, results: list[RunResult]) -> None:
     if verdict.drift is not None:
         lines.append(("drift", f"{_percent(verdict.drift)} points at most from ours at the same seed"))
     lines.append(("verdict", verdict.as_dict()["verdict"]))
-    lines += [("record", str(result.folder / "record.json")) for result in results]
+    lines += [("record", str(result.folder / RECORD)) for result in results]
     for title, words in lines:
         click.echo(f"  {title:<9} {words}")
 

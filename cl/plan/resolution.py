@@ -1,0 +1,117 @@
+"""From layers of values to the options of strategy, stream and backbone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cl import registry
+from cl.errors import UsageError
+from cl.options import Layer, Setting, options_of, resolve, split_keys
+from cl.plan import compatibility
+from cl.plan.presets import choose
+from cl.plan.run_options import RunOptions
+from cl.settings import SettingOptions, needed, resolve_stream, usual
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Options of strategy, stream, settings of the stream and backbone; every value with its origin."""
+
+    options: Any
+    stream_options: Any
+    transforms: SettingOptions
+    backbone_options: Any
+    settings: Mapping[str, Setting]
+    untuned: bool
+
+
+def resolve_new(run: RunOptions, layers: Sequence[Layer]) -> Resolved:
+    """Options of a new run: presets and what the method asks for lie below `layers`.
+
+    Raises `UsageError` for an unknown key or a wrong value, and `Incompatible` for a method that is not right there.
+    """
+    method = registry.strategies.get(run.strategy)
+    found = choose(run.strategy, run.stream, run.backbone, run.preset)
+    below: list[Layer] = [(each.origin, each.options) for each in found]
+    if getattr(method, "val_fraction", 0.0):
+        below.insert(0, (f"strategy {run.strategy}", {"stream.val_fraction": method.val_fraction}))
+    return _resolved(run, [*below, *layers], fresh=len(below), untuned=not found)
+
+
+def resolve_existing(run: RunOptions, layers: Sequence[Layer], *, untuned: bool) -> Resolved:
+    """Options of a run as its config.toml has them; presets are not consulted."""
+    return _resolved(run, layers, fresh=None, untuned=untuned)
+
+
+def _resolved(run: RunOptions, layers: Sequence[Layer], *, fresh: int | None, untuned: bool) -> Resolved:
+    """`fresh`: how many layers lie below those of a new run, None for a run that exists."""
+    from cl.backbone.options import BackboneOptions
+
+    method = registry.strategies.get(run.strategy)
+    sections: dict[str, list[Layer]] = {"": [], "stream": [], "backbone": []}
+    for origin, mapping in layers:
+        for section, values in split_keys(mapping).items():
+            sections[section].append((origin, values))
+    family = registry.streams.get(run.stream)
+    stream_options, transforms, stream_settings = resolve_stream(family.Options, sections["stream"])
+    if fresh is not None:
+        sections[""].insert(fresh, ("setting online", usual(transforms, method)))
+    options, settings = _resolve_strategy(method, sections[""], run, fresh=fresh is not None)
+    compatibility.check(run.strategy, options, run.stream, stream_options, needed(transforms))
+    backbone_options, backbone_settings = resolve(BackboneOptions, sections["backbone"], prefix="backbone.")
+    return Resolved(
+        options, stream_options, transforms, backbone_options,
+        settings={**settings, **stream_settings, **backbone_settings}, untuned=untuned,
+    )  # fmt: skip
+
+
+def _resolve_strategy(
+    method: Any, layers: Sequence[Layer], run: RunOptions, *, fresh: bool, prefix: str = ""
+) -> tuple[Any, dict[str, Setting]]:
+    """Options of a strategy; those of a wrapper hold its base's, resolved with the base's own presets."""
+    options, settings = resolve(method.Options, layers, prefix=prefix)
+    wrapped = [key for key, info in options_of(method.Options).items() if info.nested == "base"]
+    if not wrapped:
+        return options, settings
+    base, inside = registry.strategies.get(options.base), f"{prefix}base."
+    if check := getattr(method, "check_base", None):
+        check(options.base, base)
+    base_layers: list[Layer] = []
+    if fresh:
+        found = choose(options.base, run.stream, run.backbone)
+        base_layers = [(each.origin, split_keys(each.options)[""]) for each in found]
+    base_layers += [(origin, split_keys(mapping, ("base",))["base"]) for origin, mapping in layers]
+    inner, inner_settings = _resolve_strategy(base, base_layers, run, fresh=fresh, prefix=inside)
+    settings = {key: setting for key, setting in settings.items() if not key.startswith(inside)}
+    return dataclasses.replace(options, **{wrapped[0]: dataclasses.asdict(inner)}), {**settings, **inner_settings}
+
+
+def shorthands(run: RunOptions) -> list[Layer]:
+    """--few-shot, --setting and --limit as options of the stream.
+
+    Raises `UsageError` where the stream has no such options.
+    """
+    known = options_of(registry.streams.get(run.stream).Options)
+    layers: list[Layer] = []
+    if run.few_shot:
+        if "shots" not in known:
+            raise UsageError(f"Stream {run.stream} has no option shots; leave --few-shot out.")
+        layers.append(("--few-shot", {"stream.shots": 5}))
+    if run.setting:
+        layers.append(("--setting", {"stream.setting": run.setting}))
+    if run.limit is not None:
+        layers.append(("--limit", _limit(run.limit, run.stream, list(known))))
+    return layers
+
+
+def _limit(limit: int | float, stream: str, known: Sequence[str]) -> dict[str, int | float]:
+    """Whole numbers are images per class, fractions a share of them."""
+    keys = [key for key in ("train_per_class", "test_per_class") if key in known]
+    if not keys:
+        raise UsageError(f"Stream {stream} cannot be limited; leave --limit out.")
+    if limit <= 0 or (isinstance(limit, float) and limit > 1):
+        raise UsageError(f"--limit must be a whole number of images per class or a fraction up to 1.0, not {limit}.")
+    return {f"stream.{key}": limit for key in keys}

@@ -1,0 +1,135 @@
+"""The options of a run, each declared once: name, type, default, bounds, help and environment variable.
+
+The command line, the [run] table of a config file, the arguments of `make_plan` and `cl.run`, environment variables and
+config.toml all read this declaration. Precedence, lowest first: default < config file < environment < call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cl import paths
+from cl.errors import UsageError, did_you_mean
+from cl.options import OptionInfo, jsonable, option, options_of, parse_value
+from cl.settings import SETTINGS
+
+DEFAULT_BACKBONE = "vit_micro_patch4_32.tinyimagenet_distill"
+DEFAULT_SEED = 1993
+
+EXISTING = ("only-missing", "always", "never", "skip-running")
+"""What to do where a run exists: take it when complete and continue it when not; start over; refuse; as the first, but
+leave one that another process is running to that process."""
+
+SEEDS = ("order", "init", "data")
+"""What has a seed of its own; `seed` sets all of them."""
+
+_RESULTS = Path(paths.RESULTS)
+
+Self = TypeVar("Self", bound="RunOptions")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of a run beside those of the method, the stream and the backbone."""
+
+    strategy: str = option("", "Strategies; repeat or separate by commas.")
+    stream: str = option("", "Streams, likewise.")
+    backbone: str = option(DEFAULT_BACKBONE, "Any timm model as arch.tag, arch@file or arch@random; several likewise.")
+    preset: str | None = option(None, "A named variant of the paper's values; see `clbench info STRATEGY`.")
+    seed: int = option(DEFAULT_SEED, "Seeds, likewise; sets the three below.")
+    order_seed: int | None = option(None, "Seed of the class order alone.")
+    init_seed: int | None = option(None, "Seed of new parameters alone.")
+    data_seed: int | None = option(None, "Seed of batches and augmentation alone.")
+    limit: int | float | None = option(None, "N images per class, or a share such as 0.1; never ranked.")
+    max_tasks: int | None = option(None, "Learn the first N tasks only; unranked.", ge=1)
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", env="CLBENCH_DEVICE")
+    precision: str = option(
+        "fp32", "fp32, or bf16 for autocast.", choices=("fp32", "bf16"), env="CLBENCH_PRECISION"
+    )  # fmt: skip
+    results: Path = option(_RESULTS, "Where records go.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
+    checkpoint_every: float = option(30.0, "How often to save inside a task, in seconds.", ge=0)
+    save_learner: bool = option(False, "Keep the trained learner in the run's folder, for cl.load_learner(FOLDER).")
+    loggers: tuple[str, ...] = option(
+        (), "Report losses and metrics there too, such as tensorboard.", env="CLBENCH_LOGGER"
+    )
+    few_shot: bool = option(
+        False, "60 % of the classes first, the others in eight tasks with 5 images per class (stream.shots=5)."
+    )
+    setting: tuple[str, ...] = option(
+        (), "How the images arrive (stream.setting; options in the docs).", choices=SETTINGS
+    )
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """The seed of order, init and data."""
+        given = {name: getattr(self, f"{name}_seed") for name in SEEDS}
+        return {name: self.seed if seed is None else seed for name, seed in given.items()}
+
+    @property
+    def limited(self) -> bool:
+        """Whether the run uses a part of the images or tasks only; such a run is never ranked."""
+        return self.limit is not None or self.max_tasks is not None
+
+    def settled(self: Self) -> Self:
+        """The same run, said in one way: one seed or three, and no shorthand of what became options of the stream."""
+        seeds = self.seeds
+        one = len(set(seeds.values())) == 1
+        separate: dict[str, Any] = {f"{name}_seed": None if one else seed for name, seed in seeds.items()}
+        return dataclasses.replace(self, seed=seeds["order"], **separate, few_shot=False, setting=())
+
+    def table(self) -> dict[str, Any]:
+        """The [run] table of a config file that says the same; what is not chosen stays out."""
+        values = {key: getattr(self, key) for key in declared()}
+        if len(set(self.seeds.values())) > 1:
+            del values["seed"]
+        return {
+            key: str(value) if isinstance(value, Path) else jsonable(value)
+            for key, value in values.items()
+            if not (value is None or value is False or value == ())
+        }
+
+
+@cache
+def declared() -> Mapping[str, OptionInfo]:
+    """The options of a run by name, in order."""
+    return options_of(RunOptions)
+
+
+def refuse_unknown(keys: Iterable[str], say: str) -> None:
+    """Raise `UsageError` for a key that is no option of a run; `say` is the sentence, {key} in it the key."""
+    for key in keys:
+        if key not in declared():
+            raise UsageError(say.format(key=key) + did_you_mean(key, list(declared())))
+
+
+def resolve_run(given: Mapping[str, Any], file: Mapping[str, Any]) -> RunOptions:
+    """The options of a run: what is given (None for what is not), else the environment's, the file's, the default.
+
+    Raises `UsageError` for an unknown key or a wrong value.
+    """
+    refuse_unknown(given, "There is no option '{key}' of a run; options of a method go into `options`.")
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if "seed" in chosen:  # --seed sets all three, whatever the file says of each
+        file = {key: value for key, value in file.items() if not key.endswith("_seed")}
+    return parse_run({**file, **environment(), **chosen}, flags=True)
+
+
+def environment() -> dict[str, str]:
+    """The options that environment variables set."""
+    return {key: value for key, info in declared().items() if info.env and (value := os.environ.get(info.env))}
+
+
+def parse_run(values: Mapping[str, Any], *, flags: bool) -> RunOptions:
+    """Options of a run from text or TOML values; a wrong one is called --like-this where `flags`."""
+    parsed = {}
+    for key, value in values.items():
+        info = declared()[key]
+        name = f"--{key.replace('_', '-')}" if flags else key
+        parsed[key] = parse_value(info.annotation, value, name, info.constraints)
+    return RunOptions(**parsed)

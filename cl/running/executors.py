@@ -1,0 +1,330 @@
+"""Doing many plans: one after the other, or several at once, each in a process of its own. Nothing is printed here.
+
+A failing run does not take the others with it; Ctrl-C ends them all, and what they have learned is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol, TextIO, cast
+
+from cl.errors import INTERRUPTED, ClbenchError, RunInUse, sentence
+from cl.plan.plan import Plan
+from cl.progress.base import Observer
+from cl.progress.displays import PlainProgress
+from cl.running.execution import complete_record, execute
+from cl.running.folder import LOG
+from cl.running.result import RunResult
+
+GRACE = 30.0
+"""Seconds that an interrupted process has to end by itself."""
+
+SKIP_RUNNING = "skip-running"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a plan: a result, or a sentence about the error or about why it was left out."""
+
+    plan: Plan
+    result: RunResult | None = None
+    error: str = ""
+    exit_code: int = 0
+    skipped: str = ""
+    traceback: str = field(default="", repr=False)
+
+
+class GridObserver(Protocol):
+    """What is told about runs as they go on, always in the process and thread that executes."""
+
+    def started(self, plan: Plan, index: int, total: int) -> None:
+        """Run `index` (from 0) of `total` begins."""
+
+    def progress(self, plan: Plan) -> AbstractContextManager[Observer]:
+        """The display of a run in this process."""
+
+    def line(self, plan: Plan, text: str) -> None:
+        """A run in another process has something to say."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """A run is over."""
+
+
+class Executor(Protocol):
+    """Does plans and returns an outcome for each that was begun, in their order."""
+
+    def execute(self, plans: Sequence[Plan], observer: GridObserver) -> list[Outcome]: ...
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Executes on this machine, `jobs` runs at once.
+
+    `existing` is that of `cl.run`; with "skip-running" a run of another process is left out. `threads`: CPU threads of
+    a run, by default torch's own choice, or an equal share of the cores where several run at once. `log_level`: what
+    other processes pass on of their logs; `lines`: whether they pass on their progress.
+    """
+
+    jobs: int = 1
+    threads: int | None = None
+    existing: str = "only-missing"
+    log_level: int = logging.WARNING
+    lines: bool = True
+
+    def execute(self, plans: Sequence[Plan], observer: GridObserver) -> list[Outcome]:
+        """Do the plans; Ctrl-C gives an outcome with exit code 130 to those that were begun, and begins no other."""
+        if self.jobs > 1 and len(plans) > 1:
+            return _Processes(self, plans, observer).run()
+        if self.threads is not None:
+            _set_threads(self.threads)
+        outcomes: list[Outcome] = []
+        for index, plan in enumerate(plans):
+            observer.started(plan, index, len(plans))
+            outcomes.append(self.one(plan, observer.progress))
+            observer.finished(outcomes[-1])
+            if outcomes[-1].exit_code == INTERRUPTED:
+                break
+        return outcomes
+
+    def one(self, plan: Plan, progress: Callable[[Plan], AbstractContextManager[Observer]]) -> Outcome:
+        """Do one plan in this process."""
+        try:
+            with progress(plan) as show:
+                return Outcome(plan, execute(plan, existing=self.existing, progress=show))
+        except KeyboardInterrupt:
+            return Outcome(plan, error="Interrupted.", exit_code=INTERRUPTED)
+        except BrokenPipeError:  # whoever reads our output has gone
+            raise
+        except Exception as error:  # one failing run must not take the rest with it
+            if isinstance(error, RunInUse) and self.existing == SKIP_RUNNING:
+                return Outcome(plan, skipped="another process is running it.")
+            return _failed(plan, error)
+
+
+def _failed(plan: Plan, error: Exception) -> Outcome:
+    text = sentence(error)
+    if not isinstance(error, ClbenchError):
+        where = plan.folder / LOG
+        text += f" The traceback is in {where}." if where.is_file() else " CLBENCH_DEBUG=1 shows where."
+    code = error.exit_code if isinstance(error, ClbenchError) else 1
+    return Outcome(plan, error=text, exit_code=code, traceback="".join(traceback.format_exception(error)))
+
+
+def _set_threads(number: int) -> None:
+    import torch
+
+    torch.set_num_threads(number)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# --------------------------------------------------------------------------------------------------- several at once
+
+
+@dataclass
+class _Child:
+    index: int
+    plan: Plan
+    process: Any
+    pipe: Connection
+    outcome: Outcome | None = None
+
+
+class _Processes:
+    """Plans in processes of their own, `jobs` at a time."""
+
+    def __init__(self, how: LocalExecutor, plans: Sequence[Plan], observer: GridObserver) -> None:
+        threads = how.threads if how.threads is not None else max(1, cores() // how.jobs)
+        self.how, self.observer = dataclasses.replace(how, jobs=1, threads=threads), observer
+        self.jobs, self.total = how.jobs, len(plans)
+        self.waiting = deque(enumerate(plans))
+        self.children: dict[Connection, _Child] = {}
+        self.outcomes: dict[int, Outcome] = {}
+
+    def run(self) -> list[Outcome]:
+        try:
+            while self.waiting or self.children:
+                while self.waiting and len(self.children) < self.jobs:
+                    self._begin(*self.waiting.popleft())
+                self._listen()
+        except KeyboardInterrupt:
+            self._interrupt()
+        finally:  # whatever ended this, no child outlives it
+            for child in self.children.values():
+                child.process.kill()
+        return [self.outcomes[index] for index in sorted(self.outcomes)]
+
+    def _begin(self, index: int, plan: Plan) -> None:
+        self.observer.started(plan, index, self.total)
+        outcome = self._at_once(plan)
+        if outcome is not None:
+            self._finish(index, outcome)
+            return
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(theirs, plan, self.how), name=plan.title)
+        try:
+            with _no_interrupt():
+                process.start()
+        except Exception as error:  # a plan of a class that only this process knows cannot be sent
+            ours.close()
+            self._finish(index, _failed(plan, error))
+            return
+        finally:
+            theirs.close()
+        self.children[ours] = _Child(index, plan, process, ours)
+
+    def _at_once(self, plan: Plan) -> Outcome | None:
+        """The outcome of a run that is complete already: it is not worth a process."""
+        if self.how.existing not in ("only-missing", SKIP_RUNNING):
+            return None
+        try:
+            if complete_record(plan.folder) is None:
+                return None
+        except ClbenchError as error:
+            return _failed(plan, error)
+        return self.how.one(plan, self._as_lines)
+
+    def _as_lines(self, plan: Plan) -> AbstractContextManager[Observer]:
+        return _display(_Lines(lambda text: self.observer.line(plan, text)), self.how.lines)
+
+    def _listen(self, seconds: float | None = None) -> None:
+        """Pass on what the children say, and take leave of those that have ended."""
+        for pipe in wait(list(self.children), seconds):
+            child = self.children[cast(Connection, pipe)]
+            try:
+                said = child.pipe.recv()
+            except (EOFError, OSError):  # it has ended, one way or the other
+                child.process.join()
+                del self.children[child.pipe]
+                child.pipe.close()
+                self._finish(child.index, child.outcome or _ended(child))
+                continue
+            if isinstance(said, str):
+                self.observer.line(child.plan, said)
+            else:
+                child.outcome = said
+
+    def _finish(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome
+        self.observer.finished(outcome)
+
+    def _interrupt(self) -> None:
+        """Have every child stop as after Ctrl-C; those that do not are killed, which costs what was not yet saved."""
+        for child in self.children.values():
+            child.process.terminate()
+        until = time.monotonic() + GRACE
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does not wait
+            while self.children and (left := until - time.monotonic()) > 0:
+                self._listen(left)
+        for child in self.children.values():
+            child.process.kill()
+            child.process.join()
+            self._finish(child.index, Outcome(child.plan, error="Interrupted.", exit_code=INTERRUPTED))
+        self.children = {}
+
+
+def _ended(child: _Child) -> Outcome:
+    """The outcome of a process that ended without a word."""
+    code = child.process.exitcode
+    if code is not None and code < 0:
+        how = f"was ended by {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"ended with {code}"
+        text = f"the process of this run {how}, perhaps for want of memory; the same command continues it."
+    else:
+        text = f"the process of this run ended with exit code {code} and without a result; --jobs 1 may show why."
+    return Outcome(child.plan, error=text, exit_code=1)
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C in a terminal reaches every process; a child that starts in here leaves it to us."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ------------------------------------------------------------------------------------------------- in the other process
+
+
+class _Lines:
+    """A text stream that passes on whole lines."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.begun = ""
+        self.lock = threading.RLock()
+
+    def write(self, text: str) -> int:
+        with self.lock:
+            *lines, self.begun = (self.begun + text).split("\n")
+            for line in lines:
+                self.say(line)
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def _display(stream: _Lines, lines: bool) -> GridObserver:
+    return PlainProgress(cast(TextIO, stream)) if lines else GridObserver()
+
+
+def _work(pipe: Connection, plan: Plan, how: LocalExecutor) -> None:
+    """Do one plan, say on the pipe how it goes and what came of it."""
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    lines = _Lines(pipe.send)
+    handler = logging.StreamHandler(cast(TextIO, lines))
+    handler.setLevel(how.log_level)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(lambda record: record.exc_info is None)  # errors are reported once, by the outcome
+    logger = logging.getLogger("clbench")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        _set_threads(how.threads or 1)
+        outcome = how.one(plan, lambda _: _display(lines, how.lines))
+    except KeyboardInterrupt:
+        outcome = Outcome(plan, error="Interrupted.", exit_code=INTERRUPTED)
+    except BrokenPipeError:  # who would hear it has been killed
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what came of it is said, whatever
+    if outcome.result is not None:
+        outcome = dataclasses.replace(outcome, result=RunResult(outcome.result.record, outcome.result.folder))
+    with contextlib.suppress(BrokenPipeError):
+        pipe.send(outcome)
+    pipe.close()
+
+
+def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """Stop as after Ctrl-C when the process that began this one has been killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
