@@ -286,8 +286,8 @@ class _Lines:
         pass
 
 
-def _display(stream: _Lines, lines: bool) -> GridObserver:
-    return PlainProgress(cast(TextIO, stream)) if lines else GridObserver()
+def _display(stream: _Lines, lines: bool) -> Observer:
+    return PlainProgress(cast(TextIO, stream)) if lines else Observer()
 
 
 def _work(pipe: Connection, plan: Plan, how: LocalExecutor) -> None:
