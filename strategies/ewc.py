@@ -82,9 +82,9 @@ class EWC(Regularized):
             )
 
     def penalty(self) -> Tensor | None:
-        reg = self.options.reg * self.options.reg_factor
-        distance = self.anchors.penalty(self.held()) if reg else None
-        return None if distance is None else reg * distance
+        o = self.options
+        distance = self.anchors.penalty(self.held()) if o.reg else None
+        return None if distance is None else o.reg * o.reg_factor * distance
 
     def held(self) -> dict[str, nn.Parameter]:
         """The parameters that are held, by their name in backbone and head."""

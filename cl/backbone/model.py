@@ -157,9 +157,7 @@ class Backbone(nn.Module):
             raise ContractError("the pretrained weights are not kept; call backbone.keep_pretrained() in setup().")
         pretrained = self.pretrained() if changed else {}
         if unknown := sorted(set(changed) - set(pretrained)):
-            raise ContractError(
-                f"{unknown[0]} joined the backbone after keep_pretrained(); attach it in setup() first."
-            )
+            raise ContractError(f"{unknown[0]} joined the backbone after keep_pretrained(); attach it before.")
         with torch.no_grad():
             for name, tensor in changed.items():
                 tensor.copy_(pretrained[name])

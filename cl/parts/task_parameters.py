@@ -32,7 +32,7 @@ class TaskParameters(nn.Module):
         copies = [tensor.detach().to(self.place.device, self.place.dtype, copy=True) for tensor in tensors]
         self.sets.append(nn.ParameterList(nn.Parameter(copy, requires_grad=False) for copy in copies))
 
-    def column(self, index: int, tasks: int | None = None) -> list[nn.Parameter]:
+    def column(self, index: int, tasks: int | None = None) -> list[Tensor]:
         """The tensors at one place of the sets, of the first `tasks` tasks."""
         return [one[index] for one in list(self.sets)[:tasks]]
 

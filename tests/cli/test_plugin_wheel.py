@@ -50,11 +50,7 @@ ACME = {
         from cl.loggers import Logger
         from cl.strategies.simplecil import SimpleCIL
         from cl.streams.digits import SplitDigits
-        from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
         from timm.models.vision_transformer import VisionTransformer
-
-
-        default_cfgs = generate_default_cfgs({"acme_vit": {"input_size": (3, 8, 8), "num_classes": 0}})
 
 
         class Mean(SimpleCIL):
@@ -68,11 +64,12 @@ ACME = {
                 return super().build(replace(options, tasks=int(argument), increment=None), **more)
 
 
-        @register_model
-        def acme_vit(pretrained=False, **settings):
-            "A small ViT of Acme."
+        def acme_vit(pretrained=False, num_classes=0, **settings):
+            "A small ViT of Acme, which timm does not know."
             shape = {"img_size": 8, "patch_size": 4, "embed_dim": 16, "depth": 1, "num_heads": 2}
-            return build_model_with_cfg(VisionTransformer, "acme_vit", pretrained, **{**settings, **shape})
+            model = VisionTransformer(num_classes=num_classes, **shape)
+            model.pretrained_cfg = {"input_size": (3, 8, 8)}
+            return model
 
 
         class Lines(Logger):

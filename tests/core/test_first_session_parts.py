@@ -176,7 +176,7 @@ def test_fresh_weights_change_nothing_and_trained_ones_are_a_network_of_their_ow
     other = copy.deepcopy(backbone)
     other.model.load_state_dict(dict(zip(part.names, part.tensors, strict=True)), strict=False)
     assert torch.equal(part(backbone, x), other(x)) and not torch.equal(other(x), backbone(x))
-    assert set(part.names) == set(dict(backbone.named_parameters()))
+    assert set(part.names) == set(dict(backbone.model.named_parameters()))
 
 
 # ----------------------------------------------------------------------------------------------------- regression

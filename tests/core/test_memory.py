@@ -128,7 +128,7 @@ def test_a_herded_memory_gives_up_what_it_ranked_last() -> None:
     memory.add(images([2, 2, 2], 10), rng, features)
     assert held(memory) == [*ranks[:2], *ranks[3:5], 12, 11] and memory.labels.tolist() == [0, 0, 1, 1, 2, 2]
     memory.resize(3)
-    memory.add(images([2], 20), rng, torch.cat([torch.zeros(6, 2), features[:1]]))  # class 2 returns
+    memory.add(images([2], 20), rng, torch.cat([torch.zeros(4, 2), features]))  # class 2 returns
     assert memory.labels.tolist() == [0, 1, 2] and held(memory) == [ranks[0], ranks[3], 20]
     assert torch.equal(rng.get_state(), generator(0, "unused").get_state()), "nothing is drawn"
     for given in (None, features[:2]):

@@ -27,19 +27,10 @@ with lib.quiet():
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
-CHOICES = [
-    "fisher",
-    "fisher_label",
-    "fisher_loss",
-    "accumulate",
-    "hold_head",
-    "fisher_mode",
-    "fisher_clip",
-    "reg_factor",
-    "fisher_loss_scale",
-    "fisher_by_probability",
-    "decay",
-]
+CHOICES = (
+    *("fisher", "fisher_label", "fisher_loss", "accumulate", "hold_head", "fisher_mode", "fisher_clip"),
+    *("reg_factor", "fisher_loss_scale", "fisher_by_probability", "decay"),
+)
 """What the codes that are called EWC disagree on."""
 
 CODES: dict[str, dict[str, Any]] = {

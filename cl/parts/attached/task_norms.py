@@ -38,12 +38,12 @@ class TaskNorms(TaskParameters):
     @property
     def weights(self) -> list[nn.Parameter]:
         """The scales [sites, dim] of each task."""
-        return self.column(0)
+        return [weight for weight, _ in self.sets]
 
     @property
     def biases(self) -> list[nn.Parameter]:
         """The shifts [sites, dim] of each task."""
-        return self.column(1)
+        return [bias for _, bias in self.sets]
 
     @property
     def sites(self) -> int:

@@ -47,7 +47,7 @@ class TaskPrefixes(TaskParameters):
     @property
     def prompts(self) -> list[nn.Parameter]:
         """The prompt of each task."""
-        return self.column(0)
+        return [prompt for (prompt,) in self.sets]
 
     def grow_to(self, tasks: int, generator: torch.Generator) -> None:
         """Append prompts so that there are `tasks`: the first drawn from U(-1, 1), others copies of the last."""
