@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cl.errors import NonFiniteLoss
-from cl.training.cost import counting
+from cl.training.cost import FlopCounter
 from cl.training.trainer import Trainer
 
 SYNC_EVERY = 20
@@ -41,12 +41,12 @@ class Meter:
             self._trainer.cost.add_flops(self._stop())
 
     def _start(self) -> None:
-        self._counter = self._stack.enter_context(counting())
+        self._counter = self._stack.enter_context(FlopCounter())
 
     def _stop(self) -> float:
         counter, self._counter = self._counter, None
         self._stack.close()
-        return float(counter.get_total_flops())
+        return float(counter.total)
 
     # ------------------------------------------------------------------------------- what Avalanche calls
 
