@@ -191,7 +191,7 @@ def acme(pretrained: bool = False, **kwargs: Any) -> Acme:
     """Two widths, by tag; its pretrained weights are ones."""
     model = Acme(6 if kwargs.get("pretrained_cfg") == "wide" else 4)
     if pretrained:
-        model.requires_grad_(False).body[1].weight.fill_(1)  # type: ignore[operator, union-attr]
+        model.requires_grad_(False).body[1].weight.fill_(1)  # type: ignore[operator]
     return model
 
 

@@ -85,7 +85,7 @@ def test_flops_of_shared_features_counted_otherwise_are_counted_anew(
     first = Encodings(tmp_path)
     first.get(tiny_backbone(), store, rows, CPU)
     once = first.flops_per_image(tiny_backbone(), store, CPU)
-    monkeypatch.setattr("cl.features.COUNTED_BY", "an older clbench")
+    monkeypatch.setattr("cl.training.encodings.COUNTED_BY", "an older clbench")
     first.flush()
     monkeypatch.undo()
     second = Counting(tmp_path)
