@@ -12,7 +12,7 @@ from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress,
 from cl.family import Family
 from cl.options import listed, option
 from cl.protocol import DOMAIN
-from cl.settings.class_incremental import VAL_HELP, VAL_SHARE
+from cl.settings.class_incremental import VAL_SHARE
 
 if TYPE_CHECKING:
     from cl.stream import Event, Stream
@@ -30,7 +30,12 @@ class DomainOptions:
     test_per_class: int | None = option(None, "test images per class and domain, likewise", ge=1)
     val_fraction: float = option(0.0, "share of the training images held out for validation", ge=0, lt=1)
     evaluate_on: str = option("seen", "test on the domains seen so far, or on all", choices=("seen", "all"))
-    split: str = option("test", VAL_HELP, choices=("test", "val"), unlisted=True)
+    split: str = option(
+        "test",
+        "the images to evaluate on: test, or val, held-out training images (a fifth where val_fraction is 0)",
+        choices=("test", "val"),
+        unlisted=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cl.data.store import Progress
 from cl.errors import DataError, UsageError
 from cl.options import option
-from cl.settings.class_incremental import VAL_HELP, ClassIncremental, IncrementalOptions, class_incremental
+from cl.settings.class_incremental import ClassIncremental, IncrementalOptions, class_incremental
 
 if TYPE_CHECKING:
     from cl.data.folders import Files
@@ -35,7 +35,12 @@ class TreeOptions(IncrementalOptions):
     train_list: str | None = option(None, "split=lists: the file that names the training images")
     test_list: str | None = option(None, "split=lists: the file that names the test images")
     folder: str | None = option(None, "where the images lie; none: looked for, see `clbench data where`")
-    evaluate_split: str = option("test", VAL_HELP, choices=("test", "val"), unlisted=True)
+    evaluate_split: str = option(
+        "test",
+        "the images to evaluate on: test, or val, held-out training images (a fifth where val_fraction is 0)",
+        choices=("test", "val"),
+        unlisted=True,
+    )
 
     @property
     def evaluated(self) -> str:

@@ -94,7 +94,10 @@ def _options(method: _Class | None) -> Iterator[tuple[str, str]]:
         if isinstance(item, ast.ClassDef) and item.name == "Options":
             yield from _fields(_Class(method.module, item))
             return
-        if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "Options":
+        if not isinstance(item, ast.Assign | ast.AnnAssign) or item.value is None:
+            continue
+        target = item.targets[0] if isinstance(item, ast.Assign) else item.target
+        if ast.unparse(target) == "Options":
             yield from _fields(method.find(item.value))
             return
     for base in method.node.bases:

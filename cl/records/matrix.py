@@ -172,8 +172,7 @@ def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -
     split = split or main_split(result)
     numbered = enumerate(result["rows"])
     rows = [(index, row["seen"]) for index, row in numbered if row["split"] == split and row.get("seen")]
-    counted = class_counts_of(result, split)
-    if counted is None or not rows:
+    if not rows or (counted := class_counts_of(result, split)) is None:
         return None
     total, found = np.asarray(counted), []
     for index, seen in rows:

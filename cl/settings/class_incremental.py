@@ -28,8 +28,6 @@ log = logging.getLogger("clbench.data")
 VAL_SHARE = 0.2
 """Share of the training images of a class that is held out where `split=val` is asked for and no share is given."""
 
-VAL_HELP = "the images to evaluate on: test, or val, held-out training images (a fifth where val_fraction is 0)"
-
 
 @dataclass(frozen=True)
 class IncrementalOptions:
@@ -58,7 +56,12 @@ class IncrementalOptions:
         ge=1,
         unlisted=True,
     )
-    split: str = option("test", VAL_HELP, choices=("test", "val"), unlisted=True)
+    split: str = option(
+        "test",
+        "the images to evaluate on: test, or val, held-out training images (a fifth where val_fraction is 0)",
+        choices=("test", "val"),
+        unlisted=True,
+    )
 
     @property
     def evaluated(self) -> str:

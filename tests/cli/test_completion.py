@@ -107,7 +107,7 @@ def test_keys_read_from_the_source_are_those_of_the_class(name: str) -> None:
     assert found == {key: info.help for key, info in declared.items()}
 
 
-@pytest.mark.parametrize("name", ["split-digits", "split-cifar100", "folder:"])
+@pytest.mark.parametrize("name", ["split-digits", "split-cifar100", "folder:", "imagenet-r", "pacs"])
 def test_keys_of_streams_are_found_through_imports_and_base_classes(name: str) -> None:
     entry = registry.streams.entry(name)
     assert {key for key, _ in _options(_find(entry.module, entry.attribute))} == set(
