@@ -208,8 +208,11 @@ def test_a_disk_that_fills_keeps_the_record_and_the_run_ends_as_if_undisturbed(
 
 AS_NOBODY = """
 import os, sys
-from cl import api, loop, plan
+from cl import api, plan
 from cl.cli import call
+from cl.cli.commands import run
+from cl.loggers import feed
+from cl.running import executors, loop
 plan.make_plan("simplecil", "split-digits").folder  # import as root what nobody may not read
 os.setgid(65534), os.setuid(65534)
 code = call(sys.argv[1:])
