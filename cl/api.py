@@ -35,10 +35,10 @@ def run(
     `init_seed`, `data_seed`, `limit`, `max_tasks`, `few_shot`, `setting`, `device`, `precision`, `results`,
     `checkpoint_every`, `save_learner`, `loggers`. One call is one run; `clbench run` makes grids.
 
-    `existing`: "only-missing", "always" (start over), "never" (refuse) or "skip-running", which is the first, but for
-    loops that share a folder: both raise `cl.errors.RunInUse` where another process is running it. `progress` is
-    "auto", "rich", "plain", "none" or an object with the methods of `cl.progress.Observer`; by default a notebook
-    shows one line per run, anything else nothing. Raises `ClbenchError`.
+    `existing`: "only-missing", "always" (start over) or "never" (refuse). "skip-running" is the same as "only-missing"
+    here: one run cannot be skipped, so `cl.errors.RunInUse` is raised where another process is running it. `progress`
+    is "auto", "rich", "plain", "none" or an object with the methods of `cl.progress.Observer`; by default a
+    notebook shows one line per run, anything else nothing. Raises `ClbenchError`.
     """
     plan = make_plan(strategy, stream, backbone, **arguments)
     with displayed(progress, plan.title) as show:

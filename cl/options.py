@@ -163,14 +163,8 @@ def parse_value(annotation: Any, value: Any, key: str, constraints: Mapping[str,
     return parsed
 
 
-_WORDS = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    Path: "a path",
-    type(None): "none",
-}
+_WORDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_WORDS |= {Path: "a path", type(None): "none"}
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 

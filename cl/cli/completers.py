@@ -50,15 +50,21 @@ def complete_preset(ctx: click.Context, parameter: click.Parameter, incomplete: 
 
 
 def complete_key(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Keys of --set for the strategies and streams given before, and those of the backbone."""
+    """Keys of --set for the strategies and streams given before, for one of several alone, and of the backbone."""
     from cl import registry
 
     found: dict[str, str] = {}
-    for known, given, prefix in ((registry.strategies, "strategy", ""), (registry.streams, "stream", "stream.")):
-        for name in _given(ctx, given):
+    methods = _given(ctx, "strategy")
+    for known, given, prefix in (
+        (registry.strategies, methods, ""),
+        (registry.streams, _given(ctx, "stream"), "stream."),
+    ):
+        for name in given:
             entry = known.entry(name)
             for key, about in _options(_find(entry.module, entry.attribute)):
                 found[f"{prefix}{key}="] = about
+                if given is methods and (len(methods) > 1 or incomplete.startswith(f"{name}.")):
+                    found[f"{name}.{key}="] = about
     for prefix, (module, name) in _ALWAYS.items():
         for key, about in _fields(_find(module, name)):
             found[f"{prefix}{key}="] = about

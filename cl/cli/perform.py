@@ -92,9 +92,7 @@ class _Screen:
             click.echo(f"Interrupted; the same command continues ({outcome.plan.folder}).", err=True)
         elif outcome.skipped:
             if not self.display.quiet:
-                click.echo(
-                    f"Skipped: {outcome.skipped[0].lower()}{outcome.skipped[1:]} ({outcome.plan.title})", err=True
-                )
+                click.echo(f"Skipped: {outcome.plan.title}: {outcome.skipped}", err=True)
         else:
             if debugging():
                 click.echo(outcome.traceback, err=True)

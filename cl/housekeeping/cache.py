@@ -20,6 +20,7 @@ from pathlib import Path
 from cl.data.catalog import DATASETS
 from cl.data.sources import TORCHVISION
 from cl.housekeeping.datasets import in_data_path, tree_size
+from cl.plan.config_file import CONFIG
 from cl.results.leaderboard.resamples import FILE as RESAMPLES
 
 CLEANABLE = ("features", "decoded", "resamples", "downloads", "checkpoints")
@@ -194,7 +195,7 @@ def _of_runs(results: Path) -> Iterator[Item]:
     """Checkpoints and learners in the folders of runs, which hold a config.toml; other folders are none of ours."""
     for where, folders, files in os.walk(results):
         folder = Path(where)
-        if "config.toml" not in files:
+        if CONFIG not in files:
             continue
         checkpoint = folder / "checkpoint"
         if "checkpoint" in folders and not checkpoint.is_symlink():

@@ -62,7 +62,7 @@ class RunOptions:
         False, "60 % of the classes first, the others in eight tasks with 5 images per class (stream.shots=5)."
     )
     setting: tuple[str, ...] = option(
-        (), "How the images arrive (stream.setting; options in the docs).", choices=SETTINGS
+        (), f"How the images arrive: {', '.join(SETTINGS)} (stream.setting; options in the docs).", choices=SETTINGS
     )
 
     @property

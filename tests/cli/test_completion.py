@@ -31,6 +31,9 @@ CASES = [
     ("clbench run -s slca --stream = split-d", ["split-digits"]),  # how readline splits --stream=split-d
     ("clbench run --stream fold", ["folder:"]),
     ("clbench run -s slca --set ca_l", ["ca_lr="]),
+    ("clbench run -s slca,finetune --set slca.ca_l", ["slca.ca_lr="]),
+    ("clbench run -s slca --backbone test_vit,vit_micro", ["test_vit,vit_micro_patch4_32"]),
+    ("clbench run -s slca --existing skip", ["skip-running"]),
     ("clbench run -s slca --preset pi", ["pilot"]),
     ("clbench info split-d", ["split-digits"]),
     ("clbench info F_ch", ["F_chaudhry"]),

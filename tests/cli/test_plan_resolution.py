@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from cl.options import Setting, nested, option
 from cl.plan import presets
 from cl.plan.grids import grid
 from cl.plan.plan import Plan, load_plan, make_plan, safe_name
-from cl.plan.run_options import DEFAULT_BACKBONE
+from cl.plan.run_options import DEFAULT_BACKBONE, RunOptions, declared
 
 PRESETS = """
 [[preset]]
@@ -267,3 +269,53 @@ def test_grids_hold_every_combination_once() -> None:
         for seed in (1, 2)
     ]
     assert isinstance(plans[0], Plan)
+
+
+def test_options_of_a_run_are_declared_once_for_command_line_file_and_call() -> None:
+    from cl import api
+    from cl.cli.commands.run import command
+
+    flags = {parameter.name: parameter for parameter in command.params}
+    for name, info in declared().items():
+        assert str(getattr(flags[name], "help", "")).startswith(info.help), name
+        assert getattr(flags[name], "envvar", None) in (info.env or None, None), name
+        for function in (make_plan, api.run):
+            words = str(function.__doc__) + str(inspect.signature(function))
+            assert re.search(rf"\b{name}\b", words), f"{function.__name__} does not mention {name}"
+    assert set(make_plan("method", "split-digits").table()) <= set(declared())
+
+
+def test_unknown_arguments_are_usage_errors() -> None:
+    with pytest.raises(UsageError, match=r"no option 'sead' of a run.*Did you mean seed"):
+        make_plan("method", "split-digits", sead=1)
+    with pytest.raises(UsageError, match="options of a method go into `options`"):
+        make_plan("method", "split-digits", lr=1)
+    with pytest.raises(UsageError, match="a run takes one value, and `clbench run` makes a grid of several"):
+        make_plan("method", "split-digits", options={"lr": [1, 2]})
+    with pytest.raises(UsageError, match="--max-tasks must be at least 1, not 0"):
+        make_plan("method", "split-digits", max_tasks=0)
+
+
+def test_options_and_settings_are_the_same_argument() -> None:
+    plan = make_plan("method", "split-digits", options={"lr": 0.2}, settings={"epochs": 4})
+    assert (plan.options.lr, plan.options.epochs) == (0.2, 4)
+    assert plan.config()["lr"] == {"value": 0.2, "origin": "call"}
+
+
+def test_environment_lies_between_call_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[run]\nprecision = "bf16"\ndevice = "cuda"\nfew_shot = true\n')
+    monkeypatch.setenv("CLBENCH_DEVICE", "cpu")
+    plan = make_plan("method", "split-digits", config_file=config, few_shot=False)
+    assert (plan.precision, plan.device) == ("bf16", "cpu") and "stream.shots" not in plan.settings
+    monkeypatch.setenv("CLBENCH_PRECISION", "fp32")
+    assert make_plan("method", "split-digits", config_file=config).precision == "fp32"
+    assert make_plan("method", "split-digits", config_file=config, precision="bf16").precision == "bf16"
+
+
+def test_a_run_is_said_in_one_way() -> None:
+    same = RunOptions(order_seed=4, init_seed=4, data_seed=4, few_shot=True, setting=("online",)).settled()
+    assert same == RunOptions(seed=4) and same.seeds == {"order": 4, "init": 4, "data": 4}
+    other = RunOptions(seed=4, init_seed=5).settled()
+    assert other.table()["init_seed"] == 5 and "seed" not in other.table()
+    assert RunOptions(seed=0, checkpoint_every=0.0).table()["checkpoint_every"] == 0.0

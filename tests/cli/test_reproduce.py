@@ -152,14 +152,14 @@ def test_a_run_inside_outside_and_without_an_interval(
 def test_a_failed_run_gives_its_own_code_and_no_verdict(
     monkeypatch: pytest.MonkeyPatch, shipped: Callable[[Expected | None], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from cl import api
     from cl.errors import DataError
+    from cl.running import executors
 
     def fail(*_: Any, **__: Any) -> None:
         raise DataError("The data is not here.")
 
     shipped(ours(s3=0.5, s4=0.5))
-    monkeypatch.setattr(api, "execute", fail)
+    monkeypatch.setattr(executors, "execute", fail)
     assert call(["reproduce", "toy", "-q"]) == 3
     assert capfd.readouterr().out == ""
 
