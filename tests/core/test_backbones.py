@@ -191,12 +191,12 @@ def acme(pretrained: bool = False, **kwargs: Any) -> Acme:
     """Two widths, by tag; its pretrained weights are ones."""
     model = Acme(6 if kwargs.get("pretrained_cfg") == "wide" else 4)
     if pretrained:
-        model.requires_grad_(False).body[1].weight.fill_(1)  # type: ignore[operator, union-attr]
+        model.requires_grad_(False).body[1].weight.fill_(1)  # type: ignore[operator]
     return model
 
 
 def weight(backbone: Backbone) -> torch.Tensor:
-    return backbone.model.state_dict()["body.1.weight"]  # type: ignore[no-any-return]
+    return backbone.model.state_dict()["body.1.weight"]
 
 
 def test_a_registered_factory_builds_the_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
