@@ -1,4 +1,4 @@
-"""Fine-tuning held near what it was: classification losses, distillation, penalties and replay, each an option.
+"""Fine-tuning held near what it was: classification losses, distillation and penalties, each an option.
 
 The common part of "A Closer Look at Rehearsal-Free Continual Learning" (Smith et al., arXiv 2203.17269):
 
@@ -12,18 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from cl.bases.fine_tuning import FineTuning
+from cl.bases.replayed import Replayed
 from cl.parts.losses import DISTANCES, LOSSES, REDUCTIONS, classification, feature_distance, softened_cross_entropy
-from cl.parts.memory import POLICIES, Memory, ReplayBatches
 from cl.parts.weights import Teacher
-from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Source, StreamInfo, UsageError, View, option
-from cl.training.encodings import BLOCK
+from cl.strategy import DISJOINT, DOMAIN, Batch, StreamInfo, View, option
 
 
-class Regularized(FineTuning):
+class Regularized(Replayed):
     """Fine-tuning with the terms of its options; subclasses add `penalty` and what it needs after a task."""
 
     settings: ClassVar[tuple[str, ...]] = (*DISJOINT, DOMAIN)
@@ -35,7 +32,7 @@ class Regularized(FineTuning):
         return super().supports(setting, options) and (setting in DISJOINT or not distils)
 
     @dataclass(frozen=True)
-    class Options(FineTuning.Options):
+    class Options(Replayed.Options):
         trains: str = option(
             "all", "backbone, its query, key and value projections, or none of it; and the head",
             choices=("all", "qkv", "head"),
@@ -54,35 +51,20 @@ class Regularized(FineTuning):
         feat_kd: float = option(0.0, "weight of the distillation of features; 0: none", ge=0)
         feat_kd_mode: str = option("mse", "mean squared difference of features, or 1 - cosine", choices=DISTANCES)
         eval_mode: bool = option(False, "train with dropout off and batch norm frozen, as Smith et al.'s code of 2022")
-        memory_size: int = option(0, "images of earlier tasks kept and replayed; 0: none", ge=0)
-        memory_policy: str = option("reservoir", "which images are kept", choices=POLICIES)
-        replay_batch_size: int = option(0, "remembered images beside each batch; 0: as many as new ones", ge=0)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
         o = self.options
-        if o.memory_size and o.loss.endswith("local"):
-            raise UsageError(
-                f"loss={o.loss} cannot use remembered images: their classes are not the task's; choose loss=global or "
-                "loss=bce, or memory_size=0."
-            )
         self.teacher = Teacher(self.backbone.dim).to(self.device) if o.pred_kd or o.feat_kd else None
-        self.memory = Memory(o.memory_size, o.memory_policy) if o.memory_size else None
-
-    def learn(self, view: View) -> None:
-        super().learn(view)
-        self.compute("after the task", lambda: self.remember(view))
 
     def penalty(self) -> Tensor | None:
         """The method's own term of the objective, weighted; None where there is none (yet)."""
         return None
 
     def remember(self, view: View) -> None:
-        """Keep what the next task needs; subclasses add their statistics."""
+        super().remember(view)
         if self.teacher is not None:
             self.teacher.copy_from(self.backbone, self.head, self.tuned())
-        if self.memory is not None:
-            self.memory.add(view.train, self.rng("memory"), self._herding(self.memory, view))
 
     def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
         """L_cls and the terms that are switched on, in one forward of the student and one of the teacher.
@@ -114,33 +96,6 @@ class Regularized(FineTuning):
         if not self.tuned():  # a frozen backbone gives the teacher's features as well
             return features, self.teacher.head(features)
         return self.teacher(self.backbone, batch.x)
-
-    def _data(self, images: list[ImageSet]) -> Source:
-        source, memory = super()._data(images), self.memory
-        if memory is None or not len(memory):
-            return source
-        features = None
-        if self._memoised:
-            features = self.compute("encode the memory", lambda: self._encoded(memory)).to(self.device)
-        return ReplayBatches(
-            source, memory, self.options.replay_batch_size, self.backbone.transform,
-            augment=self.options.augment, device=self.device, features=features,
-        )  # fmt: skip
-
-    def _herding(self, memory: Memory, view: View) -> Tensor | None:
-        """Features that the memory chooses by, where it does; of what it holds too where a class returns."""
-        if memory.policy != "herding":
-            return None
-        new = self.encode(view.train)
-        returns = bool(torch.isin(memory.labels, torch.tensor(view.classes)).any())
-        return torch.cat([self._encoded(memory).to(new.device), new]) if returns else new
-
-    @torch.no_grad()
-    def _encoded(self, memory: Memory) -> Tensor:
-        """Features of remembered images: their pixels are copies, so the memory of encodings does not know them."""
-        self.backbone.eval()
-        transform = self.backbone.transform
-        return torch.cat([self.backbone(transform(part.to(self.device))) for part in memory.pixels.split(BLOCK)])
 
     def tuned(self) -> dict[str, nn.Parameter]:
         parameters = super().tuned()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from cl.bases.fine_tuning import FineTuning
 from cl.errors import UsageError
+from cl.parts.memory import herded
 from cl.strategies.finetune import Finetune
 from cl.strategies.momentum import Momentum
 from cl.strategies.replay import Replay
@@ -109,6 +110,18 @@ def test_remembered_images_are_those_of_earlier_tasks(learn: Learn, policy: str)
         assert all(seen[x.numpy().tobytes()] == y for x, y in kept)
 
     learn(learner, tiny_stream(), 3, check)
+
+
+def test_a_herded_memory_sees_features_of_what_returns(learn: Learn) -> None:
+    """New classes are chosen among themselves; where classes return, what is held is a candidate too."""
+    learner, stream = make(Replay, **FAST, memory_size=8, memory_policy="herding"), tiny_stream()
+    learn(learner, stream, 1)
+    memory = learner.memory
+    new, returning = (learner._herding(memory, stream.view(task)) for task in (1, 0))
+    assert new.shape == (24, 16) and returning.shape == (8 + 24, 16)
+    chosen = herded(returning[8:][stream.view(0).train.labels == 0], 4)
+    pixels = stream.view(0).train.pixels(slice(None))[stream.view(0).train.labels == 0]
+    assert torch.equal(memory.pixels[:4], pixels[chosen]), "features are those of the network after the task"
 
 
 @pytest.mark.parametrize(("size", "policy"), [(10, "reservoir"), (25, "balanced"), (1000, "reservoir")])

@@ -1,0 +1,69 @@
+"""Fine-tuning on new images and remembered ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cl.bases.fine_tuning import FineTuning
+from cl.parts.memory import POLICIES, Memory, ReplayBatches
+from cl.strategy import ImageSet, Source, StreamInfo, UsageError, View, option
+from cl.training.encodings import BLOCK
+
+
+class Replayed(FineTuning):
+    """Fine-tuning whose batches are mixed with images of earlier tasks, where `memory_size` allows for some."""
+
+    @dataclass(frozen=True)
+    class Options(FineTuning.Options):
+        memory_size: int = option(0, "images of earlier tasks kept and replayed; 0: none", ge=0)
+        memory_policy: str = option("reservoir", "which images are kept", choices=POLICIES)
+        replay_batch_size: int = option(0, "remembered images beside each batch; 0: as many as new ones", ge=0)
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        o = self.options
+        if o.memory_size and o.loss.endswith("local"):
+            raise UsageError(
+                f"loss={o.loss} cannot use remembered images: their classes are not the task's; choose loss=global or "
+                "loss=bce, or memory_size=0."
+            )
+        self.memory = Memory(o.memory_size, o.memory_policy) if o.memory_size else None
+
+    def learn(self, view: View) -> None:
+        super().learn(view)
+        self.compute("after the task", lambda: self.remember(view))
+
+    def remember(self, view: View) -> None:
+        """Keep what the next task needs; subclasses add their statistics."""
+        if self.memory is not None:
+            self.memory.add(view.train, self.rng("memory"), self._herding(self.memory, view))
+
+    def _herding(self, memory: Memory, view: View) -> Tensor | None:
+        """Features that the memory chooses by, where it does; of what it holds too where a class returns."""
+        if memory.policy != "herding":
+            return None
+        new = self.encode(view.train)
+        returns = bool(torch.isin(memory.labels, view.train.labels).any())
+        return torch.cat([self._encoded(memory).to(new.device), new]) if returns else new
+
+    def _data(self, images: list[ImageSet]) -> Source:
+        source, memory = super()._data(images), self.memory
+        if memory is None or not len(memory):
+            return source
+        features = None
+        if self._memoised:
+            features = self.compute("encode the memory", lambda: self._encoded(memory)).to(self.device)
+        return ReplayBatches(
+            source, memory, self.options.replay_batch_size, self.backbone.transform,
+            augment=self.options.augment, device=self.device, features=features,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _encoded(self, memory: Memory) -> Tensor:
+        """Features of remembered images: their pixels are copies, so the memory of encodings does not know them."""
+        self.backbone.eval()
+        transform = self.backbone.transform
+        return torch.cat([self.backbone(transform(part.to(self.device))) for part in memory.pixels.split(BLOCK)])
