@@ -22,7 +22,7 @@ import cl
 from cl.cli import call
 from cl.errors import DataError, RunInUse
 from cl.plan.plan import Plan, make_plan
-from cl.progress.base import NullProgress, Progress
+from cl.progress.base import Observer
 from cl.records.record import load
 from cl.running import executors
 from cl.running.executors import LocalExecutor, Outcome
@@ -85,8 +85,8 @@ class Heard:
     def started(self, plan: Plan, index: int, total: int) -> None:
         self.begun.append((plan.strategy, index, total))
 
-    def progress(self, plan: Plan) -> AbstractContextManager[Progress]:
-        return NullProgress()
+    def progress(self, plan: Plan) -> AbstractContextManager[Observer]:
+        return Observer()
 
     def line(self, plan: Plan, text: str) -> None:
         self.lines.append(f"{plan.seed}: {text}")
