@@ -1,12 +1,13 @@
 """What a run cost: FLOPs executed and as if nothing had been cached, seconds by kind, peak memory, stored bytes.
 
-PyTorch's counter knows products of matrices and convolutions, in every version alike. Of fused attention it knows some
-kernels in some versions (those of CPUs since 2.15), so that two versions count one run differently; `_ATTENTION` counts
+PyTorch's formulas count products of matrices and convolutions, in every version alike. For fused attention it has those
+of some kernels in some versions (of CPUs since 2.15), so two versions would count one run differently; `_ATTENTION` has
 all of them. Whoever changes what is counted gives it a new name, `cl.results.flops.COUNTED_BY`.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import defaultdict
@@ -58,32 +59,6 @@ class Cost:
             self.counted_by = f"{COUNTED_BY} in part"
 
 
-class _Operators(TorchDispatchMode):
-    """Shows the counter every operator that does the work, and notes what was changed in place.
-
-    Under `torch.inference_mode` an operator made of others (`linear`, `matmul`) arrives whole; the counter of older
-    versions of PyTorch would not look inside.
-
-    `_foreach_` and `_fused_` operators leave version counters alone under a dispatch mode: without a bump here, a
-    backbone changed by one of them while FLOPs are counted would be taken for unchanged.
-    """
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        if torch.is_inference_mode_enabled() and isinstance(func, torch._ops.OpOverload):
-            with self:
-                result = func.decompose(*args, **given)
-            if result is not NotImplemented:
-                return result
-        result = func(*args, **given)
-        name = func._schema.name
-        if name.startswith(("aten::_foreach_", "aten::_fused_")) and func._schema.is_mutable:
-            for argument, value in zip(func._schema.arguments, args, strict=False):
-                if argument.alias_info is not None and argument.alias_info.is_write:
-                    torch.autograd.graph.increment_version(value)
-        return result
-
-
 # ---------------------------------------------------------------------------------------------- attention
 
 
@@ -94,8 +69,8 @@ def _products(pairs: int, heads: int, key_width: int, value_width: int) -> int:
 
 def _forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
     """Shapes [batch, heads, tokens, width]; keys and values may have fewer heads, which queries share."""
-    batch, heads, tokens, width = query
-    return _products(batch * tokens * key[2], heads, width, value[3])
+    *heads, tokens, width = query
+    return _products(tokens * key[-2], math.prod(heads), width, value[-1])
 
 
 def _backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
@@ -191,21 +166,49 @@ keep it is left out, as is what a mask allows to be skipped: a cost must not dep
 """
 
 
+_COUNTED = FlopCounterMode(display=False, custom_mapping=_ATTENTION).flop_registry
+"""PyTorch's formulas and ours, by operator."""
+
+
+class FlopCounter(TorchDispatchMode):
+    """Counts the FLOPs of operators, and notes what they changed in place.
+
+    PyTorch's own mode follows which module is at work besides, which is not asked here: up to 2.4 it prints and even
+    fails where two modules have one name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if torch.is_inference_mode_enabled():  # there `linear` or `matmul` arrive whole, to be taken apart
+            with self:
+                result = func.decompose(*args, **given)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **given)
+        if func._overloadpacket in _COUNTED:
+            self.total += _COUNTED[func._overloadpacket](*args, **given, out_val=result)
+        # PyTorch leaves the version counters of these alone under a mode: without a bump, a backbone changed by one
+        # of them while FLOPs are counted would be taken for unchanged.
+        if func._schema.name.startswith(("aten::_foreach_", "aten::_fused_")) and func._schema.is_mutable:
+            for argument, value in zip(func._schema.arguments, args, strict=False):
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    for tensor in [value] if isinstance(value, Tensor) else value or ():
+                        torch.autograd.graph.increment_version(tensor)  # before 2.5 it takes no list
+        return result
+
+
 def count_flops(call: Callable[[], T]) -> tuple[T, float]:
     """Run `call` once and count its FLOPs (multiply and add are two), backward passes included.
 
     The number depends on shapes alone: neither on the version of PyTorch nor on the kernels that it chooses.
     """
-    with counting() as counter:
+    with FlopCounter() as counter:
         result = call()
-    return result, float(counter.get_total_flops())
-
-
-@contextmanager
-def counting() -> Iterator[FlopCounterMode]:
-    """Count the FLOPs of a block."""
-    with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as counter, _Operators():
-        yield counter
+    return result, float(counter.total)
 
 
 def peak_memory() -> dict[str, int]:

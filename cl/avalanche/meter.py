@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cl.cost import counting
+from cl.cost import FlopCounter
 from cl.errors import NonFiniteLoss
 from cl.trainer import Trainer
 
@@ -41,12 +41,12 @@ class Meter:
             self._trainer.cost.add_flops(self._stop())
 
     def _start(self) -> None:
-        self._counter = self._stack.enter_context(counting())
+        self._counter = self._stack.enter_context(FlopCounter())
 
     def _stop(self) -> float:
         counter, self._counter = self._counter, None
         self._stack.close()
-        return float(counter.get_total_flops())
+        return float(counter.total)
 
     # ------------------------------------------------------------------------------- what Avalanche calls
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 import cl
 from cl import registry
-from cl.cli import call, run
+from cl.cli import call
 from cl.plan import make_plan
 from cl.results.record import load
 
