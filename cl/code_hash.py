@@ -48,8 +48,7 @@ class Place(NamedTuple):
     name: str = ""
 
 
-_GLOBAL = Place("", "global")
-"""Of a name that a function declares to be the module's."""
+_GLOBAL = Place("", "global")  # of a name that a function declares to be the module's
 
 Scope = Mapping[str, "Place | None"]
 """What names mean within functions: what was imported there, None for variables."""

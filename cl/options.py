@@ -7,8 +7,6 @@ strategy, `stream.tasks` to the stream, `backbone.normalize` to the backbone, `b
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import os
 import types
@@ -380,22 +378,6 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"--set takes KEY=VALUE, such as --set lr=0.01, not '{text}'.")
         found[key.strip()] = value.strip()
     return found
-
-
-def config_hash(
-    strategy: tuple[str, str], stream: tuple[str, str], backbone: str, values: Mapping[str, Any],
-    *, precision: str, limited: bool, max_tasks: int | None,
-) -> str:  # fmt: skip
-    """Eight hex digits over everything that changes a result, seeds apart; a part of the path of a run's folder.
-
-    `strategy` and `stream` are names with versions, `values` the JSON values of all options.
-    """
-    identity = {
-        "strategy": strategy, "stream": stream, "backbone": backbone, "options": values,
-        "precision": precision, "limited": limited, "max_tasks": max_tasks,
-    }  # fmt: skip
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def jsonable(value: Any) -> Any:

@@ -11,9 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cl import options
 from cl.errors import ContractError, DataError, UsageError
 from cl.files import write_text
+from cl.records import identity
 from cl.records.matrix import AccuracyMatrix, class_counts_of, counts_of, matrix_of
 from cl.records.metrics import metrics_of
 
@@ -77,7 +77,7 @@ def config_hash(record: Mapping[str, Any]) -> str:
     strategy, stream = ((part["name"], part["version"]) for part in (result["strategy"], result["stream"]))
     values = {key: entry["value"] for key, entry in result["config"].items()}
     precision, limited = result["precision"].get("dtype", ""), result["limited"]
-    return options.config_hash(
+    return identity.config_hash(
         strategy, stream, result["backbone"]["name"], values, precision=precision, limited=limited, max_tasks=None
     )
 

@@ -110,6 +110,15 @@ def test_comments_empty_lines_docstrings_help_and_order_mark_nothing(copy: Copy,
     assert changed(copy, before) == set()
 
 
+def test_an_empty_line_or_a_comment_in_a_method_marks_nothing(copy: Copy, before: Hashes) -> None:
+    path = copy.folder / "strategies/simplecil.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n\n# A comment.\n", encoding="utf-8")
+    copy.edit("strategies/simplecil.py", "    def learn(", "\n    # Another.\n    def learn(")
+    assert changed(copy, before) == set()
+    copy.edit("strategies/simplecil.py", "        return ", "        return 2 * ")
+    assert changed(copy, before) == {"simplecil"}
+
+
 def test_reformatted_files_mark_nothing(copy: Copy, before: Hashes) -> None:
     for path in [*copy.folder.glob("strategies/*.py"), *copy.folder.glob("cl/**/*.py")]:
         body = ast.parse(path.read_text(encoding="utf-8")).body
