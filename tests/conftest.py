@@ -54,11 +54,15 @@ def tiny_stream(seed: int = 1993, **options: Any) -> Stream:
     return family.build(chosen, order_seed=seed, data_seed=seed)
 
 
-def make(cls: type[S], *, seeds: Seeds | None = None, folder: Path | None = None, **options: Any) -> S:
-    """A strategy on the tiny backbone; with a folder it checkpoints at every opportunity."""
+DRAWS = range(4)
+"""Backbones to take together where what is tested holds on the whole: what one draws differs between versions."""
+
+
+def make(cls: type[S], *, seeds: Seeds | None = None, folder: Path | None = None, draw: int = 0, **options: Any) -> S:
+    """A strategy on the tiny backbone of a draw; with a folder it checkpoints at every opportunity."""
     checkpoint = Checkpoint(folder / "checkpoint", every=0) if folder is not None else None
     trainer = Trainer(seeds=seeds or Seeds(), checkpoint=checkpoint)
-    return cls(cls.Options(**options), tiny_backbone(), trainer)
+    return cls(cls.Options(**options), tiny_backbone(draw), trainer)
 
 
 def header(cls: type[Strategy], seeds: Seeds | None = None) -> dict[str, Any]:

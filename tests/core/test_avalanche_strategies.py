@@ -17,7 +17,7 @@ from cl.progress.base import Observer
 from cl.strategies.avalanche import AvalancheEWC, AvalancheICaRL, AvalancheNaive, AvalancheReplay, AvalancheSLDA
 from cl.strategies.finetune import Finetune
 from cl.training.cost import count_flops
-from tests.conftest import make, run, tiny_stream
+from tests.conftest import DRAWS, make, run, tiny_stream
 
 NAMES = ("naive", "ewc", "lwf", "replay", "icarl", "slda")
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 8, "lr": 0.05, "augment": "crop"}
@@ -167,12 +167,12 @@ def test_lwf_holds_on_to_old_answers(learn: Any) -> None:
     stream = tiny_stream(train_per_class=6)
     pixels = stream.view(0).train.pixels(slice(None))
 
-    def drift(alpha: float) -> float:
-        learner = build("lwf", alpha=alpha, temperature=1.0, epochs=6)
+    def drift(alpha: float, draw: int) -> float:
+        learner = build("lwf", alpha=alpha, temperature=1.0, epochs=6, draw=draw)
         first, second = learn(learner, stream, 2, lambda s, view: s.predict_images(pixels)[:, :2].softmax(1).clone())
         return float((second - first).abs().mean())
 
-    assert drift(1.0) < 0.2 * drift(0.0)
+    assert sum(drift(1.0, draw) for draw in DRAWS) < 0.5 * sum(drift(0.0, draw) for draw in DRAWS)
 
 
 def test_replay_remembers_images_as_they_came(learn: Any) -> None:

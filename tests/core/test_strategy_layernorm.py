@@ -100,7 +100,8 @@ def test_one_stage_routes_each_image_at_each_site() -> None:
         together = learner.features(x)
         stock = copy.deepcopy(learner.backbone)
         for site, name in enumerate(learner.norms.names):
-            stock.model.set_submodule(name, ByHand(learner, site))
+            parent, _, own = name.rpartition(".")
+            setattr(stock.model.get_submodule(parent), own, ByHand(learner, site))
         for image, features in zip(x, together, strict=True):
             assert torch.allclose(stock(image[None])[0], features, atol=1e-9)
             chosen.add(tuple(m.chosen for m in stock.modules() if isinstance(m, ByHand)))
