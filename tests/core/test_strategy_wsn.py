@@ -219,10 +219,10 @@ def test_each_task_has_a_fresh_adam_a_plateau_and_the_scores_of_the_task_before(
         assert isinstance(optimizer, torch.optim.Adam) and not optimizer.state
         assert optimizer.defaults["lr"] == 0.02 and optimizer.defaults["weight_decay"] == 0
         assert spec.plateau == Plateau(0.5, 5, 1e-4) and spec.select == "best"
-        trained = {id(parameter) for parameter in spec.params}
+        trained = {id(parameter) for parameter in spec.trained}
         heads = [id(parameter) in trained for parameter in learner.head.parameters()]
         assert heads == [j == task for j in range(2)] and len(trained) == 3 + 3 + 1
-        assert all(parameter.ndim > 1 for parameter in spec.params), "no bias, no norm"
+        assert all(parameter.ndim > 1 for parameter in spec.trained), "no bias, no norm"
 
 
 @both
