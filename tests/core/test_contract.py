@@ -1,0 +1,131 @@
+"""What a method is given: draws that keep `predict` pure, hooks that see the optimiser, what its features cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cl.parts.heads import GrowingHead
+from cl.progress import Observer, Observers
+from cl.strategy import Inputs, Step, Strategy, StreamInfo, View, sgd
+from cl.testing import check_strategy
+from cl.training.optim import adam
+from tests.conftest import make, tiny_stream
+
+Learn = Callable[..., list[Any]]
+
+
+class Averaged(Strategy):
+    """A linear head whose scores are averaged over heads drawn around it.
+
+    Paper: none. Trains: the head. Stores: the head. Cost: one forward. Differences from the paper: none.
+    """
+
+    def setup(self, info: StreamInfo) -> None:
+        self.head = GrowingHead(self.backbone.dim).to(self.device)
+        self.steps: list[Step] = []
+
+    def learn(self, view: View) -> None:
+        self.head.grow_to(len(view.seen), self.init_rng("head"))
+        self.fit(
+            "head", self.encoded_batches(view.train, 16), lambda batch: F.cross_entropy(self.head(batch.x), batch.y),
+            self.head.parameters(), epochs=2, optimizer=self.optimizer(),
+            before_step=self.before, after_step=self.after,
+        )  # fmt: skip
+
+    def optimizer(self) -> Any:
+        return sgd(0.1)
+
+    def before(self, step: Step) -> None:
+        pass
+
+    def after(self, step: Step) -> None:
+        pass
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        scores, draws = self.head(inputs.encode(self.backbone)), self.draws("heads")
+        return scores + 0.1 * torch.randn(3, scores.shape[1], generator=draws).mean(0).to(scores)
+
+
+def test_draws_of_predict_are_the_same_at_every_call_and_named(learn: Learn) -> None:
+    learner = make(Averaged)
+    learn(learner, tiny_stream(), 1)
+    one, again = (torch.rand(4, generator=learner.draws("a")) for _ in range(2))
+    assert torch.equal(one, again) and not torch.equal(one, torch.rand(4, generator=learner.draws("b")))
+    learner.trainer.journal.begin(1)
+    assert torch.equal(one, torch.rand(4, generator=learner.draws("a"))), "whatever the task"
+
+
+def test_a_method_that_draws_to_predict_is_pure() -> None:
+    check_strategy(Averaged, only=["pure", "batch-independent", "state-round-trip"])
+
+
+def test_hooks_see_the_optimiser_and_its_memory(learn: Learn) -> None:
+    seen: list[tuple[int, int, bool]] = []
+
+    class Masked(Averaged):
+        """Holds back the first column: its gradient before the step, its momentum after it."""
+
+        def optimizer(self) -> Any:
+            return adam(0.01)
+
+        def before(self, step: Step) -> None:
+            (weight,) = [p for group in step.optimizer.param_groups for p in group["params"] if p.ndim == 2][:1]
+            assert weight.grad is not None
+            weight.grad[0] = 0
+            seen.append((step.epoch, step.step, bool(step.optimizer.state)))
+
+        def after(self, step: Step) -> None:
+            weight = self.head.blocks[0].weight
+            assert (
+                not step.optimizer.state[weight]["exp_avg"][0].any() and step.optimizer.state[weight]["exp_avg"].any()
+            )
+
+    learner = make(Masked)
+    stream = tiny_stream(tasks=1)
+    before: list[Tensor] = []
+    grow = GrowingHead.grow_to
+
+    def grown(head: GrowingHead, *given: Any, **more: Any) -> None:
+        grow(head, *given, **more)
+        before.append(head.blocks[0].weight.detach().clone())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GrowingHead, "grow_to", grown)
+        learn(learner, stream, 1)
+    after = learner.head.blocks[0].weight
+    assert torch.equal(after[0], before[0][0]) and not torch.equal(after[1], before[0][1])
+    assert seen[0] == (0, 0, False) and seen[1][2] and {epoch for epoch, _, _ in seen} == {0, 1}
+
+
+def test_what_features_cost_is_known_to_the_method(learn: Learn) -> None:
+    learner, stream = make(Averaged), tiny_stream(tasks=1)
+    learn(learner, stream, 1)
+    view = stream.view(0)
+    each = learner.flops_per_image(view.train)
+    assert each > 0 and learner.flops >= each * len(view.train)
+    source = learner.encoded_batches(view.train, 16)
+    assert source.flops_per_item == each
+
+
+def test_every_observer_is_told_and_an_object_with_some_methods_what_it_understands() -> None:
+    told: list[Any] = []
+
+    class Some:
+        def message(self, text: str) -> None:
+            told.append(text)
+
+    class Whole(Observer):
+        def evaluated(self, record: Any) -> None:
+            told.append(record)
+
+    observers = Observers([Some(), Whole()])
+    observers.message("hello")
+    observers.phase("fit", 3)
+    observers.evaluated({"status": "partial"})
+    assert told == ["hello", {"status": "partial"}]
