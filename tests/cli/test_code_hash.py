@@ -31,8 +31,8 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         assert cl.CHECKOUT is not None
         self.folder, self.checkout = folder, cl.CHECKOUT
-        for room in ("cl", "strategies"):
-            shutil.copytree(cl.CHECKOUT / room, folder / room, ignore=lambda at, names: _others(Path(at), names))
+        for name in ("cl", "strategies"):
+            shutil.copytree(cl.CHECKOUT / name, folder / name, ignore=lambda at, names: _others(Path(at), names))
 
     def find(self, module: str) -> Path | None:
         place = module.replace(".", "/")
