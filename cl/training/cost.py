@@ -185,7 +185,7 @@ _COUNTED = FlopCounterMode(display=False, custom_mapping=_ATTENTION).flop_regist
 class FlopCounter(TorchDispatchMode):
     """Counts the FLOPs of operators, and notes what they changed in place.
 
-    PyTorch's own mode follows which module is at work besides, which is not asked here: up to 2.4 it prints and even
+    PyTorch's own mode follows which module is at work besides, which is not asked here: that of 2.4 prints and even
     fails where two modules have one name.
     """
 
