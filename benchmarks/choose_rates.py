@@ -1,4 +1,4 @@
-"""Compare settings of a strategy on held-out training images (`stream.split=val`); test images are never evaluated.
+"""Compare options of a strategy on held-out training images (`stream.split=val`); test images are never evaluated.
 
 A key that is given several times is tried with each value; there is one line for every combination.
 
@@ -37,11 +37,11 @@ def candidates(assignments: Sequence[str]) -> Iterator[dict[str, str]]:
         yield dict(zip(values, chosen, strict=True))
 
 
-def own_tasks(settings: Mapping[str, str], judge: int | None) -> dict[str, Any]:
+def own_tasks(options: Mapping[str, str], judge: int | None) -> dict[str, Any]:
     """Stream options that judge the stream's own tasks: `judge` images of every class, else a fifth of them."""
     if judge is None:
         return {}
-    limit = settings.get("stream.train_per_class", "")
+    limit = options.get("stream.train_per_class", "")
     if not limit.isdecimal() or int(limit) <= judge:
         raise UsageError(
             f"--tasks with --judge {judge} needs --set stream.train_per_class=N, the images per class of which {judge} "
@@ -103,9 +103,9 @@ def main(
     try:
         with tempfile.TemporaryDirectory() as results:
             for chosen in candidates(assignments):
-                settings = {**(own_tasks(chosen, judge) if tasks else new_tasks(increment, learn, judge)), **chosen}
-                settings[split_key(stream)] = "val"
-                plan = {"settings": settings, "preset": preset, "device": "cpu", "results": results, **run}
+                options = {**(own_tasks(chosen, judge) if tasks else new_tasks(increment, learn, judge)), **chosen}
+                options[split_key(stream)] = "val"
+                plan = {"options": options, "preset": preset, "device": "cpu", "results": results, **run}
                 result = cl.run(strategy, stream, backbone=backbone, max_tasks=max_tasks, **plan)
                 click.echo(line(strategy, chosen, result.metrics))
     except ClbenchError as error:

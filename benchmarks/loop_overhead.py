@@ -39,13 +39,13 @@ STREAMS: dict[str, dict[str, Any]] = {
     "split-digits": {"epochs": 2},
     "split-cifar100": {"epochs": 2, "stream.train_per_class": 50, "stream.test_per_class": 10},
 }
-"""Streams and the settings that keep them short; a stream whose data is not here is left out."""
+"""Streams and the options that keep them short; a stream whose data is not here is left out."""
 MOMENTUM = 0.9
 
 
 def plan_of(stream: str, results: Path) -> Plan:
     """Finetune of all parameters of the embedded backbone, constant rate, on the CPU."""
-    settings = {
+    options = {
         **STREAMS[stream],
         "lr": 0.01,
         "momentum": MOMENTUM,
@@ -53,7 +53,7 @@ def plan_of(stream: str, results: Path) -> Plan:
         "loss": "local",
         "trains": "all",
     }
-    return make_plan("finetune", stream, settings=settings, device="cpu", results=results)
+    return make_plan("finetune", stream, options=options, device="cpu", results=results)
 
 
 # -------------------------------------------------------------------------------------- fit against a bare loop

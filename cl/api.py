@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cl.options import with_old_name
 from cl.paths import results as results_folder
 from cl.plan.plan import load_plan, make_plan
 from cl.progress.base import Observer
@@ -22,6 +24,8 @@ def run(
     stream: str | None = None,
     backbone: str | None = None,
     *,
+    options: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
     existing: str = "only-missing",
     progress: Observer | str | None = None,
     **arguments: Any,
@@ -31,16 +35,17 @@ def run(
         result = cl.run("slca", "split-digits", seed=7, options={"lr": 0.02, "stream.tasks": 2})
         result.accuracy, result.metrics["cil_seen"]["A_last_sample"], result.learner.predict_images(pixels)
 
-    `arguments` are those of `make_plan`: `options` (or `settings`), `config_file`, `preset`, `seed`, `order_seed`,
-    `init_seed`, `data_seed`, `limit`, `max_tasks`, `few_shot`, `setting`, `device`, `precision`, `results`,
-    `checkpoint_every`, `save_learner`, `loggers`. One call is one run; `clbench run` makes grids.
+    `options` maps option keys (`lr`, `stream.tasks`) to values; `settings` is its old name. `arguments` are those of
+    `make_plan`: `config_file`, `preset`, `seed`, `order_seed`, `init_seed`, `data_seed`, `limit`, `max_tasks`,
+    `few_shot`, `setting`, `device`, `precision`, `results`, `checkpoint_every`, `save_learner`, `loggers`. One call is
+    one run; `clbench run` makes grids.
 
     `existing`: "only-missing", "always" (start over) or "never" (refuse). "skip-running" is the same as "only-missing"
     here: one run cannot be skipped, so `cl.errors.RunInUse` is raised where another process is running it. `progress`
     is "auto", "rich", "plain", "none" or an object with the methods of `cl.progress.Observer`; by default a
     notebook shows one line per run, anything else nothing. Raises `ClbenchError`.
     """
-    plan = make_plan(strategy, stream, backbone, **arguments)
+    plan = make_plan(strategy, stream, backbone, options=with_old_name(options, settings), **arguments)
     with displayed(progress, plan.title) as show:
         return execute(plan, existing=existing, progress=show)
 

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import types
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ Layer = tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Setting:
+class Value:
     """A resolved value and where it came from."""
 
     value: Any
@@ -307,7 +308,7 @@ def describe_constraints(constraints: Mapping[str, Any]) -> str:
 
 def resolve(
     options_class: type[OptionsT], layers: Iterable[Layer], *, prefix: str = ""
-) -> tuple[OptionsT, dict[str, Setting]]:
+) -> tuple[OptionsT, dict[str, Value]]:
     """Merge layers, lowest first, into an options instance; also return every key with its value and origin.
 
     `prefix` (such as "stream.") is put before keys in messages and in the result. Raises `UsageError` for an unknown
@@ -316,26 +317,26 @@ def resolve(
     known = options_of(options_class)
     families = {info.nested: key for key, info in known.items() if info.nested is not None}
     values: dict[str, Any] = {key: info.default for key, info in known.items() if info.nested is None}
-    settings = {key: Setting(value, DEFAULT) for key, value in values.items()}
+    found = {key: Value(value, DEFAULT) for key, value in values.items()}
     collected: dict[str, dict[str, Any]] = {key: {} for key in families.values()}
     for origin, mapping in layers:
         for key, value in mapping.items():
             family, _, rest = key.partition(".")
             if rest and family in families:
                 collected[families[family]][rest] = value
-                settings[key] = Setting(value, origin)
+                found[key] = Value(value, origin)
                 continue
             info = known.get(key)
             if info is None or info.nested is not None:
                 raise UsageError(unknown_key(prefix + key, [prefix + name for name in values], origin))
             values[key] = parse_value(info.annotation, value, prefix + key, info.constraints)
-            settings[key] = Setting(values[key], origin)
+            found[key] = Value(values[key], origin)
     try:
         instance = options_class(**values, **collected)
     except ValueError as error:  # what __post_init__ checks across options
         raise UsageError(str(error)) from error
     silent = {key for key, info in known.items() if info.unlisted and values.get(key) == info.default}
-    return instance, {prefix + key: setting for key, setting in settings.items() if key not in silent}
+    return instance, {prefix + key: value for key, value in found.items() if key not in silent}
 
 
 def unknown_key(key: str, known: list[str], origin: str) -> str:
@@ -380,8 +381,17 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def with_old_name(
+    options: Mapping[str, Any] | None, settings: Mapping[str, Any] | None, *, stacklevel: int = 3
+) -> dict[str, Any]:
+    """`options` over `settings`, as 0.1.0 called them; the old name warns at the line `stacklevel` calls up."""
+    if settings is not None:
+        warnings.warn("`settings` is now called `options`; write options={...}.", FutureWarning, stacklevel=stacklevel)
+    return {**(settings or {}), **(options or {})}
+
+
 def jsonable(value: Any) -> Any:
-    """A setting's value as JSON: tuples become lists, everything else is a scalar already."""
+    """An option's value as JSON: tuples become lists, everything else is a scalar already."""
     if isinstance(value, tuple | list):
         return [jsonable(item) for item in value]
     if isinstance(value, Mapping):

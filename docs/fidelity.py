@@ -188,7 +188,7 @@ def section(name: str, records: Sequence[Record]) -> str:
         for runs in runs_of(name, records)
     ]
     if measured:
-        head = ["measured on", "preset, settings", "backbone", "seeds", "last", "incremental", "forgetting", "rule"]
+        head = ["measured on", "preset, options", "backbone", "seeds", "last", "incremental", "forgetting", "rule"]
         parts.append(table(head, measured, numbers=(3, 4, 5, 6)))
     found = [row for row in published() if row.strategy == name]
     if found:

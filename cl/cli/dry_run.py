@@ -200,6 +200,6 @@ def _print(about: dict[str, Any]) -> None:
     for name, value in lines:
         click.echo(f"{name:<9} {value}")
     width = max(len(key) for key in about["config"])
-    for key, setting in about["config"].items():
-        click.echo(f"  {key:<{width}}  {setting['value']}  [{setting['origin']}]")
+    for key, each in about["config"].items():
+        click.echo(f"  {key:<{width}}  {each['value']}  [{each['origin']}]")
     click.echo()

@@ -11,7 +11,7 @@ from typing import Any
 from cl import registry
 from cl.errors import UsageError, did_you_mean
 from cl.files import toml_load
-from cl.options import Layer, Setting, flatten, jsonable
+from cl.options import Layer, Value, flatten, jsonable
 from cl.plan.run_options import RunOptions, refuse_unknown
 
 CONFIG = "config.toml"
@@ -45,17 +45,15 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:
 
 
 def config_text(
-    run: RunOptions, settings: Mapping[str, Setting], *, untuned: bool, run_id: str, command: Sequence[str]
+    run: RunOptions, values: Mapping[str, Value], *, untuned: bool, run_id: str, command: Sequence[str]
 ) -> str:
     """The text of config.toml: a config file that repeats this run, with the origin of every value."""
     import tomli_w
 
     content = {
         "run": run.table(),
-        "options": {
-            key: "none" if setting.value is None else jsonable(setting.value) for key, setting in settings.items()
-        },
-        "origins": {key: setting.origin for key, setting in settings.items()},
+        "options": {key: "none" if each.value is None else jsonable(each.value) for key, each in values.items()},
+        "origins": {key: each.origin for key, each in values.items()},
         "invocation": {
             "command": shlex.join(command),
             "clbench": registry.own_version(),

@@ -39,7 +39,7 @@ def grid(
     seeds: Sequence[int | None] = (None,),
     backbones: Sequence[str | None] = (None,),
     *,
-    settings: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
     **arguments: Any,
 ) -> Grid:
     """A plan for every combination, each folder once, seeds innermost; `arguments` are those of `make_plan`.
@@ -48,7 +48,7 @@ def grid(
     `UsageError` before anything runs for a wrong name or value, and `Incompatible` where nothing is left.
     """
     named = _named(strategies, arguments)
-    own = _by_method(settings or {}, named)
+    own = _by_method(options or {}, named)
     refused: list[Incompatible] = []
     plans: dict[Path, Plan] = {}
     places = list(itertools.product(strategies, streams, backbones))
@@ -57,7 +57,7 @@ def grid(
         for values, varied in _combinations(own[name], name, stream, arguments):
             try:
                 for seed in seeds:
-                    plan = make_plan(strategy, stream, backbone, settings=values, seed=seed, **arguments)
+                    plan = make_plan(strategy, stream, backbone, options=values, seed=seed, **arguments)
                     plans.setdefault(plan.folder, dataclasses.replace(plan, varied=varied))
             except Incompatible as error:
                 refused.append(error)
@@ -87,7 +87,7 @@ def _named(strategies: Sequence[str | None], arguments: Mapping[str, Any]) -> li
     return [resolve_run({}, read_config(Path(file))[0] if file is not None else {}).strategy]
 
 
-def _by_method(settings: Mapping[str, str], given: Sequence[str]) -> dict[str, dict[str, str]]:
+def _by_method(options: Mapping[str, str], given: Sequence[str]) -> dict[str, dict[str, str]]:
     """What is set for each strategy: keys that are everybody's, then its own METHOD.option.
 
     Raises `UsageError` for a METHOD that is not in the call.
@@ -97,7 +97,7 @@ def _by_method(settings: Mapping[str, str], given: Sequence[str]) -> dict[str, d
         prefixes |= {info.nested for info in options_of(registry.strategies.get(name).Options).values() if info.nested}
     everybody: dict[str, str] = {}
     alone: dict[str, dict[str, str]] = {name: {} for name in given}
-    for key, value in settings.items():
+    for key, value in options.items():
         owner = next((name for name in sorted(given, key=len, reverse=True) if name and key.startswith(f"{name}.")), "")
         if "." not in key or key.partition(".")[0] in prefixes:
             everybody[key] = value
@@ -118,14 +118,14 @@ def _not_in_call(key: str, given: Sequence[str], prefixes: Iterable[str]) -> str
 
 
 def _combinations(
-    settings: Mapping[str, str], strategy: str, stream: str | None, arguments: Mapping[str, Any]
+    options: Mapping[str, str], strategy: str, stream: str | None, arguments: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, str], str]]:
     """Every combination of the values that options have, and those of the options that have several in words."""
-    declared = _Declared(strategy, stream, settings, arguments)
-    axes = [values_in(text, declared.find(key)) for key, text in settings.items()]
-    several = {key for key, axis in zip(settings, axes, strict=True) if len(axis) > 1}
+    declared = _Declared(strategy, stream, options, arguments)
+    axes = [values_in(text, declared.find(key)) for key, text in options.items()]
+    several = {key for key, axis in zip(options, axes, strict=True) if len(axis) > 1}
     for values in itertools.product(*axes):
-        chosen = dict(zip(settings, values, strict=True))
+        chosen = dict(zip(options, values, strict=True))
         yield chosen, ", ".join(f"{key}={value}" for key, value in chosen.items() if key in several)
 
 
@@ -161,11 +161,11 @@ class _Declared:
     """Options by their keys, for a strategy on a stream; unknown ones are left to `make_plan` to refuse."""
 
     def __init__(
-        self, strategy: str, stream: str | None, settings: Mapping[str, str], arguments: Mapping[str, Any]
+        self, strategy: str, stream: str | None, options: Mapping[str, str], arguments: Mapping[str, Any]
     ) -> None:
-        self.strategy, self.settings = strategy, settings
+        self.strategy, self.options = strategy, options
         file = arguments.get("config_file")
-        table, (_, self.options) = read_config(Path(file)) if file is not None else ({}, ("", {}))
+        table, (_, self.file_options) = read_config(Path(file)) if file is not None else ({}, ("", {}))
         self.stream = stream or table.get("stream", "")
 
     def find(self, key: str) -> OptionInfo | None:
@@ -184,6 +184,6 @@ class _Declared:
         known = options_of(registry.strategies.get(strategy).Options)
         section, dot, rest = key.partition(".")
         if dot and "base" in known and section == "base":
-            base = self.settings.get(f"{prefix}base", self.options.get(f"{prefix}base", known["base"].default))
+            base = self.options.get(f"{prefix}base", self.file_options.get(f"{prefix}base", known["base"].default))
             return self._of_strategy(base, rest, f"{prefix}base.") if base in registry.strategies else None
         return known.get(key)

@@ -14,7 +14,7 @@ from typing import Any
 from cl import registry
 from cl.errors import UsageError
 from cl.loggers import check as check_loggers
-from cl.options import Layer, Setting, jsonable, parse_assignments
+from cl.options import Layer, Value, jsonable, parse_assignments, with_old_name
 from cl.plan import compatibility
 from cl.plan.config_file import config_text, read_config, read_run
 from cl.plan.resolution import Resolved, resolve_existing, resolve_new, shorthands
@@ -30,7 +30,7 @@ class Plan(RunOptions):
     options: Any
     stream_options: Any
     backbone_options: Any
-    settings: Mapping[str, Setting]
+    values: Mapping[str, Value]
     transforms: SettingOptions = SettingOptions()  # noqa: RUF009 - an immutable value
     untuned: bool = False
     varied: str = field(default="", compare=False)  # the options in which runs of a grid differ, for people
@@ -43,7 +43,7 @@ class Plan(RunOptions):
             (self.strategy, _version_of(registry.strategies.get(self.strategy))),
             (self.stream, compatibility.version_of(self.stream)),
             self.backbone,
-            {key: jsonable(setting.value) for key, setting in self.settings.items()},
+            {key: jsonable(each.value) for key, each in self.values.items()},
             precision=self.precision,
             limited=self.limited,
             max_tasks=self.max_tasks,
@@ -69,13 +69,11 @@ class Plan(RunOptions):
 
     def config(self) -> dict[str, dict[str, Any]]:
         """Every option with its value and origin, as it stands in the record."""
-        return {
-            key: {"value": jsonable(setting.value), "origin": setting.origin} for key, setting in self.settings.items()
-        }
+        return {key: {"value": jsonable(each.value), "origin": each.origin} for key, each in self.values.items()}
 
     def to_toml(self, *, run_id: str = "", command: Sequence[str] = ()) -> str:
         """The text of config.toml: a config file that repeats this run, with the origin of every value."""
-        return config_text(self, self.settings, untuned=self.untuned, run_id=run_id, command=command)
+        return config_text(self, self.values, untuned=self.untuned, run_id=run_id, command=command)
 
 
 def make_plan(
@@ -91,7 +89,7 @@ def make_plan(
 ) -> Plan:
     """Resolve a run; what is not given comes from the environment, the config file's [run] table, then the defaults.
 
-    `options` (also called `settings`) maps option keys (`lr`, `stream.tasks`, `backbone.normalize`) to values and wins
+    `options` maps option keys (`lr`, `stream.tasks`, `backbone.normalize`) to values and wins
     over the environment (`CLBENCH_SET`), the config file, presets and defaults; `origin` names it in the record.
     `run_options` are those of `cl.plan.run_options.RunOptions`:
 
@@ -112,7 +110,7 @@ def make_plan(
     layers: list[Layer] = [file_layer] if file_layer is not None else []
     layers.append(("environment", parse_assignments(shlex.split(os.environ.get("CLBENCH_SET", "")))))
     layers += shorthands(run)
-    layers.append((origin, {**(settings or {}), **(options or {})}))
+    layers.append((origin, with_old_name(options, settings)))
     return _plan(run, resolve_new(run, layers))
 
 

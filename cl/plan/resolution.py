@@ -9,7 +9,7 @@ from typing import Any
 
 from cl import registry
 from cl.errors import UsageError
-from cl.options import Layer, Setting, options_of, resolve, split_keys
+from cl.options import Layer, Value, options_of, resolve, split_keys
 from cl.plan import compatibility
 from cl.plan.presets import choose
 from cl.plan.run_options import RunOptions
@@ -24,7 +24,7 @@ class Resolved:
     stream_options: Any
     transforms: SettingOptions
     backbone_options: Any
-    settings: Mapping[str, Setting]
+    values: Mapping[str, Value]
     untuned: bool
 
 
@@ -56,26 +56,26 @@ def _resolved(run: RunOptions, layers: Sequence[Layer], *, fresh: int | None, un
         for section, values in split_keys(mapping).items():
             sections[section].append((origin, values))
     family = registry.streams.get(run.stream)
-    stream_options, transforms, stream_settings = resolve_stream(family.Options, sections["stream"])
+    stream_options, transforms, stream_values = resolve_stream(family.Options, sections["stream"])
     if fresh is not None:
         sections[""].insert(fresh, ("setting online", usual(transforms, method)))
-    options, settings = _resolve_strategy(method, sections[""], run, fresh=fresh is not None)
+    options, values = _resolve_strategy(method, sections[""], run, fresh=fresh is not None)
     compatibility.check(run.strategy, options, run.stream, stream_options, needed(transforms))
-    backbone_options, backbone_settings = resolve(BackboneOptions, sections["backbone"], prefix="backbone.")
+    backbone_options, backbone_values = resolve(BackboneOptions, sections["backbone"], prefix="backbone.")
     return Resolved(
         options, stream_options, transforms, backbone_options,
-        settings={**settings, **stream_settings, **backbone_settings}, untuned=untuned,
+        values={**values, **stream_values, **backbone_values}, untuned=untuned,
     )  # fmt: skip
 
 
 def _resolve_strategy(
     method: Any, layers: Sequence[Layer], run: RunOptions, *, fresh: bool, prefix: str = ""
-) -> tuple[Any, dict[str, Setting]]:
+) -> tuple[Any, dict[str, Value]]:
     """Options of a strategy; those of a wrapper hold its base's, resolved with the base's own presets."""
-    options, settings = resolve(method.Options, layers, prefix=prefix)
+    options, values = resolve(method.Options, layers, prefix=prefix)
     wrapped = [key for key, info in options_of(method.Options).items() if info.nested == "base"]
     if not wrapped:
-        return options, settings
+        return options, values
     base, inside = registry.strategies.get(options.base), f"{prefix}base."
     if check := getattr(method, "check_base", None):
         check(options.base, base)
@@ -84,9 +84,9 @@ def _resolve_strategy(
         found = choose(options.base, run.stream, run.backbone)
         base_layers = [(each.origin, split_keys(each.options)[""]) for each in found]
     base_layers += [(origin, split_keys(mapping, ("base",))["base"]) for origin, mapping in layers]
-    inner, inner_settings = _resolve_strategy(base, base_layers, run, fresh=fresh, prefix=inside)
-    settings = {key: setting for key, setting in settings.items() if not key.startswith(inside)}
-    return dataclasses.replace(options, **{wrapped[0]: dataclasses.asdict(inner)}), {**settings, **inner_settings}
+    inner, inner_values = _resolve_strategy(base, base_layers, run, fresh=fresh, prefix=inside)
+    values = {key: value for key, value in values.items() if not key.startswith(inside)}
+    return dataclasses.replace(options, **{wrapped[0]: dataclasses.asdict(inner)}), {**values, **inner_values}
 
 
 def shorthands(run: RunOptions) -> list[Layer]:

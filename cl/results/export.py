@@ -14,14 +14,14 @@ from cl.files import replace_file, write_text
 from cl.records.matrix import class_counts_of, main_split, rows_of
 from cl.records.metrics import metrics_of
 from cl.records.record import Record, accuracy_rows, config_hash
-from cl.results.leaderboard.entries import settings_text
+from cl.results.leaderboard.entries import options_text
 from cl.results.store import Results
 
 if TYPE_CHECKING:
     import pandas as pd
 
 IDENTITY = (
-    *("stream", "stream_version", "stream_id", "setting", "strategy", "strategy_version", "settings", "preset"),
+    *("stream", "stream_version", "stream_id", "setting", "strategy", "strategy_version", "options", "preset"),
     *("config_hash", "access", "marks", "limited", "status", "backbone", "backbone_sha256", "precision"),
     *("seed_order", "seed_init", "seed_data", "created", "run_id"),
 )
@@ -35,7 +35,7 @@ def _identity(record: Record) -> Row:
     stream, strategy, backbone = result["stream"], result["strategy"], result["backbone"]
     values = (
         *(stream["name"], stream["version"], stream["id"], stream["setting"]),
-        *(strategy["name"], strategy["version"], settings_text(result), strategy["preset"]),
+        *(strategy["name"], strategy["version"], options_text(result), strategy["preset"]),
         *(config_hash(record), strategy["access"], " ".join(strategy.get("marks", ())), result["limited"]),
         *(record["status"], backbone["name"], backbone["weights_sha256"], result["precision"].get("dtype")),
         *(result["seeds"][key] for key in ("order", "init", "data")),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cl.errors import UsageError
-from cl.options import DEFAULT, Layer, Setting, option, options_of, resolve
+from cl.options import DEFAULT, Layer, Value, option, options_of, resolve
 
 if TYPE_CHECKING:
     from cl.stream import Stream
@@ -62,7 +62,7 @@ OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
 
 def resolve_stream(
     family_options: type, layers: Iterable[Layer], prefix: str = "stream."
-) -> tuple[Any, SettingOptions, dict[str, Setting]]:
+) -> tuple[Any, SettingOptions, dict[str, Value]]:
     """Options of a family and those of the settings, from layers that hold both; every value with its origin.
 
     Raises `UsageError` for an unknown key or a wrong value, for two kinds of blur, and for an option of a setting that
@@ -71,12 +71,12 @@ def resolve_stream(
     known, layers = set(options_of(SettingOptions)) - set(options_of(family_options)), list(layers)
     split = [_split(layer, known) for layer in layers]
     options: Any
-    options, settings = resolve(family_options, [theirs for theirs, _ in split], prefix=prefix)
+    options, resolved = resolve(family_options, [theirs for theirs, _ in split], prefix=prefix)
     chosen, own = resolve(SettingOptions, [ours for _, ours in split], prefix=prefix)
     _check(chosen, {key for _, (_, given) in split for key in given}, prefix)
     values, in_force = asdict(chosen), _in_force(chosen)
-    own |= {prefix + key: Setting(values[key], DEFAULT) for key in in_force if prefix + key not in own}
-    return options, chosen, {**settings, **own}
+    own |= {prefix + key: Value(values[key], DEFAULT) for key in in_force if prefix + key not in own}
+    return options, chosen, {**resolved, **own}
 
 
 def needed(options: SettingOptions) -> tuple[str, ...]:

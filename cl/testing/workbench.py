@@ -321,7 +321,7 @@ def _untold(learner: Strategy, before: Mapping[str, Tensor], fitted: _Fitted) ->
 def _quick(plan: Plan) -> dict[str, Any]:
     """Settings that make a plan quick: few epochs, small batches."""
     found: dict[str, Any] = {}
-    for key, setting in plan.settings.items():
+    for key, setting in plan.values.items():
         if key.startswith(("stream.", "backbone.")) or not isinstance(setting.value, int):
             continue
         last = key.rpartition(".")[2]

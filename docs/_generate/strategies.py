@@ -158,9 +158,9 @@ def _measured(name: str) -> str:
     rows = [
         [
             "<br>".join(
-                map(code, filter(None, (row["stream"].partition("@")[0], row["stream_settings"], row["backbone"])))
+                map(code, filter(None, (row["stream"].partition("@")[0], row["stream_options"], row["backbone"])))
             ),
-            "<br>".join(map(code, filter(None, (row["preset"], row["settings"])))),
+            "<br>".join(map(code, filter(None, (row["preset"], row["options"])))),
             text(row["seeds"]),
             percent(row["A_last_sample"]),
             percent(row["A_inc_sample"]),
@@ -172,7 +172,7 @@ def _measured(name: str) -> str:
     ]
     if not rows:
         return ""
-    head = ["stream, backbone", "preset, settings", "class orders", "last", "incremental", "forgetting", "TFLOP"]
+    head = ["stream, backbone", "preset, options", "class orders", "last", "incremental", "forgetting", "TFLOP"]
     note = "Percent, means over the class orders, from the records in [results/reference](../measured.md)."
     return "\n".join(["## Measured with this code\n", table(head, rows, numbers=range(3, 7)), note + "\n"])
 

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ SMALL += [text for key, value in SETTINGS.items() for text in ("--set", f"{key}=
 
 
 def run(**settings: Any) -> cl.RunResult:
-    return cl.run("simplecil", "split-digits", backbone="test_vit@random", settings={**SETTINGS, **settings}, seed=7)
+    return cl.run("simplecil", "split-digits", backbone="test_vit@random", options={**SETTINGS, **settings}, seed=7)
 
 
 def test_a_run_gives_frames_and_a_learner_that_predicts(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_results_in_long_form_filtered_and_ranked(tmp_path: Path) -> None:
         for size in (5, 6):
             cl.run(
                 "simplecil", "split-digits", backbone="test_vit@random", seed=seed,
-                settings={**SETTINGS, "stream.train_per_class": size},
+                options={**SETTINGS, "stream.train_per_class": size},
             )  # fmt: skip
     results = cl.load_results()  # where results go
     assert len(results) == 4 and repr(results) == "Results(4 runs)"
@@ -207,3 +208,13 @@ def test_resume_continues_every_run_below_a_folder(
     assert [bool(each["measurement"]["resumed_from"]) for each in shown] == [False, True]
     assert call(["resume", str(folders[0])]) == 0
     assert "complete already" in capsys.readouterr().err
+
+
+def test_settings_still_work_with_one_warning() -> None:
+    with pytest.warns(FutureWarning, match="`settings` is now called `options`") as warned:
+        old = cl.run("simplecil", "split-digits", backbone="test_vit@random", settings=SETTINGS, seed=7)
+    assert [Path(each.filename) for each in warned] == [Path(__file__)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        new = cl.run("simplecil", "split-digits", backbone="test_vit@random", options=SETTINGS, seed=7)
+    assert new.folder == old.folder and new.record == old.record

@@ -290,7 +290,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(size: int, tmp_path: Path
 
 
 def test_a_damaged_record_is_a_data_error(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = make_plan("toy", "split-digits", limit=2, settings={"stream.tasks": 2})
+    plan = make_plan("toy", "split-digits", limit=2, options={"stream.tasks": 2})
     plan.folder.mkdir(parents=True)
     (plan.folder / "record.json").write_text('{"half": ')
     assert call(["run", "-s", "toy", *QUICK]) == 3
@@ -390,7 +390,7 @@ def test_limited_runs_are_marked_and_unranked(capsys: pytest.CaptureFixture[str]
 
 
 def test_python_call_returns_frames_and_the_learner(tmp_path: Path) -> None:
-    result = cl.run("toy", "split-digits", limit=2, settings={"stream.tasks": 2, "favourite": 1}, seed=3)
+    result = cl.run("toy", "split-digits", limit=2, options={"stream.tasks": 2, "favourite": 1}, seed=3)
     assert result.status == "complete"
     assert result.folder.name == "seed3"
     assert result.learner.learned == [0, 1]

@@ -9,7 +9,7 @@ import pytest
 from cl.errors import ContractError, UsageError
 from cl.options import (
     Layer,
-    Setting,
+    Value,
     describe,
     describe_constraints,
     flatten,
@@ -108,10 +108,10 @@ def test_later_layers_win_and_every_value_knows_its_origin() -> None:
     layers.append(("command line", {"milestones": "2,4"}))
     options, settings = resolve(Options, layers, prefix="x.")
     assert (options.lr, options.epochs, options.milestones, options.flip) == (0.2, 5, (2, 4), True)
-    assert settings["x.lr"] == Setting(0.2, "file")
-    assert settings["x.epochs"] == Setting(5, "preset")
-    assert settings["x.milestones"] == Setting((2, 4), "command line")
-    assert settings["x.loss"] == Setting("local", "default")
+    assert settings["x.lr"] == Value(0.2, "file")
+    assert settings["x.epochs"] == Value(5, "preset")
+    assert settings["x.milestones"] == Value((2, 4), "command line")
+    assert settings["x.loss"] == Value("local", "default")
 
 
 def test_unknown_keys_say_what_was_meant_and_who_set_them() -> None:
@@ -131,7 +131,7 @@ class Wrapper:
 def test_nested_keys_pass_through() -> None:
     options, settings = resolve(Wrapper, [("a", {"base.lr": "1", "base.base.x": "2"}), ("b", {"base.lr": "3"})])
     assert options.base_options == {"lr": "3", "base.x": "2"}
-    assert settings["base.lr"] == Setting("3", "b")
+    assert settings["base.lr"] == Value("3", "b")
     with pytest.raises(UsageError, match="no option 'base_options'"):
         resolve(Wrapper, [("a", {"base_options": {}})])
 

@@ -86,7 +86,7 @@ def test_config_prints_values_with_origins_and_writes_a_file_with_the_same_hash(
     file, arguments = tmp_path / "slca.toml", [*SLCA, "--set", "lr=0.02", "--limit", "3", "--seed", "7"]
     assert call(["config", *arguments, "--output", str(file)]) == 0
     shown = capsys.readouterr()
-    plan = make_plan("slca", "split-digits", seed=7, limit=3, settings={"lr": 0.02})
+    plan = make_plan("slca", "split-digits", seed=7, limit=3, options={"lr": 0.02})
     assert plan.config_hash in shown.out and str(plan.folder) in shown.out
     for line in ("lr                      0.02  [command line]", "stream.base             2  [environment]",
                  "stream.train_per_class  3  [--limit]", "momentum                0.9  [default]"):  # fmt: skip
@@ -118,7 +118,7 @@ def runs(tmp_path: Path) -> list[Path]:
     """The folders of two runs that were planned but not done."""
     folders = []
     for values in ({"lr": 0.02}, {"lr": 0.03, "stream.tasks": 2}):
-        plan = make_plan("slca", "split-digits", settings=values)
+        plan = make_plan("slca", "split-digits", options=values)
         plan.folder.mkdir(parents=True)
         (plan.folder / "config.toml").write_text(plan.to_toml(run_id="x"))
         folders.append(plan.folder)

@@ -22,23 +22,23 @@ Shown = pytest.CaptureFixture[str]
 def chosen(found: Grid, *keys: str) -> list[tuple[Any, ...]]:
     """The strategy of every run and the values of some options, None where it has no such option."""
     return [
-        (plan.strategy, *(plan.settings[key].value if key in plan.settings else None for key in keys))
+        (plan.strategy, *(plan.values[key].value if key in plan.values else None for key in keys))
         for plan in found.plans
     ]
 
 
 def test_an_option_may_be_for_one_strategy_alone_and_have_several_values() -> None:
-    found = grid(["slca", "finetune"], DIGITS, settings={"slca.lr": "0.1,0.2", "epochs": "2", "finetune.epochs": "5"})
+    found = grid(["slca", "finetune"], DIGITS, options={"slca.lr": "0.1,0.2", "epochs": "2", "finetune.epochs": "5"})
     assert chosen(found, "lr", "epochs")[:2] == [("slca", 0.1, 2), ("slca", 0.2, 2)]
     assert chosen(found, "epochs")[2:] == [("finetune", 5)]
     assert [plan.title for plan in found.plans][1] == f"slca on split-digits, {DEFAULT_BACKBONE}, lr=0.2, seed 1993"
-    assert found.plans[0].settings["lr"].origin == "call"
+    assert found.plans[0].values["lr"].origin == "call"
 
 
 def test_a_list_keeps_its_commas_and_brackets_make_several() -> None:
-    one = grid(["slca"], DIGITS, settings={"milestones": "100,150"})
+    one = grid(["slca"], DIGITS, options={"milestones": "100,150"})
     assert chosen(one, "milestones") == [("slca", (100, 150))]
-    two = grid(["slca"], DIGITS, settings={"milestones": "[1,2],[3]", "fresh_norm": "yes,no"})
+    two = grid(["slca"], DIGITS, options={"milestones": "[1,2],[3]", "fresh_norm": "yes,no"})
     assert chosen(two, "milestones", "fresh_norm") == [
         ("slca", milestones, fresh) for milestones in ((1, 2), (3,)) for fresh in (True, False)
     ]
@@ -69,15 +69,15 @@ def test_the_type_of_an_option_says_what_commas_mean(
 
 
 def test_values_of_streams_backbones_and_what_is_wrapped(tmp_path: Path) -> None:
-    found = grid(["momentum"], DIGITS, settings={"base": "finetune", "base.lr": "0.1,0.2", "momentum.tau": "0.5,1"})
+    found = grid(["momentum"], DIGITS, options={"base": "finetune", "base.lr": "0.1,0.2", "momentum.tau": "0.5,1"})
     assert chosen(found, "base.lr", "tau") == [("momentum", lr, tau) for lr in (0.1, 0.2) for tau in (0.5, 1.0)]
-    found = grid(["slca"], DIGITS, settings={"stream.tasks": "2,5", "backbone.normalize": "none,half"})
+    found = grid(["slca"], DIGITS, options={"stream.tasks": "2,5", "backbone.normalize": "none,half"})
     assert chosen(found, "stream.tasks", "backbone.normalize") == [
         ("slca", tasks, norm) for tasks in (2, 5) for norm in ("none", "half")
     ]
     config = tmp_path / "c.toml"
     config.write_text('[run]\nstrategy = "slca"\nstream = "split-digits"\n')
-    found = grid([None], [None], settings={"slca.lr": "0.1,0.2", "stream.tasks": "2"}, config_file=config)
+    found = grid([None], [None], options={"slca.lr": "0.1,0.2", "stream.tasks": "2"}, config_file=config)
     assert chosen(found, "lr") == [("slca", 0.1), ("slca", 0.2)]
 
 
@@ -113,7 +113,7 @@ def test_a_path_of_weights_keeps_its_commas(tmp_path: Path) -> None:
 )
 def test_mistakes_are_found_before_anything_runs(strategies: list[str], settings: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        grid(strategies, DIGITS, settings=settings)
+        grid(strategies, DIGITS, options=settings)
     assert says in str(caught.value)
 
 

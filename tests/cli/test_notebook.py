@@ -127,7 +127,7 @@ def test_a_run_in_a_kernel(tmp_path: Path) -> None:
     """
     run = """
         small = {"stream.tasks": 2, "stream.train_per_class": 2, "stream.test_per_class": 2, "backbone.image_size": 32}
-        cl.run("mine", "split-digits", backbone="test_vit@random", settings=small, save_learner=True)
+        cl.run("mine", "split-digits", backbone="test_vit@random", options=small, save_learner=True)
     """
     load = """
         results = cl.load_results()

@@ -11,7 +11,7 @@ import pytest
 
 from cl import registry
 from cl.errors import UsageError
-from cl.options import Setting, nested, option
+from cl.options import Value, nested, option
 from cl.plan import presets
 from cl.plan.grids import grid
 from cl.plan.plan import Plan, load_plan, make_plan, safe_name
@@ -85,13 +85,13 @@ def test_precedence_from_default_to_call(monkeypatch: pytest.MonkeyPatch, tmp_pa
     config = tmp_path / "my.toml"
     config.write_text('[run]\nmax_tasks = 3\n[options]\nnote = "file"\nstream.base = 2\nsteps = [9]\n')
     monkeypatch.setenv("CLBENCH_SET", "note=environment 'steps=3, 4'")
-    plan = make_plan("method", "split-digits", config_file=config, settings={"note": "called"}, origin="command line")
-    assert plan.settings["epochs"] == Setting(7, "preset method#1")
-    assert plan.settings["stream.base"] == Setting(2, "file my.toml")
-    assert plan.settings["steps"] == Setting((3, 4), "environment")
-    assert plan.settings["note"] == Setting("called", "command line")
-    assert plan.settings["backbone.normalize"] == Setting("half", "preset method#1")
-    assert plan.settings["stream.order"].origin == "default"
+    plan = make_plan("method", "split-digits", config_file=config, options={"note": "called"}, origin="command line")
+    assert plan.values["epochs"] == Value(7, "preset method#1")
+    assert plan.values["stream.base"] == Value(2, "file my.toml")
+    assert plan.values["steps"] == Value((3, 4), "environment")
+    assert plan.values["note"] == Value("called", "command line")
+    assert plan.values["backbone.normalize"] == Value("half", "preset method#1")
+    assert plan.values["stream.order"].origin == "default"
     assert (plan.options.lr, plan.stream_options.tasks, plan.max_tasks, plan.untuned) == (0.3, 2, 3, False)
     assert plan.config()["steps"] == {"value": [3, 4], "origin": "environment"}
 
@@ -126,19 +126,19 @@ def test_malformed_presets_are_usage_errors(text: str, says: str, tmp_path: Path
 
 def test_a_method_that_needs_validation_gets_it() -> None:
     plan = make_plan("validating", "split-digits")
-    assert plan.settings["stream.val_fraction"] == Setting(0.25, "strategy validating")
-    other = make_plan("validating", "split-digits", settings={"stream.val_fraction": 0.1})
+    assert plan.values["stream.val_fraction"] == Value(0.25, "strategy validating")
+    other = make_plan("validating", "split-digits", options={"stream.val_fraction": 0.1})
     assert other.stream_options.val_fraction == 0.1
 
 
 def test_wrappers_receive_their_base_completely_resolved() -> None:
-    plan = make_plan("wrapper", "split-digits", settings={"base.lr": "0.7", "weight": 1})
+    plan = make_plan("wrapper", "split-digits", options={"base.lr": "0.7", "weight": 1})
     assert plan.options.base_options == {"lr": 0.7, "epochs": 7, "note": None, "steps": (1, 2)}
-    assert plan.settings["base.lr"] == Setting(0.7, "call")
-    assert plan.settings["base.epochs"] == Setting(7, "preset method#1")
-    assert plan.settings["base.note"].origin == "default"
+    assert plan.values["base.lr"] == Value(0.7, "call")
+    assert plan.values["base.epochs"] == Value(7, "preset method#1")
+    assert plan.values["base.note"].origin == "default"
     with pytest.raises(UsageError, match=r"no option 'base\.lrr'.*Did you mean base\.lr"):
-        make_plan("wrapper", "split-digits", settings={"base.lrr": 1})
+        make_plan("wrapper", "split-digits", options={"base.lrr": 1})
 
 
 def test_folders_depend_on_everything_but_the_seeds() -> None:
@@ -148,9 +148,9 @@ def test_folders_depend_on_everything_but_the_seeds() -> None:
     separate = make_plan("method", "split-digits", seed=1, init_seed=2, results="r")
     assert separate.folder.name == "order1-init2-data1"
     changes: list[dict[str, Any]] = [
-        {"settings": {"lr": 0.2}},
-        {"settings": {"stream.tasks": 3}},
-        {"settings": {"backbone.image_size": 64}},
+        {"options": {"lr": 0.2}},
+        {"options": {"stream.tasks": 3}},
+        {"options": {"backbone.image_size": 64}},
         {"precision": "bf16"},
         {"limit": 10},
         {"max_tasks": 2},
@@ -159,7 +159,7 @@ def test_folders_depend_on_everything_but_the_seeds() -> None:
     assert len(hashes) == len(changes)
     assert plan.config_hash not in hashes
     assert make_plan("method", "split-digits", device="cuda", checkpoint_every=1).config_hash == plan.config_hash
-    origin_only = make_plan("method", "split-digits", settings={"lr": 0.3})
+    origin_only = make_plan("method", "split-digits", options={"lr": 0.3})
     assert origin_only.config_hash == plan.config_hash
 
 
@@ -174,8 +174,8 @@ def test_names_are_safe_on_every_file_system(tmp_path: Path) -> None:
 
 def test_limit_becomes_stream_options_and_marks_the_run() -> None:
     plan = make_plan("method", "split-digits", limit="5")
-    assert plan.settings["stream.train_per_class"] == Setting(5, "--limit")
-    assert plan.settings["stream.test_per_class"] == Setting(5, "--limit")
+    assert plan.values["stream.train_per_class"] == Value(5, "--limit")
+    assert plan.values["stream.test_per_class"] == Value(5, "--limit")
     assert plan.limited
     assert make_plan("method", "split-digits", limit="0.5").stream_options.test_per_class == 0.5
     assert make_plan("method", "split-digits", max_tasks=1).limited
@@ -189,7 +189,7 @@ def test_limit_becomes_stream_options_and_marks_the_run() -> None:
     [
         {},
         {"seed": 3, "data_seed": 4, "limit": 0.5, "precision": "bf16", "max_tasks": 2, "preset": "other"},
-        {"settings": {"note": "a 'b' \"c\"", "steps": "", "stream.tasks": "3", "stream.order": "natural"}},
+        {"options": {"note": "a 'b' \"c\"", "steps": "", "stream.tasks": "3", "stream.order": "natural"}},
     ],
 )
 def test_config_toml_gives_the_plan_back(arguments: dict[str, Any], tmp_path: Path, monkeypatch: Any) -> None:
@@ -203,13 +203,13 @@ def test_config_toml_gives_the_plan_back(arguments: dict[str, Any], tmp_path: Pa
 
 
 def test_config_toml_of_a_wrapper_gives_the_plan_back(tmp_path: Path) -> None:
-    plan = make_plan("wrapper", "split-digits", settings={"base.lr": "0.7"})
+    plan = make_plan("wrapper", "split-digits", options={"base.lr": "0.7"})
     (tmp_path / "config.toml").write_text(plan.to_toml())
     assert load_plan(tmp_path) == plan
 
 
 def test_config_toml_repeats_a_run_with_another_seed(tmp_path: Path) -> None:
-    plan = make_plan("method", "split-digits", seed=1, data_seed=2, settings={"lr": 0.9})
+    plan = make_plan("method", "split-digits", seed=1, data_seed=2, options={"lr": 0.9})
     (tmp_path / "config.toml").write_text(plan.to_toml())
     again = make_plan(config_file=tmp_path / "config.toml", seed=5)
     assert again.config_hash == plan.config_hash
@@ -296,8 +296,10 @@ def test_unknown_arguments_are_usage_errors() -> None:
         make_plan("method", "split-digits", max_tasks=0)
 
 
-def test_options_and_settings_are_the_same_argument() -> None:
-    plan = make_plan("method", "split-digits", options={"lr": 0.2}, settings={"epochs": 4})
+def test_settings_is_the_old_name_of_options_and_warns_where_it_is_written() -> None:
+    with pytest.warns(FutureWarning, match="`settings` is now called `options`") as warned:
+        plan = make_plan("method", "split-digits", options={"lr": 0.2}, settings={"epochs": 4})
+    assert [Path(each.filename) for each in warned] == [Path(__file__)]
     assert (plan.options.lr, plan.options.epochs) == (0.2, 4)
     assert plan.config()["lr"] == {"value": 0.2, "origin": "call"}
 
@@ -307,7 +309,7 @@ def test_environment_lies_between_call_and_file(monkeypatch: pytest.MonkeyPatch,
     config.write_text('[run]\nprecision = "bf16"\ndevice = "cuda"\nfew_shot = true\n')
     monkeypatch.setenv("CLBENCH_DEVICE", "cpu")
     plan = make_plan("method", "split-digits", config_file=config, few_shot=False)
-    assert (plan.precision, plan.device) == ("bf16", "cpu") and "stream.shots" not in plan.settings
+    assert (plan.precision, plan.device) == ("bf16", "cpu") and "stream.shots" not in plan.values
     monkeypatch.setenv("CLBENCH_PRECISION", "fp32")
     assert make_plan("method", "split-digits", config_file=config).precision == "fp32"
     assert make_plan("method", "split-digits", config_file=config, precision="bf16").precision == "bf16"

@@ -60,7 +60,7 @@ def keys() -> Iterator[None]:
 
 def run(strategy: str, *, save_learner: bool = True, existing: str = "only-missing", **settings: Any) -> cl.RunResult:
     return cl.run(
-        strategy, "split-digits", backbone="test_vit@random", seed=7, settings={**SETTINGS, **settings},
+        strategy, "split-digits", backbone="test_vit@random", seed=7, options={**SETTINGS, **settings},
         save_learner=save_learner, existing=existing,
     )  # fmt: skip
 
@@ -247,7 +247,7 @@ def test_the_images_may_be_gone_and_the_folder_moved(tmp_path: Path, pixels: np.
                 Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     settings = {"stream.tasks": 2, "backbone.image_size": 32}
     stream = f"folder:{tmp_path / 'images'}"
-    result = cl.run("simplecil", stream, backbone="test_vit@random", settings=settings, save_learner=True)
+    result = cl.run("simplecil", stream, backbone="test_vit@random", options=settings, save_learner=True)
     expected = result.learner.predict_images(pixels)
     shutil.rmtree(tmp_path / "images")
     moved = shutil.move(result.folder, tmp_path / "moved")

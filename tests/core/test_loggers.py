@@ -92,7 +92,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 def run(*loggers: str, **arguments: Any) -> cl.RunResult:
     return cl.run(
-        "dropping", "split-digits", backbone="test_vit@random", settings=SETTINGS, seed=7, loggers=loggers, **arguments
+        "dropping", "split-digits", backbone="test_vit@random", options=SETTINGS, seed=7, loggers=loggers, **arguments
     )
 
 

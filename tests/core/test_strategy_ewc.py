@@ -258,7 +258,7 @@ def test_options_that_exclude_each_other_are_one_clear_sentence() -> None:
     )
     for preset, settings, match in cases:
         with pytest.raises(UsageError, match=match):
-            make_plan("ewc", "split-digits", preset=preset, settings=settings)
+            make_plan("ewc", "split-digits", preset=preset, options=settings)
     with pytest.raises(UsageError, match="set trains=all or hold_head=true"):
         make(EWC, trains="head").setup(info)
     make(EWC, trains="head", hold_head=True).setup(info)
@@ -266,7 +266,7 @@ def test_options_that_exclude_each_other_are_one_clear_sentence() -> None:
 
 def test_presets_take_further_options(learn: Learn) -> None:
     changes = {"decay": 0.5, "fisher": "images", "hold_head": False}
-    found = make_plan("ewc", "split-digits", preset="mammoth", settings=changes).options
+    found = make_plan("ewc", "split-digits", preset="mammoth", options=changes).options
     assert (found.decay, found.fisher, found.hold_head, found.fisher_by_probability) == (0.5, "images", False, True)
     assert make_plan("ewc", "split-cifar100", preset="pycil").options.reg == 1000
     assert not make_plan("ewc", "split-digits").untuned

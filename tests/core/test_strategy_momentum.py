@@ -307,7 +307,7 @@ def test_only_what_is_trained_is_kept_twice(learn: Learn) -> None:
 @pytest.mark.parametrize("base", ["slca", "simplecil", "momentum", "avalanche/naive", "joint"])
 def test_what_cannot_be_interpolated_is_refused(base: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match=rf"^base={base} "):
-        make_plan("momentum", "split-digits", settings={"base": base})
+        make_plan("momentum", "split-digits", options={"base": base})
     assert call(["run", "-s", "momentum", "--stream", "split-digits", "--set", f"base={base}", "--dry-run"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert not SimpleCIL.interpolates
@@ -315,6 +315,6 @@ def test_what_cannot_be_interpolated_is_refused(base: str, capsys: pytest.Captur
 
 def test_options_that_nothing_reads_are_refused() -> None:
     with pytest.raises(UsageError, match="every=3 is for mode=per_k"):
-        make_plan("momentum", "split-digits", settings={"every": 3})
-    plan = make_plan("momentum", "split-digits", settings={"base": "finetune", "base.lr": "1e-5", "tau": 1})
+        make_plan("momentum", "split-digits", options={"every": 3})
+    plan = make_plan("momentum", "split-digits", options={"base": "finetune", "base.lr": "1e-5", "tau": 1})
     assert plan.options.base_options["lr"] == 1e-5 and plan.options.tau == 1.0

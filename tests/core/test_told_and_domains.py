@@ -131,7 +131,7 @@ def test_rules_of_a_setting() -> None:
 )
 def test_who_cannot_learn_domains_is_refused_by_the_plan(strategy: str, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"pacs is domain-incremental, which .* cannot learn") as caught:
-        make_plan(strategy, "pacs", settings=settings)
+        make_plan(strategy, "pacs", options=settings)
     assert caught.value.exit_code == 2 and "class-incremental" in str(caught.value)
 
 

@@ -169,10 +169,10 @@ def test_it_resumes_like_any_other(tmp_path: Path, base: str, fatal: int) -> Non
 def test_a_base_that_it_cannot_hold_is_refused_before_anything_is_built() -> None:
     with named(Bare) as name:
         with pytest.raises(UsageError, match="base=joint needs earlier training images"):
-            make_plan(name, "split-digits", settings={"base": "joint"})
+            make_plan(name, "split-digits", options={"base": "joint"})
         with pytest.raises(UsageError, match=r"'finetun'.*finetune"):
-            make_plan(name, "split-digits", settings={"base": "finetun"})
-        assert make_plan(name, "split-digits", settings={"base.lr": 0.5}).options.base_options["lr"] == 0.5
+            make_plan(name, "split-digits", options={"base": "finetun"})
+        assert make_plan(name, "split-digits", options={"base.lr": 0.5}).options.base_options["lr"] == 0.5
         assert call(["run", "-s", name, "--stream", "split-digits", "--set", "base=joint", "--dry-run"]) == 2
 
 

@@ -49,7 +49,7 @@ def test_a_class_that_is_no_family_is_one_all_the_same() -> None:
     assert family_of("plain").__doc__ == Plain.__doc__
     assert setting_of("plain", IncrementalOptions()) == CLASS and version_of("plain") == "1"
     assert setting_of("plain", IncrementalOptions(shots=5)) == FEW_SHOT
-    plan = make_plan("simplecil", "plain", settings={"stream.tasks": 5})
+    plan = make_plan("simplecil", "plain", options={"stream.tasks": 5})
     assert build_stream(plan).info.n_tasks == 5 and make_stream("plain").info.n_tasks == 2
 
 

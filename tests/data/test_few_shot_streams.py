@@ -69,7 +69,7 @@ def test_without_shots_nothing_changes() -> None:
     plain = SplitDigits().build(IncrementalOptions(), order_seed=1993, data_seed=1993)
     assert plain.setting == "class-incremental"
     assert "shots" not in plain.options and not [key for key in plain.identity["options"] if "shots" in key]
-    assert "stream.shots" not in make_plan("simplecil", "split-digits").settings
+    assert "stream.shots" not in make_plan("simplecil", "split-digits").values
     # records from before there were shots keep their place
     assert make_plan("simplecil", "split-cifar100").config_hash == "e0220a18"
 
@@ -148,14 +148,14 @@ def test_what_cannot_be_is_one_sentence() -> None:
     assert per_class(toy(4, train_per_class=3), 1) == [3]  # --limit goes first
     assert per_class(toy(5), 1) == [5]
     with pytest.raises(UsageError, match="shots must be at least 1, not 0"):
-        make_plan("simplecil", "split-digits", settings={"stream.shots": 0})
+        make_plan("simplecil", "split-digits", options={"stream.shots": 0})
 
 
 def test_few_shot_is_short_for_an_option() -> None:
     plan = make_plan("simplecil", "split-cifar100", few_shot=True)
-    assert plan.stream_options.shots == 5 and plan.settings["stream.shots"].origin == "--few-shot"
-    same = make_plan("simplecil", "split-cifar100", settings={"stream.shots": 5})
+    assert plan.stream_options.shots == 5 and plan.values["stream.shots"].origin == "--few-shot"
+    same = make_plan("simplecil", "split-cifar100", options={"stream.shots": 5})
     assert plan.config_hash == same.config_hash != make_plan("simplecil", "split-cifar100").config_hash
-    one = make_plan("simplecil", "split-cifar100", few_shot=True, settings={"stream.shots": 1, "stream.base": 50})
+    one = make_plan("simplecil", "split-cifar100", few_shot=True, options={"stream.shots": 1, "stream.base": 50})
     assert (one.stream_options.shots, one.stream_options.base) == (1, 50)
     assert options_of(IncrementalOptions)["shots"].unlisted

@@ -82,7 +82,7 @@ def test_without_a_setting_nothing_changes() -> None:
     stream = toy()
     assert transform(stream, SettingOptions(), 0) is stream
     plan = make_plan("simplecil", "split-cifar100")
-    assert plan.config_hash == "e0220a18" and not [key for key in plan.settings if key.startswith("stream.set")]
+    assert plan.config_hash == "e0220a18" and not [key for key in plan.values if key.startswith("stream.set")]
 
 
 @given(st.lists(st.integers(1, 60), min_size=4, max_size=9), st.integers(1, 25), st.integers(0, 9))
@@ -262,16 +262,16 @@ def test_a_plan_refuses_methods_that_need_sharp_tasks_and_passes_once() -> None:
     with pytest.raises(UsageError, match="is blurry, which ewc cannot"):
         make_plan("ewc", "split-digits", setting="si-blurry")
     with pytest.raises(UsageError, match="is online, which replay cannot"):
-        make_plan("replay", "split-digits", setting="online", settings={"pred_kd": 1})
+        make_plan("replay", "split-digits", setting="online", options={"pred_kd": 1})
     assert make_plan("slca", "split-digits", setting="long-tailed").transforms.setting == ("long-tailed",)
     plan = make_plan("replay", "split-digits", setting="online")
-    assert plan.options.epochs == 1 and plan.settings["epochs"].origin == "setting online"
-    assert make_plan("replay", "split-digits", setting="online", settings={"epochs": 3}).options.epochs == 3
+    assert plan.options.epochs == 1 and plan.values["epochs"].origin == "setting online"
+    assert make_plan("replay", "split-digits", setting="online", options={"epochs": 3}).options.epochs == 3
     assert make_plan("joint", "split-digits", setting="online").options.epochs > 1
 
 
 def test_a_resumed_run_has_the_same_plan(tmp_path: Any) -> None:
-    plan = make_plan("replay", "split-digits", setting="online", settings={"stream.chunk": 4})
+    plan = make_plan("replay", "split-digits", setting="online", options={"stream.chunk": 4})
     (tmp_path / "config.toml").write_text(plan.to_toml())
     again = load_plan(tmp_path)
     assert again.transforms == plan.transforms and again.config_hash == plan.config_hash

@@ -39,7 +39,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stream_of(name: str = "split-digits", **options: Any) -> Stream:
     settings = {f"stream.{key}": value for key, value in {**SMALL, "split": "val", **options}.items()}
-    return build_stream(make_plan("simplecil" if "setting" not in options else "finetune", name, settings=settings))
+    return build_stream(make_plan("simplecil" if "setting" not in options else "finetune", name, options=settings))
 
 
 def toy(sizes: list[int], options: IncrementalOptions) -> Stream:
@@ -100,9 +100,9 @@ def test_it_is_a_part_of_the_identity_and_leaves_that_of_others_alone() -> None:
     assert evaluated[0].id == evaluated[1].id, "a fifth by default and a fifth asked for are one stream"
     assert len({stream.id for stream in (*tested, *evaluated)}) == 4
     assert "split" not in tested[0].options and "evaluated" not in tested[0].identity["options"]
-    default, said = (make_plan("simplecil", "split-digits", settings=s) for s in ({}, {"stream.split": "test"}))
+    default, said = (make_plan("simplecil", "split-digits", options=s) for s in ({}, {"stream.split": "test"}))
     assert default.config_hash == said.config_hash == "e2fba58e"
-    assert make_plan("simplecil", "split-digits", settings={"stream.split": "val"}).config_hash != default.config_hash
+    assert make_plan("simplecil", "split-digits", options={"stream.split": "val"}).config_hash != default.config_hash
 
 
 def test_a_run_has_the_numbers_of_validation_images_and_reads_no_test_image(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_filters_choose_the_rows_that_are_ranked(make_record: Make) -> None:
     runs = [Run(record) for record in records]
     assert ranks(board_rows(runs)) == {"a": 2, "b": 1, "c": 1}
     assert board_rows(runs, filters={"strategy": ["a", "c*"]})[1]["rank"] == 1
-    assert ranks(board_rows(runs, filters={"settings": ["reg=?"]})) == {"a": 1}
+    assert ranks(board_rows(runs, filters={"options": ["reg=?"]})) == {"a": 1}
     assert ranks(board_rows(runs, filters={"stream": ["split-toy@1"], "strategy": ["b", "c"]})) == {"b": 1}
     with pytest.raises(UsageError, match="No complete run passes the filter"):
         board_rows(runs, filters={"preset": ["x"]})
@@ -144,7 +144,7 @@ def test_settings_that_come_from_no_preset_are_a_label(make_record: Make) -> Non
         "layers": {"value": [1, 2], "origin": "CLBENCH_SET"},
     }
     row = board_rows([Run(make_record(result__config=config))])[0]
-    assert (row["settings"], row["stream_settings"]) == ("reg=5 loss=bce layers=[1, 2]", "tasks=3")
+    assert (row["options"], row["stream_options"]) == ("reg=5 loss=bce layers=[1, 2]", "tasks=3")
     assert to_text([row]).startswith("split-toy@1 tasks=3 on vit_micro, rule cil_seen")
 
 

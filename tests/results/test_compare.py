@@ -85,10 +85,10 @@ def test_without_predictions_only_seeds_are_drawn(make_run: MakeRun) -> None:
     assert alone["interval"] is None and alone["better"] is None and alone["smallest_difference"]["seeds"] is None
 
 
-def test_settings_that_differ_are_said(make_record: Make) -> None:
+def test_options_that_differ_are_listed(make_record: Make) -> None:
     config = {"epochs": {"value": 5, "origin": "command line"}, "reg": {"value": 1.0, "origin": "default"}}
     found = compare([Run(make_record())], [Run(make_record(strategy="ewc", result__config=config))])
-    assert found["settings"] == {"epochs": [20, 5], "reg": [None, 1.0]}
+    assert found["options"] == {"epochs": [20, 5], "reg": [None, 1.0]}
 
 
 def test_sides_that_cannot_be_compared_say_why(make_record: Make) -> None:

@@ -134,16 +134,14 @@ def _print(plan: Plan) -> None:
     if plan.untuned:
         click.echo(f"{'presets':<10} none fits (untuned)")
     width = max(len(key) for key in about["config"])
-    for key, setting in about["config"].items():
-        click.echo(f"  {key:<{width}}  {setting['value']}  [{setting['origin']}]")
+    for key, each in about["config"].items():
+        click.echo(f"  {key:<{width}}  {each['value']}  [{each['origin']}]")
     click.echo()
 
 
 def _compare(first: Plan, second: Plan, as_json: bool) -> int:
     """What differs; nothing is said about what is equal."""
-    sides = [
-        {**_run(plan), **{key: setting.value for key, setting in plan.settings.items()}} for plan in (first, second)
-    ]
+    sides = [{**_run(plan), **{key: each.value for key, each in plan.values.items()}} for plan in (first, second)]
     keys = [key for key in dict.fromkeys([*sides[0], *sides[1]]) if sides[0].get(key) != sides[1].get(key)]
     if as_json:
         click.echo(json.dumps({key: [side.get(key) for side in sides] for key in keys}, default=list))

@@ -16,7 +16,7 @@ Examples:
 
 \b
 Tables: metrics (run, rule, metric), accuracy (run, rule, evaluation, group), classes (run, rule, task, class),
-costs (run, quantity). Every row begins with stream, strategy, settings, backbone, seeds and run id. Accuracies and
+costs (run, quantity). Every row begins with stream, strategy, options, backbone, seeds and run id. Accuracies and
 metrics are fractions. Parquet needs pyarrow: pip install 'clbench[parquet]'."""
 
 TABLES = ("metrics", "accuracy", "classes", "costs")

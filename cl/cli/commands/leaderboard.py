@@ -40,7 +40,7 @@ batch-dependent, other-version. stale: the code of the strategy has changed sinc
     multiple=True,
     metavar="COLUMN=PATTERN",
     help="Rank among the rows whose column has one of the patterns (*, ?, comma lists); columns: strategy, stream, "
-    "backbone, preset, settings, config_hash, setting, precision.",
+    "backbone, preset, options, config_hash, setting, precision.",
 )
 @click.option("--sort", metavar="COLUMN", help="Order rows by a column; -COLUMN: largest first.  [default: rank]")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print.")

@@ -145,7 +145,7 @@ def planned(
         streams_in(stream),
         seeds_in(seed),
         backbones_in(backbone),
-        settings=parse_assignments(assignments),
+        options=parse_assignments(assignments),
         config_file=config,
         origin="command line",
         loggers=",".join(loggers) or None,

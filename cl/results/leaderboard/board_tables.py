@@ -84,7 +84,7 @@ def to_latex(rows: Sequence[Row]) -> str:
     return "\n".join(texts)
 
 
-_WORDS = ("strategy", "settings", "preset", "config", "precision")
+_WORDS = ("strategy", "options", "preset", "config", "precision")
 """Columns of words: they stand left."""
 
 _OTHER = "published with other weights or another protocol; CSV and JSON say which (reported_unlike)"
@@ -126,14 +126,14 @@ def _boards(rows: Sequence[Row]) -> list[list[Row]]:
 
 def _title(row: Row) -> str:
     setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
-    stream = f"{row['stream']} {row['stream_settings']}".rstrip()
+    stream = f"{row['stream']} {row['stream_options']}".rstrip()
     return f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {row['metric']}"
 
 
 def _table(board: Sequence[Row], notes: _Notes) -> list[Cells]:
     """The cells of one board; a column that would say nothing is left out."""
     cells = [_cells(row, notes) for row in board]
-    silent = {name for name in ("settings", "preset", "reported", "delta", "note") if not any(c[name] for c in cells)}
+    silent = {name for name in ("options", "preset", "reported", "delta", "note") if not any(c[name] for c in cells)}
     silent |= {"precision"} if len({row["precision"] for row in board}) == 1 else set()
     return [{name: text for name, text in cell.items() if name not in silent} for cell in cells]
 
@@ -146,7 +146,7 @@ def _cells(row: Row, notes: _Notes) -> Cells:
     return {
         "rank": (row["marks"] or "-").replace(" ", "+") if row["rank"] is None else str(row["rank"]),
         "strategy": str(row["strategy"]),
-        "settings": str(row["settings"]),
+        "options": str(row["options"]),
         "preset": str(row["preset"] or ""),
         "config": str(row["config_hash"]),
         "precision": str(row["precision"]),

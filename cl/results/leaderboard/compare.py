@@ -21,8 +21,8 @@ from cl.results.leaderboard.entries import (
     complete,
     distinct,
     entries_of,
+    options_text,
     row_key,
-    settings_text,
 )
 from cl.results.leaderboard.image_shares import answers, right
 from cl.results.leaderboard.statistics import Floats, mcnemar, smallest_difference
@@ -56,11 +56,11 @@ def _hashed(run: Run, config: str) -> bool:
 
 
 def _rows(runs: Iterable[Run]) -> str:
-    """Rows as what `chosen` understands, each with its settings."""
+    """Rows as what `chosen` understands, each with its options."""
     words = {}
     for run in runs:
         text = f"{run.result['strategy']['name']}:{config_hash(run.record)}"
-        words[text] = " ".join(filter(None, [run.result["strategy"]["preset"], settings_text(run.result)]))
+        words[text] = " ".join(filter(None, [run.result["strategy"]["preset"], options_text(run.result)]))
     return ", ".join(f"{text} ({about})" if about else text for text, about in sorted(words.items()))
 
 
@@ -70,7 +70,7 @@ def compare(
     """One row against another on the one board that both stand on; fractions, `first` minus `second`.
 
     Plain JSON: seeds (with McNemar's test each), mean, interval, drawn, better ("first", "second" or None where they
-    cannot be told apart), smallest_difference, tasks, classes, settings that differ. Raises `UsageError` where the runs
+    cannot be told apart), smallest_difference, tasks, classes, options that differ. Raises `UsageError` where the runs
     share no board or no seeds, or where a side is several rows.
     """
     if metric not in METRICS:
@@ -121,7 +121,7 @@ def compare(
         },
         "tasks": _by_task(pairs, rule),
         "classes": _by_class(pairs, rule),
-        "settings": _settings_that_differ(a.result, b.result),
+        "options": _options_that_differ(a.result, b.result),
     }
 
 
@@ -177,7 +177,7 @@ def _seeds(entry: Entry) -> str:
 def _about(entry: Entry) -> dict[str, Any]:
     return {
         "strategy": entry.name,
-        "settings": settings_text(entry.result),
+        "options": options_text(entry.result),
         "preset": entry.result["strategy"]["preset"],
         "config_hash": entry.config_hash,
         "marks": list(entry.marks),
@@ -240,7 +240,7 @@ def _sides(first: float, second: float) -> dict[str, float | None]:
     return {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
 
 
-def _settings_that_differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _options_that_differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
     sides = [{key: entry["value"] for key, entry in result["config"].items()} for result in (first, second)]
     for side, result in zip(sides, (first, second), strict=True):
         side["precision"] = result["precision"].get("dtype")

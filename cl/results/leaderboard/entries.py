@@ -97,10 +97,10 @@ def row_key(result: Mapping[str, Any]) -> Hashable:
     return *method, result["precision"].get("dtype"), cut, text_of(values)
 
 
-def settings_text(result: Mapping[str, Any], *, stream: bool = False) -> str:
-    """Settings that come from neither default nor preset, those of the stream apart: `loss=bce reg=5`.
+def options_text(result: Mapping[str, Any], *, stream: bool = False) -> str:
+    """Options set by neither a default nor a preset, without the stream's: `loss=bce reg=5`.
 
-    With `stream` those of the stream alone, its seeds left out: `tasks=20`.
+    With `stream`, the stream's alone, without its seeds: `tasks=20`.
     """
     words = []
     for key, entry in result["config"].items():
@@ -111,7 +111,7 @@ def settings_text(result: Mapping[str, Any], *, stream: bool = False) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A setting as the tables show it: `0.001`, `bce`, `true`."""
+    """An option's value as the tables show it: `0.001`, `bce`, `true`."""
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else text_of(value)
 
 
@@ -136,8 +136,8 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The strategy and the settings that differ from its preset."""
-        return f"{self.name} {settings_text(self.result)}".rstrip()
+        """The strategy and the options that differ from its preset."""
+        return f"{self.name} {options_text(self.result)}".rstrip()
 
     @cached_property
     def config_hash(self) -> str:

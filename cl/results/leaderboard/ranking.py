@@ -31,8 +31,8 @@ from cl.results.leaderboard.entries import (
     complete,
     distinct,
     entries_of,
+    options_text,
     packages_of,
-    settings_text,
     weights_of,
 )
 from cl.results.leaderboard.published import published_for
@@ -46,7 +46,7 @@ SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN, *ANYTIME_SHOWN, *
 COLUMNS = {
     "rank": "1 is best; shared where the paired interval against the first of the rank contains 0; empty: unranked",
     "strategy": "name",
-    "settings": "those that come from neither default nor preset, the stream's apart",
+    "options": "options set by neither a default nor a preset, without the stream's",
     "strategy_version": "version",
     "preset": "preset used, empty for none",
     "config_hash": "eight digits in the path of the folders of its runs, joined by spaces where these differ",
@@ -69,7 +69,7 @@ COLUMNS = {
     "tflops": "mean 1e12 FLOPs as if nothing had been memoised",
     "peak_mb": "largest peak memory, 1e6 bytes: of the accelerator, else of the process",
     "stream": "name@version",
-    "stream_settings": "its settings that come from neither default nor preset, seeds apart",
+    "stream_options": "the stream's options set by neither a default nor a preset, without seeds",
     "stream_id": "stream.id of the runs, joined by spaces",
     "backbone": "name",
     "backbone_sha256": "weights, empty for random ones",
@@ -82,7 +82,7 @@ COLUMNS = {
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
-FILTERS = ("strategy", "stream", "backbone", "preset", "settings", "config_hash", "setting", "precision")
+FILTERS = ("strategy", "stream", "backbone", "preset", "options", "config_hash", "setting", "precision")
 """Columns that `filters` understands."""
 
 Row = dict[str, Any]
@@ -152,6 +152,7 @@ def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
 
 
 def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    filters = {"options" if name == "settings" else name: wanted for name, wanted in filters.items()}  # 0.1.0's name
     for name in filters:
         if name not in FILTERS:
             hint = did_you_mean(name, list(FILTERS)) or f" Choose one of: {', '.join(FILTERS)}."
@@ -167,7 +168,7 @@ def _passes(run: Run, filters: Mapping[str, Sequence[str]]) -> bool:
         "stream": (stream["name"], f"{stream['name']}@{stream['version']}"),
         "backbone": (result["backbone"]["name"],),
         "preset": (strategy["preset"] or "",),
-        "settings": (settings_text(result),),
+        "options": (options_text(result),),
         "config_hash": (config_hash(run.record),),
         "setting": (stream["setting"],),
         "precision": (str(result["precision"].get("dtype")),),
@@ -257,7 +258,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
     return {
         "rank": rank,
         "strategy": entry.name,
-        "settings": settings_text(result),
+        "options": options_text(result),
         "strategy_version": strategy["version"],
         "preset": strategy["preset"],
         "config_hash": entry.config_hash,
@@ -277,7 +278,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "tflops": _average([m["flops"]["uncached"] for m in measured], 1e12),
         "peak_mb": max((peak / 1e6 for peak in peaks if peak is not None), default=None),
         "stream": f"{stream['name']}@{stream['version']}",
-        "stream_settings": settings_text(result, stream=True),
+        "stream_options": options_text(result, stream=True),
         "stream_id": " ".join(sorted({run.result["stream"]["id"] for run in entry.runs})),
         "backbone": result["backbone"]["name"],
         "backbone_sha256": weights_of(result["backbone"]),

@@ -14,7 +14,7 @@ from cl.records.formulas import accuracy_by_sample, forgetting_per_group
 from cl.records.matrix import matrix_of, steps_of
 from cl.records.metrics import METRICS, shown
 from cl.records.record import Record, config_hash
-from cl.results.leaderboard.entries import Run, distinct, settings_text
+from cl.results.leaderboard.entries import Run, distinct, options_text
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.plots.rows import stream_label
 
@@ -136,7 +136,7 @@ def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
     about["groups"] = [[group["name"], len(group["classes"])] for group in stream["groups"]]
     about["count"] = result["count"]
     return {
-        "label": f"{strategy['name']} {settings_text(result)}".rstrip(),
+        "label": f"{strategy['name']} {options_text(result)}".rstrip(),
         **{name: strategy[name] for name in ("version", "preset", "access", "distribution")},
         "marks": list(strategy.get("marks", ())),
         "hash": config_hash(run.record),
