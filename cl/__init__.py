@@ -1,6 +1,6 @@
 """clbench: continual learning with pre-trained models, from one strategy file to a leaderboard.
 
-Importing `cl` is cheap: what stands below is imported when it is first used, so no torch is loaded before that.
+Importing `cl` is cheap: the names below are imported on first use, and torch is not loaded before that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cl.paths import CHECKOUT
 
 if CHECKOUT is not None:
-    # strategies/ and streams/ stand beside cl/ in the repository, inside it in a wheel.
+    # strategies/ and streams/ are next to cl/ in the repository and inside it in a wheel.
     __path__.append(str(CHECKOUT))
 
 _HOMES = {

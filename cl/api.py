@@ -30,7 +30,7 @@ def run(
     progress: Observer | str | None = None,
     **arguments: Any,
 ) -> RunResult:
-    """Run a strategy on a stream and return the result; a complete run is not repeated, an interrupted one continues.
+    """Run a strategy on a stream and return the result. A complete run is not repeated; an interrupted run continues.
 
         result = cl.run("slca", "split-digits", seed=7, options={"lr": 0.02, "stream.tasks": 2})
         result.accuracy, result.metrics["cil_seen"]["A_last_sample"], result.learner.predict_images(pixels)
@@ -41,9 +41,9 @@ def run(
     one run; `clbench run` makes grids.
 
     `existing`: "only-missing", "always" (start over) or "never" (refuse). "skip-running" is the same as "only-missing"
-    here: one run cannot be skipped, so `cl.errors.RunInUse` is raised where another process is running it. `progress`
-    is "auto", "rich", "plain", "none" or an object with the methods of `cl.progress.Observer`; by default a
-    notebook shows one line per run, anything else nothing. Raises `ClbenchError`.
+    here: a single run cannot be skipped, so `cl.errors.RunInUse` is raised if another process is executing it.
+    `progress` is "auto", "rich", "plain", "none" or an object with the methods of `cl.progress.Observer`; by default a
+    notebook shows one line per run and a script shows nothing. Raises `ClbenchError`.
     """
     plan = make_plan(strategy, stream, backbone, options=with_old_name(options, settings), **arguments)
     with displayed(progress, plan.title) as show:
@@ -51,9 +51,9 @@ def run(
 
 
 def resume(folder: str | os.PathLike[str], *, progress: Observer | str | None = None) -> RunResult:
-    """Continue the run in `folder` as it was configured; a complete one is returned as it is.
+    """Continue the run in `folder` with its own configuration; a complete run is returned without work.
 
-    `progress` is that of `run`. Raises `ClbenchError`.
+    `progress` is as for `run`. Raises `ClbenchError`.
     """
     plan = load_plan(Path(folder))
     with displayed(progress, plan.title) as show:
@@ -61,7 +61,7 @@ def resume(folder: str | os.PathLike[str], *, progress: Observer | str | None = 
 
 
 def load_results(paths: Paths | None = None) -> Results:
-    """Read every record under folders (by default where results go) into data frames, without importing torch.
+    """Read every record below the given folders (default: the results folder) into data frames, without torch.
 
         results = cl.load_results("results").filter(stream="split-digits")
         results.runs                  # one row per run: names, seeds, costs, and "<rule>/<metric>" as fractions

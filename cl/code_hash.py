@@ -1,9 +1,9 @@
-"""Hash of what a method computes: the code of its class and of every base class and part that it uses.
+"""Hash of the code that a method computes with: its class and every base class and part that it uses.
 
-Source files are parsed, never imported: no torch is loaded and nothing of a plugin runs. From the class on, every name
-is followed to the definition that it stands for. The hash is of the set of these definitions as syntax trees, so it
-knows no comments, docstrings, help texts, formatting or imports, nor in which file, in which order or under which alias
-something is defined. What is chosen when the program runs (the base of a wrapper, `getattr`) is not seen.
+Source files are parsed, never imported, so torch is not loaded and no code of a plugin runs. Starting from the class,
+every name is followed to its definition. The hash covers the set of these definitions as syntax trees. Comments,
+docstrings, help texts, formatting and imports do not affect it, nor does the file, the order or the alias of a
+definition. Code that is chosen at run time (the base of a wrapper, `getattr`) is not followed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ FOLLOWED = (
     "cl.training.optim",
     "cl.training.augment",
 )
-"""Modules and packages of ours that hold mathematics of methods. All others of ours are the engine that runs them
-(contract, trainer, data, registry): versioned with the package, and its bits are tested."""
+"""Modules and packages of clbench that hold mathematics of methods. All others are the engine (contract, trainer, data,
+registry): it is versioned with the package, and tests hold its results bit for bit."""
 
 _OURS = "cl"
 _DECLARATIONS = ("option", "nested")  # calls whose second argument is a help text
-_INSTALLED = ("site-packages", "dist-packages")  # folders of modules of many distributions
+_INSTALLED = ("site-packages", "dist-packages")  # folders that hold modules of many distributions
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -42,22 +42,22 @@ Find = Callable[[str], "Path | None"]  # the source file of a module
 
 
 class Place(NamedTuple):
-    """Where an import leads: a name in a module, or with an empty name the module itself."""
+    """The target of an import: a name in a module, or the module itself if the name is empty."""
 
     module: str
     name: str = ""
 
 
-_GLOBAL = Place("", "global")  # of a name that a function declares to be the module's
+_GLOBAL = Place("", "global")  # the import of a name that a function declares global
 
 Scope = Mapping[str, "Place | None"]
-"""What names mean within functions: what was imported there, None for variables."""
+"""Meaning of names inside functions: the import, or None for a variable."""
 
 
 def code_sha256(target: str, find: Find = source_path) -> str | None:
-    """Hash of what is defined at "module:attribute", with all that it uses; None where there is no source.
+    """Hash of the definition at "module:attribute" and of everything that it uses; None if there is no source.
 
-    Of a class within something else, the outermost definition counts; without a definition of that name, the module.
+    For a nested class the outermost definition counts; if the module defines no such name, the whole module counts.
     """
     module, _, attribute = target.partition(":")
     try:
@@ -66,15 +66,15 @@ def code_sha256(target: str, find: Find = source_path) -> str | None:
             return None
         place = reader.resolve(Place(module, attribute.partition(".")[0]))
         return _sha256(reader.reached(place) if reader.defines(place) else reader.whole(module))
-    except SyntaxError:  # such as another Python's: the bytes of the file are all there is
+    except SyntaxError:  # syntax of another Python version: hash the bytes of the file
         path = find(module)
         return _sha256([repr(path.read_bytes())]) if path is not None else None
 
 
 def cells_sha256(method: type) -> str | None:
-    """The same of a class that was defined in a notebook; what its cells import or define belongs to it, and its bases.
+    """The same hash for a class defined in a notebook, with everything that its cells and its bases define or import.
 
-    None where the cells are not known.
+    None if the cells are not known.
     """
     bases = [base for base in method.__mro__ if base.__module__ == method.__module__]
     cells = "\n".join(dict.fromkeys(filter(None, map(_cell, bases))))
@@ -89,13 +89,13 @@ def cells_sha256(method: type) -> str | None:
 
 
 def _cell(method: type) -> str:
-    """The text that defines a class without a file, from its first function; empty where it has none."""
+    """The source text of a class without a file, found through its first function; empty if it has none."""
     functions = (each for each in vars(method).values() if isinstance(each, FunctionType))
     return next(("".join(linecache.getlines(each.__code__.co_filename)) for each in functions), "")
 
 
 def modules_sha256(modules: Iterable[str]) -> str:
-    """Hash of all that these modules define, in the same sense; raises `FileNotFoundError` for one without source."""
+    """The same hash over all definitions of these modules; raises `FileNotFoundError` for a module without source."""
     texts: list[str] = []
     for module in modules:
         reader = _Reader(module, source_path)
@@ -114,9 +114,9 @@ def _sha256(texts: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class _Module:
-    """Top-level statements, also by the names that they bind, and what is imported."""
+    """A parsed module: its top-level statements, the statements by the names that they bind, and its imports."""
 
-    package: str  # that relative imports start from
+    package: str  # the package that relative imports are resolved against
     statements: list[ast.stmt]
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imports: dict[str, Place] = field(default_factory=dict)
@@ -139,7 +139,7 @@ def _scan(tree: ast.Module, package: str) -> _Module:
                 found.stars.append(place.module)
             else:
                 found.imports.setdefault(name, place)
-    for statement in tree.body:  # X[key] = value and X.name = value belong to X
+    for statement in tree.body:  # X[key] = value and X.name = value are part of X
         for target in getattr(statement, "targets", ()):
             while isinstance(target, ast.Attribute | ast.Subscript):
                 target = target.value
@@ -149,7 +149,7 @@ def _scan(tree: ast.Module, package: str) -> _Module:
 
 
 def _bound(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[str, Place | None]]:
-    """What nodes bind in their own scope: names, each with what it imports, None for any other value."""
+    """The names that nodes bind in their own scope, each with its import, or None for any other value."""
     for node in nodes:
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             yield node.name, None
@@ -182,7 +182,7 @@ def _bound(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[str, Place 
 
 
 class _Reader:
-    """Finds definitions: those of the method's own package or folder (`home` is its module), and `FOLLOWED` ones."""
+    """Finds definitions in the method's own package or folder (`home` is its module) and in `FOLLOWED` modules."""
 
     def __init__(self, home: str, find: Find, cells: _Module | None = None) -> None:
         self._home, self._find, self._cells = home, find, cells
@@ -195,7 +195,7 @@ class _Reader:
         return self._paths[module]
 
     def follows(self, module: str) -> bool:
-        """Whether what is defined there is a part of the method."""
+        """Whether definitions of this module are part of the method."""
         package, home = module.partition(".")[0], self._home.partition(".")[0]
         if package == _OURS:
             return module == self._home or any(f"{module}.".startswith(f"{name}.") for name in FOLLOWED)
@@ -208,7 +208,7 @@ class _Reader:
         return module.partition(".")[0] == _OURS or self.follows(module)
 
     def module(self, module: str) -> _Module | None:
-        """A module that is followed, or any of ours, which may pass on names of one; None for any other."""
+        """A module that is followed, or any clbench module, which may re-export names of one; None for any other."""
         if module not in self._modules:
             self._modules[module] = self._cells if module == self._home else None
             path = self.path(module) if self.is_ours(module) else None
@@ -218,7 +218,7 @@ class _Reader:
         return self._modules[module]
 
     def resolve(self, place: Place, depth: int = 0) -> Place:
-        """Where a name is defined, through modules that import it from others; `place` where that is not followed."""
+        """The place where a name is defined, resolved through re-exports; `place` itself if it is not followed."""
         module = self.module(place.module)
         if not place.name or depth > 20 or (module and place.name in module.definitions):
             return place
@@ -232,23 +232,23 @@ class _Reader:
         return next(filter(self.defines, passed_on), place)
 
     def defines(self, place: Place) -> bool:
-        """Whether a definition stands there that is followed."""
+        """Whether the place is a definition that is followed."""
         module = self.module(place.module) if self.follows(place.module) else None
         return module is not None and place.name in module.definitions
 
     def name(self, place: Place) -> str:
-        """What a reference is called: ours by their names, wherever they stand, and all others with their module."""
+        """The name of a reference: the bare name for followed definitions, with its module for all others."""
         if self.is_ours(place.module):
             return place.name or place.module.rpartition(".")[2]
         return f"{place.module}.{place.name}" if place.name else place.module
 
     def whole(self, name: str) -> set[str]:
-        """All statements of a module, and all definitions that they use, as text."""
+        """All statements of a module and all definitions that they use, as text."""
         module = self.module(name)
         return self._reached([(name, each) for each in module.statements] if module else [])
 
     def reached(self, *places: Place) -> set[str]:
-        """What is defined there, and all definitions that it uses, as text."""
+        """A definition and all definitions that it uses, as text."""
         return self._reached([found for place in places for found in self._statements(place)])
 
     def _statements(self, place: Place) -> list[tuple[str, ast.stmt]]:
@@ -272,14 +272,14 @@ class _Reader:
 
 
 class _Writer:
-    """Writes a definition as text that is the same in every Python from 3.10 on, and notes what it uses."""
+    """Writes a definition as text that is the same in every Python from 3.10 on, and records the names it uses."""
 
     def __init__(self, reader: _Reader, module: str, package: str) -> None:
         self._reader, self._module, self._package = reader, module, package
         self.used: set[Place] = set()
 
     def text(self, node: ast.AST, scope: Scope) -> str:
-        """A node without what computes nothing; empty for a statement that is nothing else."""
+        """A node as text, without parts that compute nothing; empty if nothing remains."""
         if isinstance(node, ast.Import | ast.ImportFrom | ast.Pass) or _is_docstring(node):
             return ""
         if isinstance(node, ast.Name | ast.Attribute) and (place := self._place(node, scope)):
@@ -312,7 +312,7 @@ class _Writer:
         return self._fields(node, scope)
 
     def _fields(self, node: ast.AST, scope: Scope, **instead: object) -> str:
-        """Type and fields of a node, without those that are empty: Pythons differ in them."""
+        """Type and fields of a node without empty fields, which differ between Python versions."""
         written = []
         for name in node._fields:
             value = instead[name] if name in instead else getattr(node, name, None)
@@ -323,7 +323,7 @@ class _Writer:
     def _value(self, value: object, scope: Scope) -> str:
         if isinstance(value, list):
             return self._list(value, scope)
-        if value is None:  # the default of an argument that has none, unlike the constant
+        if value is None:  # an argument without a default, as opposed to the constant None
             return "-"
         return self.text(value, scope) if isinstance(value, ast.AST) else repr(value)
 
@@ -331,7 +331,7 @@ class _Writer:
         return f"[{', '.join(filter(None, (self._value(each, scope) for each in values)))}]"
 
     def _class(self, node: ast.ClassDef, scope: Scope) -> str:
-        """Its methods may stand in any order. Annotations of its fields count: options are parsed by them."""
+        """A class as text, whatever the order of its methods. Annotations of fields count: options are parsed by them."""
         fields, methods = [], []
         for each in node.body:
             if isinstance(each, _FUNCTIONS):
@@ -356,7 +356,7 @@ class _Writer:
         return self._reader.name(place) if place else getattr(node, "id", "")
 
     def _place(self, node: ast.expr, scope: Scope) -> Place | None:
-        """What a name, or an attribute of an imported module, refers to; None for variables and built-ins."""
+        """The target of a name or of an attribute of an imported module; None for variables and built-ins."""
         if isinstance(node, ast.Name):
             if not isinstance(node.ctx, ast.Load):
                 return None
@@ -374,9 +374,9 @@ class _Writer:
         return self._reader.resolve(Place(inside, node.attr))
 
 
-@lru_cache(maxsize=1 << 14)  # most functions belong to several methods
+@lru_cache(maxsize=1 << 14)  # most functions are used by several methods
 def _variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, package: str) -> dict[str, Place | None]:
-    """What a function binds, with its arguments, but for what it declares to be the module's."""
+    """The names that a function binds, arguments included and globals excluded."""
     body = node.body if isinstance(node.body, list) else [node.body]
     bound = list(_bound(body, package))
     found = {each.arg: None for each in ast.walk(node.args) if isinstance(each, ast.arg)} | dict(bound)
@@ -388,7 +388,7 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _merged(parts: Iterable[ast.expr]) -> list[ast.expr]:
-    """The parts of an f-string; Pythons differ in where its constant text is cut."""
+    """The parts of an f-string with constants merged; Python versions split its constant text differently."""
     merged: list[ast.expr] = []
     for part in parts:
         text = part.value if isinstance(part, ast.Constant) else None

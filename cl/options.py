@@ -1,7 +1,7 @@
-"""Options as dataclasses, where every value knows its origin.
+"""Options as dataclasses whose values keep their origin.
 
 Precedence, lowest first: default < preset < config file < environment < command line. Keys: `lr` belongs to the
-strategy, `stream.tasks` to the stream, `backbone.normalize` to the backbone, `base.lr` to the strategy a wrapper wraps.
+strategy, `stream.tasks` to the stream, `backbone.normalize` to the backbone, `base.lr` to the base of a wrapper.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Layer = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Value:
-    """A resolved value and where it came from."""
+    """A resolved value and its origin."""
 
     value: Any
     origin: str
@@ -48,9 +48,9 @@ def option(
 ) -> T:
     """A field of an options dataclass: its default, its help text and the values it accepts.
 
-    Bounds and choices hold for every element of a tuple; None, where the annotation allows it, always passes. One that
-    is `unlisted` stands in a record only where it is not at its default: it came after records that must keep their
-    hashes. `env` names an environment variable; `cl.plan.run_options` alone reads it.
+    Bounds and choices apply to every element of a tuple; None always passes if the annotation allows it. `unlisted`:
+    recorded only when changed, so that hashes of older records stay valid. `env`: name of an environment variable,
+    which only `cl.plan.run_options` reads.
     """
     constraints: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     constraints = {name: bound for name, bound in constraints.items() if bound is not None}
@@ -63,10 +63,10 @@ def option(
 
 
 def nested(prefix: str, help: str) -> Mapping[str, Any]:
-    """A field that collects every key starting with `prefix.` (without it), such as a wrapper's options for its base.
+    """A field that collects every key that starts with `prefix.`, such as a wrapper's options for its base.
 
     A strategy with options `base: str` and `base_options = nested("base", ...)` receives the options of the base
-    strategy completely resolved: its defaults, its presets and what the user set.
+    strategy fully resolved: its defaults, its presets and the user's values. Keys are stored without the prefix.
     """
     metadata = {"help": help, "constraints": {}, "nested": prefix}
     return dataclasses.field(default_factory=dict, metadata=metadata)
@@ -74,7 +74,7 @@ def nested(prefix: str, help: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class OptionInfo:
-    """What is known about one option; `info` prints it."""
+    """The declaration of one option, as `clbench info` prints it."""
 
     key: str
     annotation: Any
@@ -133,7 +133,7 @@ def options_of(options_class: type) -> dict[str, OptionInfo]:
 
 
 def listed(options: Any) -> dict[str, Any]:
-    """The values of an options instance by key, without the unlisted ones at their defaults: what a record holds."""
+    """The values of an options instance that a record holds: all but unlisted options at their defaults."""
     known = options_of(type(options))
     values = dataclasses.asdict(options)
     return {
@@ -144,7 +144,7 @@ def listed(options: Any) -> dict[str, Any]:
 
 
 def parse_value(annotation: Any, value: Any, key: str, constraints: Mapping[str, Any] | None = None) -> Any:
-    """Turn text or a TOML value into what `annotation` asks for.
+    """Convert text or a TOML value to the type `annotation`.
 
     Raises `UsageError` naming the key and what it accepts.
     """
@@ -180,7 +180,7 @@ def _expected(annotation: Any) -> str:
 
 
 def _parse(annotation: Any, value: Any) -> Any:
-    """Raises ValueError, with or without a detail, when `value` is not what `annotation` asks for."""
+    """Convert `value`; raises ValueError, with or without a detail, if it does not fit `annotation`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is Any:
         return value
@@ -229,7 +229,7 @@ def _number(value: int | float | str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise ValueError from None  # Python's own wording adds nothing for the user
+        raise ValueError from None  # Python's own message does not help the user
 
 
 def _parse_int(value: Any) -> int:
@@ -248,7 +248,7 @@ def _whole(number: float) -> int:
 
 
 def _parse_union(members: tuple[Any, ...], value: Any) -> Any:
-    if type(value) in members and not isinstance(value, str):  # 1.0 stays a share where 1 would be a number
+    if type(value) in members and not isinstance(value, str):  # 1.0 stays a share; 1 would be a count
         return value
     # None first, then the order written down: "none" is never text when None is allowed.
     for member in sorted(members, key=lambda member: member is not type(None)):
@@ -277,7 +277,7 @@ def _parse_tuple(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
 
 
 def _violated(value: Any, constraints: Mapping[str, Any]) -> str | None:
-    """What `value` must be, when it is not."""
+    """The constraint that `value` violates, in words; None if it violates none."""
     if value is None:
         return None
     tests = {
@@ -286,7 +286,7 @@ def _violated(value: Any, constraints: Mapping[str, Any]) -> str | None:
         "le": ("at most", lambda bound: value <= bound),
         "lt": ("below", lambda bound: value < bound),
     }
-    # A string beside numbers (`int | Literal["auto"]`) has no size.
+    # A string in a union with numbers (`int | Literal["auto"]`) has no size.
     numeric = isinstance(value, int | float)
     for name, bound in constraints.items():
         if name == "choices":
@@ -312,7 +312,7 @@ def resolve(
     """Merge layers, lowest first, into an options instance; also return every key with its value and origin.
 
     `prefix` (such as "stream.") is put before keys in messages and in the result. Raises `UsageError` for an unknown
-    key (with what was probably meant) or a value of the wrong kind.
+    key (with a suggestion) or a value of the wrong type.
     """
     known = options_of(options_class)
     families = {info.nested: key for key, info in known.items() if info.nested is not None}
@@ -333,7 +333,7 @@ def resolve(
             found[key] = Value(values[key], origin)
     try:
         instance = options_class(**values, **collected)
-    except ValueError as error:  # what __post_init__ checks across options
+    except ValueError as error:  # raised by a check across options in __post_init__
         raise UsageError(str(error)) from error
     silent = {key for key, info in known.items() if info.unlisted and values.get(key) == info.default}
     return instance, {prefix + key: value for key, value in found.items() if key not in silent}
@@ -348,7 +348,7 @@ def unknown_key(key: str, known: list[str], origin: str) -> str:
 def split_keys(
     mapping: Mapping[str, Any], sections: Sequence[str] = ("stream", "backbone")
 ) -> dict[str, dict[str, Any]]:
-    """Sort dotted keys into sections; keys of no section belong to the strategy, under ''."""
+    """Sort dotted keys into sections; keys of the strategy, which have no section, are under ''."""
     parts: dict[str, dict[str, Any]] = {"": {}, **{section: {} for section in sections}}
     for key, value in mapping.items():
         section, _, rest = key.partition(".")
@@ -384,7 +384,7 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
 def with_old_name(
     options: Mapping[str, Any] | None, settings: Mapping[str, Any] | None, *, stacklevel: int = 3
 ) -> dict[str, Any]:
-    """`options` over `settings`, as 0.1.0 called them; the old name warns at the line `stacklevel` calls up."""
+    """`options` merged over `settings`, the name of 0.1.0, whose use warns `stacklevel` frames up the stack."""
     if settings is not None:
         warnings.warn("`settings` is now called `options`; write options={...}.", FutureWarning, stacklevel=stacklevel)
     return {**(settings or {}), **(options or {})}

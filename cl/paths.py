@@ -1,4 +1,4 @@
-"""Where things are: the checkout, the cache, the results and the data."""
+"""Paths of the checkout, the cache, the results and the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHECKOUT: Path | None = _ROOT if (_ROOT / "pyproject.toml").is_file() and (_ROOT
 """The repository root when `cl` is imported from a source checkout, None once it is installed from a wheel."""
 
 RESULTS, RESULTS_VARIABLE = "results", "CLBENCH_RESULTS"
-"""Where records go unless something else is said, and the environment variable that says it."""
+"""Default folder of records, and the environment variable that changes it."""
 
 
 def home() -> Path:
@@ -22,11 +22,11 @@ def home() -> Path:
 
 
 def results() -> Path:
-    """Where records go: CLBENCH_RESULTS, else ./results."""
+    """The results folder: CLBENCH_RESULTS, else ./results."""
     return Path(os.environ.get(RESULTS_VARIABLE) or RESULTS)
 
 
 def data_path() -> list[Path]:
-    """The folders of CLBENCH_DATA_PATH, in which data and weights are looked for before the cache."""
+    """The folders of CLBENCH_DATA_PATH, which are searched for data and weights before the cache."""
     entries = os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep)
     return [Path(entry).expanduser() for entry in entries if entry.strip()]

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def source_path(module: str) -> Path | None:
-    """The source file of a module, found as an import would find it but without running anything."""
+    """The source file of a module, located as an import would locate it but without running code."""
     path: Any = None
     spec: ModuleSpec | None = None
     parts = module.split(".")
@@ -39,7 +39,7 @@ def _find_spec(name: str, path: Any) -> ModuleSpec | None:
 
 
 def docstring_in(source: Path, attribute: str) -> str:
-    """The docstring of a class or function in a source file; empty where it has none."""
+    """The docstring of a class or function in a source file; empty if it has none."""
     node: ast.AST | None = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
     for part in attribute.split("."):
         body = getattr(node, "body", [])

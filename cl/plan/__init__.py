@@ -1,4 +1,4 @@
-"""What a run will do, completely resolved, before anything heavy is imported or any data is touched."""
+"""What a run will do, fully resolved before torch is imported or data is read."""
 
 from cl.plan.grids import Grid, grid
 from cl.plan.plan import Plan, load_plan, make_plan

@@ -1,6 +1,6 @@
-"""Settings of streams, which of them a strategy is right on, and the prediction rules that they ask for.
+"""Whether a strategy supports the setting of a stream.
 
-Imports no torch: a plan refuses what does not fit before anything heavy is touched.
+Imports no torch: a plan refuses an unsupported combination before anything expensive happens.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ def setting_of(stream: str, options: Any) -> str:
 
 
 def version_of(stream: str) -> str:
-    """The version of a stream's definition; a declared one tells how its declaration reads."""
+    """The version of a stream's definition; for a declared stream it covers the declaration."""
     return str(family_of(stream).version_of(argument_of(stream)))
 
 
 def check(strategy: str, options: Any, stream: str, stream_options: Any, also: Sequence[str] = ()) -> None:
-    """Raise `Incompatible` where a strategy with these options is not right on the stream, or in the settings `also`
-    that it is put into; a wrapper asks its base."""
+    """Raise `Incompatible` if a strategy with these options does not support the stream's setting or one of `also`.
+
+    `also` are the settings that transform the stream. The base of a wrapper is checked too.
+    """
     asked = (setting_of(stream, stream_options), *also)
     method = registry.strategies.get(strategy)
     supports = getattr(method, "supports", None)

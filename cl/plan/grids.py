@@ -1,8 +1,8 @@
 """Grids of runs: every combination of strategies, streams, backbones, seeds and the values of an option.
 
-Values come as text from the command line. `slca.lr` is an option for that strategy alone. Several values of a number, a
-switch or a choice are separated by commas (`lr=0.01,0.02`); of a list or free text each stands in brackets
-(`milestones=[1,2],[3,4]`), since these may hold commas themselves.
+Values are text from the command line. `slca.lr` is an option for that strategy only. Several values of a number, a
+switch or a choice are separated by commas (`lr=0.01,0.02`); several lists or free texts are written in brackets
+(`milestones=[1,2],[3,4]`), since they may contain commas.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cl.settings import SettingOptions
 
 @dataclass(frozen=True)
 class Grid:
-    """The runs of a grid, and a sentence for every combination that was left out."""
+    """The runs of a grid, and one sentence for every combination that was left out."""
 
     plans: tuple[Plan, ...]
     skipped: tuple[str, ...] = ()
@@ -44,8 +44,8 @@ def grid(
 ) -> Grid:
     """A plan for every combination, each folder once, seeds innermost; `arguments` are those of `make_plan`.
 
-    None for a name leaves it to the config file. A strategy that is not right on a stream is left out. Raises
-    `UsageError` before anything runs for a wrong name or value, and `Incompatible` where nothing is left.
+    A name of None is taken from the config file. A strategy that does not support a stream is left out. Raises
+    `UsageError` for a wrong name or value before anything runs, and `Incompatible` if no combination is left.
     """
     named = _named(strategies, arguments)
     own = _by_method(options or {}, named)
@@ -71,7 +71,7 @@ def grid(
 
 
 def _about(error: UsageError, strategy: str | None, stream: str | None, *, many: bool) -> str:
-    """The sentence of an error, with the combination it concerns where there are several."""
+    """The sentence of an error, followed by its combination if there are several."""
     where = " on ".join(name for name in (strategy, stream) if name)
     return f"{error} ({where})" if many and where else str(error)
 
@@ -80,7 +80,7 @@ def _about(error: UsageError, strategy: str | None, stream: str | None, *, many:
 
 
 def _named(strategies: Sequence[str | None], arguments: Mapping[str, Any]) -> list[str]:
-    """The strategies of the call, the config file's where none is named; "" where that names none."""
+    """The strategies of the call, else of the config file; "" if neither names one."""
     if named := [name for name in strategies if name]:
         return named
     file = arguments.get("config_file")
@@ -88,11 +88,11 @@ def _named(strategies: Sequence[str | None], arguments: Mapping[str, Any]) -> li
 
 
 def _by_method(options: Mapping[str, str], given: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What is set for each strategy: keys that are everybody's, then its own METHOD.option.
+    """The options of each strategy: keys for all strategies, then its own METHOD.option.
 
     Raises `UsageError` for a METHOD that is not in the call.
     """
-    prefixes = {"stream", "backbone"}  # and those of options for what a wrapper wraps
+    prefixes = {"stream", "backbone"}  # and the prefixes of options for a wrapper's base
     for name in filter(None, given):
         prefixes |= {info.nested for info in options_of(registry.strategies.get(name).Options).values() if info.nested}
     everybody: dict[str, str] = {}
@@ -120,7 +120,7 @@ def _not_in_call(key: str, given: Sequence[str], prefixes: Iterable[str]) -> str
 def _combinations(
     options: Mapping[str, str], strategy: str, stream: str | None, arguments: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, str], str]]:
-    """Every combination of the values that options have, and those of the options that have several in words."""
+    """Every combination of option values, and the values of options that have several, in words."""
     declared = _Declared(strategy, stream, options, arguments)
     axes = [values_in(text, declared.find(key)) for key, text in options.items()]
     several = {key for key, axis in zip(options, axes, strict=True) if len(axis) > 1}
@@ -130,7 +130,7 @@ def _combinations(
 
 
 def values_in(text: str, info: OptionInfo | None) -> list[str]:
-    """The values that a text lists for an option; itself alone where it is one value or the option is unknown."""
+    """The values that a text lists for an option; only the text itself for one value or an unknown option."""
     if info is None:
         return [text]
     if re.fullmatch(r"\s*\[[^\[\]]*\](\s*,\s*\[[^\[\]]*\])+\s*", text):
@@ -158,7 +158,7 @@ def _kinds(annotation: Any) -> Iterator[Any]:
 
 
 class _Declared:
-    """Options by their keys, for a strategy on a stream; unknown ones are left to `make_plan` to refuse."""
+    """Option declarations by key, for a strategy on a stream; `make_plan` refuses unknown keys."""
 
     def __init__(
         self, strategy: str, stream: str | None, options: Mapping[str, str], arguments: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Plans: what a run will do, completely resolved, before anything heavy is imported or any data is touched."""
+"""Plans: what a run will do, fully resolved before torch is imported or data is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cl.settings import SettingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(RunOptions):
-    """One run, resolved: its options, those of method, stream and backbone with their origins, and its folder."""
+    """One resolved run: its options, the options of method, stream and backbone with their origins, and its folder."""
 
     options: Any
     stream_options: Any
@@ -33,12 +33,12 @@ class Plan(RunOptions):
     values: Mapping[str, Value]
     transforms: SettingOptions = SettingOptions()  # noqa: RUF009 - an immutable value
     untuned: bool = False
-    varied: str = field(default="", compare=False)  # the options in which runs of a grid differ, for people
-    at: Path | None = field(default=None, compare=False)  # the folder of a run that is resumed where it lies
+    varied: str = field(default="", compare=False)  # the options in which runs of a grid differ, for display
+    at: Path | None = field(default=None, compare=False)  # the folder of an existing run that is resumed
 
     @property
     def config_hash(self) -> str:
-        """Eight hex digits over everything that changes the result, seeds apart; the record keeps them."""
+        """Eight hex digits over everything that changes the result, except seeds; recorded."""
         return config_hash(
             (self.strategy, _version_of(registry.strategies.get(self.strategy))),
             (self.stream, compatibility.version_of(self.stream)),
@@ -62,13 +62,13 @@ class Plan(RunOptions):
 
     @property
     def title(self) -> str:
-        """One line for people."""
+        """One line that describes the run."""
         seeds = sorted(set(self.seeds.values()))
         parts = [f"{self.strategy} on {self.stream}", self.backbone, self.varied, f"seed {'/'.join(map(str, seeds))}"]
         return ", ".join(filter(None, parts))
 
     def config(self) -> dict[str, dict[str, Any]]:
-        """Every option with its value and origin, as it stands in the record."""
+        """Every option with its value and origin, as in the record."""
         return {key: {"value": jsonable(each.value), "origin": each.origin} for key, each in self.values.items()}
 
     def to_toml(self, *, run_id: str = "", command: Sequence[str] = ()) -> str:
@@ -87,11 +87,11 @@ def make_plan(
     origin: str = "call",
     **run_options: Any,
 ) -> Plan:
-    """Resolve a run; what is not given comes from the environment, the config file's [run] table, then the defaults.
+    """Resolve a run; missing arguments come from the environment, the config file's [run] table, then the defaults.
 
-    `options` maps option keys (`lr`, `stream.tasks`, `backbone.normalize`) to values and wins
-    over the environment (`CLBENCH_SET`), the config file, presets and defaults; `origin` names it in the record.
-    `run_options` are those of `cl.plan.run_options.RunOptions`:
+    `options` maps option keys (`lr`, `stream.tasks`, `backbone.normalize`) to values. It overrides the environment
+    (`CLBENCH_SET`), the config file, presets and defaults; `origin` is its origin in the record. `settings` is the old
+    name of `options`. `run_options` are fields of `cl.plan.run_options.RunOptions`:
 
     * `preset`: a named variant of the paper's values;
     * `seed`, or each alone: `order_seed` (classes), `init_seed` (new parameters), `data_seed` (batches);
@@ -99,7 +99,7 @@ def make_plan(
     * `few_shot`, short for `stream.shots` = 5, and `setting` ("online", ...; see `cl.settings`) for `stream.setting`;
     * `device`, `precision`, `results` (folder), `checkpoint_every` (seconds), `save_learner`, `loggers`.
 
-    Imports the strategy but touches no data. Raises `UsageError` for an unknown name, key or value.
+    Imports the strategy but reads no data. Raises `UsageError` for an unknown name, key or value.
     """
     table, file_layer = read_config(Path(config_file)) if config_file is not None else ({}, None)
     run = resolve_run({"strategy": strategy, "stream": stream, "backbone": backbone, **run_options}, table)
@@ -115,9 +115,9 @@ def make_plan(
 
 
 def load_plan(folder: Path) -> Plan:
-    """The plan of an existing run, exactly as it was resolved then: presets and environment are not consulted again.
+    """The plan of an existing run as it was resolved then; presets and environment are not read again.
 
-    Raises `UsageError` where `folder` holds no run or its config.toml was edited into something unknown.
+    Raises `UsageError` if `folder` holds no run or its config.toml was edited and has unknown contents.
     """
     table, layers, untuned = read_run(folder)
     run = parse_run(table, flags=False)
@@ -132,7 +132,7 @@ def _plan(run: RunOptions, resolved: Resolved, at: Path | None = None) -> Plan:
 
 
 def checked_stream(stream: str) -> str:
-    """The stream's name, a path in it made absolute so that the run can be resumed from anywhere."""
+    """The stream's name; a path in it is made absolute so that the run can be resumed from any folder."""
     family, argument = registry.streams.split(stream)
     if argument is not None and family.endswith(":") and Path(argument).expanduser().exists():
         return family + str(Path(argument).expanduser().resolve())
@@ -144,5 +144,5 @@ def _version_of(thing: Any) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A name as one folder on every file system; the hash in the path keeps different names apart."""
+    """A name as a folder name that is valid on every file system; the hash in the path keeps names distinct."""
     return re.sub(r"[^A-Za-z0-9._@+-]+", "-", name).strip("-. ")[:80] or "unnamed"

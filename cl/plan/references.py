@@ -1,4 +1,4 @@
-"""BibTeX of strategies: `references.bib` beside a strategy's file, entries keyed by the names of strategies."""
+"""BibTeX of strategies: `references.bib` next to a strategy's file, with entries keyed by strategy names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENTRY = re.compile(r"^@(\w+)\s*\{\s*([^,\s]+)\s*,", re.MULTILINE)
 
 
 def bibtex(strategy: str) -> str:
-    """The BibTeX entry of a strategy, built in or a plugin's; "" where its package gives none.
+    """The BibTeX entry of a strategy, built in or a plugin's; "" if its package has none.
 
     Raises `UsageError` for an unknown strategy.
     """
@@ -23,13 +23,13 @@ def bibtex(strategy: str) -> str:
 
 
 def entries(path: Path) -> dict[str, str]:
-    """Every entry of a BibTeX file by its key. An entry begins a line; what stands between entries is left out."""
+    """Every entry of a BibTeX file by its key. Entries begin at the start of a line; other text is skipped."""
     text = path.read_text(encoding="utf-8")
     return {match[2]: text[match.start() : _end(text, match.start())] for match in _ENTRY.finditer(text)}
 
 
 def _end(text: str, start: int) -> int:
-    """The place after the brace that closes the first one; the end of the text where none does."""
+    """The position after the brace that closes the first one; the end of the text if none does."""
     depth = 0
     for match in re.compile(r"(?<!\\)[{}]").finditer(text, start):
         depth += 1 if match[0] == "{" else -1

@@ -1,4 +1,4 @@
-"""From layers of values to the options of strategy, stream and backbone."""
+"""Resolves layers of values to the options of strategy, stream and backbone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cl.settings import SettingOptions, needed, resolve_stream, usual
 
 @dataclass(frozen=True)
 class Resolved:
-    """Options of strategy, stream, settings of the stream and backbone; every value with its origin."""
+    """Options of the strategy, the stream, its settings and the backbone; every value with its origin."""
 
     options: Any
     stream_options: Any
@@ -29,9 +29,9 @@ class Resolved:
 
 
 def resolve_new(run: RunOptions, layers: Sequence[Layer]) -> Resolved:
-    """Options of a new run: presets and what the method asks for lie below `layers`.
+    """Options of a new run: presets and requirements of the method have lower precedence than `layers`.
 
-    Raises `UsageError` for an unknown key or a wrong value, and `Incompatible` for a method that is not right there.
+    Raises `UsageError` for an unknown key or a wrong value, and `Incompatible` for an unsupported setting.
     """
     method = registry.strategies.get(run.strategy)
     found = choose(run.strategy, run.stream, run.backbone, run.preset)
@@ -42,12 +42,12 @@ def resolve_new(run: RunOptions, layers: Sequence[Layer]) -> Resolved:
 
 
 def resolve_existing(run: RunOptions, layers: Sequence[Layer], *, untuned: bool) -> Resolved:
-    """Options of a run as its config.toml has them; presets are not consulted."""
+    """Options of an existing run from its config.toml; presets are not read."""
     return _resolved(run, layers, fresh=None, untuned=untuned)
 
 
 def _resolved(run: RunOptions, layers: Sequence[Layer], *, fresh: int | None, untuned: bool) -> Resolved:
-    """`fresh`: how many layers lie below those of a new run, None for a run that exists."""
+    """`fresh`: number of layers below the user's for a new run, None for an existing run."""
     from cl.backbone.options import BackboneOptions
 
     method = registry.strategies.get(run.strategy)
@@ -71,7 +71,7 @@ def _resolved(run: RunOptions, layers: Sequence[Layer], *, fresh: int | None, un
 def _resolve_strategy(
     method: Any, layers: Sequence[Layer], run: RunOptions, *, fresh: bool, prefix: str = ""
 ) -> tuple[Any, dict[str, Value]]:
-    """Options of a strategy; those of a wrapper hold its base's, resolved with the base's own presets."""
+    """Options of a strategy; a wrapper's include its base's, resolved with the base's own presets."""
     options, values = resolve(method.Options, layers, prefix=prefix)
     wrapped = [key for key, info in options_of(method.Options).items() if info.nested == "base"]
     if not wrapped:
@@ -92,7 +92,7 @@ def _resolve_strategy(
 def shorthands(run: RunOptions) -> list[Layer]:
     """--few-shot, --setting and --limit as options of the stream.
 
-    Raises `UsageError` where the stream has no such options.
+    Raises `UsageError` if the stream has no such options.
     """
     known = options_of(registry.streams.get(run.stream).Options)
     layers: list[Layer] = []
@@ -108,7 +108,7 @@ def shorthands(run: RunOptions) -> list[Layer]:
 
 
 def _limit(limit: int | float, stream: str, known: Sequence[str]) -> dict[str, int | float]:
-    """Whole numbers are images per class, fractions a share of them."""
+    """`--limit` as options of a stream: an integer is images per class, a fraction is a share of them."""
     keys = [key for key in ("train_per_class", "test_per_class") if key in known]
     if not keys:
         raise UsageError(f"Stream {stream} cannot be limited; leave --limit out.")

@@ -1,4 +1,4 @@
-"""The options of a run, each declared once: name, type, default, bounds, help and environment variable.
+"""The options of a run, each declared once with name, type, default, bounds, help and environment variable.
 
 The command line, the [run] table of a config file, the arguments of `make_plan` and `cl.run`, environment variables and
 config.toml all read this declaration. Precedence, lowest first: default < config file < environment < call.
@@ -23,11 +23,11 @@ DEFAULT_BACKBONE = "vit_micro_patch4_32.tinyimagenet_distill"
 DEFAULT_SEED = 1993
 
 EXISTING = ("only-missing", "always", "never", "skip-running")
-"""What to do where a run exists: take it when complete and continue it when not; start over; refuse; as the first, but
-leave one that another process is running to that process."""
+"""What to do with an existing run: keep a complete one and continue an interrupted one; start over; refuse; as the
+first, but skip a run that another process is executing."""
 
 SEEDS = ("order", "init", "data")
-"""What has a seed of its own; `seed` sets all of them."""
+"""Purposes with their own seed; `seed` sets all of them."""
 
 _RESULTS = Path(paths.RESULTS)
 
@@ -36,7 +36,7 @@ Self = TypeVar("Self", bound="RunOptions")
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of a run beside those of the method, the stream and the backbone."""
+    """The options of a run, apart from the options of the method, the stream and the backbone."""
 
     strategy: str = option("", "Strategies; repeat or separate by commas.")
     stream: str = option("", "Streams, likewise.")
@@ -73,18 +73,18 @@ class RunOptions:
 
     @property
     def limited(self) -> bool:
-        """Whether the run uses a part of the images or tasks only; such a run is never ranked."""
+        """Whether the run uses only part of the images or tasks; such a run is never ranked."""
         return self.limit is not None or self.max_tasks is not None
 
     def settled(self: Self) -> Self:
-        """The same run, said in one way: one seed or three, and no shorthand of what became options of the stream."""
+        """The same run in a canonical form: one seed or three, and no shorthands that became options of the stream."""
         seeds = self.seeds
         one = len(set(seeds.values())) == 1
         separate: dict[str, Any] = {f"{name}_seed": None if one else seed for name, seed in seeds.items()}
         return dataclasses.replace(self, seed=seeds["order"], **separate, few_shot=False, setting=())
 
     def table(self) -> dict[str, Any]:
-        """The [run] table of a config file that says the same; what is not chosen stays out."""
+        """The [run] table of a config file for this run, without values that were not chosen."""
         values = {key: getattr(self, key) for key in declared()}
         if len(set(self.seeds.values())) > 1:
             del values["seed"]
@@ -102,20 +102,20 @@ def declared() -> Mapping[str, OptionInfo]:
 
 
 def refuse_unknown(keys: Iterable[str], say: str) -> None:
-    """Raise `UsageError` for a key that is no option of a run; `say` is the sentence, {key} in it the key."""
+    """Raise `UsageError` for a key that is not an option of a run; `say` is the sentence, with {key}."""
     for key in keys:
         if key not in declared():
             raise UsageError(say.format(key=key) + did_you_mean(key, list(declared())))
 
 
 def resolve_run(given: Mapping[str, Any], file: Mapping[str, Any]) -> RunOptions:
-    """The options of a run: what is given (None for what is not), else the environment's, the file's, the default.
+    """The options of a run: `given` (None: not given), else the environment, the file, the default.
 
     Raises `UsageError` for an unknown key or a wrong value.
     """
     refuse_unknown(given, "There is no option '{key}' of a run; options of a method go into `options`.")
     chosen = {key: value for key, value in given.items() if value is not None}
-    if "seed" in chosen:  # --seed sets all three, whatever the file says of each
+    if "seed" in chosen:  # --seed overrides all three seeds of the file
         file = {key: value for key, value in file.items() if not key.endswith("_seed")}
     return parse_run({**file, **environment(), **chosen}, flags=True)
 
@@ -126,7 +126,7 @@ def environment() -> dict[str, str]:
 
 
 def parse_run(values: Mapping[str, Any], *, flags: bool) -> RunOptions:
-    """Options of a run from text or TOML values; a wrong one is called --like-this where `flags`."""
+    """Options of a run from text or TOML values; `flags`: errors name options --like-this."""
     parsed = {}
     for key, value in values.items():
         info = declared()[key]
