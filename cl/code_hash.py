@@ -331,7 +331,7 @@ class _Writer:
         return f"[{', '.join(filter(None, (self._value(each, scope) for each in values)))}]"
 
     def _class(self, node: ast.ClassDef, scope: Scope) -> str:
-        """A class as text, whatever the order of its methods. Annotations of fields count: options are parsed by them."""
+        """A class as text, whatever the order of its methods. Annotations count: options are parsed by them."""
         fields, methods = [], []
         for each in node.body:
             if isinstance(each, _FUNCTIONS):

@@ -1,4 +1,4 @@
-"""How the FLOPs of a record were counted, and so which of them may be compared."""
+"""The rules by which the FLOPs of a record were counted; only equal rules are comparable."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from typing import Any
 
 COUNTED_BY = "clbench-1"
-"""What `cl.training.cost` counts by: another name for every change of its numbers."""
+"""Name of the counting rules of `cl.training.cost`; every change of its numbers gets a new name."""
 
 _PYTORCH_CPU = "PyTorch before 2.15, which leaves out fused attention of CPUs"
 _PYTORCH = "PyTorch, by the attention kernel of its version and device"
 
 
 def counted_by(record: dict[str, Any]) -> str:
-    """Equal for records whose FLOPs may be compared: `COUNTED_BY`, or in words what counted those of an older clbench.
+    """The counting rules of a record, equal for comparable FLOPs: `COUNTED_BY`, or a description for older records.
 
-    Before records said so PyTorch's own counter was used. From 2.15 on it knows the kernel of CPUs and agrees with
-    `COUNTED_BY` wherever that kernel is not differentiated, as `fit` never does and Avalanche's loop may; on
-    accelerators it counts the backward of flash attention by five products instead of four.
+    Records without the name used PyTorch's own counter. From 2.15 on that counter knows the attention kernel of CPUs
+    and agrees with `COUNTED_BY` unless the kernel is differentiated, which `fit` never does and Avalanche's loop may
+    do; on accelerators it counts the backward pass of flash attention as five products instead of four.
     """
     measurement = record["measurement"]
     if "flops_counted_by" in measurement:

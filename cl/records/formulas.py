@@ -1,6 +1,6 @@
 """The formulas of the metrics: functions of a matrix of counts; `cl.records.metrics` names and explains them.
 
-Fractions; NaN where something is undefined. Notation as there.
+Values are fractions, NaN if undefined. The notation is that of `cl.records.metrics`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from cl.records.matrix import AccuracyMatrix, Floats
 
 
 def mean(values: Floats) -> float:
-    """Mean; NaN (undefined) of nothing, and of anything undefined."""
+    """Mean; NaN (undefined) for no values and for values that contain NaN."""
     return float(np.mean(values)) if values.size else np.nan
 
 
@@ -35,14 +35,14 @@ def accuracy_by_sample(matrix: AccuracyMatrix) -> Floats:
 def forgetting_per_group(matrix: AccuracyMatrix, *, include_last: bool = False) -> Floats:
     """f_i = max_l R[l,i] - R[T,i] over l < T (l <= T with `include_last`), [G]; Chaudhry et al. 2018.
 
-    NaN for groups that are not old, and where a row since the group was learned is missing: the maximum of the rest
-    would only be a bound.
+    NaN for groups that are not old, and if a row since the group was learned is missing, because the maximum of the
+    other rows would only be a bound.
     """
     values = np.full(len(matrix.count), np.nan)
     if matrix.steps == 0:
         return values
     rows = np.arange(matrix.steps)[:, None]
-    # Before a group is learned it need not be evaluated; afterwards a missing entry leaves NaN, which max() passes on.
+    # A group need not be evaluated before it is learned; afterwards a missing entry is NaN, which max() propagates.
     absent = np.isnan(matrix.accuracy) & (rows < matrix.learned[None, :])
     table = np.where(absent, -np.inf, matrix.accuracy)
     old = np.flatnonzero(matrix.old)
@@ -66,7 +66,7 @@ def harmonic(matrix: AccuracyMatrix) -> float:
 
 
 def of_groups(matrix: AccuracyMatrix, chosen: NDArray[np.bool_]) -> float:
-    """Accuracy over the images of some groups after the last step; NaN where one of them was not evaluated then."""
+    """Accuracy over the images of some groups after the last step; NaN if one of them was not evaluated then."""
     if not matrix.steps or not matrix.count[chosen].any():
         return np.nan
     return float(matrix.correct[-1, chosen].sum() / matrix.count[chosen].sum())

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: one hash of everything that changes a result, seeds apart."""
+"""The config hash: equal for two runs of the same configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def config_hash(
     strategy: tuple[str, str], stream: tuple[str, str], backbone: str, values: Mapping[str, Any],
     *, precision: str, limited: bool, max_tasks: int | None,
 ) -> str:  # fmt: skip
-    """Eight hex digits over everything that changes a result, seeds apart; a part of the path of a run's folder.
+    """Eight hex digits over everything that changes a result, except seeds; part of the path of a run's folder.
 
     `strategy` and `stream` are names with versions, `values` the JSON values of all options.
     """

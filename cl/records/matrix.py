@@ -1,4 +1,4 @@
-"""The accuracy matrix: counts of correct answers after each step, as read from a record.
+"""The accuracy matrix: counts of correct answers after each step, read from a record.
 
 Rows are steps (the last evaluation after each task), columns are groups of test images.
 """
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ALWAYS = -1
-"""`AccuracyMatrix.learned` of a group that no single step completes: it counts in averages, not in forgetting."""
+"""`AccuracyMatrix.learned` of a group that no step completes: it counts in averages, not in forgetting."""
 
 
 def _frozen(values: Any, dtype: type) -> Any:
@@ -29,9 +29,9 @@ def _frozen(values: Any, dtype: type) -> Any:
 class AccuracyMatrix:
     """Correct answers after each step (rows) on each group of test images (columns).
 
-    correct: float64 [T, G], NaN where a group was not evaluated; count: int64 [G] test images; learned: int64 [G], the
-    row (from 0) after which the group's classes were first all learned, T where that has not happened, `ALWAYS` where
-    no row can be named; sizes: int64 [G], classes of the group (only F_global_rf uses them). Build it with `of`.
+    correct: float64 [T, G], NaN for groups that were not evaluated; count: int64 [G] test images; learned: int64 [G],
+    the row (from 0) after which all classes of the group were learned, T if that has not happened, `ALWAYS` if there
+    is no such row; sizes: int64 [G], classes of the group (only F_global_rf uses them). Build it with `of`.
     """
 
     correct: Floats
@@ -47,9 +47,9 @@ class AccuracyMatrix:
         learned: Sequence[int] | NDArray[Any] | None = None,
         sizes: Sequence[int] | NDArray[Any] | None = None,
     ) -> AccuracyMatrix:
-        """Build from rows of counts with None where nothing was measured; group i is learned at row i unless told.
+        """Build from rows of counts, None for entries not measured; by default group i is learned at row i.
 
-        Raises `ValueError` where the shapes disagree.
+        Raises `ValueError` if the shapes disagree.
         """
         groups = len(count)
         rows = [[np.nan if value is None else float(value) for value in row] for row in correct]
@@ -70,21 +70,21 @@ class AccuracyMatrix:
 
     @property
     def accuracy(self) -> Floats:
-        """R as fractions, [T, G]; NaN where a group was not evaluated or has no images."""
+        """R as fractions, [T, G]; NaN for groups that were not evaluated or have no images."""
         count = np.where(self.count > 0, self.count.astype(np.float64), np.nan)
         return self.correct / count
 
     @property
     def old(self) -> NDArray[np.bool_]:
-        """Groups learned before the last step, [G]: the "i < T" of the papers."""
+        """Groups learned before the last step, bool [G]: "i < T" in papers."""
         return (self.learned >= 0) & (self.learned < self.steps - 1)
 
     def evaluated(self) -> NDArray[np.bool_]:
-        """Entries that count in the accuracy at a step, [T, G]: learned by then and evaluated then."""
+        """Entries that count in the accuracy at a step, bool [T, G]: learned by then, and evaluated then."""
         return (self.learned[None, :] <= np.arange(self.steps)[:, None]) & ~np.isnan(self.accuracy)
 
     def own(self) -> tuple[Ints, Floats]:
-        """Groups that have a step of their own, and R[step(i), i] of each."""
+        """Groups with a step of their own, and R[step(i), i] of each."""
         groups = np.flatnonzero((self.learned >= 0) & (self.learned < self.steps))
         return groups, self.accuracy[self.learned[groups], groups]
 
@@ -95,35 +95,35 @@ def _own_task(group: Mapping[str, Any], index: int, one_to_one: bool) -> int | N
 
 
 def _split_rows(result: Mapping[str, Any], split: str) -> dict[int, int]:
-    """Last row of the record after each task, by task; -1 stands for "before any training"."""
+    """Last row of the record after each task, by task; -1 means "before any training"."""
     rows = [(index, row) for index, row in enumerate(result["rows"]) if row["split"] == split]
     return {-1 if row["task"] is None else row["task"]: index for index, row in rows}
 
 
 def main_split(result: Mapping[str, Any]) -> str:
-    """The split whose numbers are the run's: test, unless only another one was evaluated (dev_test while
-    developing)."""
+    """The split whose numbers count: test, unless only another split was evaluated (such as dev_test during
+    development)."""
     splits = [row["split"] for row in result["rows"]]
     return splits[0] if splits and "test" not in splits else "test"
 
 
 def steps_of(result: Mapping[str, Any], split: str | None = None) -> list[int]:
-    """Tasks after which `split` (none: the main one) was evaluated, from 0, ascending: the rows of `matrix_of`."""
+    """Tasks after which `split` (default: the main one) was evaluated, ascending from 0: the rows of `matrix_of`."""
     return sorted(task for task in _split_rows(result, split or main_split(result)) if task >= 0)
 
 
 def rows_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
-    """Rows of the record's tables, one per step: the rows of `matrix_of`."""
+    """Indices of the record's rows, one per step: the rows of `matrix_of`."""
     rows = _split_rows(result, split)
     return [rows[task] for task in steps_of(result, split)]
 
 
 def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> AccuracyMatrix:
-    """The accuracy matrix of a record's result section: the last evaluation after each task, on one split (none: the
-    main one).
+    """The accuracy matrix of a record's result: the last evaluation after each task, on one split (default: the main
+    one).
 
-    Group i belongs to the step of `stream.groups[i].task`; where that is absent or null, to task i if there are as many
-    groups as tasks, else to none. Raises `KeyError` for a rule that the result does not have.
+    Group i belongs to the step of `stream.groups[i].task`; if that is absent or null, to task i if there are as many
+    groups as tasks, else to no step. Raises `KeyError` for a rule that the result does not have.
     """
     split = split or main_split(result)
     correct = result["accuracy"][rule]["correct"]
@@ -132,7 +132,7 @@ def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) ->
     one_to_one = len(groups) == result["stream"]["n_tasks"]
     own = [_own_task(group, index, one_to_one) for index, group in enumerate(groups)]
     count = counts_of(result, split)
-    # A group learned between two evaluations belongs to the first evaluation that follows. One without images of the
+    # A group learned between two evaluations belongs to the next evaluation. A group without images of the
     # split (few-shot classes have no validation images) belongs to no step, so it enters no metric.
     learned = [
         ALWAYS if task is None or not images else int(np.searchsorted(steps, task))
@@ -148,7 +148,7 @@ def counts_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
 
 
 def class_counts_of(result: Mapping[str, Any], split: str = "test") -> list[int] | None:
-    """Images per class position of a split; None where a record from before they were kept does not tell them."""
+    """Images per class position of a split; None for an old record that does not hold them."""
     if split == "test":
         return list(result["class_count"])
     found: list[int] | None = result.get("split_class_count", {}).get(split)
@@ -165,9 +165,9 @@ def baseline_of(result: Mapping[str, Any], rule: str, split: str | None = None) 
 
 
 def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:
-    """Accuracy over the test images of the classes seen by then, at each evaluation after the first experience [E].
+    """Accuracy over the test images of the classes seen so far, at each evaluation after the first experience [E].
 
-    None where the rows do not say what was seen, or the record does not tell the images per class of `split`.
+    None if the rows do not hold the classes seen, or the record does not hold the images per class of `split`.
     """
     split = split or main_split(result)
     numbered = enumerate(result["rows"])

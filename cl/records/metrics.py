@@ -1,10 +1,10 @@
-"""Every metric under one name, with its formula and its source: pure functions of a matrix of counts.
+"""Every metric with its name, formula and source: pure functions of a matrix of counts.
 
 Notation: R[t,i] is the accuracy on group i after step t, both counted from 1; T is the last step; n_i is the number of
 test images of group i. In a class-incremental stream group i is learned at step i and the formulas are those of the
-papers; elsewhere "i < T" reads "groups learned before step T", R[i,i] "the accuracy on group i at the step that learned
-it", and a mean over tasks is a mean over such groups. Accuracies and metrics are fractions. What cannot be computed is
-None: never 0, never NaN.
+papers; in other streams "i < T" means "groups learned before step T", R[i,i] "the accuracy on group i at the step that
+learned it", and a mean over tasks is a mean over such groups. Accuracies and metrics are fractions. A value that cannot
+be computed is None, never 0 or NaN.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from cl.records.matrix import AccuracyMatrix, Floats, anytime_of, baseline_of, m
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: `compute(matrix, **needs)` gives a fraction, NaN where it is undefined.
+    """One metric: `compute(matrix, **needs)` gives a fraction, NaN if undefined.
 
-    `needs` names what it takes beside the matrix: "baseline" (accuracy per group of the untrained model), "reference"
-    (per group, accuracy of a jointly trained model at the group's step), "local" (the matrix of the task-incremental
-    rule) or "anytime" (accuracy over the classes seen, one per evaluation). Values lie between `lowest`, 0 for
-    accuracies and -1 for differences of them, and 1. One with a `setting` stands in the records of streams of that
-    setting alone (see `belongs`).
+    `needs` names the inputs in addition to the matrix: "baseline" (accuracy per group of the untrained model),
+    "reference" (per group, accuracy of a jointly trained model at the group's step), "local" (the matrix of the
+    task-incremental rule) or "anytime" (accuracy over the classes seen, one per evaluation). Values lie between
+    `lowest`, 0 for accuracies and -1 for differences of them, and 1. A metric with a `setting` is recorded only for
+    streams of that setting (see `belongs`).
     """
 
     id: str
@@ -265,22 +265,22 @@ METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
 
 
 FORGETTING = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
-"""What summaries and leaderboards show of a run."""
+"""The metrics that summaries and leaderboards show."""
 
 FEW_SHOT_SHOWN = ("A_last_sample", "A_inc_sample", "A_base", "A_novel", "A_harmonic", "PD")
-"""The same on few-shot streams, where the base classes outweigh what forgetting would tell."""
+"""The same for few-shot streams, where base classes dominate the forgetting metrics."""
 
 
 ANYTIME_SHOWN = ("A_auc", *FORGETTING)
-"""The same on online and blurry streams."""
+"""The same for online and blurry streams."""
 
 
 TOLD_SHOWN = ("E_own", "LA", "A_last_task", "BWT")
-"""The same where the task is told."""
+"""The same for task-incremental streams."""
 
 
 def shown(setting: str) -> tuple[str, ...]:
-    """The metrics that summaries and leaderboards show of a run on a stream of this setting."""
+    """The metrics that summaries and leaderboards show for streams of this setting."""
     if belongs(ANYTIME, setting):
         return ANYTIME_SHOWN
     if belongs(TASK, setting):
@@ -306,9 +306,9 @@ def compute_all(
     setting: str = "",
     names: Iterable[str] | None = None,
 ) -> dict[str, float | None]:
-    """Every metric of one matrix, or those in `names`; None where it is undefined or its extra input is missing.
+    """Every metric of one matrix, or those in `names`; None if undefined or if an extra input is missing.
 
-    Fractions. Metrics that belong to another `setting` are left out. baseline, reference: [G] fractions, None for an
+    Values are fractions. Metrics of another `setting` are left out. baseline, reference: [G] fractions, None for an
     unknown entry; local, anytime: see `Metric`. Raises `ValueError` for wrong lengths.
     """
     groups = len(matrix.count)
@@ -340,7 +340,7 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
 def metrics_of_rule(
     result: Mapping[str, Any], rule: str, names: Iterable[str] | None = None
 ) -> dict[str, float | None]:
-    """As `metrics_of`, of one rule that the result has; of all metrics or of those in `names`."""
+    """As `metrics_of`, for one rule that the result has; all metrics, or those in `names`."""
     wanted = list(METRICS if names is None else names)
     matrix = matrix_of(result, rule)
     baseline, local = None, None

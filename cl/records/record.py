@@ -1,4 +1,4 @@
-"""record.json: its schema, its hash, and safe reading and writing."""
+"""record.json: schema, hash, safe reading and writing."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def result_sha256(result: Mapping[str, Any]) -> str:
 
 
 def config_hash(record: Mapping[str, Any]) -> str:
-    """The eight hex digits in the path of the run's folder: everything that changes the result, seeds apart."""
+    """The config hash of a record: eight hex digits over everything that changes the result, except seeds."""
     if "config_hash" in record:
         return str(record["config_hash"])
-    # A record from before they were kept: exact unless the run was cut by --max-tasks or read a folder of images.
+    # An old record without the hash: exact unless the run used --max-tasks or a folder of images.
     result = record["result"]
     strategy, stream = ((part["name"], part["version"]) for part in (result["strategy"], result["stream"]))
     values = {key: entry["value"] for key, entry in result["config"].items()}
@@ -93,7 +93,7 @@ def _require(condition: bool, where: str, what: str) -> None:
 
 
 def _check_counts(table: list[list[int | None]], counts: list[list[int]], where: str) -> None:
-    """Counts of right answers fit the rows of the record and stay within the number of images."""
+    """Check that counts of correct answers fit the rows of the record and the numbers of images."""
     _require(len(table) == len(counts), where, f"it has {len(table)} rows and result.rows has {len(counts)}")
     for index, (row, count) in enumerate(zip(table, counts, strict=True)):
         _require(len(row) == len(count), f"{where}[{index}]", f"it has {len(row)} entries instead of {len(count)}")
@@ -103,7 +103,7 @@ def _check_counts(table: list[list[int | None]], counts: list[list[int]], where:
 
 
 def validate(record: Mapping[str, Any]) -> None:
-    """Check a record against the schema, and that its tables agree with each other and its hash with its result.
+    """Check a record: the schema, agreement of its tables, and the hash of its result.
 
     Raises `ContractError` with one sentence that names the place in the record.
     """
@@ -122,7 +122,7 @@ def validate(record: Mapping[str, Any]) -> None:
     for rule, tables in result["accuracy"].items():
         _check_counts(tables["correct"], counts, f"result.accuracy.{rule}.correct")
         classes = [found for row in result["rows"] if (found := class_counts_of(result, row["split"])) is not None]
-        if "class_correct" in tables and len(classes) == len(counts):  # older records tell those of test alone
+        if "class_correct" in tables and len(classes) == len(counts):  # older records: test split only
             _check_counts(tables["class_correct"], classes, f"result.accuracy.{rule}.class_correct")
     for rule in result["metrics"]:
         _require(rule in result["accuracy"], f"result.metrics.{rule}", "there are no counts for this rule")
@@ -135,14 +135,14 @@ def validate(record: Mapping[str, Any]) -> None:
 
 
 def _unchanged(record: Mapping[str, Any]) -> bool:
-    """Whether `result` is as it was when it was checked and written, and the keys around it are there."""
+    """Whether `result` is unchanged since it was checked and written, and the other keys are present."""
     if not _has_keys(record, schema()):
         return False
     return bool(result_sha256(record["result"]) == record["result_sha256"])
 
 
 def _has_keys(value: Any, node: Mapping[str, Any]) -> bool:
-    """Whether an object has what its schema requires, and the objects in it too; `result` and lists are not entered."""
+    """Whether an object and its nested objects have the required keys; `result` and lists are not checked."""
     if not isinstance(value, dict) or not set(node.get("required", ())) <= value.keys():
         return False
     for key, inner in node.get("properties", {}).items():
@@ -156,10 +156,10 @@ def _has_keys(value: Any, node: Mapping[str, Any]) -> bool:
 def load(path: Path | str, *, trust_hash: bool = False) -> Record:
     """Read a record.json and check it.
 
-    With `trust_hash` a result that has the hash written with it is not checked against the schema again, which takes
-    95 % of the time: records are checked before they are written.
-    Raises `UsageError` where a newer clbench wrote it, `DataError` where it cannot be read, is damaged or was edited;
-    both name the file and the fix.
+    With `trust_hash` a result that matches its hash is not checked against the schema again, which takes 95 % of the
+    time: records are checked before they are written.
+    Raises `UsageError` if a newer clbench wrote it, `DataError` if it cannot be read, is damaged or was edited; both
+    name the file and the fix.
     """
     path = Path(path)
     try:
@@ -196,10 +196,10 @@ def load(path: Path | str, *, trust_hash: bool = False) -> Record:
 def save(record: Mapping[str, Any], path: Path | str) -> Record:
     """Write a record atomically as sorted, indented JSON, with a fresh `result_sha256`; returns what was written.
 
-    Raises `ContractError` where the record is invalid or holds NaN, `StorageError` where it cannot be written.
+    Raises `ContractError` if the record is invalid or holds NaN, `StorageError` if it cannot be written.
     """
     try:
-        # Through JSON and back, so that tuples and integer keys are checked as what a reader will see.
+        # Through JSON and back, so that tuples and integer keys are checked in the form that a reader sees.
         plain = json.loads(json.dumps(record, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ContractError(f"The record is not plain JSON: {error}.") from error

@@ -1,4 +1,4 @@
-"""The objects of a run, made from its plan: stream, backbone, device, learner."""
+"""Builds the objects of a run from its plan: stream, backbone, device, learner."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cl.settings import transform
 
 
 def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any:
-    """The learner of a run that was made with `save_learner=True`, ready to predict; the stream's data is not needed.
+    """Load the learner of a run made with `save_learner=True`, ready to predict; the stream's data is not needed.
 
         learner = cl.load_learner("results/.../seed1993")
         scores = learner.predict_images(pixels)                     # uint8 [B, C, H, W] -> [B, classes]
         names = [learner.info.class_names[i] for i in scores.argmax(1)]
 
-    Its predictions are those of the learner as the run ended, bit for bit on the same kind of device. Warns where the
-    strategy's code has changed since. Raises `UsageError` where the folder holds no saved learner or the strategy is
-    not registered, `DataError` for other weights or preprocessing than it was trained with, and for a damaged file.
+    Its predictions equal those at the end of the run, bit for bit on the same kind of device. Warns if the strategy's
+    code has changed since. Raises `UsageError` if the folder holds no saved learner or the strategy is not registered,
+    `DataError` if weights or preprocessing differ from those of the run, and for a damaged file.
     """
     path = Path(folder) / LEARNER
     if not path.is_file():
@@ -48,7 +48,7 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any
 
 
 def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
-    """The stream of a plan; raises `DataError` where its data is missing or broken."""
+    """The stream of a plan; raises `DataError` if its data is missing or damaged."""
     stream = make_stream(
         plan.stream,
         plan.stream_options,
@@ -60,14 +60,14 @@ def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
 
 
 def build_backbone(plan: Plan, device: str = "cpu") -> Any:
-    """The backbone of a plan; raises `UsageError` for an unknown one, `DataError` where its weights are missing."""
+    """The backbone of a plan; raises `UsageError` for an unknown one, `DataError` if its weights are missing."""
     from cl.backbone import load
 
     return load(plan.backbone, plan.backbone_options, device=device, precision=plan.precision, seed=plan.seeds["init"])
 
 
 def pick_device(name: str) -> str:
-    """`auto` takes an accelerator where there is one; raises `UsageError` for a device that is not there."""
+    """The torch device; `auto` takes an accelerator if there is one. Raises `UsageError` for a missing device."""
     import torch
 
     if name == "auto":

@@ -38,14 +38,14 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of clbench and of everything it or an extra depends on; what is not installed is left out."""
+    """Versions of clbench and its dependencies, extras included; packages that are not installed are left out."""
     required = (metadata.requires("clbench") or []) if _version("clbench") else []
     used = sorted(re.split("[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in required if not _DEV.search(line))
     return {name: version for name in dict.fromkeys([*PACKAGES, *used]) if (version := _version(name))}
 
 
 def devices() -> dict[str, Any]:
-    """What torch can compute on; {"error": ...} where it is missing or broken."""
+    """The devices that torch can use; {"error": ...} if torch is missing or broken."""
     try:
         import torch
 
@@ -55,7 +55,7 @@ def devices() -> dict[str, Any]:
             "cuda_version": torch.version.cuda,
             "mps": torch.backends.mps.is_available(),
         }
-    except Exception as error:  # a broken installation raises whatever its libraries do; the rest is still worth seeing
+    except Exception as error:  # a broken installation may raise anything; the rest of the report is still useful
         return {"error": f"{type(error).__name__}: {error}"}
 
 

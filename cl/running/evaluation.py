@@ -1,4 +1,4 @@
-"""One pass over the images seen so far, scored under every prediction rule that the strategy supports."""
+"""One evaluation: a pass over test images, scored under every prediction rule that the strategy supports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cl.training.state import modules_of
 from cl.training.trainer import Trainer
 
 NONE = -1
-"""Prediction where a rule had nothing to choose from."""
+"""Prediction of a rule that had no class to choose from."""
 
 BATCH = 256
 """Images per call of `predict`; results do not depend on it."""
@@ -28,7 +28,7 @@ BATCH = 256
 class Row:
     """One row of the accuracy matrix: per rule, positions predicted and margins for each image evaluated."""
 
-    index: np.ndarray  # places in the order of `Stream.test_rows` over all groups
+    index: np.ndarray  # positions in the order of `Stream.test_rows` over all groups
     prediction: dict[str, np.ndarray] = field(default_factory=dict)
     margin: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -36,7 +36,7 @@ class Row:
 def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, number: int) -> Row:
     """Predict the images of an event's groups in shuffled order.
 
-    `seen` is the number of classes learned so far, `number` the event's index (it names the shuffle).
+    `seen` is the number of classes learned so far, `number` the event's index, which names the shuffle.
     """
     rows, _, owners = stream.test_rows(range(len(stream.groups)), event.split)
     chosen = np.flatnonzero(np.isin(owners, event.groups))
@@ -81,7 +81,7 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
 
 
 def _counted(strategy: Strategy, inputs: Inputs, trainer: Trainer, task: int | None = None) -> tuple[Tensor, float]:
-    """Scores, and the FLOPs per image that are not in the encodings' own account."""
+    """Scores, and the FLOPs per image apart from those that the encodings count."""
     scores, flops = trainer.cost.own_flops(lambda: strategy.predict(inputs, task))
     return scores, flops / len(inputs)
 
@@ -97,7 +97,7 @@ def _class_masks(stream: Stream) -> Tensor:
 def _decide(rule: str, scores: Tensor, seen: int, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """The best class under a rule and its margin over the second; `allowed` [B, classes] are the task's classes.
 
-    Where a rule has no class to choose from (nothing learned yet), the answer is `NONE`.
+    The answer is `NONE` if the rule has no class to choose from, because nothing is learned yet.
     """
     allowed = allowed[:, : scores.shape[1]].to(scores.device)
     if rule == "cil_seen":
@@ -117,7 +117,7 @@ def _oracle(
     strategy: Strategy, stream: Stream, rows: np.ndarray, owners: np.ndarray, chosen: np.ndarray,
     masks: Tensor, trainer: Trainer, split: str,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Task-incremental prediction with the task told: batches hold one task's images."""
+    """Predictions and margins under `til_oracle`: each batch holds images of one task, which `predict` is told."""
     best, margin = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.float32)
     for group in np.unique(owners[chosen]):
         places, task, head_flops = np.flatnonzero(owners[chosen] == group), stream.groups[group].task, 0.0
@@ -154,7 +154,7 @@ Tally = tuple[list[Any], list[Any]]
 
 
 def counts(stream: Stream, split: str, row: Row | None, rule: str) -> Tally:
-    """Correct answers per group and per class (position) of a row; None where nothing was evaluated."""
+    """Correct answers per group and per class (position) of a row; None for entries that were not evaluated."""
     groups, classes = len(stream.groups), len(stream.class_order)
     if row is None or rule not in row.prediction:
         return [None] * groups, [None] * classes

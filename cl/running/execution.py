@@ -1,4 +1,4 @@
-"""Executing a plan: what is done already, what is left, and the record of it."""
+"""Execution of one plan: skips a complete run, continues an interrupted one, returns the result."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _TAKES_COMPLETE = ("only-missing", "skip-running")
 
 
 def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | None = None) -> RunResult:
-    """Do what a plan says, or what is left of it.
+    """Execute a plan, or the rest of it, and return the result.
 
-    Raises `UsageError` when the run exists and `existing` is "never" or a logger is not installed, `DataError` for
-    missing data, `NonFiniteLoss`, and `RunInUse` when another process is running it.
+    Raises `UsageError` if the run exists and `existing` is "never" or if a logger is not installed, `DataError` for
+    missing data, `NonFiniteLoss`, and `RunInUse` if another process is executing the run.
     """
     if existing not in EXISTING:
         raise UsageError(f"--existing must be one of {', '.join(EXISTING)}, not '{existing}'.")
@@ -50,14 +50,14 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | 
             raise UsageError(f"{folder} exists; choose --existing only-missing to continue it or always to start over.")
         if existing == "always":
             clear(folder)
-        elif (done := complete_record(folder)) is not None:  # another process has finished it since
+        elif (done := complete_record(folder)) is not None:  # another process has completed it in the meantime
             return _skipped(plan, done, show)
         with logged(folder), hearing(plan.loggers, _about(plan)) as loggers:
             return _execute(plan, Observers([show, *loggers]))
 
 
 def _about(plan: Plan) -> dict[str, Any]:
-    """What a logger is told of a run when it starts."""
+    """The description of a run that loggers get at its start."""
     names = ("folder", "title", "strategy", "stream", "backbone", "seeds")
     options = {key: setting["value"] for key, setting in plan.config().items()}
     return {**{name: getattr(plan, name) for name in names}, "options": options}
@@ -100,7 +100,7 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
 
 
 def header(plan: Plan) -> dict[str, Any]:
-    """What a record says about a run before anything is measured: names of the run, and parts of its `result`."""
+    """The parts of a record that are known before the run: its names, and parts of its `result`."""
     method = registry.strategies.get(plan.strategy)
     marks = list(method.marks(plan.options))
     return {
@@ -124,7 +124,7 @@ def header(plan: Plan) -> dict[str, Any]:
 
 
 def complete_record(folder: Path) -> Mapping[str, Any] | None:
-    """The record of a complete run, None where there is none; raises `DataError` for a damaged one."""
+    """The record of a complete run, None if there is none; raises `DataError` for a damaged one."""
     path = folder / RECORD
     if not path.is_file():
         return None
@@ -144,7 +144,7 @@ def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer) -> RunRe
 
 
 def _warnings(plan: Plan) -> list[str]:
-    """What the reader of the record should know."""
+    """Warnings for the record of the run."""
     texts = []
     if plan.untuned and options_of(type(plan.options)):
         texts.append(f"No preset of {plan.strategy} is meant for {plan.stream} with {plan.backbone}: untuned.")

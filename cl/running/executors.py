@@ -1,6 +1,6 @@
-"""Doing many plans: one after the other, or several at once, each in a process of its own. Nothing is printed here.
+"""Executors: many plans, one after the other or several at once, each in its own process. They print nothing.
 
-A failing run does not take the others with it; Ctrl-C ends them all, and what they have learned is kept.
+A failed run does not affect the others. Ctrl-C ends all runs and keeps their checkpoints.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from cl.running.folder import LOG
 from cl.running.result import RunResult
 
 GRACE = 30.0
-"""Seconds that an interrupted process has to end by itself."""
+"""Seconds before an interrupted process is killed."""
 
 SKIP_RUNNING = "skip-running"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a plan: a result, or a sentence about the error or about why it was left out."""
+    """The outcome of a plan: a result, or a sentence with the error or the reason why it was skipped."""
 
     plan: Plan
     result: RunResult | None = None
@@ -48,23 +48,23 @@ class Outcome:
 
 
 class GridObserver(Protocol):
-    """What is told about runs as they go on, always in the process and thread that executes."""
+    """Receives events of the runs of a grid, always in the process and thread of the executor."""
 
     def started(self, plan: Plan, index: int, total: int) -> None:
-        """Run `index` (from 0) of `total` begins."""
+        """Run `index` (from 0) of `total` starts."""
 
     def progress(self, plan: Plan) -> AbstractContextManager[Observer]:
-        """The display of a run in this process."""
+        """The observer that displays a run of this process."""
 
     def line(self, plan: Plan, text: str) -> None:
-        """A run in another process has something to say."""
+        """A run in another process printed a line."""
 
     def finished(self, outcome: Outcome) -> None:
-        """A run is over."""
+        """A run has ended."""
 
 
 class Executor(Protocol):
-    """Does plans and returns an outcome for each that was begun, in their order."""
+    """Executes plans and returns the outcome of each plan that was started, in order."""
 
     def execute(self, plans: Sequence[Plan], observer: GridObserver) -> list[Outcome]: ...
 
@@ -73,9 +73,9 @@ class Executor(Protocol):
 class LocalExecutor:
     """Executes on this machine, `jobs` runs at once.
 
-    `existing` is that of `cl.run`; with "skip-running" a run of another process is left out. `threads`: CPU threads of
-    a run, by default torch's own choice, or an equal share of the cores where several run at once. `log_level`: what
-    other processes pass on of their logs; `lines`: whether they pass on their progress.
+    `existing` is as for `cl.run`; with "skip-running" a run of another process is skipped. `threads`: CPU threads per
+    run, by default torch's choice for one run, or an equal share of the cores for several at once. `log_level`: level
+    of the log messages that other processes send; `lines`: whether they send their progress.
     """
 
     jobs: int = 1
@@ -85,7 +85,7 @@ class LocalExecutor:
     lines: bool = True
 
     def execute(self, plans: Sequence[Plan], observer: GridObserver) -> list[Outcome]:
-        """Do the plans; Ctrl-C gives an outcome with exit code 130 to those that were begun, and begins no other."""
+        """Execute the plans; after Ctrl-C, started plans get an outcome with exit code 130 and no other is started."""
         if self.jobs > 1 and len(plans) > 1:
             return _Processes(self, plans, observer).run()
         if self.threads is not None:
@@ -100,15 +100,15 @@ class LocalExecutor:
         return outcomes
 
     def one(self, plan: Plan, progress: Callable[[Plan], AbstractContextManager[Observer]]) -> Outcome:
-        """Do one plan in this process."""
+        """Execute one plan in this process."""
         try:
             with progress(plan) as show:
                 return Outcome(plan, execute(plan, existing=self.existing, progress=show))
         except KeyboardInterrupt:
             return Outcome(plan, error="Interrupted.", exit_code=INTERRUPTED)
-        except BrokenPipeError:  # whoever reads our output has gone
+        except BrokenPipeError:  # the reader of our output has exited
             raise
-        except Exception as error:  # one failing run must not take the rest with it
+        except Exception as error:  # a failed run must not end the grid
             if isinstance(error, RunInUse) and self.existing == SKIP_RUNNING:
                 return Outcome(plan, skipped="another process is running it.")
             return _failed(plan, error)
@@ -147,7 +147,7 @@ class _Child:
 
 
 class _Processes:
-    """Plans in processes of their own, `jobs` at a time."""
+    """Plans in separate processes, `jobs` at a time."""
 
     def __init__(self, how: LocalExecutor, plans: Sequence[Plan], observer: GridObserver) -> None:
         threads = how.threads if how.threads is not None else max(1, cores() // how.jobs)
@@ -165,7 +165,7 @@ class _Processes:
                 self._listen()
         except KeyboardInterrupt:
             self._interrupt()
-        finally:  # whatever ended this, no child outlives it
+        finally:  # no child outlives this call, however it ends
             for child in self.children.values():
                 child.process.kill()
         return [self.outcomes[index] for index in sorted(self.outcomes)]
@@ -182,7 +182,7 @@ class _Processes:
         try:
             with _no_interrupt():
                 process.start()
-        except Exception as error:  # a plan of a class that only this process knows cannot be sent
+        except Exception as error:  # a plan whose class only this process knows cannot be pickled
             ours.close()
             self._finish(index, _failed(plan, error))
             return
@@ -191,7 +191,7 @@ class _Processes:
         self.children[ours] = _Child(index, plan, process, ours)
 
     def _at_once(self, plan: Plan) -> Outcome | None:
-        """The outcome of a run that is complete already: it is not worth a process."""
+        """The outcome of a run that is already complete, without starting a process."""
         if self.how.existing not in ("only-missing", SKIP_RUNNING):
             return None
         try:
@@ -205,12 +205,12 @@ class _Processes:
         return _display(_Lines(lambda text: self.observer.line(plan, text)), self.how.lines)
 
     def _listen(self, seconds: float | None = None) -> None:
-        """Pass on what the children say, and take leave of those that have ended."""
+        """Forward messages of the children, and collect those that have ended."""
         for pipe in wait(list(self.children), seconds):
             child = self.children[cast(Connection, pipe)]
             try:
                 said = child.pipe.recv()
-            except (EOFError, OSError):  # it has ended, one way or the other
+            except (EOFError, OSError):  # it has ended, normally or not
                 child.process.join()
                 del self.children[child.pipe]
                 child.pipe.close()
@@ -226,7 +226,7 @@ class _Processes:
         self.observer.finished(outcome)
 
     def _interrupt(self) -> None:
-        """Have every child stop as after Ctrl-C; those that do not are killed, which costs what was not yet saved."""
+        """Interrupt every child as Ctrl-C does; kill those that do not end in time, which loses unsaved work."""
         for child in self.children.values():
             child.process.terminate()
         until = time.monotonic() + GRACE
@@ -241,7 +241,7 @@ class _Processes:
 
 
 def _ended(child: _Child) -> Outcome:
-    """The outcome of a process that ended without a word."""
+    """The outcome of a process that ended without reporting one."""
     code = child.process.exitcode
     if code is not None and code < 0:
         how = f"was ended by {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"ended with {code}"
@@ -253,7 +253,7 @@ def _ended(child: _Child) -> Outcome:
 
 @contextlib.contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Ctrl-C in a terminal reaches every process; a child that starts in here leaves it to us."""
+    """Make children that start inside ignore Ctrl-C, which a terminal sends to every process; we handle it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -268,7 +268,7 @@ def _no_interrupt() -> Iterator[None]:
 
 
 class _Lines:
-    """A text stream that passes on whole lines."""
+    """A text stream that forwards complete lines."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
@@ -291,7 +291,7 @@ def _display(stream: _Lines, lines: bool) -> Observer:
 
 
 def _work(pipe: Connection, plan: Plan, how: LocalExecutor) -> None:
-    """Do one plan, say on the pipe how it goes and what came of it."""
+    """Execute one plan and send its progress and its outcome through the pipe."""
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     lines = _Lines(pipe.send)
@@ -307,9 +307,9 @@ def _work(pipe: Connection, plan: Plan, how: LocalExecutor) -> None:
         outcome = how.one(plan, lambda _: _display(lines, how.lines))
     except KeyboardInterrupt:
         outcome = Outcome(plan, error="Interrupted.", exit_code=INTERRUPTED)
-    except BrokenPipeError:  # who would hear it has been killed
+    except BrokenPipeError:  # the receiver has been killed
         return
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what came of it is said, whatever
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the outcome is sent in any case
     if outcome.result is not None:
         outcome = dataclasses.replace(outcome, result=RunResult(outcome.result.record, outcome.result.folder))
     with contextlib.suppress(BrokenPipeError):
@@ -323,7 +323,7 @@ def _stop(*_: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """Stop as after Ctrl-C when the process that began this one has been killed."""
+    """Stop as after Ctrl-C if the parent process has been killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

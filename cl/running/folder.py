@@ -17,7 +17,7 @@ LEARNER = "learner.safetensors"
 LOG = "log.txt"
 LOCK = ".lock"
 MARKS = (CONFIG, RECORD, "checkpoint")
-"""What shows that a folder holds a run."""
+"""Files that show that a folder holds a run."""
 
 KEEP_LEARNER = (
     "run again with --save-learner --existing always (from Python: save_learner=True, existing='always') to keep it"
@@ -27,7 +27,7 @@ log = logging.getLogger("clbench")
 
 
 def clear(folder: Path) -> None:
-    """Delete what an earlier run left; the lock file stays, we hold it."""
+    """Delete the files of an earlier run, except the lock file, which we hold."""
     for path in folder.iterdir():
         if path.name == LOCK:
             continue
@@ -39,7 +39,7 @@ def clear(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; raises `RunInUse` where another process does."""
+    """Lock a run's folder; raises `RunInUse` if another process holds the lock."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / LOCK)
@@ -57,12 +57,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """A disk too full for the log is reported by the record that does not fit either, not by a traceback."""
+        """Ignore a full disk here: writing the record will report it."""
 
 
 @contextlib.contextmanager
 def logged(folder: Path) -> Iterator[None]:
-    """Keep the log of a run in its folder, with the traceback of whatever ends it."""
+    """Write the log of a run to its folder, with the traceback of an error that ends it."""
     try:
         handler = _LogFile(folder / LOG, encoding="utf-8")
     except OSError as error:
@@ -83,5 +83,5 @@ def logged(folder: Path) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
-        with contextlib.suppress(OSError):  # a full disk: what ended the run says so itself
+        with contextlib.suppress(OSError):  # a full disk: the error that ended the run reports it
             handler.close()

@@ -31,9 +31,9 @@ def run(
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
-    precision, limited. `max_tasks` stops after so many experiences. `keep` is called with the learner once it has
-    learned everything, before the record says complete. Raises whatever `ClbenchError` ended the run, after writing a
-    record with status "failed"; what the checkpoint holds is kept.
+    precision, limited. `max_tasks` stops after this many experiences. `keep` is called with the learner after the last
+    event, before the record says complete. Raises the `ClbenchError` that ended the run, after writing a record with
+    status "failed"; the checkpoint is kept.
     """
     writer = Writer(strategy, stream, folder, header, trainer, warnings)
     state = RunState()
@@ -104,7 +104,7 @@ def _evaluate(
     with trainer.cost.timed("eval"):
         row = evaluate(strategy, stream, event, state.seen, trainer, number)
     done = [e.experience for e in stream.events[:number] if isinstance(e, Train)]
-    seen = {"seen": state.seen} if stream.classes_return else {}  # else the groups say it
+    seen = {"seen": state.seen} if stream.classes_return else {}  # otherwise the groups tell which classes were seen
     state.rows.append({"event": number, "task": done[-1] if done else None, "split": event.split, **seen})
     state.results.append(row)
 
@@ -116,12 +116,12 @@ def _account(state: RunState, trainer: Trainer, number: int, event: Train | Eval
 
 
 def _worth_a_commit(event: Train | Evaluate, trainer: Trainer) -> bool:
-    """After every evaluation; between them (chunks of an online stream) as often as inside a task."""
+    """Whether to write a checkpoint: after every evaluation, and between evaluations when one is due."""
     return isinstance(event, Evaluate) or trainer.journal.checkpoint is None or trainer.journal.checkpoint.due()
 
 
 def _commit(state: RunState, strategy: Strategy, trainer: Trainer) -> None:
-    """The commit point: everything later is derived from this one file."""
+    """Write the checkpoint, the commit point: the run's other files are derived from it."""
     trainer.journal.begin(-1)
     state.stored, state.report = strategy.stored(), strategy.report()
     trainer.encodings.flush()

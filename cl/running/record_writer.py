@@ -1,4 +1,4 @@
-"""What a run has produced so far, and the files derived from it: record.json, predictions.npz, events.jsonl."""
+"""Writes the files of a run that are derived from its state: record.json, predictions.npz, events.jsonl."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cl.training.state import parameters_of
 from cl.training.trainer import Trainer
 
 _NAMES = ("run_id", "config_hash")
-"""What of a header names the run; the rest is part of its result."""
+"""Keys of a header that name the run; the others are parts of its result."""
 
 
 class Writer:
@@ -38,14 +38,14 @@ class Writer:
         self.rules, self.split = rules_on(strategy.rules, stream.setting), stream.split
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.record: dict[str, Any] = {}
-        self._tallies: dict[tuple[int, str], Tally] = {}  # rows never change: each is counted once
+        self._tallies: dict[tuple[int, str], Tally] = {}  # rows never change, so each is counted once
         remove_temporaries(folder)
 
     def fail(self, state: RunState, error: ClbenchError) -> None:
-        """Leave a record that says what went wrong; the error itself is raised by the caller."""
+        """Write a record with the error; the caller raises it."""
         try:
             self.write(state, "failed", str(error))
-        except StorageError as second:  # the disk that failed the run cannot take its record either
+        except StorageError as second:  # the disk that failed the run cannot hold its record either
             self.trainer.observer.message(str(second))
 
     def write(self, state: RunState, status: str, error: str | None = None) -> None:
@@ -145,7 +145,7 @@ class Writer:
         }
 
     def headline(self, state: RunState) -> str:
-        """One line on how the run stands: the last row's accuracy under the first rule, where there is one."""
+        """One line with the state of the run: classes seen, and the last row's accuracy under the first rule."""
         values: Mapping[str, float | None] = next(iter(self.record["result"]["metrics"].values()), {})
         last = values.get("A_last_sample")
         seen = f"{state.seen} classes"

@@ -1,4 +1,4 @@
-"""A run and what came of it."""
+"""The result of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class RunResult:
-    """A run and what came of it; in a notebook it shows as its forgetting table."""
+    """The result of a run; a notebook displays it as its forgetting table."""
 
     record: Mapping[str, Any]
     folder: Path
@@ -42,8 +42,8 @@ class RunResult:
     def learner(self) -> Any:
         """The trained strategy, to predict with: `result.learner.predict_images(pixels)` for uint8 [B, C, H, W].
 
-        The one that has just learned, or the one that `save_learner=True` kept in the run's folder (see
-        `load_learner`). Raises `UsageError` where neither is there.
+        It is the learner of this process, or the one that `save_learner=True` saved in the run's folder (see
+        `load_learner`). Raises `UsageError` if there is neither.
         """
         return self._learner if self._learner is not None else load_learner(self.folder)
 
@@ -58,7 +58,7 @@ class RunResult:
         return frame.drop(columns="run")
 
     def table(self, width: int | None = None) -> str:
-        """The forgetting table as text, at most `width` characters wide where given."""
+        """The forgetting table as text, at most `width` characters wide if `width` is given."""
         from cl.results.tables import forgetting_text
 
         return forgetting_text(self.record, width=width)

@@ -1,4 +1,4 @@
-"""Where a run stands: with the learner's state, all that a checkpoint holds."""
+"""The state of a run outside its learner, as a checkpoint holds it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cl.running.evaluation import Row
 
 @dataclass
 class RunState:
-    """Where a run stands; with the learner's state and the counters this is all a checkpoint holds."""
+    """The progress and results of a run; a checkpoint holds this, the learner's state and the counters."""
 
     next_event: int = 0
     seen: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)  # {"event", "task", "split"}
     results: list[Row] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)  # what each event cost
+    events: list[dict[str, Any]] = field(default_factory=list)  # cost of each event
     resumed_from: list[str] = field(default_factory=list)
     stored: dict[str, int] = field(default_factory=lambda: {"samples": 0, "statistics": 0, "parameters": 0})
-    report: dict[str, float] = field(default_factory=dict)  # the strategy's own numbers
+    report: dict[str, float] = field(default_factory=dict)  # numbers from `Strategy.report`
     peak: dict[str, int] = field(default_factory=lambda: {"peak_rss": 0, "peak_device": 0})
 
     def as_state(self) -> dict[str, Any]:

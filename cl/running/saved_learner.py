@@ -1,4 +1,4 @@
-"""A finished run's learner in one file: written beside its record, rebuilt later without the stream's data."""
+"""The learner of a finished run in one file, next to its record; it is rebuilt without the stream's data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Saved:
-    """What the file holds.
+    """The contents of the file.
 
     `strategy` is the record's description of the strategy, `backbone` the identity of its weights and transform,
     `learned` the state after the last task, `setup` the journal of what `setup` computed (empty for most methods).
@@ -34,7 +34,7 @@ class Saved:
 
 
 def save(path: Path, strategy: Strategy, about: Mapping[str, Any]) -> None:
-    """Write a learner atomically as safetensors; raises `StorageError` when the disk refuses.
+    """Write a learner atomically as safetensors; raises `StorageError` if it cannot be written.
 
     `about` is the record's description of the strategy.
     """
@@ -51,9 +51,9 @@ def save(path: Path, strategy: Strategy, about: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> Saved:
-    """Read what `save` wrote; warns where the strategy's code has changed since.
+    """Read what `save` wrote; warns if the strategy's code has changed since.
 
-    Raises `UsageError` where the strategy is not registered, `DataError` for a damaged file and for another format.
+    Raises `UsageError` if the strategy is not registered, `DataError` for a damaged file or another format.
     """
     content = state.load(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -71,10 +71,10 @@ def load(path: Path) -> Saved:
 
 
 def rebuild(saved: Saved, strategy: Strategy, path: Path) -> Strategy:
-    """Turn a new strategy into the one that was saved, ready to predict.
+    """Load the saved state into a new strategy, which is then ready to predict.
 
-    Give its trainer the `SetupJournal` of `saved`, so that `setup` computes nothing again. Raises `DataError` where the
-    backbone is another one than it was trained with, or the strategy's code no longer fits.
+    The strategy's trainer must have the `SetupJournal` of `saved`, so that `setup` computes nothing again. Raises
+    `DataError` if the backbone differs from the one in training, or if the strategy's code no longer fits.
     """
     _check_backbone(saved.backbone, strategy.backbone.identity, path)
     strategy.info = saved.info
@@ -103,7 +103,7 @@ def _check_backbone(wanted: Mapping[str, Any], found: Mapping[str, Any], path: P
 
 
 class SetupJournal(Checkpoint):
-    """What `setup` computed in the run that was saved; nothing is written."""
+    """A checkpoint that returns the results of `compute` in the saved run's `setup`; it writes nothing."""
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self._entries = {Key(**entry["key"]): dict(entry) for entry in entries}
