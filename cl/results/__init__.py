@@ -1,4 +1,4 @@
-"""What comes out of runs: records, metrics, data frames, leaderboards, tables. No torch; loads on first use."""
+"""What people read: data frames, leaderboards, tables, plots, reports. No torch; names load on first use."""
 
 from __future__ import annotations
 

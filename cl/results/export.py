@@ -1,6 +1,6 @@
 """Runs as one long table, for other tools: CSV without further packages, Parquet with pyarrow.
 
-Every row carries what identifies its run, so that no second table has to be joined.
+Every row holds the identity of its run, so that no join is needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IDENTITY = (
     *("config_hash", "access", "marks", "limited", "status", "backbone", "backbone_sha256", "precision"),
     *("seed_order", "seed_init", "seed_data", "created", "run_id"),
 )
-"""Columns that every row of every table begins with."""
+"""The first columns of every table."""
 
 Row = dict[str, Any]
 
@@ -45,7 +45,7 @@ def _identity(record: Record) -> Row:
 
 
 def _metrics(record: Record) -> Iterator[Row]:
-    """Every metric, computed from the counts; those that are undefined have no row."""
+    """Every metric, computed from the counts; undefined metrics have no row."""
     for rule, values in metrics_of(record["result"]).items():
         for metric, value in values.items():
             if value is not None:
@@ -53,13 +53,13 @@ def _metrics(record: Record) -> Iterator[Row]:
 
 
 def _accuracy(record: Record) -> Iterator[Row]:
-    """Right answers per evaluation and group; what was not measured has no row."""
+    """Correct answers per evaluation and group; entries not measured have no row."""
     for row in accuracy_rows(record):
         yield {key: value for key, value in row.items() if key != "run"}
 
 
 def _classes(record: Record) -> Iterator[Row]:
-    """Right answers per class after each task, on the split that the run was evaluated on."""
+    """Correct answers per class after each task, on the split that the run was evaluated on."""
     result = record["result"]
     stream, split = result["stream"], main_split(result)
     counts = class_counts_of(result, split)
@@ -81,7 +81,7 @@ def _classes(record: Record) -> Iterator[Row]:
 
 
 def _costs(record: Record) -> Iterator[Row]:
-    """Seconds, FLOPs, bytes and parameters; what is unknown has no row."""
+    """Seconds, FLOPs, bytes and parameters; unknown values have no row."""
     for section in ("seconds", "flops", "memory", "parameters", "stored"):
         for name, value in record["measurement"][section].items():
             if value is not None:
@@ -98,11 +98,11 @@ _TABLES: dict[str, tuple[Callable[[Record], Iterator[Row]], tuple[str, ...]]] = 
     "costs": (_costs, ("quantity", "value")),
 }
 TABLES = tuple(_TABLES)
-"""What can be exported."""
+"""The tables that can be exported."""
 
 
 def long_table(results: Results, table: str = "metrics") -> pd.DataFrame:
-    """One of `TABLES` in long form, `IDENTITY` first; runs of any status. Raises `UsageError` for another table."""
+    """One of `TABLES` in long form, `IDENTITY` first; runs of any status. Raises `UsageError` for an unknown table."""
     import pandas as pd
 
     if table not in _TABLES:
@@ -113,9 +113,9 @@ def long_table(results: Results, table: str = "metrics") -> pd.DataFrame:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write atomically, as CSV or Parquet by the ending of the name.
+    """Write a table atomically, as CSV or Parquet by the file extension.
 
-    Raises `UsageError` for another ending, and for Parquet where pyarrow is not installed.
+    Raises `UsageError` for another extension, and for Parquet if pyarrow is not installed.
     """
     if path.suffix == ".csv":
         write_text(path, to_csv(frame))
@@ -132,5 +132,5 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """The table as CSV at full precision; what is unknown is empty."""
+    """The table as CSV at full precision; unknown values are empty."""
     return str(frame.to_csv(index=False, lineterminator="\n"))

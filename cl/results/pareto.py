@@ -1,7 +1,7 @@
-"""Error against compute: how much a learner gets wrong, and what all its learning cost (NEVIS'22).
+"""Error against compute, as NEVIS'22 plots learners (Bornschein et al., arXiv 2211.11747). Pure functions of records.
 
-Pure functions of records. Bornschein et al., arXiv 2211.11747: a learner is the point (average error over tasks, each
-measured right after its training; FLOPs of all training, every trial of a search included).
+A learner is a point: its average error over tasks, each measured right after its training, and the FLOPs of all
+training, every trial of a search included.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ACCOUNTS = ("all", "training")
-"""What is charged. "all": whatever learning does, as if nothing had been memoised: steps, validation, statistics, the
-search for a source. "training": the steps of all trials alone, which is what the code of NEVIS'22 counts; of methods
-that do not tell steps apart everything. Predictions for test images are charged in neither."""
+"""Which FLOPs count. "all": everything that learning does, as if nothing had been memoised: steps, validation,
+statistics, the search for a source. "training": only the steps of all trials, as the code of NEVIS'22 counts; for
+methods that do not count steps separately it equals "all". Neither counts predictions for test images."""
 
 _TOLD = ("til_oracle", "til_masked")
 
 
 @dataclass(frozen=True)
 class Learned:
-    """One task as it was learned: `error` on its test images right after, `average` error of the tasks up to it, and
-    `flops` of learning them all."""
+    """One learned task: `error` on its test images right after training, `average` error of the tasks up to it, and
+    `flops` of learning these tasks."""
 
     task: int
     error: float
@@ -50,15 +50,15 @@ class Point:
     flops: float
 
     def dominates(self, other: Point) -> bool:
-        """Whether it is as good in both and better in one."""
+        """Whether this point is at least as good in both values and better in one."""
         no_worse = self.error <= other.error and self.flops <= other.flops
         return no_worse and (self.error < other.error or self.flops < other.flops)
 
 
 def learning_flops(record: Mapping[str, Any], account: str = "all") -> dict[int, float]:
-    """FLOPs of learning each task that was learned, by task; see `ACCOUNTS`.
+    """FLOPs of learning each learned task, by task; see `ACCOUNTS`.
 
-    Raises `UsageError` for an unknown account, and where the record does not tell the FLOPs of its events.
+    Raises `UsageError` for an unknown account, and if the record does not hold the FLOPs of its events.
     """
     if account not in ACCOUNTS:
         raise UsageError(f"There is no account {account!r}; choose one of: {', '.join(ACCOUNTS)}.")
@@ -79,10 +79,10 @@ def learning_flops(record: Mapping[str, Any], account: str = "all") -> dict[int,
 
 
 def error_curve(record: Mapping[str, Any], *, account: str = "all", rule: str | None = None) -> list[Learned]:
-    """Error of each task right after it was learned, against the FLOPs spent by then, in the order of learning.
+    """Error of each task right after training, against the FLOPs spent so far, in the order of learning.
 
-    A task with several groups counts by their mean. `rule` None takes the one that tells the task, where the run has
-    it. Raises `UsageError` for a rule the run lacks, and where no task was evaluated after its training.
+    A task with several groups counts by their mean. `rule` None takes the rule that tells the task, if the run has it.
+    Raises `UsageError` for a rule that the run lacks, and if no task was evaluated after its training.
     """
     result = record["result"]
     rules = result["accuracy"]
@@ -115,9 +115,10 @@ def point(record: Mapping[str, Any], *, account: str = "all", rule: str | None =
 
 
 def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points (cost, value) that no other point beats, by rising cost.
+    """Indices of the points (cost, value) on the Pareto front, by rising cost.
 
-    A point is beaten by one that costs no more, is worth no less, and differs; of equal points the first stays.
+    A point is dominated by a different point that costs no more and has at least its value; of equal points only the
+    first is kept.
     """
     order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1], index))
     front: list[int] = []
@@ -128,7 +129,7 @@ def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def pareto_front(points: Iterable[Point]) -> list[Point]:
-    """The points that no other dominates, from the cheapest to the best; of equal ones all."""
+    """The points that no other point dominates, from the cheapest to the best; equal points are all kept."""
     given = list(points)
     best = {(given[i].flops, given[i].error) for i in front_of([(each.flops, -each.error) for each in given])}
     front = [each for each in given if (each.flops, each.error) in best]
@@ -139,7 +140,7 @@ def pareto_table(records: Sequence[Record], *, rule: str | None = None) -> pd.Da
     """One row per strategy, backbone and configuration on one stream, means over seeds, the cheapest first.
 
     Columns: strategy, backbone, config_hash, n_seeds, tasks, error (fraction), tflops and tflops_training (1e12, by the
-    two `ACCOUNTS`), front and front_training (whether no other row dominates it). Raises `UsageError` where the runs
+    two `ACCOUNTS`), front and front_training (whether no other row dominates it). Raises `UsageError` if the runs
     are of several streams or learned different numbers of tasks.
     """
     import pandas as pd

@@ -67,7 +67,7 @@ METRIC_COLUMNS = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """Records as data frames, row i of `runs` being `records[i]`, read from `files[i]`; a notebook shows a summary."""
+    """Records as data frames, row i of `runs` is `records[i]`, read from `files[i]`; a notebook shows a summary."""
 
     records: tuple[Record, ...]
     files: tuple[Path, ...]
@@ -96,7 +96,7 @@ class Results:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """Metrics in long form, `METRIC_COLUMNS`: one row per (run, rule, metric), fractions, undefined ones absent."""
+        """Metrics in long form, `METRIC_COLUMNS`: one row per (run, rule, metric), fractions, undefined ones left out."""
         import pandas as pd
 
         names = METRIC_COLUMNS[1:-3]
@@ -110,7 +110,7 @@ class Results:
         return pd.DataFrame(rows, columns=list(METRIC_COLUMNS))
 
     def filter(self, **wanted: Any) -> Results:
-        """The runs whose columns have one of the given values, numbered anew.
+        """The runs whose columns have one of the given values, renumbered.
 
             results.filter(stream="split-digits", strategy=["slca", "finetune"], status="complete")
 
@@ -126,7 +126,7 @@ class Results:
         return Results(tuple(self.records[run] for run in kept), tuple(self.files[run] for run in kept))
 
     def leaderboard(self, *, metric: str = "A_last_sample", rule: str | None = None) -> pd.DataFrame:
-        """These runs ranked, as `cl.results.leaderboard.ranking.leaderboard` says and raises."""
+        """The leaderboard of these runs; see `cl.results.leaderboard.ranking.leaderboard`."""
         from cl.results.leaderboard.ranking import leaderboard
 
         return leaderboard(self.records, metric=metric, rule=rule, folders=[file.parent for file in self.files])
@@ -148,7 +148,7 @@ class Results:
 
 
 def run_row(record: Mapping[str, Any], folder: Path | str | None = None) -> dict[str, Any]:
-    """One run as a flat row: `RUN_COLUMNS`, then "<rule>/<metric id>" as fractions; None where unknown."""
+    """One run as a flat row: `RUN_COLUMNS`, then "<rule>/<metric id>" as fractions; None if unknown."""
     result, measurement = record["result"], record["measurement"]
     stream, strategy, backbone = result["stream"], result["strategy"], result["backbone"]
     row: dict[str, Any] = {
@@ -179,7 +179,7 @@ def load_results(paths: Paths) -> Results:
     """Read every record under the given folders or files.
 
     `.runs` has one row per run, `.accuracy` one per (run, rule, evaluation, group); both are empty, with their columns,
-    where nothing is found. Raises `UsageError` for a path that does not exist and `DataError` for a damaged record.
+    if nothing is found. Raises `UsageError` for a path that does not exist and `DataError` for a damaged record.
     """
     files = find_records(paths)
     return Results(tuple(load(path, trust_hash=True) for path in files), tuple(files))

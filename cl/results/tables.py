@@ -1,4 +1,4 @@
-"""Tables of one run for people: the accuracy matrix in percent, forgetting per group, and a summary line."""
+"""Tables of one run: the accuracy matrix in percent, forgetting per group, and a summary line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _UNBOUNDED = 100_000
-"""Characters: wider than any table, so that rich never has to cut one."""
+"""Characters; wider than any table, so that rich never cuts one."""
 
 
 def percent(value: float | None) -> str:
-    """A fraction in percent with two decimals, "-" where it is undefined."""
+    """A fraction in percent with two decimals, "-" if undefined."""
     return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}"
 
 
@@ -34,7 +34,7 @@ def _rule(record: Mapping[str, Any], rule: str | None) -> str:
 def summary_line(record: Mapping[str, Any], rule: str | None = None) -> str:
     """Metrics in percent (see `shown`), seconds, GFLOPs executed and peak memory (1e6 bytes).
 
-    Metrics are computed from the counts. `rule` None takes the usual one; raises `UsageError` for one the run lacks.
+    Metrics are computed from the counts. `rule` None takes the default rule; raises `UsageError` for a missing rule.
     """
     rule = _rule(record, rule)
     matrix(record, rule)
@@ -64,8 +64,8 @@ def forgetting_table(
     """The lower-triangular accuracy matrix in percent as a rich table, with the summary as caption.
 
     One row per evaluated task (counted from 1) and one column per group, then A_t over all images seen; the last row is
-    the forgetting of each group and their mean (F_chaudhry). `groups` shows only some columns. Raises `UsageError` for
-    a rule that the run does not have.
+    the forgetting of each group and their mean (F_chaudhry). `groups` selects columns. Raises `UsageError` for a
+    rule that the run does not have.
     """
     from rich import box
     from rich.table import Table
@@ -92,7 +92,7 @@ def forgetting_table(
 
 
 def render(table: Table) -> str:
-    """A rich table as plain text (a Markdown table, no colours), as wide as it needs to be; ends in a newline."""
+    """A rich table as plain text (a Markdown table, no colours) at its full width; ends in a newline."""
     from rich import box
     from rich.console import Console
     from rich.measure import Measurement
@@ -101,7 +101,7 @@ def render(table: Table) -> str:
     probe = Console(width=_UNBOUNDED, force_jupyter=False)
     needed = Measurement.get(probe, probe.options, table).maximum
     text = io.StringIO()
-    # in a notebook rich would show the table instead of writing it
+    # in a notebook rich would display the table instead of writing it
     console = Console(
         file=text, width=needed, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False
     )
@@ -112,9 +112,9 @@ def render(table: Table) -> str:
 def aligned(
     columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = (), colon: str = ""
 ) -> list[str]:
-    """The lines of a Markdown table of plain cells; columns stand right but for those in `left`.
+    """The lines of a Markdown table of plain cells; columns are right-aligned except those in `left`.
 
-    `colon` ":" says so to Markdown too. Not by rich, which takes a second for a few hundred rows.
+    `colon` ":" marks the alignment for Markdown too. Rich is not used: it takes a second for a few hundred rows.
     """
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     sides = ["<" if name in left else ">" for name in columns]
@@ -130,7 +130,7 @@ def aligned(
 def forgetting_text(record: Mapping[str, Any], rule: str | None = None, *, width: int | None = None) -> str:
     """`forgetting_table` as plain text for a pipe or a log; no number is ever cut.
 
-    With `width` (characters) the groups are dealt out over as many tables, one below the other, as it takes.
+    With `width` (characters) the groups are split over several tables, one below the other.
     """
     rule = _rule(record, rule)
     groups = list(range(len(matrix(record, rule).count)))

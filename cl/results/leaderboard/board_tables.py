@@ -17,7 +17,7 @@ Cells = dict[str, str]
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """All columns at full precision; what is unknown is empty."""
+    """The rows as CSV: all columns at full precision; unknown values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(COLUMNS), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -26,13 +26,13 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def to_json(rows: Sequence[Row]) -> str:
-    """All columns, and further ones that a row has, as a list of objects."""
+    """The rows as a JSON list of objects: all columns, and further keys of a row."""
     plain = [{**dict.fromkeys(COLUMNS), **row} for row in rows]
     return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 
 def to_text(rows: Sequence[Row]) -> str:
-    """One table per board, percent, notes as footnotes. Nothing is cut."""
+    """The rows as text: one table per board, in percent, with footnotes. Nothing is truncated."""
     texts = []
     for board in _boards(rows):
         notes = _Notes()
@@ -42,7 +42,7 @@ def to_text(rows: Sequence[Row]) -> str:
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """One heading and table per board, percent, notes as a numbered list."""
+    """The rows as Markdown: one heading and table per board, in percent, with notes as a numbered list."""
     texts = []
     for board in _boards(rows):
         notes = _Notes()
@@ -59,7 +59,7 @@ def _aligned(cells: Sequence[Cells], colon: str = "") -> list[str]:
 
 
 def to_latex(rows: Sequence[Row]) -> str:
-    r"""One `table` per board for `\usepackage{booktabs}`, percent, notes below; unranked rows stand under a rule."""
+    r"""One `table` per board for `\usepackage{booktabs}`, percent, notes below; unranked rows are below a rule."""
     texts = [r"% \usepackage{booktabs}" + "\n"]
     for board in _boards(rows):
         notes = _Notes()
@@ -85,7 +85,7 @@ def to_latex(rows: Sequence[Row]) -> str:
 
 
 _WORDS = ("strategy", "options", "preset", "config", "precision")
-"""Columns of words: they stand left."""
+"""Columns of words, which are left-aligned."""
 
 _OTHER = "published with other weights or another protocol; CSV and JSON say which (reported_unlike)"
 
@@ -104,7 +104,7 @@ _LATEX = {
 
 def _escape(text: str) -> str:
     escaped = "".join(_LATEX.get(letter, letter) for letter in text)
-    return f"{{{escaped}}}" if escaped.startswith("[") else escaped  # after \\ a bracket would be an option
+    return f"{{{escaped}}}" if escaped.startswith("[") else escaped  # a bracket after \\ would be read as an option
 
 
 class _Notes:
@@ -131,7 +131,7 @@ def _title(row: Row) -> str:
 
 
 def _table(board: Sequence[Row], notes: _Notes) -> list[Cells]:
-    """The cells of one board; a column that would say nothing is left out."""
+    """The cells of one board; columns without content are left out."""
     cells = [_cells(row, notes) for row in board]
     silent = {name for name in ("options", "preset", "reported", "delta", "note") if not any(c[name] for c in cells)}
     silent |= {"precision"} if len({row["precision"] for row in board}) == 1 else set()
@@ -139,8 +139,8 @@ def _table(board: Sequence[Row], notes: _Notes) -> list[Cells]:
 
 
 def _cells(row: Row, notes: _Notes) -> Cells:
-    """One row; fractions in percent."""
-    # The metric that ranks is shown once, even where it is also a secondary one.
+    """The cells of one row; fractions in percent."""
+    # The ranking metric is shown once, even if it is also a secondary one.
     others = {name: percent(row[name]) for name in shown(row["setting"]) if name != row["metric"]}
     delta = row.get("delta")
     return {
@@ -163,7 +163,7 @@ def _cells(row: Row, notes: _Notes) -> Cells:
 
 
 def _reported(row: Row, notes: _Notes) -> str:
-    """The published value with its source; only a mark where it must not be compared, which readers would."""
+    """The published value with its source; only a mark if it must not be compared."""
     if row.get("reported") is None:
         return ""
     if row["reported_unlike"]:

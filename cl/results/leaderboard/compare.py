@@ -1,4 +1,4 @@
-"""Two rows beside each other: the paired difference, McNemar's test, gains and losses by task and by class."""
+"""Comparison of two rows: paired difference, McNemar's test, gains and losses by task and by class."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ Comparison = dict[str, Any]
 
 
 def chosen(text: str, runs: Iterable[Run]) -> list[Run]:
-    """The complete runs that `strategy[:config]` names, config being a preset or the beginning of a config hash.
+    """The complete runs named by `strategy[:config]`, where config is a preset or a prefix of a config hash.
 
-    Raises `UsageError` where there is none.
+    Raises `UsageError` if there is none.
     """
     name, _, config = text.partition(":")
     known = complete(list(runs))
@@ -56,7 +56,7 @@ def _hashed(run: Run, config: str) -> bool:
 
 
 def _rows(runs: Iterable[Run]) -> str:
-    """Rows as what `chosen` understands, each with its options."""
+    """The available rows, in the form that `chosen` accepts, each with its options."""
     words = {}
     for run in runs:
         text = f"{run.result['strategy']['name']}:{config_hash(run.record)}"
@@ -67,11 +67,11 @@ def _rows(runs: Iterable[Run]) -> str:
 def compare(
     first: Sequence[Run], second: Sequence[Run], *, metric: str = "A_last_sample", rule: str | None = None
 ) -> Comparison:
-    """One row against another on the one board that both stand on; fractions, `first` minus `second`.
+    """Compare one row with another on the board that both are on; fractions, `first` minus `second`.
 
-    Plain JSON: seeds (with McNemar's test each), mean, interval, drawn, better ("first", "second" or None where they
-    cannot be told apart), smallest_difference, tasks, classes, options that differ. Raises `UsageError` where the runs
-    share no board or no seeds, or where a side is several rows.
+    Returns plain JSON: seeds (each with McNemar's test), mean, interval, drawn, better ("first", "second" or None if
+    they cannot be distinguished), smallest_difference, tasks, classes, options that differ. Raises `UsageError` if the
+    runs share no board or no seeds, or if a side matches several rows.
     """
     if metric not in METRICS:
         hint = did_you_mean(metric, list(METRICS)) or f" Choose one of: {', '.join(METRICS)}."
@@ -186,7 +186,7 @@ def _about(entry: Entry) -> dict[str, Any]:
 
 
 def _mcnemar(one: Run, two: Run, rule: str) -> dict[str, Any] | None:
-    """Of the answers after the last step; None without predictions, or where the images differ."""
+    """McNemar's test on the answers after the last step; None without predictions, or if the images differ."""
     found = [answers(run.result, run.folder, run.rule_for(rule)) for run in (one, two)]
     if found[0] is None or found[1] is None or not np.array_equal(found[0].rows, found[1].rows):
         return None
@@ -199,7 +199,7 @@ def _mcnemar(one: Run, two: Run, rule: str) -> dict[str, Any] | None:
 def _smallest_by_images(
     keys: Sequence[Hashable], first: Mapping[Hashable, Floats], second: Mapping[Hashable, Floats]
 ) -> float | None:
-    """The true difference that these images would find with power 0.8, were the seeds the only ones there are."""
+    """The true difference that these images would detect with power 0.8 for these seeds only."""
     if not all(key in first and key in second for key in keys):
         return None
     moves = np.mean([first[key] - second[key] for key in keys], axis=0)
@@ -215,7 +215,7 @@ def _by_task(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any]
 
 
 def _by_class(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any]]:
-    """Accuracy per class of the dataset after the last step, means over seeds; empty where a record lacks it."""
+    """Accuracy per class of the dataset after the last step, means over seeds; empty if a record lacks it."""
     if not all("class_correct" in run.result["accuracy"][run.rule_for(rule)] for pair in pairs for run in pair):
         return []
     names: dict[int, str] = {}

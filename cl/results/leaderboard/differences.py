@@ -13,7 +13,7 @@ from cl.results.leaderboard.statistics import Floats, mean_interval
 
 
 class Resamples:
-    """The metric of every run of some entries with the test images drawn anew, all with the same draws."""
+    """Bootstrap resamples of the test images: the metric of every run of some entries, all with the same draws."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         asked = [Asked(run, run.rule_for(entry.rule), entry.metric) for entry in entries for run in entry.runs]
@@ -21,13 +21,13 @@ class Resamples:
         self._moves = {id(each.run.record): moves for each, moves in found if moves is not None}
 
     def of(self, entry: Entry) -> dict[Hashable, Floats]:
-        """By `Run.key`, how far the metric moves in each resample; runs without predictions are absent."""
+        """Change of the metric in each resample, by `Run.key`; runs without predictions are absent."""
         return {run.key: self._moves[id(run.record)] for run in entry.runs if id(run.record) in self._moves}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One row minus another over the seeds that both ran; `interval` None where nothing can be drawn anew.
+    """One row minus another over common seeds; `interval` is None if nothing can be resampled.
 
     drawn: "seeds x images", "images" (one seed), "seeds" (no predictions) or "".
     """
@@ -46,7 +46,7 @@ class Difference:
 def interval_of(
     values: Mapping[Hashable, float], moves: Mapping[Hashable, Floats]
 ) -> tuple[tuple[float, float] | None, str]:
-    """The interval of the mean of values by run, and what was drawn for it; `moves` as of `Resamples.of`."""
+    """The interval of the mean of values by run, and what was resampled; `moves` as from `Resamples.of`."""
     keys = sorted(values, key=repr)
     images = bool(keys) and all(key in moves for key in keys)
     moved = np.stack([moves[key] for key in keys], axis=1) if images else None
@@ -57,7 +57,7 @@ def interval_of(
 
 
 def difference(first: Entry, second: Entry, resamples: Resamples) -> Difference:
-    """`first` minus `second`, paired over common seeds and, where both have predictions, over common images."""
+    """`first` minus `second`, paired over common seeds and, if both have predictions, over common images."""
     mine, theirs = first.values(first.metric), second.values(second.metric)
     keys = [run.key for run in first.runs if run.key in mine and run.key in theirs]
     values = {key: mine[key] - theirs[key] for key in keys}

@@ -1,7 +1,7 @@
-"""What stands in one row of a leaderboard, and which rows may stand on one board.
+"""Which runs form a row of a leaderboard, and which rows form a board.
 
-A board holds one stream definition (name, version, setting, options, images) and one backbone. The class order drawn
-from a seed is part of `stream.id`; it is left to the comparison, which pairs runs with the same seeds and `stream.id`.
+A board holds one stream definition (name, version, setting, options, images) and one backbone. The class order, which a
+seed draws, is part of `stream.id` and not of the board; comparisons pair runs with the same seeds and `stream.id`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PACKAGES = ("python", "torch", "timm", "numpy", "clbench", "avalanche-lib")
 
 @dataclass(frozen=True)
 class Run:
-    """A record, and the folder in which its predictions stand, None where they are not at hand."""
+    """A record, and the folder of its predictions, None if they are not available."""
 
     record: Record
     folder: Path | None = None
@@ -43,29 +43,29 @@ class Run:
         return self.folder is not None and (self.folder / PREDICTIONS).is_file()
 
     def rule_for(self, rule: str) -> str:
-        """Its own rule that answers what `rule` asks; see `cl.protocol.answering`."""
+        """The run's own rule that answers `rule`; see `cl.protocol.answering`."""
         return answering(self.result["accuracy"], rule)
 
     @property
     def key(self) -> Hashable:
-        """What two runs must share to be paired: the class order and all seeds."""
+        """The key that paired runs share: the class order and all seeds."""
         seeds = self.result["seeds"]
         return self.result["stream"]["id"], seeds["order"], seeds["init"], seeds["data"]
 
     @property
     def seeds(self) -> str:
-        """One number where all seeds are equal, else order/init/data."""
+        """One number if all seeds are equal, else order/init/data."""
         seeds = [str(self.result["seeds"][name]) for name in ("order", "init", "data")]
         return seeds[0] if len(set(seeds)) == 1 else "/".join(seeds)
 
 
 def text_of(value: Any) -> str:
-    """A value as a key to compare by."""
+    """A value as a hashable key."""
     return json.dumps(value, sort_keys=True)
 
 
 def weights_of(backbone: Mapping[str, Any]) -> str | None:
-    """Hash of the weights; None for random ones, which a run's seed draws as it draws everything else."""
+    """Hash of the weights; None for random weights, which the run's seed draws."""
     weights = backbone["weights_sha256"]
     return None if weights is None or weights.startswith("random-") else str(weights)
 
@@ -74,7 +74,7 @@ BOARD = (
     *("stream", "version of the stream", "setting", "options of the stream", "tasks", "classes", "images"),
     *("classes per task", "backbone", "weights"),
 )
-"""What the parts of a `board_key` are."""
+"""Names of the parts of a `board_key`."""
 
 
 def board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -84,13 +84,13 @@ def board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
         key: stream[key] for key in ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
     }
     parts["sizes"] = [len(group["classes"]) for group in stream["groups"]]
-    if belongs(ANYTIME, stream["setting"]):  # chunks, and classes dealt at random: a seed decides how many there are
+    if belongs(ANYTIME, stream["setting"]):  # their number depends on the seed: chunks, and classes assigned at random
         parts["n_tasks"] = parts["sizes"] = None
     return (*map(text_of, parts.values()), backbone["name"], weights_of(backbone) or "random")
 
 
 def row_key(result: Mapping[str, Any]) -> Hashable:
-    """What runs of one row share: method, version, precision, values of options; seeds among these do not enter."""
+    """The key that runs of one row share: method, version, precision, values of options except seeds."""
     method = (result["strategy"][key] for key in ("name", "version", "preset"))
     values = {key: entry["value"] for key, entry in result["config"].items() if "seed" not in key.rpartition(".")[2]}
     cut = (result["limited"], len(result["rows"]))
@@ -111,13 +111,13 @@ def options_text(result: Mapping[str, Any], *, stream: bool = False) -> str:
 
 
 def value_text(value: Any) -> str:
-    """An option's value as the tables show it: `0.001`, `bce`, `true`."""
+    """An option's value as in tables: `0.001`, `bce`, `true`."""
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else text_of(value)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: the runs of one configuration of one strategy, one per choice of seeds, in their order."""
+    """One row: the runs of one configuration of one strategy, one per choice of seeds, in order."""
 
     runs: tuple[Run, ...]
     rule: str
@@ -166,7 +166,7 @@ class Entry:
 
     @cached_property
     def marks(self) -> tuple[str, ...]:
-        """What keeps the row out of the ranking."""
+        """The reasons that keep the row out of the ranking."""
         strategy = self.result["strategy"]
         found = ["bound"] if strategy["access"] == "past" else []
         found += strategy.get("marks", ())
@@ -179,7 +179,7 @@ class Entry:
 
 
 def entries_of(runs: Iterable[Run], rule: str, metric: str, secondary: tuple[str, ...] = ()) -> list[Entry]:
-    """Rows of one board, in no order; where a configuration ran twice with the same seeds the newest run counts."""
+    """Rows of one board, unordered; of runs with the same configuration and seeds the newest counts."""
     groups: dict[Hashable, list[Run]] = defaultdict(list)
     for run in runs:
         groups[row_key(run.result)].append(run)
@@ -210,7 +210,7 @@ def _entry(
 
 
 def packages_of(record: Record) -> dict[str, str]:
-    """Versions of the packages that matter for comparisons."""
+    """Versions of the packages that affect comparisons."""
     environment = record["measurement"]["environment"]
     packages = environment.get("packages")
     chosen = packages if isinstance(packages, dict) else environment
@@ -219,7 +219,7 @@ def packages_of(record: Record) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Usual:
-    """What most runs of a board share: package versions, how FLOPs were counted; every source hash of a strategy."""
+    """Common values of a board's runs: package versions and FLOP counting rules; all source hashes per strategy."""
 
     versions: Mapping[str, str]
     counted_by: str
@@ -241,7 +241,7 @@ class Usual:
 
 
 def distinct(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
-    """Every run once, and the copies of those that stand in several folders; a copy with predictions is preferred."""
+    """Every run once, and the copies of runs that are in several folders; copies with predictions are preferred."""
     kept: dict[Hashable, Run] = {}
     copies = []
     for run in runs:
@@ -255,7 +255,7 @@ def distinct(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def complete(runs: Sequence[Run]) -> list[Run]:
-    """The finished runs; raises `UsageError` where there is none."""
+    """The complete runs; raises `UsageError` if there is none."""
     if not runs:
         raise UsageError("There are no records here; make one with clbench run, or name another folder with --results.")
     found = [run for run in runs if run.record["status"] == "complete"]

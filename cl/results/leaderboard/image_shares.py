@@ -1,4 +1,4 @@
-"""From predictions to statistics: what each test image adds to a metric of a run."""
+"""Image shares: the contribution of each test image to a metric of a run, from its predictions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from cl.results.leaderboard.statistics import Floats, ImageShares
 PREDICTIONS = "predictions.npz"
 
 _SMOOTH = {"A_inc_sample_pilot": "A_inc_sample"}
-"""Metrics that round have no derivative; that of the other stands for it."""
+"""Metrics that round have no derivative; the derivative of the unrounded metric is used."""
 
 
 def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predictions | None:
-    """The stored answers of a run under one rule; None where they are missing or do not give the record's counts."""
+    """The stored predictions of a run under one rule; None if they are missing or do not match the record's counts."""
     if folder is None or rule not in result["accuracy"]:
         return None
     try:
@@ -33,7 +33,7 @@ def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predic
 
 
 def _fit(found: Predictions, result: Mapping[str, Any], rule: str) -> bool:
-    """Whether the right answers per group, of the rows that metrics use, are those of the record."""
+    """Whether the correct answers per group match the record, in the rows that metrics use."""
     groups, rows = len(result["stream"]["groups"]), rows_of(result)
     table = found.prediction[rule]
     if not rows or table.shape[0] <= max(rows) or (found.group.size and int(found.group.max()) >= groups):
@@ -44,12 +44,12 @@ def _fit(found: Predictions, result: Mapping[str, Any], rule: str) -> bool:
 
 
 def right(found: Predictions, rule: str) -> NDArray[np.bool_]:
-    """Whether each image was answered right in each row of the record, [rows, n]; False where it was not asked."""
+    """Whether each image was classified correctly in each row of the record, bool [rows, n]; False if not evaluated."""
     return np.asarray(found.prediction[rule] == found.label[None, :])
 
 
 def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metric: str) -> ImageShares | None:
-    """What every image adds to `metric`; None without predictions, and for metrics that need more than one matrix."""
+    """The share of every image in `metric`; None without predictions, and for metrics that need several matrices."""
     if METRICS[metric].needs or (found := answers(result, folder, rule)) is None:
         return None
     slopes = _slopes(matrix_of(result, rule), METRICS[_SMOOTH.get(metric, metric)].compute)
@@ -64,9 +64,9 @@ def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metr
 
 
 def _slopes(matrix: AccuracyMatrix, compute: Callable[[AccuracyMatrix], float]) -> Floats | None:
-    """The change of a metric per right answer, [T, G], by finite differences: exact where the metric is linear.
+    """The change of a metric per correct answer, [T, G], by finite differences; exact for linear metrics.
 
-    A hundredth of an image is small enough to keep the step at which a maximum is attained. None where it is undefined.
+    A hundredth of an image is small enough not to change the step at which a maximum is attained. None if undefined.
     """
     value, step = compute(matrix), 0.01
     if not np.isfinite(value):
@@ -79,7 +79,7 @@ def _slopes(matrix: AccuracyMatrix, compute: Callable[[AccuracyMatrix], float]) 
 
     groups = len(matrix.count)
     slopes = np.zeros(matrix.correct.shape)
-    uneven = step * np.sqrt(np.arange(2, groups + 2))  # moves that cannot cancel: tells rows that do not enter
+    uneven = step * np.sqrt(np.arange(2, groups + 2))  # cannot cancel, so unused rows are found
     for row in range(matrix.steps):
         if abs(moved(row, uneven)) > 1e-14:
             slopes[row] = [moved(row, step * np.eye(groups)[group]) / step for group in range(groups)]

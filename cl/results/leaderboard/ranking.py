@@ -1,8 +1,8 @@
-"""The leaderboard: strategies ranked on one stream, rule and backbone, seeds averaged, with confidence intervals.
+"""The leaderboard: strategies ranked per stream, rule and backbone, averaged over seeds, with confidence intervals.
 
-Ranks come from differences that are paired over common seeds and test images (`cl.results.leaderboard.statistics`). A
-row with marks is shown and never ranked. All is a pure function of records and predictions: what depends on the code
-installed (`is_stale`) is asked for apart.
+Ranks come from differences paired over common seeds and test images (`cl.results.leaderboard.statistics`). A row with
+marks is shown but never ranked. Everything is a pure function of records and predictions, except `is_stale`, which
+depends on the installed code.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN, *ANYTIME_SHOWN, *TOLD_SHOWN)))
-"""Metrics beside the chosen one, means over seeds; a board shows those of its setting."""
+"""Metrics shown in addition to the chosen one, as means over seeds; a board shows the metrics of its setting."""
 
 COLUMNS = {
     "rank": "1 is best; shared where the paired interval against the first of the rank contains 0; empty: unranked",
@@ -83,7 +83,7 @@ COLUMNS = {
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
 FILTERS = ("strategy", "stream", "backbone", "preset", "options", "config_hash", "setting", "precision")
-"""Columns that `filters` understands."""
+"""Columns that `filters` accepts."""
 
 Row = dict[str, Any]
 
@@ -98,7 +98,7 @@ def leaderboard(
 ) -> pd.DataFrame:
     """`board_rows` as a data frame; columns `COLUMNS`, metrics as fractions.
 
-    `folders`, one per record, are where predictions stand; without them only seeds are drawn anew.
+    `folders`, one per record, hold the predictions; without them only seeds are resampled.
     """
     import pandas as pd
 
@@ -119,11 +119,10 @@ def board_rows(
     """Rank strategies, one board per stream definition, backbone and rule: rows with `COLUMNS`, boards in order.
 
     One row per (strategy, version, preset, precision, configuration) of complete runs; copies of a run count once.
-    `rule` None makes a board of the strictest rule of every run (the first of `cl.protocol.RULES`), "all" of
-    every rule; either way a board holds the runs that answer it, and who is not told the task answers `til_oracle` by
-    `til_masked`.
-    `filters` keep rows whose column has one of the patterns (`*`, `?`), and rank among these. Raises `UsageError` for
-    an unknown metric or filter, and where no run is left.
+    `rule` None makes a board of the strictest rule of every run (the first of `cl.protocol.RULES`), "all" one of every
+    rule. On a board of `til_oracle`, a run without that rule is shown under `til_masked`. `filters` keep rows whose
+    column matches one of the patterns (`*`, `?`), and rank among these. Raises `UsageError` for an unknown metric or
+    filter, and if no run is left.
     """
     if metric not in METRICS:
         hint = did_you_mean(metric, list(METRICS)) or f" Choose one of: {', '.join(METRICS)}."
@@ -145,14 +144,14 @@ def board_rows(
 
 
 def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
-    """The rules of which a board is made: see `board_rows`."""
+    """The rules that get a board; see `board_rows`."""
     if rule == "all":
         return sorted({name for run in runs for name in run.result["accuracy"]})
     return [rule] if rule else sorted({default_rule(run.result["accuracy"]) for run in runs})
 
 
 def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    filters = {"options" if name == "settings" else name: wanted for name, wanted in filters.items()}  # 0.1.0's name
+    filters = {"options" if name == "settings" else name: wanted for name, wanted in filters.items()}  # as in 0.1.0
     for name in filters:
         if name not in FILTERS:
             hint = did_you_mean(name, list(FILTERS)) or f" Choose one of: {', '.join(FILTERS)}."
@@ -200,7 +199,7 @@ def _sort_key(entry: Entry) -> tuple[bool, float, str, str]:
 
 
 def _ranks(entries: Sequence[Entry], resamples: Resamples) -> tuple[list[int], list[list[str]]]:
-    """Ranks of entries sorted from best to worst, each led by its best row; and what to note of each comparison."""
+    """Ranks of entries sorted from best to worst, each led by its best row, and notes on each comparison."""
     ranks: list[int] = []
     notes: list[list[str]] = []
     leader = 0
@@ -223,7 +222,7 @@ def _ranks(entries: Sequence[Entry], resamples: Resamples) -> tuple[list[int], l
 
 
 def _differences(entry: Entry, usual: Usual) -> list[str]:
-    """What limits the comparison of one row with the rest of its board."""
+    """Notes on what limits the comparison of one row with the rest of its board."""
     sentences = {"bound": "bound: may read earlier data", "limited": "limited: a part of the images or tasks"}
     sentences["other-version"] = f"version {entry.result['strategy']['version']}: there are runs of a newer one"
     notes = [sentences.get(mark, f"{mark}: unranked") for mark in entry.marks]
@@ -291,7 +290,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
 
 
 def _reported(entry: Entry) -> dict[str, Any]:
-    """The published value of the metric under this rule, the best match first, and the difference where it is one."""
+    """The best-matching published value of the metric under this rule, and the difference if it is comparable."""
     for row in published_for(entry.result):
         number = row.number(entry.result, entry.metric)
         if row.rule == entry.rule and number is not None:
@@ -306,9 +305,9 @@ def _average(values: Iterable[float | None], unit: float) -> float | None:
 
 
 def sorted_rows(rows: Sequence[Row], column: str) -> list[Row]:
-    """Rows ordered by a column within their boards, the smallest first, with "-" before the name the largest.
+    """Rows ordered by a column within their boards, ascending, or descending with "-" before the name.
 
-    Unknown values stand last. Raises `UsageError` for a column that there is not.
+    Unknown values are last. Raises `UsageError` for an unknown column.
     """
     name = column.removeprefix("-")
     if name not in COLUMNS:
@@ -321,9 +320,9 @@ def sorted_rows(rows: Sequence[Row], column: str) -> list[Row]:
 
 
 def is_stale(row: Mapping[str, Any]) -> bool:
-    """Whether the code of the row's strategy, as installed here, is another than a run of it had.
+    """Whether the installed code of the row's strategy differs from the code of one of its runs.
 
-    False where that cannot be known: the strategy is not installed, or the record names no source.
+    False if that is unknown: the strategy is not installed, or the record has no source hash.
     """
     source = _installed(str(row["strategy"]))
     return source is not None and any(digest != source for digest in str(row["source_sha256"] or "").split())
@@ -333,5 +332,5 @@ def is_stale(row: Mapping[str, Any]) -> bool:
 def _installed(name: str) -> str | None:
     try:
         return strategies.source_sha256(name) if name in strategies else None
-    except UsageError:  # two distributions provide it
+    except UsageError:  # two distributions register the name
         return None

@@ -1,7 +1,7 @@
-"""What came of drawing test images anew, kept between commands: without it the drawing is most of a leaderboard's time.
+"""Cache of bootstrap resamples, which otherwise take most of a leaderboard's time.
 
-How far a metric moves depends on the predictions of the run, the rule, the metric, the images of its board and the code
-that draws. All of these are in the key, so a kept answer is the one that would be computed, and none becomes stale.
+A result depends on the predictions of the run, the rule, the metric, the images of its board and the resampling code.
+All of these are in the key, so a cached result equals the one that would be computed, and none becomes stale.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Asked:
-    """One run whose `metric` under `rule` (the run's own) is asked for."""
+    """A request for `metric` of one run under `rule`, one of the run's own rules."""
 
     run: Run
     rule: str
@@ -52,7 +52,7 @@ class Asked:
 
     @property
     def key(self) -> str:
-        """The predictions by hash, and by size and time of the file, which may have been replaced since."""
+        """The cache key: the predictions' hash, and the size and time of the file, which may have been replaced."""
         assert self.run.folder is not None
         status = (self.run.folder / PREDICTIONS).stat()
         parts = (self.run.result["predictions_sha256"], self.run.record["result_sha256"], status.st_size)
@@ -63,16 +63,16 @@ class Asked:
 
 
 def moves_of(asked: Sequence[Asked]) -> list[Floats | None]:
-    """How far each metric moves in every resample, [`RESAMPLES`], all with the same draws; None without predictions.
+    """The change of each metric in every resample, [`RESAMPLES`], all with the same draws; None without predictions.
 
-    Drawn once per run: where all runs answer the same images, what is kept in the cache is used and added to.
+    If all runs have the same images, cached results are used and new ones are added to the cache.
     """
     keys = [each.key if each.run.has_predictions else None for each in asked]
     kept = _read([key for key in keys if key is not None])
     shares = [None if key is None or key in kept else each.shares() for key, each in zip(keys, asked, strict=True)]
     images = {key: found for key, (found, _) in kept.items()}
     images |= {key: _images(found) for key, found in zip(keys, shares, strict=True) if key and found is not None}
-    if len(set(images.values())) > 1:  # draws are shared over all images of the board: they are not those of each run
+    if len(set(images.values())) > 1:  # draws cover all images of the board, so results depend on the board
         shares = [None if key is None else each.shares() for key, each in zip(keys, asked, strict=True)]
         return _drawn(shares)
     fresh = _drawn(shares)
@@ -87,7 +87,7 @@ def _drawn(shares: Sequence[ImageShares | None]) -> list[Floats | None]:
 
 
 def _images(run: ImageShares) -> str:
-    """Hash of the images that a run answered, with their classes: what the draws depend on."""
+    """Hash of a run's test images and their classes, on which the draws depend."""
     order = np.argsort(run.ids, kind="stable")
     return _hash(np.stack([run.ids[order], run.classes[order]]).tobytes())
 
@@ -101,7 +101,7 @@ def _hash(data: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """Hash of everything that computes what is kept; another version of it finds nothing and clears the file."""
+    """Hash of the code that computes the cached results; another version finds nothing and clears the file."""
     return _hash(f"{np.__version__} {modules_sha256(_CODE)}".encode())
 
 
@@ -116,7 +116,7 @@ def _opened() -> Iterator[sqlite3.Connection]:
 
 
 def _read(keys: Sequence[str]) -> dict[str, tuple[str, Floats]]:
-    """What is kept: by key the hash of the images, and the moves."""
+    """The cached entries: by key, the hash of the images and the changes of the metric."""
     if not keys:
         return {}
 
@@ -135,7 +135,7 @@ def _read(keys: Sequence[str]) -> dict[str, tuple[str, Floats]]:
 
 
 def _write(entries: Mapping[str, tuple[str, Floats]]) -> None:
-    """Keep some, and forget what other versions of the code kept."""
+    """Add entries, and delete those of other versions of the code."""
     rows = [(key, _code(), images, moves.astype("<f8").tobytes()) for key, (images, moves) in entries.items()]
 
     def write(connection: sqlite3.Connection) -> None:
@@ -147,7 +147,7 @@ def _write(entries: Mapping[str, tuple[str, Floats]]) -> None:
 
 
 def _tried(act: Callable[[sqlite3.Connection], T]) -> T | None:
-    """What `act` returns; None, with one warning, where the file cannot be used: all of it can be drawn anew."""
+    """The result of `act`; None, with one warning, if the file cannot be used: everything can be computed again."""
     try:
         with _opened() as connection:
             return act(connection)

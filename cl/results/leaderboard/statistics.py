@@ -1,12 +1,12 @@
-"""Intervals and tests on metrics: which differences the seeds and the test images at hand can tell.
+"""Intervals and tests on metrics: which differences the available seeds and test images can show.
 
-The bootstrap here draws **seeds and images** anew, crossed: every resample takes the same drawn images for all runs,
-and one draw of seeds for both sides of a comparison, so that differences are paired. Of n seeds n - 1 are drawn, which
-makes the variance of a mean of few seeds unbiased where n draws would understate it (McCarthy & Snowden 1985; Rao & Wu
-1988); images are drawn within their class (Efron 1979). Intervals are percentiles, seeded and deterministic.
+The bootstrap resamples **seeds and images**, crossed: every resample uses the same images for all runs and the same
+seeds for both sides of a comparison, so differences are paired. Of n seeds n - 1 are drawn, which makes the variance of
+a mean of few seeds unbiased; n draws would understate it (McCarthy & Snowden 1985; Rao & Wu 1988). Images are drawn
+within their class (Efron 1979). Intervals are percentiles, seeded and deterministic.
 
-Few seeds stay few: two of them can only say that both differ in the same direction. A t-interval over two seeds would
-be thirteen standard errors wide on each side and says nothing either; `smallest_difference` says what n seeds resolve.
+Two seeds can only show that both differ in the same direction. A t-interval over two seeds would be thirteen standard
+errors wide on each side; `smallest_difference` computes the difference that n seeds can detect.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ RESAMPLES = 2000
 LEVEL = 0.95
 
 _DIGITS = 9
-"""Decimals of an interval: the last bits of a sum differ between machines and must decide nothing."""
+"""Decimals of an interval: the last bits of a sum differ between machines and must not matter."""
 
 _CHUNK = 2_000_000
-"""Entries of a block of drawn counts in float64: 16 MB."""
+"""Entries of a block of float64 counts: 16 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageShares:
-    """How much the answer to each test image adds to a metric of one run, to first order.
+    """The first-order contribution of the answer to each test image to a metric of one run.
 
     ids: int64 [n], rows of the images in the dataset's store; classes: int64 [n], the dataset's own labels; shares:
-    float64 [n]. If image i counted w_i times, within its class as many as before in all, the metric would change by
+    float64 [n]. If image i counted w_i times, with the total of each class unchanged, the metric would change by
     sum_i (w_i - 1) shares_i.
     """
 
@@ -47,9 +47,9 @@ class ImageShares:
 
 
 def resample_images(runs: Sequence[ImageShares]) -> Floats:
-    """How far the metric of each run moves when the images are drawn anew, [`RESAMPLES`, runs].
+    """The change of each run's metric when the images are resampled, [`RESAMPLES`, runs].
 
-    Column k belongs to `runs[k]`; all columns share the draws, so that differences between them are paired.
+    Column k belongs to `runs[k]`; all columns share the draws, so differences between them are paired.
     """
     ids, first, inverse = np.unique(
         np.concatenate([run.ids for run in runs]), return_index=True, return_inverse=True
@@ -69,11 +69,11 @@ def resample_images(runs: Sequence[ImageShares]) -> Floats:
 
 @lru_cache(maxsize=1)  # boards of one dataset share their draws
 def _draws(sizes: tuple[int, ...]) -> NDArray[np.uint8]:
-    """How often each image is drawn, [`RESAMPLES`, images], the images of a class standing together."""
+    """How often each image is drawn, [`RESAMPLES`, images], with the images of a class next to each other."""
     images, size = sum(sizes), np.repeat(sizes, sizes)
     start = np.repeat(np.cumsum((0, *sizes[:-1])), sizes)
     rng = np.random.default_rng(0)
-    counts = np.empty((RESAMPLES, images), dtype=np.uint8)  # none is drawn 256 times in a lifetime
+    counts = np.empty((RESAMPLES, images), dtype=np.uint8)  # no image is ever drawn 256 times
     for done in range(0, RESAMPLES, step := max(_CHUNK // images, 1)):
         rows = min(step, RESAMPLES - done)
         drawn = start + (rng.random((rows, images)) * size).astype(np.int64)
@@ -83,7 +83,7 @@ def _draws(sizes: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _centred(run: ImageShares) -> Floats:
-    """Shares minus the mean of their class, so that the observed images move nothing."""
+    """Shares minus the mean of their class, so that the observed images give a change of 0."""
     _, inverse, count = np.unique(run.classes, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, weights=run.shares) / count
     return np.asarray(run.shares - means[inverse], dtype=np.float64)
@@ -92,7 +92,7 @@ def _centred(run: ImageShares) -> Floats:
 def mean_interval(values: Floats, moves: Floats | None = None, level: float = LEVEL) -> tuple[float, float] | None:
     """Bootstrap interval of the mean of `values` [n], one per seed; `moves` [`RESAMPLES`, n] from `resample_images`.
 
-    Without moves only seeds are drawn; one seed with moves draws images alone; None where there is nothing to draw.
+    Without moves only seeds are drawn; one seed with moves draws only images; None if there is nothing to draw.
     """
     seeds = len(values)
     if seeds == 0 or (seeds == 1 and moves is None):
@@ -106,13 +106,13 @@ def mean_interval(values: Floats, moves: Floats | None = None, level: float = LE
 
 
 def confidence_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
-    """`mean_interval` over seeds alone, whatever their order; None below 2 values."""
+    """`mean_interval` over seeds only, independent of their order; None below 2 values."""
     return mean_interval(np.sort(np.asarray(values, dtype=np.float64)), level=level)
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Exact test whether two runs answer equally many images right; counts of images, p two-sided. McNemar 1947."""
+    """Exact test whether two runs classify equally many images correctly; image counts, two-sided p. McNemar 1947."""
 
     only_first: int
     only_second: int
@@ -120,7 +120,7 @@ class McNemar:
 
 
 def mcnemar(first: NDArray[Any], second: NDArray[Any]) -> McNemar:
-    """`first` and `second`: whether each of the same images was answered right, [n]."""
+    """McNemar's test; `first` and `second`: whether each of the same images was classified correctly, [n]."""
     from scipy import stats
 
     a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
@@ -131,10 +131,10 @@ def mcnemar(first: NDArray[Any], second: NDArray[Any]) -> McNemar:
 
 
 def smallest_difference(differences: Sequence[float], power: float = 0.8, level: float = LEVEL) -> float | None:
-    """The true difference that as many seeds as these would find, with probability `power`, by a paired t-test.
+    """The true difference that a paired t-test on this number of seeds would detect with probability `power`.
 
-    Takes the standard deviation of the given differences for the true one; solved with the noncentral t distribution.
-    None below 2 seeds.
+    The standard deviation of the given differences is taken as the true one; solved with the noncentral t
+    distribution. None below 2 seeds.
     """
     seeds = len(differences)
     if seeds < 2:
@@ -143,6 +143,6 @@ def smallest_difference(differences: Sequence[float], power: float = 0.8, level:
 
     freedom = seeds - 1
     limit = stats.t.ppf(0.5 + level / 2, freedom)
-    near = limit + stats.t.ppf(power, freedom)  # the textbook's answer, close to the exact one
+    near = limit + stats.t.ppf(power, freedom)  # the textbook's approximation, close to the exact value
     shift = optimize.brentq(lambda shift: stats.nct.sf(limit, freedom, shift) - power, 0.0, 2 * near)
     return float(shift * np.std(differences, ddof=1) / np.sqrt(seeds))
