@@ -2,5 +2,5 @@
 
 from cl.cli import main
 
-if __name__ == "__main__":  # a process of `--jobs` imports this again
+if __name__ == "__main__":  # processes of `--jobs` import this module again
     main()

@@ -1,4 +1,4 @@
-"""The group of commands and its last line of defence. stdout carries the result, stderr progress and logs."""
+"""The command group and its handling of errors. Results go to stdout, progress and logs to stderr."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMANDS = {
     "env": "versions, devices, folders, offline state",
     "completion": "the script that completes names in bash, zsh or fish",
 }
-"""Commands and their one-line help, in the order in which a newcomer needs them."""
+"""Commands and their one-line help, in the order in which a new user needs them."""
 
 
 class _Lazy(click.Group):
@@ -93,7 +93,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     sys.exit(call(arguments))
 
 
@@ -114,24 +114,24 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted; the same command continues.", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has seen enough, as in `clbench list | head`
+    except BrokenPipeError:  # the reader of a pipe has closed it, as in `clbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ClbenchError as error:
         report(error)
         return error.exit_code
-    except Exception as error:  # the last line of defence: a sentence, never a bare traceback
+    except Exception as error:  # anything else: a sentence, never a bare traceback
         report(error)
         return 1
 
 
 def debugging() -> bool:
-    """Whether tracebacks are wanted (CLBENCH_DEBUG=1 or -vv)."""
+    """Whether to print tracebacks (CLBENCH_DEBUG=1 or -vv)."""
     return os.environ.get("CLBENCH_DEBUG", "") not in ("", "0")
 
 
 def report(error: BaseException, more: str = "") -> None:
-    """One sentence about an error on stderr, with its traceback only where that was asked for."""
+    """Print one sentence about an error on stderr, with its traceback only in debug mode."""
     if debugging():
         import traceback
 

@@ -1,4 +1,4 @@
-"""What the shell may offer: names, presets and option keys, found without importing a method or torch."""
+"""Shell completion of names, presets and option keys, without importing a method or torch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def complete_metric(ctx: click.Context, parameter: click.Parameter, incomplete: 
 
 
 def complete_anything(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """What `clbench info` describes: strategies, streams, backbones and metrics."""
+    """All names that `clbench info` describes: strategies, streams, backbones and metrics."""
     from cl.cli.completers import complete
 
     kinds = ("strategies", "streams", "backbones")
@@ -42,7 +42,7 @@ def complete_anything(ctx: click.Context, parameter: click.Parameter, incomplete
 
 
 def complete_preset(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Named presets of the strategies given before."""
+    """Named presets of the strategies on the command line."""
     from cl.plan.presets import load_presets
 
     presets = [preset for name in _given(ctx, "strategy") for preset in load_presets(name) if preset.name]
@@ -50,7 +50,7 @@ def complete_preset(ctx: click.Context, parameter: click.Parameter, incomplete: 
 
 
 def complete_key(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Keys of --set for the strategies and streams given before, for one of several alone, and of the backbone."""
+    """Keys of --set for the strategies and streams on the command line, METHOD.key, and of the backbone."""
     from cl import registry
 
     found: dict[str, str] = {}
@@ -72,7 +72,7 @@ def complete_key(ctx: click.Context, parameter: click.Parameter, incomplete: str
 
 
 def _given(ctx: click.Context, name: str) -> list[str]:
-    """Names already on the command line, comma lists taken apart; those that do not exist are ignored."""
+    """Names already on the command line, with comma lists split; unknown names are ignored."""
     from cl import registry
 
     known = registry.strategies if name == "strategy" else registry.streams
@@ -88,7 +88,7 @@ class _Class(NamedTuple):
     node: ast.ClassDef
 
     def find(self, expression: ast.expr) -> _Class | None:
-        """The class that an expression in the module of this one names."""
+        """The class that an expression in this module's source names."""
         return _find(self.module, ast.unparse(expression))
 
 
@@ -123,7 +123,7 @@ def _fields(options: _Class | None) -> Iterator[tuple[str, str]]:
 
 
 def _find(module: str, name: str) -> _Class | None:
-    """A class by its module and name, through `from module import name`; None where the source does not say."""
+    """A class by its module and name, through `from module import name`; None if the source does not tell."""
     from cl.source import source_path
 
     source = source_path(module)
@@ -142,7 +142,7 @@ def _find(module: str, name: str) -> _Class | None:
 
 
 def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """A shell completion of registered names of some kinds, with their summaries; understands comma lists."""
+    """A shell completion of registered names of some kinds, with their summaries; supports comma lists."""
 
     def items(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem

@@ -1,4 +1,4 @@
-"""`clbench run --dry-run`: what would be done, as far as it can be told without doing it."""
+"""`clbench run --dry-run`: what the command would do, as far as that is known without running it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any]) ->
 def _once(
     known: dict[str, dict[str, Any]], key: Any, look: Callable[[Plan], dict[str, Any]], plan: Plan
 ) -> dict[str, Any]:
-    """The runs of a grid share streams and backbones."""
+    """Caches results by key: runs of a grid share streams and backbones."""
     if repr(key) not in known:
         known[repr(key)] = look(plan)
     return known[repr(key)]
@@ -75,7 +75,7 @@ def _state(folder: Path) -> str:
 
 
 def _stream(plan: Plan) -> dict[str, Any]:
-    """Tasks, classes and images, from data that is here; what would have to be downloaded otherwise."""
+    """Tasks, classes and images if the data is available, else what would have to be downloaded."""
     from cl.running.build import build_stream
 
     try:
@@ -104,7 +104,7 @@ def _passes(stream: Any) -> int:
 
 @contextlib.contextmanager
 def _untouched() -> Iterator[None]:
-    """No network, and a throw-away cache: what is cached is read, nothing is written."""
+    """No network and a temporary cache: cached data is read, nothing is written."""
     from cl.paths import home
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -159,7 +159,7 @@ def _backbone(plan: Plan) -> dict[str, Any]:
 
 
 def _estimate(plan: Plan, stream: dict[str, Any], backbone: dict[str, Any]) -> dict[str, Any] | None:
-    """Bounds that hold for any method; None where the stream is not known."""
+    """Bounds that hold for any method; None if the stream is unknown."""
     if stream["tasks"] is None:
         return None
     forward, epochs = backbone["forward_flops"], getattr(plan.options, "epochs", None)

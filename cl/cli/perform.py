@@ -1,4 +1,4 @@
-"""Running plans from the command line, and saying how each went."""
+"""Executes plans for the command line and reports their outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def terminating() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C: batch systems send it before they kill."""
+    """Treat SIGTERM as Ctrl-C: batch systems send it before SIGKILL."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return
@@ -47,9 +47,9 @@ def perform(
     *,
     show_result: Callable[[RunResult, bool], None] | None = None,
 ) -> int:
-    """Execute plans and show how they go; returns the first failure's exit code, in the order of the plans.
+    """Execute plans with a display; returns the exit code of the first failure, in the order of the plans.
 
-    `show_result` takes each result and whether JSON is wanted; by default it is printed.
+    `show_result` is called with each result and whether JSON is requested; by default the result is printed.
     """
     from cl.running.executors import LocalExecutor
 
@@ -100,14 +100,14 @@ class _Screen:
 
 
 def show_skipped(sentences: Sequence[str], display: Display) -> None:
-    """Say which combinations of a grid were left out."""
+    """Print the combinations of a grid that were left out."""
     if not display.quiet:
         for text in sentences:
             click.echo(f"Skipped: {text}", err=True)
 
 
 def print_result(result: RunResult, as_json: bool) -> None:
-    """The record as one line of JSON, or the forgetting table and where the record is."""
+    """Print the record as one line of JSON, or the forgetting table and the path of the record."""
     if as_json:
         click.echo(json.dumps(result.record, sort_keys=True))
         return

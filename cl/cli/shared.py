@@ -1,4 +1,4 @@
-"""What several commands share: options of runs, of their execution and of display, comma lists, logging."""
+"""Shared by several commands: options of runs, execution and display, comma lists, logging."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def names_in(texts: tuple[str, ...]) -> list[str | None]:
-    """Comma lists as names; none at all leaves the choice to the config file."""
+    """Names from comma lists; [None] if there are none, so that the config file decides."""
     return [name.strip() for text in texts for name in text.split(",") if name.strip()] or [None]
 
 
 def backbones_in(texts: tuple[str, ...]) -> list[str | None]:
-    """As `names_in`, but the path of a file with weights (arch@file) keeps its commas."""
+    """As `names_in`, but the path in arch@file keeps its commas."""
     names: list[str | None] = []
     for text in texts:
         file = text.partition("@")[2]
@@ -36,7 +36,7 @@ def backbones_in(texts: tuple[str, ...]) -> list[str | None]:
 
 
 def streams_in(texts: tuple[str, ...]) -> list[str | None]:
-    """As `names_in`, but a family such as `folder:/a,b` keeps the commas of its path."""
+    """As `names_in`, but the path of a family such as `folder:/a,b` keeps its commas."""
     from cl import registry
 
     families = tuple(name for name in registry.streams if name.endswith(":"))
@@ -47,7 +47,7 @@ def streams_in(texts: tuple[str, ...]) -> list[str | None]:
 
 
 def seeds_in(texts: tuple[str, ...]) -> list[int | None]:
-    """Comma lists as whole numbers; raises `UsageError` for anything else."""
+    """Integers from comma lists; raises `UsageError` for anything else."""
     from cl.options import parse_value
 
     return [parse_value(int, name, "--seed") for name in names_in(texts) if name is not None] or [None]
@@ -55,7 +55,7 @@ def seeds_in(texts: tuple[str, ...]) -> list[int | None]:
 
 @dataclass(frozen=True)
 class Display:
-    """How a command shows what it does."""
+    """Display options of a command."""
 
     progress: str = "auto"
     as_json: bool = False
@@ -64,13 +64,13 @@ class Display:
 
     @property
     def log_level(self) -> int:
-        """What of the log is shown."""
+        """The level of log messages to show."""
         return logging.ERROR if self.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(self.verbose, 2)]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How a command executes runs."""
+    """Execution options of a command."""
 
     threads: int | None = None
     jobs: int = 1
@@ -78,7 +78,7 @@ class Execution:
 
 
 def run_option(name: str, *flags: str, **more: Any) -> Callable[[F], F]:
-    """The option of the command line for one of `RunOptions`; `more` is what only click needs, or says otherwise."""
+    """The command-line option for a field of `RunOptions`; `more` are additional arguments of click."""
     info = declared()[name]
     how: dict[str, Any] = {"help": info.help}
     if info.default not in (None, "", False, ()):
@@ -87,7 +87,7 @@ def run_option(name: str, *flags: str, **more: Any) -> Callable[[F], F]:
         how |= {"is_flag": True, "default": None}
     elif not more.get("multiple"):
         how["type"] = _click_type(info)
-    if info.env and more.get("multiple"):  # several names in a variable are separated by commas: `make_plan` reads it
+    if info.env and more.get("multiple"):  # a variable holds comma-separated names; `make_plan` reads it
         how["help"] += f"  [env {info.env}]"
     elif info.env:
         how["envvar"] = info.env
@@ -106,7 +106,7 @@ def _click_type(info: OptionInfo) -> Any:
 
 
 def display_options(command: F) -> F:
-    """--progress, --json, -q and -v, given to the command as one `display`; logging is set up by them."""
+    """--progress, --json, -q and -v, passed to the command as one `display`; they also configure logging."""
     options = [
         click.option(
             "--progress",
@@ -128,7 +128,7 @@ def display_options(command: F) -> F:
 
 
 def execution_options(*, existing: bool = True) -> Callable[[F], F]:
-    """--threads, --jobs and --existing, given to the command as one `execution`."""
+    """--threads, --jobs and --existing, passed to the command as one `execution`."""
     options = [
         click.option(
             "--threads",
@@ -167,7 +167,7 @@ def execution_options(*, existing: bool = True) -> Callable[[F], F]:
 
 
 def _gathered(command: F, options: Sequence[Callable[[F], F]], name: str, gather: Callable[..., Any]) -> F:
-    """Add options to a command that takes them as one argument."""
+    """Add options to a command that receives them as one argument."""
     own = inspect.signature(gather).parameters
 
     @functools.wraps(command)
@@ -197,7 +197,7 @@ def metric_options(command: F) -> F:
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to whatever sys.stderr is at the moment, so that bars are not torn."""
+    """Writes to the current sys.stderr, so that progress bars stay intact."""
 
     @property
     def stream(self) -> TextIO:
@@ -209,11 +209,11 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 
 def set_up(quiet: bool, verbose: int) -> None:
-    """Logging on stderr; -vv asks for tracebacks."""
+    """Configure logging on stderr; -vv adds tracebacks."""
     handler = _Stderr()
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     handler.setLevel(Display(quiet=quiet, verbose=verbose).log_level)
-    handler.addFilter(lambda record: record.exc_info is None or verbose >= 2)  # errors are reported once, by us
+    handler.addFilter(lambda record: record.exc_info is None or verbose >= 2)  # we report errors once
     logger = logging.getLogger("clbench")
     logger.handlers = [old for old in logger.handlers if not isinstance(old, _Stderr)] + [handler]
     logger.propagate = False

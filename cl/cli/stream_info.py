@@ -1,4 +1,4 @@
-"""What `clbench info` says about a stream: its tasks with years, classes and counts, and a sheet of sample images."""
+"""The stream part of `clbench info`: tasks with years, classes and counts, and a sheet of sample images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TILE, _MARGIN, _LABEL, _SAMPLES = 64, 6, 230, 10
 
 
 def build(name: str, assignments: Sequence[str]) -> Stream:
-    """The stream with these options, from data that is here; nothing is downloaded. Raises `ClbenchError`."""
+    """Build the stream with these options from available data; nothing is downloaded. Raises `ClbenchError`."""
     from cl.family import family_of, make_stream
     from cl.options import parse_assignments, split_keys
     from cl.plan.run_options import DEFAULT_SEED
@@ -34,7 +34,7 @@ def build(name: str, assignments: Sequence[str]) -> Stream:
 
 
 def declared(name: str) -> Declaration | None:
-    """The declaration behind a stream, None where it has none. Raises `UsageError` for a file that cannot be."""
+    """The declaration of a stream, None if it is not a declared one. Raises `UsageError` for an invalid file."""
     from cl.family import argument_of, family_of
 
     found: Declaration | None = family_of(name).declaration(argument_of(name))
@@ -42,8 +42,8 @@ def declared(name: str) -> Declaration | None:
 
 
 def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any]]:
-    """One row per group of test images: name, year, classes, and images by split; training images where a task has a
-    name, and then a row also for tasks that nothing tests."""
+    """One row per group of test images: name, year, classes, and images by split. If tasks have names, rows also hold
+    their training images, and tasks without tests have rows too."""
     learned = dict(zip(names_of(stream), stream.experiences, strict=False))
     tested = {group.name: group for group in stream.groups}
     rows = []
@@ -58,7 +58,7 @@ def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any
 
 
 def names_of(stream: Stream) -> list[str]:
-    """The name of every experience, its own or that of the one group it has; none where some cannot be named."""
+    """The name of every experience, its own or its only group's; empty if some experience has none."""
     names = [experience.name for experience in stream.experiences]
     if [group.task for group in stream.groups] == list(range(len(names))):
         names = [group.name for group in stream.groups]
@@ -66,7 +66,7 @@ def names_of(stream: Stream) -> list[str]:
 
 
 def show(stream: Stream, declaration: Declaration | None) -> None:
-    """Print the tasks as a table, with what a declaration left out."""
+    """Print the tasks as a table, and the datasets that a declaration left out."""
     rows = tasks(stream, declaration)
     wanted = ("group", "year", "classes", "train", "val", "dev_test", "test")
     columns = [key for key in wanted if any(row.get(key) for row in rows)]
@@ -89,7 +89,7 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
 def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -> None:
     """Write a PNG with a row of training images per task, one of each of its first classes and then more of them.
 
-    Raises `UsageError` for a file of another kind, `StorageError` where it cannot be written.
+    Raises `UsageError` for another file type, `StorageError` if it cannot be written.
     """
     import io
 
@@ -124,13 +124,13 @@ def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -
 
 
 def samples(stream: Stream, task: int, count: int) -> list[int]:
-    """Training rows of a task that show it: the first image of each class, then the second, ..."""
+    """Sample training rows of a task: the first image of each class, then the second, ..."""
     rows = stream.experiences[task].train
     labels = stream.dataset.train.labels[rows]
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.arange(len(rows)) - first[inverse]  # rows stand in the order of their labels
+    rank = np.arange(len(rows)) - first[inverse]  # rows are in the order of their labels
     spread = np.lexsort((labels, rank))[: max(count, len(first))]
-    if len(first) > count:  # more classes than samples: evenly from first to last
+    if len(first) > count:  # more classes than samples: evenly spaced
         spread = spread[np.linspace(0, len(first) - 1, count).astype(int)]
     return [int(row) for row in rows[spread]]
 
@@ -154,7 +154,7 @@ def _cut(text: str, width: int, font: Any) -> str:
 
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
-    """No downloads: `info` only looks."""
+    """Context without downloads: `info` only reads what is there."""
     before = os.environ.get("CLBENCH_OFFLINE")
     os.environ["CLBENCH_OFFLINE"] = "1"
     try:

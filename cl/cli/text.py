@@ -1,4 +1,4 @@
-"""What the commands that list and delete files share: sizes and ages for people, tables, and the question before."""
+"""Shared by commands that list and delete files: readable sizes and ages, tables, and the confirmation prompt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def size_text(count: int) -> str:
 
 
 def age_text(when: float) -> str:
-    """How long ago a time was: 3 days ago; "-" for 0."""
+    """A time as an age: 3 days ago; "-" for 0."""
     if not when:
         return "-"
     seconds = max(time.time() - when, 0)
@@ -32,7 +32,7 @@ def age_text(when: float) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """A table as the other commands print them; the columns named in `right` hold numbers."""
+    """Print a table; the columns named in `right` hold numbers and are right-aligned."""
     from rich.table import Table
     from rich.text import Text
 
@@ -42,12 +42,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))  # as text: a path may hold what rich takes for markup
+        table.add_row(*map(Text, row))  # as text: a path may contain what rich would read as markup
     click.echo(render(table).rstrip("\n"))
 
 
 def confirmed(question: str, yes: bool) -> bool:
-    """Ask on stderr; raises `UsageError` where there is nobody to ask and --yes was not given."""
+    """Ask on stderr; raises `UsageError` if there is no terminal and --yes was not given."""
     if yes:
         return True
     if not sys.stdin.isatty():

@@ -1,1 +1,1 @@
-"""Reading and cleaning what is on the disk: the cache and the datasets."""
+"""Inspection and cleaning of the files on disk: the cache and the datasets."""

@@ -1,7 +1,7 @@
-"""What clbench keeps on the disk beside records, and cleaning it: everything here can be computed or fetched again.
+"""The files that clbench keeps on disk apart from records, and their cleaning. All can be computed or fetched again.
 
-Only what clbench itself names is recognised. Links, damaged and foreign files are listed as unknown and left alone, and
-so are records and saved learners.
+Only files that clbench writes are recognised. Links, damaged and foreign files are listed as unknown and never deleted,
+and neither are records and saved learners.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ TITLES = {
 }
 _CHECKPOINT = r"(event|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
 _BEING_WRITTEN = 3600.0
-"""Seconds for which a temporary file that no lock protects is taken for one that somebody still writes."""
+"""Age in seconds below which a temporary file without a lock counts as being written."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing on the disk: `used` is the time of its last use, `lock` what protects it while a process needs it."""
+    """One item on disk: `used` is the time of its last use, `lock` the lock that protects it while in use."""
 
     kind: str
     path: Path
@@ -53,7 +53,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item: removed, in use, or failed with a reason."""
+    """The outcome for an item: removed, in use, or failed with a reason."""
 
     item: Item
     state: str
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def inventory(home: Path, results: Path) -> list[Item]:
-    """Everything that is kept under the cache `home` and the results folder, in the order of `KINDS`."""
+    """All items in the cache `home` and the results folder, in the order of `KINDS`."""
     found = [*_features(home / "features"), *_decoded(home / "decoded"), *_downloads(home / "data")]
     found += _resamples(home)
     known = ("features", "decoded", "data", RESAMPLES)
@@ -77,7 +77,7 @@ def choose(items: Iterable[Item], kinds: Iterable[str], older_than: float = 0.0)
 
 
 def clean(items: Iterable[Item]) -> list[Outcome]:
-    """Delete items; what another process has locked, or may not be deleted, stays and is reported."""
+    """Delete items; locked items and items without permission are kept and reported."""
     from filelock import FileLock, Timeout
 
     outcomes = []
@@ -127,7 +127,7 @@ def _is_feature_file(path: Path) -> bool:
 
 
 def _peek(path: Path, count: int) -> bytes:
-    """The first bytes of a file, read so that it does not count as a use."""
+    """The first bytes of a file, read without changing its time of last use."""
     status = path.stat()
     with open(path, "rb") as file:
         data = file.read(count)
@@ -137,7 +137,7 @@ def _peek(path: Path, count: int) -> bytes:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether the header is whole and the file as long as it says; reads no tensor."""
+    """Whether the header is complete and the file has the length it states; reads no tensor."""
     try:
         size = path.stat().st_size
         length = int.from_bytes(_peek(path, 8), "little")
@@ -149,7 +149,7 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _decoded(root: Path) -> Iterator[Item]:
-    """decoded/<64 hex digits>/, its lock beside it, and .<64 hex digits>.tmp while it is written."""
+    """decoded/<64 hex digits>/, its lock next to it, and .<64 hex digits>.tmp while it is written."""
     for path in _entries(root):
         name = re.fullmatch(r"\.?([0-9a-f]{64})(\.lock|\.tmp)?", path.name)
         if name is None or path.is_symlink():
@@ -171,14 +171,14 @@ def _is_decoded(folder: Path) -> bool:
 
 
 def _resamples(home: Path) -> Iterator[Item]:
-    """resamples.sqlite, whatever is in it: it may have been damaged."""
+    """resamples.sqlite, even if damaged."""
     path = home / RESAMPLES
     if path.is_symlink() or path.exists():
         yield _item("resamples" if path.is_file() and not path.is_symlink() else "unknown", path)
 
 
 def _downloads(root: Path) -> Iterator[Item]:
-    """Archives of declared datasets with their checksums, what has arrived of a download, and torchvision's folder."""
+    """Archives of known datasets with their checksums, partial downloads, and torchvision's folder."""
     known = {declared.archive.name for declared in DATASETS.values()}
     for path in _entries(root):
         if path.name == TORCHVISION and path.is_dir() and not path.is_symlink() and not in_data_path(path):
@@ -192,7 +192,7 @@ def _downloads(root: Path) -> Iterator[Item]:
 
 
 def _of_runs(results: Path) -> Iterator[Item]:
-    """Checkpoints and learners in the folders of runs, which hold a config.toml; other folders are none of ours."""
+    """Checkpoints and learners in run folders, which hold a config.toml; other folders are ignored."""
     for where, folders, files in os.walk(results):
         folder = Path(where)
         if CONFIG not in files:

@@ -1,4 +1,4 @@
-"""What `clbench data` does: where a dataset was looked for and found, whether it is intact, what may be removed."""
+"""The functions of `clbench data`: where a dataset is searched and found, whether it is intact, what may be removed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATH, CACHE = "CLBENCH_DATA_PATH", "cache"
 
 @dataclass(frozen=True)
 class Place:
-    """One place where a dataset was looked for: `names` in `folder`; `found` are those of them that are there."""
+    """One place that is searched for a dataset: `names` in `folder`; `found` are the names that exist."""
 
     root: str  # PATH or CACHE
     folder: Path
@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Check:
-    """One check of one copy: `found` against `expected`, which is None where it is not known beforehand."""
+    """One check of one copy: `found` against `expected`, which is None if not known in advance."""
 
     where: str
     what: str
@@ -45,14 +45,14 @@ class Check:
 
     @property
     def state(self) -> str:
-        """ok, wrong, or unknown where there is nothing to compare with."""
+        """ok, wrong, or unknown if there is nothing to compare with."""
         if self.problem is not None:
             return "wrong"
         return "unknown" if self.expected is None else "ok"
 
 
 def places(declared: KnownDataset) -> list[Place]:
-    """Every place in the order in which it is looked at; the first whole one is used."""
+    """Every place in search order; the first complete one is used."""
     looked = []
     for form in forms(declared):
         for root in [*data_path(), home() / "data"]:
@@ -66,8 +66,8 @@ def places(declared: KnownDataset) -> list[Place]:
 def verify(declared: KnownDataset, progress: Progress | None = None) -> list[Check]:
     """Check every copy on this machine: the archive's checksum, and the fingerprints of what is decoded from it.
 
-    Fingerprints are computed from the pixels again, also where those come from the cache of decoded images. Raises
-    `DataError` where there is no copy.
+    Fingerprints are computed from the pixels again, also for images from the cache of decoded images. Raises
+    `DataError` if there is no copy.
     """
     found = list(copies(declared))
     if not found:
@@ -85,10 +85,10 @@ def _verify(declared: KnownDataset, copy: Copy, progress: Progress | None) -> It
             check_sha256(copy.paths[0], copy.sha256)
         except DataError as error:
             yield Check(where, "archive", None, copy.sha256, str(error))
-            return  # nobody knows what is in there
+            return  # unknown contents
         yield Check(where, "archive", copy.sha256, copy.sha256)
     if declared.is_tree:
-        yield Check(where, "content", None, None)  # of which nobody has published a fingerprint
+        yield Check(where, "content", None, None)  # without a published fingerprint
         return
     try:
         content = copy.read(copy.paths, progress)
@@ -113,13 +113,13 @@ def _fingerprint(store: ImageStore) -> str:
 
 
 def in_data_path(path: Path) -> bool:
-    """Whether a path lies in a folder of CLBENCH_DATA_PATH, which is only ever read, even if the cache is in it."""
+    """Whether a path is in a folder of CLBENCH_DATA_PATH, which is only read, even if it contains the cache."""
     real = path.resolve()
     return any(real.is_relative_to(folder.resolve()) for folder in data_path())
 
 
 def removable(declared: KnownDataset) -> list[Path]:
-    """The files and folders of a dataset in our cache, with half downloads and recorded checksums."""
+    """The files and folders of a dataset in the cache, with partial downloads and recorded checksums."""
     names = [name for form in forms(declared) for name in form.names]
     names += [f"{declared.archive.name}.part", f"{declared.archive.name}.sha256"]
     root = home() / "data"
@@ -130,13 +130,13 @@ def removable(declared: KnownDataset) -> list[Path]:
 def remove(paths: list[Path]) -> None:
     """Delete files and folders; links are unlinked, never followed.
 
-    Raises `ClbenchError` where another process downloads one of them, `StorageError` where one cannot be deleted.
+    Raises `ClbenchError` if another process downloads one of them, `StorageError` if one cannot be deleted.
     """
     from filelock import FileLock, Timeout
 
     names = {path.with_name(path.name.removesuffix(".part").removesuffix(".sha256") + ".lock") for path in paths}
     with ExitStack() as locks:
-        for lock in sorted(name for name in names if name.exists()):  # a download that goes on has made it
+        for lock in sorted(name for name in names if name.exists()):  # created by a download in progress
             try:
                 locks.enter_context(FileLock(lock, timeout=0))
             except Timeout:
@@ -151,9 +151,9 @@ def remove(paths: list[Path]) -> None:
 
 
 def tree_size(path: Path) -> tuple[int, int, float]:
-    """Bytes, number of files and time of the last use of a file or of all files below a folder; links not followed.
+    """Bytes, number of files and time of last use of a file or of all files below a folder; links are not followed.
 
-    The last use is the later of the times of reading and of writing, as far as the file system keeps them.
+    The last use is the later of the access and modification times, as far as the file system keeps them.
     """
     total, files, used = 0, 0, 0.0
     inside = [path] if not path.is_dir() or path.is_symlink() else []
@@ -162,7 +162,7 @@ def tree_size(path: Path) -> tuple[int, int, float]:
     for file in inside:
         try:
             status = file.lstat()
-        except FileNotFoundError:  # another process was quicker
+        except FileNotFoundError:  # another process has deleted it
             continue
         total, files, used = total + status.st_size, files + 1, max(used, status.st_atime, status.st_mtime)
     return total, files, used

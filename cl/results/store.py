@@ -96,7 +96,7 @@ class Results:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """Metrics in long form, `METRIC_COLUMNS`: one row per (run, rule, metric), fractions, undefined ones left out."""
+        """Metrics in long form, `METRIC_COLUMNS`: one row per (run, rule, metric), fractions, none undefined."""
         import pandas as pd
 
         names = METRIC_COLUMNS[1:-3]

@@ -1,6 +1,6 @@
 """Figures as pure functions of records. Each kind has `data(board)` (plain JSON) and `draw(data, theme)`; no torch.
 
-`plots_of(records)` makes them all; `Plot.save` writes one. matplotlib is imported when something is drawn.
+`plots_of(records)` makes all figures; `Plot.save` writes one. matplotlib is imported when a figure is drawn.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS = {
     "stream": "what is learned and tested when",
     "nevis": "error against cumulative training compute, with the Pareto front",
 }
-"""Kinds of figures and what they show."""
+"""Kinds of figures, with descriptions."""
 
 DATA_FORMAT = "json"
 """The format that writes a figure's numbers instead of drawing it."""
@@ -39,7 +39,7 @@ DATA_FORMAT = "json"
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure: its kind, the stem of its files, its numbers and how to draw them."""
+    """One figure: its kind, the stem of its file names, its numbers and its drawing function."""
 
     kind: str
     name: str
@@ -48,13 +48,13 @@ class Plot:
 
     @property
     def digest(self) -> str:
-        """Names the numbers of the figure; its files carry it, so that one can tell whether they are current."""
+        """A digest of the figure's numbers; files contain it, so a test can check whether they are current."""
         return "data " + hashlib.sha256(json.dumps(self.data, sort_keys=True).encode()).hexdigest()[:16]
 
     def save(self, path: Path | str, theme: Theme = THEMES["light"]) -> Path:
         """Write the figure as SVG or PNG, or its numbers as JSON, by the suffix of `path`; returns the path.
 
-        Raises `UsageError` for another suffix and `StorageError` where it cannot be written.
+        Raises `UsageError` for another suffix and `StorageError` if it cannot be written.
         """
         path = Path(path)
         kind = path.suffix.removeprefix(".")
@@ -69,9 +69,9 @@ class Plot:
 
 
 def plots_of(records: Iterable[Record], kinds: Sequence[str] = tuple(KINDS), rule: str | None = None) -> list[Plot]:
-    """Every figure of these kinds that the records allow; kinds without anything to show are left out.
+    """Every figure of these kinds that the records allow; kinds without content are left out.
 
-    Raises `UsageError` for an unknown kind or rule, and where no run is complete.
+    Raises `UsageError` for an unknown kind or rule, and if no run is complete.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -80,7 +80,7 @@ def plots_of(records: Iterable[Record], kinds: Sequence[str] = tuple(KINDS), rul
     made = [plot for kind in KINDS if kind in kinds for plot in _of_kind(kind, found)]
     taken: Counter[str] = Counter()
     unique = []
-    for plot in made:  # two boards may differ in what their names do not tell
+    for plot in made:  # two boards may differ although their names are equal
         taken[plot.name] += 1
         number = taken[plot.name]
         unique.append(plot if number == 1 else Plot(plot.kind, f"{plot.name}-{number}", plot.data, plot.draw))

@@ -1,4 +1,4 @@
-"""Last accuracy against what it costs: compute, trained parameters and what is stored between tasks."""
+"""Last accuracy against cost: compute, trained parameters and storage between tasks."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COSTS: dict[str, tuple[str, float, str, tuple[str, ...]]] = {
     "parameters": ("parameters trained, millions", 1e6, "parameters", ("trainable",)),
     "stored": ("stored between tasks, MB", 1e6, "stored", ("samples", "statistics", "parameters")),
 }
-"""Costs of a row: words for the axis, unit, and which entries of `measurement` are summed."""
+"""Costs of a row: axis label, unit, and the entries of `measurement` that are summed."""
 
 
 def data(board: Board) -> dict[str, Any]:
-    """Accuracy in percent and the three costs per row; per cost the labels on the Pareto front, never bounds."""
+    """Accuracy in percent and three costs per row; for each cost the labels on the Pareto front, without bounds."""
     rows = []
     for row in board.rows:
         mean = row.mean("A_last_sample")
@@ -32,7 +32,7 @@ def data(board: Board) -> dict[str, Any]:
         found |= dict(zip(("accuracy", "low", "high"), percents([mean, low, high]), strict=True))
         for name, (_, unit, section, keys) in COSTS.items():
             cost = row.measured(section, *keys)
-            found[name] = None if cost is None else float(f"{cost / unit:.6g}")  # sums of floats that are equal stay so
+            found[name] = None if cost is None else float(f"{cost / unit:.6g}")  # equal sums of floats stay equal
         rows.append(found)
     fronts = {}
     for name in COSTS:
@@ -42,7 +42,7 @@ def data(board: Board) -> dict[str, Any]:
 
 
 def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
-    """Three panels that share the accuracy, so that one column of labels serves all."""
+    """Three panels that share the accuracy axis and one column of labels."""
     rows = [row for row in data["rows"] if row["accuracy"] is not None]
     figure = style.new_figure(10.4, style.height_for(len(rows)))
     looks = style.looks([row["bound"] for row in rows], theme)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def data(board: Board) -> dict[str, Any]:
-    """Percent per row and step: mean, low and high (None where undefined, or below two seeds).
+    """Percent per row and step: mean, low and high (None if undefined, or below two seeds).
 
-    `partly` is there, and true, where a step tests a part of what was learned: with a task told, its own.
+    `partly` is present and true if steps test only part of the learned groups, such as the told task.
     """
     rows = []
     for row in board.rows:
@@ -41,7 +41,7 @@ def data(board: Board) -> dict[str, Any]:
 
 
 def _partly(row: Row) -> bool:
-    """Whether a step that tests something leaves out a group learned by then."""
+    """Whether a step with tests leaves out a group that was learned."""
     matrix = row.matrices[0]
     evaluated, steps = matrix.evaluated(), np.arange(matrix.steps)[:, None]
     left_out = (matrix.learned[None, :] <= steps) & ~evaluated & (matrix.count > 0)
@@ -49,7 +49,7 @@ def _partly(row: Row) -> bool:
 
 
 def percents(values: Floats | list[float]) -> list[float | None]:
-    """Fractions as percent to four decimals, None where undefined."""
+    """Fractions as percent to four decimals, None if undefined."""
     return [None if np.isnan(value) else round(100 * float(value), 4) for value in values]
 
 
@@ -82,6 +82,6 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
 
 
 def interval(values: Floats) -> tuple[float, float]:
-    """The 95 % interval of the mean over seeds; NaN below two seeds and where a value is undefined."""
+    """The 95 % interval of the mean over seeds; NaN below two seeds and if a value is undefined."""
     found = None if np.isnan(values).any() else confidence_interval([float(value) for value in values])
     return found or (np.nan, np.nan)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def data(board: Board) -> dict[str, Any]:
-    """Percent per row, least forgetting first; rows where it is undefined are named in `without`."""
+    """Percent per row, least forgetting first; rows without a defined value are named in `without`."""
     rows, without = [], []
     for row in board.rows:
         mean = row.mean("F_chaudhry")

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_NUMBERS = 24
-"""With more columns the numbers would not fit; the colours remain."""
+"""Maximum number of columns with numbers; larger matrices show colours only."""
 
 
 def data(board: Board, row: Row) -> dict[str, Any]:
-    """Percent per step and group, None where nothing was measured."""
+    """Percent per step and group, None for entries not measured."""
     accuracy = np.mean([matrix.accuracy for matrix in row.matrices], axis=0)
     result = row.records[0]["result"]
     return {

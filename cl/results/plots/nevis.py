@@ -1,7 +1,7 @@
 """Error against cumulative training compute, as in NEVIS'22 (Bornschein et al. 2022): one line per row, one end each.
 
-The error of a task is 1 - accuracy right after it was learned; the line holds its mean over the tasks so far, and the
-FLOPs of every training event so far, hyper-parameter trials included, as if nothing had been memoised.
+The error of a task is 1 - accuracy right after training. A line shows its mean over the tasks so far against the FLOPs
+of all training so far, hyper-parameter trials included, as if nothing had been memoised.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _curves(row: Row, rule: str) -> list[list[Learned]]:
-    """What each run of a row learned; none where a run does not tell errors or FLOPs per task."""
+    """The error curves of a row's runs; empty if a run lacks errors or FLOPs per task."""
     try:
         return [error_curve(record, rule=rule) for record in row.records]
     except UsageError:

@@ -1,4 +1,4 @@
-"""Runs as the rows of a figure: what is drawn together, what is averaged, and what it is called; no matplotlib."""
+"""Groups runs into boards and rows for figures, with their labels; no matplotlib."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one configuration of one strategy, one per seed; `bound`: shown, but not in competition."""
+    """The runs of one configuration of one strategy, one per seed; `bound`: shown but not ranked."""
 
     label: str
     records: tuple[Record, ...]
@@ -37,19 +37,19 @@ class Row:
         return tuple(matrix_of(record["result"], own) for record in self.records)
 
     def curves(self, formula: Callable[[AccuracyMatrix], Floats]) -> Floats:
-        """A formula of the matrix that gives one value per step, [seeds, steps]."""
+        """Values of a formula with one value per step, [seeds, steps]."""
         return np.array([formula(matrix) for matrix in self.matrices], dtype=np.float64)
 
     def values(self, metric: str) -> Floats:
-        """A metric that needs nothing but the matrix, of every run from its counts: fractions, NaN where undefined."""
+        """Values of a metric that needs only the matrix, one per run: fractions, NaN if undefined."""
         return np.array([METRICS[metric].compute(matrix) for matrix in self.matrices], dtype=np.float64)
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric over seeds; NaN where a run leaves it undefined."""
+        """Mean of a metric over seeds; NaN if undefined for a run."""
         return float(self.values(metric).mean())
 
     def measured(self, section: str, *keys: str) -> float | None:
-        """Mean over seeds of the sum of some entries of `measurement`; None where one is unknown."""
+        """Mean over seeds of the sum of some entries of `measurement`; None if one is unknown."""
         table = [[record["measurement"][section].get(key) for key in keys] for record in self.records]
         if any(value is None for values in table for value in values):
             return None
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """Rows that may be drawn together: one stream definition, one backbone, one prediction rule; the best row first."""
+    """Rows of one figure: one stream definition, one backbone, one prediction rule; the best row first."""
 
     stream: str
     backbone: str
@@ -83,13 +83,13 @@ class Board:
 
 
 def _figure_key(result: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What must agree before two runs stand in one figure: a board, and as many steps and images to test on."""
+    """The key that runs of one figure share: the board, and the numbers of steps and test images."""
     steps = [row["task"] for row in result["rows"]]
     return (*board_key(result), result["limited"], str(steps), sum(result["count"]))
 
 
 def stream_label(result: Mapping[str, Any]) -> str:
-    """The stream's name, and the settings of it that differ from its defaults; not the seed of a class order."""
+    """The stream's name and those of its options that differ from the defaults, without the class order's seed."""
     words = [str(result["stream"]["name"])]
     for key, entry in result["config"].items():
         name = key.removeprefix("stream.")
@@ -99,11 +99,11 @@ def stream_label(result: Mapping[str, Any]) -> str:
 
 
 def boards(records: Iterable[Record], rule: str | None = None) -> list[Board]:
-    """Complete runs sorted into boards and rows; limited runs stand on boards of their own.
+    """Complete runs sorted into boards and rows; limited runs have their own boards.
 
-    `rule` None makes a board of the strictest rule of every run; runs of different rules never share one, but who is
-    not told the task answers `til_oracle` by `til_masked`. Raises `UsageError` where no run is complete, and for a
-    rule that none has.
+    `rule` None makes a board of the strictest rule of every run. Runs of different rules never share a board, except
+    that a run without `til_oracle` is shown there under `til_masked`. Raises `UsageError` if no run is complete, and
+    for a rule that no run has.
     """
     runs = distinct(complete([Run(record) for record in records]))[0]
     found: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
@@ -133,5 +133,5 @@ def _board(runs: Sequence[Run], rule: str) -> Board:
 
 
 def slug(text: str) -> str:
-    """A text as part of a file name."""
+    """A text in a form that is valid in a file name."""
     return re.sub(r"[^A-Za-z0-9._=-]+", "-", text).strip("-.") or "x"

@@ -1,4 +1,4 @@
-"""A stream at a glance: which group of test images is learned by which task, and when each is tested."""
+"""Overview of a stream: the task that learns each group of test images, and when each group is tested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOT, _TESTED, _LEARNED = 0, 1, 2
 
 
 def data(board: Board) -> dict[str, Any]:
-    """Per group: classes, test images, the step that completes it (from 1, None: no single one), and whether it was
+    """Per group: classes, test images, the step that completes it (from 1; None: no single step), and whether it was
     tested after each step."""
     result = board.result
     matrix = board.rows[0].matrices[0]
@@ -87,7 +87,7 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
 
 
 def _below(axes: Any) -> Any:
-    """The lower left corner of the axes, moved down by what the ticks and their title need."""
+    """The lower left corner of the axes, moved down by the height of the ticks and their title."""
     from matplotlib.transforms import ScaledTranslation
 
     return axes.transAxes + ScaledTranslation(0, -40 / 72, axes.figure.dpi_scale_trans)

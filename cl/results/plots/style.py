@@ -1,4 +1,4 @@
-"""One look for every figure: colours, fonts, axes, labels that never overlap, and files that are the same each time."""
+"""Common style of all figures: colours, fonts, axes, labels that never overlap, and deterministic files."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ FORMATS = ("svg", "png")
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (7, 2, 1.2, 2)))
 MARKERS = "osD^vPX"
 LABEL_INCHES = 0.19
-"""Height that one line of a label takes."""
+"""Height of one line of a label."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one row is drawn; colours repeat after eight rows, with another line and marker."""
+    """Style of one row; colours repeat after eight rows with another line style and marker."""
 
     colour: str
     line: Any
@@ -91,7 +91,7 @@ class Look:
 
 
 def looks(bounds: Sequence[bool], theme: Theme) -> list[Look]:
-    """A look for every row; bounds are grey."""
+    """The style of every row; bounds are grey."""
     found, ranked = [], 0
     for bound in bounds:
         turn, place = divmod(ranked, len(theme.series))
@@ -105,7 +105,7 @@ def looks(bounds: Sequence[bool], theme: Theme) -> list[Look]:
 
 @contextmanager
 def styled(theme: Theme) -> Iterator[None]:
-    """matplotlib's settings for one figure; those of the process are put back."""
+    """Context with matplotlib's parameters for one figure; the process's own are restored."""
     import matplotlib
 
     ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
@@ -133,14 +133,14 @@ def styled(theme: Theme) -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, inches; without pyplot, so that nothing is kept and no display is asked for."""
+    """An empty figure, size in inches; without pyplot, so no global state and no display is needed."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
 
 
 def heading(axes: Axes, title: str, subtitle: str, theme: Theme) -> None:
-    """Title and, smaller below it, what holds for the whole figure; above the axes, to the left."""
+    """Title and, in smaller type below it, a subtitle; above the axes, to the left."""
     axes.annotate(title, (0, 1), xytext=(0, 26), xycoords="axes fraction", textcoords="offset points",
                   fontsize=11.5, fontweight="bold", va="bottom", annotation_clip=False)  # fmt: skip
     axes.annotate(subtitle, (0, 1), xytext=(0, 10), xycoords="axes fraction", textcoords="offset points",
@@ -148,7 +148,7 @@ def heading(axes: Axes, title: str, subtitle: str, theme: Theme) -> None:
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places for labels: in the order of their values, `gap` apart, within [low, high], else as near as can be."""
+    """Positions of labels: ordered by value, `gap` apart, as near to their values as possible within [low, high]."""
     from scipy.optimize import isotonic_regression
 
     order = np.argsort(values, kind="stable")
@@ -161,9 +161,9 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Labels (x, y, text, colour) in a column right of the axes, led to by thin lines; none overlaps another.
+    """Labels (x, y, text, colour) in a column right of the axes, connected by thin lines, without overlaps.
 
-    The axes need the height that `height_for` gives, and their final limits.
+    The axes must have the height from `height_for` and their final limits.
     """
     inches = axes.get_position().height * axes.figure.get_figheight()  # type: ignore[union-attr]
     low, high = axes.get_ylim()
@@ -178,7 +178,7 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
 
 def log_x(axes: Axes, low: float, high: float, *, linear_below: float | None = None) -> None:
     """A logarithmic x axis for values from `low` to `high`, with plain numbers; linear below `linear_below`, so that 0
-    has a place."""
+    can be shown."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     if linear_below is None:
@@ -192,7 +192,7 @@ def log_x(axes: Axes, low: float, high: float, *, linear_below: float | None = N
 
 
 def height_for(rows: int, least: float = 3.6) -> float:
-    """Inches of axes that hold the labels of so many rows."""
+    """Height in inches of axes with labels for this many rows."""
     return max(least, rows * LABEL_INCHES * 1.15)
 
 
@@ -213,7 +213,7 @@ def save(figure: Figure, path: Path, theme: Theme, title: str, description: str)
     """Write a figure as SVG or PNG (by the suffix), atomically, without dates and with fixed ids: the same bytes for
     the same data and version of matplotlib.
 
-    Raises `StorageError` where it cannot be written.
+    Raises `StorageError` if it cannot be written.
     """
     kind = path.suffix.removeprefix(".")
     texts: dict[str, str | None] = {"Title": title, "Description": description}

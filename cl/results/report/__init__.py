@@ -1,4 +1,4 @@
-"""One HTML file that shows records: leaderboard, every run, any two compared. It needs no network and no server."""
+"""The report: one HTML file with the leaderboard, every run and comparisons. It needs no network and no server."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def render(
 ) -> str:
     """The report as HTML; the same text for the same records.
 
-    `folders`, one per record, are where predictions stand, which the leaderboard's intervals use; `metric` and `rule`
-    as for `cl.results.leaderboard.ranking.board_rows`, which says what it raises.
+    `folders`, one per record, hold the predictions that the leaderboard's intervals use. `metric`, `rule` and errors
+    as for `cl.results.leaderboard.ranking.board_rows`.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps

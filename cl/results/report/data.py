@@ -1,4 +1,4 @@
-"""What the report embeds: leaderboard rows for the page, and every run in a compact form for its scripts."""
+"""The data that the report embeds: leaderboard rows for the page, and every run in a compact form for its scripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 class _Pool:
-    """Values that many runs share, each kept once and named by its place."""
+    """Values that many runs share, each stored once and referenced by its index."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -62,7 +62,7 @@ def payload(
 
 
 def _boards(rows: Sequence[Row], runs: Sequence[Run]) -> list[Row]:
-    """Rows of the leaderboard by board, each with the places of its runs in `runs`."""
+    """Rows of the leaderboard by board, each with the indices of its runs in `runs`."""
     by_hash: dict[str, list[int]] = {}
     for index, run in enumerate(runs):
         by_hash.setdefault(config_hash(run.record), []).append(index)
@@ -97,7 +97,7 @@ def _boards(rows: Sequence[Row], runs: Sequence[Run]) -> list[Row]:
 
 
 def _runs_of(row: Row, runs: Sequence[Run], by_hash: Mapping[str, Sequence[int]]) -> list[int]:
-    """The runs that a row averages: by its configurations and streams, the newest for every choice of seeds."""
+    """The runs that a row averages: of its configurations and streams, the newest for every choice of seeds."""
     streams = set(row["stream_id"].split(" "))
     found = [index for digest in row["config_hash"].split(" ") for index in by_hash[digest]]
     fitting = [
@@ -112,7 +112,7 @@ def _runs_of(row: Row, runs: Sequence[Run], by_hash: Mapping[str, Sequence[int]]
 
 
 def _scaled(rows: Sequence[Row]) -> None:
-    """Where a row's mean and interval stand on the board's scale, in percent of its width, for the drawn bar."""
+    """Position of a row's mean and interval on the board's scale, in percent of its width, for the bar."""
     values = [row[name] for row in rows for name in ("mean", "ci_low", "ci_high") if row[name] is not None]
     low, high = min(values, default=0.0), max(values, default=1.0)
     width = (high - low) or 1.0
@@ -164,7 +164,7 @@ def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
 
 
 def _rule(result: Mapping[str, Any], rule: str) -> Row:
-    """One rule's table: counts of right answers (rows end at their last number), curve, forgetting, metrics."""
+    """One rule's table: counts of correct answers (rows end at their last number), curve, forgetting, metrics."""
     matrix = matrix_of(result, rule)
     metrics = result["metrics"].get(rule, {})
     return {
@@ -186,5 +186,5 @@ def _fractions(values: Iterable[float | None]) -> list[float | None]:
 
 
 def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Measured numbers to six digits, which is more than they repeat to."""
+    """Measured numbers to six digits, more than are reproducible."""
     return {key: float(f"{v:.6g}") if isinstance(v, float) else v for key, v in values.items()}
