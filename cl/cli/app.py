@@ -15,7 +15,7 @@ COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
     "resume": "continue a run from its folder",
     "leaderboard": "rank the runs in results folders",
-    "compare": "two rows beside each other: what differs, and can it be told?",
+    "compare": "two rows side by side: how they differ, and whether it is significant",
     "export": "runs as one long table: CSV or Parquet",
     "plot": "figures of the runs: matrix, curves, forgetting, cost, stream, nevis",
     "report": "one HTML file: leaderboard, runs, comparison of any two",

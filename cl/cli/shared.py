@@ -116,7 +116,7 @@ def display_options(command: F) -> F:
             help="Bars (rich), one line per task (plain) or nothing; auto: bars on a terminal.  [default: auto]",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print records as JSON lines instead of tables."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress, no messages; results and errors only."),
+        click.option("-q", "--quiet", is_flag=True, help="Print results and errors only."),
         click.option("-v", "--verbose", count=True, help="Log more; -vv shows tracebacks."),
     ]
 
@@ -135,7 +135,7 @@ def execution_options(*, existing: bool = True) -> Callable[[F], F]:
             type=click.IntRange(min=1),
             metavar="N",
             envvar="CLBENCH_THREADS",
-            help="CPU threads that a run computes with.  [default: all, or an equal share for each of --jobs]",
+            help="CPU threads per run.  [default: all, or an equal share for each of --jobs]",
         ),
         click.option("--workers", type=click.IntRange(min=1), envvar="CLBENCH_WORKERS", hidden=True),
         click.option(
@@ -144,7 +144,7 @@ def execution_options(*, existing: bool = True) -> Callable[[F], F]:
             default=1,
             metavar="N",
             envvar="CLBENCH_JOBS",
-            help="Runs at once, each in a process of its own.  [default: 1]",
+            help="Number of runs at once, each in its own process.  [default: 1]",
         ),
     ]
     if existing:
@@ -153,8 +153,8 @@ def execution_options(*, existing: bool = True) -> Callable[[F], F]:
                 "--existing",
                 type=click.Choice(EXISTING),
                 default=EXISTING[0],
-                help="A run that exists: take it when complete and continue it when not, start over, refuse, or leave "
-                f"it to the process that is running it.  [default: {EXISTING[0]}]",
+                help="For an existing run: keep it if complete, else continue it; start over; refuse; or also skip "
+                f"a run that another process is executing.  [default: {EXISTING[0]}]",
             )
         )
 
@@ -185,7 +185,7 @@ def metric_options(command: F) -> F:
     """--metric and --rule."""
     from cl.cli.completers import complete_metric
 
-    rule = click.option("--rule", help="Prediction rule, or all.  [default: the strictest that a run has]")
+    rule = click.option("--rule", help="Prediction rule, or all.  [default: the strictest rule of each run]")
     metric = click.option(
         "--metric",
         default="A_last_sample",

@@ -39,27 +39,29 @@ class RunOptions:
     """The options of a run, apart from the options of the method, the stream and the backbone."""
 
     strategy: str = option("", "Strategies; repeat or separate by commas.")
-    stream: str = option("", "Streams, likewise.")
-    backbone: str = option(DEFAULT_BACKBONE, "Any timm model as arch.tag, arch@file or arch@random; several likewise.")
+    stream: str = option("", "Streams; repeat or separate by commas.")
+    backbone: str = option(
+        DEFAULT_BACKBONE, "Any timm model as arch.tag, arch@file or arch@random; repeat or separate by commas."
+    )
     preset: str | None = option(None, "A named variant of the paper's values; see `clbench info STRATEGY`.")
-    seed: int = option(DEFAULT_SEED, "Seeds, likewise; sets the three below.")
-    order_seed: int | None = option(None, "Seed of the class order alone.")
-    init_seed: int | None = option(None, "Seed of new parameters alone.")
-    data_seed: int | None = option(None, "Seed of batches and augmentation alone.")
+    seed: int = option(DEFAULT_SEED, "Seeds; repeat or separate by commas. Sets the three seeds below.")
+    order_seed: int | None = option(None, "Seed of the class order only.")
+    init_seed: int | None = option(None, "Seed of new parameters only.")
+    data_seed: int | None = option(None, "Seed of batches and augmentation only.")
     limit: int | float | None = option(None, "N images per class, or a share such as 0.1; never ranked.")
     max_tasks: int | None = option(None, "Learn the first N tasks only; unranked.", ge=1)
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", env="CLBENCH_DEVICE")
     precision: str = option(
         "fp32", "fp32, or bf16 for autocast.", choices=("fp32", "bf16"), env="CLBENCH_PRECISION"
     )  # fmt: skip
-    results: Path = option(_RESULTS, "Where records go.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
-    checkpoint_every: float = option(30.0, "How often to save inside a task, in seconds.", ge=0)
-    save_learner: bool = option(False, "Keep the trained learner in the run's folder, for cl.load_learner(FOLDER).")
+    results: Path = option(_RESULTS, "Results folder.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
+    checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0)
+    save_learner: bool = option(False, "Save the trained learner in the run's folder, for cl.load_learner(FOLDER).")
     loggers: tuple[str, ...] = option(
-        (), "Report losses and metrics there too, such as tensorboard.", env="CLBENCH_LOGGER"
+        (), "Loggers that also get losses and metrics, such as tensorboard.", env="CLBENCH_LOGGER"
     )
     few_shot: bool = option(
-        False, "60 % of the classes first, the others in eight tasks with 5 images per class (stream.shots=5)."
+        False, "60 % of the classes first, then the others in eight tasks with 5 images per class (stream.shots=5)."
     )
     setting: tuple[str, ...] = option(
         (), f"How the images arrive: {', '.join(SETTINGS)} (stream.setting; options in the docs).", choices=SETTINGS

@@ -1,4 +1,4 @@
-"""`clbench cache`: what is kept on the disk beside records, and cleaning it."""
+"""`clbench cache`: the files on disk apart from records, and their cleaning."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Examples:
   clbench cache clean all --yes
 
 \b
-Records and saved learners are never deleted, nor what a running process has locked. What is cleaned
-is computed or downloaded again when it is needed, with the same results."""
+Records, saved learners and items locked by a running process are never deleted. Deleted items are
+computed or downloaded again when needed, with the same results."""
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -31,7 +31,7 @@ _RESULTS = click.option(
     metavar="FOLDER",
     envvar="CLBENCH_RESULTS",
     default=Path("results"),
-    help="Where runs lie.  [default: ./results]",
+    help="Folder of runs.  [default: ./results]",
 )
 
 
@@ -40,7 +40,7 @@ _RESULTS = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Print every item as JSON.")
 @click.pass_context
 def command(ctx: click.Context, results: Path, as_json: bool) -> int | None:
-    """Show what is kept on the disk: encodings, decoded images, resamples, downloads, checkpoints, saved learners."""
+    """Show the files on disk: encodings, decoded images, resamples, downloads, checkpoints, saved learners."""
     if ctx.invoked_subcommand is not None:
         ctx.obj = results
         return None
@@ -67,7 +67,7 @@ def command(ctx: click.Context, results: Path, as_json: bool) -> int | None:
 
 
 class _Age(click.ParamType[float]):
-    """30d, 12h, 90m, 2w as seconds."""
+    """An age such as 30d, 12h, 90m or 2w, in seconds."""
 
     name = "age"
 
@@ -78,26 +78,27 @@ class _Age(click.ParamType[float]):
         return float(found[1]) * _UNITS[found[2]]
 
 
-@command.command(epilog=_EPILOG, short_help="delete what can be made again")
+@command.command(epilog=_EPILOG, short_help="delete what can be restored")
 @click.argument(
     "kinds",
     nargs=-1,
     required=True,
     type=click.Choice(["features", "decoded", "resamples", "downloads", "checkpoints", "all"]),
 )
-@click.option("--older-than", type=_Age(), metavar="AGE", default="0d", help="Only what was not used for 30d, 12h, 2w.")
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted, touch nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--older-than", type=_Age(), metavar="AGE", default="0d", help="Only items not used for this long: 30d, 12h, 2w."
+)
+@click.option("--dry-run", is_flag=True, help="List what would be deleted and delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @_RESULTS
 @click.pass_context
 def clean(
     ctx: click.Context, kinds: tuple[str, ...], older_than: float, dry_run: bool, yes: bool, results: Path
 ) -> int:
-    """Delete what can be made again.
+    """Delete what can be restored.
 
-    KINDS are features, decoded, resamples (drawn for leaderboards), downloads, checkpoints (the progress of
-    unfinished runs), or all of them. The last use is when a file was read or written, as far as the file system keeps
-    that.
+    KINDS are features, decoded, resamples (of leaderboards), downloads, checkpoints (the progress of incomplete runs),
+    or all. The last use of a file is its last access or modification, as far as the file system keeps them.
     """
     from cl.housekeeping.cache import CLEANABLE, choose, inventory
     from cl.housekeeping.cache import clean as clean_items
@@ -106,7 +107,7 @@ def clean(
     wanted = CLEANABLE if "all" in kinds else kinds
     if ctx.get_parameter_source("results") is not click.core.ParameterSource.COMMANDLINE:
         results = ctx.obj  # `clbench cache --results FOLDER clean ...` means the same
-    click.echo(f"Cache: {home()}\nResults: {results}", err=True)  # seen before anything goes: is it the right one?
+    click.echo(f"Cache: {home()}\nResults: {results}", err=True)  # shown before anything is deleted
     items = choose(inventory(home(), results), wanted, older_than)
     for item in items:
         click.echo(f"{item.kind}  {item.path}  {size_text(item.bytes)}, last used {age_text(item.used)}")

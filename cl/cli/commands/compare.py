@@ -1,4 +1,4 @@
-"""`clbench compare`: two rows of a leaderboard beside each other."""
+"""`clbench compare`: two rows of a leaderboard side by side."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ Examples:
 
 \b
 A and B are strategies, as NAME, NAME:PRESET or NAME:HASH, or folders that hold the runs of one row. The interval
-draws seeds and test images anew, the same for both sides. McNemar's test is exact and says whether two runs answer
-equally many images right; it knows nothing of other seeds."""
+resamples seeds and test images, the same for both sides. McNemar's test is exact and tests whether two runs classify
+equally many images correctly; it says nothing about other seeds."""
 
 
-@click.command("compare", epilog=_EPILOG, short_help="two rows beside each other: what differs, and can it be told?")
+@click.command(
+    "compare", epilog=_EPILOG, short_help="two rows side by side: how they differ, and whether it is significant"
+)
 @click.argument("first", metavar="A", shell_complete=complete("strategies"))
 @click.argument("second", metavar="B", shell_complete=complete("strategies"))
 @click.option(
@@ -37,15 +39,15 @@ equally many images right; it knows nothing of other seeds."""
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where to look for strategies.  [default: where results go]",
+    help="Folder with the runs of the strategies.  [default: the results folder]",
 )
-@click.option("--stream", help="The stream, where both ran on several; * and ? match anything.")
-@click.option("--backbone", help="The backbone, where both ran on several.")
+@click.option("--stream", help="The stream, if both ran on several; * and ? match anything.")
+@click.option("--backbone", help="The backbone, if both ran on several.")
 @click.option(
-    "--metric", default="A_last_sample", shell_complete=complete_metric, show_default=True, help="What to compare."
+    "--metric", default="A_last_sample", shell_complete=complete_metric, show_default=True, help="Metric to compare."
 )
 @click.option("--rule", help="Prediction rule.  [default: the strictest that both have]")
-@click.option("--classes", default=5, show_default=True, help="How many gains and losses by class to print.")
+@click.option("--classes", default=5, show_default=True, help="Number of gains and losses by class to print.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: everything, as fractions.")
 def command(
     first: str, second: str, folders: tuple[Path, ...], stream: str | None, backbone: str | None, metric: str,

@@ -26,7 +26,7 @@ Examples:
   clbench config RUN_A RUN_B                                         what differs between two runs
 
 \b
-The hash stands for everything that changes a result, seeds apart; it is a part of a run's folder."""
+The hash covers everything that changes a result, except seeds; it is part of the run's folder name."""
 
 _ELSEWHERE = ("device", "results", "checkpoint_every", "save_learner", "loggers")
 _SHARED = {*declared(), "config", "assignments"} - {*_ELSEWHERE}
@@ -36,12 +36,12 @@ _SHARED = {*declared(), "config", "assignments"} - {*_ELSEWHERE}
 @click.command("config", epilog=_EPILOG, short_help="a run's configuration as resolved")
 @click.argument("runs", nargs=-1, metavar="[RUN [RUN]]", type=click.Path(path_type=Path))
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it as a config file."
+    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write a config file."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @click.pass_context
 def command(ctx: click.Context, runs: tuple[Path, ...], output: Path | None, as_json: bool, **arguments: Any) -> int:
-    """Show the configuration that a run would have, or that the run in a folder has; or compare two runs.
+    """Show the configuration of a planned run or of the run in a folder; or compare two runs.
 
     Every value comes with its origin: default, preset, config file, environment or command line.
     """
@@ -86,7 +86,7 @@ def _resolved(arguments: dict[str, Any]) -> Sequence[Plan]:
 
 
 def _run(plan: Plan) -> dict[str, Any]:
-    """What a plan says beside its options."""
+    """The parts of a plan other than its options."""
     return {
         "strategy": plan.strategy,
         "stream": plan.stream,
@@ -112,7 +112,7 @@ def _about(plan: Plan) -> dict[str, Any]:
 
 
 def _recorded_hash(plan: Plan) -> str | None:
-    """The hash in the record of an existing run: another one than the plan's where a version was raised since."""
+    """The hash in the record of an existing run; it differs from the plan's if a version was raised since."""
     from cl.records.record import RECORD, config_hash, load
 
     path = plan.folder / RECORD
@@ -140,7 +140,7 @@ def _print(plan: Plan) -> None:
 
 
 def _compare(first: Plan, second: Plan, as_json: bool) -> int:
-    """What differs; nothing is said about what is equal."""
+    """Print the differences between two configurations."""
     sides = [{**_run(plan), **{key: each.value for key, each in plan.values.items()}} for plan in (first, second)]
     keys = [key for key in dict.fromkeys([*sides[0], *sides[1]]) if sides[0].get(key) != sides[1].get(key)]
     if as_json:

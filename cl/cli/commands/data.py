@@ -1,4 +1,4 @@
-"""`clbench data`: datasets, where they lie, and whether they are intact."""
+"""`clbench data`: datasets, their places, and whether they are intact."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Examples:
   clbench data remove cifar100 --dry-run
 
 \b
-Looked for in the folders of CLBENCH_DATA_PATH, then in CLBENCH_HOME/data, then downloaded;
-CLBENCH_OFFLINE=1 forbids that."""
+Datasets are searched for in the folders of CLBENCH_DATA_PATH, then in CLBENCH_HOME/data, then downloaded;
+CLBENCH_OFFLINE=1 forbids downloads."""
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _NAME = click.argument("name", shell_complete=complete_dataset)
@@ -32,15 +32,15 @@ _NAME = click.argument("name", shell_complete=complete_dataset)
 
 @click.group("data", epilog=_EPILOG, short_help="datasets: list, get, verify, where, remove")
 def command() -> None:
-    """Datasets: what is here, what it may be used for, and whether it is intact."""
+    """Datasets: where they are, their licences, and whether they are intact."""
 
 
 @command.command("list", epilog=_EPILOG)
 @_JSON
 def list_(as_json: bool) -> int:
-    """List the datasets that clbench knows: where they lie, their size and licence.
+    """List the datasets that clbench knows: their places, sizes and licences.
 
-    Verified are those whose decoded images are compared with known fingerprints at every use.
+    The decoded images of verified datasets are compared with known fingerprints at every use.
     """
     from cl.data.catalog import DATASETS
 
@@ -83,7 +83,7 @@ def _about(declared: KnownDataset) -> dict[str, Any]:
 @command.command(epilog=_EPILOG)
 @_NAME
 def get(name: str) -> int:
-    """Find the dataset NAME, or download it; its licence and citation are shown before."""
+    """Find the dataset NAME, or download it after showing its licence and citation."""
     from cl.cli.shared import set_up
     from cl.data.catalog import copies, declaration, obtain
     from cl.progress.displays import make_progress
@@ -102,7 +102,7 @@ def get(name: str) -> int:
 @_NAME
 @_JSON
 def where(name: str, as_json: bool) -> int:
-    """Show every place where NAME is looked for, in order, and what is there."""
+    """Show every place that is searched for NAME, in order, and what is there."""
     from cl.data.catalog import declaration
     from cl.housekeeping.datasets import places
 
@@ -130,7 +130,7 @@ def where(name: str, as_json: bool) -> int:
 def verify(name: str, as_json: bool) -> int:
     """Check every copy of NAME: the archive's SHA-256, and the fingerprints of the decoded images.
 
-    Leaves with 3 where something does not match. "unknown" is what nobody has measured beforehand.
+    Exits with 3 if something does not match. "unknown" means that no reference value exists.
     """
     from cl.cli.app import report
     from cl.cli.shared import set_up
@@ -155,8 +155,8 @@ def verify(name: str, as_json: bool) -> int:
 
 @command.command(epilog=_EPILOG)
 @_NAME
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, touch nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed and remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def remove(name: str, dry_run: bool, yes: bool) -> int:
     """Remove NAME from the cache below CLBENCH_HOME; folders of CLBENCH_DATA_PATH are never touched."""
     from cl.data.catalog import copies, declaration

@@ -1,4 +1,4 @@
-"""`clbench env`: what a bug report needs."""
+"""`clbench env`: the facts for a bug report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VARIABLES = (
 @click.command("env", epilog=_EPILOG, short_help="versions, devices, folders, offline state")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> int:
-    """Show versions, devices, folders, variables and plugins, as a bug report needs them."""
+    """Show versions, devices, folders, variables and plugins, for a bug report."""
     from cl.running.environment import devices, summary, versions
 
     found = {
@@ -60,7 +60,7 @@ def _folders() -> list[dict[str, Any]]:
 
 
 def _state(path: Path) -> dict[str, Any]:
-    """Whether a folder is there and may be used, and what is free on the disk that it is or would be on."""
+    """Whether a folder exists and is usable, and the free space of its disk."""
     there = next((folder for folder in (path, *path.parents) if folder.exists()), path)
     try:
         free: int | None = shutil.disk_usage(there).free
@@ -82,7 +82,7 @@ def _offline() -> dict[str, bool]:
 
 
 def _plugins() -> dict[str, list[str]]:
-    """Names that other distributions provide, by distribution."""
+    """Names registered by other distributions, by distribution."""
     from cl import registry
     from cl.errors import UsageError
 
@@ -91,7 +91,7 @@ def _plugins() -> dict[str, list[str]]:
         for name in known:
             try:
                 owner = known.distribution(name)
-            except UsageError as error:  # two distributions claim the name
+            except UsageError as error:  # two distributions register the name
                 found.setdefault("collisions", []).append(str(error))
                 continue
             if owner.name != registry.DISTRIBUTION:
@@ -127,7 +127,7 @@ def _folder_line(folder: dict[str, Any]) -> str:
 
 
 def _unknown(name: str) -> str:
-    """A remark on a variable that nothing reads; options of a command have CLBENCH_COMMAND_OPTION."""
+    """A remark on a variable that nothing reads; options of commands are read from CLBENCH_COMMAND_OPTION."""
     from cl.cli.app import COMMANDS
     from cl.errors import did_you_mean
 

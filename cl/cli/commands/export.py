@@ -24,15 +24,15 @@ TABLES = ("metrics", "accuracy", "classes", "costs")
 
 @click.command("export", epilog=_EPILOG, short_help="runs as one long table: CSV or Parquet")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER...]")
-@click.option("--table", type=click.Choice(TABLES), default="metrics", show_default=True, help="What a row is.")
+@click.option("--table", type=click.Choice(TABLES), default="metrics", show_default=True, help="The kind of rows.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="A name that ends in .csv or .parquet.  [default: CSV to stdout]",
+    help="File that ends in .csv or .parquet.  [default: CSV to stdout]",
 )
 def command(folders: tuple[Path, ...], table: str, out: Path | None) -> int:
-    """Write every run below the folders (default: where results go) as one long table, unfinished ones too."""
+    """Write every run below the folders (default: the results folder) as one long table, including unfinished runs."""
     from cl.errors import UsageError
     from cl.results.export import long_table, to_csv, write_table
     from cl.results.store import load_results

@@ -1,4 +1,4 @@
-"""`clbench info`: all about a strategy, a stream, a backbone, a metric or a logger."""
+"""`clbench info`: details of a strategy, a stream, a backbone, a metric or a logger."""
 
 from __future__ import annotations
 
@@ -26,16 +26,20 @@ Examples:
     "--contact-sheet",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.png",
-    help="A stream: write a picture of sample images of every task.",
+    help="For a stream: write a PNG with sample images of every task.",
 )
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A stream: its options, such as stream.tasks=5."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="For a stream: its options, such as stream.tasks=5.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, contact_sheet: Path | None, assignments: tuple[str, ...], as_json: bool) -> int:
     """Describe the strategy, stream, backbone, metric or logger NAME.
 
-    Of a stream whose data is here it shows the tasks: groups, years, classes and numbers of images.
+    For a stream with available data it also shows the tasks: groups, years, classes and numbers of images.
     """
     found = _find(name)
     if found["kind"] == "stream":
@@ -51,7 +55,7 @@ def command(name: str, contact_sheet: Path | None, assignments: tuple[str, ...],
 def _show_stream(
     name: str, found: dict[str, Any], sheet: Path | None, assignments: tuple[str, ...], as_json: bool
 ) -> int:
-    """Facts and tasks of a stream; without its data the facts alone, unless more was asked for."""
+    """Print facts and tasks of a stream; without its data only facts, unless the tasks were requested."""
     from cl.cli import stream_info
     from cl.errors import DataError
 
@@ -96,7 +100,7 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
 
 
 def _find(name: str) -> dict[str, Any]:
-    """What is known about `name`; raises `UsageError` with the nearest names when nothing is."""
+    """The description of `name`; raises `UsageError` with the nearest names if there is none."""
     from cl import registry
     from cl.errors import UsageError
     from cl.records.metrics import METRICS
@@ -111,7 +115,7 @@ def _find(name: str) -> dict[str, Any]:
         return _logger(name)
     known = [*registry.strategies, *registry.streams, *registry.backbones, *METRICS, *registry.loggers]
     hint = registry.did_you_mean(name, known)
-    # Asking timm takes seconds, so a name that is nearly one of ours is not looked up there.
+    # A timm lookup takes seconds, so it is skipped for a name close to one of ours.
     backbone = None if hint and name not in registry.backbones else _backbone(name)
     if backbone is None:
         kinds = "strategy, stream, backbone, metric or logger"
@@ -179,7 +183,7 @@ def _stream(name: str) -> dict[str, Any]:
 
 
 def _backbone(name: str) -> dict[str, Any] | None:
-    """A registered or timm backbone, from its declared configuration; no weights are read or fetched."""
+    """A registered or timm backbone, from its declared configuration; no weights are read or downloaded."""
     import timm
 
     from cl import registry
@@ -188,7 +192,7 @@ def _backbone(name: str) -> dict[str, Any] | None:
     arch, _, tag = name.partition("@")[0].partition(".")
     doc = ""
     if arch in registry.backbones:
-        registry.backbones.get(arch)  # its module may declare the configuration to timm
+        registry.backbones.get(arch)  # its module may register the configuration with timm
         doc = registry.backbones.docstring(arch)
     elif not timm.is_model(arch):
         return None

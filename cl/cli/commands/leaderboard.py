@@ -26,8 +26,8 @@ Examples:
   clbench leaderboard results --format latex > table.tex
 
 \b
-Ranks: a row shares the rank above where the 95 % interval of the paired difference contains 0. The interval
-draws seeds and test images anew, from the stored predictions. Unranked rows say why: bound, limited, legacy,
+Ranks: a row shares the rank above if the 95 % interval of the paired difference contains 0. The interval
+resamples seeds and test images, from the stored predictions. Unranked rows give the reason: bound, limited, legacy,
 batch-dependent, other-version. stale: the code of the strategy has changed since."""
 
 
@@ -39,11 +39,11 @@ batch-dependent, other-version. stale: the code of the strategy has changed sinc
     "filters",
     multiple=True,
     metavar="COLUMN=PATTERN",
-    help="Rank among the rows whose column has one of the patterns (*, ?, comma lists); columns: strategy, stream, "
+    help="Rank only rows whose column matches one of the patterns (*, ?, comma lists); columns: strategy, stream, "
     "backbone, preset, options, config_hash, setting, precision.",
 )
-@click.option("--sort", metavar="COLUMN", help="Order rows by a column; -COLUMN: largest first.  [default: rank]")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print.")
+@click.option("--sort", metavar="COLUMN", help="Sort rows by a column; -COLUMN: descending.  [default: rank]")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format.")
 @click.option(
     "--csv",
     "csv_file",
@@ -58,7 +58,7 @@ def command(
 ) -> int:  # fmt: skip
     """Rank strategies, one board per stream, rule and backbone; seeds are averaged, with 95 % intervals.
 
-    Reads every record below the folders (default: where results go); a run that stands in several counts once.
+    Reads every record below the folders (default: the results folder); a run that is in several counts once.
     """
     from cl.files import write_text
     from cl.results.leaderboard import board_tables
@@ -85,7 +85,7 @@ def command(
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Every run below the folders, by default below the one where results go."""
+    """Every run below the folders, by default below the results folder."""
 
     from cl.results.leaderboard.entries import Run
     from cl.results.store import load_results
@@ -107,7 +107,7 @@ def _patterns(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
-    """On stderr, what does not show in the table."""
+    """Print remarks on the runs, on stderr."""
     from cl.results.leaderboard.entries import distinct
 
     unfinished = sum(run.record["status"] != "complete" for run in runs)

@@ -1,4 +1,4 @@
-"""`clbench list`: what there is, without importing any of it."""
+"""`clbench list`: all registered names, without importing their modules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Examples:
 def command(kind: str | None, pattern: str | None, as_json: bool) -> int:
     """List strategies, streams, backbones, metrics and loggers.
 
-    KIND is one of them, GLOB a pattern that names must match (quote it).
+    KIND is one of these, GLOB a pattern for names (quote it).
     """
     if kind is not None and kind not in KINDS:
         if pattern is not None:
@@ -59,7 +59,7 @@ def _items(kind: str) -> list[dict[str, Any]]:
         try:
             owner = names.distribution(name)
             items.append({"name": name, "summary": names.summary(name), "distribution": " ".join(owner).strip()})
-        except UsageError as error:  # two distributions claim the name: say so where people look for it
+        except UsageError as error:  # two distributions register the name: report it here
             items.append({"name": name, "summary": str(error), "distribution": None})
     return items
 

@@ -1,4 +1,4 @@
-"""`clbench metrics`: every metric with its formula and source, or those of a record computed again from its counts."""
+"""`clbench metrics`: every metric with formula and source, or the metrics of a record from its counts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Examples:
 
 \b
 R[t,i] is the accuracy on group i after step t, T the last step, n_i the number of test images of
-group i. All are fractions; what cannot be computed is none, never 0."""
+group i. All are fractions; a value that cannot be computed is none, never 0."""
 
 
 @click.command("metrics", epilog=_EPILOG, short_help="every metric: name, formula, source")
 @click.argument("name", required=False, metavar="[NAME|RUN]", shell_complete=complete_metric)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_json: bool) -> int:
-    """Explain the metrics, or one; of the RUN in a folder, compute them all from the counts in its record."""
+    """Explain all metrics or one metric, or compute all metrics of a RUN (a folder) from the counts in its record."""
     from cl.errors import UsageError, did_you_mean
     from cl.records.metrics import METRICS
 
@@ -67,7 +67,7 @@ def _about(metric: Metric) -> dict[str, Any]:
 
 
 def _of_run(path: Path, as_json: bool) -> int:
-    """All metrics of a record from its counts; a value that the record has otherwise is remarked on."""
+    """Print all metrics of a record, computed from its counts, and where they differ from the record's values."""
     from cl.cli.text import print_table
     from cl.errors import UsageError
     from cl.records.metrics import METRICS, metrics_of

@@ -1,4 +1,4 @@
-"""`clbench new`: a small package of your own, to install beside clbench."""
+"""`clbench new`: a small package of your own with a strategy or a stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 from cl.errors import UsageError
 
 KINDS = {"strategy": "strategies", "stream": "streams"}
-"""What can be started, and the registry it will be in."""
+"""Kinds of packages, with the registry of each."""
 
 LONGEST = 30
 
@@ -27,7 +27,7 @@ _FILES = {
     "$kind/preset.txt": "src/$package/presets/$name.toml",
     "$kind/check.txt": "tests/test_$module.py",
 }
-"""Templates, and what they become; a kind has those that are there."""
+"""Templates and the files they become; not every kind has all of them."""
 
 _EPILOG = """\b
 Examples:
@@ -36,20 +36,23 @@ Examples:
   clbench new stream my-images
 
 \b
-The package works as it is: a short method (or stream) to replace by yours, its presets, its test."""
+The package works at once: it has a short method (or stream) to replace with yours, presets and a test."""
 
 
 @click.command("new", epilog=_EPILOG, short_help="start a package of your own")
 @click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
 @click.argument("name")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), metavar="PATH", help="Where to write it.  [default: ./clbench-NAME]"
+    "--folder",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Folder of the package.  [default: ./clbench-NAME]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(kind: str, name: str, folder: Path | None, as_json: bool) -> int:
     """Write a package with a strategy or a stream called NAME, ready to install, check, run and publish.
 
-    KIND is strategy or stream. Nothing that exists is overwritten.
+    KIND is strategy or stream. Existing files are never overwritten.
     """
     from cl.files import write_text
 
@@ -73,7 +76,7 @@ def command(kind: str, name: str, folder: Path | None, as_json: bool) -> int:
 
 
 def package(kind: str, name: str) -> dict[str, str]:
-    """The files of a package, path to text; raises `UsageError` for a name that cannot be or is taken."""
+    """The files of a package, path to text; raises `UsageError` for an invalid or registered name."""
     from cl import registry
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST:
@@ -108,7 +111,7 @@ def package(kind: str, name: str) -> dict[str, str]:
 
 
 def next_steps(kind: str, name: str, folder: Path) -> list[str]:
-    """Commands from here to a row of the leaderboard."""
+    """The next commands, up to a row of the leaderboard."""
     what = f"-s {name} --stream split-digits" if kind == "strategy" else f"-s simplecil --stream {name}"
     return [
         f"pip install --editable {folder}",

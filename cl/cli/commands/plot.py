@@ -23,7 +23,7 @@ Kinds:
 
 
 def _several(what: str, known: Iterable[str], text: str) -> list[str]:
-    """A comma list of known words; raises `UsageError` for another."""
+    """The words of a comma list; raises `UsageError` for an unknown one."""
     from cl.errors import UsageError, did_you_mean
 
     choices = list(known)
@@ -39,22 +39,22 @@ def _several(what: str, known: Iterable[str], text: str) -> list[str]:
 
 @click.command("plot", epilog=_EPILOG, short_help="figures of the runs in results folders")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER...]")
-@click.option("--kind", default=",".join(KINDS), metavar="KIND[,KIND]", help="What to draw.  [default: all]")
+@click.option("--kind", default=",".join(KINDS), metavar="KIND[,KIND]", help="Kinds of figures.  [default: all]")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default="plots", show_default=True, metavar="FOLDER",
-    help="Where the figures go.",
+    help="Folder of the figures.",
 )  # fmt: skip
 @click.option("--format", "formats", default="svg", show_default=True, help="svg, png, json (the numbers), or several.")
 @click.option("--theme", default="light", show_default=True, help="light, dark, transparent, or several.")
-@click.option("--rule", help="Prediction rule.  [default: the strictest that a run has]")
+@click.option("--rule", help="Prediction rule.  [default: the strictest rule of each run]")
 @click.option("--json", "as_json", is_flag=True, help="Print the list of files as JSON.")
 def command(
     folders: tuple[Path, ...], kind: str, out: Path, formats: str, theme: str, rule: str | None, as_json: bool
 ) -> int:
-    """Draw the runs below the folders (default: where results go); seeds are averaged.
+    """Draw the runs below the folders (default: the results folder); seeds are averaged.
 
-    One figure per stream definition and backbone, or per row for `matrix`. Complete runs only; limited ones (--limit,
-    --max-tasks) get figures of their own, marked. The files are the same bytes for the same records and matplotlib.
+    One figure per stream definition and backbone, or per row for `matrix`. Only complete runs are drawn; limited runs
+    (--limit, --max-tasks) get their own, marked figures. The same records and matplotlib give the same bytes.
     """
 
     from cl.errors import UsageError

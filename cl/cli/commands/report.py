@@ -25,11 +25,11 @@ Examples:
 @click.option("--title", default="clbench report", show_default=True, help="Heading of the page.")
 @metric_options
 def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule: str | None) -> int:
-    """Write a report of the runs below the folders (default: where results go).
+    """Write a report of the runs below the folders (default: the results folder).
 
-    The file holds everything it shows and opens in any browser without network: the leaderboard to sort and filter,
-    every run with its accuracies, options, cost and environment, and a comparison of any two. It can be printed.
-    Predictions stay in the results folders.
+    The file is self-contained and opens in any browser without a network. It has a leaderboard to sort and filter,
+    every run with its accuracies, options, cost and environment, and a comparison of any two runs. It can be printed.
+    Predictions are not included.
     """
 
     from cl.results.report import write_report

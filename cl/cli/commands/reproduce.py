@@ -1,4 +1,4 @@
-"""`clbench reproduce`: run a shipped configuration and compare it with what we measured and others reported."""
+"""`clbench reproduce`: run a shipped configuration and compare with our measurements and published values."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 
 @click.command("reproduce", epilog=_EPILOG, short_help="run a shipped configuration and compare")
 @click.argument("name", required=False, metavar="[NAME]", shell_complete=_complete)
-@click.option("--list", "as_list", is_flag=True, help="The configurations, and on which hardware each was verified.")
-@click.option("--seed", multiple=True, metavar="N[,N]", help="Some of its seeds.  [default: all of them]")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
+@click.option(
+    "--list", "as_list", is_flag=True, help="List the configurations, with the hardware on which each was verified."
+)
+@click.option("--seed", multiple=True, metavar="N[,N]", help="Some of its seeds.  [default: all]")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and change nothing.")
 @run_option("device", metavar="NAME")
 @execution_options()
 @run_option("results", metavar="FOLDER")
@@ -60,8 +62,8 @@ def command(
 ) -> int:
     """Run a shipped configuration: reported value, expected interval, measured value, verdict.
 
-    The expected interval comes from our own records of the same configuration (95 %, for the mean of as many runs
-    with the same seeds); reported values are those of papers with the same weights and protocol.
+    The expected interval comes from our own records of the same configuration (95 %, for the mean of runs with the
+    same seeds). Reported values come from papers with the same weights and protocol.
     """
     from cl.errors import OutsideInterval, UsageError
     from cl.records.record import RECORD
@@ -86,7 +88,7 @@ def command(
         click.echo("Not compared: another process is running the rest; the same command compares them later.", err=True)
         return 0
     places = [plan.folder for plan in plans]
-    results.sort(key=lambda result: places.index(result.folder))  # runs at once end in any order
+    results.sort(key=lambda result: places.index(result.folder))  # concurrent runs end in any order
     verdict = reproduction.judge(configuration, [result.record for result in results])
     if display.as_json:
         folders = {"records": [str(result.folder / RECORD) for result in results]}
@@ -102,7 +104,7 @@ def command(
 
 
 def _seeds(configuration: Configuration, given: tuple[str, ...]) -> list[int]:
-    """The chosen seeds, which must be the configuration's own: others have other class orders."""
+    """The chosen seeds, which must be among the configuration's: other seeds have other class orders."""
     from cl.errors import UsageError
 
     chosen = [seed for seed in seeds_in(given) if seed is not None]
@@ -152,7 +154,7 @@ def _print(verdict: Verdict, results: list[RunResult]) -> None:
 
 
 def _list(as_json: bool) -> int:
-    """Every configuration: its interval and the hardware behind it, or what running it would take."""
+    """Print every configuration: its interval and hardware, or the requirements to run it."""
     from cl import registry
     from cl.results import reproduction
 

@@ -16,19 +16,19 @@ from cl.cli.shared import Display, Execution, display_options, execution_options
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
 @run_option("device", help="Compute elsewhere than before: auto, cpu, cuda, cuda:1.")
 @execution_options(existing=False)
-@run_option("save_learner", help="Keep the trained learner, as `clbench run --save-learner` does.")
+@run_option("save_learner", help="Save the trained learner, as `clbench run --save-learner` does.")
 @run_option(
     "loggers", "--logger", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("loggers"),
-    help="Report to these instead of those the run began with; none for none.",
+    help="Report to these loggers instead of the run's own; none: no logger.",
 )  # fmt: skip
 @display_options
 def command(
     folders: tuple[Path, ...], device: str | None, save_learner: bool | None, loggers: tuple[str, ...],
     execution: Execution, display: Display,
 ) -> int:  # fmt: skip
-    """Continue runs exactly as they were configured; complete ones are shown as they are.
+    """Continue runs with their own configuration; complete runs are only shown.
 
-    FOLDER is the folder of a run, as `clbench run` prints it, or one that holds several.
+    FOLDER is the folder of a run, as `clbench run` prints it, or a folder that contains several.
     """
     import dataclasses
 
@@ -44,7 +44,7 @@ def command(
 
 
 def _runs(folder: Path) -> list[Path]:
-    """The folder itself when it holds a run, else every run below it."""
+    """The folder itself if it holds a run, else every run below it."""
     from cl.plan.config_file import CONFIG
 
     if (folder / CONFIG).is_file():

@@ -60,7 +60,7 @@ Shells and machines that share a results folder share a grid with --existing ski
 
 
 class _Grouped(click.Command):
-    """Options under headings instead of one long list."""
+    """A command whose help groups options under headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         records = {parameter.name: parameter.get_help_record(ctx) for parameter in self.get_params(ctx)}
@@ -96,14 +96,14 @@ class _Grouped(click.Command):
     metavar="[METHOD.]KEY=VALUE",
     allow_from_autoenv=False,
     shell_complete=complete_key,
-    help="lr=0.01, stream.tasks=5, backbone.normalize=half, slca.lr=0.02 for one method alone, lr=0.01,0.02 for a run "
-    "of each; repeatable.",
+    help="lr=0.01, stream.tasks=5, backbone.normalize=half; slca.lr=0.02 for one method only; lr=0.01,0.02 for one run "
+    "each; repeatable.",
 )
 @run_option("few_shot")
 @run_option("setting", metavar="NAME[,NAME]", type=str)
 @run_option("limit", metavar="N|SHARE")
 @run_option("max_tasks", metavar="N")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and change nothing.")
 @run_option("device", metavar="NAME")
 @run_option("precision")
 @execution_options()
@@ -136,7 +136,7 @@ def planned(
     loggers: tuple[str, ...] = (),
     **run_options: Any,
 ) -> Grid:
-    """The runs that these options ask for."""
+    """The grid of runs for these options."""
     from cl.options import parse_assignments
     from cl.plan.grids import grid
 
