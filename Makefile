@@ -20,7 +20,7 @@ run: $(VENV)/run.stamp
 # One thread per worker: workers that each take all cores only wait for each other.
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python tools/typecheck.py
 	$(BIN)/python tools/lint_imports.py
 	OMP_NUM_THREADS=1 CLBENCH_OFFLINE=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS)
 
