@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from cl.errors import UsageError, did_you_mean
 
 
 class CheckFailure(AssertionError):
@@ -28,6 +30,16 @@ class Check:
     name: str
     summary: str
     call: Callable[[Any], None]
+
+
+def checks_named(checks: Mapping[str, Check], names: Sequence[str]) -> list[Check]:
+    """The checks of these names in the order of `checks`, all without names; raises `UsageError` for an unknown one."""
+    for name in names:
+        if name not in checks:
+            raise UsageError(
+                f"There is no check '{name}'.{did_you_mean(name, list(checks))} Known: {', '.join(checks)}."
+            )
+    return [check for name, check in checks.items() if not names or name in names]
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def declarations(bench: Workbench) -> None:
     if unread:
         raise CheckFailure(
             f"{', '.join(map(repr, unread))} of Options {'is' if len(unread) == 1 else 'are'} never read.",
-            "use self.options.NAME, or remove the option: the record would name a setting that changes nothing.",
+            "use self.options.NAME, or remove the option: the record would name an option that changes nothing.",
         )
 
 
@@ -230,7 +230,7 @@ def _shape(value: Any) -> str:
 
 
 def _read_in_source(method: type[Strategy]) -> set[str]:
-    """Attribute names in the modules of a strategy and its bases: what is read under other settings."""
+    """Attribute names in the modules of a strategy and its bases: what is read under other options."""
     names: set[str] = set()
     for module in {inspect.getmodule(kind) for kind in method.__mro__ if issubclass(kind, Strategy)}:
         if module is not None and module.__name__ != Strategy.__module__:

@@ -26,23 +26,23 @@ SHARED = 0.01
 class Subject:
     """A stream under examination: a registered name with options, or a stream that is built already."""
 
-    def __init__(self, stream: str | Stream, settings: Mapping[str, Any]) -> None:
+    def __init__(self, stream: str | Stream, options: Mapping[str, Any]) -> None:
         self.name = stream if isinstance(stream, str) else stream.name
         self._built = None if isinstance(stream, str) else stream
         if self._built is not None:
             return
         argument_of(self.name)  # a prefix family needs one
         self.family = family_of(self.name)
-        sections = split_keys(settings)
+        sections = split_keys(options)
         if wrong := [key for key in ("", "backbone") if sections.get(key)]:
-            raise UsageError(f"A stream takes settings such as stream.tasks=5, not {sorted(sections[wrong[0]])}.")
-        self.settings = dict(sections.get("stream", {}))
+            raise UsageError(f"A stream takes options such as stream.tasks=5, not {sorted(sections[wrong[0]])}.")
+        self.options = dict(sections.get("stream", {}))
 
-    def build(self, order_seed: int = SEEDS[0], data_seed: int = SEEDS[1], **settings: Any) -> Stream:
-        """Build it anew; raises `CheckSkipped` for a stream that was given built."""
+    def build(self, order_seed: int = SEEDS[0], data_seed: int = SEEDS[1], **more: Any) -> Stream:
+        """Build the stream again; raises `CheckSkipped` for a stream that was given built."""
         if self._built is not None:
             raise CheckSkipped("the stream was given built; check its registered name.")
-        options, transforms, _ = resolve_stream(self.family.Options, [("check", {**self.settings, **settings})])
+        options, transforms, _ = resolve_stream(self.family.Options, [("check", {**self.options, **more})])
         stream = make_stream(self.name, options, order_seed=order_seed, data_seed=data_seed)
         return transform(stream, transforms, data_seed)
 

@@ -104,33 +104,33 @@ class Reference:
 class Workbench:
     """Builds learners and streams for the checks, and keeps one reference run that most of them compare with.
 
-    `settings` are keys of `--set`. Options called `epochs` or `..._epochs` are capped at 2 and `batch_size` at 16
-    unless `settings` names them, so that a check takes seconds. `backbone` is a name as for `--backbone`; by default a
-    tiny untrained Vision Transformer.
+    `options` maps keys of `--set` to values. Options called `epochs` or `..._epochs` are capped at 2 and `batch_size`
+    at 16 unless `options` names them, so that a check takes seconds. `backbone` is a name as for `--backbone`; the
+    default is a tiny untrained Vision Transformer.
     """
 
     def __init__(
         self,
         strategy: str,
         *,
-        settings: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         stream: str | None = None,
         backbone: str | None = None,
     ) -> None:
         self.name, self.backbone_name, self.stream_name = strategy, backbone, stream or STREAM
         self.method: type[Strategy] = registry.strategies.get(strategy)
-        chosen = dict(settings or {})
+        chosen = dict(options or {})
         if stream is None:
             chosen.setdefault("stream.tasks", TASKS)
         first = self._plan(chosen, IMAGES)
-        self.settings = {**_quick(first), **chosen}
-        self.plan = self._plan(self.settings, IMAGES)
+        self.options = {**_quick(first), **chosen}
+        self.plan = self._plan(self.options, IMAGES)
         self._reference: Reference | None = None
         self.broken = ""
 
-    def _plan(self, settings: Mapping[str, Any], images: int) -> Plan:
+    def _plan(self, options: Mapping[str, Any], images: int) -> Plan:
         return make_plan(
-            self.name, self.stream_name, self.backbone_name, settings=settings, limit=images, order_seed=SEEDS.order,
+            self.name, self.stream_name, self.backbone_name, options=options, limit=images, order_seed=SEEDS.order,
             init_seed=SEEDS.init, data_seed=SEEDS.data, device="cpu", precision="fp32",
         )  # fmt: skip
 
@@ -138,7 +138,7 @@ class Workbench:
 
     def stream(self, images: int = IMAGES) -> Stream:
         """The stream with so many training images per class."""
-        stream: Stream = build_stream(self.plan if images == IMAGES else self._plan(self.settings, images))
+        stream: Stream = build_stream(self.plan if images == IMAGES else self._plan(self.options, images))
         return stream
 
     def noisy(self, stream: Stream) -> Stream:
@@ -319,7 +319,7 @@ def _untold(learner: Strategy, before: Mapping[str, Tensor], fitted: _Fitted) ->
 
 
 def _quick(plan: Plan) -> dict[str, Any]:
-    """Settings that make a plan quick: few epochs, small batches."""
+    """Options that make a plan quick: few epochs, small batches."""
     found: dict[str, Any] = {}
     for key, setting in plan.settings.items():
         if key.startswith(("stream.", "backbone.")) or not isinstance(setting.value, int):

@@ -220,7 +220,7 @@ def test_remembered_images_enter_losses_and_distillation_like_new_ones(
     ids=["encoded", "balanced-with-teacher"],
 )
 def test_it_keeps_the_contract(settings: dict[str, Any], only: list[str]) -> None:
-    check_strategy("replay", settings={"memory_size": 30, **settings}, only=only)
+    check_strategy("replay", options={"memory_size": 30, **settings}, only=only)
 
 
 def test_slow_weights_around_it_leave_it_as_it_is(learn: Learn) -> None:
