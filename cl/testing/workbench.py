@@ -1,4 +1,4 @@
-"""A small, fast place to try a strategy: a tiny backbone, a few real images per class, and everything watched."""
+"""A small, fast test bench for a strategy: a tiny backbone, a few real images per class, and observers of a run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def tiny_backbone(seed: int = 0, *, depth: int = 2, dim: int = 16, heads: int = 
 
 
 def record_header(method: type[Strategy], seeds: Seeds | None = None) -> dict[str, Any]:
-    """What `cl.api` says about a run before it begins, for runs that have no plan of their own."""
+    """The header of a record, as `cl.api` writes it before a run, for runs without a plan."""
     return {
         "run_id": "test",
         "strategy": {
@@ -88,15 +88,15 @@ def record_header(method: type[Strategy], seeds: Seeds | None = None) -> dict[st
 
 @dataclass
 class Reference:
-    """One uninterrupted run over `TASKS` tasks, and what was seen on the way."""
+    """One uninterrupted run over `TASKS` tasks, and what was observed."""
 
     learner: Strategy
     record: dict[str, Any]
     states: list[Any]  # after each task
     reached: list[dict[str, int]]  # bytes of everything reachable from the strategy, after each task, by path
     samples: list[int]  # bytes of raw samples declared, after each task
-    touched: list[tuple[int, str]]  # (task, backbone tensor) that changed without being given to a fit
-    flops: float  # of everything that ran, measured from outside
+    touched: list[tuple[int, str]]  # (task, backbone tensor) that changed although no fit trained it
+    flops: float  # of everything executed, measured outside the trainer
     ticks: int  # steps, phases and events
     read: set[str]  # options that were read
 
@@ -137,12 +137,12 @@ class Workbench:
     # ------------------------------------------------------------------------------------------------ what is built
 
     def stream(self, images: int = IMAGES) -> Stream:
-        """The stream with so many training images per class."""
+        """The stream with `images` training images per class."""
         stream: Stream = build_stream(self.plan if images == IMAGES else self._plan(self.options, images))
         return stream
 
     def noisy(self, stream: Stream) -> Stream:
-        """The same stream with noise in the place of its test images."""
+        """The same stream with noise instead of its test images."""
         from cl.data.store import ImageStore
 
         test = stream.dataset.test
@@ -193,11 +193,11 @@ class Workbench:
 
     @property
     def reference(self) -> Reference:
-        """The reference run; raises `CheckSkipped` where it cannot be made, after the first attempt."""
+        """The reference run; if the first attempt raised, later calls raise `CheckSkipped`."""
         if self._reference is None:
             if self.broken:
                 raise CheckSkipped(self.broken)
-            self.broken = "the strategy does not run; mend that first."
+            self.broken = "the strategy does not run; fix that first."
             self._reference = self._observe(self.stream(), TASKS)
         return self._reference
 
@@ -253,7 +253,7 @@ class Ticks(Observer):
 
 
 class _Watch(Ticks):
-    """Calls back when a task begins and when an event is over."""
+    """Calls back when a task begins and when an event ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -305,7 +305,7 @@ def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _untold(learner: Strategy, before: Mapping[str, Tensor], fitted: _Fitted) -> list[str]:
-    """Backbone tensors that changed although no fit was given them (a buffer: any parameter of its module)."""
+    """Backbone tensors that changed although no fit trained them (a buffer: any parameter of its module)."""
     modules = dict(learner.backbone.model.named_modules())
     found = []
     for name, tensor in _tensors(learner.backbone.model):
@@ -349,7 +349,7 @@ def _spied(options: Any) -> tuple[Any, set[str]]:
 def named(strategy: str | type[Strategy]) -> Iterator[str]:
     """A registered name for a strategy that is given as a class."""
     if isinstance(strategy, str):
-        registry.strategies.entry(strategy)  # an unknown name is said before anything is built
+        registry.strategies.entry(strategy)  # an unknown name is reported before anything is built
         yield strategy
         return
     name = f"{strategy.__module__}.{strategy.__qualname__}".replace("<locals>.", "")

@@ -256,7 +256,7 @@ BROKEN: list[tuple[type[Strategy], str, str]] = [
     (RandomOfItsOwn, "pure", "differ by up to"),
     (BatchNormalised, "batch-independent", "in a batch of 1 instead of"),
     (OrderDependent, "batch-independent", "in a batch of 1 instead of"),
-    (AdaptsToTestImages, "test-blind", "with noise in the place of the test images, after 3 tasks state.means differs"),
+    (AdaptsToTestImages, "test-blind", "with noise instead of the test images, after 3 tasks state.means differs"),
     (TrainsBackboneBesideFit, "frozen", "changed in task 0 although no fit was given it"),
     (PrivateState, "state-round-trip", "predicts other scores"),
     (PrivateStateMissing, "state-round-trip", "AttributeError"),

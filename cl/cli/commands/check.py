@@ -25,7 +25,7 @@ Examples:
 \b
 A strategy learns three tasks of the embedded digits on a tiny Vision Transformer, several times over: with
 noise for test images, interrupted, from a saved state, ... Unless --set names them, options called epochs are
-capped at 2 and batch_size at 16. Exit code 0: all checks passed; 1: one failed, with values and how to mend it.
+capped at 2 and batch_size at 16. Exit code 0: all checks passed; 1: one failed, shown with values and the fix.
 In a test of your own: cl.testing.parametrize_with_checks and parametrize_with_stream_checks."""
 
 _MARKS = {"passed": ("ok", "green"), "failed": ("FAILED", "red"), "skipped": ("skipped", "yellow")}
