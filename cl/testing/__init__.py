@@ -106,7 +106,8 @@ def parametrize_with_checks(
 
     `expected_failed_checks` maps checks to reasons, or is a function from a strategy to such a mapping: these tests are
     marked as expected failures, and fail once the check passes. The other arguments are those of `examine_strategy`.
-    The checks of one strategy share the runs that they compare, as long as no other strategy's check runs in between.
+    The checks of one strategy share the runs that they compare, as long as no other strategy's check runs in between;
+    with pytest-xdist, `--dist worksteal` keeps them in one process.
 
     Raises `UsageError` without pytest or for an unknown check.
     """
