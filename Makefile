@@ -17,12 +17,13 @@ help:
 run: $(VENV)/run.stamp
 	CLBENCH_OFFLINE=1 $(BIN)/clbench run --strategy slca --stream split-digits
 
-# One thread per worker: workers that each take all cores only wait for each other.
+# One thread per worker: workers that each take all cores only wait for each other. Work stealing keeps neighbouring tests
+# in one worker, where they share what is expensive to build.
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python tools/typecheck.py
 	$(BIN)/python tools/lint_imports.py
-	OMP_NUM_THREADS=1 CLBENCH_OFFLINE=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 CLBENCH_OFFLINE=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 bench: $(VENV)/run.stamp
 	$(BIN)/python benchmarks/loop_overhead.py

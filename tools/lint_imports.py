@@ -1,32 +1,25 @@
-"""Check the floors of imports (`[tool.importlinter]` in pyproject.toml) over the package as a wheel has it.
+"""Check the layers of imports (`[tool.importlinter]` in pyproject.toml) over the package as a wheel has it.
 
-In the repository strategies/ and streams/ stand beside cl/; import-linter must see them inside it, where they are
-imported from. Late and type-only imports count.
+import-linter must see strategies/ and streams/ inside `cl`, where they are imported from. Late and type-only imports
+count.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from built_tree import built_tree  # type: ignore[import-not-found]  # found beside a script only
 
 
 def main() -> int:
-    """Copy the sources into one tree and run import-linter there; returns its exit code."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree, only_python = Path(folder), shutil.ignore_patterns("*.npz", "*.safetensors", "__pycache__")
-        for source, target in (("cl", "cl"), ("strategies", "cl/strategies"), ("streams", "cl/streams")):
-            shutil.copytree(ROOT / source, tree / target, ignore=only_python)
-        shutil.copy(ROOT / "pyproject.toml", tree)
+    """Run import-linter over one copy of the sources; returns its exit code."""
+    with built_tree() as tree:
         command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
         command += ["--no-cache", *sys.argv[1:]]
-        environment = {**os.environ, "PYTHONPATH": folder}
-        return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+        environment = {**os.environ, "PYTHONPATH": str(tree)}
+        return subprocess.run(command, cwd=tree, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,22 +1,30 @@
 """Conformance: does a strategy or a stream keep the contract? For `clbench check` and for the tests of plugin authors.
 
-from cl.testing import check_strategy
+from cl.testing import parametrize_with_checks
 
-def test_it_keeps_the_contract():
-    check_strategy("my-method")
+@parametrize_with_checks(["my-method"])
+def test_contract(check):
+    check()
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cl.errors import UsageError, did_you_mean
+from cl.errors import UsageError
 from cl.strategy import Strategy
 from cl.stream import Stream
 from cl.testing import run_checks, strategy_checks, stream_checks
-from cl.testing.report import Check, CheckFailure, Outcome, Report, examine
+from cl.testing.pytest_items import Expected, Shared, parametrize
+from cl.testing.report import Check, CheckFailure, Outcome, Report, checks_named, examine
 from cl.testing.workbench import Workbench, named, record_header, tiny_backbone
+
+if TYPE_CHECKING:
+    import pytest
 
 __all__ = [
     "CHECKS",
@@ -29,9 +37,13 @@ __all__ = [
     "check_stream",
     "examine_strategy",
     "examine_stream",
+    "parametrize_with_checks",
+    "parametrize_with_stream_checks",
     "record_header",
     "tiny_backbone",
 ]
+
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def _checks(*calls: Callable[[Any], None]) -> dict[str, Check]:
@@ -60,18 +72,69 @@ STREAM_CHECKS: dict[str, Check] = _checks(*stream_checks.ALL)
 """The checks of a stream by name, in the order in which they run."""
 
 
-def check_strategy(strategy: str | type[Strategy], **arguments: Any) -> None:
-    """Raise one `AssertionError` that lists every check a strategy fails, with values and how to mend it.
+def _takes_settings(call: Call) -> Call:
+    """Accept `settings`, the former name of the argument `options`, with a warning."""
 
-    Takes what `examine_strategy` takes.
+    @wraps(call)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if "settings" in kwargs:
+            if kwargs.get("options") is not None:
+                raise UsageError("`settings` is called `options`; give `options` only.")
+            warnings.warn("`settings` is called `options`; give options=... instead.", FutureWarning, stacklevel=2)
+            kwargs["options"] = kwargs.pop("settings")
+        return call(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+# ---------------------------------------------------------------------------------------------------------- strategies
+
+
+def parametrize_with_checks(
+    strategies: str | type[Strategy] | Iterable[str | type[Strategy]],
+    *,
+    options: Mapping[str, Any] | None = None,
+    stream: str | None = None,
+    backbone: str | None = None,
+    only: Sequence[str] = (),
+    expected_failed_checks: Expected | None = None,
+) -> pytest.MarkDecorator:
+    """Decorate `def test_contract(check): check()` to run it once per strategy and check.
+
+    `strategies` are registered names or classes, looked up when a test runs. The tests are called
+    `test_contract[slca-batch-independent]`, so `-k resume` selects a check. A check that does not apply is skipped.
+
+    `expected_failed_checks` maps checks to reasons, or is a function from a strategy to such a mapping: these tests are
+    marked as expected failures, and fail once the check passes. The other arguments are those of `examine_strategy`.
+    The checks of one strategy share the runs that they compare, as long as no other strategy's check runs in between;
+    with pytest-xdist, `--dist worksteal` keeps them in one process.
+
+    Raises `UsageError` without pytest or for an unknown check.
+    """
+
+    def build(name: str) -> Workbench:
+        return Workbench(name, options=options, stream=stream, backbone=backbone)
+
+    given = [strategies] if isinstance(strategies, (str, type)) else list(strategies)
+    labels = [each if isinstance(each, str) else each.__name__ for each in given]
+    shared = [Shared(each, label, partial(named, each), build) for each, label in zip(given, labels, strict=True)]
+    return parametrize(shared, CHECKS, only, expected_failed_checks or {})
+
+
+@_takes_settings
+def check_strategy(strategy: str | type[Strategy], **arguments: Any) -> None:
+    """Raise one `AssertionError` that lists every check a strategy fails, with values and the fix.
+
+    Takes the arguments of `examine_strategy`.
     """
     examine_strategy(strategy, **arguments).raise_failures()
 
 
+@_takes_settings
 def examine_strategy(
     strategy: str | type[Strategy],
     *,
-    settings: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
     stream: str | None = None,
     backbone: str | None = None,
     only: Sequence[str] = (),
@@ -80,44 +143,63 @@ def examine_strategy(
     """Check a strategy, a registered name or a class, and report.
 
     It learns three tasks of the embedded digits (12 images per class) on a tiny Vision Transformer; `stream` and
-    `backbone` choose others. `settings` are keys of `--set`; without them `epochs` are capped at 2 and `batch_size` at
-    16. `only` names checks to run; `tell` is called with each outcome. Raises `UsageError` for an unknown name.
+    `backbone` choose others. `options` maps keys of `--set` to values; without them `epochs` are capped at 2 and
+    `batch_size` at 16. `only` names checks to run; `tell` is called with each outcome. Raises `UsageError` for an
+    unknown name.
     """
-    chosen = _chosen(CHECKS, only)
+    chosen = checks_named(CHECKS, only)
     with named(strategy) as name:
-        bench = Workbench(name, settings=settings, stream=stream, backbone=backbone)
+        bench = Workbench(name, options=options, stream=stream, backbone=backbone)
         return examine(name, "strategy", chosen, bench, tell)
 
 
-def check_stream(stream: str | Stream, **arguments: Any) -> None:
-    """Raise one `AssertionError` that lists every check a stream fails, with values and how to mend it.
+# ------------------------------------------------------------------------------------------------------------- streams
 
-    Takes what `examine_stream` takes.
+
+def parametrize_with_stream_checks(
+    streams: str | Stream | Iterable[str | Stream],
+    *,
+    options: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
+    expected_failed_checks: Expected | None = None,
+) -> pytest.MarkDecorator:
+    """Decorate `def test_contract(check): check()` to run it once per stream and check.
+
+    `streams` are registered names (`folder:/images`), looked up when a test runs, or built streams. Otherwise as
+    `parametrize_with_checks`.
+    """
+
+    def build(stream: str | Stream) -> stream_checks.Subject:
+        return stream_checks.Subject(stream, options or {})
+
+    given = [streams] if isinstance(streams, (str, Stream)) else list(streams)
+    labels = [each if isinstance(each, str) else each.name for each in given]
+    shared = [Shared(each, label, partial(nullcontext, each), build) for each, label in zip(given, labels, strict=True)]
+    return parametrize(shared, STREAM_CHECKS, only, expected_failed_checks or {})
+
+
+@_takes_settings
+def check_stream(stream: str | Stream, **arguments: Any) -> None:
+    """Raise one `AssertionError` that lists every check a stream fails, with values and the fix.
+
+    Takes the arguments of `examine_stream`.
     """
     examine_stream(stream, **arguments).raise_failures()
 
 
+@_takes_settings
 def examine_stream(
     stream: str | Stream,
     *,
-    settings: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
     only: Sequence[str] = (),
     tell: Callable[[Outcome], None] | None = None,
 ) -> Report:
-    """Check a stream, a registered name (`folder:/images`) or one that is built, and report.
+    """Check a stream, a registered name (`folder:/images`) or a built stream, and report.
 
-    `settings` are keys of `--set` such as `stream.tasks`. Raises `UsageError` for an unknown name, `DataError` where
-    its data is missing.
+    `options` maps keys of `--set` such as `stream.tasks` to values. Raises `UsageError` for an unknown name,
+    `DataError` if the data is missing.
     """
-    chosen = _chosen(STREAM_CHECKS, only)
-    subject = stream_checks.Subject(stream, settings or {})
+    chosen = checks_named(STREAM_CHECKS, only)
+    subject = stream_checks.Subject(stream, options or {})
     return examine(subject.name, "stream", chosen, subject, tell)
-
-
-def _chosen(checks: Mapping[str, Check], only: Sequence[str]) -> list[Check]:
-    for name in only:
-        if name not in checks:
-            raise UsageError(
-                f"There is no check '{name}'.{did_you_mean(name, list(checks))} Known: {', '.join(checks)}."
-            )
-    return [check for name, check in checks.items() if not only or name in only]

@@ -1,4 +1,4 @@
-"""What an object holds: every tensor and array reachable from it, and how two states differ."""
+"""Tensors and arrays that are reachable from an object, and differences between two states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEAVES = (str, bytes, int, float, complex, bool, type(None), type, types.Module
 def reachable(root: object) -> Iterator[tuple[str, Any]]:
     """Every object that attributes, containers and closures of `root` lead to, with the path to it.
 
-    The trainer and the pretrained backbone are left out: they are not the strategy's to keep small.
+    The trainer and the pretrained backbone are left out: a strategy does not answer for their size.
     """
     seen: set[int] = set()
     stack: list[tuple[str, Any]] = [("", root)]
@@ -78,7 +78,7 @@ def reachable_bytes(strategy: Strategy) -> dict[str, int]:
 
 
 def differences(one: Any, two: Any, path: str = "state") -> Iterator[str]:
-    """Where two states are not the same bit for bit, with values."""
+    """Yield every place where two states differ in a bit, with values."""
     if isinstance(one, Tensor) and isinstance(two, Tensor):
         if one.shape != two.shape or one.dtype != two.dtype:
             yield f"{path} is {_shape(one)} in one and {_shape(two)} in the other"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cl.errors import UsageError, did_you_mean
+
 
 class CheckFailure(AssertionError):
-    """A check failed: what was found, with values, and how to mend it."""
+    """A check failed: what was found, with values, and the fix."""
 
     def __init__(self, found: str, fix: str) -> None:
         super().__init__(f"{found} Fix: {fix}")
@@ -28,6 +30,16 @@ class Check:
     name: str
     summary: str
     call: Callable[[Any], None]
+
+
+def checks_named(checks: Mapping[str, Check], names: Sequence[str]) -> list[Check]:
+    """The checks of these names in the order of `checks`, all without names; raises `UsageError` for an unknown one."""
+    for name in names:
+        if name not in checks:
+            raise UsageError(
+                f"There is no check '{name}'.{did_you_mean(name, list(checks))} Known: {', '.join(checks)}."
+            )
+    return [check for name, check in checks.items() if not names or name in names]
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ class Report:
         return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")
 
     def raise_failures(self) -> None:
-        """Raise one `AssertionError` that lists every failed check; does nothing where all passed."""
+        """Raise one `AssertionError` that lists every failed check; does nothing if all passed."""
         if self.failures:
             lines = [f"{self.kind} '{self.name}' fails {len(self.failures)} of {len(self.outcomes)} checks:"]
             lines += [f"  {o.check}: {o.found} Fix: {o.fix}" for o in self.failures]
@@ -66,7 +78,7 @@ class Report:
 def examine(
     name: str, kind: str, checks: Iterable[Check], subject: Any, tell: Callable[[Outcome], None] | None = None
 ) -> Report:
-    """Run checks one after the other. Whatever else the subject raises is a failure of that check, with its trace."""
+    """Run checks one after the other. Any other exception is a failure of that check, reported with its traceback."""
     outcomes = []
     for check in checks:
         clock = time.perf_counter()
@@ -80,7 +92,7 @@ def examine(
         except Exception as error:  # the subject's own code runs here, so anything may come out of it
             status, trace = "failed", traceback.format_exc()
             found = f"{type(error).__name__}: {error}".rstrip(": ") + f", raised at {_place(error)}."
-            fix = "mend the code at that place; `clbench check -v` prints the traceback."
+            fix = "correct the code at that place; `clbench check -v` prints the traceback."
         outcome = Outcome(check.name, check.summary, status, found, fix, time.perf_counter() - clock, trace)
         outcomes.append(outcome)
         if tell is not None:

@@ -1,4 +1,4 @@
-"""What every run of a strategy must keep: test images unseen, state, resume, seeds, true costs, bounded memory."""
+"""Checks of runs: test images stay unseen, state is complete, seeds decide, costs are true, memory is bounded."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ SLACK = 256
 """Bytes by which two measurements may differ: counters, names."""
 
 FLOP_SHARE = 0.1
-"""How far counted and true FLOPs may be apart."""
+"""Relative difference allowed between counted and executed FLOPs."""
 
 
 def test_blind(bench: Workbench) -> None:
-    """What is learned does not depend on test images: the same bits with noise in their place."""
+    """Training does not depend on test images: the state is the same with noise instead of them."""
     expected = bench.reference.states[-1]
     learner = bench.learner()
     with tempfile.TemporaryDirectory() as folder:
         bench.run(learner, Path(folder), bench.noisy(bench.stream()))
     if changed := next(differences(expected, learner.get_state()), None):
         raise CheckFailure(
-            f"with noise in the place of the test images, after {TASKS} tasks {changed}.",
-            "let learn read its view only; predict must leave nothing behind, in private attributes neither.",
+            f"with noise instead of the test images, after {TASKS} tasks {changed}.",
+            "let learn read its view only; predict must change nothing, private attributes included.",
         )
 
 
 def state_round_trip(bench: Workbench) -> None:
-    """The state after two tasks, put into a fresh instance, is complete: it predicts and learns on the same bits."""
+    """The state after two tasks is complete: a fresh instance that loads it predicts and learns the same bits."""
     stream, reference = bench.stream(), bench.reference
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
@@ -48,7 +48,7 @@ def state_round_trip(bench: Workbench) -> None:
     learner.set_state(loaded)
     if changed := next(differences(reference.states[1], learner.get_state()), None):
         raise CheckFailure(
-            f"put into a fresh instance, {changed}.",
+            f"loaded into a fresh instance, {changed}.",
             "create parts and modules in setup(), and let parts grow to the state they are given.",
         )
     other = bench.start(bench.learner(), stream)
@@ -74,13 +74,13 @@ def state_round_trip(bench: Workbench) -> None:
     bench.learn(learner, stream, range(2, TASKS))
     if changed := next(differences(reference.states[2], learner.get_state()), None):
         raise CheckFailure(
-            f"a third task learned from the saved state ends elsewhere than without saving: {changed}.",
+            f"a third task learned from the saved state ends in another state than without saving: {changed}.",
             "keep what learn carries from task to task in public attributes.",
         )
 
 
 def resume(bench: Workbench) -> None:
-    """Interrupted again and again, inside tasks too, a run ends with the same result."""
+    """A run that is interrupted several times, also within tasks, ends with the same result."""
     expected = bench.reference.record["result"]
     patience = max(2, bench.reference.ticks // INTERRUPTIONS)
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def resume(bench: Workbench) -> None:
 
 
 def seeded(bench: Workbench) -> None:
-    """The same seeds give the same result, whatever ran before and wherever the global random streams stood."""
+    """The same seeds give the same result, whatever ran before and whatever the global random generators hold."""
     expected = bench.reference.record["result"]
     torch.manual_seed(4242)
     np.random.seed(4242)
@@ -126,12 +126,12 @@ def costs(bench: Workbench) -> None:
     if abs(counted - reference.flops) > FLOP_SHARE * reference.flops:
         raise CheckFailure(
             f"{counted:,.0f} FLOPs are counted where {reference.flops:,.0f} were executed.",
-            "do optimisations in self.fit and long passes in self.compute: what runs beside them is not counted.",
+            "do optimisations in self.fit and long passes in self.compute: work outside them is not counted.",
         )
 
 
 def memory(bench: Workbench) -> None:
-    """What is kept between tasks does not grow with the number of images, raw samples declared as such apart."""
+    """Memory kept between tasks does not grow with the number of images, declared raw samples excepted."""
     if bench.method.access == "past":
         raise CheckSkipped("declares access to the past.")
     once, twice = bench.reference.reached[1], bench.doubled.reached[1]
@@ -154,7 +154,7 @@ class _Stopped(BaseException):
 
 
 class _Interrupt(Ticks):
-    """Stops the run after so many ticks."""
+    """Stops the run after `patience` ticks."""
 
     def __init__(self, patience: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What every strategy must keep: its declarations, the contract of `predict`, and the limits of what it may touch."""
+"""Checks of a strategy: its declarations, the contract of `predict`, and what it may change."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from cl.training import state
 
 SECTIONS = ("Paper", "Trains", "Stores", "Cost", "Differences from the paper")
 MARGIN = 1e-6
-"""Where the two best scores are closer than this, rounding may decide."""
+"""If the two best scores are closer than this, rounding may decide."""
 
 
 def documented(bench: Workbench) -> None:
-    """The docstring says what the method is, and has the sections that every method has."""
+    """The docstring says what the method is, and has all required sections."""
     text = inspect.cleandoc(bench.method.__dict__.get("__doc__") or "")
     if not text.partition("\n")[0].strip():
         raise CheckFailure(
@@ -63,12 +63,14 @@ def declarations(bench: Workbench) -> None:
         try:
             parse_value(info.annotation, info.default, key, info.constraints)
         except UsageError as error:
-            raise CheckFailure(f"the default of an option is out of bounds: {error}", "mend one of them.") from None
+            raise CheckFailure(
+                f"the default of an option is out of bounds: {error}", "change the default or the bounds."
+            ) from None
     unread = sorted(set(options) - bench.reference.read - _read_in_source(method))
     if unread:
         raise CheckFailure(
             f"{', '.join(map(repr, unread))} of Options {'is' if len(unread) == 1 else 'are'} never read.",
-            "use self.options.NAME, or remove the option: the record would name a setting that changes nothing.",
+            "use self.options.NAME, or remove the option: the record would name an option that changes nothing.",
         )
 
 
@@ -97,7 +99,8 @@ def pure(bench: Workbench) -> None:
     first = [scores.clone() for _, scores in _scores(learner, stream, learner.trainer.encodings, size=16)]
     if changed := next(differences(before, learner.get_state()), None):
         raise CheckFailure(
-            f"predict changed the learner's {changed}.", "move what predict updates into learn; count nothing there."
+            f"predict changed the learner's {changed}.",
+            "move what predict updates into learn; predict must not count either.",
         )
     if not torch.equal(generators, torch.get_rng_state()):
         raise CheckFailure(
@@ -117,8 +120,8 @@ def pure(bench: Workbench) -> None:
 
 
 def batch_independent(bench: Workbench) -> None:
-    """Scores of an image do not depend on the images beside it nor on their order (in float64 where possible)."""
-    bench.reference  # noqa: B018 - a strategy that does not run is reported by that check
+    """Scores of an image do not depend on the rest of the batch or on its order (in float64 if possible)."""
+    bench.reference  # noqa: B018 - the check `runs` reports a strategy that does not run
     stream = bench.stream()
     learner = bench.start(bench.learner(exact=True), stream)
     bench.learn(learner, stream, range(TASKS))
@@ -161,13 +164,13 @@ def frozen(bench: Workbench) -> None:
 
 
 def _tasks(learner: Strategy) -> list[int | None]:
-    """The tasks to ask `predict` for: None for rules on shared scores, then every task where it is told."""
+    """Tasks to pass to `predict`: None for rules on shared scores, then every task for `til_oracle`."""
     shared: list[int | None] = [None] if set(learner.rules) != {"til_oracle"} else []
     return shared + (list(range(TASKS)) if "til_oracle" in learner.rules else [])
 
 
 def _scores(learner: Strategy, stream: Stream, encodings: Any, size: int) -> list[tuple[str, Tensor]]:
-    """Scores of the first test images of each way of asking."""
+    """Scores of the first test images for each task that `predict` is asked for."""
     if not learner.ready:
         raise CheckSkipped("not ready to predict after three tasks.")
     found = []
@@ -192,7 +195,7 @@ def _score_by_row(
 
 
 def _doubled(learner: Strategy, stream: Stream) -> bool:
-    """Put a learner into float64; False where its code insists on another type, and float32 it stays."""
+    """Convert a learner to float64; returns False, and leaves it in float32, if its code needs another type."""
     single = state.clone(learner.get_state())
     transform = learner.backbone.transform
     for module in state.modules_of(learner):
@@ -230,7 +233,7 @@ def _shape(value: Any) -> str:
 
 
 def _read_in_source(method: type[Strategy]) -> set[str]:
-    """Attribute names in the modules of a strategy and its bases: what is read under other settings."""
+    """Attribute names in the modules of a strategy and its bases: what is read under other options."""
     names: set[str] = set()
     for module in {inspect.getmodule(kind) for kind in method.__mro__ if issubclass(kind, Strategy)}:
         if module is not None and module.__name__ != Strategy.__module__:

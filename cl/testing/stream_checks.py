@@ -1,4 +1,4 @@
-"""What every stream must keep: numbering by position, disjoint groups, true fingerprints, one identity."""
+"""Checks of a stream: numbering by position, disjoint groups, true fingerprints, one identity."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ SHARED = 0.01
 
 
 class Subject:
-    """A stream under examination: a registered name with options, or a stream that is built already."""
+    """A stream under examination: a registered name with options, or a built stream."""
 
-    def __init__(self, stream: str | Stream, settings: Mapping[str, Any]) -> None:
+    def __init__(self, stream: str | Stream, options: Mapping[str, Any]) -> None:
         self.name = stream if isinstance(stream, str) else stream.name
         self._built = None if isinstance(stream, str) else stream
         if self._built is not None:
             return
         argument_of(self.name)  # a prefix family needs one
         self.family = family_of(self.name)
-        sections = split_keys(settings)
+        sections = split_keys(options)
         if wrong := [key for key in ("", "backbone") if sections.get(key)]:
-            raise UsageError(f"A stream takes settings such as stream.tasks=5, not {sorted(sections[wrong[0]])}.")
-        self.settings = dict(sections.get("stream", {}))
+            raise UsageError(f"A stream takes options such as stream.tasks=5, not {sorted(sections[wrong[0]])}.")
+        self.options = dict(sections.get("stream", {}))
 
-    def build(self, order_seed: int = SEEDS[0], data_seed: int = SEEDS[1], **settings: Any) -> Stream:
-        """Build it anew; raises `CheckSkipped` for a stream that was given built."""
+    def build(self, order_seed: int = SEEDS[0], data_seed: int = SEEDS[1], **more: Any) -> Stream:
+        """Build the stream again; raises `CheckSkipped` for a stream that was given built."""
         if self._built is not None:
             raise CheckSkipped("the stream was given built; check its registered name.")
-        options, transforms, _ = resolve_stream(self.family.Options, [("check", {**self.settings, **settings})])
+        options, transforms, _ = resolve_stream(self.family.Options, [("check", {**self.options, **more})])
         stream = make_stream(self.name, options, order_seed=order_seed, data_seed=data_seed)
         return transform(stream, transforms, data_seed)
 
@@ -66,7 +66,7 @@ def documented(subject: Subject) -> None:
 
 
 def fingerprints(subject: Subject) -> None:
-    """Images are uint8 in canonical order and the fingerprints are those of their content."""
+    """Images are uint8 in canonical order, and fingerprints match their content."""
     dataset = subject.stream.dataset
     for split, store in (("train", dataset.train), ("test", dataset.test)):
         true = ImageStore.from_arrays(np.asarray(store.pixels), np.asarray(store.labels))
@@ -125,8 +125,7 @@ def experiences(subject: Subject) -> None:
 
 
 def groups(subject: Subject) -> None:
-    """Groups are disjoint, have test images, hold only their classes and no image that is learned, and know after which
-    experience they are complete."""
+    """Groups are disjoint, hold held-out images of their own classes, and name the task that completes them."""
     stream = subject.stream
     if repeated := _repeated([group.name for group in stream.groups]):
         raise CheckFailure(f"group names repeat: {repeated}.", "give every group a name of its own.")
@@ -204,7 +203,7 @@ def events(subject: Subject) -> None:
 
 
 def identity(subject: Subject) -> None:
-    """Built again it is the same stream; test images do not depend on any seed."""
+    """Built twice it is the same stream; test images do not depend on any seed."""
     first, second = subject.stream, subject.build()
     if first.id != second.id or json.dumps(first.identity) != json.dumps(second.identity):
         raise CheckFailure("built twice with the same seeds it has two identities.", "draw from the given seeds only.")
@@ -227,7 +226,7 @@ def identity(subject: Subject) -> None:
 
 
 def views(subject: Subject) -> None:
-    """Views give copies of training images, say which classes they hold, and die when revoked."""
+    """Views give copies of training images, say which classes they hold, and give nothing once revoked."""
     stream = subject.stream
     view = stream.view(0)
     pixels = view.train.pixels([0])
@@ -246,14 +245,14 @@ def views(subject: Subject) -> None:
 
 
 def limits(subject: Subject) -> None:
-    """`--limit` is kept: so many images per class, or the stream has no such option."""
+    """`--limit` bounds the images per class, or the stream has no such option."""
     if subject._built is None and "train_per_class" not in options_of(subject.family.Options):
         raise CheckSkipped("cannot be limited.")
     stream = subject.build(train_per_class=2, test_per_class=1)
     rows = np.concatenate([experience.train for experience in stream.experiences])
     most = int(np.bincount(stream.positions[stream.dataset.train.labels[np.unique(rows)]]).max())
     tested = stream.positions[stream.dataset.test.labels[stream.test_rows(range(len(stream.groups)))[0]]]
-    domains = len(stream.groups) if stream.setting.endswith(DOMAIN) else 1  # a class has so many of each
+    domains = len(stream.groups) if stream.setting.endswith(DOMAIN) else 1  # the limit is per class and domain
     if most > 2 * domains or int(np.bincount(tested).max()) > domains:
         raise CheckFailure(
             f"with 2 training and 1 test image per class asked for, a class has {most} and "
@@ -270,7 +269,7 @@ ALL = (
 
 def _check_rows(rows: IndexArray, store: ImageStore, where: str) -> None:
     if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < len(store)):
-        raise CheckFailure(f"{where}: rows lie outside the {len(store)} images.", "count rows in stream.store(split).")
+        raise CheckFailure(f"{where}: rows are outside the {len(store)} images.", "count rows in stream.store(split).")
     if len(np.unique(rows)) != len(rows):
         raise CheckFailure(f"{where}: {len(rows) - len(np.unique(rows))} rows come twice.", "list each row once.")
 

@@ -1,4 +1,4 @@
-"""A small, fast place to try a strategy: a tiny backbone, a few real images per class, and everything watched."""
+"""A small, fast test bench for a strategy: a tiny backbone, a few real images per class, and observers of a run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def tiny_backbone(seed: int = 0, *, depth: int = 2, dim: int = 16, heads: int = 
 
 
 def record_header(method: type[Strategy], seeds: Seeds | None = None) -> dict[str, Any]:
-    """What `cl.api` says about a run before it begins, for runs that have no plan of their own."""
+    """The header of a record, as `cl.api` writes it before a run, for runs without a plan."""
     return {
         "run_id": "test",
         "strategy": {
@@ -88,15 +88,15 @@ def record_header(method: type[Strategy], seeds: Seeds | None = None) -> dict[st
 
 @dataclass
 class Reference:
-    """One uninterrupted run over `TASKS` tasks, and what was seen on the way."""
+    """One uninterrupted run over `TASKS` tasks, and what was observed."""
 
     learner: Strategy
     record: dict[str, Any]
     states: list[Any]  # after each task
     reached: list[dict[str, int]]  # bytes of everything reachable from the strategy, after each task, by path
     samples: list[int]  # bytes of raw samples declared, after each task
-    touched: list[tuple[int, str]]  # (task, backbone tensor) that changed without being given to a fit
-    flops: float  # of everything that ran, measured from outside
+    touched: list[tuple[int, str]]  # (task, backbone tensor) that changed although no fit trained it
+    flops: float  # of everything executed, measured outside the trainer
     ticks: int  # steps, phases and events
     read: set[str]  # options that were read
 
@@ -104,45 +104,45 @@ class Reference:
 class Workbench:
     """Builds learners and streams for the checks, and keeps one reference run that most of them compare with.
 
-    `settings` are keys of `--set`. Options called `epochs` or `..._epochs` are capped at 2 and `batch_size` at 16
-    unless `settings` names them, so that a check takes seconds. `backbone` is a name as for `--backbone`; by default a
-    tiny untrained Vision Transformer.
+    `options` maps keys of `--set` to values. Options called `epochs` or `..._epochs` are capped at 2 and `batch_size`
+    at 16 unless `options` names them, so that a check takes seconds. `backbone` is a name as for `--backbone`; the
+    default is a tiny untrained Vision Transformer.
     """
 
     def __init__(
         self,
         strategy: str,
         *,
-        settings: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         stream: str | None = None,
         backbone: str | None = None,
     ) -> None:
         self.name, self.backbone_name, self.stream_name = strategy, backbone, stream or STREAM
         self.method: type[Strategy] = registry.strategies.get(strategy)
-        chosen = dict(settings or {})
+        chosen = dict(options or {})
         if stream is None:
             chosen.setdefault("stream.tasks", TASKS)
         first = self._plan(chosen, IMAGES)
-        self.settings = {**_quick(first), **chosen}
-        self.plan = self._plan(self.settings, IMAGES)
+        self.options = {**_quick(first), **chosen}
+        self.plan = self._plan(self.options, IMAGES)
         self._reference: Reference | None = None
         self.broken = ""
 
-    def _plan(self, settings: Mapping[str, Any], images: int) -> Plan:
+    def _plan(self, options: Mapping[str, Any], images: int) -> Plan:
         return make_plan(
-            self.name, self.stream_name, self.backbone_name, settings=settings, limit=images, order_seed=SEEDS.order,
+            self.name, self.stream_name, self.backbone_name, options=options, limit=images, order_seed=SEEDS.order,
             init_seed=SEEDS.init, data_seed=SEEDS.data, device="cpu", precision="fp32",
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------ what is built
 
     def stream(self, images: int = IMAGES) -> Stream:
-        """The stream with so many training images per class."""
-        stream: Stream = build_stream(self.plan if images == IMAGES else self._plan(self.settings, images))
+        """The stream with `images` training images per class."""
+        stream: Stream = build_stream(self.plan if images == IMAGES else self._plan(self.options, images))
         return stream
 
     def noisy(self, stream: Stream) -> Stream:
-        """The same stream with noise in the place of its test images."""
+        """The same stream with noise instead of its test images."""
         from cl.data.store import ImageStore
 
         test = stream.dataset.test
@@ -193,11 +193,11 @@ class Workbench:
 
     @property
     def reference(self) -> Reference:
-        """The reference run; raises `CheckSkipped` where it cannot be made, after the first attempt."""
+        """The reference run; if the first attempt raised, later calls raise `CheckSkipped`."""
         if self._reference is None:
             if self.broken:
                 raise CheckSkipped(self.broken)
-            self.broken = "the strategy does not run; mend that first."
+            self.broken = "the strategy does not run; fix that first."
             self._reference = self._observe(self.stream(), TASKS)
         return self._reference
 
@@ -253,7 +253,7 @@ class Ticks(Observer):
 
 
 class _Watch(Ticks):
-    """Calls back when a task begins and when an event is over."""
+    """Calls back when a task begins and when an event ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -305,7 +305,7 @@ def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _untold(learner: Strategy, before: Mapping[str, Tensor], fitted: _Fitted) -> list[str]:
-    """Backbone tensors that changed although no fit was given them (a buffer: any parameter of its module)."""
+    """Backbone tensors that changed although no fit trained them (a buffer: any parameter of its module)."""
     modules = dict(learner.backbone.model.named_modules())
     found = []
     for name, tensor in _tensors(learner.backbone.model):
@@ -319,7 +319,7 @@ def _untold(learner: Strategy, before: Mapping[str, Tensor], fitted: _Fitted) ->
 
 
 def _quick(plan: Plan) -> dict[str, Any]:
-    """Settings that make a plan quick: few epochs, small batches."""
+    """Options that make a plan quick: few epochs, small batches."""
     found: dict[str, Any] = {}
     for key, setting in plan.values.items():
         if key.startswith(("stream.", "backbone.")) or not isinstance(setting.value, int):
@@ -349,7 +349,7 @@ def _spied(options: Any) -> tuple[Any, set[str]]:
 def named(strategy: str | type[Strategy]) -> Iterator[str]:
     """A registered name for a strategy that is given as a class."""
     if isinstance(strategy, str):
-        registry.strategies.entry(strategy)  # an unknown name is said before anything is built
+        registry.strategies.entry(strategy)  # an unknown name is reported before anything is built
         yield strategy
         return
     name = f"{strategy.__module__}.{strategy.__qualname__}".replace("<locals>.", "")

@@ -16,7 +16,7 @@ from cl.errors import UsageError
 from cl.files import toml_load
 from cl.plan.presets import load_presets
 from cl.registry import Distribution, Entry
-from cl.testing import check_strategy, check_stream
+from cl.testing import STREAM_CHECKS
 
 RULES = "E,F,I,UP,B,SIM,RUF"
 
@@ -37,18 +37,21 @@ def test_what_is_written_is_clean_and_says_where_the_class_is(kind: str, name: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_template_keeps_the_contract(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own test, with all checks, runs in `test_plugin_wheel`."""
+def test_the_template_keeps_the_contract(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It passes its own tests; `test_plugin_wheel` runs the slower checks of a strategy too."""
     name = f"from-the-{kind}-template"
     assert call(["new", kind, name, "--folder", str(tmp_path / "mine")]) == 0
     monkeypatch.syspath_prepend(str(tmp_path / "mine" / "src"))
     names: registry.Registry[object] = getattr(registry, KINDS[kind])
     (target,) = toml_load(tmp_path / "mine" / "pyproject.toml")["project"]["entry-points"][names.group].values()
     monkeypatch.setitem(names._entries(), name, [Entry(name, target, Distribution("mine", "0.1.0"))])
-    if kind == "stream":
-        check_stream(name)
-    else:
-        check_strategy(name, only=("documented", "runs", "declarations", "pure", "frozen"))
+    quick = {"strategy": ["documented", "runs", "declarations", "pure", "frozen"], "stream": list(STREAM_CHECKS)}[kind]
+    plain = ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path)]
+    assert pytest.main([*plain, "-k", " or ".join(quick), str(tmp_path / "mine" / "tests")]) == pytest.ExitCode.OK
+    assert f"{len(quick)} passed" in capsys.readouterr().out
+    if kind == "strategy":
         (preset,) = load_presets(name)
         assert preset.options == {"shrinkage": 0.003}
 

@@ -133,11 +133,12 @@ def test_from_new_to_a_row_of_the_leaderboard(python: Path, tmp_path: Path) -> N
     assert "12 passed" in run(clbench, "check", NAME, cwd=tmp_path, **home)
 
 
-def test_its_own_test_passes(python: Path, tmp_path: Path) -> None:
-    packages = python.parents[2] / f"clbench-{NAME}"
+@pytest.mark.parametrize(("name", "checks"), [(NAME, 12), ("two-digits", 10)])
+def test_its_own_tests_pass(python: Path, tmp_path: Path, name: str, checks: int) -> None:
+    packages = python.parents[2] / f"clbench-{name}"
     home = {"CLBENCH_HOME": str(tmp_path / "home"), **ALONE}
     shown = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", packages / "tests", cwd=tmp_path, **home)
-    assert "1 passed" in shown
+    assert f"{checks} passed" in shown
 
 
 def test_the_stream_of_the_template_is_a_stream(python: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from cl.options import option
 from cl.parts.heads.growing import GrowingHead
 from cl.strategy import Inputs, Strategy
 from cl.stream import StreamInfo, View
-from cl.testing import CHECKS, check_strategy, examine_strategy
+from cl.testing import CHECKS, check_strategy, examine_strategy, parametrize_with_checks
 from cl.training import state
 from cl.training.optim import sgd
 
@@ -256,7 +256,7 @@ BROKEN: list[tuple[type[Strategy], str, str]] = [
     (RandomOfItsOwn, "pure", "differ by up to"),
     (BatchNormalised, "batch-independent", "in a batch of 1 instead of"),
     (OrderDependent, "batch-independent", "in a batch of 1 instead of"),
-    (AdaptsToTestImages, "test-blind", "with noise in the place of the test images, after 3 tasks state.means differs"),
+    (AdaptsToTestImages, "test-blind", "with noise instead of the test images, after 3 tasks state.means differs"),
     (TrainsBackboneBesideFit, "frozen", "changed in task 0 although no fit was given it"),
     (PrivateState, "state-round-trip", "predicts other scores"),
     (PrivateStateMissing, "state-round-trip", "AttributeError"),
@@ -283,8 +283,8 @@ def test_a_good_strategy_passes_every_check() -> None:
 
 @pytest.mark.parametrize(("broken", "check", "message"), BROKEN, ids=[entry[0].__name__ for entry in BROKEN])
 def test_each_break_is_caught_by_its_check(broken: type[Strategy], check: str, message: str) -> None:
-    settings = {"lr": 0.1} if broken is DefaultOutOfBounds else {}
-    (outcome,) = examine_strategy(broken, only=[check], settings=settings).outcomes
+    options = {"lr": 0.1} if broken is DefaultOutOfBounds else {}
+    (outcome,) = examine_strategy(broken, only=[check], options=options).outcomes
     assert outcome.status == "failed", outcome
     assert message in outcome.found and outcome.fix, outcome.found
 
@@ -313,16 +313,19 @@ def test_unknown_names_are_said() -> None:
     assert not [name for name in registry.strategies if "Good" in name], "the class was registered for the check only"
 
 
-# One of each kind at every run; the others, which share its code, with the slow tests.
+# One strategy of each kind at every run; the others share code with one of them and are slow tests.
 ONE_OF_EACH = ("simplecil", "joint", "slca", "ewc", "momentum", "dualprompt", "norga", "ranpac", "mos", "wsn", "kvb")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if name in ONE_OF_EACH else pytest.mark.slow) for name in registry.strategies],
-)
-def test_built_in_strategies_keep_the_contract(name: str) -> None:
-    check_strategy(name)
+@parametrize_with_checks(ONE_OF_EACH)
+def test_built_in_strategies_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks(sorted(set(registry.strategies) - set(ONE_OF_EACH)))
+def test_all_other_built_in_strategies_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
 def test_foreach_operators_are_seen_while_flops_are_counted() -> None:

@@ -225,7 +225,7 @@ def test_resumed_runs_reach_the_same_result(tmp_path: Path) -> None:
         def stop(*_: Any) -> None:
             raise Stop
 
-        learner.trainer.observer.event = stop
+        learner.trainer.observer.event = stop  # type: ignore[method-assign, assignment]
         with pytest.raises(Stop):
             run(learner, stream, tmp_path / "cut")
         assert load(tmp_path / "cut" / "record.json")["status"] == "partial"

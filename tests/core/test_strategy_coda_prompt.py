@@ -28,17 +28,19 @@ SMALL: dict[str, Any] = {**FAST, "components": 10, "length": 4, "layers": (0, 1)
 class Watched(CODAPrompt):
     """Keeps the components at the start of each task."""
 
+    _starts: Any = ()
+
     def begin(self, task: int) -> None:
         super().begin(task)
-        self._starts = [*getattr(self, "_starts", []), state.clone(self.components.get_state())]
+        self._starts = [*self._starts, state.clone(self.components.get_state())]
 
 
-def coda(cls: type[CODAPrompt] = CODAPrompt, **options: Any) -> CODAPrompt:
-    return make(cls, **{**SMALL, **options})
+def coda(**options: Any) -> CODAPrompt:
+    return make(CODAPrompt, **{**SMALL, **options})
 
 
 def test_components_of_old_tasks_stay_and_those_of_the_task_learn(learn: Learn) -> None:
-    learner = coda(Watched)
+    learner = make(Watched, **SMALL)
     ends = learn(learner, tiny_stream(), 3, lambda s, v: state.clone(s.components.get_state()))
     for task, (start, end) in enumerate(zip(learner._starts, ends, strict=True)):
         assert len(end) == task + 1
@@ -50,7 +52,7 @@ def test_components_of_old_tasks_stay_and_those_of_the_task_learn(learn: Learn) 
 
 
 def test_a_task_starts_with_rows_orthonormal_to_one_another_and_to_the_trained_ones(learn: Learn) -> None:
-    learner = coda(Watched)
+    learner = make(Watched, **SMALL)
     learn(learner, tiny_stream(), 3)
     for task, start in enumerate(learner._starts):
         for index in range(3):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -166,7 +166,7 @@ def test_old_rows_of_the_head_are_held_and_new_ones_are_free(learn: Learn) -> No
     assert names - held == {"head.blocks.1.weight", "head.blocks.1.bias"}
     with torch.no_grad():
         learner.head.blocks[1].weight.add_(100.0)
-    assert float(learner.penalty()) == 0.0
+    assert float(cast(Tensor, learner.penalty())) == 0.0
     before = state.clone(learner.anchors.terms[0]["weights"])
     learner.remember(view)  # two of the six classes seen are its
     after, new = learner.anchors.terms[0]["weights"], learner.seen[-1][1]
@@ -200,7 +200,7 @@ def test_the_mode_of_the_fisher_pass(learn: Learn) -> None:
         learn(learner, tiny_stream(), 1)
         found = []
         for layer in (nn.Identity(), nn.Dropout(0.5)):
-            learner.backbone.model.blocks.append(layer)
+            cast(nn.Sequential, learner.backbone.model.blocks).append(layer)
             learner.trainer.journal.begin(0)  # the same mini-batches again
             found.append(learner.fisher(view))
         assert equal(*found) is not changes, code

@@ -129,7 +129,8 @@ def test_local_training_leaves_old_columns_alone(learn: Learn, fits: list[dict[s
 class Plain(Strategy):
     """Prefix tuning with a local cross-entropy, a copied prompt per task: S-Prompt with prefixes."""
 
-    Options = HiDePrompt.Options
+    class Options(HiDePrompt.Options, Strategy.Options):
+        pass
 
     def setup(self, info: StreamInfo) -> None:
         self.prompts = nn.ParameterList()

@@ -20,15 +20,14 @@ from cl.registry import strategies
 from cl.strategies.finetune import Finetune
 from cl.strategies.momentum import Momentum
 from cl.strategies.simplecil import SimpleCIL
-from cl.strategy import Inputs, StoredImages, Strategy
+from cl.strategy import Inputs, Step, StoredImages, Strategy
 from cl.testing.reachable import differences
 from cl.training import state
-from cl.training.optim import When
 from tests.conftest import make, run, tiny_backbone, tiny_stream
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
-WHEN = When(0, 0, 1, 1)
+STEP = Step(0, 0, 1, 1, torch.optim.SGD([torch.zeros(1)]))
 STEPS = 4  # a task of the tiny stream: two epochs of 24 images in batches of 16
 
 
@@ -108,7 +107,7 @@ def test_with_constant_fast_weights_it_has_a_closed_form(learn: Learn, tau: floa
         for place in places(learner.base).values():
             getattr(*place).add_(0.5)
     for _ in range(steps):
-        learner.after_step(WHEN)
+        learner.after_step(STEP)
     for name, found in slow(learner).items():
         expected = tau**steps * start[name].double() + (1 - tau**steps) * fast(learner)[name].double()
         assert torch.allclose(found.double(), expected, rtol=0, atol=2e-6), name
@@ -160,7 +159,7 @@ def test_modes_interpolate_when_they_say(learn: Learn) -> None:
     trace: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
     after_step = Momentum.after_step
 
-    def traced(self: Momentum, when: When) -> None:
+    def traced(self: Momentum, when: Step) -> None:
         after_step(self, when)
         trace.append((slow(self), fast(self)))
 
@@ -258,7 +257,7 @@ def test_a_killed_run_ends_in_the_same_result(tmp_path: Path, options: dict[str,
     after_step = Momentum.after_step
     for fatal in (3, intact.steps - 1):
 
-        def stop(self: Momentum, when: When, fatal: int = fatal) -> None:
+        def stop(self: Momentum, when: Step, fatal: int = fatal) -> None:
             after_step(self, when)
             if self.steps == fatal:
                 raise Stop
@@ -299,6 +298,7 @@ def test_only_what_is_trained_is_kept_twice(learn: Learn) -> None:
     learner = momentum(base_options={**FAST, "trains": "head", "augment": "none"})
     learn(learner, tiny_stream(), 2)
     assert {name.partition(".")[0] for name in slow(learner)} == {"head"}
+    assert isinstance(learner.base, Finetune)
     assert learner.stored()["parameters"] == 2 * sum(p.nbytes for p in learner.base.head.parameters())
     with pytest.raises(ContractError, match="attributes of the base"):
         learner.slow.enter(places(learner.base), make(Finetune).backbone.parameters())

@@ -106,6 +106,7 @@ def test_remembered_images_are_those_of_earlier_tasks(learn: Learn, policy: str)
                 assert seen[x.numpy().tobytes()] == y
         images = transform(view.train.pixels(slice(None)))
         seen.update({x.numpy().tobytes(): y for x, y in zip(images, view.train.labels.tolist(), strict=True)})
+        assert strategy.memory is not None
         kept = zip(transform(strategy.memory.pixels), strategy.memory.labels.tolist(), strict=True)
         assert all(seen[x.numpy().tobytes()] == y for x, y in kept)
 
@@ -117,7 +118,9 @@ def test_a_herded_memory_sees_features_of_what_returns(learn: Learn) -> None:
     learner, stream = make(Replay, **FAST, memory_size=8, memory_policy="herding"), tiny_stream()
     learn(learner, stream, 1)
     memory = learner.memory
+    assert memory is not None
     new, returning = (learner._herding(memory, stream.view(task)) for task in (1, 0))
+    assert new is not None and returning is not None
     assert new.shape == (24, 16) and returning.shape == (8 + 24, 16)
     chosen = herded(returning[8:][stream.view(0).train.labels == 0], 4)
     pixels = stream.view(0).train.pixels(slice(None))[stream.view(0).train.labels == 0]
@@ -129,7 +132,7 @@ def test_the_record_counts_the_images(tmp_path: Path, size: int, policy: str) ->
     learner = make(Replay, **{**FAST, "epochs": 1}, memory_size=size, memory_policy=policy)
     record = run(learner, tiny_stream(), tmp_path)
     held = min(size, 10 * 12)
-    assert len(learner.memory) == held
+    assert learner.memory is not None and len(learner.memory) == held
     assert record["measurement"]["stored"]["samples"] == held * BYTES
     if policy == "balanced":
         assert torch.bincount(learner.memory.labels).tolist() == [3] * 5 + [2] * 5
@@ -217,7 +220,7 @@ def test_remembered_images_enter_losses_and_distillation_like_new_ones(
     ids=["encoded", "balanced-with-teacher"],
 )
 def test_it_keeps_the_contract(settings: dict[str, Any], only: list[str]) -> None:
-    check_strategy("replay", settings={"memory_size": 30, **settings}, only=only)
+    check_strategy("replay", options={"memory_size": 30, **settings}, only=only)
 
 
 def test_slow_weights_around_it_leave_it_as_it_is(learn: Learn) -> None:
@@ -229,7 +232,7 @@ def test_slow_weights_around_it_leave_it_as_it_is(learn: Learn) -> None:
 
 
 def test_it_remembers_where_finetune_forgets(tmp_path: Path) -> None:
-    def right_about_earlier_tasks(cls: type[Finetune], **options: Any) -> int:
+    def right_about_earlier_tasks(cls: type[FineTuning], **options: Any) -> int:
         learners = [make(cls, **{**FROZEN, **options}, draw=draw) for draw in DRAWS]
         records = [run(each, tiny_stream(), tmp_path / f"{cls.__name__}{draw}") for draw, each in enumerate(learners)]
         return sum(sum(each["result"]["accuracy"]["cil_seen"]["correct"][-1][:-1]) for each in records)

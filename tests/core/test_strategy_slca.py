@@ -44,7 +44,7 @@ def watch_phases(learner: SLCA, calls: list[tuple[str, Any, Any]], look: Callabl
         calls.append((phase, before, look()))
         return result
 
-    learner.fit = watched
+    learner.fit = watched  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +209,7 @@ def test_without_alignment_it_is_the_sequential_slow_learner(learn: Learn) -> No
     )  # fmt: skip
     learn(learner, tiny_stream(), 1)
     fit = baseline.fit
-    baseline.fit = lambda phase, *a, **k: fit("slow learning", *a, **k)
+    baseline.fit = lambda phase, *a, **k: fit("slow learning", *a, **k)  # type: ignore[method-assign]
     Finetune._NOT_STATE = Finetune._NOT_STATE | {"fit"}
     try:
         learn(baseline, tiny_stream(), 1)

@@ -20,7 +20,7 @@ from cl.random import Seeds
 from cl.records import record
 from cl.strategies.wsn import WSN
 from cl.stream import Stream
-from cl.testing import check_strategy, tiny_backbone
+from cl.testing import tiny_backbone
 from cl.training import state
 from cl.training.optim import Plateau, When
 from cl.training.trainer import Trainer
@@ -304,8 +304,3 @@ def test_learns_something(tmp_path: Path) -> None:
     found = run(learner, stream(), tmp_path)
     assert found["result"]["metrics"]["til_oracle"]["A_last_sample"] > 0.7
     assert found["result"]["metrics"]["til_oracle"]["F_avalanche"] == 0
-
-
-@pytest.mark.slow
-def test_passes_every_check() -> None:
-    check_strategy("wsn")

@@ -19,7 +19,7 @@ from cl.errors import UsageError
 from cl.options import option
 from cl.settings.class_incremental import IncrementalOptions, class_incremental
 from cl.stream import Evaluate, ImageSet, Stream, Train, View
-from cl.testing import STREAM_CHECKS, check_stream, examine_stream
+from cl.testing import STREAM_CHECKS, check_stream, examine_stream, parametrize_with_stream_checks
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -203,25 +203,29 @@ def test_each_break_is_caught_by_its_check(name: str) -> None:
 def test_a_good_stream_passes_every_check() -> None:
     register(lambda stream, *_: stream)
     check_stream("noise")
-    check_stream("noise", settings={"stream.tasks": 4, "stream.evaluate_on": "all", "stream.val_fraction": 0.5})
+    check_stream("noise", options={"stream.tasks": 4, "stream.evaluate_on": "all", "stream.val_fraction": 0.5})
     report = examine_stream(Noise().incremental(IncrementalOptions(), 3, 3))
     assert not report.failures
     assert {o.check for o in report.outcomes if o.status == "skipped"} == {"identity", "limits"}
 
 
-def test_built_in_streams_keep_the_contract(tmp_path: Path) -> None:
-    check_stream("split-digits")
+@parametrize_with_stream_checks(["split-digits"])
+def test_built_in_streams_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+def test_a_folder_of_images_keeps_the_contract(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in NAMES:
         (tmp_path / name).mkdir()
         for index in range(5):
             Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(tmp_path / name / f"{index}.png")
-    check_stream(f"folder:{tmp_path}", settings={"stream.size": 8})
+    check_stream(f"folder:{tmp_path}", options={"stream.size": 8})
 
 
-def test_settings_of_something_else_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"A stream takes settings such as stream.tasks=5, not \['lr'\]"):
-        examine_stream("split-digits", settings={"lr": 1})
+def test_options_of_something_else_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"A stream takes options such as stream.tasks=5, not \['lr'\]"):
+        examine_stream("split-digits", options={"lr": 1})
     with pytest.raises(UsageError, match="There is no stream 'split-digit'"):
         examine_stream("split-digit")
 

@@ -63,8 +63,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def build(path: Path, **options: Any) -> Stream:
-    seeds = {"order_seed": 1, "data_seed": 2}
-    return TomlFile().build(TomlFile.Options(**options), argument=str(path), **seeds)
+    return TomlFile().build(TomlFile.Options(**options), argument=str(path), order_seed=1, data_seed=2)
 
 
 def test_a_union_keeps_datasets_apart_and_brings_images_to_one_form(write: Write) -> None:

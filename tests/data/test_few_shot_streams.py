@@ -137,7 +137,7 @@ def test_only_base_classes_are_validated_on() -> None:
 @pytest.mark.parametrize("options", [{}, {"base": 5, "tasks": 4, "shots": 2}, {"val_fraction": 0.2, "increment": 2}])
 def test_few_shot_streams_pass_every_check(options: dict[str, Any]) -> None:
     settings = {"stream.shots": 5, **{f"stream.{key}": value for key, value in options.items()}}
-    check_stream("split-digits", settings=settings)
+    check_stream("split-digits", options=settings)
 
 
 def test_what_cannot_be_is_one_sentence() -> None:

@@ -23,7 +23,7 @@ from cl.streams.cifar import SplitCIFAR10, SplitCIFAR100
 from cl.streams.digits import SplitDigits, digits
 from cl.streams.folder import Folder
 
-SEEDS = {"order_seed": 1993, "data_seed": 1993}
+SEEDS: dict[str, Any] = {"order_seed": 1993, "data_seed": 1993}
 
 
 def test_modules_import_no_torch() -> None:

@@ -211,7 +211,7 @@ def test_another_word_is_refused() -> None:
 @pytest.mark.parametrize("settings", [{}, {"shots": 3}, {"setting": "online", "train_per_class": 6}])
 def test_it_keeps_the_contract(settings: dict[str, Any]) -> None:
     chosen = {f"stream.{key}": str(value) for key, value in {"split": "val", **settings}.items()}
-    check_stream("split-digits", settings=chosen)
+    check_stream("split-digits", options=chosen)
 
 
 def test_the_contract_catches_validation_images_that_are_learned() -> None:

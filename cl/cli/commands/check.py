@@ -25,8 +25,8 @@ Examples:
 \b
 A strategy learns three tasks of the embedded digits on a tiny Vision Transformer, several times over: with
 noise for test images, interrupted, from a saved state, ... Unless --set names them, options called epochs are
-capped at 2 and batch_size at 16. Exit code 0: all checks passed; 1: one failed, with values and how to mend it.
-In a test of your own: from cl.testing import check_strategy, check_stream."""
+capped at 2 and batch_size at 16. Exit code 0: all checks passed; 1: one failed, shown with values and the fix.
+In a test of your own: cl.testing.parametrize_with_checks and parametrize_with_stream_checks."""
 
 _MARKS = {"passed": ("ok", "green"), "failed": ("FAILED", "red"), "skipped": ("skipped", "yellow")}
 
@@ -72,7 +72,7 @@ def command(
     from cl import testing
 
     arguments: dict[str, Any] = {
-        "settings": parse_assignments(assignments),
+        "options": parse_assignments(assignments),
         "only": [each.strip() for text in only for each in text.split(",") if each.strip()],
         "tell": None if as_json else lambda outcome: _show(outcome, verbose),
     }
