@@ -384,10 +384,16 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
 def with_old_name(
     options: Mapping[str, Any] | None, settings: Mapping[str, Any] | None, *, stacklevel: int = 3
 ) -> dict[str, Any]:
-    """`options` merged over `settings`, the name of 0.1.0, whose use warns `stacklevel` frames up the stack."""
-    if settings is not None:
-        warnings.warn("`settings` is now called `options`; write options={...}.", FutureWarning, stacklevel=stacklevel)
-    return {**(settings or {}), **(options or {})}
+    """`options`, or the value of `settings`, its name in 0.1.0, whose use warns `stacklevel` frames up the stack.
+
+    Raises `UsageError` if both are given.
+    """
+    if settings is None:
+        return dict(options or {})
+    if options is not None:
+        raise UsageError("`settings` is now called `options`; give `options` only.")
+    warnings.warn("`settings` is now called `options`; write options={...}.", FutureWarning, stacklevel=stacklevel)
+    return dict(settings)
 
 
 def jsonable(value: Any) -> Any:

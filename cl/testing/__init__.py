@@ -9,13 +9,12 @@ def test_contract(check):
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cl.errors import UsageError
+from cl.options import with_old_name
 from cl.strategy import Strategy
 from cl.stream import Stream
 from cl.testing import run_checks, strategy_checks, stream_checks
@@ -78,10 +77,7 @@ def _takes_settings(call: Call) -> Call:
     @wraps(call)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if "settings" in kwargs:
-            if kwargs.get("options") is not None:
-                raise UsageError("`settings` is called `options`; give `options` only.")
-            warnings.warn("`settings` is called `options`; give options=... instead.", FutureWarning, stacklevel=2)
-            kwargs["options"] = kwargs.pop("settings")
+            kwargs["options"] = with_old_name(kwargs.get("options"), kwargs.pop("settings"))
         return call(*args, **kwargs)
 
     return wrapped  # type: ignore[return-value]

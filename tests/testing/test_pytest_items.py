@@ -183,7 +183,7 @@ def test_pytest_reports_every_check(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_settings_is_still_accepted_with_a_warning() -> None:
-    with pytest.warns(FutureWarning, match="`settings` is called `options`") as warned:
+    with pytest.warns(FutureWarning, match="`settings` is now called `options`") as warned:
         report: Report = examine_strategy(Good, settings={"lr": 0.3}, only=["documented"])  # type: ignore[call-arg]
         check_strategy(Good, settings={"lr": 0.3}, only=["documented"])
         check_stream("split-digits", settings={"stream.tasks": 2}, only=["events"])
