@@ -1,8 +1,9 @@
-"""predictions.npz: what was predicted for every test image after every evaluation, for paired tests between runs.
+"""predictions.npz: the prediction for every test image after every evaluation, for paired tests between runs.
 
 Arrays: `rows` int32 [n], row of the image in the dataset's store; `label` uint16 [n], position; `group` uint16 [n];
 per rule `prediction/<rule>` uint16 [rows of the record, n], position or `ABSENT`, and `margin/<rule>` float16 of the
-same shape, best minus second score, NaN where absent. The bytes depend on the arrays alone: no compression, no times.
+same shape, best minus second score, NaN if absent. Files are compressed; those of version 0.1.0 are not. A record holds
+the hash of the content, which does not depend on the compression.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _INDEX = {"rows": "<i4", "label": "<u2", "group": "<u2"}
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The arrays of a predictions file, any integers and floats that fit the types at the head of this module."""
+    """The arrays of a predictions file: any integers and floats that fit the types in the module's docstring."""
 
     rows: NDArray[np.integer[Any]]
     label: NDArray[np.integer[Any]]
@@ -47,7 +48,7 @@ def _integers(name: str, values: Any, dtype: str) -> NDArray[Any]:
 
 
 def _arrays(predictions: Predictions) -> dict[str, NDArray[Any]]:
-    """Every array under its name in the file, checked and in its fixed type."""
+    """Every array by its name in the file, checked and converted to its fixed type."""
     arrays = {name: _integers(name, getattr(predictions, name), dtype) for name, dtype in _INDEX.items()}
     images = len(arrays["rows"])
     for rule, values in predictions.prediction.items():
@@ -63,33 +64,51 @@ def _arrays(predictions: Predictions) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def write_predictions(path: Path | str, predictions: Predictions) -> str:
-    """Write the file atomically and return the SHA-256 of its bytes, which depend on the arrays alone.
-
-    Raises `ContractError` for wrong shapes or values, `StorageError` where it cannot be written.
-    """
+def _archive(arrays: Mapping[str, NDArray[Any]], compression: int) -> bytes:
+    """A zip of .npy files whose bytes depend only on the arrays (and, if compressed, on the version of zlib)."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in sorted(_arrays(predictions).items()):
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, array in sorted(arrays.items()):
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3  # the system that wrote it would otherwise enter the bytes
+            entry.create_system = 3  # otherwise the bytes would depend on the operating system
             entry.external_attr = 0o644 << 16
+            entry.compress_type = compression
             content = io.BytesIO()
             np.lib.format.write_array(content, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             archive.writestr(entry, content.getvalue())
-    data = buffer.getvalue()
-    write_bytes(Path(path), data)
-    return hashlib.sha256(data).hexdigest()
+    return buffer.getvalue()
+
+
+def _content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
+    return hashlib.sha256(_archive(arrays, zipfile.ZIP_STORED)).hexdigest()
+
+
+def predictions_sha256(predictions: Predictions) -> str:
+    """Hash of the content, however the file is compressed: SHA-256 of the archive without compression.
+
+    It is `predictions_sha256` of a record. Raises `ContractError` for wrong shapes or values.
+    """
+    return _content_hash(_arrays(predictions))
+
+
+def write_predictions(path: Path | str, predictions: Predictions) -> str:
+    """Write the file atomically, compressed, and return `predictions_sha256` of its content.
+
+    Raises `ContractError` for wrong shapes or values, `StorageError` if it cannot be written.
+    """
+    arrays = _arrays(predictions)
+    write_bytes(Path(path), _archive(arrays, zipfile.ZIP_DEFLATED))
+    return _content_hash(arrays)
 
 
 def read_predictions(path: Path | str, rule: str | None = None) -> Predictions:
-    """Read a predictions file, or of it the answers of one rule without their margins.
+    """Read a predictions file, compressed or not; with `rule`, only the predictions of that rule, without margins.
 
-    Raises `DataError`, naming the file and the fix, where it is missing or damaged.
+    Raises `DataError`, naming the file and the fix, if it is missing or damaged.
     """
     path = Path(path)
     try:
-        # Opened here: np.load leaves the file open where it is no archive.
+        # Opened here, because np.load leaves a file open that is not an archive.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             wanted = archive.files if rule is None else [*_INDEX, f"prediction/{rule}"]
             arrays = {name: archive[name] for name in wanted}

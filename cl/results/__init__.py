@@ -17,6 +17,7 @@ _HOMES = {
     "forgetting_text": "cl.results.tables",
     "load_results": "cl.results.store",
     "metrics_of": "cl.records.metrics",
+    "predictions_sha256": "cl.records.predictions",
     "read_predictions": "cl.records.predictions",
     "result_sha256": "cl.records.record",
     "write_predictions": "cl.records.predictions",
@@ -25,7 +26,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from cl.records.matrix import AccuracyMatrix
     from cl.records.metrics import METRICS, Metric, compute_all, metrics_of
-    from cl.records.predictions import Predictions, read_predictions, write_predictions
+    from cl.records.predictions import Predictions, predictions_sha256, read_predictions, write_predictions
     from cl.records.record import result_sha256
     from cl.results.store import Results, find_records, load_results
     from cl.results.tables import forgetting_table, forgetting_text
@@ -42,6 +43,7 @@ __all__ = [
     "forgetting_text",
     "load_results",
     "metrics_of",
+    "predictions_sha256",
     "read_predictions",
     "result_sha256",
     "write_predictions",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from cl.errors import ContractError, DataError
-from cl.records.predictions import ABSENT, Predictions, read_predictions, write_predictions
+from cl.records.predictions import ABSENT, Predictions, predictions_sha256, read_predictions, write_predictions
 
 
 def example(**changes: Any) -> Predictions:
@@ -46,8 +48,27 @@ def test_bytes_depend_on_the_arrays_alone(tmp_path: Path) -> None:
     wide = {rule: np.asfortranarray(table.astype(np.int64)) for rule, table in turned.items()}
     assert write_predictions(second, example(prediction=wide, rows=[7, 5, 100_000])) == digest
     assert first.read_bytes() == second.read_bytes()
-    assert digest == hashlib.sha256(first.read_bytes()).hexdigest()
+    assert digest == predictions_sha256(example()) == predictions_sha256(read_predictions(first))
     assert write_predictions(second, example(label=np.array([0, 1, 3]))) != digest
+
+
+def test_files_are_compressed_and_uncompressed_ones_are_read_with_the_same_hash(tmp_path: Path) -> None:
+    small, plain = tmp_path / "small.npz", tmp_path / "plain.npz"
+    digest = write_predictions(small, example())
+    with np.load(small) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    with zipfile.ZipFile(plain, "w", zipfile.ZIP_STORED) as archive:  # as version 0.1.0 wrote them
+        for name, array in sorted(arrays.items()):
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.create_system, entry.external_attr = 3, 0o644 << 16
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, version=(1, 0))
+            archive.writestr(entry, content.getvalue())
+    assert predictions_sha256(read_predictions(plain)) == digest == hashlib.sha256(plain.read_bytes()).hexdigest()
+    many = example(rows=np.arange(3000), label=np.zeros(3000, int), group=np.zeros(3000, int), margin={},
+                   prediction={"cil_seen": np.zeros((9, 3000), int)})  # fmt: skip
+    write_predictions(small, many)
+    assert small.stat().st_size < 9 * 3000, "54,000 bytes of predictions, compressed"
 
 
 def test_the_system_that_wrote_the_file_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,57 @@
+"""The weight of a checkout: committed runs are small, their predictions compressed and those of their record."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cl.records.predictions import predictions_sha256, read_predictions
+from cl.records.record import load
+
+ROOT = Path(__file__).parents[2]
+TABLES = [path for path in sorted((ROOT / "results" / "reference").iterdir()) if path.is_dir()]
+TABLES.append(ROOT / "benchmarks" / "other-kernels")
+
+LIMIT = 150_000
+"""Bytes of a committed run, all files of its folder together."""
+
+HEAVY = {
+    "deit-tiny-112": 5,
+    "few-shot": 6,
+    "kvb": 10,
+    "nevis-real": 6,
+    "split-cifar100": 6,
+    "split-cifar100-small": 85,
+    "wsn": 1,
+}
+"""Runs over the limit by table: they evaluate up to 35 times on 5,000 to 10,000 images and are older than the limit."""
+
+
+def runs(table: Path) -> list[Path]:
+    """The folders of a table's runs."""
+    return [record.parent for record in sorted(table.rglob("record.json"))]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.name)
+def test_committed_runs_are_light(table: Path) -> None:
+    sizes = {run: sum(file.stat().st_size for file in run.iterdir()) for run in runs(table)}
+    heavy = sorted(((size, str(run.relative_to(table))) for run, size in sizes.items() if size > LIMIT), reverse=True)
+    fix = "A new run over 150 kB: evaluate fewer images (--set stream.test_per_class=20) or leave out predictions.npz"
+    assert len(heavy) <= HEAVY.get(table.name, 0), f"{fix}: {heavy}"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.name)
+def test_committed_predictions_are_compressed_and_match_their_record(table: Path) -> None:
+    kinds: Counter[int] = Counter()
+    for run in runs(table):
+        file = run / "predictions.npz"
+        if not file.exists():
+            continue
+        with zipfile.ZipFile(file) as archive:
+            kinds.update(entry.compress_type for entry in archive.infolist())
+        recorded = load(run / "record.json", trust_hash=True)["result"]["predictions_sha256"]
+        assert predictions_sha256(read_predictions(file)) == recorded, run
+    assert set(kinds) == {zipfile.ZIP_DEFLATED}
