@@ -69,17 +69,17 @@ def test_without_predictions_the_seeds_decide_alone(make_run: MakeRun) -> None:
     alone, both = board_rows(bare)[0], board_rows(first)[0]
     assert (alone["drawn"], both["drawn"]) == ("seeds", "seeds x images")
     assert alone["ci_high"] - alone["ci_low"] < both["ci_high"] - both["ci_low"]
-    assert "its interval is one over seeds alone: no predictions" in to_text([alone])
+    assert "its interval covers seeds only: no predictions" in to_text([alone])
     mixed = board_rows([*bare, *second])
     assert ranks(mixed) == {"a": 1, "b": 2}
-    assert mixed[1]["note"] == "tested against a over seeds alone: that has no predictions"
+    assert mixed[1]["note"] == "tested against a over seeds only: it has no predictions"
 
 
 def test_one_seed_is_tested_over_its_images_and_says_so(make_run: MakeRun) -> None:
     right = answers(0.6)
     rows = board_rows([make_run(right, strategy="a"), make_run(worse_by(right, 60), strategy="b")])
     assert [(row["rank"], row["drawn"]) for row in rows] == [(1, "images"), (2, "images")]
-    assert rows[1]["note"] == "tested against a on one seed: it may be luck of this seed"
+    assert rows[1]["note"] == "tested against a on one seed only"
     tie = board_rows([make_run(right, strategy="a"), make_run(worse_by(right, 2), strategy="b")])
     assert [row["rank"] for row in tie] == [1, 1]
 

@@ -66,8 +66,8 @@ def test_single_seeds_are_ranked_without_an_interval_and_say_so(make_record: Mak
     assert board["ci_low"].isna().all()
     assert board["note"].tolist() == [
         "",
-        "not tested against a: 1 seeds in common",
-        "not tested against b: 1 seeds in common",
+        "not tested against a: 1 common seed",
+        "not tested against b: 1 common seed",
     ]
     assert board["drawn"].tolist() == [""] * 3
 
@@ -75,7 +75,7 @@ def test_single_seeds_are_ranked_without_an_interval_and_say_so(make_record: Mak
 def test_runs_on_another_class_order_are_not_paired(make_record: Make) -> None:
     other = runs(make_record, "b", [50, 51, 52], result__stream__id="stream-1")
     board = leaderboard([*runs(make_record, "a", [50, 52, 54]), *other])
-    assert board["note"].tolist() == ["", "not tested against a: 0 seeds in common"]
+    assert board["note"].tolist() == ["", "not tested against a: 0 common seeds"]
     assert board["stream_id"].tolist() == ["stream-0", "stream-1"]
 
 
@@ -104,8 +104,8 @@ def test_bounds_are_shown_unranked_and_undefined_metrics_too(make_record: Make) 
     assert board["rank"].isna().tolist() == [False, True, True]
     assert board["A_last_sample"].tolist() == pytest.approx([0.5, 0.95, 0.9])
     assert board["note"].tolist()[1:] == [
-        "bound: may read earlier data; F_chaudhry undefined in 1 runs",
-        "F_chaudhry undefined in 1 runs",
+        "bound: may read earlier data; F_chaudhry undefined in 1 run",
+        "F_chaudhry undefined in 1 run",
     ]
     assert board["marks"].tolist() == ["", "bound", ""]
     assert leaderboard([joint])["rank"].isna().all()
@@ -133,7 +133,7 @@ def test_older_versions_of_a_method_are_marked_and_unranked(make_record: Make) -
     old, new = ({"result__strategy__version": version} for version in ("9", "10"))
     board = leaderboard([*runs(make_record, "a", [99], **old), *runs(make_record, "a", [50], **new)])
     assert board["strategy_version"].tolist() == ["10", "9"] and board["rank"].isna().tolist() == [False, True]
-    assert board["marks"][1] == "other-version" and board["note"][1] == "version 9: there are runs of a newer one"
+    assert board["marks"][1] == "other-version" and board["note"][1] == "version 9: runs of a newer version exist"
 
 
 def test_usage_errors_name_the_fix() -> None:
@@ -169,7 +169,7 @@ def test_the_newest_of_two_runs_with_the_same_seeds_counts(make_record: Make) ->
     new = runs(make_record, "a", [70], measurement__created="2025-06-01T00:00:00+00:00")
     board = leaderboard([*new, *runs(make_record, "a", [50])])
     assert board["mean"].tolist() == pytest.approx([0.7])
-    assert board["note"].tolist() == ["1 older runs of the same seeds left out"]
+    assert board["note"].tolist() == ["1 older run of the same seeds left out"]
 
 
 def test_other_versions_and_sources_are_marked(make_record: Make) -> None:
@@ -183,7 +183,7 @@ def test_other_versions_and_sources_are_marked(make_record: Make) -> None:
     assert leaderboard(records)["note"].tolist() == [
         "",
         "torch 2.4.0 (usual here: 2.8.0)",
-        "source of the strategy differs between its runs",
+        "the code of the strategy differs between its runs",
     ]
 
 
@@ -242,7 +242,7 @@ def test_who_is_not_told_the_task_stands_beside_those_who_are(make_record: Make)
     rows = leaderboard([*free, *told]).query("rule == 'til_oracle'")
     assert rows["strategy"].tolist() == ["told", "free"] and rows["rank"].tolist() == [1, 2]
     assert rows["mean"].tolist()[1] == pytest.approx(leaderboard(free, rule="til_masked")["mean"].item())
-    assert rows["note"].tolist()[1] == "answers by til_masked: it is not told the task"
+    assert rows["note"].tolist()[1] == "shown under til_masked: it is not told the task"
     (board,) = [board for board in boards([*free, *told]) if board.rule == "til_oracle"]
     assert [row.label for row in board.rows] == ["told", "free"]
     found = compare([Run(record) for record in told], [Run(record) for record in free])

@@ -132,13 +132,13 @@ def _seed_rows(found: Comparison) -> list[list[str]]:
 
 def _verdict(found: Comparison, a: str, b: str) -> str:
     if found["interval"] is None:
-        return "One seed and no predictions: whether the difference is luck cannot be told."
+        return "One seed and no predictions: there is no interval."
     low, high = (f"{100 * end:+.2f}" for end in found["interval"])
-    about = f"95 % interval of the difference [{low}, {high}], {found['drawn']} drawn anew"
+    about = f"95 % interval of the difference [{low}, {high}], {found['drawn']} resampled"
     if found["better"] is None:
-        return f"A and B cannot be told apart: {about}."
+        return f"A and B cannot be distinguished: {about}."
     better = a if found["better"] == "first" else b
-    caution = " On one seed alone, which may be luck of this seed." if len(found["seeds"]) == 1 else ""
+    caution = " On one seed only." if len(found["seeds"]) == 1 else ""
     return f"{better} is better: {about}.{caution}"
 
 
@@ -149,10 +149,10 @@ def _smallest(found: Comparison) -> str:
     if seeds is not None:
         parts.append(f"{100 * seeds:.2f} by a t-test over {number} seeds")
     if images is not None:
-        parts.append(f"{100 * images:.2f} by these images, were these the only seeds")
+        parts.append(f"{100 * images:.2f} by these images, for these seeds only")
     if not parts:
-        return "Two seeds or more are needed to say what differences could be told."
-    return f"Smallest difference that would be found in four of five cases: {', '.join(parts)}."
+        return "The smallest detectable difference needs two seeds or more."
+    return f"Smallest difference that is detected in four of five cases: {', '.join(parts)}."
 
 
 def _sides(each: dict[str, Any]) -> list[str]:

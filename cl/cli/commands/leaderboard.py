@@ -113,7 +113,8 @@ def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
     unfinished = sum(run.record["status"] != "complete" for run in runs)
     copies = distinct(runs)[1]
     if unfinished:
-        click.echo(f"{unfinished} unfinished runs left out; clbench resume finishes them.", err=True)
+        what = "1 unfinished run" if unfinished == 1 else f"{unfinished} unfinished runs"
+        click.echo(f"{what} left out; `clbench resume` continues unfinished runs.", err=True)
     if copies:
         where = ", ".join(str(run.folder) for run in copies[:3]) + (", ..." if len(copies) > 3 else "")
         click.echo(f"{len(copies)} copies of runs counted once: {where}.", err=True)

@@ -90,8 +90,8 @@ _WORDS = ("strategy", "options", "preset", "config", "precision")
 _OTHER = "published with other weights or another protocol; CSV and JSON say which (reported_unlike)"
 
 _DRAWN = {
-    "seeds": "its interval is one over seeds alone: no predictions",
-    "images": "its interval is one over images alone: one seed",
+    "seeds": "its interval covers seeds only: no predictions",
+    "images": "its interval covers images only: one seed",
 }
 
 _LATEX = {

@@ -44,29 +44,29 @@ SECONDARY = tuple(dict.fromkeys((*FORGETTING, *FEW_SHOT_SHOWN, *ANYTIME_SHOWN, *
 """Metrics shown in addition to the chosen one, as means over seeds; a board shows the metrics of its setting."""
 
 COLUMNS = {
-    "rank": "1 is best; shared where the paired interval against the first of the rank contains 0; empty: unranked",
+    "rank": "1 is best; shared if the paired interval against the first row of the rank contains 0; empty: unranked",
     "strategy": "name",
     "options": "options set by neither a default nor a preset, without the stream's",
     "strategy_version": "version",
     "preset": "preset used, empty for none",
-    "config_hash": "eight digits in the path of the folders of its runs, joined by spaces where these differ",
+    "config_hash": "eight digits in the path of its run folders, joined by spaces if they differ",
     "access": "past: a bound that may read earlier data",
-    "marks": "why it is unranked: bound, limited, other-version, legacy, batch-dependent, saw-later-images",
+    "marks": "reasons why it is unranked: bound, limited, other-version, legacy, batch-dependent, saw-later-images",
     "rule": "prediction rule",
     "metric": "id of the metric that ranks",
     "n_seeds": "number of runs",
-    "seeds": "their seeds, order/init/data where these differ",
+    "seeds": "their seeds, order/init/data if these differ",
     "mean": "mean of the metric over seeds, fraction",
-    "ci_low": "lower end of the 95 % bootstrap interval of the mean; empty where nothing can be drawn anew",
+    "ci_low": "lower end of the 95 % bootstrap interval of the mean; empty if nothing can be resampled",
     "ci_high": "upper end",
-    "drawn": "what the interval draws anew: seeds x images, images (one seed), seeds (no predictions)",
+    "drawn": "what the interval resamples: seeds x images, images (one seed), seeds (no predictions)",
     **{name: "mean over seeds, fraction" for name in FORGETTING},
     "reported": "published value of the metric, fraction",
     "delta": "mean minus reported; empty unless weights and protocol are the same",
     "reported_in": "source of the published value",
     "reported_unlike": "why it must not be compared: other weights, other protocol",
     "train_seconds": "mean seconds of learning",
-    "tflops": "mean 1e12 FLOPs as if nothing had been memoised",
+    "tflops": "mean FLOPs in 1e12, as if nothing had been memoised",
     "peak_mb": "largest peak memory, 1e6 bytes: of the accelerator, else of the process",
     "stream": "name@version",
     "stream_options": "the stream's options set by neither a default nor a preset, without seeds",
@@ -74,9 +74,9 @@ COLUMNS = {
     "backbone": "name",
     "backbone_sha256": "weights, empty for random ones",
     "precision": "of training",
-    "source_sha256": "hash of the code that the strategy computes with, joined by spaces where it changed between runs",
+    "source_sha256": "hash of the code that the strategy computes with, joined by spaces if it changed between runs",
     "board": "number of the board from 1: rows of different boards must not be compared",
-    "note": "what limits the comparison",
+    "note": "remarks that limit the comparison",
     "setting": "class-incremental, few-shot class-incremental, ...",
     **{name: "mean over seeds, fraction; on streams of its setting" for name in SECONDARY if name not in FORGETTING},
 }
@@ -209,11 +209,11 @@ def _ranks(entries: Sequence[Entry], resamples: Resamples) -> tuple[list[int], l
             against = entries[leader]
             found = difference(entry, against, resamples)
             if found.interval is None:
-                note = [f"not tested against {against.label}: {len(found.keys)} seeds in common"]
+                note = [f"not tested against {against.label}: {_some(len(found.keys), 'common seed')}"]
             elif len(found.keys) == 1:
-                note = [f"tested against {against.label} on one seed: it may be luck of this seed"]
+                note = [f"tested against {against.label} on one seed only"]
             elif found.drawn == "seeds" and resamples.of(entry):
-                note = [f"tested against {against.label} over seeds alone: that has no predictions"]
+                note = [f"tested against {against.label} over seeds only: it has no predictions"]
             if entry.score != against.score and (found.interval is None or found.tells):
                 leader = index
         ranks.append(leader + 1)
@@ -222,19 +222,19 @@ def _ranks(entries: Sequence[Entry], resamples: Resamples) -> tuple[list[int], l
 
 
 def _differences(entry: Entry, usual: Usual) -> list[str]:
-    """Notes on what limits the comparison of one row with the rest of its board."""
-    sentences = {"bound": "bound: may read earlier data", "limited": "limited: a part of the images or tasks"}
-    sentences["other-version"] = f"version {entry.result['strategy']['version']}: there are runs of a newer one"
+    """Notes on remarks that limit the comparison of one row with the rest of its board."""
+    sentences = {"bound": "bound: may read earlier data", "limited": "limited: only part of the images or tasks"}
+    sentences["other-version"] = f"version {entry.result['strategy']['version']}: runs of a newer version exist"
     notes = [sentences.get(mark, f"{mark}: unranked") for mark in entry.marks]
     own = entry.runs[0].rule_for(entry.rule)
     if own != entry.rule:
-        notes.append(f"answers by {own}: it is not told the task")
+        notes.append(f"shown under {own}: it is not told the task")
     if own not in entry.result["accuracy"]:
         notes.append(f"has no rule {entry.rule}")
     elif len(defined := entry.values(entry.metric)) < len(entry.runs):
-        notes.append(f"{entry.metric} undefined in {len(entry.runs) - len(defined)} runs")
+        notes.append(f"{entry.metric} undefined in {_some(len(entry.runs) - len(defined), 'run')}")
     if entry.replaced:
-        notes.append(f"{entry.replaced} older runs of the same seeds left out")
+        notes.append(f"{_some(entry.replaced, 'older run')} of the same seeds left out")
     packages = [packages_of(run.record) for run in entry.runs]
     for package, version in sorted(usual.versions.items()):
         mine = sorted({versions[package] for versions in packages if package in versions})
@@ -243,8 +243,12 @@ def _differences(entry: Entry, usual: Usual) -> list[str]:
     if others := sorted({counted_by(run.record) for run in entry.runs} - {usual.counted_by}):
         notes.append(f"do not compare FLOPs: counted by {' and '.join(others)} (usual here: {usual.counted_by})")
     if len(usual.sources[entry.name]) > 1:
-        notes.append("source of the strategy differs between its runs")
+        notes.append("the code of the strategy differs between its runs")
     return notes
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resamples: Resamples) -> Row:

@@ -159,4 +159,4 @@ def _tried(act: Callable[[sqlite3.Connection], T]) -> T | None:
 @lru_cache
 def _warn(why: str) -> None:
     fix = "Delete it with `clbench cache clean resamples`, or set CLBENCH_HOME to a folder that can be written."
-    log.warning("Intervals are drawn anew every time: %s cannot be used (%s). %s", home() / FILE, why, fix)
+    log.warning("Intervals are resampled every time: %s cannot be used (%s). %s", home() / FILE, why, fix)
