@@ -88,7 +88,7 @@ def test_the_first_task_is_the_same_for_all_that_start_from_scratch(learn: Learn
     networks, looks = zip(*found, strict=True)
     assert same(networks[0][0], networks[1][0]) and same(networks[0][0], networks[2][0])
     fresh = dict(tiny_backbone().model.state_dict())
-    assert not same(looks[0][0], fresh), "resampled, not as loaded"
+    assert not same(looks[0][0], fresh), "drawn anew, not as loaded"
     assert all(same(look[0], look[1]) for look in looks), "every trial starts from the same weights"
 
 

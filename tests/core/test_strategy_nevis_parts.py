@@ -1,4 +1,4 @@
-"""What NEVIS'22's baselines are made of: rounds of steps, warm-up, networks kept, weights resampled."""
+"""What NEVIS'22's baselines are made of: rounds of steps, warm-up, networks kept, weights drawn anew."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_weights_are_drawn_anew_as_an_untrained_backbone_has_them() -> None:
     assert same(states[0], states[1]), "statistics too"
     assert not same(states[0], states[2])
     assert not one.is_pristine and one.key == two.key != other.key
-    with pytest.raises(UsageError, match="backbone net cannot be resampled"):
+    with pytest.raises(UsageError, match="backbone net cannot be drawn anew"):
         conv_backbone().redraw(0)
 
 
