@@ -1,4 +1,4 @@
-"""Atomic, durable files, whole after a kill or a full disk: the old one or the new one. And where the cache is."""
+"""Atomic writes: after a kill or a full disk a file is whole, either the old or the new one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import contextlib
 import errno
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from cl.errors import StorageError, UsageError
+from cl.errors import StorageError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -20,11 +19,11 @@ _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """Turn an `OSError` met while writing `path` into one sentence that names the fix."""
+    """Turn an `OSError` from writing `path` into one sentence that names the fix."""
     if error.errno in _FULL:
         fix = "the disk is full or a file-size limit was reached; free space, then run the same command to continue"
     elif error.errno in _IN_THE_WAY:
-        fix = "a file stands where a folder is needed; move it, or choose another with --results or CLBENCH_RESULTS"
+        fix = "a file is in the place of a folder; move it, or choose another with --results or CLBENCH_RESULTS"
     elif error.errno in _DENIED:
         fix = "the folder is not writable; choose another with --results or CLBENCH_RESULTS, or change its permissions"
     else:
@@ -33,7 +32,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder and its parents; raises `StorageError` where that is not allowed."""
+    """Create a folder and its parents; raises `StorageError` if that is not possible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,9 +41,9 @@ def make_folder(path: Path) -> Path:
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file through a temporary neighbour and rename it over `path` once it is safely on disk.
+    """Write a temporary file next to `path` and rename it over `path` once it is on disk.
 
-    `write` receives the temporary path. Raises `StorageError` and leaves the old file as it was.
+    `write` receives the temporary path. Raises `StorageError` and keeps the old file if anything fails.
     """
     make_folder(path.parent)
     temporary: Path | None = None
@@ -69,7 +68,7 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; systems that cannot open folders (Windows) keep their own promise."""
+    """Make a rename durable; skipped on Windows, which cannot open folders."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -80,7 +79,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Atomically replace `path` by `data`."""
+    """Atomically replace `path` with `data`."""
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(data)
@@ -89,12 +88,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Atomically replace `path` by UTF-8 `text`."""
+    """Atomically replace `path` with UTF-8 `text`."""
     write_bytes(path, text.encode())
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what a killed process left half-written in `folder`."""
+    """Delete temporary files that a killed process left in `folder`."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
@@ -110,15 +109,3 @@ def _digest(stream: BinaryIO) -> str:  # Python 3.10 has no hashlib.file_digest
     while block := stream.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-def toml_load(path: Path) -> dict[str, Any]:
-    """Parse a TOML file; raises `UsageError` naming the file and line when it is not TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from error

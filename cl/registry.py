@@ -17,8 +17,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from cl import code_hash, paths
 from cl.errors import ClbenchError, UsageError, did_you_mean
-from cl.files import toml_load
 from cl.source import docstring_in, source_path
+from cl.tables import read_toml
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class Entry:
 def own_version() -> str:
     """The version of clbench: of the checkout in use, else of the installed distribution."""
     if paths.CHECKOUT is not None:
-        return str(toml_load(paths.CHECKOUT / "pyproject.toml")["project"]["version"])
+        return str(read_toml(paths.CHECKOUT / "pyproject.toml")["project"]["version"])
     from importlib import metadata
 
     return metadata.version(DISTRIBUTION)
@@ -210,7 +210,7 @@ def _scan(group: str) -> Iterator[Entry]:
 
     seen: set[str] = set()
     if paths.CHECKOUT is not None:
-        project = toml_load(paths.CHECKOUT / "pyproject.toml")["project"]
+        project = read_toml(paths.CHECKOUT / "pyproject.toml")["project"]
         seen.add(DISTRIBUTION)
         owner = Distribution(DISTRIBUTION, str(project["version"]))
         for name, target in project.get("entry-points", {}).get(group, {}).items():

@@ -1,4 +1,4 @@
-"""What a stream file (TOML) may say: a setting, and datasets in the order in which they are learned."""
+"""Stream files (TOML): a setting, and datasets in the order of learning."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from cl.errors import UsageError, did_you_mean
-from cl.files import toml_load
-from cl.options import parse_value
 from cl.protocol import CLASS, DOMAIN, TASK
-
-T = TypeVar("T")
+from cl.tables import read_toml, record
 
 SETTINGS = (CLASS, TASK, DOMAIN)
 READERS = ("pack", "folder", "stream")
 """One or more .npz packs with the splits of a dataset; a folder of images; the images of a registered stream."""
 ONLY = ("train-only", "test-only")
-"""All images of a domain to learn and none to test on; all to test on after every task and none to learn."""
+"""A domain whose images are all learned and none tested; all tested after every task and none learned."""
 SPLITS = ("official", "nevis", "nevis-halves", *ONLY)
-"""As the dataset has them; its training images in 70 % train, 15 % dev, 15 % dev_test (NEVIS'22 for datasets without
-validation set); 80 % train and 20 % dev of its training images, and halves of its test images as dev_test and test;
-`ONLY`."""
+"""The dataset's own splits; its training images split into 70 % train, 15 % dev, 15 % dev_test (NEVIS'22 for datasets
+without a validation set); its training images split into 80 % train and 20 % dev, and its test images into halves
+dev_test and test; `ONLY`."""
 MISSING = ("error", "skip")
 _WANTED = {"pack": "files", "folder": "path", "stream": "stream"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -34,32 +31,32 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """One dataset of a stream: where it is found, and how much of it is used."""
+    """One dataset of a stream: its files, and the parts of it that are used."""
 
     name: str
     reader: str
     year: int | None = None
     title: str = ""
-    files: tuple[str, ...] = ()  # of reader pack: names that lie together in a folder
-    sha256: tuple[str, ...] = ()  # of `files`, in their order
-    path: str = ""  # of reader folder
-    stream: str = ""  # of reader stream
-    classes: tuple[str, ...] = ()  # the ones to use, in this order; empty: all
+    files: tuple[str, ...] = ()  # reader pack: names of files in one folder
+    sha256: tuple[str, ...] = ()  # of `files`, in order
+    path: str = ""  # reader folder
+    stream: str = ""  # reader stream
+    classes: tuple[str, ...] = ()  # the classes to use, in this order; empty: all
     tasks: int = 1
-    splits: str | None = None  # none: as the stream says
+    splits: str | None = None  # None: the stream's rule
     licence: str = ""
     citation: str = ""
-    source: str = ""  # where it may be had
+    source: str = ""  # where to get it
 
     @property
     def needs(self) -> str:
-        """The files or the folder that it needs, in words."""
+        """The required files or folder, in words."""
         return " + ".join(self.files) or self.path or f"the data of {self.stream}"
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """A stream as declared. `size` is the side in pixels of all its images, `where` the file that says all this."""
+    """A declared stream. `size` is the side of its images in pixels, `where` the declaring file."""
 
     name: str
     setting: str
@@ -70,12 +67,12 @@ class Declaration:
     splits: str = "official"
     split_seed: int = 0
     missing: str = "error"
-    omitted: tuple[str, ...] = ()  # what belongs to it and is left out, with the reason
+    omitted: tuple[str, ...] = ()  # parts of the stream that are left out, with reasons
     where: Path | None = dataclasses.field(default=None, compare=False)
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits over all that is declared, wherever it lies."""
+        """Eight hexadecimal digits over the whole declaration, without the path of its file."""
         said = dataclasses.asdict(dataclasses.replace(self, where=None))
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -85,24 +82,19 @@ class Declaration:
 
 
 def load(path: Path) -> Declaration:
-    """Read a stream file; raises `UsageError` with one sentence for the first thing in it that cannot be."""
+    """Read a stream file; raises `UsageError` with one sentence for the first mistake in it."""
     if not path.is_file():
         raise UsageError(f"There is no stream file {path}; give the path of a TOML file that declares a stream.")
-    return parse(toml_load(path), path)
+    return parse(read_toml(path), path)
 
 
 def parse(content: Mapping[str, Any], path: Path) -> Declaration:
     """The declaration in a parsed TOML file; raises as `load`."""
-    content = dict(content)
-    tables = content.pop("datasets", None)
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, Mapping) for table in tables):
+    if not content.get("datasets"):
         raise UsageError(f"{path} declares no datasets; add one table [[datasets]] for each, in the order of learning.")
-    entries = []
-    for number, table in enumerate(tables, 1):
-        name = table.get("name")
-        where = f"{path}, dataset {number}" + (f" ({name})" if isinstance(name, str) else "")
-        entries.append(_checked_entry(_record(DatasetEntry, table, where), where))
-    made = _record(Declaration, content, str(path), datasets=tuple(entries), where=path)
+    made = record(Declaration, content, str(path), where=path)
+    for number, entry in enumerate(made.datasets, 1):
+        _check_entry(entry, f"{path}, dataset {number} ({entry.name})")
     _choice(path, "setting", made.setting, SETTINGS)
     _choice(path, "splits", made.splits, SPLITS)
     _choice(path, "missing", made.missing, MISSING)
@@ -127,22 +119,7 @@ def parse(content: Mapping[str, Any], path: Path) -> Declaration:
     return made
 
 
-def _record(kind: type[T], table: Mapping[str, Any], place: str, **given: Any) -> T:
-    """A dataclass from a table, its types checked."""
-    types, fields = get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    known = [name for name in fields if name not in given]
-    for key in table:
-        if key not in known:
-            hint = did_you_mean(key, known) or f" Known: {', '.join(known)}."
-            raise UsageError(f"{place}: unknown key '{key}'.{hint}")
-    for name in known:
-        if fields[name].default is dataclasses.MISSING and name not in table:
-            raise UsageError(f"{place} lacks '{name}'; add it.")
-    values = {key: parse_value(types[key], value, f"{place}: {key}") for key, value in table.items()}
-    return kind(**values, **given)
-
-
-def _checked_entry(entry: DatasetEntry, where: str) -> DatasetEntry:
+def _check_entry(entry: DatasetEntry, where: str) -> None:
     _choice(where, "reader", entry.reader, READERS)
     if entry.splits is not None:
         _choice(where, "splits", entry.splits, SPLITS)
@@ -160,7 +137,6 @@ def _checked_entry(entry: DatasetEntry, where: str) -> DatasetEntry:
         raise UsageError(f"{where}: tasks must be at least 1, not {entry.tasks}.")
     if len(set(entry.classes)) != len(entry.classes):
         raise UsageError(f"{where}: classes names one twice.")
-    return entry
 
 
 def _choice(where: object, key: str, value: str, choices: Sequence[str]) -> None:

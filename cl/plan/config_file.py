@@ -1,47 +1,76 @@
-"""Config files: TOML with a [run] table and [options]; the config.toml of a run is one that repeats it."""
+"""Config files: TOML with [run] and [options]. The config.toml of a run is a config file that repeats it."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cl import registry
-from cl.errors import UsageError, did_you_mean
-from cl.files import toml_load
+from cl.errors import UsageError
 from cl.options import Layer, Value, flatten, jsonable
-from cl.plan.run_options import RunOptions, refuse_unknown
+from cl.plan.run_options import RunOptions, declared
+from cl.tables import read_record, refuse_unknown
 
 CONFIG = "config.toml"
 """Name of the file in the folder of a run."""
 
-TABLES = ("run", "options", "origins", "invocation")
+
+@dataclass(frozen=True)
+class _Invocation:
+    """How a run was started; only the config.toml of a run has this table."""
+
+    command: str = ""
+    clbench: str = ""
+    run_id: str = ""
+    untuned: bool = False
+
+
+@dataclass(frozen=True)
+class _File:
+    """A config file."""
+
+    run: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    invocation: _Invocation = _Invocation()
+
+
+def _read(path: Path) -> _File:
+    found = read_record(path, _File)
+    refuse_unknown(found.run, declared(), f"{path}, [run]")
+    return found
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], Layer]:
-    """The [run] table and the [options] layer of a config file; raises `UsageError` for anything else in it."""
+    """The [run] table and the [options] layer of a config file; raises `UsageError` for any other content."""
     if not path.is_file():
         raise UsageError(f"There is no config file {path}.")
-    return _sections(toml_load(path), path)
+    found = _read(path)
+    return dict(found.run), (f"file {path.name}", flatten(found.options))
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:
-    """What the config.toml of a run says: [run], its options by origin, and whether no preset fitted it.
+    """The config.toml of a run: [run], its options by origin, and whether no preset matched.
 
-    Raises `UsageError` where `folder` holds no run or the file was edited into something unknown.
+    Raises `UsageError` if `folder` holds no run or the file was edited and has unknown contents.
     """
     path = folder / CONFIG
     if not path.is_file():
         raise UsageError(f"{folder} holds no run (no {CONFIG}); give the folder that `clbench run` printed.")
-    content = toml_load(path)
-    run, (otherwise, options) = _sections(content, path)
-    origins = content.get("origins", {})
+    found = _read(path)
     layers: dict[str, dict[str, Any]] = {}
-    for key, value in options.items():
-        layers.setdefault(origins.get(key, otherwise), {})[key] = value
-    return run, list(layers.items()), bool(content.get("invocation", {}).get("untuned", False))
+    for key, value in flatten(found.options).items():
+        layers.setdefault(found.origins.get(key, f"file {path.name}"), {})[key] = value
+    return dict(found.run), list(layers.items()), found.invocation.untuned
+
+
+def run_id_of(folder: Path) -> str:
+    """The id of the run in a folder; raises `UsageError` for a config.toml that cannot be read."""
+    return _read(folder / CONFIG).invocation.run_id
 
 
 def config_text(
@@ -68,15 +97,3 @@ def invocation() -> list[str]:
     """The command line of this process, for config.toml."""
     program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
     return ["clbench" if program == "__main__.py" else program, *sys.argv[1:]]
-
-
-def _sections(content: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], Layer]:
-    for section in content:
-        if section not in TABLES:
-            raise UsageError(
-                f"{path}: unknown table or key '{section}'; a config file has [run] and [options]."
-                f"{did_you_mean(section, list(TABLES))}"
-            )
-    run = dict(content.get("run", {}))
-    refuse_unknown(run, f"{path}: unknown key '{{key}}' in [run].")
-    return run, (f"file {path.name}", flatten(content.get("options", {})))

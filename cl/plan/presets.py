@@ -1,6 +1,6 @@
-"""Presets: option values from papers, kept as TOML beside each strategy, chosen by stream and backbone.
+"""Presets: option values from papers, in TOML files next to each strategy, chosen by stream and backbone.
 
-`presets/NAME.toml` beside the strategy's file is a list of tables:
+`presets/NAME.toml` next to the strategy's file is a list of tables:
 
     [[preset]]
     stream = "split-cifar100"            # fnmatch pattern or list of them, default "*"
@@ -12,26 +12,26 @@
     stream.tasks = 10
     backbone.normalize = "half"
 
-Unnamed presets that match apply by themselves, in file order.
+Matching presets without a name apply automatically, in file order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from cl import registry
 from cl.errors import UsageError, did_you_mean
-from cl.files import toml_load
 from cl.options import flatten
+from cl.tables import read_record
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Option values that somebody published, and where they hold."""
+    """Published option values, and the streams and backbones for which they are meant."""
 
     origin: str
     name: str | None
@@ -48,27 +48,24 @@ class Preset:
 
 
 def presets_path(strategy: str) -> Path | None:
-    """Where the presets of a strategy would be; None for a strategy without a source file."""
+    """The path of a strategy's presets, which need not exist; None for a strategy without a source file."""
     source = registry.strategies.source(strategy)
     return source.parent / "presets" / f"{strategy}.toml" if source is not None else None
 
 
 def load_presets(strategy: str) -> list[Preset]:
-    """All presets of a strategy, in file order; raises `UsageError` naming the file for one that is malformed."""
+    """All presets of a strategy, in file order; raises `UsageError` with the file and the place of a mistake."""
     path = presets_path(strategy)
     if path is None or not path.is_file():
         return []
-    content = toml_load(path)
-    unknown = sorted(set(content) - {"preset"})
-    if unknown:
-        raise UsageError(f"{path}: '{unknown[0]}' stands outside a [[preset]] table.")
-    return [_parse(strategy, index, table, path) for index, table in enumerate(content.get("preset", []), start=1)]
+    tables = read_record(path, _File).preset
+    return [_preset(table, strategy, f"{path}, preset {number}") for number, table in enumerate(tables, 1)]
 
 
 def choose(strategy: str, stream: str, backbone: str, name: str | None = None) -> list[Preset]:
     """The presets that apply, lowest first: unnamed ones that match, then those called `name`.
 
-    Raises `UsageError` when `name` is given and no preset of that name is meant for this stream and backbone.
+    Raises `UsageError` if `name` is given and no preset of that name matches this stream and backbone.
     """
     found = load_presets(strategy)
     matching = [preset for preset in found if preset.matches(stream, backbone)]
@@ -85,29 +82,38 @@ def choose(strategy: str, stream: str, backbone: str, name: str | None = None) -
     return chosen + named
 
 
-_KEYS = ("name", "stream", "backbone", "source", "options")
+@dataclass(frozen=True)
+class _Table:
+    """One [[preset]] table."""
+
+    source: str
+    name: str | None = None
+    stream: str | tuple[str, ...] = "*"
+    backbone: str | tuple[str, ...] = "*"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _parse(strategy: str, index: int, table: Mapping[str, Any], path: Path) -> Preset:
-    where = f"{path}, preset {index}"
-    for key in table:
-        if key not in _KEYS:
-            raise UsageError(f"{where}: unknown key '{key}'.{did_you_mean(key, list(_KEYS))}")
-    name = table.get("name")
-    if not table.get("source"):
-        raise UsageError(f"{where}: say where the values come from (source = ...).")
+@dataclass(frozen=True)
+class _File:
+    """A file of presets."""
+
+    preset: tuple[_Table, ...] = ()
+
+
+def _preset(table: _Table, strategy: str, place: str) -> Preset:
+    if not table.source:
+        raise UsageError(f"{place}: say where the values come from (source = ...).")
     return Preset(
-        origin=f"preset {strategy}:{name}" if name else f"preset {strategy}#{index}",
-        name=name,
-        stream=_patterns(table.get("stream", "*"), where),
-        backbone=_patterns(table.get("backbone", "*"), where),
-        source=table["source"],
-        options=flatten(table.get("options", {})),
+        origin=f"preset {strategy}:{table.name}" if table.name else f"preset {strategy}#{place.rpartition(' ')[2]}",
+        name=table.name,
+        stream=_patterns(table.stream, place),
+        backbone=_patterns(table.backbone, place),
+        source=table.source,
+        options=flatten(table.options),
     )
 
 
-def _patterns(value: Any, where: str) -> tuple[str, ...]:
-    patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
-    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
-        raise UsageError(f"{where}: stream and backbone take a pattern or a list of patterns, not {value!r}.")
-    return patterns
+def _patterns(value: str | tuple[str, ...], place: str) -> tuple[str, ...]:
+    if not value:
+        raise UsageError(f"{place}: stream and backbone take a pattern or a list of patterns, not {value!r}.")
+    return (value,) if isinstance(value, str) else value

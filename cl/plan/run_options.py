@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -103,19 +103,15 @@ def declared() -> Mapping[str, OptionInfo]:
     return options_of(RunOptions)
 
 
-def refuse_unknown(keys: Iterable[str], say: str) -> None:
-    """Raise `UsageError` for a key that is not an option of a run; `say` is the sentence, with {key}."""
-    for key in keys:
-        if key not in declared():
-            raise UsageError(say.format(key=key) + did_you_mean(key, list(declared())))
-
-
 def resolve_run(given: Mapping[str, Any], file: Mapping[str, Any]) -> RunOptions:
     """The options of a run: `given` (None: not given), else the environment, the file, the default.
 
     Raises `UsageError` for an unknown key or a wrong value.
     """
-    refuse_unknown(given, "There is no option '{key}' of a run; options of a method go into `options`.")
+    for key in given:
+        if key not in declared():
+            hint = did_you_mean(key, list(declared()))
+            raise UsageError(f"There is no option '{key}' of a run; options of a method go into `options`.{hint}")
     chosen = {key: value for key, value in given.items() if value is not None}
     if "seed" in chosen:  # --seed overrides all three seeds of the file
         file = {key: value for key, value in file.items() if not key.endswith("_seed")}

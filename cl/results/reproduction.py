@@ -20,12 +20,12 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from cl.errors import ContractError, UsageError, did_you_mean
-from cl.files import toml_load
 from cl.plan.run_options import RunOptions
 from cl.protocol import default_rule
 from cl.records.metrics import METRICS, metrics_of
 from cl.records.record import Record, config_hash
 from cl.results.leaderboard.published import Published, published
+from cl.tables import read_toml, records
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
@@ -48,7 +48,7 @@ class Configuration:
     backbone: str | None = None
     preset: str | None = None
     precision: str = RunOptions.precision
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     metric: str = "A_last_sample"
     benchmark: str = ""
     needs: str = ""
@@ -59,7 +59,7 @@ class Configuration:
         words = ["clbench run", f"-s {self.strategy}", f"--stream {self.stream}"]
         words += [f"--backbone {self.backbone}"] if self.backbone else []
         words += [f"--preset {self.preset}"] if self.preset else []
-        words += [f"--set {key}={value}" for key, value in self.settings.items()]
+        words += [f"--set {key}={value}" for key, value in self.options.items()]
         words += [f"--precision {self.precision}"] if self.precision != RunOptions.precision else []
         return " ".join([*words, f"--seed {','.join(map(str, self.seeds))}"])
 
@@ -72,7 +72,7 @@ class Configuration:
         return [
             make_plan(
                 self.strategy, self.stream, self.backbone, seed=seed, preset=self.preset, precision=self.precision,
-                settings=self.settings, origin=f"configuration {self.name}", **how,
+                options=self.options, origin=f"configuration {self.name}", **how,
             )
             for seed in seeds or self.seeds
         ]  # fmt: skip
@@ -85,7 +85,7 @@ class Configuration:
             if (row.strategy, row.benchmark.id) == (self.strategy, self.benchmark)
             and self.backbone in row.weights.names
             and row.preset in ("", self.preset or "default")
-            and all(self.settings.get(key) == value for key, value in row.settings.items())
+            and all(self.options.get(key) == value for key, value in row.options.items())
             and not row.unlike
         ]
 
@@ -195,15 +195,11 @@ class Verdict:
 
 @lru_cache(maxsize=1)
 def configurations() -> dict[str, Configuration]:
-    """All shipped configurations by name, in the order of the file; raises `ContractError` for a wrong key in it."""
-    found = {}
-    for name, table in toml_load(FILE).items():
-        try:
-            found[name] = Configuration(name=name, **{**table, "seeds": tuple(table["seeds"])})
-        except (TypeError, KeyError) as error:
-            raise ContractError(f"{FILE.name}, {name}: {error}.") from error
-        if found[name].metric not in METRICS:
-            raise ContractError(f"{FILE.name}, {name}: there is no metric {found[name].metric}.")
+    """All shipped configurations by name, in the order of the file; raises an error with the place of a mistake."""
+    found = records(Configuration, read_toml(FILE), FILE.name, "name")
+    for configuration in found.values():
+        if configuration.metric not in METRICS:
+            raise ContractError(f"{FILE.name}, {configuration.name}: there is no metric {configuration.metric}.")
     return found
 
 

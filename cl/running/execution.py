@@ -12,10 +12,10 @@ from typing import Any
 
 from cl import registry
 from cl.errors import DataError, UsageError
-from cl.files import make_folder, toml_load, write_text
+from cl.files import make_folder, write_text
 from cl.loggers import check as check_loggers
 from cl.options import options_of
-from cl.plan.config_file import CONFIG, invocation
+from cl.plan.config_file import CONFIG, invocation, run_id_of
 from cl.plan.plan import Plan
 from cl.plan.run_options import EXISTING
 from cl.progress.base import Observer, Observers
@@ -104,7 +104,7 @@ def header(plan: Plan) -> dict[str, Any]:
     method = registry.strategies.get(plan.strategy)
     marks = list(method.marks(plan.options))
     return {
-        "run_id": str(toml_load(plan.folder / CONFIG)["invocation"]["run_id"]),
+        "run_id": run_id_of(plan.folder),
         "config_hash": plan.config_hash,
         "strategy": {
             "name": plan.strategy,

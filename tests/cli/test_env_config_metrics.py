@@ -14,13 +14,13 @@ import pytest
 import cl
 from cl import registry
 from cl.cli import call
-from cl.files import toml_load
 from cl.plan.plan import load_plan, make_plan
 from cl.protocol import FEW_SHOT
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metrics import METRICS, compute_all
 from cl.records.record import save
 from cl.running import environment
+from cl.tables import read_toml
 
 Shown = pytest.CaptureFixture[str]
 SLCA = ["-s", "slca", "--stream", "split-digits"]
@@ -142,7 +142,7 @@ def test_config_of_a_run_and_of_two(
     assert "The same configuration" in capsys.readouterr().out
     copy = tmp_path / "copy.toml"
     assert call(["config", str(runs[0]), "--output", str(copy)]) == 0
-    assert toml_load(copy)["options"]["lr"] == 0.02
+    assert read_toml(copy)["options"]["lr"] == 0.02
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from cl import registry
 from cl.cli import call
 from cl.cli.commands.new import KINDS, LONGEST, package
 from cl.errors import UsageError
-from cl.files import toml_load
 from cl.plan.presets import load_presets
 from cl.registry import Distribution, Entry
+from cl.tables import read_toml
 from cl.testing import STREAM_CHECKS
 
 RULES = "E,F,I,UP,B,SIM,RUF"
@@ -29,7 +29,7 @@ def test_what_is_written_is_clean_and_says_where_the_class_is(kind: str, name: s
     for command in (["check", "--no-cache", "--select", RULES], ["format", "--no-cache", "--check"]):
         done = subprocess.run([sys.executable, "-m", "ruff", *command, str(folder)], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
-    project = toml_load(folder / "pyproject.toml")["project"]
+    project = read_toml(folder / "pyproject.toml")["project"]
     assert project["name"] == f"clbench-{name}"
     module, _, cls = project["entry-points"][f"clbench.{KINDS[kind]}"][name].partition(":")
     assert f"class {cls}" in (folder / "src" / Path(*module.split("."))).with_suffix(".py").read_text()
@@ -45,7 +45,7 @@ def test_the_template_keeps_the_contract(
     assert call(["new", kind, name, "--folder", str(tmp_path / "mine")]) == 0
     monkeypatch.syspath_prepend(str(tmp_path / "mine" / "src"))
     names: registry.Registry[object] = getattr(registry, KINDS[kind])
-    (target,) = toml_load(tmp_path / "mine" / "pyproject.toml")["project"]["entry-points"][names.group].values()
+    (target,) = read_toml(tmp_path / "mine" / "pyproject.toml")["project"]["entry-points"][names.group].values()
     monkeypatch.setitem(names._entries(), name, [Entry(name, target, Distribution("mine", "0.1.0"))])
     quick = {"strategy": ["documented", "runs", "declarations", "pure", "frozen"], "stream": list(STREAM_CHECKS)}[kind]
     plain = ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path)]

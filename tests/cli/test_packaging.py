@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 import cl
-from cl.files import toml_load
 from cl.source import source_path
+from cl.tables import read_toml
 from tests.cli.environments import ROOT, build, copy_sources, install, make_environment, run, script
 
 pytestmark = pytest.mark.skipif(cl.CHECKOUT is None, reason="needs the repository")
 
 
 def project() -> dict[str, dict[str, str]]:
-    points: dict[str, dict[str, str]] = toml_load(ROOT / "pyproject.toml")["project"]["entry-points"]
+    points: dict[str, dict[str, str]] = read_toml(ROOT / "pyproject.toml")["project"]["entry-points"]
     return points
 
 
@@ -33,7 +33,7 @@ def test_every_entry_point_names_something_that_exists() -> None:
 
 
 def test_every_package_is_listed() -> None:
-    listed = set(toml_load(ROOT / "pyproject.toml")["tool"]["setuptools"]["packages"])
+    listed = set(read_toml(ROOT / "pyproject.toml")["tool"]["setuptools"]["packages"])
     folders = {path.parent for path in (ROOT / "cl").rglob("*.py")}
     packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     assert packages | {"cl.strategies", "cl.streams"} == listed

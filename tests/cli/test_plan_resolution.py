@@ -110,10 +110,12 @@ def test_presets_match_stream_and_backbone() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("lr = 1", "'lr' stands outside a"),
+        ("lr = 1", "unknown key 'lr'. Known: preset."),
         ('[[preset]]\nsource = "x"\nstreem = "a"', "unknown key 'streem'. Did you mean stream"),
-        ("[[preset]]\n[preset.options]\nlr = 1", "say where the values come from"),
-        ('[[preset]]\nsource = "x"\nstream = 3', "take a pattern or a list of patterns"),
+        ("[[preset]]\n[preset.options]\nlr = 1", "preset 1 lacks 'source'; add it"),
+        ('[[preset]]\nsource = "x"\nstream = 3', "preset 1: stream must be text or a list of text, not 3"),
+        ('[[preset]]\nsource = "x"\nstream = []', "take a pattern or a list of patterns"),
+        ('[[preset]]\nsource = ""', "say where the values come from"),
         ('[[preset]]\nsource = "x"\noptions = { lrr = 3 }', "no option 'lrr' (set by preset method#1)"),
     ],
 )
@@ -219,9 +221,9 @@ def test_config_toml_repeats_a_run_with_another_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("lr = 1", "unknown table or key 'lr'; a config file has [run] and [options]"),
+        ("lr = 1", "unknown key 'lr'. Known: run, options, origins, invocation"),
         ("[option]\nlr = 1", "Did you mean options"),
-        ("[run]\nsedd = 1", "unknown key 'sedd' in [run]. Did you mean seed"),
+        ("[run]\nsedd = 1", "c.toml, [run]: unknown key 'sedd'. Did you mean seed"),
         ("[options]\nlrr = 1", "no option 'lrr' (set by file c.toml). Did you mean lr"),
         ("[run]\nseed = 'a'", "--seed must be a whole number"),
     ],

@@ -10,10 +10,10 @@ import pytest
 import cl
 from cl import registry
 from cl.errors import ClbenchError, UsageError
-from cl.files import toml_load
 from cl.plan import presets
 from cl.registry import Distribution, Registry, own_version
 from cl.source import source_path
+from cl.tables import read_toml
 
 Plugin = Callable[..., Path]
 
@@ -132,7 +132,7 @@ def test_sources_and_toml_errors(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text("a = ")
     with pytest.raises(UsageError, match=r"x\.toml is not valid TOML"):
-        toml_load(path)
+        read_toml(path)
 
 
 def test_a_checkout_knows_its_own_version() -> None:

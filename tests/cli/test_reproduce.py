@@ -19,7 +19,7 @@ from cl.results.reproduction import Configuration, Expected, configurations, exp
 
 TOY = Configuration(
     "toy", "a toy", "simplecil", "split-digits", (3, 4),
-    settings={"stream.tasks": 2, "stream.train_per_class": 2, "stream.test_per_class": 4},
+    options={"stream.tasks": 2, "stream.train_per_class": 2, "stream.test_per_class": 4},
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_a_wrong_key_in_the_file_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "reproduce.toml"
     path.write_text('[one]\nabout = ""\nstrategy = "slca"\nstream = "split-digits"\nseeds = [1]\nseed = 1\n')
     monkeypatch.setattr(reproduction, "FILE", path)
-    with pytest.raises(ContractError, match=r"reproduce\.toml, one: .*seed"):
+    with pytest.raises(UsageError, match=r"reproduce\.toml, one: unknown key 'seed'. Did you mean seeds"):
         configurations.__wrapped__()
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cl.files import toml_load
+from cl.tables import read_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_floors_of_the_page_are_those_that_are_checked() -> None:
-    contracts = toml_load(ROOT / "pyproject.toml")["tool"]["importlinter"]["contracts"]
+    contracts = read_toml(ROOT / "pyproject.toml")["tool"]["importlinter"]["contracts"]
     checked = next(contract["layers"] for contract in contracts if contract["id"] == "floors")
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- floors: [^>]*-->\n(.*?)<!-- end of floors -->", page, re.DOTALL)
@@ -19,7 +19,7 @@ def test_the_floors_of_the_page_are_those_that_are_checked() -> None:
 
 
 def test_every_module_of_cl_has_a_floor() -> None:
-    contracts = toml_load(ROOT / "pyproject.toml")["tool"]["importlinter"]["contracts"]
+    contracts = read_toml(ROOT / "pyproject.toml")["tool"]["importlinter"]["contracts"]
     floors = next(contract for contract in contracts if contract["id"] == "floors")
     assert floors["exhaustive"], "import-linter itself refuses a module without a floor"
     named = {name.strip() for floor in floors["layers"] for name in floor.split("|")}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cl import registry
-from cl.errors import ContractError
+from cl.errors import ClbenchError, ContractError
 from cl.options import options_of
 from cl.plan.presets import load_presets
 from cl.results.leaderboard import published as module
@@ -53,7 +53,7 @@ def test_every_row_names_a_strategy_a_preset_and_options_that_exist() -> None:
         assert row.strategy in registry.strategies and row.tag in TAGS and row.values, row
         presets = {"", "default", *(preset.name for preset in load_presets(row.strategy))}
         assert row.preset in presets, row
-        assert set(row.settings) <= set(options_of(registry.strategies.get(row.strategy).Options)), row
+        assert set(row.options) <= set(options_of(registry.strategies.get(row.strategy).Options)), row
         assert {*row.benchmark.streams} <= {*registry.streams, *elsewhere}, row
         assert not row.matches, "a row that was compared with nothing matches nothing"
     names = {name for name in registry.strategies if "/" not in name and registry.strategies.distribution(name).name}
@@ -62,7 +62,7 @@ def test_every_row_names_a_strategy_a_preset_and_options_that_exist() -> None:
 
 def test_numbers_are_those_of_their_sources() -> None:
     rows = {
-        (row.strategy, row.benchmark.id, row.preset, row.source[:8], *row.settings.values()): row for row in published()
+        (row.strategy, row.benchmark.id, row.preset, row.source[:8], *row.options.values()): row for row in published()
     }
 
     def values(*key: Any) -> list[str]:
@@ -95,7 +95,7 @@ def test_what_is_known_from_memory_alone_is_not_there() -> None:
 
 def test_averages_over_sessions_are_those_of_the_curve() -> None:
     curve = [72.62, 67.31, 63.05, 59.39, 56.00, 53.23, 51.06, 48.83, 46.63]
-    row = next(row for row in published() if row.settings == {"share": 0.99})
+    row = next(row for row in published() if row.options == {"share": 0.99})
     assert row.values["A_inc_sample"].mean * 100 == pytest.approx(sum(curve) / 9, abs=0.005)
     assert row.values["PD"].mean * 100 == pytest.approx(curve[0] - curve[-1], abs=0.005)
 
@@ -116,7 +116,7 @@ def test_what_is_no_number_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ('{strategy = "slca", on = "b", weights = "w", A_lst = "1"}', "'A_lst' is neither"),
+        ('{strategy = "slca", on = "b", weights = "w", A_lst = "1"}', "unknown key 'A_lst'"),
         ('{strategy = "slca", on = "c", weights = "w", PD = "1"}', "unknown benchmark"),
         ('{strategy = "slca", on = "b", PD = "1"}', "unknown weights"),
     ],
@@ -130,7 +130,7 @@ def test_a_mistake_in_the_file_names_it(
         f'[[table]]\nsource = "somebody"\ntag = "read"\nrows = [{row}]\n'
     )
     monkeypatch.setattr(module, "FILE", path)
-    with pytest.raises(ContractError, match=f"published.toml, somebody.*{words}"):
+    with pytest.raises(ClbenchError, match=f"published.toml, somebody, row 1.*{words}"):
         published()
 
 
@@ -167,7 +167,7 @@ def test_a_number_whose_protocol_was_not_read_never_matches(result: dict[str, An
     groups = [{"name": "", "classes": list(range(5))} for _ in range(20)]
     result["stream"]["groups"] = groups
     row = next(row for row in published_for(result) if row.benchmark.id == "cifar100-20")
-    assert row.why_not == "settings of this baseline were not read" and not row.matches
+    assert row.why_not == "options of this baseline were not read" and not row.matches
 
 
 def test_a_last_task_may_be_smaller_but_no_other(result: dict[str, Any]) -> None:
@@ -182,7 +182,7 @@ def test_a_last_task_may_be_smaller_but_no_other(result: dict[str, Any]) -> None
     ("path", "value", "words"),
     [
         (("limited",), True, "this run is limited"),
-        (("stream", "options", "train_per_class"), 100, "this run has a part of the images"),
+        (("stream", "options", "train_per_class"), 100, "this run has only part of the images"),
         (("stream", "options", "shots"), 5, "published for Split CIFAR-100, 10 tasks"),
         (("strategy", "preset"), None, "this run has no preset"),
         (("strategy", "preset"), "pilot", "published with preset default"),
@@ -190,7 +190,7 @@ def test_a_last_task_may_be_smaller_but_no_other(result: dict[str, Any]) -> None
         (("config", "lr"), {"value": 0.05, "origin": "environment"}, "set by hand here: lr"),
         (("config", "lr"), {"value": 0.01, "origin": "configuration vitb16-slca"}, ""),
         (("config", "stream.tasks"), {"value": 10, "origin": "command line"}, ""),
-        (("accuracy",), {"til_masked": {}}, "published by the rule cil_seen"),
+        (("accuracy",), {"til_masked": {}}, "published under rule cil_seen"),
     ],
 )
 def test_a_deviation_says_which(result: dict[str, Any], path: tuple[str, ...], value: Any, words: str) -> None:
@@ -207,7 +207,7 @@ def test_settings_of_a_row_must_be_the_runs(result: dict[str, Any]) -> None:
     result["accuracy"] = {"til_oracle": {}}
     result["config"] = {"share": {"value": 0.3, "origin": "command line"}}
     matching = [row for row in published_for(result) if row.matches]
-    assert [row.settings for row in matching] == [{"share": 0.3}], "and a setting of the row is not by hand"
+    assert [row.options for row in matching] == [{"share": 0.3}], "and a setting of the row is not by hand"
 
 
 def test_the_other_average_stands_in_only_where_it_is_the_same_number(result: dict[str, Any]) -> None:

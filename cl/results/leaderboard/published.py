@@ -1,37 +1,35 @@
-"""What others published: numbers with their protocol and how they were read, and whether a run may stand beside them.
+"""Published numbers with their protocol and source, and whether a run may be compared with them.
 
-`published.toml` holds them and says what each of its keys means. Nothing in it is from memory.
+`published.toml` holds the numbers and explains its keys. No number is from memory.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from cl.errors import ContractError
-from cl.files import toml_load
 from cl.records.matrix import main_split
 from cl.records.metrics import METRICS
+from cl.tables import read_record, record, records, refuse_unknown
 
 FILE = Path(__file__).with_name("published.toml")
 TAGS = {
     "read": "read in the paper, or in a log or file of the authors' repository",
-    "secondary": "read in somebody else's text",
+    "secondary": "read in a text by others",
 }
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))?")
-_TABLE = {"source", "tag", "weights", "rule", "preset", "unlike", "rows"}
-_ROW = {"strategy", "on", "weights", "rule", "preset", "settings", "unlike", "note"}
 _FULL = ("train_per_class", "test_per_class")
 """Options of a stream that leave images out."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A published mean and its standard deviation, both as fractions; `text` as it was printed, in percent."""
+    """A published mean and its standard deviation, as fractions; `text` as printed, in percent."""
 
     mean: float
     std: float | None
@@ -48,7 +46,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The stream of a published number: names that may hold it; classes of the first and of later tasks, if known."""
+    """The stream of a published number: names of streams that match; classes of the first and later tasks, if known."""
 
     id: str
     text: str
@@ -57,7 +55,7 @@ class Benchmark:
     shots: int | None = None
 
     def holds(self, stream: Mapping[str, Any]) -> bool:
-        """Whether a record's stream has these tasks."""
+        """Whether a record's stream matches."""
         if stream["name"] not in self.streams or stream["options"].get("shots") != self.shots:
             return False
         if self.sizes is None:
@@ -69,7 +67,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Weights:
-    """A backbone as the source calls it, and its names here."""
+    """A backbone as its source calls it, and its names in clbench."""
 
     text: str
     names: tuple[str, ...]
@@ -79,10 +77,9 @@ class Weights:
 class Published:
     """One published row.
 
-    `values` are by metric id, whose `_task` and `_sample` say how tasks were averaged; `rule` is the prediction rule;
-    `preset` and `settings` are what repeats the row here (a preset of "" stands for any); `unlike` says why nothing
-    here has its protocol. `why_not` is the result of a comparison with a run, and empty where the run may stand beside
-    the number.
+    `values` are by metric id, whose `_task` or `_sample` says how tasks were averaged; `rule` is the prediction rule;
+    `preset` and `options` repeat the row in clbench (preset "": any); `unlike` says why clbench has no run with its
+    protocol. `why_not` is the result of a comparison with a run, empty if they are comparable.
     """
 
     strategy: str
@@ -93,20 +90,20 @@ class Published:
     source: str
     tag: str
     preset: str = "default"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     unlike: str = ""
     note: str = ""
     why_not: str = "not compared with a run"
 
     @property
     def matches(self) -> bool:
-        """Whether weights and protocol are those of the run it was compared with."""
+        """Whether weights and protocol match the run of the comparison."""
         return not self.why_not
 
     def number(self, result: Mapping[str, Any], metric: str) -> Number | None:
         """The row's value of a metric.
 
-        Means over tasks and over images are the same number where all groups have equally many test images.
+        Means over tasks and over images are equal if all groups have equally many test images.
         """
         stem, _, average = metric.rpartition("_")
         twin = {"task": f"{stem}_sample", "sample": f"{stem}_task"}.get(average)
@@ -115,30 +112,60 @@ class Published:
 
     @property
     def variant(self) -> str:
-        """Preset, settings and note in words."""
+        """Preset, options and note in words."""
         words = [f"preset {self.preset}"] if self.preset not in ("", "default") else []
-        words += [f"{key}={value}" for key, value in self.settings.items()]
+        words += [f"{key}={value}" for key, value in self.options.items()]
         return ", ".join([*words, *([self.note] if self.note else [])])
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a source, without its values; None: as its source says."""
+
+    strategy: str
+    on: str
+    weights: str | None = None
+    rule: str | None = None
+    preset: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    unlike: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One source: where its numbers were read, defaults of its rows, and the rows with their values."""
+
+    source: str
+    tag: str
+    rows: tuple[Mapping[str, Any], ...]
+    weights: str = ""
+    rule: str = "cil_seen"
+    preset: str = "default"
+    unlike: str = ""
+
+
+@dataclass(frozen=True)
+class _File:
+    """The file of published numbers."""
+
+    benchmarks: Mapping[str, Mapping[str, Any]]
+    weights: Mapping[str, Weights]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    table: tuple[_Source, ...] = ()
 
 
 @lru_cache(maxsize=1)
 def published() -> tuple[Published, ...]:
-    """All rows of the file, in its order; raises `ContractError` naming what is wrong in it."""
-    content = toml_load(FILE)
-    benchmarks = {
-        name: Benchmark(
-            name, each["text"], tuple(each["streams"]),
-            (each["sizes"][0], each["sizes"][1]) if "sizes" in each else None, each.get("shots"),
-        )
-        for name, each in content["benchmarks"].items()
-    }  # fmt: skip
-    weights = {name: Weights(each["text"], tuple(each["names"])) for name, each in content["weights"].items()}
-    return tuple(row for table in content["table"] for row in _rows(table, benchmarks, weights))
+    """All rows of the file, in order; raises `UsageError` or `ContractError` with the place of a mistake."""
+    file = read_record(FILE, _File)
+    benchmarks = records(Benchmark, file.benchmarks, FILE.name, "id")
+    return tuple(row for source in file.table for row in _rows(source, benchmarks, file.weights))
 
 
 def absent() -> Mapping[str, str]:
-    """Strategies of which no published number was read, and why."""
-    return dict(toml_load(FILE)["absent"])
+    """Strategies without a published number, and why."""
+    return read_record(FILE, _File).absent
 
 
 def published_for(result: Mapping[str, Any]) -> list[Published]:
@@ -150,7 +177,7 @@ def published_for(result: Mapping[str, Any]) -> list[Published]:
 
 
 def _reasons(row: Published, result: Mapping[str, Any]) -> Iterator[str]:
-    """Why a run may not stand beside a published number."""
+    """The reasons why a run is not comparable with a published number."""
     if row.unlike:
         yield row.unlike
     if result["limited"]:
@@ -158,7 +185,7 @@ def _reasons(row: Published, result: Mapping[str, Any]) -> Iterator[str]:
     if not row.benchmark.holds(result["stream"]):
         yield f"published for {row.benchmark.text}"
     if any(result["stream"]["options"].get(key) is not None for key in _FULL):
-        yield "this run has a part of the images"
+        yield "this run has only part of the images"
     if main_split(result) != "test":
         yield "this run was not evaluated on the test images"
     if result["stream"]["options"].get("split") == "seeded":
@@ -169,14 +196,14 @@ def _reasons(row: Published, result: Mapping[str, Any]) -> Iterator[str]:
     if row.preset and row.preset != preset:
         yield "this run has no preset" if preset is None else f"published with preset {row.preset}"
     config = result["config"]
-    for key, value in row.settings.items():
+    for key, value in row.options.items():
         if key not in config or config[key]["value"] != value:
             yield f"published with {key}={value}"
-    by_hand = sorted(key for key, entry in config.items() if _by_hand(key, entry) and key not in row.settings)
+    by_hand = sorted(key for key, entry in config.items() if _by_hand(key, entry) and key not in row.options)
     if by_hand:
         yield f"set by hand here: {', '.join(by_hand)}"
     if row.rule not in result["accuracy"]:
-        yield f"published by the rule {row.rule}"
+        yield f"published under rule {row.rule}"
 
 
 def _by_hand(key: str, entry: Mapping[str, Any]) -> bool:
@@ -185,29 +212,26 @@ def _by_hand(key: str, entry: Mapping[str, Any]) -> bool:
     return not key.startswith("stream.") and entry["origin"].partition(" ")[0] not in shipped
 
 
-def _rows(
-    table: Mapping[str, Any], benchmarks: Mapping[str, Benchmark], weights: Mapping[str, Weights]
-) -> Iterator[Published]:
-    source = table["source"]
-    if table["tag"] not in TAGS or set(table) - _TABLE:
-        raise ContractError(f"{FILE.name}, {source}: an unknown tag or key among {', '.join(sorted(table))}.")
-    for row in table["rows"]:
-        unknown = set(row) - _ROW - set(METRICS)
-        if unknown:
-            raise ContractError(f"{FILE.name}, {source}: '{min(unknown)}' is neither a key of a row nor a metric.")
-        given = {**{key: value for key, value in table.items() if key in _ROW}, **row}
-        if given["on"] not in benchmarks or given.get("weights") not in weights:
-            raise ContractError(f"{FILE.name}, {source}: {row} names an unknown benchmark or unknown weights.")
+def _rows(source: _Source, benchmarks: Mapping[str, Benchmark], weights: Mapping[str, Weights]) -> Iterator[Published]:
+    place = f"{FILE.name}, {source.source}"
+    if source.tag not in TAGS:
+        raise ContractError(f"{place}: tag must be one of {', '.join(TAGS)}, not '{source.tag}'.")
+    for number, table in enumerate(source.rows, 1):
+        refuse_unknown(table, [*(each.name for each in fields(_Row)), *METRICS], f"{place}, row {number}")
+        row = record(_Row, {key: v for key, v in table.items() if key not in METRICS}, f"{place}, row {number}")
+        trained = source.weights if row.weights is None else row.weights
+        if row.on not in benchmarks or trained not in weights:
+            raise ContractError(f"{place}, row {number} names an unknown benchmark or unknown weights.")
         yield Published(
-            strategy=given["strategy"],
-            benchmark=benchmarks[given["on"]],
-            weights=weights[given["weights"]],
-            rule=given.get("rule", "cil_seen"),
-            values={key: Number.parse(value) for key, value in row.items() if key in METRICS},
-            source=source,
-            tag=table["tag"],
-            preset=given.get("preset", "default"),
-            settings=given.get("settings", {}),
-            unlike=given.get("unlike", ""),
-            note=given.get("note", ""),
+            strategy=row.strategy,
+            benchmark=benchmarks[row.on],
+            weights=weights[trained],
+            rule=source.rule if row.rule is None else row.rule,
+            values={key: Number.parse(value) for key, value in table.items() if key in METRICS},
+            source=source.source,
+            tag=source.tag,
+            preset=source.preset if row.preset is None else row.preset,
+            options=row.options,
+            unlike=source.unlike if row.unlike is None else row.unlike,
+            note=row.note,
         )
