@@ -1,7 +1,7 @@
-"""Check the floors of imports (`[tool.importlinter]` in pyproject.toml) over the package as a wheel has it.
+"""Check the layers of imports (`[tool.importlinter]` in pyproject.toml) on the package layout of the wheel.
 
-In the repository strategies/ and streams/ stand beside cl/; import-linter must see them inside it, where they are
-imported from. Late and type-only imports count.
+In the repository strategies/ and streams/ are next to cl/; import-linter must see them inside cl/, as they are
+imported. Late and type-only imports count.
 """
 
 from __future__ import annotations

@@ -144,8 +144,8 @@ def class_incremental(
     """Build a class-incremental stream; `extra` is added to the options in the identity.
 
     With `options.evaluated` "val", the events evaluate held-out training images. With `shots`, only classes of the
-    first task have such images; a class with a single image has none. Raises `UsageError` for options that do not fit the
-    dataset, `DataError` for a class without images.
+    first task have such images; a class with a single image has none. Raises `UsageError` for options that do not fit
+    the dataset, `DataError` for a class without images.
     """
     n_classes = len(dataset.class_names)
     check_options(options, n_classes)

@@ -142,7 +142,7 @@ def schedule(name: str, milestones: tuple[int, ...] = (), gamma: float = 0.1) ->
 
 @dataclass(frozen=True)
 class Plateau:
-    """Multiply the rate by `factor` when `validate` has not improved for over `patience` epochs; stop below `minimum`."""
+    """Multiply the rate by `factor` if `validate` has not improved for over `patience` epochs; stop below `minimum`."""
 
     factor: float = 0.5
     patience: int = 5
