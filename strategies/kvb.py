@@ -109,8 +109,8 @@ class KVB(Strategy):
         images = unlabelled(o.keys_from, o.key_images)
         if images.origin == self.info.train_fingerprint and not o.own_images:
             raise UsageError(
-                f"keys_from={o.keys_from} are the images of {self.info.name} itself, including those of later tasks; "
-                "choose other images, or set own_images=true, which keeps the run out of the ranking."
+                f"keys_from={o.keys_from} are the images of {self.info.name} itself, later tasks' among them; choose "
+                "other images, or set own_images=true, which keeps the run out of the ranking."
             )
         log.info("keys are quantised on %d images of %s (%s)", len(images), o.keys_from, images.origin[:16])
         features, rng = self.encode(images), self.rng("keys")

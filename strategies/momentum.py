@@ -53,8 +53,8 @@ class Momentum(Wrapper):
         super().check_base(name, base)
         if not base.interpolates:
             raise UsageError(
-                f"base={name} cannot be interpolated: it does not declare (interpolates = True) that it predicts with "
-                "trained weights only; choose a base that fine-tunes, such as finetune."
+                f"base={name} cannot be interpolated: it predicts with more than trained weights, or does not say "
+                "otherwise (interpolates = True); choose a base that fine-tunes, such as finetune."
             )
 
     def setup(self, info: StreamInfo) -> None:

@@ -58,8 +58,8 @@ def check_tokens(backbone: Backbone, place: str = "front") -> None:
     )
     if not stock or model.cls_token is None or model.global_pool != "token":
         raise UsageError(
-            f"prompt tokens do not fit backbone {name}: it is not a plain Vision Transformer whose features are its "
-            "class token; choose such a model, for example vit_base_patch16_224."
+            f"prompt tokens do not fit backbone {name}: it is no plain Vision Transformer whose features are its class "
+            "token; choose one, such as vit_base_patch16_224."
         )
     if place == "after-class" and (model.pos_embed is None or model.no_embed_class):
         raise UsageError(

@@ -51,7 +51,7 @@ class SlowWeights:
         ids = {id(parameter) for parameter in trained}
         names = {name for name, place in fast.items() if id(_at(place)) in ids}
         if len({id(_at(fast[name])) for name in names}) < len(ids):
-            raise ContractError("interpolated parameters must be in modules that are attributes of the base strategy.")
+            raise ContractError("what is interpolated must lie in modules that are attributes of the base strategy.")
         trains = {name.partition(".")[0] for name in names}
         for name, place in fast.items():
             tensor = _at(place)
