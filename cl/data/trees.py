@@ -139,7 +139,7 @@ def _chosen(
 
 def _listed(path: Path, known: dict[tuple[str, str], Path]) -> Files:
     """The files of a list, by class. A list is any text (lines, YAML, JSON) with paths CLASS/FILE; leading folders,
-    such as somebody's data folder, are ignored."""
+    such as the author's data folder, are ignored."""
     if not path.is_file():
         raise UsageError(f"There is no list of files {path}; give the path of one.")
     files: Files = {}

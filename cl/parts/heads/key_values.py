@@ -23,7 +23,7 @@ class _Table(NamedTuple):
 
     keys: Tensor  # [C, key_dim, k]
     offset: Tensor  # [C, k]: -|key|^2 / 2
-    place: Tensor | None  # [C, k]: rank within the codebook; None where k = K
+    place: Tensor | None  # [C, k]: rank within the codebook; None if k = K
 
 
 class KeyValues(nn.Module):
