@@ -52,9 +52,7 @@ class SLCA(Strategy):
         if self.options.fresh_norm:
             self.backbone.replace_final_norm()
         self.heads = GrowingHead(self.backbone.dim).to(self.device)  # trained task by task
-        self.aligned = GrowingHead(self.backbone.dim).to(
-            self.device
-        )  # for prediction; rebuilt from `heads` in every task
+        self.aligned = GrowingHead(self.backbone.dim).to(self.device)  # for prediction; rebuilt in every task
         self.gaussians = ClassGaussians(self.backbone.dim, device=self.device)
 
     def learn(self, view: View) -> None:
