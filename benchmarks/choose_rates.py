@@ -1,6 +1,6 @@
 """Compare options of a strategy on held-out training images (`stream.split=val`); test images are never evaluated.
 
-A key that is given several times is tried with each value; there is one line for every combination.
+A key given several times is tried with each value; the output has one line per combination.
 
 python benchmarks/choose_rates.py slca --set lr=0.01 --set lr=0.05 --classes 40 --learn 400
 python benchmarks/choose_rates.py l2 --set reg=0.01 --learn 80 --judge 20
@@ -28,7 +28,7 @@ from cl.protocol import default_rule
 
 
 def candidates(assignments: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Every combination of the values given for each key, in the order in which they were given."""
+    """All combinations of the values of each key, in the given order."""
     values: dict[str, list[str]] = {}
     for assignment in assignments:
         for key, value in parse_assignments([assignment]).items():
@@ -38,20 +38,20 @@ def candidates(assignments: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def own_tasks(options: Mapping[str, str], judge: int | None) -> dict[str, Any]:
-    """Stream options that judge the stream's own tasks: `judge` images of every class, else a fifth of them."""
+    """Stream options for the stream's own tasks, evaluated on `judge` images of every class, or a fifth of them."""
     if judge is None:
         return {}
     limit = options.get("stream.train_per_class", "")
     if not limit.isdecimal() or int(limit) <= judge:
         raise UsageError(
-            f"--tasks with --judge {judge} needs --set stream.train_per_class=N, the images per class of which {judge} "
-            "are judged, more than that; or leave --judge out to judge a fifth of them."
+            f"--tasks with --judge {judge} needs --set stream.train_per_class=N with N above {judge}; or leave --judge "
+            "out to judge a fifth of the images."
         )
     return {"stream.val_fraction": judge / int(limit)}
 
 
 def new_tasks(increment: int, learn: int, judge: int | None) -> dict[str, Any]:
-    """Stream options of tasks of `increment` classes, each with `learn` images to learn and `judge` others to judge."""
+    """Stream options for tasks of `increment` classes with `learn` training and `judge` validation images per class."""
     judge = max(1, round(learn / 4)) if judge is None else judge
     return {
         "stream.increment": increment,
@@ -61,7 +61,7 @@ def new_tasks(increment: int, learn: int, judge: int | None) -> dict[str, Any]:
 
 
 def line(strategy: str, chosen: Mapping[str, str], metrics: Mapping[str, Mapping[str, float | None]]) -> str:
-    """What one run gave, in percent of the validation images."""
+    """The result of one run, in percent of the validation images."""
     values = metrics[default_rule(metrics)]
     shown = {
         "last": values["A_last_sample"],
@@ -75,9 +75,9 @@ def line(strategy: str, chosen: Mapping[str, str], metrics: Mapping[str, Mapping
 @click.command(help=__doc__.replace("\npython", "\n\b\npython", 1))
 @click.argument("strategy")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="An option, or a candidate; repeatable.")
-@click.option("--stream", default="split-cifar100", show_default=True, help="Whose training images.")
+@click.option("--stream", default="split-cifar100", show_default=True, help="Stream whose training images to use.")
 @click.option("-b", "--backbone", help="As in `clbench run`.")
-@click.option("--preset", help="The variant whose values hold where --set names none.")
+@click.option("--preset", help="Preset for all options without --set.")
 @click.option("--classes", default=40, show_default=True, help="Classes to learn, rounded up to whole tasks.")
 @click.option("--increment", default=10, show_default=True, help="Classes per task.")
 @click.option("--learn", default=400, show_default=True, help="Images per class to learn.")
@@ -113,7 +113,7 @@ def main(
 
 
 def split_key(stream: str) -> str:
-    """The option that asks for validation images; streams of image trees call whose split it is `split`."""
+    """The option to evaluate validation images; in streams of image trees, `split` is the split of the dataset."""
     known = options_of(family_of(stream).Options)
     return "stream.evaluate_split" if "evaluate_split" in known else "stream.split"
 

@@ -1,4 +1,4 @@
-"""What training on a CPU gains by plain attention instead of the fused kernel: images per second, as a ratio.
+"""Speed-up of CPU training with plain attention instead of the fused kernel: the ratio of images per second.
 
 python benchmarks/cpu_attention.py
 python benchmarks/cpu_attention.py --backbone vit_small_patch16_224@random --batch-size 8 --precision fp32
@@ -23,8 +23,8 @@ from cl.backbone.attention import explicit, slow_to_differentiate
 @click.option("--backbone", "name", default="vit_micro_patch4_32.tinyimagenet_distill", show_default=True)
 @click.option("--batch-size", default=16, show_default=True)
 @click.option("--precision", default="bf16", show_default=True)
-@click.option("--rounds", default=5, show_default=True, help="Both alternate; the median of their ratios is shown.")
-@click.option("--steps", default=10, show_default=True, help="Training steps of a round.")
+@click.option("--rounds", default=5, show_default=True, help="Alternating rounds; the median ratio is shown.")
+@click.option("--steps", default=10, show_default=True, help="Training steps per round.")
 def main(name: str, batch_size: int, precision: str, rounds: int, steps: int) -> None:
     torch.set_num_threads(1)
     backbone = load(name, precision=precision)
@@ -36,7 +36,7 @@ def main(name: str, batch_size: int, precision: str, rounds: int, steps: int) ->
     attention = slow_to_differentiate([backbone], torch.device("cpu"))
 
     def rate(plain: bool) -> float:
-        """Images per second of processor time."""
+        """Images per second of CPU time."""
         clock = time.process_time()
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""What the loop costs beside the mathematics: `fit` against a bare PyTorch loop, and where a whole run's seconds go.
+"""Overhead of the loop: `fit` compared with a bare PyTorch loop, and the parts of a whole run's time.
 
 `python benchmarks/loop_overhead.py` takes a few minutes; use a quiet machine. See benchmarks/README.md.
 """
@@ -39,12 +39,12 @@ STREAMS: dict[str, dict[str, Any]] = {
     "split-digits": {"epochs": 2},
     "split-cifar100": {"epochs": 2, "stream.train_per_class": 50, "stream.test_per_class": 10},
 }
-"""Streams and the options that keep them short; a stream whose data is not here is left out."""
+"""Streams and the options that keep them short; streams without data on this machine are left out."""
 MOMENTUM = 0.9
 
 
 def plan_of(stream: str, results: Path) -> Plan:
-    """Finetune of all parameters of the embedded backbone, constant rate, on the CPU."""
+    """finetune on all parameters of the embedded backbone, with a constant learning rate, on the CPU."""
     options = {
         **STREAMS[stream],
         "lr": 0.01,
@@ -60,7 +60,7 @@ def plan_of(stream: str, results: Path) -> Plan:
 
 
 def learner(plan: Plan, stream: Any, folder: Path) -> Any:
-    """A fresh learner at the start of the first task, with its own journal."""
+    """A new learner at the start of the first task, with its own journal."""
     trainer = Trainer(seeds=Seeds(**plan.seeds), checkpoint=Checkpoint(folder, plan.checkpoint_every))
     strategy = registry.strategies.get("finetune")(plan.options, api.build_backbone(plan), trainer)
     strategy.info = stream.info
@@ -99,12 +99,12 @@ def time_bare(strategy: Any, view: Any) -> float:
 
 
 def _rng(strategy: Any, epoch: int) -> Callable[..., torch.Generator]:
-    """The random streams that `fit` gives its source, so that both loops see the same batches."""
+    """The random streams of `fit`, so that both loops see the same batches."""
     return lambda *key: generator(strategy.trainer.seeds.data, "fit", 0, "train", 1, epoch, *key)
 
 
 def compare(stream_name: str, rounds: int) -> dict[str, Any]:
-    """Alternate both loops, each the first in turn; raises `SystemExit` where they end with different weights."""
+    """Alternate both loops, and which one is first; raises `SystemExit` if they end with different weights."""
     fits: list[float] = []
     bares: list[float] = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -119,7 +119,7 @@ def compare(stream_name: str, rounds: int) -> dict[str, Any]:
                 fit, bare = time_fit(pair[0], view), time_bare(pair[1], view)
             if not all(map(torch.equal, _weights(pair[0]), _weights(pair[1]))):
                 raise SystemExit(
-                    f"{stream_name}: the two loops computed different weights; the comparison means nothing."
+                    f"{stream_name}: the two loops computed different weights; the comparison is not valid."
                 )
             if number >= 0:
                 fits.append(fit)
@@ -140,7 +140,7 @@ def _weights(strategy: Any) -> list[torch.Tensor]:
 
 
 class Parts:
-    """Seconds by part of the work; of nested parts only the outermost counts."""
+    """Seconds by part of the work; only the outermost of nested parts counts."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -187,7 +187,7 @@ class TimedSource:
 
 @contextlib.contextmanager
 def watched(parts: Parts) -> Iterator[None]:
-    """Time forward, backward, optimiser and data wherever the loop reaches them."""
+    """Time forward, backward, optimiser and data in the loop."""
     fit, started = Trainer.fit, [0.0]
 
     def timed_fit(self: Trainer, strategy: Any, phase: str, spec: FitSpec) -> Any:
@@ -208,7 +208,7 @@ def watched(parts: Parts) -> Iterator[None]:
     try:
         with (
             mock.patch.object(Trainer, "fit", timed_fit),
-            mock.patch.object(Backbone, "forward", parts.wrap("forward", Backbone.forward)),  # the rest is evaluation's
+            mock.patch.object(Backbone, "forward", parts.wrap("forward", Backbone.forward)),  # also in evaluation
             mock.patch.object(Transform, "__call__", parts.wrap("data", Transform.__call__)),
             mock.patch.object(torch.Tensor, "backward", parts.wrap("backward", torch.Tensor.backward)),
         ):
@@ -219,10 +219,11 @@ def watched(parts: Parts) -> Iterator[None]:
 
 
 def whole_run(stream_name: str) -> dict[str, Any]:
-    """Seconds of a complete run: those of its record, those of each part, and the share that is neither work nor data.
+    """Seconds of a complete run: as in its record, by part, and the overhead.
 
-    The loop's overhead is everything in the run (journal, checkpoints, records, FLOP counting, progress, evaluation's
-    bookkeeping) but forward, backward, optimiser and data; building the stream and loading the backbone come before it.
+    The loop's overhead is everything in the run (journal, checkpoints, records, FLOP counting, progress, bookkeeping of
+    evaluation) except forward, backward, optimiser and data. Building the stream and loading the backbone are not
+    included.
     """
     from cl.running import loop
 
@@ -251,13 +252,13 @@ def _seconds(values: dict[str, float]) -> str:
 
 @click.command()
 @click.option(
-    "--stream", "streams", multiple=True, type=click.Choice(list(STREAMS)), help="Default: all that are here."
+    "--stream", "streams", multiple=True, type=click.Choice(list(STREAMS)), help="Default: all with local data."
 )
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(1), help="Rounds of fit and bare loop.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch; default: its own choice.")
+@click.option("--threads", type=click.IntRange(1), help="PyTorch threads; default: PyTorch's choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def main(streams: tuple[str, ...], rounds: int, threads: int | None, as_json: bool) -> None:
-    """Measure the loop's own overhead."""
+    """Measure the overhead of the loop."""
     os.environ["CLBENCH_OFFLINE"] = "1"
     if threads:
         torch.set_num_threads(threads)

@@ -1,8 +1,9 @@
-"""How long the leaderboard and the report of many runs take, as commands of their own.
+"""Time of `clbench leaderboard` and `clbench report` on many runs.
 
 Writes synthetic records of ten tasks and a hundred classes (40 strategies, 5 seeds, 5 streams) to a temporary folder.
-With predictions every run has the answers of 100 images per class, so that ranks draw images anew: 0.9 GB for 1000.
-What was drawn is kept in the cache, here one of its own: the first command pays for it, later ones for new runs alone.
+With predictions, every run has answers for 100 images per class, so that ranks bootstrap images: 0.9 GB for 1000 runs.
+Bootstrap resamples are cached, here in a temporary cache: the first command computes them, later ones only for new
+runs.
 
 python benchmarks/results_speed.py
 python benchmarks/results_speed.py --records 1000 --predictions
@@ -82,7 +83,7 @@ def synthetic(stream: int, strategy: int, seed: int, rng: np.random.Generator) -
 
 
 def answers(record: dict[str, Any]) -> Predictions:
-    """Answers that give the record's counts: the first images of each class are the ones answered right."""
+    """Answers that match the record's counts: the first images of each class are correct."""
     label = np.repeat(np.arange(CLASSES), IMAGES)
     place = np.tile(np.arange(IMAGES), CLASSES)
     prediction, margin = {}, {}
@@ -122,7 +123,7 @@ def timed(home: Path, *arguments: str) -> str:
 
 @click.command(help=__doc__)
 @click.option("--records", default=1000, show_default=True)
-@click.option("--predictions/--no-predictions", help="Store every answer beside the records.")
+@click.option("--predictions/--no-predictions", help="Store every prediction with the records.")
 def main(records: int, predictions: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         write(Path(name, "runs"), records, predictions)

@@ -1,4 +1,4 @@
-"""Errors a user can act on: one clear sentence naming the fix, and the exit code that goes with it."""
+"""Errors a user can act on: one clear sentence that names the fix, and its exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UsageError(ClbenchError):
 
 
 class Incompatible(UsageError):
-    """A strategy with these options is not right on the stream; the others of a grid go on."""
+    """A strategy with these options does not support the stream; the other runs of a grid continue."""
 
 
 class DataError(ClbenchError):
@@ -56,13 +56,13 @@ INTERRUPTED = 130
 
 
 def sentence(error: BaseException) -> str:
-    """An error on one line; one that nobody foresaw says so."""
+    """An error message on one line; errors other than `ClbenchError` are marked as unexpected."""
     text = " ".join(str(error).split())
     return text if isinstance(error, ClbenchError) else f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """' Did you mean ...?' when something similar is known, else an empty string."""
+    """' Did you mean ...?' if a similar name is known, else an empty string."""
     lower = {candidate.lower(): candidate for candidate in known}
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
     return f" Did you mean {' or '.join(close)}?" if close else ""

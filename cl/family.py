@@ -1,4 +1,4 @@
-"""Families: what builds streams. A family has one registered name, which may stand for many streams (`folder:PATH`)."""
+"""Families, which build streams. A family has one registered name, which may cover many streams (`folder:PATH`)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Options of a family that has none."""
+    """The options of a family without options."""
 
 
 class Family:
-    """Base of what builds streams: a subclass says `build`, its options, and what differs from the defaults below.
+    """Base class of stream builders: a subclass defines `build`, its options, and what differs from these defaults.
 
-    `dataset` is the name of its images in `cl.data.catalog`, empty where they are not there. `version` is raised when
-    images, labels or splits change. Everything but `build` is asked before any data is touched, and of the class.
+    `dataset` is the name of its images in `cl.data.catalog`, or empty if they are not in the catalog. Raise `version`
+    when images, labels or splits change. All except `build` are read from the class, before any data is touched.
     """
 
     Options: ClassVar[Any] = NoOptions
@@ -33,25 +33,25 @@ class Family:
 
     @classmethod
     def setting_of(cls, options: Any, argument: str = "") -> str:
-        """The setting of the stream with these options: class-incremental, or few-shot where it has `shots`."""
+        """The setting of the stream with these options: class-incremental, or few-shot if the option `shots` is set."""
         return CLASS if getattr(options, "shots", None) is None else FEW_SHOT
 
     @classmethod
     def version_of(cls, argument: str = "") -> str:
-        """The version of one stream's definition, which is a part of the hash of a configuration."""
+        """The version of one stream's definition; part of the configuration hash."""
         return str(cls.version)
 
     @classmethod
     def declaration(cls, argument: str = "") -> Any:
-        """The `cl.declared.declaration.Declaration` behind a stream, None where it has none."""
+        """The `cl.declared.declaration.Declaration` of a stream, or None."""
         return None
 
     def build(
         self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
     ) -> Stream:
-        """Build the stream; `argument` is what the user wrote after the name of a prefix family.
+        """Build the stream; `argument` is the user's text after the name of a prefix family.
 
-        Raises `UsageError` for options that do not fit, `DataError` for data that is missing or damaged.
+        Raises `UsageError` for options that do not fit, `DataError` for missing or damaged data.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how its streams are built; add `build`.")
 
@@ -59,15 +59,15 @@ class Family:
 def family_of(name: str) -> type[Family]:
     """The family of a stream, by its registered name or by the full name of one of its streams.
 
-    Raises `UsageError` for an unknown name, `ClbenchError` where a plugin cannot be imported.
+    Raises `UsageError` for an unknown name, `ClbenchError` if a plugin cannot be imported.
     """
     found = registry.streams.get(name)
     return found if isinstance(found, type) and issubclass(found, Family) else _adapted(found, name)
 
 
 def argument_of(stream: str) -> str:
-    """What stands after the name of a prefix family, all of it for a suffix family, else nothing. Raises `UsageError`
-    for an unknown stream, or a prefix family alone."""
+    """The argument in a stream's name: the text after a prefix family's name, the whole name for a suffix family, else
+    empty. Raises `UsageError` for an unknown stream, or a prefix family without an argument."""
     return registry.streams.split(stream)[1] or ""
 
 
@@ -79,17 +79,17 @@ def make_stream(
     data_seed: int = 0,
     progress: Progress | None = None,
 ) -> Stream:
-    """Build a stream by its full name; with the defaults of its family where no `options` are given. Raises as
-    `Family.build` and `family_of`."""
+    """Build a stream by its full name; `options` default to those of its family. Raises the errors of `Family.build`
+    and `family_of`."""
     argument, family = argument_of(stream), family_of(stream)
     chosen = family.Options() if options is None else options
     return family().build(chosen, order_seed=order_seed, data_seed=data_seed, argument=argument, progress=progress)
 
 
 def _adapted(plain: Any, name: str) -> type[Family]:
-    """A class of somebody's own with `Options` and `build`, completed by the defaults of `Family`.
+    """A plugin's class with `Options` and `build`, completed by the defaults of `Family`.
 
-    Such a `build` need not know `argument`: it gets one only where its name takes one.
+    Its `build` need not accept `argument`, which is passed only if it is not empty.
     """
     if not isinstance(plain, type):
         raise ContractError(f"stream '{name}' is registered as {plain!r}; register a class, see cl.Family.")

@@ -1,7 +1,7 @@
 """Named random streams: every draw belongs to a purpose, none to shared global state.
 
-A generator is derived from a seed and a key such as ("batches", task, phase, epoch), so switching one part of a
-method off, or resuming in the middle, leaves every other draw as it was.
+A generator is derived from a seed and a key such as ("batches", task, phase, epoch). Switching off one part of a
+method, or resuming in the middle, changes no other draw.
 """
 
 from __future__ import annotations

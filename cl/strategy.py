@@ -1,6 +1,6 @@
 """The contract of a continual learner: `setup`, `learn`, `predict`.
 
-A method imports all it needs of the contract from here; parts are in `cl.parts`, base classes in `cl.bases`.
+A method imports everything in the contract from this module; parts are in `cl.parts`, base classes in `cl.bases`.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ __all__ = [
 class Strategy:
     """A continual learner.
 
-    A subclass is one file that reads like its paper. Public attributes are its state (modules, parts, tensors, JSON
-    scalars and lists or dicts of them), create them in `setup`; names that start with `_` are not kept.
+    A subclass is one file that reads like its paper. Public attributes are its state: modules, parts, tensors, JSON
+    scalars, and lists or dicts of them. Create them in `setup`. Attributes that start with `_` are not saved.
     """
 
     @dataclass(frozen=True)
@@ -91,20 +91,20 @@ class Strategy:
     version: ClassVar[str] = "1"
     rules: ClassVar[tuple[str, ...]] = ("cil_seen", "til_masked")
     access: ClassVar[str] = "present"
-    """"present", or "past" for a bound that may read earlier training images."""
+    """"present", or "past" for an upper bound that may read earlier training images."""
     val_fraction: ClassVar[float] = 0.0
-    """Share of the training images that the method needs for validation."""
+    """Share of the training images held out for validation."""
     resumes: ClassVar[str] = "step"
-    """Where a killed run goes on inside a task: at the "step" of a fit, or only at the start of the "task" (training
-    that is not ours). The result is the same either way."""
+    """Where a killed run resumes within a task: at a "step" of a fit, or at the start of the "task" (for training loops
+    of other libraries). The result is the same either way."""
 
     interpolates: ClassVar[bool] = False
-    """Whether averages of its weights can predict: what it trains lies in modules held as attributes, and `predict` is
-    one function of these weights, with nothing beside them that was computed from them (statistics, prototypes)."""
+    """Whether averaged weights can predict. This requires that all trained parameters are in modules held as
+    attributes, and that `predict` uses nothing computed from them earlier (statistics, prototypes)."""
     settings: ClassVar[tuple[str, ...]] = DISJOINT
-    """Settings of streams (see `cl.plan.compatibility`) that the method is right on; a plan refuses the others."""
+    """Settings that the method supports (see `cl.plan.compatibility`); a plan refuses streams of other settings."""
     caveat: ClassVar[str] = ""
-    """A sentence that stands among the warnings of every record: why its numbers are not yet those of the paper."""
+    """A warning added to every record: why the method's numbers do not match the paper yet."""
 
     options: Any
     info: StreamInfo
@@ -114,47 +114,46 @@ class Strategy:
 
     @classmethod
     def marks(cls, options: Any) -> tuple[str, ...]:
-        """What keeps a run with these options out of the ranking: "legacy" (a known defect of some code, reproduced),
-        "batch-dependent" (predictions depend on which images share a batch), "saw-later-images" (without labels);
-        usually nothing."""
+        """Reasons to leave a run with these options out of the ranking: "legacy" (reproduces a known defect of some
+        code), "batch-dependent" (predictions depend on which images share a batch), "saw-later-images" (without their
+        labels). Empty for most methods."""
         return ()
 
     @classmethod
     def supports(cls, setting: str, options: Any) -> bool:
-        """Whether the method with these options is right on streams of a setting: one of `settings`, unless it
-        says otherwise."""
+        """Whether the method with these options supports a setting; by default, whether it is in `settings`."""
         return setting in cls.settings
 
     # --------------------------------------------------------------------------------- what a method implements
 
     def setup(self, info: StreamInfo) -> None:
-        """Create parts. Called once before the first task; `info` declares totals and class names."""
+        """Create parts. Called once before the first task; `info` gives the numbers of tasks and classes, and names."""
 
     def learn(self, view: View) -> None:
-        """Learn one experience; the view dies afterwards."""
+        """Learn one experience; the view cannot be used afterwards."""
         raise NotImplementedError
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        """Scores [B, classes] over positions; pure, independent of batch size and order.
+        """Scores [B, classes], one column per class position; pure, and independent of batch size and order.
 
-        `task` is given only under the rule `til_oracle`.
+        `task` is given only under the prediction rule `til_oracle`.
         """
         raise NotImplementedError
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to predict with; rows measured before are null, never 0."""
+        """Whether the method can predict yet; rows measured earlier are null, not 0."""
         return True
 
     def report(self) -> dict[str, float]:
-        """Numbers of its own for the record's measurement, such as the capacity it uses; asked after evaluations."""
+        """The method's own numbers for the record, such as the capacity it uses; called after evaluations."""
         return {}
 
     # -------------------------------------------------------------------------------------- what it is given
 
     @property
     def device(self) -> torch.device:
-        """Where the run computes."""
+        """The device of the run."""
         return self.trainer.device
 
     def fit(
@@ -176,12 +175,12 @@ class Strategy:
     ) -> dict[str, Any]:
         """Minimise `loss(batch)` over `params` (parameters, or groups with their own `lr`); everything else is frozen.
 
-        `before_step` runs between backward and the optimiser's step, `after_step` after it; both get a `Step`, which
-        knows the epoch, the step and the optimiser. `validate()` runs after each epoch (higher is better);
-        `select="best"` ends with the trained tensors of its best epoch. `clip` bounds the gradient norm. Batch norms of
-        a network with dropout measure their running averages again without it, before a validation and at the end.
-        Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf without `validate`), and the
-        FLOPs of the steps; raises `NonFiniteLoss`.
+        `before_step` runs between backward and the optimiser's step, `after_step` after the step; both get a `Step`,
+        which holds the epoch, the step and the optimiser. `validate()` runs after each epoch (higher is better);
+        `select="best"` restores the trained tensors of the best epoch at the end. `clip` bounds the gradient norm.
+        In a network with dropout, the running averages of batch norms are measured again without dropout, before each
+        validation and at the end. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf
+        without `validate`), and the FLOPs of the steps. Raises `NonFiniteLoss`.
         """
         spec = FitSpec(
             data, loss, params, epochs, optimizer, schedule, before_step, after_step, validate, select, plateau, clip
@@ -189,31 +188,31 @@ class Strategy:
         return self.trainer.fit(self, phase, spec)
 
     def compute(self, name: str, call: Callable[[], Any], *, count: bool = True) -> Any:
-        """Run a long pass (statistics, Fisher, keys) once; its result and the state it leaves survive a kill.
+        """Run a long pass (statistics, Fisher, keys) once; its result and the state after it survive a kill.
 
-        `count=False` is for a pass that counts its own FLOPs, as training with somebody else's loop does.
+        `count=False` is for a pass that counts its own FLOPs, such as a training loop of another library.
         """
         return self.trainer.compute(self, name, call, count=count)
 
     def rng(self, purpose: str) -> torch.Generator:
-        """The random stream of a purpose within this task; asked again, it continues."""
+        """The random stream of a purpose within this task; a second call continues the stream."""
         return self.trainer.journal.rng(purpose)
 
     def draws(self, purpose: str) -> torch.Generator:
-        """A random stream for `predict`: the same draws at every call, so predictions stay pure."""
+        """A random stream for `predict`: every call gives the same draws, so predictions stay pure."""
         return generator(self.trainer.seeds.data, "draws", purpose)
 
     @property
     def flops(self) -> float:
-        """FLOPs that the run has executed so far."""
+        """FLOPs executed by the run so far."""
         return self.trainer.cost.flops["executed"]
 
     def flops_per_image(self, images: ImageSet, extractor: Extractor | None = None) -> float:
-        """What encoding one image costs; known once one of these images was encoded."""
+        """FLOPs to encode one image; known once one of these images has been encoded."""
         return self.trainer.encodings.flops_per_image(extractor or self.backbone, images.store, self.device)
 
     def init_rng(self, purpose: str) -> torch.Generator:
-        """The random stream that draws new parameters, from the initialisation seed."""
+        """The random stream for new parameters, derived from the initialisation seed."""
         return self.trainer.init_rng(purpose)
 
     def batches(self, images: ImageSet | Sequence[ImageSet], size: int, augment: str = "none") -> Source:
@@ -226,8 +225,8 @@ class Strategy:
     ) -> Tensor:
         """Features [N, dim] of the deterministic view, computed once per (extractor, image).
 
-        They count as computed in the FLOPs of an uncached run; not with `charge=False`, for batches of a fit that
-        charge every use themselves (`flops_per_item`).
+        The FLOPs of an uncached run include them even if they come from the cache. `charge=False` leaves them out, for
+        batches of a fit, which charge every use themselves (`flops_per_item`).
         """
         sets = [images] if isinstance(images, ImageSet) else list(images)
         get, chosen = self.trainer.encodings.get, extractor or self.backbone
@@ -236,14 +235,14 @@ class Strategy:
     def encoded_batches(
         self, images: ImageSet | Sequence[ImageSet], size: int, extractor: Extractor | None = None
     ) -> TensorBatches:
-        """Shuffled mini-batches of memoised features; counted as if every use had been computed."""
+        """Shuffled mini-batches of memoised features; every use is charged as if it had been computed."""
         sets = [images] if isinstance(images, ImageSet) else list(images)
         source = TensorBatches(self.encode(sets, extractor, charge=False), torch.cat([s.labels for s in sets]), size)
         source.flops_per_item = self.flops_per_image(sets[0], extractor)
         return source
 
     def predict_images(self, pixels: Tensor | np.ndarray, task: int | None = None) -> Tensor:
-        """Scores for images of one's own: uint8 [B, C, H, W]. Raises `UsageError` for another type."""
+        """Scores for any images, uint8 [B, C, H, W]. Raises `UsageError` for another type or shape."""
         pixels = torch.as_tensor(pixels)
         if pixels.dtype != torch.uint8 or pixels.ndim != 4:
             found = f"{pixels.dtype} {tuple(pixels.shape)}"
@@ -256,11 +255,11 @@ class Strategy:
     _NOT_STATE: ClassVar[frozenset[str]] = frozenset({"options", "info", "trainer"})
 
     def get_state(self) -> dict[str, Any]:
-        """Everything the learner holds, as nested tensors and JSON scalars."""
+        """The whole state of the learner, as nested tensors and JSON scalars."""
         return state.collect(self, self._NOT_STATE)
 
     def set_state(self, value: dict[str, Any]) -> None:
-        """Put a state back into a learner whose `setup` has run."""
+        """Restore a state; `setup` must have run."""
         state.restore(self, value, self.device)
 
     def stored(self) -> dict[str, int]:
@@ -279,7 +278,7 @@ class Strategy:
 
 @dataclass(frozen=True, eq=False)
 class StoredImages:
-    """Where inputs come from in a stream, for the memory of encodings; strategies never see it."""
+    """The stored images behind some inputs, for the cache of encodings; strategies never see it."""
 
     encodings: Encodings
     store: ImageStore
@@ -287,7 +286,7 @@ class StoredImages:
 
 
 class Inputs:
-    """What `predict` gets: images and their encodings, and nothing else (no labels, task, index or order)."""
+    """The argument of `predict`: images and their encodings, and nothing else (no labels, task, index or order)."""
 
     def __init__(
         self, pixels: Tensor | None, device: torch.device | str = "cpu", source: StoredImages | None = None
@@ -296,7 +295,7 @@ class Inputs:
 
     @property
     def _pixels(self) -> Tensor:
-        if self._given is None:  # read only when someone looks: memoised features need no pixels
+        if self._given is None:  # read on demand: memoised features need no pixels
             assert self._source is not None
             self._given = pixels_of(self._source.store, self._source.rows)
         return self._given
@@ -305,7 +304,7 @@ class Inputs:
         return len(self._source.rows) if self._source is not None else len(self._pixels)
 
     def rows(self, index: Tensor) -> Inputs:
-        """The inputs at positions `index` [K] (or where a mask [B] is true)."""
+        """The inputs at positions `index` [K], or where a mask [B] is true."""
         index = torch.arange(len(self))[index.cpu()]
         source = self._source and replace(self._source, rows=self._source.rows[index.numpy()])
         return Inputs(None if self._given is None else self._given[index], self._device, source)
@@ -315,7 +314,7 @@ class Inputs:
         return transform(self._pixels.to(self._device))
 
     def encode(self, extractor: Extractor) -> Tensor:
-        """Features [B, dim]; memoised where the images belong to a stream."""
+        """Features [B, dim]; memoised if the images belong to a stream."""
         if self._source is None or self._source.encodings.exact:
             with torch.no_grad():
                 return extractor(self.images(extractor.transform))

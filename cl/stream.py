@@ -40,9 +40,9 @@ Event = Train | Evaluate
 
 @dataclass(frozen=True, eq=False)
 class Experience:
-    """One chunk of training data: rows of `dataset.train`, and the positions of the classes in it.
+    """One chunk of training data: rows of `dataset.train`, and the positions of their classes.
 
-    `name` is for people, that of its group where it has one; empty where nothing names it.
+    `name`: display name, the group's if there is one; may be empty.
     """
 
     train: IndexArray
@@ -55,8 +55,8 @@ class Experience:
 class Group:
     """One disjoint set of evaluation images: a column of the accuracy matrix.
 
-    `rows` maps a split to rows of `Stream.store(split)`; `task` is the first experience after which all its classes
-    were seen.
+    `rows` maps a split to rows of `Stream.store(split)`; `task` is the first experience after which all classes of the
+    group have been seen.
     """
 
     name: str
@@ -67,8 +67,11 @@ class Group:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What a strategy may know before it learns; class names by position, `image_shape` is (channels, height,
-    width). `train_fingerprint` tells whether other images are the stream's own (see `cl.parts.unlabelled`)."""
+    """What a strategy may know before it learns.
+
+    `class_names` are ordered by position; `image_shape` is (channels, height, width). `train_fingerprint` identifies
+    the training images, to recognise them in other data (see `cl.parts.unlabelled`).
+    """
 
     name: str
     n_tasks: int
@@ -83,8 +86,8 @@ class StreamInfo:
 class Stream:
     """A benchmark: events over a dataset. Classes are numbered by position, in the order in which they first appear.
 
-    `options` are the options as resolved, for people; `comparable` are the options in a form in which two ways of
-    asking for the same stream are equal, for the identity.
+    `options` are the resolved options, for display. `comparable` is a normal form of them for the identity: two ways to
+    ask for the same stream have equal values.
     """
 
     name: str
@@ -100,7 +103,7 @@ class Stream:
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
-        """Everything that makes two numbers comparable; JSON, the same in every process."""
+        """Everything that must be equal for two results to be comparable; JSON, the same in every process."""
         return {
             "name": self.name,
             "version": self.version,
@@ -118,7 +121,7 @@ class Stream:
 
     @cached_property
     def split(self) -> str:
-        """The split whose numbers are the run's: test where it is evaluated, else the first that is."""
+        """The split that the run reports: test if it is evaluated, else the first split evaluated."""
         splits = [event.split for event in self.events if isinstance(event, Evaluate)]
         return splits[0] if splits and "test" not in splits else "test"
 
@@ -138,14 +141,14 @@ class Stream:
 
     @cached_property
     def positions(self) -> IndexArray:
-        """Position of each of the dataset's own labels; -1 where the stream leaves a class out."""
+        """Position of each label of the dataset; -1 for classes that the stream leaves out."""
         positions = np.full(len(self.dataset.class_names), -1, dtype=np.int64)
         positions[self.class_order] = np.arange(len(self.class_order))
         return positions
 
     @cached_property
     def classes_return(self) -> bool:
-        """Whether training images of a class come in more than one experience."""
+        """Whether some class has training images in more than one experience."""
         return sum(len(experience.classes) for experience in self.experiences) > len(self.class_order)
 
     @cached_property
@@ -160,11 +163,11 @@ class Stream:
         return found
 
     def store(self, split: str) -> ImageStore:
-        """The images that rows of `split` count in: held-out "val" images come from the training images."""
+        """The images that rows of `split` index; held-out "val" images are training images."""
         return self.dataset.train if split in ("train", "val") else self.dataset.test
 
     def view(self, experience: int, *, past: bool = False) -> View:
-        """A fresh view of one experience; with `past`, earlier training images too. Raises `IndexError` for a wrong
+        """A new view of one experience, with earlier training images if `past`. Raises `IndexError` for a wrong
         index."""
         current = self.experiences[experience]
         return View(
@@ -180,7 +183,7 @@ class Stream:
     def test_rows(self, groups: Sequence[int], split: str = "test") -> tuple[IndexArray, IndexArray, IndexArray]:
         """Rows of `store(split)`, their position labels and the group of each, group after group.
 
-        Raises `ContractError` where a group has no such split.
+        Raises `ContractError` if a group has no such split.
         """
         chosen = []
         for group in groups:
@@ -200,7 +203,7 @@ class Stream:
 
 
 class ImageSet:
-    """Images of one view: the only way to training pixels. After `revoke`, any use raises `ContractError`."""
+    """Images of one view: the only access to training pixels. After `revoke`, any use raises `ContractError`."""
 
     __slots__ = ("_labels", "_rows", "_store", "_whole")
 
@@ -216,7 +219,7 @@ class ImageSet:
 
     @property
     def labels(self) -> torch.LongTensor:
-        """Position labels, int64 [N]; a copy, so writing to it changes nothing here."""
+        """Position labels, int64 [N]; a copy."""
         import torch
 
         self._live()
@@ -230,7 +233,7 @@ class ImageSet:
 
     @property
     def store(self) -> ImageStore:
-        """The store of training images that `rows` count in."""
+        """The store of training images that `rows` index."""
         return self._live()
 
     def pixels(self, index: torch.Tensor | IndexArray | Sequence[int] | slice) -> torch.ByteTensor:
@@ -242,7 +245,7 @@ class ImageSet:
         return torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2)))  # type: ignore[return-value]
 
     def subset(self, index: torch.Tensor) -> ImageSet:
-        """The images at positions `index` [K] as a set of their own, which dies with this one."""
+        """The images at positions `index` [K] as a separate set, which is revoked together with this one."""
         store, chosen = self._live(), index.numpy()
         part = ImageSet(store, self._rows[chosen], self._labels[chosen])
         part._whole = self
@@ -263,10 +266,10 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What `learn` sees of one experience: training images and metadata, nothing of the test images.
+    """What `learn` sees of one experience: training images and metadata, no test images.
 
-    `classes` and `seen` are positions; `seen` includes `classes`. `past` is empty unless the strategy may read the
-    past.
+    `classes` and `seen` are positions; `seen` includes `classes`. `past` is empty unless the strategy has access to
+    the past.
     """
 
     task: int

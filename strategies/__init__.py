@@ -1,1 +1,1 @@
-"""Continual-learning methods, one per file; presets/NAME.toml holds the papers' values per benchmark."""
+"""Continual-learning methods, one per file; presets/NAME.toml holds the papers' options per benchmark."""

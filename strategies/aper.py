@@ -1,4 +1,4 @@
-"""APER: adapt the backbone on the first task, then nearest class mean on pretrained and adapted features together."""
+"""APER: adapt the backbone on the first task, then nearest class mean on pretrained plus adapted features."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from cl.strategy import ImageSet, Inputs, StreamInfo, View
 
 
 class APER(FirstSession):
-    """Adapt and merge: one adaptation to the first task, prototypes of F(x) = [f_PTM(x); f_adapted(x)] for all.
+    """Adapt and merge: adapt on the first task only, then classify by prototypes of F(x) = [f_PTM(x); f_adapted(x)].
 
     Paper: Zhou, Cai, Ye, Zhan, Liu. Revisiting Class-Incremental Learning with Pre-Trained Models: Generalizability and
-        Adaptivity are All You Need. IJCV 2024, arXiv 2303.07338 (there called ADAM at first).
-    Trains: in the first task adapters, SSF, visual prompts or a copy of the whole network, and a cosine head; then
-        nothing.
+        Adaptivity are All You Need. IJCV 2024, arXiv 2303.07338 (first called ADAM).
+    Trains: in the first task, adapters, SSF, visual prompts or a copy of the whole network, and a cosine head; nothing
+        in later tasks.
     Stores: the module (adapters of ViT-B: 1.19 M floats; `finetune`: a second set of weights), the first task's head,
         and 2 d floats per class (6 KB for ViT-B).
-    Cost: two forwards per image, each once per run; the pretrained one is shared by all runs.
+    Cost: two forward passes per image, each once per run; all runs share the pass through the pretrained network.
     Differences from the paper: follows the authors' code. Both branches share one network, to which the module is
-        attached; means are accumulated in float64. `finetune` trains with dropout off, which timm's ViTs do not have
-        anyway; the variant that tunes batch norms of a ResNet is not here. With `tuning=none` it is SimpleCIL.
+        attached; means are accumulated in float64. `finetune` trains without dropout, which timm's ViTs do not use
+        anyway. The variant that tunes batch norms of a ResNet is not implemented. With `tuning=none` it is SimpleCIL.
     """
 
     def setup(self, info: StreamInfo) -> None:
@@ -42,6 +42,7 @@ class APER(FirstSession):
         return len(self.prototypes) > 0
 
     def _add_prototypes(self, images: ImageSet, classes: tuple[int, ...]) -> None:
-        """P_c = mean of F(x) over class c, with the transform of test images; one norm over both halves comes later."""
+        """P_c = mean of F(x) over class c, with the test transform; `cosines` later divides by one norm of both
+        halves."""
         merged = torch.cat([self.encode(images), self.encode(images, self.adapted)], 1)
         self.prototypes = torch.cat([self.prototypes, class_means(merged, images.labels, classes)])

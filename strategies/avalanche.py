@@ -1,4 +1,4 @@
-"""Strategies of avalanche-lib 0.6 in our loop: its training steps and plugins, our streams, seeds and records."""
+"""Strategies of avalanche-lib 0.6 in our loop: Avalanche's training steps and plugins, our streams and records."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class AvalancheNaive(AvalancheStrategy):
 
     Paper: none; avalanche-lib 0.6, `avalanche.training.Naive`.
     Trains: backbone and one linear classifier over all classes of the stream (global softmax).
-    Stores: the optimiser's momentum buffers, which Avalanche carries from task to task (one float per weight).
-    Cost: one forward per test image.
-    Differences from the paper: images are resized and augmented in batches by us, not one by one.
+    Stores: the optimiser's momentum buffers, which Avalanche carries over to the next task (one float per weight).
+    Cost: one forward pass per test image.
+    Differences from the paper: we resize and augment images in batches, not one by one.
     """
 
     def build(self, model: nn.Module, **common: Any) -> lib.SupervisedTemplate:
@@ -30,21 +30,23 @@ class AvalancheNaive(AvalancheStrategy):
 
 
 class AvalancheEWC(AvalancheStrategy):
-    """Avalanche's EWC: a quadratic penalty on moving weights that mattered for earlier tasks.
+    """Avalanche's EWC: a quadratic penalty on changes of weights that were important for earlier tasks.
 
     Paper: Kirkpatrick et al. Overcoming catastrophic forgetting in neural networks. PNAS 2017; as
         `avalanche.training.EWC` of avalanche-lib 0.6 implements it.
     Trains: backbone and one linear classifier over all classes of the stream.
     Stores: importances and old values of every weight, per task (`mode=separate`) or once (`mode=online`).
-    Cost: a second pass over the task's images for the importances; one forward per test image.
-    Differences from the paper: importances are squared gradients of a whole batch's mean loss, as Avalanche computes
-        them, not of single images; they are small, so useful values of `ewc_lambda` are large.
+    Cost: a second pass over the task's images for the importances; one forward pass per test image.
+    Differences from the paper: as in Avalanche, importances are squared gradients of the mean loss of a batch, not of
+        single images. They are small, so useful values of `ewc_lambda` are large.
     """
 
     @dataclass(frozen=True)
     class Options(AvalancheStrategy.Options):
         ewc_lambda: float = option(1.0, "weight of the penalty; Avalanche has no default", ge=0)
-        mode: str = option("separate", "a penalty per task, or one that decays", choices=("separate", "online"))
+        mode: str = option(
+            "separate", "a penalty per task (separate), or one penalty that decays", choices=("separate", "online")
+        )
         decay_factor: float = option(0.9, "decay of old importances in mode=online; Avalanche has no default", ge=0)
 
     def setup(self, info: StreamInfo) -> None:
@@ -83,20 +85,20 @@ class AvalancheEWC(AvalancheStrategy):
 
 
 class AvalancheLwF(AvalancheStrategy):
-    """Avalanche's LwF: the model before the task teaches the old classes while the new ones are learned.
+    """Avalanche's LwF: the model before the task is the teacher for old classes while new classes are learned.
 
     Paper: Li and Hoiem. Learning without Forgetting. ECCV 2016; as `avalanche.training.LwF` of avalanche-lib 0.6
         implements it.
     Trains: backbone and one linear classifier over all classes of the stream.
-    Stores: as avalanche/naive; the teacher is the model itself as the last task left it, so it needs no copy.
-    Cost: two forwards per training image; one per test image.
+    Stores: as avalanche/naive; the teacher is the model after the previous task, so no copy is stored between tasks.
+    Cost: two forward passes per training image; one per test image.
     Differences from the paper: no warm-up of new outputs; the teacher stays in training mode, as in Avalanche.
     """
 
     @dataclass(frozen=True)
     class Options(AvalancheStrategy.Options):
-        alpha: float = option(1.0, "weight of the distillation; Avalanche's default", ge=0)
-        temperature: float = option(2.0, "temperature of the distillation; Avalanche's default", gt=0)
+        alpha: float = option(1.0, "weight of distillation; Avalanche's default", ge=0)
+        temperature: float = option(2.0, "temperature of distillation; Avalanche's default", gt=0)
 
     def build(self, model: nn.Module, **common: Any) -> lib.SupervisedTemplate:
         criterion, o = nn.CrossEntropyLoss(), self.options
@@ -111,19 +113,19 @@ class AvalancheLwF(AvalancheStrategy):
 
 
 class AvalancheReplay(AvalancheStrategy):
-    """Avalanche's Replay: every batch holds as many remembered images as new ones.
+    """Avalanche's Replay: every batch holds as many remembered images as new images.
 
     Paper: none; avalanche-lib 0.6, `avalanche.training.Replay` with its default storage policy: reservoir sampling, the
-        memory shared equally by the tasks.
+        memory divided equally among the tasks.
     Trains: backbone and one linear classifier over all classes of the stream.
-    Stores: `mem_size` images as bytes, and as avalanche/naive.
-    Cost: two forwards per training image; one per test image.
-    Differences from the paper: remembered images are augmented like new ones, and kept as they came.
+    Stores: `mem_size` images as bytes, in addition to the buffers of avalanche/naive.
+    Cost: two forward passes per training image; one per test image.
+    Differences from the paper: remembered images are stored without augmentation and augmented like new images.
     """
 
     @dataclass(frozen=True)
     class Options(AvalancheStrategy.Options):
-        mem_size: int = option(200, "images remembered; Avalanche's default", ge=1)
+        mem_size: int = option(200, "number of remembered images; Avalanche's default", ge=1)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
@@ -161,15 +163,16 @@ class AvalancheICaRL(AvalancheStrategy):
     Paper: Rebuffi, Kolesnikov, Sperl, Lampert. iCaRL: Incremental Classifier and Representation Learning. CVPR 2017; as
         `avalanche.training.ICaRL` of avalanche-lib 0.6 implements it.
     Trains: backbone and one linear classifier over all classes, by binary cross-entropy.
-    Stores: `memory_size` exemplars as bytes (or as many per class), one mean per class, and as avalanche/naive.
-    Cost: two forwards per training image, one more for herding; one per test image.
-    Differences from the paper: a pretrained backbone instead of a ResNet, and its learning rate with it.
+    Stores: `memory_size` exemplars as bytes (in total, or per class), one mean per class, and the buffers of
+        avalanche/naive.
+    Cost: two forward passes per training image and one more for herding; one per test image.
+    Differences from the paper: a pretrained backbone instead of a ResNet, with a learning rate for it.
     """
 
     @dataclass(frozen=True)
     class Options(AvalancheStrategy.Options):
-        memory_size: int = option(2000, "exemplars in all, the paper's K; Avalanche has no default", ge=1)
-        fixed_memory: bool = option(True, "share the memory among classes, or keep memory_size of every class")
+        memory_size: int = option(2000, "number of exemplars, the paper's K; Avalanche has no default", ge=1)
+        fixed_memory: bool = option(True, "memory_size is the total number of exemplars; false: the number per class")
 
     def setup(self, info: StreamInfo) -> None:
         if sum(info.classes_per_task) != info.n_classes:
@@ -193,7 +196,7 @@ class AvalancheICaRL(AvalancheStrategy):
 
     def restore(self, algorithm: lib.SupervisedTemplate) -> None:
         plugin = plugin_with(algorithm, "x_memory")
-        plugin.embedding_size = plugin.output_size = plugin.input_size = self.backbone.dim  # else it runs a batch twice
+        plugin.embedding_size = plugin.output_size = plugin.input_size = self.backbone.dim  # avoids a second pass
         if not self.seen:
             return
         plugin.observed_classes = list(range(self.seen))
@@ -227,12 +230,12 @@ class AvalancheSLDA(AnalysisStrategy):
         2020; as `avalanche.training.StreamingLDA` of avalanche-lib 0.6 implements it.
     Trains: nothing.
     Stores: one mean per class, one covariance and its inverse.
-    Cost: one forward per training image and per test image, memoised across runs.
-    Differences from the paper: no base initialisation; the covariance is streamed from the first image on.
+    Cost: one forward pass per training image and per test image, memoised across runs.
+    Differences from the paper: no base initialisation; the covariance is estimated online from the first image on.
     """
 
     @dataclass(frozen=True)
     class Options:
         shrinkage: float = option(1e-4, "shrinkage of the covariance; the paper's value and Avalanche's", ge=0, le=1)
         streaming_sigma: bool = option(True, "update the covariance with every image; Avalanche's default")
-        batch_size: int = option(128, "images between two inversions; does not change the result", ge=1)
+        batch_size: int = option(128, "images between inversions of the covariance; the result is the same", ge=1)

@@ -17,14 +17,14 @@ class CODAPrompt(Prompted):
 
     Paper: Smith, Karlinsky, Gutta, Cascante-Bonilla, Kim, Arbelle, Panda, Feris, Kira. CODA-Prompt: COntinual
         Decomposed Attention-based Prompting for Rehearsal-Free Continual Learning. CVPR 2023, arXiv 2211.13218.
-    Trains: the task's components (prompts, keys, attention vectors) and one linear head, end to end; older components
-        take part but stay as they are. The backbone stays pretrained.
+    Trains: the task's components (prompts, keys, attention vectors) and one linear head, end to end. Earlier components
+        are used but frozen. The backbone is frozen.
     Stores: M components over all tasks (ViT-B, M = 100, 5 blocks: 15.4 MB), M / T of them per task.
-    Cost: two forwards per test image, the first memoised across runs.
-    Differences from the paper: as in the released code, components become orthonormal at the start of each task, not
-        once, and the penalty is off (`ortho=0.1` is the paper's). New components are orthogonal to the span of the old
-        ones also after training bent those, which the code's Gram-Schmidt only approaches. The last, smaller batch of
-        an epoch is trained on; the code drops it.
+    Cost: two forward passes per test image, the first memoised across runs.
+    Differences from the paper: as in the released code, components are made orthonormal at the start of each task, not
+        once, and the penalty is off (the paper has `ortho=0.1`). New components are exactly orthogonal to the span of
+        the trained old ones; the code's Gram-Schmidt is only approximate there. The last, smaller batch of an epoch is
+        used; the code drops it.
     """
 
     @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class CODAPrompt(Prompted):
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(0.001, "learning rate of components and head", gt=0)
         schedule: str = option("quarter-cosine", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
-        clip: float = option(0.0, "bound on the gradient's norm; 0: none", ge=0)
+        clip: float = option(0.0, "upper bound of the gradient norm; 0: none", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
-        components: int = option(100, "components of a block over all tasks (M)", ge=0)
+        components: int = option(100, "components per block over all tasks (M)", ge=0)
         length: int = option(8, "rows of a component: half for keys, half for values", ge=0)
         layers: tuple[int, ...] = option((0, 1, 2, 3, 4), "blocks with prompts", ge=0)
         ortho: float = option(0.0, "weight of the orthogonality penalty (lambda_o)", ge=0)
@@ -61,7 +61,7 @@ class CODAPrompt(Prompted):
 
     def instructed(self, images: Tensor, queries: Tensor, task: int | None = None) -> Tensor:
         o = self.options
-        if not (o.components and o.length and o.layers):  # a prompt of zeros is not the same as none
+        if not (o.components and o.length and o.layers):  # a prompt of zeros would change the features
             return self.backbone(images)
         prompts = self.components.compose(queries)
         prefixes = {n: Prefix(*p.chunk(2, 1)) for n, p in zip(o.layers, prompts, strict=True)}

@@ -1,4 +1,4 @@
-"""DualPrompt: prefixes shared by all tasks in the first blocks, and prefixes of each task, found by keys."""
+"""DualPrompt: prefixes shared by all tasks in the first blocks, and prefixes per task, chosen by keys."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from cl.strategy import StreamInfo, option
 
 
 class DualPrompt(Prompted):
-    """Complementary prompting: G-prompts for what tasks share, an E-prompt and a key for what each has of its own.
+    """Complementary prompting: G-prompts for knowledge shared by all tasks, an E-prompt and a key for each task.
 
     Paper: Wang, Zhang, Ebrahimi, Sun, Zhang, Lee, Ren, Su, Perot, Dy, Pfister. DualPrompt: Complementary Prompting for
         Rehearsal-free Continual Learning. ECCV 2022, arXiv 2204.04799.
-    Trains: the G-prompt, the task's E-prompt and key, and one linear head; the backbone stays pretrained.
+    Trains: the G-prompt, the task's E-prompt and key, and one linear head; the backbone is frozen.
     Stores: per task an E-prompt and its key (ViT-B, 20 rows: 372 KB), and one G-prompt.
-    Cost: two forwards per test image, the first memoised across runs.
-    Differences from the paper: keys are compared among the tasks learned so far; the released code compares all of the
-        pool, untrained ones included (`all_keys`, legacy). Images find their tasks one by one; in the code for
-        CIFAR-100 the batch votes (`selection=batch`). The PyTorch ports reshape E-prompts so that images of a batch
-        get each other's, with keys for values (`prompt_layout=legacy`); the JAX original does not. Such runs are not
-        ranked. The head grows with the classes.
+    Cost: two forward passes per test image, the first memoised across runs.
+    Differences from the paper: queries are compared with the keys of tasks learned so far; the released code compares
+        them with all keys of the pool, including untrained ones (`all_keys`, legacy). The task is chosen per image; in
+        the code for CIFAR-100 the batch votes (`selection=batch`). The PyTorch ports reshape E-prompts such that images
+        of a batch get each other's prompts and keys are used as values (`prompt_layout=legacy`); the JAX original does
+        not. Runs with these options are not ranked. The head grows with the classes.
     """
 
     rules = ("cil_seen", "til_masked", "til_oracle")
@@ -36,20 +36,26 @@ class DualPrompt(Prompted):
     class Options(Prompted.Options):
         batch_size: int = option(24, "images per step", ge=1)
         lr: float = option(0.0028125, "learning rate of prompts, keys and head", gt=0)
-        length_g: int = option(5, "rows of keys and of values each of the G-prompt", ge=0)
-        length_e: int = option(5, "rows of keys and of values each of an E-prompt", ge=0)
+        length_g: int = option(5, "length of the G-prompt: rows of keys, and as many of values", ge=0)
+        length_e: int = option(5, "length of an E-prompt: rows of keys, and as many of values", ge=0)
         layers_g: tuple[int, ...] = option((0, 1), "blocks with the G-prompt", ge=0)
         layers_e: tuple[int, ...] = option((2, 3, 4), "blocks with E-prompts", ge=0)
-        keys: str = option("task", "a key per task, or per task and block", choices=("task", "layer"))
-        key_weight: float = option(1.0, "weight of the key's similarity to the task's queries", ge=0)
-        key_loss: str = option("mean", "mean over images; or their sum, as in CODA's code", choices=("mean", "sum"))
-        copy_last: bool = option(True, "start a task's E-prompt from that of the task before")
-        all_keys: bool = option(False, "compare with the keys of tasks to come too, as the released code")
-        selection: str = option("image", "tasks per image, or by vote of the batch", choices=("image", "batch"))
-        prompt_layout: str = option(
-            "correct", "E-prompts as the equation says, or mixed over the batch", choices=("correct", "legacy")
+        keys: str = option("task", "one key per task, or one per task and block", choices=("task", "layer"))
+        key_weight: float = option(1.0, "weight of the loss that pulls a task's key to its queries", ge=0)
+        key_loss: str = option(
+            "mean", "key loss: mean over images, or sum as in CODA-Prompt's code", choices=("mean", "sum")
         )
-        prompt_init: str = option("symmetric", "uniform in [-1, 1], [0, 1] or [0, 0.01]", choices=tuple(RANGES))
+        copy_last: bool = option(True, "initialise a task's E-prompt with that of the previous task")
+        all_keys: bool = option(False, "also compare with the keys of later tasks, as the released code does")
+        selection: str = option(
+            "image", "choose the task per image, or by a vote of the batch", choices=("image", "batch")
+        )
+        prompt_layout: str = option(
+            "correct", "E-prompts as in the paper, or mixed between images of a batch", choices=("correct", "legacy")
+        )
+        prompt_init: str = option(
+            "symmetric", "initial prompts and keys: uniform in [-1, 1], [0, 1] or [0, 0.01]", choices=tuple(RANGES)
+        )
 
     @classmethod
     def marks(cls, options: Any) -> tuple[str, ...]:
@@ -100,7 +106,7 @@ class DualPrompt(Prompted):
         return prefixed(self.backbone, images, {n: Prefix(*torch.cat(all_, 2).unbind(1)) for n, all_ in found.items()})
 
     def _experts_of(self, queries: Tensor, task: int | None) -> list[Tensor]:
-        """E-prompts [B, 2, L, d] of each block: of the task that is trained or told, else those the keys find."""
+        """E-prompts [B, 2, L, d] of each block: those of `task` if it is given, else chosen by the keys."""
         if task is not None:
             known = self.experts[min(task, self.learned - 1)][0]
             return [both.expand(len(queries), -1, -1, -1) for both in known]
@@ -115,7 +121,7 @@ class DualPrompt(Prompted):
         return torch.stack([nearest(similarity(queries, site), 1, vote=vote)[:, 0] for site in keys])
 
     def extra(self, queries: Tensor, task: int) -> Tensor | float:
-        """- weight * cos(query, key of the task), a mean over images, summed over the keys."""
+        """- weight * cos(query, key of the task), mean (or sum) over images, summed over the task's keys."""
         if not self.options.key_weight:
             return 0.0
         similarities = similarity(queries, self.experts[task][1])

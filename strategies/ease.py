@@ -1,4 +1,4 @@
-"""EASE: an expandable ensemble of subspaces, one per task's adapters, read by prototypes."""
+"""EASE: an expandable ensemble of subspaces, one per task, classified by prototypes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from cl.strategy import RECIPES, Batch, Cosine, Inputs, Strategy, StreamInfo, Vi
 
 
 class EASE(Strategy):
-    """A fresh set of adapters per task spans a subspace; classes are prototypes in all of them.
+    """Each task trains a new set of adapters, which defines a subspace; each class has a prototype in every subspace.
 
     Paper: Zhou, Sun, Ye, Zhan. Expandable Subspace Ensemble for Pre-Trained Model-Based Class-Incremental Learning.
         CVPR 2024, arXiv 2403.12030.
     Trains: the task's adapters (rank 64 in ViT-B: 1.19 million parameters) and a cosine head over its classes, which is
-        dropped afterwards; the backbone and earlier adapters stay as they are.
-    Stores: every task's adapters, and a prototype per class and task (3 KB for ViT-B), no images.
-    Cost: T forwards per test image, each computed once per run; a task's training images pass all T sets once.
-    Differences from the paper: none known in the method. A class keeps its own task index, so unequal tasks stay right,
-        where the code computes it from the first two sizes. The code's separate rate and epochs after a large first
-        task (`later_*`) are not options, nor is its mode for OmniBenchmark, which is APER with an adapter.
+        dropped afterwards; the backbone and earlier adapters are frozen.
+    Stores: the adapters of every task, and a prototype per class and task (3 KB for ViT-B); no images.
+    Cost: T forward passes per test image, each computed once per run; training images pass through all sets once.
+    Differences from the paper: none known in the method. The task of each class is stored, so tasks may have unequal
+        sizes; the code computes the task from the first two sizes. The code's separate learning rate and epochs after a
+        large first task (`later_*`) are not options, nor is its mode for OmniBenchmark, which is APER with an adapter.
     """
 
     @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class EASE(Strategy):
         batch_size: int = option(48, "images per step", ge=1)
         lr: float = option(0.025, "learning rate of adapters and temporary head", gt=0)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
-        weight_decay: float = option(5e-4, "weight decay of everything trained", ge=0)
+        weight_decay: float = option(5e-4, "weight decay of all trained parameters", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(64, "width of the adapters' bottlenecks", ge=1)
-        alpha: float = option(0.1, "weight of the other subspaces together", ge=0)
-        beta: float = option(0.0, "weight of the backbone's features without adapters; 0 leaves them out", ge=0)
-        recalculate: bool = option(True, "estimate old classes in all later subspaces anew after every task")
+        alpha: float = option(0.1, "total weight of all subspaces other than a class's own", ge=0)
+        beta: float = option(0.0, "weight of the backbone's features without adapters; 0: not used", ge=0)
+        recalculate: bool = option(True, "after every task, estimate old classes in all later subspaces again")
 
     def setup(self, info: StreamInfo) -> None:
         self.sets = AdapterSets(self._fresh())
         self.prototypes = SubspacePrototypes(self.backbone.dim, self.device)
         self.plain = torch.empty(0, self.backbone.dim, device=self.device)  # prototypes without adapters
-        self.head: CosineHead | None = None  # while a task is trained
+        self.head: CosineHead | None = None  # exists only while a task is trained
 
     def learn(self, view: View) -> None:
         self.sets.store(self._fresh())
@@ -84,9 +84,9 @@ class EASE(Strategy):
         )
 
     def _add_prototypes(self, view: View) -> None:
-        """Steps 3 and 4: means of the new classes in every subspace; old classes are mapped into the new one."""
+        """Steps 3 and 4: means of the new classes in every subspace; estimates of old classes in the new subspace."""
         labels, classes = view.train.labels, view.classes
-        extractors = [adapters.extractor(self.backbone) for adapters in self.sets.sets]  # these images never return
+        extractors = [adapters.extractor(self.backbone) for adapters in self.sets.sets]  # not used again later
         means = [class_means(self.encode(view.train, extractor), labels, classes) for extractor in extractors]
         self.prototypes.add(torch.stack(means, 1), recalculate=self.options.recalculate)
         if self.options.beta:

@@ -1,4 +1,4 @@
-"""EWC: fine-tuning held near old weights, each as strongly as it mattered."""
+"""EWC: fine-tuning with a penalty that keeps important weights near their old values."""
 
 from __future__ import annotations
 
@@ -19,47 +19,49 @@ from cl.strategy import DISJOINT, Batch, StreamInfo, UsageError, View, option
 
 
 class EWC(Regularized):
-    """Elastic Weight Consolidation: weights that earlier tasks' loss was sensitive to (Fisher information) are held.
+    """Elastic Weight Consolidation: penalise changes of weights to which the loss of earlier tasks is sensitive (Fisher
+    information).
 
     Paper: Kirkpatrick et al. Overcoming catastrophic forgetting in neural networks. PNAS 2017; `accumulate=online`
         with `decay` after Schwarz et al. Progress & Compress. ICML 2018.
-    Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. From task 2 on it
-        adds reg * reg_factor * sum_j F_j (theta_j - anchor_j)^2 to the loss.
-    Stores: two copies of what is held, Fisher and anchor (ViT-B: 686 MB; projections 170 MB), also for
-        `accumulate=separate`, whose terms are merged into one; `merged=false` keeps two copies per task.
-    Cost: one forward per test image; after each task one more backward pass over its images.
-    Differences from the paper: no two codes agree, so each is a preset, whose source says what it does: smith (the
-        defaults), smith-head, clb, mammoth, pycil, avalanche. Preset `paper` is the paper's own form: smith instead
-        squares gradients of batches, takes true labels under 5 x BCE on the task's columns, keeps one anchor and F
-        summed over tasks, and leaves the head free. The Fisher is taken on images without augmentation, in
-        mini-batches drawn by a seed; these codes augment. mammoth leaves the network in training mode for it; here
-        only pycil does.
+    Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. From task 2 on,
+        reg * reg_factor * sum_j F_j (theta_j - anchor_j)^2 is added to the loss.
+    Stores: Fisher and anchor, each as large as the penalised parameters (ViT-B: 686 MB; projections 170 MB). This also
+        holds for `accumulate=separate`, whose terms are merged into one; `merged=false` stores both per task.
+    Cost: one forward pass per test image; after each task one more backward pass over its images.
+    Differences from the paper: published implementations differ, so each is a preset, described by its source: smith
+        (the defaults), smith-head, clb, mammoth, pycil, avalanche. Preset `paper` is the method of the paper. smith
+        instead squares gradients of batches, uses true labels with 5 x BCE on the task's columns, keeps one anchor and
+        F summed over tasks, and does not penalise the head. The Fisher is computed on images without augmentation, in
+        mini-batches drawn by a seed; these implementations augment. mammoth computes it with the network in training
+        mode; here only pycil does.
     """
 
     version = "2"
 
     @dataclass(frozen=True)
     class Options(Regularized.Options):
-        reg: float = option(10.0, "weight of the penalty (lambda_reg; mu, lamda and e_lambda in codes)", ge=0)
-        reg_factor: float = option(0.5, "constant factor of the penalty beside reg: 1/2 or 1", gt=0)
+        reg: float = option(10.0, "weight of the penalty (lambda_reg; mu, lamda and e_lambda in implementations)", ge=0)
+        reg_factor: float = option(0.5, "constant factor of the penalty in addition to reg: 1/2 or 1", gt=0)
         fisher: str = option(
-            "scaled", "gradients squared: per image, the same over full batches, per batch, per batch times its size",
+            "scaled", "mean of squared gradients: of images, of images with all batches counted as full (padded), of "
+            "batches, or of batches times the batch size (scaled)",
             choices=SQUARES,
         )  # fmt: skip
-        fisher_label: str = option("truth", "labels of the Fisher: true, predicted, or drawn", choices=LABELS)
-        fisher_loss: str = option("bce-local", "loss of the Fisher; as option loss", choices=LOSSES)
-        fisher_loss_scale: float = option(5.0, "factor of the Fisher's loss", gt=0)
-        fisher_by_probability: bool = option(False, "weigh squares by the probability of the label")
+        fisher_label: str = option("truth", "labels for the Fisher: true, predicted, or sampled", choices=LABELS)
+        fisher_loss: str = option("bce-local", "loss for the Fisher, see option loss", choices=LOSSES)
+        fisher_loss_scale: float = option(5.0, "factor of the loss for the Fisher", gt=0)
+        fisher_by_probability: bool = option(False, "weigh squared gradients by the probability of the label")
         fisher_mode: str = option("eval", "mode of the network during the Fisher pass", choices=("eval", "train"))
-        fisher_clip: float = option(0.0, "largest value of F; 0: no bound", ge=0)
+        fisher_clip: float = option(0.0, "upper bound of F; 0: none", ge=0)
         accumulate: str = option(
-            "online", "a term per task; F <- decay F + F_new; F averaged by shares of classes",
+            "online", "a term per task (separate), F <- decay F + F_new (online), or F averaged by shares of classes",
             choices=("separate", "online", "convex"),
         )  # fmt: skip
-        decay: float = option(1.0, "decay of old F in accumulate=online (gamma in papers)", ge=0, le=1)
-        hold_head: bool = option(False, "whether old rows of the head are held too")
-        merged: bool = option(True, "merge the terms of accumulate=separate into one, or keep them all")
-        fisher_chunk: int = option(8, "images whose gradients are held at once, where taken per image", ge=1)
+        decay: float = option(1.0, "decay of old F for accumulate=online (gamma in papers)", ge=0, le=1)
+        hold_head: bool = option(False, "also penalise changes of old rows of the head")
+        merged: bool = option(True, "merge the terms of accumulate=separate into one equivalent term")
+        fisher_chunk: int = option(8, "images whose gradients are in memory at once, for fisher=images or padded", ge=1)
 
         def __post_init__(self) -> None:
             if self.fisher_label == "sampled" and self.fisher_loss.startswith("bce"):
@@ -69,7 +71,7 @@ class EWC(Regularized):
 
     @classmethod
     def supports(cls, setting: str, options: Any) -> bool:
-        """An average by shares of classes forgets all that is older where the classes stay the same."""
+        """`accumulate=convex` averages by shares of classes, so it forgets older tasks if the classes stay the same."""
         return super().supports(setting, options) and (setting in DISJOINT or options.accumulate != "convex")
 
     def setup(self, info: StreamInfo) -> None:
@@ -87,13 +89,13 @@ class EWC(Regularized):
         return None if distance is None else o.reg * o.reg_factor * distance
 
     def held(self) -> dict[str, nn.Parameter]:
-        """The parameters that are held, by their name in backbone and head."""
+        """The penalised parameters, by name in backbone and head."""
         tuned = {f"backbone.model.{name}": parameter for name, parameter in self.tuned().items()}
         head = self.head.named_parameters() if self.options.hold_head else ()
         return tuned | {f"head.{name}": parameter for name, parameter in head}
 
     def remember(self, view: View) -> None:
-        """Add the task's term: where the parameters are now, and their Fisher information."""
+        """Add the task's term: the current parameters and their Fisher information."""
         super().remember(view)
         o, fisher = self.options, self.fisher(view)
         centres = {name: parameter.detach().clone() for name, parameter in self.held().items()}
@@ -108,7 +110,7 @@ class EWC(Regularized):
         self.anchors.hold(centres, fisher | {name: keep * value + take * fisher[name] for name, value in old.items()})
 
     def fisher(self, view: View) -> dict[str, Tensor]:
-        """The diagonal Fisher information of a task's images, by name of the parameters held."""
+        """The diagonal Fisher information on a task's images, by name of the penalised parameters."""
         o, model = self.options, nn.Sequential(OrderedDict(backbone=self.backbone, head=self.head))
 
         def loss(parameters: Parameters, x: Tensor, y: Tensor) -> Tensor:
@@ -125,7 +127,7 @@ class EWC(Regularized):
         return found
 
     def _labelled(self, view: View, model: nn.Module) -> Iterator[Batch]:
-        """The task's images without augmentation, with the labels of the Fisher."""
+        """The task's images without augmentation, with the labels for the Fisher."""
         o, order, labels = self.options, self.rng("order of the Fisher"), self.rng("labels of the Fisher")
         columns = view.classes if o.fisher_loss in ("local", "bce-local") else view.seen
         for batch in self.batches(view.train, o.batch_size).epoch(0, lambda *key: order):

@@ -1,4 +1,4 @@
-"""Finetune-dynamic: every task's network starts from the earlier one whose features suit the task best (NEVIS'22)."""
+"""Finetune-dynamic: each task's network starts from the earlier network with the best features for it (NEVIS'22)."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from cl.strategy import ImageSet, StreamInfo, View, option
 
 
 class FinetuneDynamic(NetworkPerTask):
-    """A network for every task that starts from the earlier one in whose features nearest neighbours classify best.
+    """A network per task; each starts from the earlier network whose features give the best nearest neighbours.
 
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
         2023 (FT-d, dynamic kNN).
-    Trains: the whole network and a linear head, `trials` times per task with another rate and label smoothing; the
-        trial with the best accuracy on the validation images is kept.
+    Trains: the whole network and a linear head, in `trials` trials per task with different learning rates and label
+        smoothing; the trial with the best validation accuracy is kept.
     Stores: a network and a head per task; no images.
-    Cost: all trials and their validations; before them every kept network and an untrained one encode up to 15,000
-        images of the task. Distances between features are not counted. One forward per test image.
-    Differences from the paper: those of `independent`. Where the untrained network ranks first the task is learned from
-        scratch, as the paper says; by reading, its code takes the best kept network all the same. Between equal ranks
-        the later network is taken, and an untrained one last. Features come from networks in evaluation mode; in the
-        code batch norms use the statistics of the batch.
+    Cost: all trials and their validations. Before them, every kept network and an untrained one encode up to 15,000
+        images of the task; distances between features are not counted. One forward pass per test image.
+    Differences from the paper: as `independent`. If the untrained network ranks first, the task is learned from
+        scratch, as in the paper; judging from its source, the authors' code then still uses the best kept network. On a
+        tie the later network wins, and a kept network wins over the untrained one. Features come from networks in
+        evaluation mode; in the code, batch norms use the statistics of the batch.
     """
 
     @dataclass(frozen=True)
     class Options(NetworkPerTask.Options):
         neighbours: int = option(5, "nearest neighbours that vote on a validation image", ge=1)
-        search_train: int = option(10_000, "training images of the search at most", ge=1)
-        search_val: int = option(5_000, "validation images of the search at most", ge=1)
+        search_train: int = option(10_000, "maximum number of training images in the search", ge=1)
+        search_val: int = option(5_000, "maximum number of validation images in the search", ge=1)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
-        self.ranking: list[list[float]] = []  # per task: accuracy in the features of each kept network, then untrained
+        self.ranking: list[list[float]] = []  # per task: accuracy with each kept network, then the untrained one
 
     def source(self, view: View) -> int:
         scores = self.compute("source search", lambda: self._search(view)) if len(self.networks) else [0.0]
@@ -53,7 +53,7 @@ class FinetuneDynamic(NetworkPerTask):
         return found
 
     def _search(self, view: View) -> list[float]:
-        """Accuracy of nearest neighbours on validation images, by network: the kept ones, then the untrained one."""
+        """Nearest-neighbour accuracy on validation images, with features of each kept network, then the untrained."""
         assert view.val is not None
         self.begin(SCRATCH)
         self.backbone.eval()
@@ -63,7 +63,7 @@ class FinetuneDynamic(NetworkPerTask):
 
     @torch.no_grad()
     def _embed(self, images: ImageSet, most: int) -> tuple[list[Tensor], Tensor]:
-        """Features [N, dim] of up to `most` images under each network, and their labels."""
+        """Features [N, dim] of up to `most` images from each network, and their labels."""
         kept = [self.networks.extractor(task, self.backbone) for task in range(len(self.networks))]
         networks: list[Callable[[Tensor], Tensor]] = [*kept, self.backbone]
         order = torch.randperm(len(images), generator=self.rng("search"))[:most]

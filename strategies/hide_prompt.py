@@ -1,4 +1,4 @@
-"""HiDe-Prompt: infer the task from the frozen model, then prompt it for that task, then align the head."""
+"""HiDe-Prompt: infer the task from features of the frozen model, prompt the model for that task, and align the head."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class HiDePrompt(Strategy):
 
     Paper: Wang, Xie, Zhang, Huang, Su, Zhu. Hierarchical Decomposition of Prompt-Based Continual Learning: Rethinking
         Obscured Sub-optimality. NeurIPS 2023, arXiv 2310.07234.
-    Trains: per task an MLP with a head on features u of the frozen model (TII), then a prompt p_t of prefixes with the
-        shared head (WTP); from the second task on both heads and the MLP once more on features drawn from class
-        statistics (TII's alignment, TAP).
+    Trains: in each task an MLP with a head on features u of the frozen model (TII), then a prompt p_t of prefixes with
+        the shared head (WTP). From the second task on, both heads and the MLP are also trained on features drawn from
+        class statistics (TII's alignment, TAP).
     Stores: a prompt per task (blocks x 2 x L x d), MLP, heads, and two sets of class statistics: of u, and of features
-        h under the prompt of the class's task; no images.
-    Cost: two forwards per test image, one plain and one prompted, through one network; the plain one is memoised.
-    Differences from the paper: TII is trained beside WTP task by task, which gives the same, for it ignores prompts.
-        Prefixes keep their image: `prompt_layout=legacy` reproduces the reshape of the authors' code, which mixes keys,
-        values and prompts of the images of a batch, and the published figures with it. Clusters of a class are drawn
-        by their share of its images (the code draws as many from each), their variances are unbiased, with the jitter.
-        As in the code: `ca_steps=old` takes one step per class of earlier tasks and epoch, so most of the features
-        drawn stay unused; features are not normalised in the contrastive term; no weight decay anywhere.
+        h with the prompt of the class's task; no images.
+    Cost: two forward passes per test image through one network: without prompts (memoised) and with prompts.
+    Differences from the paper: TII and WTP are trained in turn, task by task, which gives the same result because TII
+        does not use prompts. `prompt_layout=legacy` reproduces the reshape of the authors' code, which mixes keys,
+        values and prompts between the images of a batch; the published figures were computed with it. Clusters of a
+        class are drawn in proportion to their images (the code draws equally from each); their variances are unbiased,
+        with the jitter. As in the code, `ca_steps=old` takes one step per class of earlier tasks and epoch, so most of
+        the drawn features are not used; features are not normalised in the contrastive term; there is no weight decay.
     """
 
     rules: ClassVar[tuple[str, ...]] = ("cil_seen", "til_masked", "til_oracle")
@@ -57,31 +57,31 @@ class HiDePrompt(Strategy):
         epochs: int = option(50, "epochs of a task's prompt (WTP)", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(0.015, "learning rate of the prompt (Adam)", gt=0)
-        head_lr_scale: float = option(0.1, "the head's rate as a share of lr (larger_prompt_lr of the code)", gt=0)
+        head_lr_scale: float = option(0.1, "learning rate of the head as a multiple of lr (larger_prompt_lr)", gt=0)
         schedule: str = option("multistep", "learning-rate schedule of WTP", choices=SCHEDULES)
-        milestones: tuple[int, ...] = option((30,), "epochs at which multistep divides the rate by ten", ge=0)
-        clip: float = option(1.0, "largest gradient norm, of WTP and TII", gt=0)
+        milestones: tuple[int, ...] = option((30,), "epochs at which 'multistep' divides lr by ten", ge=0)
+        clip: float = option(1.0, "upper bound of the gradient norm in WTP and TII", gt=0)
         augment: str = option("rrc-flip", "augmentation of training images in WTP", choices=tuple(RECIPES))
-        length: int = option(5, "keys and values per prefix (L); 0 leaves the frozen model", ge=0)
+        length: int = option(5, "keys and values per prefix (L); 0: no prompts", ge=0)
         layers: tuple[int, ...] = option((0, 1, 2, 3, 4), "blocks with prefixes, from 0", ge=0)
-        prompt_momentum: float = option(0.01, "m: share of the mean of earlier prompts in a task's own", ge=0, lt=1)
+        prompt_momentum: float = option(0.01, "m: share of the mean of earlier prompts in a task's prompt", ge=0, lt=1)
         prompt_layout: str = option(
             "correct", "legacy reproduces the code's reshape across a batch", choices=("correct", "legacy")
         )
         reg: float = option(0.1, "lambda: weight of the contrastive regularisation", ge=0)
-        statistics: str = option("centroids", "class statistics of u and h", choices=KINDS)
-        centroids: int = option(10, "clusters per class under statistics=centroids", ge=1)
-        tii_epochs: int = option(20, "epochs of task-identity inference", ge=1)
+        statistics: str = option("centroids", "kind of class statistics of u and h", choices=KINDS)
+        centroids: int = option(10, "clusters per class for statistics=centroids", ge=1)
+        tii_epochs: int = option(20, "epochs of task-identity inference (TII)", ge=1)
         tii_lr: float = option(2.5e-4, "learning rate of TII (Adam)", gt=0)
-        tii_widths: tuple[int, ...] = option((2,), "hidden widths of TII's MLP in multiples of the features'", ge=1)
-        tii_augment: str = option("rrc-flip", "augmentation in TII; none trains on memoised u", choices=tuple(RECIPES))
-        tii_ca_epochs: int = option(30, "epochs of TII's alignment; 0 turns it off", ge=0)
+        tii_widths: tuple[int, ...] = option((2,), "hidden widths of TII's MLP as multiples of the feature width", ge=1)
+        tii_augment: str = option("rrc-flip", "augmentation in TII; none: memoised features", choices=tuple(RECIPES))
+        tii_ca_epochs: int = option(30, "epochs of TII's alignment; 0: none", ge=0)
         tii_ca_lr: float = option(0.0025, "learning rate of TII's alignment (SGD)", gt=0)
-        tii_ca_samples: int = option(128, "u drawn per class and epoch, and per step", ge=1)
-        ca_epochs: int = option(30, "epochs of the head's alignment (TAP); 0 turns it off", ge=0)
+        tii_ca_samples: int = option(128, "TII's alignment: features drawn per class and epoch; batch size", ge=1)
+        ca_epochs: int = option(30, "epochs of the head's alignment (TAP); 0: none", ge=0)
         ca_lr: float = option(0.005, "learning rate of the head's alignment (SGD)", gt=0)
-        ca_samples: int = option(640, "h drawn per class and epoch, and per step", ge=1)
-        ca_steps: str = option("old", "steps per epoch of alignment: one per old class, or per class seen (all)",
+        ca_samples: int = option(640, "head's alignment: features drawn per class and epoch; batch size", ge=1)
+        ca_steps: str = option("old", "alignment steps per epoch: one per old class, or one per class seen (all)",
                                choices=("old", "all"))  # fmt: skip
 
     @classmethod
@@ -106,7 +106,7 @@ class HiDePrompt(Strategy):
         self._learn_prompt(view)
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        """Scores [B, classes] under the prompt of each image's inferred task, or of the one that is told."""
+        """Scores [B, classes] with the prompt of each image's inferred task, or of the given task."""
         if task is None:
             tasks = self.tii.tasks(inputs.encode(self.backbone))
         else:
@@ -124,20 +124,20 @@ class HiDePrompt(Strategy):
     def ready(self) -> bool:
         return len(self.prompts) > 0
 
-    # ------------------------------------------------------------------------------------------ what gates change
+    # ------------------------------------------------------------------------------------------ overridden by NoRGa
 
     def gate(self) -> ScoreGate | None:
-        """What is added to the scores of prefix keys; nothing here."""
+        """The gate on the scores of prefix keys; None here."""
         return None
 
     def prompt_parameters(self, task: int) -> list[nn.Parameter]:
-        """What trains at the prompt's rate in a task."""
+        """Parameters trained at the prompt's learning rate in a task."""
         return [self.prompts.prompts[task]]
 
     # -------------------------------------------------------------------------------------------------- training
 
     def _infer_tasks(self, view: View) -> None:
-        """TII: local cross-entropy on u, statistics of u, then all classes seen on features drawn from them."""
+        """TII: local cross-entropy on u, statistics of u, then alignment on features drawn for all classes seen."""
         o = self.options
         data: Source = self.encoded_batches(view.train, o.batch_size)
         if o.tii_augment != "none":
@@ -154,7 +154,7 @@ class HiDePrompt(Strategy):
                     epochs=o.tii_ca_epochs, lr=o.tii_ca_lr, samples=o.tii_ca_samples)  # fmt: skip
 
     def _learn_prompt(self, view: View) -> None:
-        """WTP: the task's prompt in its ensemble and the head, statistics of h; TAP: the head on all classes seen."""
+        """WTP: train the task's prompt (in its ensemble) and the head, statistics of h; TAP: align the head."""
         o, task = self.options, view.task
 
         def loss(batch: Batch) -> Tensor:
@@ -176,11 +176,11 @@ class HiDePrompt(Strategy):
 
     def _finish_prompt(self, view: View) -> None:
         self.prompts.commit(view.task, self.options.prompt_momentum)
-        extractor = self.prompts.extractor(self.backbone, view.task, lasting=False)  # these images are not seen again
+        extractor = self.prompts.extractor(self.backbone, view.task, lasting=False)  # these images are not used again
         self._add(self.instructed, self.encode(view.train, extractor), view)
 
     def _add(self, gaussians: ClassGaussians, features: Tensor, view: View) -> None:
-        """Statistics of the new classes; those of earlier tasks stay as they are."""
+        """Add the statistics of the new classes."""
         names = self.info.class_names
         gaussians.add(features, view.train.labels, view.classes, names, self.rng("clusters"))
 

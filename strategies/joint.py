@@ -1,4 +1,4 @@
-"""Joint training: the upper bound, which sees the data of all tasks at once."""
+"""Joint training on the data of all tasks at once: an upper bound."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cl.strategy import StreamInfo, View, option
 class Joint(Finetune):
     """Fine-tuning on the union of all tasks; an upper bound, not a continual learner.
 
-    Paper: none; read in RanPAC (`joint_full`, `joint_linear`), CODA-Prompt (`--upper_bound_flag`, `--oracle_flag`).
-    Trains: backbone and head (`trains=all`) or the head only (`trains=head`), by a softmax over all classes.
-    Stores: all training images seen (it reads the past, so the leaderboard shows it as a bound, unranked).
-    Cost: `once` takes as many steps as the tasks one after the other; `oracle` (T + 1) / 2 times as many.
-    Differences from the paper: every epoch is augmented anew (mammoth's joint repeats one augmented pass). RanPAC's
-        cosine head is a linear one here. With `form=once` only the last row of the accuracy matrix exists, and
+    Paper: none; after RanPAC (`joint_full`, `joint_linear`) and CODA-Prompt (`--upper_bound_flag`, `--oracle_flag`).
+    Trains: backbone and head (`trains=all`) or the head only (`trains=head`), with a softmax over all classes.
+    Stores: all training images seen. Because it reads the past, leaderboards show it as an unranked upper bound.
+    Cost: `once` takes as many steps as training on the tasks in sequence; `oracle` takes (T + 1) / 2 times as many.
+    Differences from the paper: images are augmented again in every epoch (mammoth's joint repeats one augmented pass).
+        The head is linear; RanPAC's is a cosine head. With `form=once` the accuracy matrix has only its last row, and
         forgetting is undefined, not 0.
     """
 
@@ -26,7 +26,7 @@ class Joint(Finetune):
     @dataclass(frozen=True)
     class Options(Finetune.Options):
         form: str = option(
-            "once", "train once on everything, or a fresh model after every task", choices=("once", "oracle")
+            "once", "train once on all tasks, or train a new model after every task", choices=("once", "oracle")
         )
         loss: str = option("global", "softmax over all classes seen", choices=("global",))
 

@@ -1,4 +1,4 @@
-"""Discrete key-value bottleneck: frozen keys choose which few values an image reads and changes."""
+"""Discrete key-value bottleneck: frozen keys choose the few values that an image reads and changes."""
 
 from __future__ import annotations
 
@@ -34,41 +34,43 @@ class KVB(Strategy):
 
     Paper: Träuble, Goyal, Rahaman, Mozer, Kawaguchi, Bengio, Schölkopf. Discrete Key-Value Bottleneck. ICML 2023,
         arXiv 2207.11240.
-    Trains: the values of the pairs an image fetches, one row of logits per pair; task-free, it never asks for the task.
-        Keys are quantised before the stream, on unlabelled images of other data (`keys_from`), and then stay.
-    Stores: projections, keys and hit counters (C K (key_dim + 2) floats: 67 MB as published), and a row of logits for
-        every pair that training fetched (at most C K classes: 42 MB for 10 classes, 419 MB for 100).
-    Cost: one forward per image, memoised across runs; then 2 C K key_dim FLOPs per image to find its keys (29 MFLOP as
-        published), once for all epochs.
-    Differences from the paper: the default images for the keys are crops of two photographs, which need no download;
-        presets name CIFAR-10 or CIFAR-100 as published. Pooled features only (as in all published runs), the nearest
-        key only, no learned projection, no decoder with parameters. Of keys that are exact copies only the first is
-        used. Where an experience is small enough the same SGD runs on a coefficient per image (see `Overlaps`), which
-        makes thousands of epochs affordable and differs by rounding.
+    Trains: the values of the pairs that an image fetches, one row of logits per pair; the task is never used. Keys are
+        quantised before the stream, on unlabelled images of other data (`keys_from`), and then frozen.
+    Stores: projections, keys and hit counters (C K (key_dim + 2) floats: 67 MB for the published options), and a row of
+        logits for every pair fetched in training (at most C K classes: 42 MB for 10 classes, 419 MB for 100).
+    Cost: one forward pass per image, memoised across runs; then 2 C K key_dim FLOPs per image to find its keys (29
+        MFLOP for the published options), once for all epochs.
+    Differences from the paper: by default the keys are quantised on crops of two photographs, which need no download;
+        presets use CIFAR-10 or CIFAR-100 as published. Pooled features only (as in all published runs), the nearest
+        key only, no learned projection, no decoder with parameters. Among keys that are exact copies only the first is
+        used. For small experiences the same SGD runs on one coefficient per image (see `Overlaps`), which makes
+        thousands of epochs affordable and differs only by rounding.
     """
 
     rules = ("cil_seen", "cil_all", "til_masked")
     settings = SETTINGS
     most_overlaps: ClassVar[int] = 8192
-    """Images of an experience up to which SGD runs on coefficients of images (N^2 floats); beyond, on the values."""
+    """Maximum number of images to run SGD on coefficients of images (N^2 floats) instead of the values."""
 
     @dataclass(frozen=True)
     class Options:
-        codebooks: int = option(256, "codebooks C, each with a random projection of its own", ge=1)
-        pairs: int = option(4096, "key-value pairs K of a codebook", ge=1)
-        key_dim: int = option(14, "dimensions of a key", ge=1)
+        codebooks: int = option(256, "number of codebooks C, each with its own random projection", ge=1)
+        pairs: int = option(4096, "key-value pairs per codebook (K)", ge=1)
+        key_dim: int = option(14, "dimension of keys", ge=1)
         keys_from: str = option(
             PHOTOS, "unlabelled images for the keys: a stream (split-cifar10, folder:PATH), a pack (NAME.npz) or photos"
         )
-        own_images: bool = option(False, "let keys_from be the stream's own images, later tasks' among them (unranked)")
-        key_images: int = option(0, "use so many of these images, picked at random; 0: all", ge=0)
+        own_images: bool = option(
+            False, "allow keys_from to be the stream's own images, including those of later tasks (unranked)"
+        )
+        key_images: int = option(0, "number of images for the keys, chosen at random; 0: all", ge=0)
         key_epochs: int = option(10, "epochs of the vector quantisation of keys", ge=1)
-        decay: float = option(0.95, "decay of its moving averages", gt=0, lt=1)
-        dead: float = option(0.1, "replace keys hit less often than this share of an even spread", ge=0)
+        decay: float = option(0.95, "decay of the moving averages of the vector quantisation", gt=0, lt=1)
+        dead: float = option(0.1, "replace keys with fewer hits than this share of a uniform distribution", ge=0)
         epochs: int = option(100, "epochs per experience", ge=1)
         batch_size: int = option(256, "images per step, for keys and for values", ge=1)
         lr: float = option(0.3, "learning rate of SGD without momentum", gt=0)
-        clip: float = option(1.0, "most that the norm of the gradient of all values may be", gt=0)
+        clip: float = option(1.0, "upper bound of the norm of the gradient of all values", gt=0)
         label_smoothing: float = option(0.1, "label smoothing over all classes of the stream", ge=0, lt=1)
 
     @classmethod
@@ -102,7 +104,7 @@ class KVB(Strategy):
         return bool((self.pairs.hits > 0).any())
 
     def _quantise_keys(self) -> None:
-        """Steps 1-4: move random keys to where other images' queries lie, and leave them there."""
+        """Steps 1-4: fit random keys to the queries of other images; later steps do not change the keys."""
         o = self.options
         images = unlabelled(o.keys_from, o.key_images)
         if images.origin == self.info.train_fingerprint and not o.own_images:
@@ -118,7 +120,7 @@ class KVB(Strategy):
                 quantiser.update(features[rows.to(self.device)], rng)
 
     def _fetch(self, features: Tensor) -> Tensor:
-        """The pairs of each image [N, C]: keys stay, so they are looked for once; counted as often as they train."""
+        """The pairs of each image [N, C]: keys are fixed, so one search serves all epochs; hits count every epoch."""
         fetched = self.pairs.nearest(features)
         self.pairs.count(fetched, self.options.epochs)
         return fetched
@@ -127,7 +129,7 @@ class KVB(Strategy):
         return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
 
     def _train_values(self, images: TensorBatches) -> None:
-        """Steps 5-6 as they are written: gradients of the fetched rows."""
+        """Steps 5-6 as in the paper: gradients of the fetched rows."""
         o, values = self.options, self.pairs.values
         self.fit(
             "values",
@@ -140,7 +142,7 @@ class KVB(Strategy):
         )
 
     def _train_coefficients(self, fetched: Tensor, images: TensorBatches) -> None:
-        """The same, on one coefficient per image and class."""
+        """Steps 5-6 on one coefficient per image and class."""
         o, overlaps = self.options, Overlaps(self.pairs, fetched)
         self.coefficients = nn.Parameter(fetched.new_zeros(len(fetched), self.info.n_classes, dtype=torch.float32))
         rows = fetched.new_empty(0)

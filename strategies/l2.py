@@ -1,4 +1,4 @@
-"""L2: fine-tuning held near the weights of the last task."""
+"""L2: fine-tuning with a penalty on the distance from earlier weights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from cl.strategy import StreamInfo, UsageError, View, option
 
 
 class L2(Regularized):
-    """L2 regularisation: fine-tuning that pays for every squared distance from the weights before the task.
+    """L2 regularisation: fine-tuning with a penalty on the squared distance from the weights before the task.
 
     Paper: Smith, Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual Learning. CVPR 2023 workshop
         CLVision, arXiv 2203.17269. `trains=qkv` (preset `l2-attn`) is its variant for Vision Transformers. The penalty
         with `anchor=learned` is the L2 of Hsu et al. 2018, arXiv 1810.12488.
     Trains: the backbone, or the query, key and value projections of its attention blocks, and one linear head. The
-        penalty reg * sum_p (p - anchor_p)^2 is on what is trained of the backbone, never on the head.
-    Stores: one copy of what is held (ViT-B: 343 MB; projections alone 85 MB).
-    Cost: one forward per test image; training costs what fine-tuning costs.
-    Differences from the paper: its learning rates and reg for Vision Transformers could not be read; the preset
-        marks ours. With Adam the penalty's gradient is rescaled by the optimiser, so reg is tied to the optimiser.
+        penalty reg * sum_p (p - anchor_p)^2 applies to the trained parameters of the backbone, not to the head.
+    Stores: one copy of the penalised parameters (ViT-B: 343 MB; projections only: 85 MB).
+    Cost: one forward pass per test image; training costs as much as fine-tuning.
+    Differences from the paper: the learning rates and reg for Vision Transformers were not available to us; the preset
+        marks our values. Adam rescales the gradient of the penalty, so reg depends on the optimiser.
     """
 
     @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class L2(Regularized):
         reg: float = option(0.05, "weight of the penalty (lambda_reg); 0.05 for SGD in Smith et al.'s code", ge=0)
         anchor: str = option(
             "previous",
-            "hold at the weights before each task; at the pretrained ones; as 'previous', but free in the first task",
+            "penalise the distance from the weights before each task (previous), or from the pretrained weights "
+            "(initial); learned: as previous, but no penalty in the first task",
             choices=("previous", "initial", "learned"),
         )
 

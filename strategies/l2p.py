@@ -1,4 +1,4 @@
-"""L2P: a pool of prompts shared by all tasks, from which every image takes the nearest."""
+"""L2P: a pool of prompts shared by all tasks; every image uses the nearest ones."""
 
 from __future__ import annotations
 
@@ -26,36 +26,45 @@ from cl.strategy import StreamInfo, UsageError, option
 
 
 class L2P(Prompted):
-    """Learning to prompt: the prompts whose keys are nearest to an image's query join its sequence.
+    """Learning to prompt: the prompts whose keys are nearest to an image's query are added to its sequence.
 
     Paper: Wang, Zhang, Lee, Zhang, Sun, Ren, Su, Perot, Dy, Pfister. Learning to Prompt for Continual Learning. CVPR
         2022, arXiv 2112.08654. The presets `l2p++` and `deep-l2p++` are the variants of CODA-Prompt's code (Smith et
         al., CVPR 2023): prefixes of attention instead of tokens.
-    Trains: the pool's prompts and keys, all in every task, and one linear head; the backbone stays pretrained.
+    Trains: the pool's prompts and keys, all in every task, and one linear head; the backbone is frozen.
     Stores: M prompts of L tokens and M keys (ViT-B, M = 10, L = 5: 184 KB), nothing per task.
-    Cost: two forwards per test image, the first memoised across runs; N L tokens more in the second.
-    Differences from the paper: each image takes its own prompts. The authors' code takes, in training and at test, the
-        prompts most chosen in the batch (`selection=batch`): predictions then depend on the batch, which holds one task
-        at a time in their evaluation, so such runs are not ranked. The head grows with the classes. Original and
-        PyTorch port put prompts at other places of the sequence: `place`. `key_loss=legacy` is the key loss of the
-        L2P++ code, which pulls the keys that any image of the batch chose to all of them.
+    Cost: two forward passes per test image, the first memoised across runs; the second has N L additional tokens.
+    Differences from the paper: prompts are chosen per image. The authors' code uses the prompts chosen most often in
+        the batch, in training and at test time (`selection=batch`). Predictions then depend on the batch, which holds a
+        single task in their evaluation, so such runs are not ranked. The head grows with the classes. The original and
+        the PyTorch port put prompts at different places in the sequence: `place`. `key_loss=legacy` is the key loss of
+        the L2P++ code: it pulls every key chosen by some image of the batch to all images of the batch.
     """
 
     @dataclass(frozen=True)
     class Options(Prompted.Options):
         pool: int = option(10, "prompts in the pool (M)", ge=0)
-        length: int = option(5, "tokens of a prompt, or rows of keys and of values each (L)", ge=0)
-        top: int = option(5, "prompts an image takes (N)", ge=0)
+        length: int = option(5, "length of a prompt (L): tokens; in prefixes, rows of keys and as many of values", ge=0)
+        top: int = option(5, "prompts used per image (N)", ge=0)
         prompt: str = option(
             "tokens", "prompts are tokens of the sequence, or prefixes of attention", choices=("tokens", "prefix")
         )
-        place: str = option("front", "where prompt tokens stand in the sequence", choices=PLACES)
-        head_type: str = option("prompt", "what the head reads beside prompt tokens", choices=READINGS)
-        layers: tuple[int, ...] = option((0,), "blocks with prefixes, each with a pool of its own", ge=0)
-        pull: float = option(1.0, "weight of the keys' similarity to their queries (lambda)", ge=0)
-        key_loss: str = option("mean", "mean over images; or the sum of CODA's code", choices=("mean", "legacy"))
-        selection: str = option("image", "prompts per image, or by vote of the batch", choices=("image", "batch"))
-        prompt_init: str = option("symmetric", "uniform in [-1, 1], [0, 1] or [0, 0.01]", choices=tuple(RANGES))
+        place: str = option("front", "place of prompt tokens in the sequence", choices=PLACES)
+        head_type: str = option(
+            "prompt", "input of the head with prompt tokens: outputs at the prompts, or at the class token",
+            choices=READINGS,
+        )  # fmt: skip
+        layers: tuple[int, ...] = option((0,), "blocks with prefixes, each with its own pool", ge=0)
+        pull: float = option(1.0, "weight of the loss that pulls keys to their queries (lambda)", ge=0)
+        key_loss: str = option(
+            "mean", "key loss: mean over images, or the sum of CODA-Prompt's code", choices=("mean", "legacy")
+        )
+        selection: str = option(
+            "image", "choose prompts per image, or by a vote of the batch", choices=("image", "batch")
+        )
+        prompt_init: str = option(
+            "symmetric", "initial prompts and keys: uniform in [-1, 1], [0, 1] or [0, 0.01]", choices=tuple(RANGES)
+        )
 
     @classmethod
     def marks(cls, options: Any) -> tuple[str, ...]:
@@ -90,14 +99,14 @@ class L2P(Prompted):
         )
 
     def extra(self, queries: Tensor, task: int) -> Tensor | float:
-        """- lambda times the similarity of each image's query to the keys it chose, summed over these and the sites."""
+        """- lambda times the similarity of each image's query to its chosen keys, summed over keys and sites."""
         if not self.options.pull:
             return 0.0
         terms = []
         for similarities in self.pool.similarities(queries):
             chosen = self._nearest(similarities)
             if self.options.key_loss == "legacy":
-                terms.append((1 - similarities[:, chosen]).sum())  # [B, B, N]: every image with the choices of all
+                terms.append((1 - similarities[:, chosen]).sum())  # [B, B, N]: every image with all images' keys
             else:
                 terms.append(-similarities.gather(1, chosen).sum(1).mean())
         return self.options.pull * torch.stack(terms).sum()

@@ -1,4 +1,4 @@
-"""Continual LayerNorm tuning: a scale and a shift per task at every LayerNorm, chosen by keys."""
+"""Continual LayerNorm tuning: a scale and a shift per task for every LayerNorm, chosen by keys."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cl.strategy import RECIPES, Batch, Extractor, Inputs, Source, Strategy, Str
 
 
 class LayerNormTuning(Strategy):
-    """Task-specific LayerNorms in a frozen ViT; a key per task, or per task and LayerNorm, chooses among them.
+    """Task-specific LayerNorms in a frozen ViT, chosen by a key per task, or per task and LayerNorm.
 
     Paper: De Min, Mancini, Alahari, Alameda-Pineda, Ricci. On the Effectiveness of LayerNorm Tuning for Continual
         Learning in Vision Transformers. ICCV 2023 Workshops (VCL), arXiv 2308.09610.
-    Trains: the task's scale and shift at every LayerNorm, its key (in one stage: keys and attention vectors of every
-        LayerNorm), and a linear head; the rest of the backbone stays pretrained.
-    Stores: per task 2 x 25 x 768 floats (ViT-B: 154 KB) and one key, in one stage as much again for keys.
-    Cost: two stages: two forwards per test image, the first memoised across runs; one stage: one forward.
-    Differences from the paper: follows the authors' code. Their heads have all classes from the start and they predict
-        over all outputs; ours grow, so a class not yet seen has no column. Keys of two stages are trained on images as
-        they are (`key_augment`), so their queries are computed once; the ViT-B presets augment them as the code does.
+    Trains: the task's scale and shift for every LayerNorm, its key (in one stage: a key and an attention vector per
+        LayerNorm), and a linear head; the rest of the backbone is frozen.
+    Stores: per task 2 x 25 x 768 floats (ViT-B: 154 KB) and one key; in one stage, keys of the same size again.
+    Cost: two stages: two forward passes per test image, the first memoised across runs; one stage: one pass.
+    Differences from the paper: follows the authors' code. Its heads have all classes from the start, and it predicts
+        over all outputs; ours grow, so a class not seen yet has no column. In two stages, keys are trained without
+        augmentation by default (`key_augment`), so queries are computed once; the ViT-B presets augment as the code.
     """
 
     rules = ("cil_seen", "til_masked", "til_oracle")
@@ -33,22 +33,24 @@ class LayerNormTuning(Strategy):
     @dataclass(frozen=True)
     class Options:
         stages: str = option(
-            "two", "find the task by a pass of the pretrained model, or at each LayerNorm in one pass",
+            "two", "choose the task with a pass of the pretrained model (two), or at each LayerNorm in one pass",
             choices=("two", "one"),
         )  # fmt: skip
-        epochs: int = option(5, "epochs per task of the LayerNorms", ge=1)
-        key_epochs: int = option(5, "epochs per task of the key, in two stages", ge=1)
-        rectify: bool = option(True, "train the head on features as prediction routes them; a second one trains norms")
-        rectify_epochs: int = option(5, "epochs per task of that head", ge=1)
+        epochs: int = option(5, "epochs per task for the LayerNorms", ge=1)
+        key_epochs: int = option(5, "epochs per task for the key, in two stages", ge=1)
+        rectify: bool = option(
+            True, "train the final head on features routed as in prediction; another head trains the LayerNorms"
+        )
+        rectify_epochs: int = option(5, "epochs per task for the rectified head", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.0025, "Adam's rate for LayerNorms, their head and keys", gt=0)
-        rectify_lr: float = option(0.001, "Adam's rate for the rectified head", gt=0)
+        lr: float = option(0.0025, "learning rate of LayerNorms, their head and keys (Adam)", gt=0)
+        rectify_lr: float = option(0.001, "learning rate of the rectified head (Adam)", gt=0)
         new_key: str = option(
-            "auto", "keys of a new task: orthogonal rows, or copies of the last task's; auto: fresh in two stages",
+            "auto", "initial keys of a task: orthogonal (fresh) or the previous task's; auto: fresh in two stages",
             choices=("auto", "fresh", "copied"),
         )  # fmt: skip
-        attention: bool = option(True, "in one stage, multiply queries by a learned vector of each task")
-        detach_query: bool = option(False, "in one stage, keep the keys' similarity from training LayerNorms")
+        attention: bool = option(True, "in one stage, multiply queries by a learned vector per task")
+        detach_query: bool = option(False, "in one stage, do not train LayerNorms with the similarity of the keys")
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
         key_augment: str = option("none", "augmentation for key training in two stages", choices=tuple(RECIPES))
 
@@ -65,8 +67,8 @@ class LayerNormTuning(Strategy):
         self.attention = None
         if o.attention and not self._two_stages:
             self.attention = TaskKeys(info.n_tasks, sites, dim, self.init_rng("attention")).to(self.device)
-        self.head = GrowingHead(dim).to(self.device)  # deployed
-        self.fake_head = GrowingHead(dim).to(self.device) if o.rectify else None  # trains the norms, then waits
+        self.head = GrowingHead(dim).to(self.device)  # used for prediction
+        self.fake_head = GrowingHead(dim).to(self.device) if o.rectify else None  # used only to train the norms
 
     def learn(self, view: View) -> None:
         self.norms.grow(self.backbone)
@@ -97,7 +99,7 @@ class LayerNormTuning(Strategy):
     # -------------------------------------------------------------------------------------------------- training
 
     def _train_key(self, view: View) -> None:
-        """Two stages, step 1: turn the key towards the task's features in the pretrained model."""
+        """Two stages, step 1: train the key to be similar to the task's features in the pretrained model."""
         o, key = self.options, self.keys.rows[view.task]
 
         def loss(batch: Batch) -> Tensor:
@@ -108,7 +110,7 @@ class LayerNormTuning(Strategy):
         self.fit("key", data, loss, [key], epochs=o.key_epochs, optimizer=adam(o.lr))
 
     def _train_norms(self, view: View) -> None:
-        """Step 2: the task's norms, forced; in one stage its keys beside them."""
+        """Step 2: train the norms of the given task; in one stage, also its keys."""
         o, task = self.options, view.task
         head = self.head if self.fake_head is None else self.fake_head
         keys = [] if self._two_stages else [keys.rows[task] for keys in self._keys]
@@ -125,7 +127,7 @@ class LayerNormTuning(Strategy):
         )  # fmt: skip
 
     def _rectify(self, view: View) -> None:
-        """Step 3: the head on features routed as in prediction, which may be by another task's norms."""
+        """Step 3: train the head on features routed as in prediction, possibly by norms of other tasks."""
         o = self.options
 
         def loss(batch: Batch) -> Tensor:
@@ -138,13 +140,13 @@ class LayerNormTuning(Strategy):
         self.fit("rectification", data, loss, self.head.parameters(), epochs=o.rectify_epochs, optimizer=optimizer)
 
     def _data(self, view: View, augment: str, extractor: Extractor) -> Source:
-        """Augmented images; or, where the images stay as they are, what a frozen extractor makes of them."""
+        """Augmented images; or, without augmentation, their features from a frozen extractor."""
         if augment == "none":
             return self.encoded_batches(view.train, self.options.batch_size, extractor)
         return self.batches(view.train, self.options.batch_size, augment)
 
     def forced(self, images: Tensor, task: int) -> tuple[Tensor, Tensor]:
-        """One stage: features [B, d] under a task's norms, and the mean similarity of queries to its keys."""
+        """One stage: features [B, d] with a task's norms, and the mean similarity of queries to its keys."""
         shares, found = self.norms.shares, []
 
         def route(site: int, x: Tensor) -> int:
@@ -160,24 +162,24 @@ class LayerNormTuning(Strategy):
     # --------------------------------------------------------------------------------------------------- routing
 
     def features(self, images: Tensor) -> Tensor:
-        """Features [B, d] of normalised images as prediction sees them."""
+        """Features [B, d] of normalised images, routed as in prediction."""
         if self._two_stages:
             return self.norms(self.backbone, images, self._nearest(0, self.backbone(images)))
         return self.norms(self.backbone, images, lambda site, x: self._nearest(site, _class_token(x)))
 
     def _nearest(self, site: int, queries: Tensor) -> Tensor:
-        """The task learned so far whose key at a site is most similar to each query, [B]."""
+        """For each query, the learned task with the most similar key at a site, [B]."""
         tasks = len(self.norms)
         attention = None if self.attention is None else self.attention.at(site, tasks)
         return similarity(queries, self.keys.at(site, tasks), attention).argmax(1)
 
     def _told(self, task: int) -> Attached:
-        """Features under the norms of a task that is told; of one to come, under those of the last."""
+        """Features with the norms of a given task."""
         held = list(self.norms[task])
         return Attached(self.backbone, lambda images: self.norms(self.backbone, images, task), held)
 
     def _deployed(self) -> Attached:
-        """Features as prediction sees them, in blocks that no batch decides: routes near a tie stay put."""
+        """Features routed as in prediction, computed in fixed blocks: near-ties do not depend on the batch."""
         rows = [row for keys in self._keys for row in keys.rows[: len(self.norms)]]
         return Attached(self.backbone, self.features, [*self.norms.parameters(), *rows])
 
@@ -195,5 +197,5 @@ class LayerNormTuning(Strategy):
 
 
 def _class_token(x: Tensor) -> Tensor:
-    """The class token [B, d] of tokens [B, n, d], or what the pooling made of them."""
+    """The class token [B, d] of tokens [B, n, d]; pooled features [B, d] are returned unchanged."""
     return x[:, 0] if x.ndim == 3 else x

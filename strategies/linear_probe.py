@@ -1,4 +1,4 @@
-"""Sequential linear probe: a frozen backbone and a linear head, the cheap control of every table."""
+"""Sequential linear probe: a frozen backbone and a linear head, a cheap baseline."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from cl.strategy import RECIPES, option
 class LinearProbe(Finetune):
     """Linear head on a frozen backbone, trained task by task.
 
-    Paper: none; a control that belongs in every table.
+    Paper: none; a baseline for every table.
     Trains: the head only.
     Stores: the head.
-    Cost: every image is encoded once per backbone and transform, whatever the number of epochs, seeds and runs.
-    Differences from the paper: without augmentation by default, so that features are memoised; `augment` other than
-        'none' encodes every view anew.
+    Cost: every image is encoded once per backbone and transform, for all epochs, seeds and runs.
+    Differences from the paper: no augmentation by default, so that features are memoised; with another `augment`, every
+        view is encoded.
     """
 
     @dataclass(frozen=True)
     class Options(Finetune.Options):
         epochs: int = option(20, "epochs per task", ge=1)
-        trains: str = option("head", "the head only", choices=("head",))
-        augment: str = option("none", "augmentation; 'none' memoises features", choices=tuple(RECIPES))
+        trains: str = option("head", "train the head only", choices=("head",))
+        augment: str = option(
+            "none", "augmentation of training images; 'none': features are memoised", choices=tuple(RECIPES)
+        )

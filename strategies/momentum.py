@@ -1,4 +1,4 @@
-"""Momentum interpolation: slow weights around any method that fine-tunes, deployed in the place of the fast ones."""
+"""Momentum interpolation: a wrapper for methods that fine-tune, which predicts with moving averages of the weights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from cl.strategy import Inputs, Step, Strategy, StreamInfo, UsageError, View, op
 
 
 class Momentum(Wrapper):
-    """Slow weights that follow the weights of a base strategy at every step, and predict in their place.
+    """Slow weights: moving averages of a base strategy's weights, updated at every step and used for prediction.
 
     Paper: Stojanovski, Roth, Akata. Momentum-based Weight Interpolation of Strong Zero-Shot Models for Continual
-        Learning. INTERPOLATE workshop at NeurIPS 2022, arXiv 2211.03186; from its abstract and a summary of it.
-    Trains: what the base trains (the fast weights), by the base's own rules; the slow weights get no gradients.
-    Stores: a second copy of everything trained, in float32, and what the base stores.
-    Cost: one interpolation per step while learning, one forward per test image.
-    Differences from the paper: a transplant. The paper starts from CLIP with its zero-shot text head; backbones without
-        a text tower have none, so the head is the base's, drawn at random and grown by task. New rows enter the slow
-        weights as copies. tau, the learning rates and whether fast weights restart from slow ones between tasks could
-        not be read; `mode=per_task`, one merge after each task, is an ablation of ours.
+        Learning. INTERPOLATE workshop at NeurIPS 2022, arXiv 2211.03186; implemented from its abstract and a summary.
+    Trains: the parameters that the base trains (the fast weights), as the base does; slow weights get no gradients.
+    Stores: a second copy of all trained parameters, in float32, in addition to what the base stores.
+    Cost: one interpolation per training step, one forward pass per test image.
+    Differences from the paper: a transplant. The paper starts from CLIP with its zero-shot text head. Backbones without
+        a text tower have no such head, so the base's head is used, which is drawn at random and grows with the tasks.
+        New rows are copied to the slow weights. The paper's tau and learning rates were not available to us, nor
+        whether fast weights restart from slow ones between tasks. `mode=per_task`, one merge after each task, is our
+        ablation.
     """
 
     caveat = (
@@ -32,14 +33,14 @@ class Momentum(Wrapper):
 
     @dataclass(frozen=True)
     class Options(Wrapper.Options):
-        tau: float = option(0.999, "share of the slow weights that stays at each interpolation", ge=0, le=1)
+        tau: float = option(0.999, "weight of the old slow weights in each interpolation", ge=0, le=1)
         mode: str = option(
-            "per_iteration", "interpolate after every step, after every so many, or once after each task",
+            "per_iteration", "interpolate after every step, after every `every` steps, or once after each task",
             choices=("per_iteration", "per_k", "per_task"),
         )  # fmt: skip
-        every: int = option(1, "steps between two interpolations, for mode=per_k (r)", ge=1)
+        every: int = option(1, "steps between interpolations for mode=per_k (r)", ge=1)
         restart: str = option(
-            "none", "what the fast weights start a task from: where they stood, or the slow ones",
+            "none", "initial fast weights of a task: those after the previous task, or the slow weights",
             choices=("none", "from_slow"),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""MOS: adapters merged while they are trained, a refined choice among them, and an aligned head."""
+"""MOS: adapters merged during training, a refined choice among them, and an aligned head."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Strategy, Str
 
 
 class MOS(Strategy):
-    """Adapters per task, merged towards the earlier ones in training; the head refines the choice among them.
+    """Adapters per task, merged towards earlier adapters during training; the head refines the choice among them.
 
     Paper: Sun, Zhou, Zhao, Gan, Zhan, Ye. MOS: Model Surgery for Pre-Trained Model-Based Class-Incremental Learning.
         AAAI 2025, arXiv 2412.09441.
-    Trains: one set of adapters that goes on from task to task (rank 16 in ViT-B: 304,320 parameters), and the rows of
-        the task in a linear head; during alignment, the whole head.
+    Trains: one set of adapters, which every task continues to train (rank 16 in ViT-B: 304,320 parameters), and the
+        task's rows of a linear head; during alignment, the whole head.
     Stores: a copy of the adapters per task and the mean of the copies; per class a Gaussian (2.36 MB for ViT-B with
-        the full covariance) and a prototype under the first task's adapters; no images.
-    Cost: 1 to T forwards per test image, each (image, set of adapters) once per run; alignment draws 5 batches of
+        the full covariance) and a prototype with the first task's adapters; no images.
+    Cost: 1 to T forward passes per test image, each (image, set of adapters) once per run; alignment draws 5 batches of
         features per class and epoch, with one Cholesky factor per class.
-    Differences from the paper: the contrastive term and the alignment are in the authors' code, not in the paper (its
-        authors say so); `reg=0` and `ca_epochs=0` turn them off. The head has a column per class seen, theirs one
-        for every class to come. Theirs lets weight decay shrink the rows of old classes and computes prototypes after
-        the first task under dropout; ours does neither. Theirs merges within every forward too, 13 times per step in
-        ViT-B, and in evaluation, in place: a stored set soon is the mean of the sets before it, as trained, and from
-        there the next task starts. `legacy` reproduces that limit at the end of `learn` (as well as the merges of a
-        step, together, and the decay), so prediction stays pure; its second set of adapters equals the first.
+    Differences from the paper: the contrastive term and the alignment are in the authors' code, not in the paper (the
+        authors say so); `reg=0` and `ca_epochs=0` turn them off. Our head has a column per class seen; theirs has one
+        for every class of the stream. In their code, weight decay shrinks the rows of old classes, and prototypes of
+        later tasks are computed with dropout; here neither happens. Their code also merges in place within every
+        forward pass, 13 times per step in ViT-B, and in evaluation. So a stored set soon becomes the mean of the
+        trained sets before it, and the next task starts from there. `legacy` reproduces this limit at the end of
+        `learn`, together with the merges of a step and the weight decay, so prediction stays pure. The second set of
+        adapters then equals the first.
     """
 
     @dataclass(frozen=True)
@@ -41,20 +42,22 @@ class MOS(Strategy):
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(48, "images per step", ge=1)
         lr: float = option(0.03, "learning rate of the adapters", gt=0)
-        head_lr_scale: float = option(0.1, "head rate as a share of lr", ge=0)
+        head_lr_scale: float = option(0.1, "learning rate of the head as a multiple of lr", ge=0)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of adapters and head", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(16, "width of the adapters' bottlenecks", ge=1)
-        merge: float = option(0.1, "m: how far a step moves the adapters towards the mean of the stored", ge=0, le=1)
+        merge: float = option(0.1, "m: share by which a step moves the adapters to the mean of stored ones", ge=0, le=1)
         reg: float = option(0.1, "weight of the contrastive term", ge=0)
         statistics: str = option("full", "covariance of the class Gaussians", choices=("full", "diagonal"))
-        ca_epochs: int = option(30, "epochs of classifier alignment; 0 leaves the head as trained", ge=0)
+        ca_epochs: int = option(30, "epochs of classifier alignment; 0: none", ge=0)
         ca_lr: float = option(0.005, "learning rate of the alignment", gt=0)
-        ca_batches: int = option(5, "features drawn per class and epoch, and their batch size, in batch_size", ge=1)
-        refine: int = option(4, "sets of adapters tried per image at most; 1 trusts the prototypes' first guess", ge=1)
-        ensemble: bool = option(True, "add the prototypes' probabilities to those of the head")
-        legacy: bool = option(False, "what the authors' code does: stored adapters collapse to means of earlier ones")
+        ca_batches: int = option(
+            5, "alignment: features drawn per class and epoch, and batch size, as multiples of batch_size", ge=1
+        )
+        refine: int = option(4, "maximum number of adapter sets tried per image; 1: no refinement", ge=1)
+        ensemble: bool = option(True, "add the probabilities of the prototypes to those of the head")
+        legacy: bool = option(False, "as in the authors' code, where stored adapters collapse to means of earlier ones")
 
     @classmethod
     def marks(cls, options: Options) -> tuple[str, ...]:
@@ -120,7 +123,7 @@ class MOS(Strategy):
         )
 
     def _store(self) -> None:
-        """Step 3: keep a copy of the current set; in the legacy, of what merging without end leaves of it."""
+        """Step 3: store a copy of the current set; with `legacy`, the limit of repeated merging."""
         trained = copy.deepcopy(self.adapters)
         if self.options.legacy and self.options.merge and len(self.sets):
             self.adapters.blend(self.mean, 1.0)
@@ -128,12 +131,12 @@ class MOS(Strategy):
         self.mean.blend(trained, 1 / len(self.sets))
 
     def _add_statistics(self, view: View) -> None:
-        """Step 4: Gaussians of the new classes under the set just stored."""
-        features = self.encode(view.train, self.sets[-1].extractor(self.backbone))  # these images never return
+        """Step 4: Gaussians of the new classes with the set just stored."""
+        features = self.encode(view.train, self.sets[-1].extractor(self.backbone))  # not used again later
         self.gaussians.add(features, view.train.labels, view.classes, self.info.class_names)
 
     def _align(self) -> None:
-        """Step 5: train the head, and nothing else, on features drawn from the Gaussians."""
+        """Step 5: train only the head on features drawn from the Gaussians."""
         o = self.options
         self.fit(
             "classifier alignment",
@@ -146,7 +149,7 @@ class MOS(Strategy):
         )
 
     def _add_prototypes(self, view: View) -> None:
-        """Step 6: means of the new classes under the first task's adapters."""
+        """Step 6: means of the new classes with the first task's adapters."""
         features = self.encode(view.train, self.sets[0].extractor(self.backbone))
         self.prototypes = torch.cat([self.prototypes, class_means(features, view.train.labels, view.classes)])
 
@@ -155,8 +158,8 @@ class MOS(Strategy):
     def refined(self, inputs: Inputs, chosen: Tensor) -> Tensor:
         """Step 7: logits [B, C] by self-refinement from the tasks `chosen` [B].
 
-        The head judges each image under its task's adapters; an image whose class belongs to another task goes there
-        next, up to `refine` times. Its logits are those of the last adapters it saw.
+        The head classifies each image with the adapters of its task. If the predicted class belongs to another task,
+        the image is classified again with that task's adapters, up to `refine` times. The last logits count.
         """
         chosen, logits = chosen.clone(), self.prototypes.new_empty(len(inputs), self.head.classes)
         moving = torch.arange(len(inputs), device=chosen.device)

@@ -24,25 +24,25 @@ class NoRGa(HiDePrompt):
 
     Paper: Le, Nguyen, Nguyen, Nguyen, Pham, Van Ngo, Ho. Mixture of Experts Meets Prompt-Based Continual Learning.
         NeurIPS 2024, arXiv 2405.14124.
-    Trains: as HiDe-Prompt; in the first task the two scalars of each block with a prefix too, at the prompt's rate.
-    Stores: as HiDe-Prompt, and two scalars per block with a prefix, which all tasks share.
+    Trains: as HiDe-Prompt; in the first task also two scalars per block with a prefix, at the prompt's learning rate.
+    Stores: as HiDe-Prompt, and two scalars per block with a prefix, shared by all tasks.
     Cost: as HiDe-Prompt.
-    Differences from the paper: as HiDe-Prompt. The default gate is the code's, tanh; its scripts take a sigmoid for
-        supervised ViTs, and so do our presets.
+    Differences from the paper: as HiDe-Prompt. The default gate is tanh, the code's default; its scripts use a sigmoid
+        for supervised ViTs, and so do our presets.
     """
 
     @dataclass(frozen=True)
     class Options(HiDePrompt.Options):
-        statistics: str = option("full", "class statistics of u and h", choices=KINDS)
-        activation: str = option("tanh", "act, the gate's function of a score", choices=tuple(ACTIVATIONS))
-        residual: bool = option(True, "keep s beside the gated score; false leaves alpha_out act(alpha_in s) alone")
+        statistics: str = option("full", "kind of class statistics of u and h", choices=KINDS)
+        activation: str = option("tanh", "activation function of the gate (act)", choices=tuple(ACTIVATIONS))
+        residual: bool = option(True, "add the gated score to the score; false: use the gated score alone")
 
     def gate(self) -> ScoreGate:
         act, residual = ACTIVATIONS[self.options.activation], self.options.residual
 
         def added(scores: Tensor, alpha_in: Tensor, alpha_out: Tensor) -> Tensor:
             gated = alpha_out * act(alpha_in * scores)
-            return gated if residual else gated - scores  # the scores themselves are there already
+            return gated if residual else gated - scores  # the block adds the scores themselves
 
         return added
 

@@ -1,4 +1,4 @@
-"""PredKD: hold on to what the model before the task predicted (Learning without Forgetting)."""
+"""PredKD: distillation of the predictions of the model before the task (Learning without Forgetting)."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ class PredKD(Regularized):
         Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual Learning. CVPR Workshops 2023, arXiv
         2203.17269.
     Trains: the backbone (`trains=qkv`: its query, key and value projections) and one linear head over the classes seen.
-    Stores: a copy of the tuned tensors and of the head, as they were before the task; no images. With
-        `teacher_view=clean` nothing between tasks: the predictions are taken before the task begins.
-    Cost: one forward per test image; while training one more, of the old model, for every image (with
+    Stores: a copy of the tuned tensors and of the head from before the task; no images. With `teacher_view=clean`
+        nothing is stored between tasks, because predictions are computed before the task.
+    Cost: one forward pass per test image; in training, an additional pass of the old model for every image (with
         `teacher_view=clean`: once per task).
-    Differences from the paper: the default is LwF.MC, binary cross-entropy over all classes seen whose targets are the
-        old model's sigmoids for old classes (`loss=bce`). `loss=global` and `loss=local` are LwF, with the
-        cross-entropy of the old classes' softmax at `temperature` and, as in the codes in use, no factor T^2.
-        Probabilities raised to the power 1/T and normalised again, as the paper and Mammoth write it, are that same
-        softmax(z / T). Papers mean different things by LwF: each is a named preset. The old model sees the same
-        augmented images, in evaluation mode; with `teacher_view=clean` each image as it is, once per task, as in
-        Mammoth, which leaves these images unnormalised on CIFAR: we do not. Li and Hoiem first train the new head alone
-        until it converges, Mammoth for as many epochs as the task: `warmup_epochs`; the other codes do not, and by
-        default neither do we. Beside a memory (`memory_size`) LwF.MC's targets of old classes are the old model's for
-        remembered images too, as in iCaRL.
+    Differences from the paper: the default is LwF.MC, binary cross-entropy over all classes seen, with the old model's
+        sigmoids as targets of old classes (`loss=bce`). `loss=global` and `loss=local` are LwF: cross-entropy with the
+        old model's softmax at `temperature`, without a factor T^2, as in current implementations. The paper and Mammoth
+        raise probabilities to the power 1/T and normalise them again, which equals softmax(z / T). LwF has several
+        meanings in papers; each is a named preset. The old model sees the same augmented images, in evaluation mode.
+        With `teacher_view=clean` it sees each image without augmentation, once per task, as in Mammoth; unlike Mammoth
+        on CIFAR, we normalise these images. Li and Hoiem first train the new head alone until convergence, Mammoth for
+        as many epochs as the task (`warmup_epochs`); other implementations do not, nor do we by default. With a memory
+        (`memory_size`), the old model also gives LwF.MC's targets of old classes for remembered images, as in iCaRL.
     """
 
     @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class PredKD(Regularized):
         loss: str = option(
             "bce", "LwF.MC: bce; LwF: softmax over the task's classes (local) or all seen (global)", choices=LOSSES
         )
-        pred_kd: float = option(1.0, "weight of the distillation of predictions; 0: none", ge=0)
+        pred_kd: float = option(1.0, "weight of prediction distillation; 0: none", ge=0)
         teacher_view: str = option(
-            "augmented", "the old model sees each augmented image, or each image as it is, once per task",
+            "augmented", "the old model sees each augmented image, or each image once per task without augmentation",
             choices=("augmented", "clean"),
         )  # fmt: skip
         warmup_epochs: int = option(
-            0, "epochs that train the new head alone before a later task; 0: none, -1: as many as epochs", ge=-1
+            0, "epochs for new head rows alone at the start of later tasks; 0: none, -1: same as epochs", ge=-1
         )
 
     def setup(self, info: StreamInfo) -> None:
@@ -70,7 +69,7 @@ class PredKD(Regularized):
 
     @torch.no_grad()
     def _predictions(self, view: View) -> Tensor:
-        """Logits [N + M, old] of the N training images and M remembered ones, as they are, in evaluation mode."""
+        """Logits [N + M, old] of N training and M remembered images, without augmentation, in evaluation mode."""
         self.backbone.eval()
         features = self.encode(view.train)
         if self.memory is not None:
@@ -78,9 +77,9 @@ class PredKD(Regularized):
         return self.head(features)
 
     def _warm_up(self, view: View) -> None:
-        """Train the rows of the new classes alone, by plain SGD on a softmax over the task's classes.
+        """Train only the rows of the new classes, with plain SGD and a softmax over the task's classes.
 
-        Everything else is frozen and in evaluation mode; without the remembered images, whose classes are others.
+        All else is frozen and in evaluation mode. Remembered images are not used, because they are of other classes.
         """
         o, old = self.options, self.head.classes
         self.head.grow_to(len(view.seen), self.init_rng("head"))

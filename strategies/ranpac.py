@@ -13,28 +13,28 @@ from cl.strategy import BLURRY, DISJOINT, DOMAIN, ImageSet, Inputs, StreamInfo, 
 
 
 class RanPAC(FirstSession):
-    """Ridge regression on random features h = ReLU(f W) of a backbone that the first task has adapted.
+    """Ridge regression on random features h = ReLU(f W) of a backbone adapted to the first task.
 
     Paper: McDonnell, Gong, Parvaneh, Abbasnejad, van den Hengel. RanPAC: Random Projections and Pre-trained Models for
         Continual Learning. NeurIPS 2023, arXiv 2307.02251.
-    Trains: in the first task a module and a cosine head (phase 1); then nothing, the classifier is solved for.
+    Trains: in the first task, a module and a cosine head (phase 1); the classifier has a closed-form solution.
     Stores: the module, the first task's head, W (d M floats: 30 MB), G (M x M, symmetric: 200 MB for M = 10,000, twice
         that in memory), Q and the weights (M floats per class each: 80 KB).
-    Cost: one forward per image, once per run; per task N M^2 for G and M^3 / 3 for the solution.
-    Differences from the paper: follows the authors' code, which scores by h W_o without normalisation;
-        `legacy_cosine` scores by cosine as PILOT's port does. The 80/20 split is seeded. Penalties are compared in
-        float64; one that leaves G without a Cholesky factor is raised by tens until it has one. Q grows with the
-        classes instead of having all from the start. W is drawn from the initialisation seed and kept.
+    Cost: one forward pass per image, once per run; per task N M^2 for G and M^3 / 3 for the solution.
+    Differences from the paper: follows the authors' code, whose scores are h W_o without normalisation;
+        `legacy_cosine` uses cosines instead, as PILOT's port. The 80/20 split is seeded. Penalties are compared in
+        float64; if G plus the penalty has no Cholesky factor, the penalty is multiplied by ten until it has. Q grows
+        with the classes instead of having all from the start. W is drawn from the initialisation seed and stored.
     """
 
     settings = (*DISJOINT, DOMAIN, BLURRY)
 
     @dataclass(frozen=True)
     class Options(FirstSession.Options):
-        width: int = option(10_000, "random features M; 0: regression on the features themselves", ge=0)
-        ridge: float | None = option(None, "penalty lambda; none: chosen in every task from 1e-8 ... 1e8", gt=0)
-        precision: str = option("float32", "of G, Q and the solution", choices=("float32", "float64"))
-        legacy_cosine: bool = option(False, "score by the cosine of h and each weight vector, as PILOT does")
+        width: int = option(10_000, "number of random features M; 0: regression on the features themselves", ge=0)
+        ridge: float | None = option(None, "ridge penalty lambda; none: chosen in every task from 1e-8 ... 1e8", gt=0)
+        precision: str = option("float32", "precision of G, Q and the solution", choices=("float32", "float64"))
+        legacy_cosine: bool = option(False, "use the cosine of h and each weight vector as scores, as PILOT does")
 
     @classmethod
     def marks(cls, options: Options) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class RanPAC(FirstSession):
         self.projection = RandomProjection(dim, o.width, rng).to(self.device) if o.width else None
         self.sums = RidgeRegression(width, dtype, self.device)
         self.weights = torch.empty(width, 0, dtype=dtype, device=self.device)
-        self.ridges: list[float] = []  # used after each task
+        self.ridges: list[float] = []  # the penalty used in each task
 
     def learn(self, view: View) -> None:
         self.adapt(view)
@@ -65,12 +65,12 @@ class RanPAC(FirstSession):
         return len(self.ridges) > 0
 
     def expanded(self, features: Tensor) -> Tensor:
-        """h [N, M] of features [N, d], in the precision of the sums or the features' own where that is higher."""
+        """h [N, M] of features [N, d], in the higher precision of the sums and the features."""
         features = features.to(torch.promote_types(features.dtype, self.weights.dtype))
         return features if self.projection is None else self.projection(features)
 
     def _regress(self, images: ImageSet, seen: int) -> None:
-        """G += H^T H, Q += H^T Y, lambda from this task alone, W_o = (G + lambda I)^-1 Q."""
+        """G += H^T H, Q += H^T Y, W_o = (G + lambda I)^-1 Q, with lambda chosen on this task only."""
         h = self.expanded(self.encode(images, self.adapted))
         self.sums.add(h, images.labels, seen)
         chosen = self.options.ridge or choose_ridge(h, images.labels, self.rng("ridge"))

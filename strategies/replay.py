@@ -1,4 +1,4 @@
-"""Experience replay: a small memory of earlier images, trained on beside every batch of new ones."""
+"""Experience replay: every batch also contains images from a small memory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from cl.strategy import SETTINGS, option
 
 
 class Replay(Regularized):
-    """Experience replay (ER): every batch holds remembered images of earlier tasks beside the new ones.
+    """Experience replay (ER): every batch contains remembered images of earlier tasks in addition to new images.
 
     Paper: Chaudhry, Rohrbach, Elhoseiny, Ajanthan, Dokania, Torr, Ranzato. On Tiny Episodic Memories in Continual
-        Learning. arXiv 1902.10486, 2019; with several epochs per task as `er` of Mammoth (Buzzega et al. Dark
+        Learning. arXiv 1902.10486, 2019; with several epochs per task, as in `er` of Mammoth (Buzzega et al. Dark
         Experience for General Continual Learning. NeurIPS 2020).
     Trains: the backbone and one linear head over the classes seen.
     Stores: `memory_size` images as bytes, with their labels.
-    Cost: two forwards per training image once there is a memory; one per test image.
-    Differences from the paper: the memory is filled after a task, each image offered once, so images are replayed from
-        the next task on; ER and Mammoth offer every batch as it comes, Mammoth anew in every epoch. ER sees an image
-        once and is told its task, with a softmax per task; here the softmax runs over all classes seen. Its ring buffer
-        keeps a fixed number per class, the latest ones: `memory_policy=balanced` shares the memory among the classes
-        seen so far, at random within a class.
+    Cost: two forward passes per training image once the memory is filled; one per test image.
+    Differences from the paper: the memory is updated after each task, with every image offered once, so images are
+        replayed from the next task on. ER and Mammoth offer each batch during training; Mammoth does so in every epoch.
+        ER sees each image once, is given its task, and uses a softmax per task; here the softmax is over all classes
+        seen. ER's ring buffer keeps the latest images, a fixed number per class. Here `memory_policy=balanced` divides
+        the memory among the classes seen so far, with random images of each class.
     """
 
     settings: ClassVar[tuple[str, ...]] = SETTINGS
@@ -31,7 +31,7 @@ class Replay(Regularized):
     @dataclass(frozen=True)
     class Options(Regularized.Options):
         loss: str = option(
-            "global", "softmax over all classes seen, or a sigmoid for each; local losses want memory_size=0",
+            "global", "softmax over all classes seen (global), or a sigmoid for each (bce); others need memory_size=0",
             choices=LOSSES,
         )  # fmt: skip
-        memory_size: int = option(500, "images of earlier tasks kept and replayed; 0: none", ge=0)
+        memory_size: int = option(500, "number of images of earlier tasks kept for replay; 0: none", ge=0)

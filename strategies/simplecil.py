@@ -1,4 +1,4 @@
-"""SimpleCIL: nearest class mean by cosine on a frozen backbone."""
+"""SimpleCIL: nearest class mean, by cosine, on a frozen backbone."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class SimpleCIL(Strategy):
     Paper: Zhou, Cai, Ye, Zhan, Liu. Revisiting Class-Incremental Learning with Pre-Trained Models. IJCV 2024,
         arXiv 2303.07338.
     Trains: nothing.
-    Stores: one mean feature per class (3 KB for ViT-B), and how many images it is the mean of.
-    Cost: one forward per training image and per test image, memoised across runs.
+    Stores: one mean feature per class (3 KB for ViT-B), and its number of images.
+    Cost: one forward pass per training image and per test image, memoised across runs.
     Differences from the paper: none known; means are accumulated in float64, so they do not depend on the batch size.
     """
 
@@ -33,7 +33,7 @@ class SimpleCIL(Strategy):
         return cosines(inputs.encode(self.backbone), self.prototypes)
 
     def _add_prototypes(self, view: View) -> None:
-        """P_c = mean of f(x) over class c, with the transform of test images, not normalised; a running mean where
-        the class returns."""
+        """P_c = mean of f(x) over class c, with the test transform, not normalised; a running mean if the class
+        returns."""
         features, labels = self.encode(view.train), view.train.labels
         self.prototypes, self.counts = add_to_means(self.prototypes, self.counts, features, labels, view.classes)

@@ -18,13 +18,13 @@ class SLCA(Strategy):
 
     Paper: Zhang, Wang, Kang, Chen, Wei. SLCA: Slow Learner with Classifier Alignment for Continual Learning on a
         Pre-trained Model. ICCV 2023, arXiv 2303.05118.
-    Trains: the whole backbone at 0.01 of the head's rate, and the new task's head; during alignment, all heads.
-    Stores: per class one mean and one full covariance (d + d^2 floats: 2.36 MB for ViT-B), no images.
-    Cost: one forward per test image; alignment draws `ca_samples` features per class and epoch.
-    Differences from the paper: the shrinking of old means (s_c) is in the authors' code, not in the parts of the paper
-        we could read; it is on by default and `mean_shrink=0` turns it off. A class's task index is its own, so
-        unequal tasks stay right; `legacy_task_index` reproduces the code's c // size-of-the-current-task.
-        Features are sampled with one cached Cholesky factor per class: the same distribution, other draws.
+    Trains: the whole backbone at 0.01 of the head's learning rate, and the new task's head; in alignment, all heads.
+    Stores: per class one mean and one full covariance (d + d^2 floats: 2.36 MB for ViT-B); no images.
+    Cost: one forward pass per test image; alignment draws `ca_samples` features per class and epoch.
+    Differences from the paper: the shrinking of old means (s_c) is in the authors' code, but not in the parts of the
+        paper available to us; it is on by default, and `mean_shrink=0` turns it off. The task of each class is stored,
+        so tasks may have unequal sizes; `legacy_task_index` reproduces the code's c // size-of-the-current-task.
+        Features are sampled with one cached Cholesky factor per class: the same distribution, but different draws.
     """
 
     @dataclass(frozen=True)
@@ -32,27 +32,27 @@ class SLCA(Strategy):
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(0.01, "learning rate of the head (eta)", gt=0)
-        backbone_lr_scale: float = option(0.01, "the slow learner: backbone rate as a share of lr", ge=0)
+        backbone_lr_scale: float = option(0.01, "slow learner: backbone rate as a multiple of lr", ge=0)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of backbone and heads", ge=0)
-        milestones: tuple[int, ...] = option((18,), "epochs at which the rate is multiplied by gamma", ge=0)
-        gamma: float = option(0.1, "factor at a milestone", gt=0)
+        milestones: tuple[int, ...] = option((18,), "epochs at which the learning rate is multiplied by gamma", ge=0)
+        gamma: float = option(0.1, "factor of the learning rate at a milestone", gt=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
-        fresh_norm: bool = option(True, "replace the final LayerNorm by a fresh one, as the authors' code does")
-        ca_epochs: int = option(5, "epochs of classifier alignment; 0 leaves the heads as trained", ge=0)
-        ca_samples: int = option(256, "features drawn per class and epoch, and their batch size", ge=1)
+        fresh_norm: bool = option(True, "replace the final LayerNorm by a new one, as the authors' code does")
+        ca_epochs: int = option(5, "epochs of classifier alignment; 0: none", ge=0)
+        ca_samples: int = option(256, "alignment: features drawn per class and epoch; also its batch size", ge=1)
         ca_lr: float = option(0.01, "learning rate of the alignment", gt=0)
-        logit_norm: float = option(0.1, "temperature of the logit normalisation; 0 turns it off", ge=0)
+        logit_norm: float = option(0.1, "temperature of the logit normalisation; 0: none", ge=0)
         mean_shrink: float = option(
-            0.1, "how far the oldest means shrink: s_c = 1 - shrink + shrink (tau + 1) / t", ge=0, lt=1
+            0.1, "shrinkage of old class means: s_c = 1 - shrink + shrink (tau + 1) / t", ge=0, lt=1
         )
-        legacy_task_index: bool = option(False, "the authors' task index, wrong for unequal tasks")
+        legacy_task_index: bool = option(False, "use the task index of the authors' code, wrong for unequal tasks")
 
     def setup(self, info: StreamInfo) -> None:
         if self.options.fresh_norm:
             self.backbone.replace_final_norm()
         self.heads = GrowingHead(self.backbone.dim).to(self.device)  # trained task by task
-        self.aligned = GrowingHead(self.backbone.dim).to(self.device)  # deployed; rebuilt from `heads` every time
+        self.aligned = GrowingHead(self.backbone.dim).to(self.device)  # for prediction; rebuilt in every task
         self.gaussians = ClassGaussians(self.backbone.dim, device=self.device)
 
     def learn(self, view: View) -> None:
@@ -67,7 +67,7 @@ class SLCA(Strategy):
         return self.aligned(inputs.encode(self.backbone))
 
     def _slow_learning(self, view: View) -> None:
-        """Step 2: local cross-entropy over the new classes; old heads are not trained."""
+        """Step 2: cross-entropy over the new classes only; old heads are not trained."""
         o = self.options
         head, first = self.heads.blocks[-1], view.classes[0]
         groups = [
@@ -85,7 +85,7 @@ class SLCA(Strategy):
         )
 
     def _add_statistics(self, view: View) -> None:
-        """Step 4: Gaussians of the new classes under the backbone as it is now; old ones stay as they are."""
+        """Step 4: Gaussians of the new classes with the current backbone; old Gaussians do not change."""
         self.gaussians.add(self.encode(view.train), view.train.labels, view.classes, self.info.class_names)
 
     def _align(self, view: View) -> None:
@@ -102,7 +102,7 @@ class SLCA(Strategy):
         )
 
     def mean_scale(self, newest: int) -> Tensor:
-        """s_c of each class: 1 for the newest task, towards 1 - mean_shrink for the oldest of many."""
+        """s_c of each class: 1 for the newest task, down to almost 1 - mean_shrink for the oldest of many."""
         widths = self.heads.widths
         index = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
         if self.options.legacy_task_index:
@@ -110,7 +110,7 @@ class SLCA(Strategy):
         return 1 - self.options.mean_shrink + self.options.mean_shrink * (index + 1) / len(widths)
 
     def alignment_loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of z / (tau n(z)), n(z) the mean over tasks of the norm of the task's logits."""
+        """Cross-entropy of z / (tau n(z)), where n(z) is the mean over tasks of the norm of a task's logits."""
         blocks = self.aligned.block_logits(batch.x)
         logits = torch.cat(blocks, 1)
         if self.options.logit_norm:

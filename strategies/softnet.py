@@ -1,4 +1,4 @@
-"""SoftNet: major weights keep what the base classes need, minor ones learn later classes from a few images."""
+"""SoftNet: major weights are kept for the base classes, minor weights learn later classes from a few images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cl.strategy import (
 )
 
 CHUNK = 256
-"""Images per batch of validation."""
+"""Batch size of validation."""
 
 
 class SoftNet(Strategy):
@@ -37,45 +37,49 @@ class SoftNet(Strategy):
 
     Paper: Kang, Yoon, Madjid, Hwang, Yoo. On the Soft-Subnetwork for Few-Shot Class Incremental Learning. ICLR 2023,
         arXiv 2209.07529.
-    Trains: in the first task the network, a score per masked weight and a linear head; later the minor weights of one
-        block. Masked are all convolutions, in a Vision Transformer the linear layers of the last block.
+    Trains: in the first task, the network, a score per masked weight and a linear head; later, the minor weights of one
+        block. Masked layers are all convolutions, or in a Vision Transformer the linear layers of the last block.
     Stores: the weights, a soft mask (one float per masked weight), one mean per class, and `exemplars` images of each
         class of earlier few-shot tasks.
-    Cost: one forward per image and task.
+    Cost: one forward pass per image and task.
     Differences from the paper: the authors' configurations disagree with it (6 epochs at 0.02, or 15 at 0.001); the
-        paper's values are the defaults. Their code multiplies the gradients of later tasks by two masks with nothing
-        in common, and trains on in batch norms; here minor weights learn and norms stay as they are. The epoch of the
-        first task is chosen on training images that are held out. In the loss, classes of earlier tasks have their
-        stored prototypes, also where exemplars are replayed. `temperature` is 0.1 in their code, and the loss a mean.
-        A crop is padded by reflection. On pretrained weights (a transplant, not in the paper) see `trains`.
+        defaults are the paper's values. In later tasks, their code multiplies gradients by two disjoint masks, and
+        still trains batch norms; here minor weights are trained and batch norms are frozen. The epoch of the first task
+        is chosen on held-out training images. In the loss, classes of earlier tasks use their stored prototypes, even
+        if exemplars are replayed. In their code, `temperature` is 0.1 and the loss is a mean. Crops are padded by
+        reflection. For pretrained weights (a transplant, not in the paper) see `trains`.
     """
 
     @dataclass(frozen=True)
     class Options:
         share: float = option(0.97, "c: share of each masked layer's weights that are major", gt=0, le=1)
-        redraw: str = option("epoch", "when minor values are drawn anew in the first task", choices=("epoch", "step"))
-        soft_from: int = option(0, "epoch before which minor values are 0 (a hard subnetwork)", ge=0)
+        redraw: str = option(
+            "epoch", "redraw minor values in the first task before each epoch, or each step", choices=("epoch", "step")
+        )
+        soft_from: int = option(0, "first epoch with minor values; before it they are 0 (a hard subnetwork)", ge=0)
         trains: str = option(
             "all",
-            "what the first task trains: the whole network, or the masked weights only",
+            "in the first task, train the whole network, or the masked weights only",
             choices=("all", "masked"),
         )
         epochs: int = option(240, "epochs on the first task", ge=1)
         batch_size: int = option(256, "images per step", ge=1)
-        lr: float = option(0.1, "SGD rate for weights, scores and head", gt=0)
+        lr: float = option(0.1, "learning rate of weights, scores and head (SGD)", gt=0)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay", ge=0)
-        milestones: tuple[int, ...] = option((120,), "epochs at which the rate is multiplied by gamma", ge=0)
-        gamma: float = option(0.01, "factor at a milestone", gt=0)
-        holdout: float = option(0.1, "share of the first task's images that choose its epoch; 0: the last", ge=0, lt=1)
+        milestones: tuple[int, ...] = option((120,), "epochs at which the learning rate is multiplied by gamma", ge=0)
+        gamma: float = option(0.01, "factor of the learning rate at a milestone", gt=0)
+        holdout: float = option(
+            0.1, "share of the first task's images held out to choose the best epoch; 0: use the last epoch", ge=0, lt=1
+        )
         augment: str = option("crop-flip", "augmentation of training images", choices=tuple(RECIPES))
         block: str = option("", "module with the weights that later tasks train, such as layer3; empty: the last block")
-        session_epochs: int = option(6, "epochs on a later task; 0: prototypes alone", ge=0)
-        session_lr: float = option(0.02, "SGD rate on a later task", gt=0)
-        session_batch: int = option(256, "images of a later task per step; all where there are fewer", ge=1)
-        temperature: float = option(1.0, "divides the cosine distances in the loss of later tasks", gt=0)
-        exemplars: int = option(5, "images kept and replayed of each class of earlier few-shot tasks", ge=0)
-        distance: str = option("euclidean", "distance of the nearest prototype", choices=("euclidean", "cosine"))
+        session_epochs: int = option(6, "epochs on a later task; 0: prototypes only", ge=0)
+        session_lr: float = option(0.02, "learning rate on a later task (SGD)", gt=0)
+        session_batch: int = option(256, "maximum number of images per step on a later task", ge=1)
+        temperature: float = option(1.0, "temperature of the cosine distances in the loss of later tasks", gt=0)
+        exemplars: int = option(5, "images per class of earlier few-shot tasks kept for replay", ge=0)
+        distance: str = option("euclidean", "distance to the prototypes", choices=("euclidean", "cosine"))
 
     def setup(self, info: StreamInfo) -> None:
         dim, rng = self.backbone.dim, self.init_rng("head")
@@ -115,13 +119,13 @@ class SoftNet(Strategy):
 
     @property
     def masked(self) -> Attached:
-        """The network under its soft mask."""
+        """The network with its soft mask."""
         return Attached(self.backbone, self._features, self.masks.values)
 
     # ------------------------------------------------------------------------------------------------- first task
 
     def _find_subnetwork(self, view: View) -> None:
-        """Steps 1 to 4: weights and scores by cross-entropy; the masks of the best epoch stay for ever."""
+        """Steps 1 to 4: train weights and scores by cross-entropy, and fix the masks of the best epoch."""
         o, scores, head = self.options, self.scores, self.head
         assert scores is not None and head is not None
         train, held_out = self._split(view)
@@ -155,10 +159,10 @@ class SoftNet(Strategy):
         with torch.no_grad():
             scores.choose(o.share)
             self.masks.values = scores.soft()
-        self.scores = self.head = None  # of no use any more
+        self.scores = self.head = None  # no longer needed
 
     def _split(self, view: View) -> tuple[ImageSet, ImageSet | None]:
-        """Images to train on, and those that choose the epoch: the stream's, or a random share of the first task's."""
+        """Training images, and validation images: the stream's, or a random share of the first task's images."""
         size = round(self.options.holdout * len(view.train))
         if view.val is not None or not size:
             return view.train, view.val
@@ -168,10 +172,10 @@ class SoftNet(Strategy):
     # ------------------------------------------------------------------------------------------------ later tasks
 
     def _learn_few(self, view: View) -> None:
-        """Steps 6 to 8: pull images to the prototypes of their classes, by the minor weights of one block."""
+        """Steps 6 to 8: train the minor weights of one block to pull images to the prototypes of their classes."""
         o, count = self.options, min(len(view.train), self.options.session_batch)
         whole = count == len(view.train)
-        before = None if whole else self._means(view)  # of classes that a batch has no image of
+        before = None if whole else self._means(view)  # for classes without an image in a batch
         weights = [self._weights[i] for i in self._late]
         major = [self.masks.values[i] == 1 for i in self._late]
         kept = [weight.detach().clone() for weight in weights]
@@ -202,7 +206,7 @@ class SoftNet(Strategy):
         )  # fmt: skip
 
     def _remember(self, view: View) -> None:
-        """Steps 5 and 9: the means of the new classes; and images of them, unless they are base classes."""
+        """Steps 5 and 9: store the means of the new classes, and images of them unless they are base classes."""
         self.prototypes = torch.cat([self.prototypes, self._means(view)])
         if view.task > 0 and self.options.exemplars:
             self.memory.resize(self.options.exemplars * (len(view.seen) - self.info.classes_per_task[0]))
@@ -212,7 +216,7 @@ class SoftNet(Strategy):
         return class_means(self.encode(view.train, self.masked), view.train.labels, view.classes)
 
     def _features(self, images: Tensor) -> Tensor:
-        """Features [B, dim] of normalised images under the soft mask."""
+        """Features [B, dim] of normalised images with the soft mask."""
         pairs = zip(self._names, self._weights, self.masks.values, strict=True)
         return under(self.backbone, {name: weight * mask for name, weight, mask in pairs}, images)
 
@@ -222,5 +226,5 @@ class SoftNet(Strategy):
 
 
 def _last_block(names: tuple[str, ...]) -> str:
-    """The module around the last masked layer: `blocks.11` of a Vision Transformer, `layer4.1` of a ResNet."""
+    """The module that contains the last masked layer: `blocks.11` of a Vision Transformer, `layer4.1` of a ResNet."""
     return ".".join(names[-1].removesuffix(".weight").split(".")[:2])

@@ -1,4 +1,4 @@
-"""WSN: every task finds its own subnetwork inside shared weights, and never changes those of earlier tasks."""
+"""WSN: every task finds its own subnetwork in shared weights, and never changes weights of earlier subnetworks."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from cl.strategy import (
 )
 
 CHUNK = 256
-"""Images per batch of validation and of statistics."""
+"""Batch size of validation and of statistics."""
 
 
 class WSN(Strategy):
-    """A subnetwork per task by trained scores; weights that an earlier task uses are never changed.
+    """A subnetwork per task, chosen by trained scores; weights used by an earlier task are never changed.
 
     Paper: Kang, Mina, Madjid, Yoon, Hasegawa-Johnson, Hwang, Yoo. Forget-free Continual Learning with Winning
         SubNetworks. ICML 2022.
     Trains: the weights that no earlier task uses, a score for each weight of convolutions and linear layers (in a
         Vision Transformer: of the linear layers of its blocks), and the head of the task.
-    Stores: weights, scores, a mask of a bit per weight for each task, a head per task without bias, and the statistics
-        of batch norms per task; no images.
-    Cost: one forward per test image, each (image, task) once per run; a training step also sorts the scores.
-    Differences from the paper: follows the authors' code where they differ (|score| ranks, not the score). Batch norms
-        use statistics of the task's training images; theirs use those of the test batch (`legacy`). A head has the
-        classes of its task; theirs has all classes, and those of other tasks can win. Accuracies of earlier tasks are
-        measured again after each task; their CIFAR-100 script copies them. Masks are kept as bits; their Huffman code
-        is measured, not stored. On pretrained weights (a transplant, not in the paper) norms, biases and embeddings
-        stay as they are.
+    Stores: weights, scores, and per task a mask with one bit per weight, a head without bias, and the statistics of
+        batch norms; no images.
+    Cost: one forward pass per test image, each (image, task) once per run; a training step also sorts the scores.
+    Differences from the paper: follows the authors' code where code and paper differ (weights are ranked by |score|,
+        not by the score). Batch norms use statistics of the task's training images; in the code, those of the test
+        batch (`legacy`). A head has only the classes of its task; in the code it has all classes, and classes of other
+        tasks can win. Accuracies of earlier tasks are measured again after each task; the code's CIFAR-100 script
+        copies them. Masks are stored as bits; the size of their Huffman code is only computed. With pretrained weights
+        (a transplant, not in the paper) norms, biases and embeddings are frozen.
     """
 
     rules = ("til_oracle",)
@@ -55,13 +55,13 @@ class WSN(Strategy):
     @dataclass(frozen=True)
     class Options:
         share: float = option(0.5, "c: share of each layer's weights in the subnetwork of a task", gt=0, le=1)
-        epochs: int = option(200, "epochs per task at most", ge=1)
+        epochs: int = option(200, "maximum number of epochs per task", ge=1)
         batch_size: int = option(64, "images per step", ge=1)
-        lr: float = option(1e-3, "Adam's rate for weights, scores and head", gt=0)
-        patience: int = option(5, "epochs without a better validation loss, after which one more halves the rate", ge=0)
-        lr_min: float = option(1e-6, "a task ends when the rate falls below", ge=0)
+        lr: float = option(1e-3, "learning rate of weights, scores and head (Adam)", gt=0)
+        patience: int = option(5, "halve the learning rate after more than this many epochs without improvement", ge=0)
+        lr_min: float = option(1e-6, "end a task when the learning rate falls below this value", ge=0)
         augment: str = option("none", "augmentation of training images", choices=tuple(RECIPES))
-        legacy: bool = option(False, "test with the statistics of the test batch in batch norms, as the code does")
+        legacy: bool = option(False, "test with batch norms that use statistics of the test batch, as the code does")
 
     @classmethod
     def marks(cls, options: Options) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class WSN(Strategy):
         return len(self.masks) > 0
 
     def report(self) -> dict[str, float]:
-        """CAP with the compression rate of the masks as measured and as the paper has it, and what it is made of."""
+        """CAP with the measured and with the paper's compression rate of masks, and its components."""
         tasks = [[mask.cpu().numpy() for mask in self.masks[task]] for task in range(len(self.masks))]
         rate, density = compression_rate(list(zip(*tasks, strict=True))), self.masks.density
         return {
@@ -109,7 +109,7 @@ class WSN(Strategy):
     # -------------------------------------------------------------------------------------------------- training
 
     def _train(self, view: View) -> None:
-        """Steps 2 to 7: scores choose the weights of a batch, and no earlier task's weight gets a gradient."""
+        """Steps 2 to 7: in each step the scores choose the weights; weights of earlier tasks get no gradient."""
         o, head, taken = self.options, self.head.blocks[-1], self.masks.union()
         column = self.head.targets(self.info.n_classes)
 
@@ -123,7 +123,7 @@ class WSN(Strategy):
                     weight.grad.masked_fill_(used, 0)
 
         def validate() -> float:
-            """Minus the loss under the masks of the last training batch."""
+            """Minus the validation loss with the masks of the last training batch."""
             assert view.val is not None
             with torch.no_grad():
                 total = sum(
@@ -133,7 +133,7 @@ class WSN(Strategy):
             return -float(total) / len(order)
 
         order = torch.randperm(len(view.val) if view.val else 0, generator=self.rng("validation"))
-        validated = len(order) > 0  # a stream of few images may have none to spare
+        validated = len(order) > 0  # a stream with few images may have no validation images
         with batch_statistics(self.backbone):
             self.fit(
                 "subnetwork",
@@ -149,7 +149,7 @@ class WSN(Strategy):
             )
 
     def _keep(self, view: View) -> None:
-        """Step 8: the masks of the best epoch's last batch, and the batch norms' statistics under them."""
+        """Step 8: store the masks of the best epoch's last batch, and the statistics of batch norms with them."""
         self.masks.add(self.scores.masks)
         order = torch.randperm(len(view.train), generator=self.rng("statistics"))
         images = (x for x, _ in self._chunks(view.train, order))
@@ -165,11 +165,11 @@ class WSN(Strategy):
     # ------------------------------------------------------------------------------------------------ prediction
 
     def tensors(self, task: int) -> dict[str, Tensor]:
-        """The weights of a task's subnetwork, +0 where it has none, by their name in the model."""
+        """The weights of a task's subnetwork by name in the model; +0 for other weights."""
         return selected(self.scores.names, self._weights, self.masks[task])
 
     def _subnetwork(self, task: int) -> Lent:
-        """The extractor of a task; the last one is kept while no weight changes."""
+        """The extractor of a task; the latest extractor is cached until a weight changes."""
         key = (task, [(id(weight), weight._version, weight.dtype) for weight in self._weights])
         if self._lent is None or self._lent[0] != key:
             self._lent = key, Lent(self.backbone, {**self.tensors(task), **self.statistics.of(task)})

@@ -1,4 +1,4 @@
-"""Avalanche's classic benchmarks: `avalanche/split-fmnist` and its kind."""
+"""Avalanche's classic benchmarks, such as `avalanche/split-fmnist`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classic:
-    """One of Avalanche's benchmarks: its data as torchvision lays it out below a root, and what we know of it."""
+    """One of Avalanche's benchmarks: its data in torchvision's layout, and its metadata."""
 
     title: str
-    reader: str  # the class of torchvision.datasets that Avalanche reads it with
+    reader: str  # the class of torchvision.datasets that Avalanche uses
     files: tuple[str, ...]
     n_classes: int
     tasks: int
     licence: str
     citation: str
     subfolders: tuple[str, ...] = ()
-    catalogued: str = ""  # its name in our catalogue, where fingerprints and class names are known
+    catalogued: str = ""  # its name in `cl.data.catalog`, which has fingerprints and class names
 
 
 def _idx(folder: str) -> tuple[str, ...]:
@@ -64,19 +64,19 @@ CLASSICS = {
 }  # fmt: skip
 
 DOMAINS = ("permuted-mnist", "rotated-mnist", "core50", "clear", "openloris", "stream51", "endless-cl-sim")
-"""Of Avalanche's other benchmarks those in which classes come back in other domains."""
+"""Avalanche's benchmarks in which the same classes return in other domains."""
 
 
 class Avalanche(ClassIncremental):
     """Avalanche's class-incremental classics: split-mnist, split-fmnist, split-cifar10, split-cifar100.
 
-    Avalanche reads the data (torchvision's layout, below a folder of CLBENCH_DATA_PATH or the cache; else it downloads
-    it) and makes the experiences; class order, positions and fingerprints are ours. 5 tasks, 10 of CIFAR-100, unless
-    `tasks` or `increment` says otherwise.
+    The data is in torchvision's layout, in a folder of CLBENCH_DATA_PATH or the cache; otherwise torchvision downloads
+    it. The experiences are checked against Avalanche's; class order, positions and fingerprints are ours. By default 5
+    tasks, or 10 for CIFAR-100; change this with `tasks` or `increment`.
     """
 
     def prepared(self, options: Any, argument: str) -> Any:
-        """The options for one benchmark; raises `UsageError` also for a benchmark that does not convert."""
+        """The options for one benchmark; also raises `UsageError` for a benchmark that cannot be converted."""
         classic = _classic(argument)
         options = with_defaults(options, classic.n_classes, tasks=classic.tasks)
         check_options(options, classic.n_classes)
@@ -85,7 +85,7 @@ class Avalanche(ClassIncremental):
     def build(
         self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
     ) -> Stream:
-        """As `ClassIncremental.build`; raises `ContractError` where Avalanche makes other experiences."""
+        """As `ClassIncremental.build`; raises `ContractError` if Avalanche's experiences differ from ours."""
         options, classic = self.prepared(options, argument), _classic(argument)
         train, test = _read(classic)
         stream = class_incremental(
@@ -109,7 +109,7 @@ def _classic(name: str) -> Classic:
 
 
 def _read(classic: Classic) -> tuple[Any, Any]:
-    """torchvision's train and test set, found or downloaded."""
+    """torchvision's training and test set, found or downloaded."""
     found = next(candidates(classic.files, (TORCHVISION, *classic.subfolders)), None)
     if found is not None:
         root = Path(str(found[0])[: -len(classic.files[0])])
@@ -126,7 +126,7 @@ def _read(classic: Classic) -> tuple[Any, Any]:
     try:
         with redirect_stdout(sys.stderr):
             train, test = (reader(str(root), train=part, download=found is None) for part in (True, False))
-    except Exception as error:  # torchvision raises many kinds for files that are damaged and servers that are away
+    except Exception as error:  # torchvision raises many types for damaged files and server errors
         what = "cannot be read; replace it" if found else "could not be downloaded; check the network"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{classic.title} in {root} {what} and run again ({reason}).") from error
@@ -158,7 +158,7 @@ def _dataset(classic: Classic, train: Any, test: Any) -> Dataset:
 
 
 def _check_experiences(stream: Stream, train: Any, test: Any) -> None:
-    """Let Avalanche split the same data in the same class order; raises `ContractError` where it does so otherwise."""
+    """Let Avalanche split the same data in the same class order; raises `ContractError` if the result differs."""
     from cl.avalanche import lib
 
     with lib.quiet():

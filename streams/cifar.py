@@ -9,7 +9,7 @@ from cl.settings.class_incremental import ClassIncremental
 
 
 class _SplitCifar(ClassIncremental):
-    """What the two share."""
+    """The common part of both streams."""
 
     def read(self, options: Any, argument: str, progress: Progress | None) -> Dataset:
         from cl.data.catalog import load
@@ -20,8 +20,7 @@ class _SplitCifar(ClassIncremental):
 class SplitCIFAR100(_SplitCifar):
     """CIFAR-100 (50,000 training and 10,000 test images, 32x32) in 10 tasks of 10 classes (B0-Inc10).
 
-    `increment=5` gives B0-Inc5, `base=50` B50-Inc10. The fine labels in CIFAR's alphabetical numbering, the official
-    split.
+    `increment=5` gives B0-Inc5, `base=50` B50-Inc10. Fine labels in CIFAR's alphabetical numbering, official split.
     """
 
     name, dataset = "split-cifar100", "cifar100"

@@ -1,4 +1,4 @@
-"""The embedded default: scikit-learn's handwritten digits, which need no download."""
+"""The default stream: scikit-learn's handwritten digits, which need no download."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ TEST_FRACTION = 0.25
 class SplitDigits(ClassIncremental):
     """Handwritten digits (1,797 grey 8x8 images, part of scikit-learn) in 5 tasks of 2 classes; needs no download.
 
-    The dataset has no official split. Ours is fixed: in every class the first quarter (rounded) in canonical order,
-    which is the order of a hash of the pixels, is the test set: 450 test and 1,347 training images. Values 0..16 become
-    0..255.
+    The dataset has no official split. The test set is the first quarter (rounded) of every class in canonical order,
+    the order of a hash of the pixels: 450 test and 1,347 training images. Values 0..16 become 0..255.
     """
 
     name = "split-digits"

@@ -1,4 +1,4 @@
-"""Permuted and rotated digits: the same classes in one changed look after the other; needs no download."""
+"""Permuted and rotated digits: the same classes in a sequence of transformed domains; needs no download."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from cl.stream import Event, Stream
 
 SIDE = 32
-"""Side of rotated digits in pixels; the originals have 8, too few to turn."""
+"""Side of rotated digits in pixels; the original 8 pixels are too few to rotate."""
 
 
 @dataclass(frozen=True)
 class DomainOptions:
     """Options of both streams."""
 
-    tasks: int = option(5, "number of domains; the first is the digits as they are", ge=1, le=100)
-    train_per_class: int | None = option(None, "training images per class and domain, at most", ge=1)
-    test_per_class: int | None = option(None, "test images per class and domain, likewise", ge=1)
+    tasks: int = option(5, "number of domains; the first one has the unchanged digits", ge=1, le=100)
+    train_per_class: int | None = option(None, "maximum number of training images per class and domain", ge=1)
+    test_per_class: int | None = option(None, "maximum number of test images per class and domain", ge=1)
     val_fraction: float = option(0.0, "share of the training images held out for validation", ge=0, lt=1)
-    evaluate_on: str = option("seen", "test on the domains seen so far, or on all", choices=("seen", "all"))
+    evaluate_on: str = option("seen", "evaluate the domains seen so far, or all domains", choices=("seen", "all"))
     split: str = option(
         "test",
-        "the images to evaluate on: test, or val, held-out training images (a fifth where val_fraction is 0)",
+        "the images to evaluate: test, or held-out training images (val; a fifth if val_fraction is 0)",
         choices=("test", "val"),
         unlisted=True,
     )
@@ -42,21 +42,21 @@ class DomainOptions:
 class PermutedOptions(DomainOptions):
     """Options of permuted digits."""
 
-    domain_seed: int = option(0, "seed of the permutations; the seeds of a run do not change them", ge=0)
+    domain_seed: int = option(0, "seed of the permutations, independent of the seeds of a run", ge=0)
 
 
 class _Domains(Family):
-    """What the two share."""
+    """The common part of both streams."""
 
     Options: ClassVar[type[DomainOptions]] = DomainOptions
 
     @classmethod
     def setting_of(cls, options: DomainOptions, argument: str = "") -> str:
-        """The setting, known before the stream is built."""
+        """Domain-incremental."""
         return DOMAIN
 
     def look(self, pixels: PixelArray, domain: int, options: Any) -> PixelArray:
-        """The images [N, 8, 8, 1] as a domain shows them."""
+        """The images [N, 8, 8, 1] transformed to a domain."""
         raise NotImplementedError
 
     def domain_name(self, domain: int, options: Any) -> str:
@@ -66,7 +66,7 @@ class _Domains(Family):
         self, options: DomainOptions, *, order_seed: int, data_seed: int, argument: str = "",
         progress: Progress | None = None,
     ) -> Stream:  # fmt: skip
-        """Build the stream; the data seed draws validation images, else no seed changes it."""
+        """Build the stream; the data seed draws validation images, and no other seed of the run matters."""
         from cl.stream import Evaluate, Experience, Group, Stream, Train
         from cl.streams.digits import digits
 
@@ -113,13 +113,13 @@ class _Domains(Family):
 
 
 def _rows(store: ImageStore, owner: IndexArray, domain: int, limit: int | None) -> IndexArray:
-    """The rows of a domain: of each class the first ones, which canonical order has already mixed."""
+    """The rows of a domain: the first ones of each class, which canonical order has already mixed."""
     rows = np.flatnonzero(owner == domain)
     return np.concatenate([rows[store.labels[rows] == label][:limit] for label in np.unique(store.labels)])
 
 
 class PermutedDigits(_Domains):
-    """Handwritten digits (8x8) whose pixels are shuffled, in every task by another permutation; domain-incremental.
+    """Handwritten digits (8x8) with pixels shuffled by a different permutation in every task; domain-incremental.
 
     The counterpart of permuted MNIST (Goodfellow et al. 2013; Kirkpatrick et al. 2017) that needs no download. The
     first domain is not shuffled.
@@ -142,7 +142,7 @@ class PermutedDigits(_Domains):
 
 
 class RotatedDigits(_Domains):
-    """Handwritten digits, enlarged to 32x32 and turned by 180 / `tasks` degrees more in every task; domain-incremental.
+    """Handwritten digits, enlarged to 32x32 and rotated by 180 / `tasks` more degrees per task; domain-incremental.
 
     The counterpart of rotated MNIST (Lopez-Paz & Ranzato 2017, who draw angles up to 180 degrees) that needs no
     download.

@@ -17,9 +17,9 @@ DEFAULT_TASKS = 5
 class Folder(ClassIncremental):
     """Your own images: a folder with one subfolder per class, or with train/ and test/ (or val/) of that form.
 
-    Without train/ and test/ a fixed share of every class becomes the test set (`test_fraction`, `split_seed`), which is
-    part of the stream's identity. Images become RGB, shorter side `size`, centre crop. 5 tasks unless `tasks` or
-    `increment` says otherwise, fewer where there are fewer classes.
+    Without train/ and test/, a fixed share of every class becomes the test set (`test_fraction`, `split_seed`); this
+    split is part of the stream's identity. Images are converted to RGB, shorter side `size`, centre crop. By default 5
+    tasks (fewer if there are fewer classes); change this with `tasks` or `increment`.
     """
 
     @dataclass(frozen=True)
@@ -28,21 +28,22 @@ class Folder(ClassIncremental):
 
         size: int = option(224, "side of the square images in pixels", ge=1, le=4096)
         test_fraction: float = option(
-            0.2, "share of every class that is tested on, where the folder has no test/ or val/", gt=0, lt=1
+            0.2, "share of test images in every class, for a folder without test/ or val/", gt=0, lt=1
         )
-        split_seed: int = option(0, "seed of that split; the seeds of a run do not change it")
+        split_seed: int = option(
+            0, "seed of the split, for a folder without test/ or val/; independent of the seeds of a run"
+        )
 
     def prepared(self, options: Any, argument: str) -> Any:
-        """The options for the classes that the folder has; raises `UsageError` or `DataError` for a folder that cannot
-        be used."""
+        """The options for the classes of the folder; raises `UsageError` or `DataError` for an unusable folder."""
         from cl.data.folders import scan
 
         if not argument:
             raise UsageError("Give the path of a folder of images, as in folder:/path/to/images.")
         if not 1 <= options.size <= 4096:
-            raise UsageError(f"size={options.size} must lie in 1..4096 pixels.")
+            raise UsageError(f"size={options.size} must be in 1..4096 pixels.")
         if not 0 < options.test_fraction < 1:
-            raise UsageError(f"test_fraction={options.test_fraction} must lie between 0 and 1.")
+            raise UsageError(f"test_fraction={options.test_fraction} must be between 0 and 1.")
         classes, _, _ = scan(_root(argument), options.test_fraction, options.split_seed)
         tasks = max(1, min(DEFAULT_TASKS, len(classes) - max(options.base - 1, 0)))
         options = with_defaults(options, len(classes), tasks=tasks)

@@ -1,4 +1,4 @@
-"""NEVIS-style streams: many datasets in the order of their years, each a task with labels of its own."""
+"""NEVIS-style streams: many datasets in the order of their years, each a task with its own labels."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _FOLDER = Path(__file__).with_name("declared")
 
 
 class NevisReal(Declared):
-    """29 small real datasets from 1994 to 2020 in the order of their years, each a task with classes of its own.
+    """29 small real datasets from 1994 to 2020 in the order of their years, each a task with its own classes.
 
     Faces, characters, objects, scenes, defects, cells and more, at 64 pixels. The protocol is that of NEVIS'22
-    (Bornschein et al., arXiv 2211.11747): the task is told; of the training images 15 % are for choices (dev) and 15 %
-    for tests while developing (`split=dev_test`); each task is tested right after it was learned, and all of them at
-    the end. Most datasets are resized and capped, about half have a split of our own.
+    (Bornschein et al., arXiv 2211.11747): the task is given; 15 % of the training images are for model selection (dev)
+    and 15 % for tests during development (`split=dev_test`); each task is tested right after it is learned, and all
+    tasks at the end. Most datasets are resized and capped; about half have our own split.
     """
 
     file = _FOLDER / "nevis-real.toml"
 
 
 class Nevis(Declared):
-    """The 106 tasks of NEVIS'22 in their official order, built from those datasets that are here.
+    """The 106 tasks of NEVIS'22 in their official order, built from the datasets available on this machine.
 
     Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research, arXiv
-    2211.11747. A dataset NAME of the official table (`streams/declared/nevis-tasks.csv`) is here if a folder of
-    CLBENCH_DATA_PATH, or of the cache, holds NAME/ (train/ and test/, or class folders), NAME.npz, or NAME_train.npz
-    and NAME_test.npz; what is not here is named and left out. Multi-label tasks are left out. Their validation sets
-    are not read: splits are 70/15/15 % of the training images, and counting sets must come binned. The official code
-    develops on the tasks before 2020: `stop_year=2020`.
+    2211.11747. A dataset NAME of the official table (`streams/declared/nevis-tasks.csv`) is available if a folder of
+    CLBENCH_DATA_PATH, or the cache, holds NAME/ (train/ and test/, or class folders), NAME.npz, or NAME_train.npz and
+    NAME_test.npz. Missing datasets are listed and left out. Multi-label tasks are left out. Official validation sets
+    are not read: splits are 70/15/15 % of the training images. Labels of counting datasets must be binned already. The
+    official code uses the tasks before 2020 for development: `stop_year=2020`.
     """
 
     variant: ClassVar[str] = ""
@@ -51,11 +51,11 @@ class Nevis(Declared):
     class Options(DeclaredOptions):
         """Options of the official streams."""
 
-        stop_year: int | None = option(None, "leave out tasks from this year on; the official default is 2020")
+        stop_year: int | None = option(None, "leave out tasks of this year and later; the official default is 2020")
 
     @classmethod
     def declaration(cls, argument: str = "") -> Declaration:
-        """The tasks whose images have one label, each with the form in which it is here."""
+        """The tasks with a single label per image, each with the form in which it is available."""
         tasks = list(_tasks(cls.variant))
         single = [task for task in tasks if task["labels"] == "single"]
         names = Counter(task["name"] for task in single)
@@ -77,24 +77,24 @@ class Nevis(Declared):
             return declared
         kept = tuple(entry for entry in declared.datasets if (entry.year or 0) < year)
         if not kept:
-            raise UsageError(f"stop_year={year} leaves no task; the first is of 1992.")
+            raise UsageError(f"stop_year={year} leaves no task; the first task is from 1992.")
         return replace(declared, datasets=kept)
 
 
 class NevisShort(Nevis):
-    """The SHORT variant of NEVIS'22: 29 tasks, built from those datasets that are here; see `clbench info nevis`."""
+    """The SHORT variant of NEVIS'22: 29 tasks, built from the available datasets; see `clbench info nevis`."""
 
     variant = "short"
 
 
 class NevisTiny(Nevis):
-    """The TINY variant of NEVIS'22: 7 tasks, built from those datasets that are here; see `clbench info nevis`."""
+    """The TINY variant of NEVIS'22: 7 tasks, built from the available datasets; see `clbench info nevis`."""
 
     variant = "tiny"
 
 
 def _tasks(variant: str) -> Iterator[dict[str, str]]:
-    """Rows of the official table in the order of a variant, which has years of its own."""
+    """Rows of the official table in the order and with the years of a variant."""
     with open(_FOLDER / "nevis-tasks.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not variant:
@@ -104,7 +104,7 @@ def _tasks(variant: str) -> Iterator[dict[str, str]]:
 
 
 def _entry(task: dict[str, str], repeated: bool) -> DatasetEntry:
-    """A task in the first form that is here; where none is, the folder to provide."""
+    """A task in the first form that is available; if there is none, as the folder to provide."""
     name, year = task["name"], int(task["year"])
     common = DatasetEntry(
         name=f"{name}-{year}" if repeated else name,

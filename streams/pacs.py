@@ -8,10 +8,10 @@ from cl.declared.family import Declared
 
 
 class PACS(Declared):
-    """PACS (seven classes) as photos, art paintings, cartoons and sketches, one domain after the other.
+    """PACS (seven classes) in four domains, one after the other: photos, art paintings, cartoons and sketches.
 
-    Labels are shared: every task holds all classes, and answers are chosen among all of them. 64 pixels, at most 250
-    training and 60 test images of a class and domain, a split of our own: numbers are not comparable with the
+    Tasks share their labels: every task has all classes, and predictions are over all of them. 64 pixels, at most 250
+    training and 60 test images per class and domain, and our own split, so numbers are not comparable with the
     literature.
     """
 

@@ -1,4 +1,4 @@
-"""DomainNet, CORe50 and 5-Datasets, declared."""
+"""DomainNet, CORe50 and 5-Datasets, declared in TOML."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cl.declared.family import Declared
 class DomainNet(Declared):
     """DomainNet (345 classes, about 590,000 images) in six domains, one after the other; domain-incremental.
 
-    Labels are shared, answers are chosen among all of them. 64 pixels (7 GB once decoded) unless `size` says otherwise;
-    the split is ours. Verified: never run by us on the real files.
+    Tasks share their labels, and predictions are over all of them. 64 pixels (7 GB decoded) by default, see `size`; the
+    split is ours. Verified: never run by us on the real files.
     """
 
     file = Path(__file__).with_name("declared") / "domainnet.toml"
@@ -20,9 +20,9 @@ class DomainNet(Declared):
 class CORe50(Declared):
     """CORe50 (fifty objects, about 165,000 images of 128 pixels): eight sessions, one after the other, tested on three.
 
-    Domain-incremental, the "new instances" of Lomonaco & Maltoni (CoRL 2017): sessions 3, 7 and 10 are tested after
-    every task and never learned. Answers are the fifty objects. The order is that of the sessions' numbers, theirs are
-    ten random ones. Verified: never run by us on the real files.
+    Domain-incremental, the "new instances" protocol of Lomonaco & Maltoni (CoRL 2017): sessions 3, 7 and 10 are tested
+    after every task and never learned. The classes are the fifty objects. Sessions are learned in the order of their
+    numbers; the authors use ten random orders. Verified: never run by us on the real files.
     """
 
     file = Path(__file__).with_name("declared") / "core50.toml"

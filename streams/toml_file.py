@@ -1,4 +1,4 @@
-"""A stream of your own, declared in a TOML file: `my-stream.toml`."""
+"""Your own stream, declared in a TOML file: `my-stream.toml`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cl.declared.family import Declared
 class TomlFile(Declared):
     """Your own stream: a TOML file that names datasets in the order of learning, and their setting.
 
-    Datasets are packs (.npz), folders of images, or those of other streams; they are brought to one size. The setting
+    Datasets are packs (.npz), folders of images, or datasets of other streams; all are resized to one size. The setting
     is class-, task- or domain-incremental. See the page "Declare a stream".
     """
 
     @classmethod
     def declaration(cls, argument: str = "") -> Declaration:
-        """What the file says; raises `UsageError` where it cannot be."""
+        """The declaration in the file; raises `UsageError` if it is invalid."""
         return load(Path(argument).expanduser())

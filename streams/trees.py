@@ -22,46 +22,46 @@ _WHERE = ("folder", "train_list", "test_list")
 
 @dataclass(frozen=True)
 class TreeOptions(IncrementalOptions):
-    """Options of streams that are read from trees of image files."""
+    """Options of streams read from trees of image files."""
 
     size: int = option(224, "side of the square images in pixels: shorter side, then centre crop", ge=1, le=4096)
     split: str = option(
         "seeded",
-        "whose split: ours over sorted file names (20 % of every class to test on), lists of files, or folders train/ "
-        "and test/ or val/; numbers on different splits do not compare",
+        "the split: seeded over sorted file names (20 % of every class for tests), lists of files, or folders train/ "
+        "and test/ or val/; numbers on different splits are not comparable",
         choices=OURS,
     )
-    split_seed: int = option(0, "seed of our split; the seeds of a run do not change it", ge=0)
-    train_list: str | None = option(None, "split=lists: the file that names the training images")
-    test_list: str | None = option(None, "split=lists: the file that names the test images")
-    folder: str | None = option(None, "where the images lie; none: looked for, see `clbench data where`")
+    split_seed: int = option(0, "seed of split=seeded, independent of the seeds of a run", ge=0)
+    train_list: str | None = option(None, "for split=lists: the file that names the training images")
+    test_list: str | None = option(None, "for split=lists: the file that names the test images")
+    folder: str | None = option(None, "folder of the images; none: search, see `clbench data where`")
     evaluate_split: str = option(
         "test",
-        "the images to evaluate on: test, or val, held-out training images (a fifth where val_fraction is 0)",
+        "the images to evaluate: test, or held-out training images (val; a fifth if val_fraction is 0)",
         choices=("test", "val"),
         unlisted=True,
     )
 
     @property
     def evaluated(self) -> str:
-        """The split that is evaluated; `split` says here whose split it is."""
+        """The evaluated split; here `split` means another thing, the split of the dataset."""
         return self.evaluate_split
 
 
 @dataclass(frozen=True)
 class OfficialOptions(TreeOptions):
-    """The same for datasets that have a split of their own."""
+    """The options for datasets with an official split."""
 
     split: str = option(
         "official",
-        "whose split: the dataset's own, ours (seeded), lists of files, or folders train/ and test/ or val/; numbers "
-        "on different splits do not compare",
+        "the split: official, seeded (20 % of every class for tests), lists of files, or folders train/ and test/ or "
+        "val/; numbers on different splits are not comparable",
         choices=("official", *OURS),
     )
 
 
 class _Tree(ClassIncremental):
-    """What they share."""
+    """The common part of these streams."""
 
     Options: ClassVar[type[IncrementalOptions]] = TreeOptions
     n_classes = 200
@@ -69,13 +69,13 @@ class _Tree(ClassIncremental):
     below: ClassVar[str] = ""
 
     def official(self, root: Path) -> tuple[Files, Files]:
-        """Training and test files of the dataset's own split; raises `UsageError` where it has none."""
-        raise UsageError(f"{self.name} has no split of its own; choose one of {', '.join(OURS)}.")
+        """Training and test files of the official split; raises `UsageError` if there is none."""
+        raise UsageError(f"{self.name} has no official split; choose one of {', '.join(OURS)}.")
 
     def build(
         self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
     ) -> Stream:
-        """As `ClassIncremental.build`; the images say which split they are of, and that joins the options."""
+        """As `ClassIncremental.build`; the split found with the images is added to the options."""
         from cl.data.trees import Split, read_tree
 
         options = self.prepared(options, argument)
@@ -90,16 +90,16 @@ class _Tree(ClassIncremental):
             extra=about,
         )  # fmt: skip
         kept: dict[str, Any] = {key: value for key, value in stream.options.items() if key not in _WHERE}
-        return replace(stream, options=kept | about)  # where files lie on this machine is nobody's business
+        return replace(stream, options=kept | about)  # without paths of this machine
 
 
 class ImageNetR(_Tree):
     """ImageNet-R (30,000 renditions of 200 ImageNet classes) in 10 tasks of 20 classes; `increment=40`, 10 or 5 for 5,
     20 or 40 tasks.
 
-    There is no official split, and papers use three kinds that do not compare: lists of files (CODA-Prompt: 24,000 +
-    6,000; `split=lists`), folders that were made once (PILOT, SLCA, MOS; L2P's PyTorch port makes its own on first use;
-    `split=folders`), and by default ours: 20 % of every class by a fixed seed over the sorted file names.
+    There is no official split. Papers use three kinds that are not comparable: lists of files (CODA-Prompt: 24,000 +
+    6,000; `split=lists`), existing folders (PILOT, SLCA, MOS; L2P's PyTorch port makes its own on first use;
+    `split=folders`), and the default here: 20 % of every class by a fixed seed over the sorted file names.
     """
 
     name = dataset = "imagenet-r"
@@ -108,7 +108,7 @@ class ImageNetR(_Tree):
 class ImageNetA(_Tree):
     """ImageNet-A (7,500 natural adversarial photographs of 200 ImageNet classes) in 10 tasks of 20 classes.
 
-    There is no official split; PILOT's is one of folders (`split=folders`), the default is ours.
+    There is no official split. PILOT's split consists of folders (`split=folders`); the default is ours.
     """
 
     name = dataset = "imagenet-a"
@@ -117,7 +117,7 @@ class ImageNetA(_Tree):
 class CUB200(_Tree):
     """CUB-200-2011 (5,994 training and 5,794 test photographs of 200 birds) in 10 tasks of 20 classes.
 
-    `increment=10` is the B0-Inc10 of APER, EASE and MOS, which use a split of PILOT's own (`split=folders`).
+    `increment=10` is the B0-Inc10 of APER, EASE and MOS, which use PILOT's split (`split=folders`).
     """
 
     name = dataset = "cub-200"
@@ -125,7 +125,7 @@ class CUB200(_Tree):
     below = "images"
 
     def official(self, root: Path) -> tuple[Files, Files]:
-        """images.txt numbers the files, train_test_split.txt says 1 for training."""
+        """images.txt numbers the files; train_test_split.txt marks training images with 1."""
         paths = dict(_pairs(root / "images.txt"))
         parts: tuple[Files, Files] = ({}, {})
         for number, is_train in _pairs(root / "train_test_split.txt"):
@@ -135,8 +135,10 @@ class CUB200(_Tree):
 
 
 class TinyImageNet(_Tree):
-    """Tiny-ImageNet (100,000 training images and the 10,000 of the official validation set, 200 classes, 64x64) in 10
-    tasks of 20 classes."""
+    """Tiny-ImageNet (100,000 training images and 10,000 test images, 200 classes, 64x64) in 10 tasks of 20 classes.
+
+    The test images are the official validation set, because those of the official test set have no labels.
+    """
 
     @dataclass(frozen=True)
     class Options(OfficialOptions):
@@ -147,7 +149,7 @@ class TinyImageNet(_Tree):
     name = dataset = "tiny-imagenet"
 
     def official(self, root: Path) -> tuple[Files, Files]:
-        """train/CLASS/images/, and val/images/ with classes in val_annotations.txt; the test images have no labels."""
+        """train/CLASS/images/, and val/images/ with classes in val_annotations.txt."""
         from cl.data.folders import class_files
 
         test: Files = {}
@@ -161,7 +163,7 @@ class TinyImageNet(_Tree):
 class StanfordCars(_Tree):
     """Stanford Cars (8,144 training and 8,041 test photographs of 196 models) in 10 tasks: 9 of 20 classes, one of 16.
 
-    The authors' site no longer has the files; put them together as torchvision describes. Classes are numbered by name.
+    The authors' site no longer has the files; collect them as torchvision describes. Classes are numbered by name.
     """
 
     name = dataset = "stanford-cars"
@@ -169,7 +171,7 @@ class StanfordCars(_Tree):
     Options = OfficialOptions
 
     def official(self, root: Path) -> tuple[Files, Files]:
-        """As torchvision reads it: cars_train/, cars_test/, devkit/ and cars_test_annos_withlabels.mat."""
+        """Read by torchvision: cars_train/, cars_test/, devkit/ and cars_test_annos_withlabels.mat."""
         from torchvision.datasets import StanfordCars as Cars
 
         if root.name != "stanford_cars":
@@ -196,7 +198,7 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
 
 
 def _incomplete(path: Path) -> DataError:
-    return DataError(f"{path} is not there or not whole; unpack the whole dataset, or choose another split.")
+    return DataError(f"{path} is missing or incomplete; unpack the whole dataset, or choose another split.")
 
 
 def _sorted(parts: tuple[Files, Files]) -> tuple[Files, Files]:

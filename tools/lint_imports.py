@@ -1,7 +1,6 @@
-"""Check the layers of imports (`[tool.importlinter]` in pyproject.toml) over the package as a wheel has it.
+"""Check the layers of imports (`[tool.importlinter]` in pyproject.toml) on the package layout of the wheel.
 
-import-linter must see strategies/ and streams/ inside `cl`, where they are imported from. Late and type-only imports
-count.
+import-linter must see strategies/ and streams/ inside `cl`, as they are imported. Late and type-only imports count.
 """
 
 from __future__ import annotations

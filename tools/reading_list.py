@@ -1,10 +1,10 @@
-"""What one reads to understand a method: files, lines of code, and modules of `cl` that it imports.
+"""How much to read to understand a method: files, lines of code, and imported modules of `cl`.
 
     python tools/reading_list.py [CHECKOUT]
 
-Counted are the definitions of the method's own file and those that they use of base classes and parts, wherever these
-are. The contract (`cl.strategy` and what it passes on) is read once for all methods and is not counted. Lines of code
-are those that remain without imports, docstrings, comments, blank lines and `Options`.
+Counts the definitions of the method's own file and the definitions that they use in base classes and parts. The
+contract (`cl.strategy` and its re-exports) is the same for all methods and is not counted. Lines of code exclude
+imports, docstrings, comments, blank lines and `Options`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from functools import cache
 from pathlib import Path
 
 READ = ("cl.bases", "cl.parts", "cl.strategies", "cl.avalanche")
-"""Where the mathematics of methods is."""
+"""Packages that contain the mathematics of methods."""
 
 READ_BEFORE = tuple(
     f"cl.{name}"
     for name in ("tuning", "regularized", "prompting", "first_session", "per_task", "wrapping", "unlabelled")
 )
-"""The same in the layout of version 0.1.0."""
+"""The corresponding modules in version 0.1.0."""
 
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
@@ -46,7 +46,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imports(root: Path, path: Path) -> dict[str, tuple[str, str]]:
-    """What a file imports from `cl`, by its own names: the module, and a name in it (empty: the module itself)."""
+    """Imports of a file from `cl`, by local name: the module, and a name in it (empty: the module itself)."""
     found = {}
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cl":
@@ -70,13 +70,13 @@ def definitions(path: Path) -> dict[str, ast.stmt]:
 
 
 def reached(root: Path, path: Path) -> dict[Path, set[ast.stmt]]:
-    """Definitions to read, by file: all of the method's own, and what they use of base classes and parts."""
+    """Definitions to read, by file: the method's own, and those that they use in base classes and parts."""
     found: dict[Path, set[ast.stmt]] = defaultdict(set)
     todo = [(path, name) for name in definitions(path)]
     while todo:
         file, name = todo.pop()
         node = definitions(file).get(name)
-        if node is None:  # passed on from another file, as `__init__` does
+        if node is None:  # re-exported from another file, as in `__init__`
             module, inner = imports(root, file).get(name, ("", ""))
             target = source(root, module) if is_read(module) else None
             todo += [(target, each) for each in ([inner] if inner else definitions(target))] if target else []
@@ -89,7 +89,7 @@ def reached(root: Path, path: Path) -> dict[Path, set[ast.stmt]]:
 
 
 def is_read(module: str) -> bool:
-    """Whether mathematics of methods is in a module."""
+    """Whether a module contains the mathematics of methods."""
     return any(f"{module}.".startswith(f"{each}.") for each in READ + READ_BEFORE)
 
 

@@ -1,5 +1,5 @@
-"""Between clbench and avalanche-lib: streams become benchmarks, benchmarks streams, and its strategies run in our loop.
+"""The bridge to avalanche-lib: converts streams to its benchmarks and back, and runs its strategies in our loop.
 
-avalanche-lib takes seconds to import: this package imports it in `cl.avalanche.lib` only, and that is imported only
-when something of Avalanche is asked for.
+avalanche-lib takes seconds to import. Only `cl.avalanche.lib` imports it, and that module is imported only if something
+of Avalanche is used.
 """

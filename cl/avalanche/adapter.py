@@ -1,4 +1,4 @@
-"""The frame in which a training strategy of avalanche-lib becomes one of ours."""
+"""The adapter that makes a training strategy of avalanche-lib a clbench strategy."""
 
 from __future__ import annotations
 
@@ -23,44 +23,46 @@ from cl.training.augment import RECIPES, augment
 from cl.training.state import State
 
 EVAL_BATCH = 64
-"""Images per forward pass of Avalanche's passes without gradients; results do not depend on it."""
+"""Batch size of Avalanche's passes without gradients; results do not depend on it."""
 
 
 class AvalancheStrategy(Strategy):
     """A strategy of avalanche-lib that trains the backbone and a linear classifier over all classes of the stream.
 
-    A subclass says which strategy (`build`), and moves what its plugins keep between tasks to and from public
-    attributes (`restore`, `keep`). The Avalanche object lives for one task: it is built anew from our state every time,
-    so a run that was stopped goes on exactly like one that was not.
+    A subclass builds the Avalanche strategy (`build`), and copies the state that its plugins keep between tasks to and
+    from public attributes (`keep`, `restore`). The Avalanche object exists for one task and is rebuilt from our state
+    for the next, so a resumed run gives exactly the result of an uninterrupted run.
     """
 
     resumes: ClassVar[str] = "task"
 
     @dataclass(frozen=True)
     class Options:
-        """The defaults are finetune's; Avalanche's own are one epoch in batches of one image, and no learning rate."""
+        """The defaults are those of finetune; Avalanche's are one epoch, batches of one image, and no learning rate."""
 
         epochs: int = option(5, "epochs per task", ge=1)
         batch_size: int = option(128, "images of the task per step", ge=1)
         lr: float = option(0.01, "learning rate of backbone and classifier", gt=0)
-        momentum: float = option(0.9, "SGD momentum; as in Avalanche its buffers live on in the next task", ge=0, lt=1)
+        momentum: float = option(
+            0.9, "SGD momentum; as in Avalanche, the next task continues with its buffers", ge=0, lt=1
+        )
         weight_decay: float = option(0.0, "weight decay of backbone and classifier", ge=0)
         augment: str = option("rrc-flip", "augmentation of every training batch", choices=tuple(RECIPES))
 
-    # ------------------------------------------------------------------------------------ what a subclass says
+    # ------------------------------------------------------------------------------- what a subclass implements
 
     def build(self, model: nn.Module, **common: Any) -> SupervisedTemplate:
-        """Avalanche's strategy object; `common` are the arguments that all of them take."""
+        """Avalanche's strategy object; `common` are the arguments shared by all its strategies."""
         raise NotImplementedError
 
     def restore(self, algorithm: SupervisedTemplate) -> None:
-        """Give a fresh Avalanche object what it would know after the tasks before."""
+        """Copy the state after the previous tasks into a new Avalanche object."""
 
     def keep(self, algorithm: SupervisedTemplate) -> None:
-        """Take from it, after a task, what the next one needs."""
+        """After a task, copy the state that the next task needs from the Avalanche object."""
 
     def model(self) -> nn.Module:
-        """What Avalanche trains: images to logits."""
+        """The module that Avalanche trains: images to logits."""
         return nn.Sequential(PixelFeatures(self.backbone), self.classifier)
 
     # --------------------------------------------------------------------------------------------- our contract
@@ -105,7 +107,7 @@ class AvalancheStrategy(Strategy):
                 evaluator=EvaluationPlugin(),
             )
             algorithm.clock.train_exp_counter = view.task
-            # Avalanche empties an optimiser that it meets for the first time; after the first task it has met this one.
+            # Avalanche clears the state of an optimiser that it does not know; mark this one as known.
             algorithm.optimized_param_id = dict(algorithm.model.named_parameters())
             for parameter, momentum in zip(model.parameters(), self.momenta, strict=False):
                 optimizer.state[parameter] = {"momentum_buffer": momentum}
@@ -122,7 +124,7 @@ class AvalancheStrategy(Strategy):
 
 
 class PixelFeatures(nn.Module):
-    """A backbone that takes uint8 images [B, C, h, w] as well as normalised ones, so that memories can hold bytes."""
+    """A backbone that also takes uint8 images [B, C, h, w], so that memories can hold bytes."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -133,7 +135,7 @@ class PixelFeatures(nn.Module):
 
 
 class Kept:
-    """What a plugin keeps between tasks: nested tensors and scalars that count as `stores`."""
+    """The state of a plugin between tasks: nested tensors and scalars, whose bytes count as `stores`."""
 
     def __init__(self, stores: str) -> None:
         self.stores = stores
@@ -150,7 +152,7 @@ class Kept:
 
 
 def experience(images: Dataset, labels: Tensor, view: View, info: StreamInfo) -> DatasetExperience:
-    """One task as Avalanche sees it; `benchmark` is what its ICaRL asks of it, nothing of which is an image."""
+    """One task as an Avalanche experience; `benchmark` has the attributes that ICaRL needs, but no images."""
     dataset = make_dataset(images, targets=labels.tolist(), task_labels=0)
     made = DatasetExperience(dataset=dataset, current_experience=view.task)
     made.benchmark = SimpleNamespace(
@@ -160,7 +162,7 @@ def experience(images: Dataset, labels: Tensor, view: View, info: StreamInfo) ->
 
 
 def pixels_dataset(pixels: Tensor, labels: Tensor) -> Any:
-    """Images that are kept, uint8 [N, C, H, W] with positions [N], as Avalanche's data set."""
+    """Kept images, uint8 [N, C, H, W], with positions [N], as an Avalanche dataset."""
     return make_dataset(TensorDataset(pixels, labels), targets=labels.tolist(), task_labels=0)
 
 

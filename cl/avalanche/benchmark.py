@@ -44,11 +44,11 @@ def to_avalanche(
     task_labels: bool = False,
 ) -> CLScenario:
     """A stream as a benchmark of avalanche-lib: `train_stream` with one experience per task, `test_stream` with one per
-    group, `valid_stream` where the stream holds images out.
+    group, and `valid_stream` if the stream holds out images.
 
-    `transform` is `backbone.transform` or any callable on one uint8 image [C, H, W] (default: float32 in [0, 1]),
-    `train_transform` one for training images alone; `task_labels` gives task labels other than 0. Targets are
-    positions. Raises `ClbenchError` where avalanche-lib cannot be imported.
+    `transform` is `backbone.transform` or any callable on one uint8 image [C, H, W] (default: float32 in [0, 1]);
+    `train_transform` replaces it for training images. With `task_labels`, task labels are task numbers instead of 0.
+    Targets are positions. Raises `ClbenchError` if avalanche-lib cannot be imported.
     """
     evaluation = _per_image(transform)
     transforms = {"train": (train_transform or evaluation, None), "eval": (evaluation, None)}
@@ -71,7 +71,7 @@ def to_avalanche(
         streams["valid"] = [dataset("val", each.val, task) for task, each in enumerate(stream.experiences)]
     with quiet():
         benchmark = with_task_labels(with_classes_timeline(benchmark_from_datasets(**streams)))
-    # Avalanche's newer benchmarks lack what some of its strategies (ICaRL) and metrics still ask of the older ones.
+    # Avalanche's newer benchmarks lack attributes of older ones that some strategies (ICaRL) and metrics still use.
     benchmark.n_classes = len(stream.class_order)
     benchmark.n_classes_per_exp = list(stream.info.classes_per_task)
     benchmark.classes_order = list(range(len(stream.class_order)))
@@ -92,5 +92,5 @@ def _per_image(transform: Transform | ImageTransform | None) -> ImageTransform:
 
 
 def _to_float(image: Tensor) -> Tensor:
-    """uint8 to [0, 1], as torchvision's ToTensor."""
+    """Convert uint8 to [0, 1], like torchvision's ToTensor."""
     return image.to(torch.float32) / 255

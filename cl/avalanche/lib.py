@@ -1,4 +1,4 @@
-"""What we use of avalanche-lib (0.6), imported in one place and without its remarks."""
+"""The names that we use of avalanche-lib (0.6), imported in one place and without its output."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ try:
     with quiet():
         from avalanche.benchmarks.scenarios import CLScenario
         from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience, benchmark_from_datasets
-        from avalanche.benchmarks.scenarios.deprecated.generators import nc_benchmark  # what its classics are made by
+        from avalanche.benchmarks.scenarios.deprecated.generators import nc_benchmark  # makes its classic benchmarks
         from avalanche.benchmarks.scenarios.supervised import with_classes_timeline
         from avalanche.benchmarks.scenarios.task_aware import with_task_labels
         from avalanche.benchmarks.utils.classification_dataset import (

@@ -1,4 +1,4 @@
-"""A plugin for Avalanche's training loop that does what `Strategy.fit` does around ours."""
+"""A plugin that gives Avalanche's training loop the bookkeeping of `Strategy.fit`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cl.training.cost import FlopCounter
 from cl.training.trainer import Trainer
 
 SYNC_EVERY = 20
-"""Steps between looks at the loss on an accelerator."""
+"""Steps between checks of the loss on an accelerator."""
 
 
 class Meter:
-    """Augments each batch, counts FLOPs, shows progress, and ends a training whose loss is no number.
+    """Augments each batch, counts FLOPs, shows progress, and raises `NonFiniteLoss` if training diverges.
 
-    FLOPs are counted once per shape of a batch and multiplied; what Avalanche does after the last step of a task
-    (importances, exemplars, class means) is counted as it runs. To be used as a context, first among the plugins.
+    FLOPs are counted once per batch shape and multiplied. Avalanche's work after the last step of a task (importances,
+    exemplars, class means) is counted directly. Use it in a `with` statement, as the first plugin.
     """
 
     def __init__(self, trainer: Trainer, model: nn.Module, prepare: Callable[[Tensor], Tensor] | None = None) -> None:

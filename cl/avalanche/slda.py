@@ -1,4 +1,4 @@
-"""The frame for Avalanche's StreamingLDA, which trains no model: memoised features in, class statistics kept."""
+"""The adapter for Avalanche's StreamingLDA, which trains no model: memoised features in, class statistics out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class AnalysisStrategy(Strategy):
         self.statistics = {name: getattr(analysis, name) for name in self._STATE}
 
     def _analysis(self, *plugins: Any) -> StreamingLDA:
-        """Avalanche's object over memoised features, with what it has learned so far."""
+        """Avalanche's object for memoised features, with the statistics learned so far."""
         o = self.options
         with quiet():
             analysis = StreamingLDA(

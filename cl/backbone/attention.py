@@ -1,4 +1,4 @@
-"""Which attention a timm model computes: the fused kernel, or the plain products that CPUs differentiate faster."""
+"""Choice between the fused attention kernel and plain products, whose backward pass is faster on CPUs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import nn
 
 
 def slow_to_differentiate(modules: Iterable[nn.Module], device: torch.device) -> list[Any]:
-    """The attention modules inside `modules` that would run the fused kernel on a CPU.
+    """The attention modules in `modules` that would use the fused kernel on a CPU; empty for other devices.
 
-    Under bf16 its backward is a third of a training step of a small ViT there (benchmarks/cpu_attention.py); in
-    fp32, and in evaluation, the two are equally fast.
+    With bf16, its backward pass takes a third of a training step of a small ViT on a CPU (benchmarks/cpu_attention.py).
+    With fp32, and in evaluation, both are equally fast.
     """
     if device.type != "cpu":
         return []
@@ -24,7 +24,7 @@ def slow_to_differentiate(modules: Iterable[nn.Module], device: torch.device) ->
 
 @contextlib.contextmanager
 def explicit(attention: Iterable[Any]) -> Iterator[None]:
-    """Let these modules compute softmax(q k^T) v as plain products while the block lasts: the same to rounding."""
+    """Within a `with` block, let these modules compute softmax(q k^T) v as plain products; equal up to rounding."""
     parts = list(attention)
     for part in parts:
         part.fused_attn = False

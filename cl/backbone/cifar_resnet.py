@@ -1,4 +1,4 @@
-"""ResNets for small images: the usual ones with a 3 x 3 first convolution and no pooling after it; without weights."""
+"""ResNets for small images: a 3 x 3 first convolution and no pooling after it; without pretrained weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HALF = ((0.5,) * 3, (0.5,) * 3)
 
 default_cfgs = generate_default_cfgs(
     {
-        # as few-shot papers normalise CIFAR-100
+        # CIFAR-100 statistics of few-shot papers
         "resnet18_32": _config(32, (0.5071, 0.4866, 0.4409), (0.2009, 0.1984, 0.2023)),
         # NEVIS'22: 64 px in [-1, 1]
         "resnet18_64": _config(64, *_HALF),
@@ -36,7 +36,7 @@ default_cfgs = generate_default_cfgs(
 
 
 class SmallResNet(ResNet):
-    """timm's ResNet whose first convolution is 3 x 3 at stride 1, so that 32 px end as a map of 4 x 4."""
+    """timm's ResNet with a 3 x 3 first convolution of stride 1; 32 px images give a final map of 4 x 4."""
 
     def __init__(self, block: Any, layers: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(block, layers, zero_init_last=False, **kwargs)

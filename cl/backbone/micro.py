@@ -1,4 +1,4 @@
-"""The embedded backbone: a small Vision Transformer for 32 px images, whose weights ship in the wheel."""
+"""The embedded backbone: a small Vision Transformer for 32 px images; its weights are in the wheel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.vision_transformer import VisionTransformer
 
 WEIGHTS = Path(__file__).with_name("weights") / "vit_micro_patch4_32.safetensors"
-"""Beside it stands the model card, vit_micro_patch4_32.md: data, recipe, terms and what was measured."""
+"""The model card next to it, vit_micro_patch4_32.md, gives data, recipe, terms and measurements."""
 
 default_cfgs = generate_default_cfgs(
     {

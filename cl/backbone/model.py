@@ -1,4 +1,4 @@
-"""A timm model that knows where its weights came from, how it wants its images, and which tensors changed."""
+"""A timm model with the identity of its weights, its input transform, and a record of changed tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cl.errors import ContractError, DataError, UsageError, did_you_mean
 from cl.files import sha256_of
 from cl.random import derive
 
-# Class overlap between the data a backbone was trained on and the streams it meets is said in every record.
+# Every record states the class overlap between a backbone's training data and common streams.
 _PRETRAINING = {
     "in21k": "ImageNet-21k (contains most classes of CIFAR and ImageNet-R by name)",
     "in1k": "ImageNet-1k (overlaps with CIFAR and ImageNet-R classes by name)",
@@ -37,9 +37,8 @@ _PRETRAINING = {
 class Backbone(nn.Module):
     """A timm model without its classifier: normalised images [B, 3, s, s] to float32 features [B, dim].
 
-    Tensors that still are what was loaded are not part of the state; tensors that changed are recognised by
-    PyTorch's version counters, replaced or attached modules by their identity. After `keep_pretrained`, `reset` takes
-    back what training changed.
+    The state holds only tensors that changed since loading. Changes are detected by PyTorch's version counters,
+    replaced or attached modules by their identity. After `keep_pretrained`, `reset` undoes training.
     """
 
     def __init__(
@@ -60,11 +59,11 @@ class Backbone(nn.Module):
         self._digested: list[Tensor] = []
         self._kept: dict[str, Tensor] = {}
         self._parameters_loaded = {name: (p, p._version) for name, p in self.model.named_parameters()}
-        # batch norm updates its statistics without touching their version counters: compare values
+        # Batch norm updates its statistics without bumping their version counters: compare values
         self._buffers_loaded = {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
 
     def _apply(self, fn: Any, recurse: bool = True) -> Backbone:
-        # moving to a device or dtype keeps what was pristine so, and what changed can still be reset
+        # After a move to a device or dtype, pristine tensors count as pristine, and changed ones can still be reset
         changed = dict(self._changed())
         before = dict(self.model.named_parameters())
         super()._apply(fn, recurse)
@@ -78,7 +77,7 @@ class Backbone(nn.Module):
         return self
 
     def _changed(self) -> Iterator[tuple[str, Tensor]]:
-        """Tensors that loading the weights again would not bring back."""
+        """Tensors that differ from the loaded weights."""
         for name, parameter in self.model.named_parameters():
             loaded, version = self._parameters_loaded.get(name, (None, -1))
             if parameter is not loaded or parameter._version != version:
@@ -98,12 +97,12 @@ class Backbone(nn.Module):
 
     @property
     def is_pristine(self) -> bool:
-        """Whether every tensor still is what was loaded."""
+        """Whether every tensor is as loaded."""
         return next(self._changed(), None) is None
 
     @property
     def key(self) -> str:
-        """Identity of the function: weights, changed tensors, transform and dtype; what encodings are memoised by."""
+        """Identity of the function: weights, changed tensors, transform and dtype; the key of memoised encodings."""
         changed = list(self._changed())
         versions = tuple(
             (name, id(tensor), tensor._version if isinstance(tensor, nn.Parameter) else tensor.tolist())
@@ -123,10 +122,10 @@ class Backbone(nn.Module):
     # --------------------------------------------------------------------------------------------------- weights
 
     def keep_pretrained(self) -> None:
-        """Keep a copy of every parameter, so that `reset` and `pretrained` know it after training; for `setup`.
+        """Keep a copy of every parameter for `reset` and `pretrained`; call it in `setup`.
 
-        A final norm that was replaced counts as it is now. Costs the memory of the weights once more; a second call
-        costs nothing. Raises `ContractError` where a loaded tensor has changed already.
+        A replaced final norm is kept with its current values. The copy doubles the memory of the weights; a second call
+        does nothing. Raises `ContractError` if a loaded tensor has changed already.
         """
         if self._kept:
             return
@@ -139,18 +138,18 @@ class Backbone(nn.Module):
         }
 
     def pretrained(self) -> dict[str, Tensor]:
-        """The pretrained parameters and buffers by their name in the model, whatever was trained since.
+        """The pretrained parameters and buffers by name in the model, also after training.
 
-        Do not change them. Raises `ContractError` as `keep_pretrained` does, which it calls.
+        Do not change them. Calls `keep_pretrained` and raises its `ContractError`.
         """
         self.keep_pretrained()
         return {**self._kept, **self._buffers_loaded}
 
     def reset(self) -> None:
-        """Put the pretrained values back into parameters and buffers, after which the backbone is pristine again.
+        """Restore the pretrained values of parameters and buffers; the backbone is then pristine again.
 
-        A final norm that was replaced gets the values it had in `keep_pretrained`. Raises `ContractError` where
-        tensors changed and `keep_pretrained` was not called before.
+        A replaced final norm gets the values it had at `keep_pretrained`. Raises `ContractError` if tensors changed
+        and `keep_pretrained` was not called before.
         """
         changed = dict(self._changed())
         if changed and not self._kept:
@@ -167,7 +166,7 @@ class Backbone(nn.Module):
     # ---------------------------------------------------------------------------------------------------- parts
 
     def replace_final_norm(self, eps: float = 1e-5) -> None:
-        """Put a fresh LayerNorm (weight 1, bias 0) in the place of the final one, as SLCA's reference code does."""
+        """Replace the final LayerNorm by a new one (weight 1, bias 0), as SLCA's reference code does."""
         for name in ("norm", "fc_norm"):
             if isinstance(getattr(self.model, name, None), nn.LayerNorm):
                 old = getattr(self.model, name)
@@ -180,12 +179,12 @@ class Backbone(nn.Module):
         )
 
     def redraw(self, seed: int) -> None:
-        """Put untrained tensors in the place of all, as `arch@random` draws them from a seed.
+        """Replace all tensors by untrained ones, drawn from a seed like those of `arch@random`.
 
-        Raises `UsageError` where the backbone was built without `create`, a function that makes an untrained model.
+        Raises `UsageError` if the backbone was built without `create`, a function that makes an untrained model.
         """
         if self._create is None:
-            raise UsageError(f"backbone {self.identity['name']} cannot be drawn anew; load it by a timm name.")
+            raise UsageError(f"backbone {self.identity['name']} cannot be redrawn; load it by a timm name.")
         fresh = _untrained(self._create, seed)
         self.set_state({**dict(fresh.named_parameters()), **dict(fresh.named_buffers())})
 
@@ -196,7 +195,7 @@ class Backbone(nn.Module):
         return {name: tensor.detach() for name, tensor in self._changed()}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
-        """Load changed tensors; raises `ContractError` where the structure does not fit."""
+        """Load changed tensors; raises `ContractError` if the structure does not fit."""
         here = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         if unknown := set(state) - set(here):
             raise ContractError(f"the state has backbone tensors that setup() did not create: {sorted(unknown)[:3]}.")
@@ -215,9 +214,9 @@ def load(
 ) -> Backbone:
     """Load a backbone by name.
 
-    `arch.tag` takes a timm model and its weights (embedded, from the search path, or from the hub), `arch@file` a
-    local weights file (a path, or a name on `CLBENCH_DATA_PATH`), `arch@random` an untrained one (from `seed`).
-    Raises `UsageError` for an unknown model, `DataError` for missing or unfitting weights.
+    `arch.tag` is a timm model with pretrained weights (embedded, from the search path, or from the hub), `arch@file` a
+    model with a local weights file (a path, or a name on `CLBENCH_DATA_PATH`), `arch@random` an untrained model (drawn
+    from `seed`). Raises `UsageError` for an unknown model, `DataError` for weights that are missing or do not fit.
     """
     options = options or BackboneOptions()
     arch, _, source = name.partition("@")
@@ -259,7 +258,7 @@ def load(
 
 
 def _untrained(create: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """A new model whose weights depend on the seed alone; the global generators stay where they are."""
+    """A new model whose weights depend on the seed alone; the global generators are not affected."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
@@ -267,28 +266,28 @@ def _untrained(create: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def _dim(model: nn.Module) -> int:
-    """Width of the features; timm's models say so, their base class does not know."""
+    """Width of the features; an attribute of all timm models, but not of `nn.Module`."""
     return int(cast(Any, model).num_features)
 
 
 def _pretraining(text: str) -> str:
-    """What is said about the data behind a tag or a file name."""
+    """The description of the training data for a tag or a file name."""
     return next((about for mark, about in _PRETRAINING.items() if mark in text), "unknown")
 
 
 def input_size(arch: str, image_size: int) -> dict[str, Any]:
-    """What a timm model must be told to take images of another size (0: its own); convolutions need nothing."""
+    """Arguments for a timm model to accept images of another size (0: its own); empty for convolutional models."""
     config = timm.get_pretrained_cfg(arch)
     fixed = config is not None and config.fixed_input_size
     return {"img_size": image_size} if image_size and fixed else {}
 
 
 def factory(name: str) -> Callable[..., nn.Module]:
-    """What builds the model of a backbone's name: `build(pretrained=False, num_classes=0, ...)`.
+    """The function that builds the model of a backbone: `build(pretrained=False, num_classes=0, ...)`.
 
-    It is the callable that the entry-point group `clbench.backbones` has under the name without tag and source, else
-    timm's. Its model has `num_features`; its `pretrained_cfg`, where there is one, says how it wants its images. A tag
-    is handed on as `pretrained_cfg`. Raises `UsageError` for a name that neither knows.
+    It is registered in the entry-point group `clbench.backbones` under the name without tag and source; otherwise it is
+    timm's. The model has `num_features`, and optionally `pretrained_cfg`, which describes its inputs. A tag is passed
+    to the function as `pretrained_cfg`. Raises `UsageError` for an unknown name.
     """
     arch, tag = name.partition("@")[0].partition(".")[::2]
     if arch in registry.backbones:
@@ -304,7 +303,7 @@ def factory(name: str) -> Callable[..., nn.Module]:
 
 
 def _weights_file(arch: str, source: str) -> Path | None:
-    """The local file of the weights, or None where the hub must be asked; raises `DataError` for a file not found."""
+    """The local file of the weights, or None if the hub must be used; raises `DataError` for a missing file."""
     if source:
         return find_file(source, kind="weights")
     config = timm.get_pretrained_cfg(arch)
@@ -333,15 +332,15 @@ def _pretrained(name: str, arch: str, path: Path | None, build: Callable[..., nn
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # timm warns of weights it converts
+            warnings.simplefilter("ignore", UserWarning)  # timm warns when it converts weights
             if path is None:
                 return build(pretrained=True)
-            if not known:  # timm cannot read its files
+            if not known:  # timm cannot load weights into it
                 model = build(pretrained=False)
                 model.load_state_dict(load_state_dict(str(path), device="cpu"))
                 return model
             model = build(pretrained=True, pretrained_cfg_overlay=_local_weights(arch, path))
-            getattr(model, "pretrained_cfg", {}).pop("state_dict", None)  # else the file stays in memory
+            getattr(model, "pretrained_cfg", {}).pop("state_dict", None)  # otherwise it keeps the tensors in memory
             return model
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
@@ -353,7 +352,7 @@ def _pretrained(name: str, arch: str, path: Path | None, build: Callable[..., nn
 
 
 def _local_weights(arch: str, path: Path) -> dict[str, Any]:
-    """A file's tensors without its classifier, so that timm can check strictly that the others fit."""
+    """The tensors of a file without the classifier, so that timm can check strictly that all others fit."""
     config = timm.get_pretrained_cfg(arch)
     named = (config.classifier or ()) if config is not None else ()
     heads = (named,) if isinstance(named, str) else tuple(named)

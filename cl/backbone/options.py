@@ -12,20 +12,22 @@ STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
 }
-"""Mean and std per channel, for inputs in [0, 1]; `none` is what many CL repositories feed."""
+"""Mean and std per channel, for inputs in [0, 1]; many CL repositories use `none`."""
 
 
 @dataclass(frozen=True)
 class BackboneOptions:
-    """How images reach the backbone. The defaults come from its weights."""
+    """The input transform of the backbone. The defaults come from its weights."""
 
     normalize: str = option(
         "weights",
-        "mean and std of the inputs; 'weights' takes those the weights were trained with",
+        "mean and std of the inputs; 'weights': as in the training of the weights",
         choices=("weights", *STATISTICS),
     )
-    image_size: int = option(0, "input size in pixels; 0 takes the weights' own", ge=0)
-    crop_pct: float = option(0.0, "test images: size / resized shorter side; 0 takes the weights' own", ge=0, le=1)
+    image_size: int = option(0, "input size in pixels; 0: the size of the weights", ge=0)
+    crop_pct: float = option(
+        0.0, "test images: input size / shorter side after resizing; 0: the value of the weights", ge=0, le=1
+    )
     interpolation: str = option(
-        "weights", "resizing filter; 'weights' takes the weights' own", choices=("weights", "bicubic", "bilinear")
+        "weights", "resizing filter; 'weights': the filter of the weights", choices=("weights", "bicubic", "bilinear")
     )

@@ -1,4 +1,4 @@
-"""What a backbone wants to see: size, statistics and interpolation, applied to whole uint8 batches."""
+"""The input transform of a backbone: size, statistics and interpolation, applied to whole uint8 batches."""
 
 from __future__ import annotations
 

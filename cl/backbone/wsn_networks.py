@@ -1,6 +1,7 @@
-"""Small networks that are trained from scratch, as the papers on subnetworks of one shared network use them.
+"""Small networks trained from scratch, as used by papers on subnetworks of a shared network.
 
-They ship no weights: `wsn_alexnet@random`. Convolutions and linear layers have no bias, batch norms no scale and shift.
+They have no pretrained weights: use `wsn_alexnet@random`. Convolutions and linear layers have no bias, batch norms no
+scale and shift.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ def _config(mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Any]:
 _NONE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 _CIFAR = ((125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255))
 
-# Inputs as WSN's data loaders normalise them.
+# Input statistics of WSN's data loaders.
 default_cfgs = generate_default_cfgs(
     {"wsn_alexnet": _config(*_CIFAR), "wsn_lenet": _config(*_NONE), "wsn_resnet18": _config(*_CIFAR)}
 )
 
 
 class _Net(nn.Module):
-    """Layers, then features [B, num_features], then a linear head without bias where there are classes."""
+    """Layers, then features [B, num_features], then a linear head without bias if there are classes."""
 
     def __init__(self, body: nn.Module, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -89,7 +90,7 @@ class LeNet(_Net):
 
 
 class _Block(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut, which is a 1 x 1 convolution where the shape changes."""
+    """Two 3 x 3 convolutions and a shortcut, which is a 1 x 1 convolution if the shape changes."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

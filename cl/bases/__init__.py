@@ -1,1 +1,1 @@
-"""Base classes: what the methods of a line of papers have in common."""
+"""Base classes: the common part of families of methods."""

@@ -1,4 +1,4 @@
-"""Fine-tuning task by task: what sequential fine-tuning, regularisation, distillation and replay have in common."""
+"""Fine-tuning task by task: the common part of sequential fine-tuning, regularisation, distillation and replay."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cl.training.optim import OPTIMIZERS, optimizer
 
 
 class FineTuning(Strategy):
-    """Backbone and one growing linear head, trained on each task's images; subclasses change the objective."""
+    """Backbone and one growing linear head, trained on the images of each task; subclasses change the objective."""
 
     interpolates = True
 
@@ -35,21 +35,23 @@ class FineTuning(Strategy):
     class Options:
         epochs: int = option(5, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        trains: str = option("all", "backbone and head, or the head only", choices=("all", "head"))
+        trains: str = option("all", "train backbone and head, or the head only", choices=("all", "head"))
         loss: str = option(
-            "local", "softmax over the classes of the task, or over all seen", choices=("local", "global")
+            "local", "softmax over the task's classes (local), or over all classes seen", choices=("local", "global")
         )
         optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS)
         lr: float = option(0.01, "learning rate of the head", gt=0)
-        backbone_lr_scale: float = option(1.0, "backbone rate as a share of lr", ge=0)
+        backbone_lr_scale: float = option(1.0, "learning rate of the backbone as a multiple of lr", ge=0)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
-        weight_decay: float = option(0.0, "weight decay of everything trained", ge=0)
+        weight_decay: float = option(0.0, "weight decay of all trained parameters", ge=0)
         schedule: str = option("constant", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
-        milestones: tuple[int, ...] = option((), "epochs at which 'multistep' multiplies the rate by gamma", ge=0)
-        gamma: float = option(0.1, "factor at a milestone", gt=0)
+        milestones: tuple[int, ...] = option((), "epochs at which 'multistep' multiplies lr by gamma", ge=0)
+        gamma: float = option(0.1, "factor of the learning rate at a milestone", gt=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
-        head_init: str = option("trunc_normal", "how head rows are drawn", choices=("trunc_normal", "kaiming", "zero"))
-        fresh_norm: bool = option(False, "replace the final LayerNorm by a fresh one, as SLCA's code does")
+        head_init: str = option(
+            "trunc_normal", "initialisation of new head rows", choices=("trunc_normal", "kaiming", "zero")
+        )
+        fresh_norm: bool = option(False, "replace the final LayerNorm by a new one, as SLCA's code does")
 
     def setup(self, info: StreamInfo) -> None:
         if self.options.fresh_norm:
@@ -63,7 +65,7 @@ class FineTuning(Strategy):
         return self.head(inputs.encode(self.backbone))
 
     def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
-        """What a step minimises on a batch of a task with these classes."""
+        """The loss of a batch, for a task with these classes."""
         logits = self.head(self._features(batch))
         if self.options.loss == "global":
             return F.cross_entropy(logits, batch.y)
@@ -84,7 +86,7 @@ class FineTuning(Strategy):
 
     @property
     def _memoised(self) -> bool:
-        """A frozen backbone under a deterministic transform: features are computed once."""
+        """Whether features are computed once: the backbone is frozen and the transform deterministic."""
         return self.options.trains == "head" and self.options.augment == "none"
 
     def _data(self, images: list[ImageSet]) -> Source:
@@ -96,7 +98,7 @@ class FineTuning(Strategy):
         return batch.x if self._memoised else self.backbone(batch.x)
 
     def tuned(self) -> dict[str, nn.Parameter]:
-        """The parameters of the backbone that are trained, by name."""
+        """The trained parameters of the backbone, by name."""
         return {} if self.options.trains == "head" else dict(self.backbone.model.named_parameters())
 
     def _groups(self) -> list[dict[str, Any]]:

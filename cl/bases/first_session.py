@@ -1,4 +1,4 @@
-"""Methods that adapt the backbone on the first task alone; afterwards it gives the same features for ever."""
+"""Methods that adapt the backbone on the first task only; its features never change afterwards."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ TUNING = ("adapter", "ssf", "vpt-deep", "vpt-shallow", "finetune", "none")
 
 
 class FirstSession(Strategy):
-    """Trains a parameter-efficient module with a cosine head on the first task; nothing of both changes later.
+    """Trains a parameter-efficient module with a cosine head on the first task; neither changes afterwards.
 
-    The module is attached for a pass, so the same backbone gives the pretrained features (`self.backbone`) and the
-    adapted ones (`self.adapted`). Subclasses call `adapt` at the start of `learn`.
+    The module is attached only during a pass, so the same backbone gives the pretrained features (`self.backbone`) and
+    the adapted features (`self.adapted`). Subclasses call `adapt` at the start of `learn`.
     """
 
     @dataclass(frozen=True)
     class Options:
-        tuning: str = option("adapter", "what the first task trains beside the head", choices=TUNING)
+        tuning: str = option("adapter", "module that the first task trains together with the head", choices=TUNING)
         rank: int = option(64, "width of an adapter's bottleneck", ge=1)
         adapter_scale: float = option(0.1, "factor of an adapter's output", gt=0)
         dropout: float = option(0.1, "dropout in an adapter's bottleneck", ge=0, lt=1)
-        prompts: int = option(5, "prompt tokens: per block (vpt-deep), or in all (vpt-shallow)", ge=1)
-        epochs: int = option(20, "epochs on the first task; 0 leaves the module as it was drawn", ge=0)
+        prompts: int = option(5, "number of prompt tokens: per block (vpt-deep), or in total (vpt-shallow)", ge=1)
+        epochs: int = option(20, "epochs on the first task; 0 leaves the module untrained", ge=0)
         batch_size: int = option(48, "images per step", ge=1)
-        lr: float = option(0.01, "SGD rate, which falls to 0 by a cosine over the epochs", gt=0)
+        lr: float = option(0.01, "learning rate of SGD, with cosine decay to 0", gt=0)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
-        weight_decay: float = option(5e-4, "weight decay of module and head", ge=0)
+        weight_decay: float = option(5e-4, "weight decay of the module and the head", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
 
     def setup(self, info: StreamInfo) -> None:
-        self.module = self._draw()  # a few tensors beside the backbone's own
+        self.module = self._draw()  # a few tensors in addition to the backbone's own
         head = CosineHead(self.backbone.dim, info.classes_per_task[0], self.init_rng("head"))
-        self.head = head.to(self.device) if self.module is not None else None  # of use in the first task only
+        self.head = head.to(self.device) if self.module is not None else None  # used in the first task only
 
     def adapt(self, view: View) -> None:
-        """In the first task, train module and head by cross-entropy; later, nothing."""
+        """In the first task, train module and head by cross-entropy; in later tasks, do nothing."""
         o, module, head = self.options, self.module, self.head
         if view.task > 0 or module is None or head is None:
             return
@@ -59,7 +59,7 @@ class FirstSession(Strategy):
 
     @property
     def adapted(self) -> Extractor:
-        """The adapted network, to be asked once the first task has trained it: its features are kept for the run."""
+        """The adapted network; use it only after the first task, since its features are cached for the whole run."""
         if self.module is None:
             return self.backbone
         attached = functools.partial(self.module, self.backbone)

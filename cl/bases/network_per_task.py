@@ -1,6 +1,6 @@
-"""One network per task, with a search over hyper-parameters inside every task: the learners of NEVIS'22.
+"""One network per task, with a hyper-parameter search within every task: the learners of NEVIS'22.
 
-Bornschein et al., arXiv 2211.11747. A method is a subclass that says where the network of a task starts from.
+Bornschein et al., arXiv 2211.11747. A method is a subclass that chooses the initial weights of a task's network.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from cl.training.rounds import Rounds
 log = logging.getLogger("clbench")
 
 SCRATCH = -1
-"""In the place of a task's number: no earlier network, but the weights of `start`."""
+"""Used in place of a task number: start from the weights that the option `start` names, not from an earlier network."""
 
 CHUNK = 256
-"""Images per batch of validation and of the search for a source."""
+"""Batch size of validation and of the search for a source network."""
 
 LEAST_BATCH = 16
 FINAL_LR = 1e-8
 
 
 class NetworkPerTask(Strategy):
-    """Trains a network of its own for every task, by the best of several random trials; subclasses give `source`."""
+    """Trains a separate network for every task and keeps the best of several trials; subclasses give `source`."""
 
     rules = ("til_oracle",)
     settings = (CLASS, LONG_TAILED, TASK)
@@ -45,36 +45,39 @@ class NetworkPerTask(Strategy):
 
     @dataclass(frozen=True)
     class Options:
-        trials: int = option(16, "random trials per task; all of them are charged", ge=1)
-        lr_min: float = option(1e-4, "a trial's rate is drawn log-uniformly from here", gt=0)
-        lr_max: float = option(1e-1, "to here", gt=0)
-        smoothing_max: float = option(0.3, "a trial's label smoothing is drawn uniformly from 0 to this", ge=0, lt=1)
+        trials: int = option(16, "random trials per task; the cost counts all of them", ge=1)
+        lr_min: float = option(1e-4, "lower bound of the log-uniform learning rate", gt=0)
+        lr_max: float = option(1e-1, "upper bound of the log-uniform learning rate", gt=0)
+        smoothing_max: float = option(0.3, "upper bound of the label smoothing, drawn uniformly from 0", ge=0, lt=1)
         steps: int = option(50_000, "steps per trial", ge=1)
-        validate_every: int = option(1000, "steps from one validation to the next; the best weights are kept", ge=1)
-        batch_size: int = option(512, "images per step at most", ge=1)
+        validate_every: int = option(1000, "steps between validations; the best weights are kept", ge=1)
+        batch_size: int = option(512, "maximum number of images per step", ge=1)
         batch_share: float = option(
-            0.0025, "images per step: this share of the task's, as a power of two from 16; 0: batch_size", ge=0, le=1
+            0.0025,
+            "images per step as a share of the task's images, rounded down to a power of two >= 16; 0: batch_size",
+            ge=0,
+            le=1,
         )
-        warmup_epochs: float = option(7.0, "passes over the images in which the rate grows from 0", ge=0)
-        warmup_share: float = option(1.0, "share of the steps that warm up at most", ge=0, le=1)
+        warmup_epochs: float = option(7.0, "epochs of warm-up, in which the learning rate grows from 0", ge=0)
+        warmup_share: float = option(1.0, "upper bound of the warm-up as a share of the steps", ge=0, le=1)
         momentum: float = option(0.9, "Nesterov momentum of SGD", gt=0, lt=1)
-        weight_decay: float = option(1e-4, "L2 weight decay, of norms and biases none", ge=0)
+        weight_decay: float = option(1e-4, "L2 weight decay; none for norms and biases", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         start: str = option(
             "random",
-            "weights without a source: drawn anew for the task, or as loaded",
+            "initial weights of a task without a source network: drawn for the task, or pretrained",
             choices=("random", "pretrained"),
         )
 
     def source(self, view: View) -> int:
-        """The earlier task whose network this one starts from, or `SCRATCH`."""
+        """The earlier task whose network the new one starts from, or `SCRATCH`."""
         return SCRATCH
 
     def setup(self, info: StreamInfo) -> None:
         o = self.options
         if o.lr_min > o.lr_max:
             raise UsageError(f"lr_min={o.lr_min} is above lr_max={o.lr_max}; exchange them.")
-        self.networks = Networks(self.device)  # of all tasks but the last, whose network is the backbone
+        self.networks = Networks(self.device)  # of all tasks except the last, whose network is in the backbone
         self.head = TaskHeads(self.backbone.dim).to(self.device)
         self.history: list[dict[str, Any]] = []  # source and trials of each task
         self.best: dict[str, Any] = {}  # within a task: network and head of the best trial so far
@@ -133,15 +136,15 @@ class NetworkPerTask(Strategy):
     # --------------------------------------------------------------------------------------------------- networks
 
     def network(self, task: int) -> Lent:
-        """The extractor of a task that was learned."""
+        """The extractor of a task learned earlier."""
         if task < len(self.networks):
             return self.networks.extractor(task, self.backbone)
         return Lent(self.backbone, key=self.backbone.key)
 
     def begin(self, source: int) -> None:
-        """Put the weights that the task starts from into the backbone, and draw its head anew.
+        """Load the task's initial weights into the backbone, and redraw its head.
 
-        They are the same for every trial of the task.
+        Every trial of the task begins with the same weights.
         """
         if source != SCRATCH:
             self.networks.put_back(source, self.backbone)
@@ -159,7 +162,7 @@ class NetworkPerTask(Strategy):
     # -------------------------------------------------------------------------------------------------- training
 
     def _draw(self) -> list[dict[str, float]]:
-        """Rate and label smoothing of each trial; the first ones are the same however many there are."""
+        """Learning rate and label smoothing of each trial; they do not depend on the number of trials."""
         o, rng, drawn = self.options, self.rng("trials"), []
         for _ in range(o.trials):
             rate, smoothing = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
@@ -168,7 +171,8 @@ class NetworkPerTask(Strategy):
         return drawn
 
     def _train(self, view: View, val: ImageSet, number: int, lr: float, label_smoothing: float) -> dict[str, float]:
-        """One trial: what it was, its best validation accuracy (-inf where it diverged) and the FLOPs of its steps."""
+        """Run one trial; return its options, best validation accuracy (-inf if it diverged) and the FLOPs of its
+        steps."""
         o, head, column = self.options, self.head.blocks[-1], self.head.targets(self.info.n_classes)
 
         def loss(batch: Batch) -> Tensor:
@@ -189,7 +193,7 @@ class NetworkPerTask(Strategy):
                 optimizer=sgd(lr, o.momentum, o.weight_decay, nesterov=True),
                 schedule=WarmupCosine(warmup, o.steps, FINAL_LR / lr), validate=validate, select="best",
             )  # fmt: skip
-        except NonFiniteLoss as error:  # a trial that diverges has lost, and is charged with its validations
+        except NonFiniteLoss as error:  # a diverged trial loses; its cost includes its validations
             log.warning("task %d, trial %d: %s", view.task, number, error)
             result = {"best_score": -math.inf, "flops": self.flops - before}
         return {
@@ -198,7 +202,7 @@ class NetworkPerTask(Strategy):
         }  # fmt: skip
 
     def _groups(self, head: nn.Module) -> list[dict[str, Any]]:
-        """Weight decay on matrices and kernels alone."""
+        """Parameter groups: weight decay on matrices and kernels only."""
         model: Any = self.backbone.model
         exempt = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
         named = [*model.named_parameters(), *head.named_parameters()]
@@ -207,7 +211,7 @@ class NetworkPerTask(Strategy):
         return [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
 
     def batch_size(self, images: int) -> int:
-        """Images per step of a task of so many."""
+        """Batch size for a task with `images` images."""
         o = self.options
         if not o.batch_share:
             return o.batch_size

@@ -1,4 +1,4 @@
-"""Prompting a frozen backbone, task by task: what L2P, DualPrompt and CODA-Prompt have in common."""
+"""Prompting a frozen backbone, task by task: the common part of L2P, DualPrompt and CODA-Prompt."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from cl.training.optim import OPTIMIZERS, optimizer
 
 
 class Prompted(Strategy):
-    """A frozen backbone, prompts and one growing linear head. An image's query, its features in the backbone without
-    prompts, decides which prompts it gets; subclasses say how, and what else they minimise.
+    """A frozen backbone, prompts and one growing linear head.
+
+    The query of an image is its feature in the backbone without prompts. Subclasses choose an image's prompts by its
+    query, and may add terms to the loss.
     """
 
     @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class Prompted(Strategy):
         batch_size: int = option(16, "images per step", ge=1)
         optimizer: str = option("adam", "optimiser, fresh for every task", choices=OPTIMIZERS)
         lr: float = option(0.001875, "learning rate of prompts, keys and head", gt=0)
-        weight_decay: float = option(0.0, "weight decay of everything trained", ge=0)
+        weight_decay: float = option(0.0, "weight decay of all trained parameters", ge=0)
         schedule: str = option("constant", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
-        clip: float = option(1.0, "bound on the gradient's norm; 0: none", ge=0)
+        clip: float = option(1.0, "upper bound of the gradient norm; 0: none", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
-        head_init: str = option("kaiming", "how head rows are drawn", choices=("trunc_normal", "kaiming", "zero"))
+        head_init: str = option(
+            "kaiming", "initialisation of new head rows", choices=("trunc_normal", "kaiming", "zero")
+        )
 
     def setup(self, info: StreamInfo) -> None:
         self.head = GrowingHead(self.backbone.dim, init=self.options.head_init).to(self.device)
@@ -50,7 +54,7 @@ class Prompted(Strategy):
         )
 
     def objective(self, batch: Batch, task: int, classes: tuple[int, ...]) -> Tensor:
-        """What a step minimises: cross-entropy over the classes of the task, and the method's own terms."""
+        """The loss of a batch: cross-entropy over the classes of the task, plus the method's own terms."""
         with torch.no_grad():
             queries = self.backbone(batch.x)
         logits = self.head(self.instructed(batch.x, queries, task))
@@ -67,16 +71,16 @@ class Prompted(Strategy):
     # --------------------------------------------------------------------------------- what a method implements
 
     def begin(self, task: int) -> None:
-        """Create what a task needs, before it is trained."""
+        """Create what a task needs, before its training."""
 
     def prompts(self, task: int) -> Iterable[nn.Parameter]:
-        """What a task trains beside the head."""
+        """The parameters that a task trains, except the head's."""
         raise NotImplementedError
 
     def instructed(self, images: Tensor, queries: Tensor, task: int | None = None) -> Tensor:
-        """Features [B, dim] with prompts; `task` is the one in training, or one that is told."""
+        """Features [B, dim] with prompts; `task` is the task in training, or the given task at test time."""
         raise NotImplementedError
 
     def extra(self, queries: Tensor, task: int) -> Tensor | float:
-        """What is minimised beside the cross-entropy."""
+        """Loss terms added to the cross-entropy."""
         return 0.0

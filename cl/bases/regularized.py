@@ -1,10 +1,10 @@
-"""Fine-tuning held near what it was: classification losses, distillation and penalties, each an option.
+"""Regularised fine-tuning: classification losses, distillation and penalties, each an option.
 
 The common part of "A Closer Look at Rehearsal-Free Continual Learning" (Smith et al., arXiv 2203.17269):
 
     L = L_cls + lambda_pred L_PredKD + lambda_feat L_FeatKD + lambda_reg Omega(theta)
 
-A method is a subclass that sets its own term; the other terms can be switched on beside it.
+A method is a subclass that sets its own term; the other terms can be added to it by options.
 """
 
 from __future__ import annotations
@@ -21,36 +21,41 @@ from cl.strategy import DISJOINT, DOMAIN, Batch, StreamInfo, View, option
 
 
 class Regularized(Replayed):
-    """Fine-tuning with the terms of its options; subclasses add `penalty` and what it needs after a task."""
+    """Fine-tuning with loss terms chosen by options; subclasses add `penalty`, and in `remember` what it needs."""
 
     settings: ClassVar[tuple[str, ...]] = (*DISJOINT, DOMAIN)
 
     @classmethod
     def supports(cls, setting: str, options: Any) -> bool:
-        """Distillation holds every class of the old model at what it said, which is wrong where a class returns."""
+        """Distillation keeps the old model's outputs for all its classes, which is wrong if a class returns."""
         distils = options.pred_kd or options.feat_kd
         return super().supports(setting, options) and (setting in DISJOINT or not distils)
 
     @dataclass(frozen=True)
     class Options(Replayed.Options):
         trains: str = option(
-            "all", "backbone, its query, key and value projections, or none of it; and the head",
+            "all", "train all, or query, key and value projections and the head (qkv), or the head only",
             choices=("all", "qkv", "head"),
         )  # fmt: skip
         loss: str = option(
-            "local", "softmax over the task's classes, over all seen; sigmoids of all seen, of the task's",
+            "local",
+            "softmax over the task's classes (local) or all seen (global); sigmoids of all seen (bce) or the task's",
             choices=LOSSES,
         )  # fmt: skip
         loss_scale: float = option(1.0, "factor of the classification loss; 5 in Smith et al.'s code of 2022", gt=0)
         bce_reduction: str = option(
-            "mean", "sigmoids: mean over images and columns, or summed over columns", choices=REDUCTIONS
+            "mean", "sigmoid losses: mean over images and columns, or sum over columns", choices=REDUCTIONS
         )
-        balanced_bce: bool = option(False, "sigmoids: the positive of an image weighs as much as its negatives")
-        pred_kd: float = option(0.0, "weight of the distillation of predictions; 0: none", ge=0)
-        temperature: float = option(2.0, "temperature of that distillation under a softmax", gt=0)
-        feat_kd: float = option(0.0, "weight of the distillation of features; 0: none", ge=0)
-        feat_kd_mode: str = option("mse", "mean squared difference of features, or 1 - cosine", choices=DISTANCES)
-        eval_mode: bool = option(False, "train with dropout off and batch norm frozen, as Smith et al.'s code of 2022")
+        balanced_bce: bool = option(False, "sigmoid losses: an image's positive weighs as much as all its negatives")
+        pred_kd: float = option(0.0, "weight of prediction distillation; 0: none", ge=0)
+        temperature: float = option(2.0, "temperature of prediction distillation with a softmax loss", gt=0)
+        feat_kd: float = option(0.0, "weight of feature distillation; 0: none", ge=0)
+        feat_kd_mode: str = option(
+            "mse", "feature distillation: mean squared difference, or 1 - cosine", choices=DISTANCES
+        )
+        eval_mode: bool = option(
+            False, "train with dropout off and batch norm frozen, as in Smith et al.'s code of 2022"
+        )
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
@@ -58,7 +63,7 @@ class Regularized(Replayed):
         self.teacher = Teacher(self.backbone.dim).to(self.device) if o.pred_kd or o.feat_kd else None
 
     def penalty(self) -> Tensor | None:
-        """The method's own term of the objective, weighted; None where there is none (yet)."""
+        """The method's own weighted loss term; None if there is none (yet)."""
         return None
 
     def remember(self, view: View) -> None:
@@ -67,9 +72,9 @@ class Regularized(Replayed):
             self.teacher.copy_from(self.backbone, self.head, self.tuned())
 
     def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
-        """L_cls and the terms that are switched on, in one forward of the student and one of the teacher.
+        """L_cls plus the terms that are switched on, with one forward pass of the student and one of the teacher.
 
-        Sigmoid losses contain the distillation of predictions, so `loss_scale` is a factor of both.
+        Sigmoid losses contain the prediction distillation, so `loss_scale` is a factor of both.
         """
         o = self.options
         if o.eval_mode:
@@ -90,7 +95,7 @@ class Regularized(Replayed):
         return loss if penalty is None else loss + penalty
 
     def _taught(self, batch: Batch, features: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Features and logits of the model of the last task on the same images; None in the first task."""
+        """Features and logits of the previous task's model on the same images; None in the first task."""
         if self.teacher is None or not self.teacher.classes:
             return None
         if not self.tuned():  # a frozen backbone gives the teacher's features as well
@@ -104,5 +109,5 @@ class Regularized(Replayed):
         return parameters
 
     def anchored(self) -> dict[str, Tensor]:
-        """A copy of the tuned parameters: what a penalty pulls back to."""
+        """A copy of the tuned parameters, as centres of a penalty."""
         return {name: parameter.detach().clone() for name, parameter in self.tuned().items()}

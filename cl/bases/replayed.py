@@ -1,4 +1,4 @@
-"""Fine-tuning on new images and remembered ones."""
+"""Fine-tuning on new and remembered images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cl.training.encodings import BLOCK
 
 
 class Replayed(FineTuning):
-    """Fine-tuning whose batches are mixed with images of earlier tasks, where `memory_size` allows for some."""
+    """Fine-tuning whose batches also contain images of earlier tasks, if `memory_size` is above 0."""
 
     @dataclass(frozen=True)
     class Options(FineTuning.Options):
-        memory_size: int = option(0, "images of earlier tasks kept and replayed; 0: none", ge=0)
-        memory_policy: str = option("reservoir", "which images are kept", choices=POLICIES)
-        replay_batch_size: int = option(0, "remembered images beside each batch; 0: as many as new ones", ge=0)
+        memory_size: int = option(0, "number of images of earlier tasks kept for replay; 0: none", ge=0)
+        memory_policy: str = option("reservoir", "how the kept images are chosen", choices=POLICIES)
+        replay_batch_size: int = option(0, "replayed images added to each batch; 0: as many as new ones", ge=0)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
@@ -42,7 +42,7 @@ class Replayed(FineTuning):
             self.memory.add(view.train, self.rng("memory"), self._herding(self.memory, view))
 
     def _herding(self, memory: Memory, view: View) -> Tensor | None:
-        """Features that the memory chooses by, where it does; of what it holds too where a class returns."""
+        """Features for herding, None for other policies. If a class returns, the held images' features come first."""
         if memory.policy != "herding":
             return None
         new = self.encode(view.train)
@@ -63,7 +63,7 @@ class Replayed(FineTuning):
 
     @torch.no_grad()
     def _encoded(self, memory: Memory) -> Tensor:
-        """Features of remembered images: their pixels are copies, so the memory of encodings does not know them."""
+        """Features of remembered images. Their pixels are copies, so the cache of encodings does not have them."""
         self.backbone.eval()
         transform = self.backbone.transform
         return torch.cat([self.backbone(transform(part.to(self.device))) for part in memory.pixels.split(BLOCK)])

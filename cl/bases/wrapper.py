@@ -1,4 +1,4 @@
-"""Wrappers: a strategy around any other one, called at every step of its training."""
+"""Wrappers: strategies around any other strategy, called at every step of its training."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from cl.training.trainer import Trainer
 
 
 class Wrapper(Strategy):
-    """A strategy around `self.base`; without an idea of its own it is its base, to the digit.
+    """A strategy around `self.base`; by default it behaves exactly like its base.
 
-    The base shares the wrapper's backbone, and its state is a part of the wrapper's. `base` may be a wrapper too.
+    The base shares the wrapper's backbone, and its state is part of the wrapper's state. The base may be a wrapper too.
     Subclasses override what they change: `learn`, `predict`, and the hooks into every `fit` of the base.
     """
 
     @dataclass(frozen=True)
     class Options:
-        base: str = option("finetune", "the strategy inside")
-        base_options: Mapping[str, Any] = nested("base", "options of the strategy inside")
+        base: str = option("finetune", "the wrapped strategy")
+        base_options: Mapping[str, Any] = nested("base", "options of the wrapped strategy")
 
-    # the base holds the backbone, and one copy in the state is enough
+    # The base's state contains the backbone already
     _NOT_STATE: ClassVar[frozenset[str]] = Strategy._NOT_STATE | {"backbone"}
 
     @classmethod
     def check_base(cls, name: str, base: type[Strategy]) -> None:
-        """Raise `UsageError` where this wrapper cannot hold that strategy; asked before anything is built."""
+        """Raise `UsageError` if this wrapper cannot wrap that strategy; called before anything is built."""
         needs = []
         if base.access != cls.access:
             needs.append("earlier training images" if base.access == "past" else f"access {base.access!r}")
@@ -64,7 +64,7 @@ class Wrapper(Strategy):
     # -------------------------------------------------------------------------------------------------------- hooks
 
     def before_fit(self, trained: list[nn.Parameter]) -> None:
-        """Called when the base begins a `fit`, or comes back to it after a kill, with what it will train."""
+        """Called when the base begins a `fit`, or resumes it after a kill, with the parameters it will train."""
 
     def before_step(self, step: Step) -> None:
         """Called between backward and the optimiser's step, after the base's own hook."""
@@ -74,9 +74,9 @@ class Wrapper(Strategy):
 
 
 class HookedTrainer:
-    """The trainer of a wrapper's base: the run's own, journaling the wrapper's state and calling the wrapper's hooks.
+    """The trainer of a wrapper's base: the run's trainer, but it journals the wrapper's state and calls its hooks.
 
-    Whatever it does not define is the run's trainer's.
+    All other attributes are those of the run's trainer.
     """
 
     def __init__(self, outer: Wrapper) -> None:

@@ -1,1 +1,1 @@
-"""Datasets on a disk: found, downloaded, decoded, split. No torch."""
+"""Datasets on disk: find, download, decode, split. No torch."""

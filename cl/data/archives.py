@@ -1,8 +1,8 @@
-"""Unpacking of archives that nobody has vouched for: all of it inside the target folder, or nothing at all.
+"""Safe unpacking of untrusted archives: everything inside the target folder, or nothing at all.
 
-`tarfile`, `zipfile` and pooch, which calls them, keep paths inside the target but unpack any size and any number of
-files, and follow whatever order of names and links an archive chooses. So every name is checked here, links and special
-files are refused, and sizes are limited before and while anything is written.
+`tarfile`, `zipfile` and pooch, which calls them, keep paths inside the target, but they unpack any size and any number
+of files, and any order of names and links. This module checks every name, refuses links and special files, and limits
+sizes before and during writing.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from cl.files import make_folder, storage_error
 _CHUNK = 1 << 20
 _HERE = PurePosixPath(".")
 _SMALL = 1 << 20
-"""Bytes below which the ratio says nothing: a few kilobytes of zeros compress a thousandfold."""
+"""Bytes below which the ratio is not checked: a few kilobytes of zeros compress a thousandfold."""
 _HEADERS = 4096
-"""Bytes that a member of a tar takes at most beside its content: headers, long names, padding."""
+"""Maximum bytes of a tar member in addition to its content: headers, long names, padding."""
 _DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, NotImplementedError, ValueError),
@@ -44,7 +44,7 @@ _DAMAGED = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold: bytes once unpacked, members, and unpacked bytes for each byte of the archive."""
+    """Limits of an archive: unpacked bytes, members, and unpacked bytes per byte of the archive."""
 
     size: int = 64 << 30
     members: int = 1_000_000
@@ -65,17 +65,17 @@ class _Member:
 def safe_extract(archive: Path, target: Path, limits: Limits = DEFAULT) -> Path:
     """Unpack a tar (plain, gz, bz2, xz), a zip or a single .gz file into the new folder `target` and return it.
 
-    The folder appears when all of it is there; one that exists is returned as it is. Refused, with one `DataError`:
-    names that are absolute or lead out of the folder, links, devices, sparse and encrypted members, names that occur
-    twice or differ only in case, and anything above `limits`, whether declared or found while unpacking. A damaged
-    archive is a `DataError` too; a folder that cannot be written a `StorageError`. Nothing is left behind by either.
+    The folder appears once it is complete; an existing folder is returned unchanged. Raises `DataError` for absolute
+    names and names that lead out of the folder, links, devices, sparse and encrypted members, names that occur twice or
+    differ only in case, and anything above `limits`, whether declared or found while unpacking; also for a damaged
+    archive. Raises `StorageError` for a folder that cannot be written. No error leaves files behind.
     """
     from filelock import FileLock
 
     try:
         make_folder(target.parent)
         with FileLock(f"{target}.lock"):
-            if not target.exists():  # else another process has unpacked it while we waited
+            if not target.exists():  # another process may have unpacked it while we waited
                 with temporary_folder(target) as folder:
                     _unpack(archive, folder, limits)
                     os.replace(folder, target)
@@ -94,7 +94,7 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> None:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             source = member.open()
-            assert source is not None  # only files have content, and only they come here
+            assert source is not None  # member is a file here
             with source, open(path, "xb") as sink:
                 while block := source.read(_CHUNK):
                     checks.add(len(block), member.name)
@@ -111,13 +111,13 @@ def _members(archive: Path, limits: Limits) -> Iterator[_Member]:
                     raise _refused(archive, f"its member {info.name[:200]!r} is a link or a special file")
                 yield _Member(info.name, info.size, info.isdir(), partial(tar.extractfile, info))
             end = cast(_Capped, tar.fileobj).last
-            if any(end) or not end:  # for tarfile a missing end is the end
+            if any(end) or not end:  # tarfile accepts a missing end
                 raise EOFError("it ends in the middle")
     elif zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             check_zip(file, archive, limits)
             for entry in file.infolist():
-                # Python cuts a name at its first zero byte; a name that holds one is refused below.
+                # Python cuts a name at its first zero byte; names with one are refused below.
                 name = entry.orig_filename if "\0" in entry.orig_filename else entry.filename
                 yield _Member(name, entry.file_size, entry.is_dir(), partial(file.open, entry))
     elif archive.suffix.lower() == ".gz":
@@ -135,9 +135,9 @@ def _is_tar(path: Path, limits: Limits) -> bool:
 
 
 def check_zip(file: zipfile.ZipFile, path: Path, limits: Limits = DEFAULT) -> None:
-    """Raise `DataError` for a zip whose members, by what it declares of them, no dataset has.
+    """Raise `DataError` for a zip with declared sizes above `limits`, or with links, special or encrypted members.
 
-    Python reads no more of a member than was declared, so what is declared bounds what is read.
+    Python reads no more of a member than its declared size, so the declared sizes are upper bounds.
     """
     checks, total = _Checks(path, limits), 0
     for entry in file.infolist():
@@ -151,21 +151,21 @@ def check_zip(file: zipfile.ZipFile, path: Path, limits: Limits = DEFAULT) -> No
 
 
 class _Checks:
-    """What has been seen of one archive, and whether the next member may follow."""
+    """Checks of the members of one archive, in order."""
 
     def __init__(self, archive: Path, limits: Limits) -> None:
         self._archive, self._limits = archive, limits
         self._compressed = archive.stat().st_size
         self._members = self._bytes = 0
-        self._seen: dict[str, tuple[str, bool]] = {}  # folded name -> (name, is a file), folders above included
+        self._seen: dict[str, tuple[str, bool]] = {}  # folded name -> (name, is a file), with parent folders
 
     def place(self, member: _Member) -> PurePosixPath:
-        """Where a member goes, relative to the target; raises `DataError` for one that is refused."""
+        """The path of a member, relative to the target; raises `DataError` if the member is refused."""
         name, shown = member.name, repr(member.name[:200])
         self._members += 1
         if self._members > self._limits.members:
             raise _refused(self._archive, f"it has more than {self._limits.members:,} members")
-        windows = PureWindowsPath(name)  # splits at both kinds of slash, and knows drives and shares
+        windows = PureWindowsPath(name)  # splits at both kinds of slash and detects drives and shares
         if windows.anchor or ".." in windows.parts:
             raise _refused(self._archive, f"its member {shown} leads out of the folder")
         path = PurePosixPath(name)
@@ -186,7 +186,7 @@ class _Checks:
         return path
 
     def add(self, count: int, name: str) -> None:
-        """Count bytes that are really there."""
+        """Count unpacked bytes."""
         self._bytes += count
         self.bound(self._bytes, name)
 
@@ -202,7 +202,7 @@ class _Checks:
 
 @contextmanager
 def capped_tar(path: Path, limits: Limits = DEFAULT) -> Iterator[tarfile.TarFile]:
-    """Open a tar for reading in order; raises `DataError` once it decompresses to far more than `limits` allow."""
+    """Open a tar for sequential reading; raises `DataError` once it decompresses to far more than `limits` allow."""
     with (
         _decompressed(path) as raw,
         tarfile.open(fileobj=cast(IO[bytes], _Capped(raw, path, limits)), mode="r:") as tar,
@@ -211,7 +211,7 @@ def capped_tar(path: Path, limits: Limits = DEFAULT) -> Iterator[tarfile.TarFile
 
 
 def read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, most: int) -> bytes:
-    """The content of one file of a tar; raises `DataError` where it has more than `most` bytes."""
+    """The content of one file of a tar; raises `DataError` if it has more than `most` bytes."""
     if not 0 <= member.size <= most or member.issparse():
         raise _refused(path, f"its member {member.name[:200]!r} has more than {most:,} bytes")
     stream = tar.extractfile(member)
@@ -233,10 +233,10 @@ def _decompressed(path: Path) -> IO[bytes]:
 
 
 class _Capped(io.RawIOBase):
-    """A stream that goes forward only, up to a limit, and gives no large piece at once.
+    """A forward-only stream with a limit on the total and on each read.
 
-    Headers of a tar may declare any length and are read into memory in one piece, before anyone sees them; damaged
-    ones may send the reader back to where it was.
+    Headers of a tar may declare any length and are read into memory at once, before they can be checked; damaged
+    headers may point backwards.
     """
 
     _PIECE = 8 << 20
@@ -282,12 +282,12 @@ def _refused(archive: Path, why: str) -> DataError:
 
 @contextmanager
 def _damaged(path: Path) -> Iterator[None]:
-    """Turn what the standard library raises for a damaged archive into a `DataError` naming it and the fix."""
+    """Turn errors of the standard library for a damaged archive into a `DataError` with the path and the fix."""
     try:
         yield
     except (*_DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL) and error.filename != str(path):
-            raise  # the disk that is written to; gzip and a seek to nowhere have no or another number
+            raise  # an error of the target disk; those of gzip and of bad seeks have no errno or EINVAL
         raise DataError(
             f"Cannot unpack {path}: it is truncated, damaged or in another format ({error}); delete it and run again."
         ) from error

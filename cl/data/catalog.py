@@ -1,4 +1,4 @@
-"""The datasets clbench knows: where they come from, how they are read, and what their content must be."""
+"""The datasets that clbench knows: sources, readers and expected content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cl.errors import DataError, UsageError, did_you_mean
 
 
 def declaration(name: str) -> KnownDataset:
-    """The dataset called `name`; raises `UsageError` with the nearest names where there is none."""
+    """The dataset called `name`; raises `UsageError` with similar names if there is none."""
     if name not in DATASETS:
         hint = did_you_mean(name, list(DATASETS)) or f" Known: {', '.join(DATASETS)}."
         raise UsageError(f"There is no dataset '{name}'.{hint}")
@@ -22,12 +22,12 @@ def declaration(name: str) -> KnownDataset:
 
 
 def forms(declared: KnownDataset) -> tuple[Source, ...]:
-    """Every form in which a dataset is looked for, the archive last."""
+    """All forms of a dataset to look for, the archive last."""
     return (*declared.sources, Source((declared.archive.name,), declared.read_archive))
 
 
 def copies(declared: KnownDataset) -> Iterator[Copy]:
-    """What is on this machine, in the order in which it would be used."""
+    """The copies of a dataset on this machine, in the order of preference."""
     for source in forms(declared):
         sha256 = declared.archive.sha256 if source.names == (declared.archive.name,) else None
         for paths in candidates(source.names, declared.subfolders):
@@ -35,9 +35,9 @@ def copies(declared: KnownDataset) -> Iterator[Copy]:
 
 
 def obtain(name: str, progress: Progress | None = None) -> Copy:
-    """The copy to use: the first of `copies`, else the archive, downloaded, its licence and citation logged before.
+    """The copy to use: the first of `copies`, else the downloaded archive; a download first logs licence and citation.
 
-    Raises `DataError` where an archive is damaged, or nothing is here and CLBENCH_OFFLINE forbids to download it.
+    Raises `DataError` if an archive is damaged, or if there is no copy and CLBENCH_OFFLINE forbids the download.
     """
     declared = declaration(name)
     copy = next(copies(declared), None)
@@ -59,15 +59,15 @@ def obtain(name: str, progress: Progress | None = None) -> Copy:
 def load(name: str, progress: Progress | None = None) -> Dataset:
     """Load a declared dataset: from CLBENCH_DATA_PATH, from the cache, or by downloading it.
 
-    Raises `DataError` where it is missing and CLBENCH_OFFLINE is set, where a file is damaged, and where the content is
-    not that of the dataset; `UsageError` for a name that is not declared.
+    Raises `DataError` if it is missing and CLBENCH_OFFLINE is set, if a file is damaged, or if the content is not that
+    of the dataset; `UsageError` for a name that is not declared.
     """
     copy = obtain(name, progress)
     return checked(declaration(name), copy.read(copy.paths, progress), str(copy))
 
 
 def checked(declared: KnownDataset, content: Content, where: str) -> Dataset:
-    """The dataset that was read from `where`; raises `DataError` where the content is another one's."""
+    """The dataset read from `where`; raises `DataError` if the content is not that of the declared dataset."""
     sizes = tuple(len(content.splits[split]) if split in content.splits else 0 for split in ("train", "test"))
     if sizes != declared.sizes or content.class_names != declared.class_names:
         raise DataError(

@@ -1,4 +1,4 @@
-"""CIFAR's pickles, read without trusting them: no foreign code runs, and NumPy never sees a foreign dtype."""
+"""Safe reading of CIFAR's pickles: no code from the file runs, and NumPy never parses a dtype from it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from cl.errors import DataError
 
 
 def load_cifar_pickle(data: bytes, name: str) -> dict[str, Any]:
-    """Load one batch of CIFAR's Python version: strings, numbers, lists and arrays of whole numbers.
+    """Load one batch of CIFAR's Python version: strings, numbers, lists and integer arrays.
 
-    `name` is what errors call it. Raises `DataError` for a file that is damaged, hostile or something else.
+    `name` is used in errors. Raises `DataError` for a file that is damaged, malicious or of another kind.
     """
     try:
         batch = _Unpickler(io.BytesIO(data), encoding="latin1").load()
         if not isinstance(batch, dict):
             raise pickle.UnpicklingError("it is not a dictionary")
         return {key: _flat(key, value) for key, value in batch.items()}
-    except Exception as error:  # a damaged pickle can raise whatever the opcodes that it happens to spell can
+    except Exception as error:  # random opcodes of a damaged pickle can raise anything
         raise DataError(f"{name} is not a CIFAR batch ({error}); delete it and run again.") from error
 
 
 def _flat(key: str, value: Any) -> Any:
-    """A value as it is used: a list of lists could name itself a billion times over and fill the memory later."""
+    """Check and unwrap a value; nested lists are refused, since shared references could expand to fill the memory."""
     if isinstance(value, _Array):
         return value.value
     for item in value if isinstance(value, list) else (value,):
@@ -36,7 +36,7 @@ def _flat(key: str, value: Any) -> Any:
 
 
 class _Dtype:
-    """Stands for numpy.dtype: the real one parses structures from its name, and takes unsafe flags from its state."""
+    """Replaces numpy.dtype, which parses structures from its name and takes unsafe flags from its state."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if code not in ("b1", "u1", "i4", "i8"):
@@ -48,7 +48,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for numpy.ndarray while it is rebuilt from (version, shape, dtype, is_fortran, bytes)."""
+    """Replaces numpy.ndarray during reconstruction from (version, shape, dtype, is_fortran, bytes)."""
 
     value: np.ndarray
 
@@ -63,7 +63,7 @@ class _Array:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes into a pickle that Python 2 can read."""
+    """Decodes bytes that Python 3 wrote into a pickle for Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, which no CIFAR file needs")
     return text.encode("latin1")
@@ -79,10 +79,10 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class _Unpickler(pickle._Unpickler):
-    """Refuses any name that is not needed, before it is imported.
+    """Refuses every name except those needed, before it is imported.
 
-    The Python implementation, because a damaged index makes the C one allocate gigabytes; a batch takes it a moment.
-    Without byte arrays of protocol 5, which are allocated by the length they claim.
+    Uses the Python implementation, fast enough for a batch, because a damaged index makes the C implementation allocate
+    gigabytes. Byte arrays of protocol 5 are removed: they are allocated by their declared length.
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)

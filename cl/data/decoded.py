@@ -1,4 +1,4 @@
-"""The cache of decoded images: encoded files are decoded once, kept as uint8 arrays and memory-mapped afterwards."""
+"""The cache of decoded images: files are decoded once, saved as uint8 arrays, and memory-mapped afterwards."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Decode = Callable[[int], PixelArray]
 def decoded_store(
     what: str, key: str, labels: IndexArray, source: Callable[[], Decode], progress: Progress | None = None
 ) -> ImageStore:
-    """The store of N encoded images, from the cache where it is there, else decoded and cached.
+    """The store of N encoded images: from the cache if it is there, else decoded and cached.
 
-    `key` names the content (hashes of the files, version of the reader). `source()` is called only when there is
-    something to decode; it returns `decode(i)`, which gives image i as uint8 [H, W, C], is called from several threads
-    and turns what it cannot read into a `DataError`, which passes through. Where the cache cannot be written, the
-    images stay in memory and a warning says why.
+    `key` identifies the content (hashes of the files, version of the reader). `source()` is called only if images must
+    be decoded. It returns `decode(i)`, which gives image i as uint8 [H, W, C], is called from several threads, and
+    raises `DataError` for an unreadable image. If the cache cannot be written, the images stay in memory and a warning
+    says why.
     """
     return decoded_in_order(what, key, labels, source, progress)[0]
 
@@ -40,7 +40,7 @@ def decoded_store(
 def decoded_in_order(
     what: str, key: str, labels: IndexArray, source: Callable[[], Decode], progress: Progress | None = None
 ) -> tuple[ImageStore, IndexArray]:
-    """As `decoded_store`, with the index i of each of its images, int64 [N]: where a store's row came from."""
+    """As `decoded_store`, with the original index i of each row of the store, int64 [N]."""
     labels = np.asarray(labels, dtype=np.int64)
     folder = home() / "decoded" / key
     found = _open(folder)
@@ -49,7 +49,7 @@ def decoded_in_order(
     decode = source()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):  # two runs started together decode once
+        with FileLock(f"{folder}.lock"):  # concurrent runs decode only once
             found = _open(folder)
             if found is None:
                 with temporary_folder(folder) as temporary:
@@ -69,8 +69,7 @@ def decoded_in_order(
 def _blocks(
     what: str, labels: IndexArray, decode: Decode, progress: Progress | None
 ) -> Iterator[tuple[PixelArray, IndexArray]]:
-    """Decoded images in canonical order and the index of each, one class at a time, so that memory stays at one
-    class."""
+    """Decoded images in canonical order with their indices, one class at a time, to hold only one class in memory."""
     by_label = np.argsort(labels, kind="stable")
     bounds = np.flatnonzero(np.diff(labels[by_label], prepend=-1, append=-1))
     with Bar(f"decode {what}", len(labels), progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -101,7 +100,7 @@ def _in_memory(
 
 
 def _write(folder: Path, what: str, labels: IndexArray, decode: Decode, progress: Progress | None) -> None:
-    """Write pixels through ordinary writes: a full disk is then an error, where a memory map would be a bus error."""
+    """Write the cache with ordinary writes: a full disk is then an exception; with a memory map it is a bus error."""
     shape = (len(labels), *decode(0).shape)
     digest, order = Fingerprint(shape), [np.empty(0, np.int64)]
     with open(folder / "pixels.npy", "wb") as file:
@@ -122,7 +121,7 @@ def _write(folder: Path, what: str, labels: IndexArray, decode: Decode, progress
 
 
 def _open(folder: Path) -> tuple[ImageStore, IndexArray] | None:
-    """The cached store and where its rows came from, None where there is none or where it is not whole."""
+    """The cached store and the original index of its rows; None if there is none or it is damaged."""
     try:
         meta: dict[str, Any] = json.loads((folder / "meta.json").read_bytes())
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
@@ -139,7 +138,7 @@ def _open(folder: Path) -> tuple[ImageStore, IndexArray] | None:
 
 
 def _publish(temporary: Path, folder: Path) -> None:
-    """Put a finished folder in place; a damaged one that stood there goes first (we hold the lock)."""
+    """Move a finished folder to its place, after removing a damaged one (we hold the lock)."""
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(temporary, folder)
@@ -147,8 +146,8 @@ def _publish(temporary: Path, folder: Path) -> None:
 
 @contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside the final one that is gone afterwards unless it was renamed; what a killed run left goes
-    first."""
+    """A temporary folder next to the final one; removed afterwards unless it was renamed. Leftovers of a killed run are
+    removed first."""
     path = folder.with_name(f".{folder.name}.tmp")  # the lock makes it ours
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()

@@ -15,7 +15,7 @@ from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.errors import DataError, UsageError
 
 FOLDER_READER = 1
-"""Version of the decoding of folders; raised when the same files would give other pixels."""
+"""Version of the decoding of folders; increased when the same files would give other pixels."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 Files = dict[str, list[Path]]
 
@@ -23,13 +23,13 @@ Files = dict[str, list[Path]]
 def read_image_folder(
     root: Path, *, size: int, test_fraction: float, split_seed: int, progress: Progress | None = None
 ) -> tuple[Dataset, bool]:
-    """Read a tree of images into a dataset, and say whether the split is ours.
+    """Read a tree of images into a dataset; also return whether the split was drawn here.
 
-    `root` holds `train/` and `test/` (or `val/`), each with one folder per class; or the class folders themselves, and
-    then about `test_fraction` of every class (0: nothing, 1: everything), drawn with `split_seed` from its files in
-    the order of their paths, becomes the test set. Images are decoded to RGB, the shorter side resized to `size`, the
+    `root` contains `train/` and `test/` (or `val/`), each with one folder per class, or the class folders themselves.
+    In the second case about `test_fraction` of every class (0: nothing, 1: everything) becomes the test set, drawn with
+    `split_seed` from the files sorted by path. Images are decoded to RGB, the shorter side resized to `size`, the
     centre cropped, and cached. Classes are numbered by name. Raises `UsageError` for a tree of another form,
-    `DataError` for a class that lacks images or an image that cannot be read.
+    `DataError` for a class without images or an image that cannot be read.
     """
     classes, train, test = scan(root, test_fraction, split_seed)
     own_split = official_folders(root) is None
@@ -63,9 +63,7 @@ def scan(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, 
         return split_files(root, test_fraction, split_seed)
     train, test = (class_files(part) for part in official)
     if not train:
-        raise UsageError(
-            f"{official[0]} has no class folders; put the images of each class into a folder of their own."
-        )
+        raise UsageError(f"{official[0]} has no class folders; put the images of each class into a separate folder.")
     for kind, files, other in (("training", train, test), ("test", test, train)):
         absent = sorted(other.keys() - files.keys())
         if absent:
@@ -86,10 +84,10 @@ def official_folders(root: Path) -> tuple[Path, Path] | None:
 
 
 def split_files(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, ...], Files, Files]:
-    """Class names, and the files of class folders without a split of their own, split by a seed. Raises as `scan`."""
+    """Class names, and the files of class folders without an official split, split by a seed. Raises as `scan`."""
     files = class_files(root)
     if not files:
-        raise UsageError(f"{root} has no class folders; put the images of each class into a folder of their own.")
+        raise UsageError(f"{root} has no class folders; put the images of each class into a separate folder.")
     train: Files = {}
     test: Files = {}
     for name, paths in files.items():
@@ -107,7 +105,7 @@ def split_files(root: Path, test_fraction: float, split_seed: int) -> tuple[tupl
 
 
 def class_files(folder: Path) -> Files:
-    """Image files of every class folder, in the order of their relative paths; hidden files and folders are skipped."""
+    """Image files of every class folder, sorted by relative path; hidden files and folders are skipped."""
     result: Files = {}
     for entry in sorted(folder.iterdir(), key=lambda path: path.name):
         if entry.name.startswith(".") or not entry.is_dir():
@@ -147,12 +145,12 @@ def _store(
 
 
 def _below(folder: Path, path: str) -> str:
-    """The path below a folder, with forward slashes; as `Path.relative_to`, which is slow for many files."""
+    """The path relative to a folder, with forward slashes; faster than `Path.relative_to` for many files."""
     return path[len(str(folder)) + 1 :].replace(os.sep, "/")
 
 
 def _key(root: Path, paths: list[Path], size: int) -> str:
-    """Hash of paths, sizes and times of change: a tree of gigabytes is not read to name its cache."""
+    """Hash of paths, sizes and modification times, so that naming the cache does not read gigabytes."""
     digest = hashlib.sha256(f"folder {FOLDER_READER} {size}".encode())
     for path in paths:
         status = path.stat()

@@ -1,4 +1,4 @@
-"""Decoding of image files with Pillow; whatever cannot be read becomes one sentence that names the file."""
+"""Decoding of image files with Pillow; errors are one sentence that names the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def decode_image(data: bytes, channels: int, name: str) -> PixelArray:
-    """Decode an image file to uint8 [H, W, channels]; `name` is what a `DataError` calls it."""
+    """Decode an image file to uint8 [H, W, channels]; `name` is used in a `DataError`."""
     from PIL import Image
 
     with readable(name), Image.open(io.BytesIO(data)) as image:
@@ -40,7 +40,7 @@ def decode_resized(path: Path, size: int) -> PixelArray:
     """Decode a file to RGB, resize its shorter side to `size` (bicubic, antialiased), crop the centre: uint8 [size,
     size, 3].
 
-    The orientation that cameras write (EXIF) is applied; transparency is put on white. Raises `DataError`.
+    Applies the EXIF orientation, and puts transparent images on white. Raises `DataError`.
     """
     from PIL import Image, ImageOps
 
@@ -50,7 +50,7 @@ def decode_resized(path: Path, size: int) -> PixelArray:
 
 
 def resized(pixels: PixelArray, size: int) -> PixelArray:
-    """Decoded pixels [H, W, 1 or 3] brought to RGB and to [size, size, 3] as `decode_resized` does with a file."""
+    """Convert decoded pixels [H, W, 1 or 3] to RGB [size, size, 3], like `decode_resized` for a file."""
     from PIL import Image
 
     if pixels.shape == (size, size, 3):
@@ -80,7 +80,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turn what Pillow raises for a damaged, truncated or foreign file into a `DataError` naming it."""
+    """Turn Pillow's errors for a damaged, truncated or foreign file into a `DataError` with its name."""
     from PIL import Image
 
     try:

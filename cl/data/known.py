@@ -1,4 +1,4 @@
-"""What a declaration of a dataset holds; the declarations themselves stand in `cl.data.catalog`."""
+"""Classes for declarations of datasets; the declarations themselves are in `cl.data.catalog`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Reader = Callable[[tuple[Path, ...], Progress | None], Content]
 
 @dataclass(frozen=True)
 class Source:
-    """One form in which a dataset may lie on a disk: names that stand together in a folder, and how to read them."""
+    """One form of a dataset on disk: the names of files in one folder, and their reader."""
 
     names: tuple[str, ...]
     read: Reader
@@ -25,10 +25,10 @@ class Source:
 class KnownDataset:
     """A dataset, declared once.
 
-    `fingerprints` are those of the decoded train and test store in canonical order; where they are given, content from
-    any source must match them, and where they are not the dataset is unverified (the record still keeps what was
-    found). `checked` says how far clbench has met the real files, where it has not. The sizes of a tree of images are
-    all its images and 0, as its split is an option.
+    `fingerprints` are the expected fingerprints of the decoded train and test stores in canonical order. If given, the
+    content of any source must match; if not, the dataset is unverified (records still contain the fingerprints found).
+    `checked` says how far clbench was tested on the real files, if it was not. The sizes of a tree of images are the
+    number of all images and 0, because its split is an option.
     """
 
     name: str
@@ -47,22 +47,22 @@ class KnownDataset:
 
     @property
     def n_classes(self) -> int:
-        """How many classes; a tree of images has the names of its folders, which are not declared."""
+        """Number of classes; the class names of a tree of images are those of its folders and are not declared."""
         return self.classes or len(self.class_names)
 
     @property
     def is_tree(self) -> bool:
-        """Whether it is a tree of image files, which its stream splits and decodes (see `cl.data.trees`)."""
+        """Whether this is a tree of image files, which its stream splits and decodes (see `cl.data.trees`)."""
         return not self.class_names
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A dataset as it lies on this machine: the files of one form, all of them there."""
+    """A complete copy of a dataset on this machine: all files of one form."""
 
     paths: tuple[Path, ...]
     read: Reader
-    sha256: str | None = None  # of the archive, where the copy is one
+    sha256: str | None = None  # of the archive, if the copy is an archive
 
     def __str__(self) -> str:
         return " + ".join(str(path) for path in self.paths)

@@ -1,4 +1,4 @@
-"""Progress of long data work: a callback where the caller gives one, else a bar on a terminal."""
+"""Progress of long data operations: a callback if the caller gives one, else a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from cl.data.store import Progress
 
 
 class Bar:
-    """Counts `add`ed units. `total` 0 means unknown; without a callback a tqdm bar shows on stderr if that is a
-    terminal."""
+    """Counts the units passed to `add`; `total` 0 means unknown. Without a callback, a tqdm bar is shown on stderr if
+    it is a terminal."""
 
     def __init__(self, what: str, total: int, progress: Progress | None, *, done: int = 0, unit: str = "it") -> None:
         self._what, self._total, self._done, self._progress = what, total, done, progress

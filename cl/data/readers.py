@@ -1,5 +1,4 @@
-"""Readers: packs (.npz) and CIFAR's official Python archives, as stores. Nothing is extracted and no foreign code
-runs."""
+"""Readers of packs (.npz) and CIFAR's official Python archives. Nothing is extracted, and no code from files runs."""
 
 from __future__ import annotations
 
@@ -26,15 +25,15 @@ from cl.files import sha256_of
 
 SPLITS = ("train", "test")
 PACK_READER = 1
-"""Version of the decoding of packs; raised when the same file would give other pixels."""
+"""Version of the decoding of packs; increased when the same file would give other pixels."""
 _BATCH = 256 << 20
-"""Bytes of a batch of CIFAR at most; the largest, CIFAR-100's training set, has 155 million."""
+"""Maximum bytes of a CIFAR batch; the largest, CIFAR-100's training set, has 155 million."""
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What a reader found: a store per split, class names by label (empty where the source has none), and free-form
-    facts."""
+    """The result of a reader: a store per split, class names by label (empty if the source has none), and free-form
+    metadata."""
 
     splits: dict[str, ImageStore]
     class_names: tuple[str, ...]
@@ -44,9 +43,9 @@ class Content:
 def read_pack(path: Path, progress: Progress | None = None) -> Content:
     """Read a pack: an .npz with `labels`, `split` (0 train, 1 test), `classes`, `meta` (JSON) and the images.
 
-    The images are `images` (uint8 [N, H, W] or [N, H, W, C], kept in memory) or `data` and `offsets` (concatenated
-    encoded files, decoded once into the cache). Raises `DataError` for a file that is damaged or not a pack; pickled
-    content is refused.
+    The images are `images` (uint8 [N, H, W] or [N, H, W, C], held in memory), or `data` and `offsets` (concatenated
+    encoded files, decoded once into the cache). Raises `DataError` for a file that is damaged or not a pack, or that
+    has pickled content.
     """
     with _damaged(path), np.load(path, allow_pickle=False) as pack:
         check_zip(pack.zip, path)
@@ -81,7 +80,7 @@ def read_pack(path: Path, progress: Progress | None = None) -> Content:
 
 @dataclass(frozen=True, eq=False)
 class _Encoded:
-    """The encoded images of one split of a pack; the file is read only where the cache does not know it yet."""
+    """The encoded images of one split of a pack; the file is read only if it is not in the cache."""
 
     path: Path
     rows: IndexArray
@@ -121,7 +120,7 @@ class _Encoded:
 
 
 def read_packs(paths: Iterable[Path], progress: Progress | None = None) -> Content:
-    """Read packs that hold the splits of one dataset. Raises `DataError` where their classes differ."""
+    """Read packs that hold the splits of one dataset. Raises `DataError` if their classes differ."""
     contents = [(path, read_pack(path, progress)) for path in paths]
     _, first = contents[0]
     splits: dict[str, ImageStore] = {}
@@ -134,7 +133,7 @@ def read_packs(paths: Iterable[Path], progress: Progress | None = None) -> Conte
 
 @dataclass(frozen=True)
 class CifarLayout:
-    """Names inside CIFAR's official Python archive, which are also those of torchvision's extracted folder."""
+    """Names in CIFAR's official Python archive; torchvision's extracted folder has the same names."""
 
     folder: str
     train: tuple[str, ...]
@@ -145,8 +144,7 @@ class CifarLayout:
 
 
 def read_cifar_archive(path: Path, layout: CifarLayout) -> Content:
-    """Read `cifar-*-python.tar.gz` without extracting it; raises `DataError` where it is truncated or not that
-    archive."""
+    """Read `cifar-*-python.tar.gz` without extracting it; raises `DataError` if it is truncated or another archive."""
     wanted = {*layout.train, *layout.test, layout.meta}
     found: dict[str, dict[str, Any]] = {}
     with _damaged(path), capped_tar(path) as archive:
@@ -183,7 +181,7 @@ def _cifar(path: Path, batches: dict[str, dict[str, Any]], layout: CifarLayout) 
 
 @contextmanager
 def _damaged(path: Path) -> Iterator[None]:
-    """Turn what NumPy, tar and gzip raise for a damaged or foreign file into a `DataError` naming it and the fix."""
+    """Turn errors of NumPy, tar and gzip for a damaged or foreign file into a `DataError` with the path and the fix."""
     try:
         yield
     except (

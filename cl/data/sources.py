@@ -1,4 +1,4 @@
-"""Where data and weights come from: CLBENCH_DATA_PATH, then the cache under CLBENCH_HOME, then a checked download."""
+"""Sources of data and weights: CLBENCH_DATA_PATH, then the cache under CLBENCH_HOME, then a verified download."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger("clbench.data")
 _CHUNK = 1 << 16
 
 TORCHVISION = "torchvision"
-"""Folder below the cache's data where datasets lie that torchvision downloads in its own layout."""
+"""Subfolder of the cache's data for datasets that torchvision downloads in its own layout."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to download: its SHA-256 (None: recorded at the first download, checked ever after) and mirrors in
-    order. `md5` is for files of which only that was published."""
+    """A file to download: mirrors in order, and its SHA-256 (None: recorded at the first download, checked from then
+    on). `md5` is for files with only a published MD5."""
 
     name: str
     urls: tuple[str, ...]
@@ -37,12 +37,12 @@ class RemoteFile:
 
 
 def is_offline() -> bool:
-    """Whether CLBENCH_OFFLINE forbids the network; "", 0, false, no and off do not."""
+    """Whether CLBENCH_OFFLINE forbids the network; the values "", 0, false, no and off do not."""
     return os.environ.get("CLBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def candidates(names: Sequence[str], subfolders: Sequence[str] = ()) -> Iterator[tuple[Path, ...]]:
-    """Folders that hold all of `names` together, as tuples of paths: every data folder and the cache, then their
+    """Paths of `names` in every folder that holds all of them: each data folder and the cache, and their
     subfolders."""
     for root in [*data_path(), home() / "data"]:
         for folder in [root, *(root / sub for sub in subfolders)]:
@@ -52,9 +52,9 @@ def candidates(names: Sequence[str], subfolders: Sequence[str] = ()) -> Iterator
 
 
 def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Path:
-    """Find a local file, `kind` being the subfolder where such files stand.
+    """Find a local file; `kind` is the subfolder for such files.
 
-    An absolute path, or one that starts with `.` or `~`, is taken as it is. Anything else is looked for in the folders
+    An absolute path, or a path that starts with `.` or `~`, is used directly. Other names are searched in the folders
     of CLBENCH_DATA_PATH (and their `kind` subfolder), then in the cache, then in the current folder. Raises
     `DataError`.
     """
@@ -75,7 +75,7 @@ def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Pa
 
 
 def missing(what: str, names: Sequence[str]) -> DataError:
-    """The error for data that is nowhere and may not be downloaded: what, where, and the fix in one sentence."""
+    """The error for data that was not found and may not be downloaded, with the fix, in one sentence."""
     return DataError(
         f"{what} ({' or '.join(names)}) was not found in {_listed([*data_path(), home() / 'data'])} and "
         "CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or unset "
@@ -84,14 +84,14 @@ def missing(what: str, names: Sequence[str]) -> DataError:
 
 
 def announce(title: str, licence: str, citation: str, size: int | None = None) -> None:
-    """Say, before a download begins, what is fetched and under which terms."""
+    """Log, before a download begins, what is downloaded and under which terms."""
     megabytes = f" ({size / 1e6:.0f} MB)" if size is not None else ""
     log.warning("Downloading %s%s. Licence: %s. Please cite: %s.", title, megabytes, licence, citation)
 
 
 def check_sha256(path: Path, expected: str | None) -> None:
-    """Raise `DataError` where a file is not what was declared; with None, what its first download recorded beside
-    it."""
+    """Raise `DataError` if a file does not have the expected SHA-256; None: the hash recorded at its first
+    download."""
     record = _record(path)
     if expected is None and record.is_file():
         expected = record.read_text().split()[0]
@@ -106,7 +106,7 @@ def check_sha256(path: Path, expected: str | None) -> None:
 
 
 def check_md5(path: Path, expected: str | None) -> None:
-    """Raise `DataError` where a file has another MD5 than the one published; no protection against forgery."""
+    """Raise `DataError` if a file does not have the published MD5; this does not protect against forgery."""
     if expected is None:
         return
     with open(path, "rb") as file:
@@ -121,10 +121,10 @@ def check_md5(path: Path, expected: str | None) -> None:
 
 
 def fetch(file: RemoteFile, progress: Progress | None = None) -> Path:
-    """The file in the cache, downloaded where it is not there yet: locked, resumed, checked, atomic.
+    """The file in the cache, downloaded if necessary; downloads are locked, resumed, verified and atomic.
 
-    Raises `DataError` where the network is forbidden, where no mirror works or where the content is wrong, and
-    `StorageError` where the cache cannot be written.
+    Raises `DataError` if the network is forbidden, no mirror works or the content is wrong, and `StorageError` if the
+    cache cannot be written.
     """
     target = home() / "data" / file.name
     if target.is_file():
@@ -139,7 +139,7 @@ def fetch(file: RemoteFile, progress: Progress | None = None) -> Path:
         with FileLock(f"{target}.lock"):
             if not target.is_file():  # another process may have finished it while we waited
                 _download(file, target, progress)
-    except (StorageError, OSError) as error:  # failed downloads are handled below; this is the folder or its lock
+    except (StorageError, OSError) as error:  # of the folder or its lock; _download handles failed downloads
         raise StorageError(
             f"The cache {target.parent} cannot be written; set CLBENCH_HOME to a folder you own."
         ) from error
@@ -163,11 +163,11 @@ def _download(file: RemoteFile, target: Path, progress: Progress | None) -> None
                 write_text(_record(target), f"{sha256_of(target)}  {target.name}\n")
             return
         except ValueError as error:  # wrong content: pooch has removed it
-            if download.resumed:  # the piece we continued was perhaps not of this file: once more from the start
+            if download.resumed:  # the partial file may have been of another file: start again from zero
                 mirrors.insert(0, url)
             failures.append(f"{urlsplit(url).hostname}: another content")
             log.info("Download from %s: %s", url, error)
-        except OSError as error:  # includes every error of requests; the piece stays and the next attempt continues it
+        except OSError as error:  # includes all errors of requests; the next attempt continues the partial file
             failures.append(f"{urlsplit(url).hostname}: {type(error).__name__}")
             log.info("Download from %s failed: %s", url, error)
     raise DataError(
@@ -177,7 +177,7 @@ def _download(file: RemoteFile, target: Path, progress: Progress | None) -> None
 
 
 class _Resumable:
-    """A pooch downloader that keeps what has arrived in a `.part` file and continues it with an HTTP range."""
+    """A pooch downloader that saves received data in a `.part` file and continues it with an HTTP range."""
 
     def __init__(self, file: RemoteFile, part: Path, progress: Progress | None) -> None:
         self._file, self._part, self._progress = file, part, progress

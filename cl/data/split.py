@@ -10,7 +10,7 @@ from cl.data.store import IndexArray
 def split_rows(rows: IndexArray, fraction: float, seed: int, *key: str | int) -> tuple[IndexArray, IndexArray]:
     """Split rows at random into (a part of about `fraction`, the rest), both ascending.
 
-    The part has at least one row and leaves at least one; a single row stays in the rest.
+    With two or more rows, both have at least one; a single row goes to the rest.
     """
     from cl.random import numpy_generator
 

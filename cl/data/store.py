@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 IndexArray = NDArray[np.int64]
 PixelArray = NDArray[np.uint8]
 Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)`; `total` is 0 where it is unknown."""
+"""Called as `progress(what, done, total)`; `total` is 0 if unknown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class ImageStore:
     """Images of one split in canonical order: label first, then the SHA-1 of the pixels.
 
     `pixels` is uint8 [N, H, W, C] with C in {1, 3}; `labels` is int64 [N], the dataset's own labels; `fingerprint` is
-    the SHA-256 of shape, pixels and labels in that order, so it does not depend on where the images were read from.
+    the SHA-256 of shape, pixels and labels in that order, so it does not depend on the source of the images.
     """
 
     pixels: PixelArray
@@ -34,7 +34,7 @@ class ImageStore:
 
     @classmethod
     def from_arrays(cls, pixels: np.ndarray, labels: np.ndarray) -> ImageStore:
-        """Copy images in any order into a store.
+        """Copy images, in any order, into a store.
 
         `pixels`: uint8 [N, H, W, C] or [N, H, W]; `labels`: integers [N]. Raises `ValueError` for other types or
         shapes.
@@ -64,8 +64,8 @@ class ImageStore:
 class Dataset:
     """A labelled dataset with its train and test split.
 
-    `origin` says in words where the images were read; `verified` is true where both fingerprints were known beforehand
-    and matched (content that does not match is never returned).
+    `origin` says where the images were read; `verified` is true if both fingerprints were known in advance and matched
+    (content that does not match is never returned).
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Trees of images that standard streams are made of: their names on disks, archives, licences and citations.
+"""Trees of images for standard streams: folder names, archives, licences and citations.
 
-Sizes and checksums are those that the datasets' pages and two or more public loaders give. None of these files has
-been on a machine that clbench was written on, which every entry says (`checked`).
+Sizes and checksums are from the datasets' pages and from at least two public loaders. clbench has not been tested on
+these files themselves; every entry says so (`checked`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Trees of image files that papers use: where they lie, how the archive is unpacked, and which split is meant.
+"""Trees of image files used by papers: finding them, unpacking the archive, and choosing the split.
 
-Several splits of the same images are in use under one name, and numbers on them do not compare, so each has a name of
-its own here and is part of a stream's identity.
+Papers use different splits of the same images under one name, and their numbers are not comparable. Here each split has
+a name, which is part of a stream's identity.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from cl.errors import DataError, UsageError
 from cl.paths import home
 
 SPLITS = ("official", "seeded", "lists", "folders")
-"""The dataset's own; ours, drawn from the sorted file names; lists of files that a paper published; folders train/ and
-test/ (or val/) that someone made."""
+"""The dataset's official split; clbench's split, drawn from the sorted file names; published lists of files; existing
+folders train/ and test/ (or val/)."""
 
 TEST_SHARE = 0.2
 Official = Callable[[Path], tuple[Files, Files]]
@@ -31,7 +31,7 @@ _PATH = re.compile(rf"[^\s\"',\[\]]+(?:{'|'.join(re.escape(suffix) for suffix in
 
 @dataclass(frozen=True)
 class Split:
-    """Which split of a tree: one of `SPLITS`, with the seed of "seeded" or the two files of "lists"."""
+    """A split of a tree: one of `SPLITS`, with the seed for "seeded" or the two files for "lists"."""
 
     name: str = "seeded"
     seed: int = 0
@@ -39,7 +39,7 @@ class Split:
     test_list: str | None = None
 
     def check(self) -> None:
-        """Raise `UsageError` for lists without "lists", or the other way round."""
+        """Raise `UsageError` for lists without "lists", or for "lists" without lists."""
         lists = self.train_list is not None, self.test_list is not None
         if self.name == "lists" and not all(lists):
             raise UsageError("split=lists needs both stream.train_list and stream.test_list, the paths of two files.")
@@ -51,12 +51,13 @@ def read_tree(
     name: str, split: Split, *, size: int, official: Official, folder: str | None = None,
     below: str = "", progress: Progress | None = None,
 ) -> tuple[Dataset, dict[str, object]]:  # fmt: skip
-    """The dataset declared as `name`, and what of the split belongs to a stream's identity.
+    """The dataset declared as `name`, and the part of a stream's identity that describes the split.
 
-    `official` gives the training and test files of the dataset's own split. `folder` is used where given, else the
-    dataset is looked for, or its archive downloaded and unpacked into the cache.
-    Class folders lie `below` the root. Images come in RGB, shorter side `size`, centre crop; they are decoded once.
-    Raises `DataError` where it is missing or another one, `UsageError` for a split that the tree does not have.
+    `official` gives the training and test files of the official split. `folder` is used if given; otherwise the dataset
+    is searched, or its archive is downloaded and unpacked into the cache. Class folders are in the folder `below` of
+    the root. Images are RGB, shorter side `size`, centre crop, and are decoded once.
+    Raises `DataError` for a dataset that is missing or another one, `UsageError` for a split that the tree does not
+    have.
     """
     declared = declaration(name)
     root = inner(Path(folder).expanduser()) if folder else find_tree(name, progress)
@@ -77,9 +78,9 @@ def read_tree(
 
 
 def find_tree(name: str, progress: Progress | None = None) -> Path:
-    """The unpacked dataset as it lies in a folder of CLBENCH_DATA_PATH or in the cache; else its archive is unpacked.
+    """The unpacked dataset in a folder of CLBENCH_DATA_PATH or in the cache; if there is none, unpack its archive.
 
-    Raises `DataError` where it is nowhere and cannot be downloaded, and where the archive is another file.
+    Raises `DataError` if it is not found and cannot be downloaded, or if the archive is another file.
     """
     copy = obtain(name, progress)
     path, archive = copy.paths[0], declaration(name).archive
@@ -92,7 +93,7 @@ def find_tree(name: str, progress: Progress | None = None) -> Path:
 
 
 def inner(root: Path) -> Path:
-    """The folder itself, or the one in it of the same name, or the only one: archives bring a folder of their own."""
+    """The folder with the content: archives may nest it in a subfolder of the same name, or in a single subfolder."""
     while root.is_dir():
         found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         same = [entry for entry in found if entry.name == root.name]
@@ -105,7 +106,7 @@ def inner(root: Path) -> Path:
 def _chosen(
     root: Path, below: str, split: Split, official: Official, title: str
 ) -> tuple[Files, Files, dict[str, object]]:
-    """Training and test files by class, and what identifies the split."""
+    """Training and test files by class, and the identity of the split."""
     split.check()
     if split.name == "official":
         train, test = official(root)
@@ -137,8 +138,8 @@ def _chosen(
 
 
 def _listed(path: Path, known: dict[tuple[str, str], Path]) -> Files:
-    """The files that a list names, by class. A list is any text (lines, YAML, JSON) with paths CLASS/FILE; what
-    stands before that, such as somebody's data folder, is ignored."""
+    """The files of a list, by class. A list is any text (lines, YAML, JSON) with paths CLASS/FILE; leading folders,
+    such as the author's data folder, are ignored."""
     if not path.is_file():
         raise UsageError(f"There is no list of files {path}; give the path of one.")
     files: Files = {}

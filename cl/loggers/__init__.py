@@ -1,9 +1,9 @@
-"""Loggers: where a run reports losses and accuracies while it goes on, such as TensorBoard.
+"""Loggers, such as TensorBoard, receive losses and accuracies during a run.
 
-A logger is a class registered under the entry-point group `clbench.loggers` and asked for with `--logger NAME`,
-`cl.run(loggers=...)`, `CLBENCH_LOGGER` or `loggers` in the [run] table of a config file. It observes and can never
-break a run: whatever it raises switches it off with one warning, and the random numbers of the run are kept from it.
-So the result is the same with, without and with a broken logger, and its name is no part of a run's identity.
+A logger is a class registered in the entry-point group `clbench.loggers`. Choose it with `--logger NAME`,
+`cl.run(loggers=...)`, `CLBENCH_LOGGER` or `loggers` in the [run] table of a config file. A logger cannot break a run:
+an exception switches it off with one warning, and it cannot change the random numbers of the run. So the result is the
+same with, without and with a broken logger, and loggers are not part of a run's identity.
 """
 
 from __future__ import annotations
@@ -16,30 +16,29 @@ from cl import registry
 from cl.errors import UsageError
 
 NONE = "none"
-"""`--logger none`: no logger, whatever the environment or a config file asks for."""
+"""`--logger none`: no logger, even if the environment or a config file names one."""
 
 FAILURES = (Exception, SystemExit)
-"""What a logger may raise without ending the run; Ctrl-C still does."""
+"""Exceptions of a logger that do not end the run; Ctrl-C does."""
 
 
 class Logger:
-    """Receives what a run reports; a subclass overrides what it needs.
+    """Receives the reports of a run; a subclass overrides the methods it needs.
 
-    Created without arguments. What a run reports twice, because it was stopped and goes on, has the same name, step and
-    value both times.
+    Created without arguments. A resumed run may report a number a second time, with the same name, step and value.
     """
 
     requires: ClassVar[Mapping[str, str]] = {}
-    """Modules that it imports when it starts, each with what to `pip install` for it; checked before a run starts."""
+    """Modules that it imports in `start`, each with the name to `pip install`; checked before a run starts."""
 
     def start(self, run: Mapping[str, Any]) -> None:
-        """A run begins or goes on: `folder`, `title`, `strategy`, `stream`, `backbone`, `seeds`, `options`."""
+        """A run starts or resumes: `folder`, `title`, `strategy`, `stream`, `backbone`, `seeds`, `options`."""
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """One number.
 
-        `loss/task 0/PHASE` at the step within that phase (of long phases about 200 of the losses);
-        `accuracy/RULE/GROUP` and `metrics/RULE/METRIC`, fractions, at the number of experiences learned.
+        `loss/task 0/PHASE`: `step` is the step within the phase; long phases report about 200 losses.
+        `accuracy/RULE/GROUP` and `metrics/RULE/METRIC` are fractions; `step` is the number of experiences learned.
         """
 
     def evaluated(self, record: Mapping[str, Any]) -> None:
@@ -50,10 +49,10 @@ class Logger:
 
 
 def check(names: Iterable[str]) -> tuple[str, ...]:
-    """The loggers asked for, each once.
+    """The requested loggers without duplicates.
 
-    Raises `UsageError` for an unknown name, or a logger whose package is not installed. Whatever else is wrong with one
-    is left to the run, which goes on without it.
+    Raises `UsageError` for an unknown name, or for a logger whose package is not installed. Other failures of a logger
+    appear during the run, which continues without it.
     """
     chosen = tuple(dict.fromkeys(names))
     if NONE in chosen:

@@ -1,4 +1,4 @@
-"""What a run tells its loggers: losses on the way, accuracies and the record after each evaluation."""
+"""Reports of a run to its loggers: losses during training, accuracies and the record after each evaluation."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from cl.records.record import accuracy_rows
 from cl.training.generators import global_state, set_global_state
 
 POINTS = 200
-"""Losses that are passed on per phase, about."""
+"""Approximate number of losses reported per phase."""
 
 log = logging.getLogger("clbench")
 
 
 @contextlib.contextmanager
 def hearing(names: Sequence[str], run: Mapping[str, Any]) -> Iterator[list[Observer]]:
-    """Observers that pass a run on to the loggers of these names while it lasts; none without names.
+    """Within a `with` block, observers that report the run to the named loggers; empty without names.
 
-    `run` is what `Logger.start` is given.
+    `run` is the argument of `Logger.start`.
     """
     if not names:
         yield []
@@ -45,7 +45,7 @@ def hearing(names: Sequence[str], run: Mapping[str, Any]) -> Iterator[list[Obser
 
 
 class Feed(Observer):
-    """Tells loggers what a run reports; a logger that fails is dropped, the run never is."""
+    """Reports a run to its loggers; a failing logger is dropped, and the run continues."""
 
     def __init__(self, names: Sequence[str], run: Mapping[str, Any]) -> None:
         self._loggers: dict[str, Logger] = {}
@@ -65,7 +65,7 @@ class Feed(Observer):
             self._guarded(name, partial(call, logger))
 
     def _guarded(self, name: str, call: Callable[[], None]) -> None:
-        random = global_state()  # a logger that draws must not change what dropout draws next
+        random = global_state()  # a logger that draws must not change the next draw of dropout
         try:
             call()
         except FAILURES as error:
@@ -74,7 +74,7 @@ class Feed(Observer):
         finally:
             set_global_state(random)
 
-    # ------------------------------------------------------------------------------------------ what a run reports
+    # -------------------------------------------------------------------------------------------- reports of a run
 
     def task(self, index: int, total: int, name: str) -> None:
         self._task, self._times = index, Counter()
@@ -104,7 +104,7 @@ class Feed(Observer):
             for name, value in values.items():
                 if value is not None:
                     self._scalar(f"metrics/{rule}/{name}", value, learned)
-        self.tell(lambda logger: logger.evaluated(copy.deepcopy(record)))  # they may write to it
+        self.tell(lambda logger: logger.evaluated(copy.deepcopy(record)))  # loggers may change it
 
     def close(self, status: str) -> None:
         self.tell(lambda logger: logger.close(status))
@@ -116,4 +116,4 @@ class Feed(Observer):
 def _warn(text: str) -> None:
     log.warning(text)
     if not log.root.handlers and all(isinstance(handler, logging.FileHandler) for handler in log.handlers):
-        print(f"WARNING {text}", file=sys.stderr)  # nobody set up logging: the file of the run alone is too quiet
+        print(f"WARNING {text}", file=sys.stderr)  # logging is not configured: only the file of the run would get it

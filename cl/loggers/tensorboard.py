@@ -14,8 +14,8 @@ FOLDER = "tensorboard"
 class TensorBoard(Logger):
     """Losses, metrics and the accuracy on every group, as curves: `tensorboard --logdir results`.
 
-    Writes event files to `tensorboard/` in the folder of the run. A run that was stopped goes on in the same curves: a
-    step that is there already is not written again.
+    Writes event files to `tensorboard/` in the folder of the run. A resumed run continues the same curves; steps
+    written before are not written again.
     """
 
     requires = {"tensorboard": "clbench[tensorboard]"}  # noqa: RUF012 - never changed
@@ -39,7 +39,7 @@ class TensorBoard(Logger):
 
 
 def last_steps(folder: Path) -> dict[str, int]:
-    """The last step of every curve in a folder of event files; empty where there is none."""
+    """The last step of every curve in a folder of event files; empty without such a folder."""
     if not folder.is_dir():
         return {}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

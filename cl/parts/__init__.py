@@ -1,1 +1,1 @@
-"""What methods are made of, each usable alone; parts hold state, give losses and data sources, and run no loops."""
+"""Building blocks of methods, each usable alone; parts hold state, give losses and data sources, and run no loops."""

@@ -1,4 +1,4 @@
-"""Classification losses of continual learners, and distillation of predictions and features."""
+"""Classification losses of continual learning, and distillation of predictions and features."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LOSSES = ("local", "global", "bce", "bce-local")
-"""Softmax over the classes of the task; over all seen; a sigmoid per class seen; a sigmoid per class of the task."""
+"""Softmax over the task's classes; over all classes seen; a sigmoid per class seen; a sigmoid per task's class."""
 
 REDUCTIONS = ("mean", "sum")
-"""Sigmoid losses: mean over images and columns; mean over images of the sum over columns."""
+"""Reductions of sigmoid losses: mean over images and columns; mean over images of the sum over columns."""
 
 DISTANCES = ("mse", "cosine")
-"""Between features: mean over images and dimensions of squared differences; 1 minus the mean cosine."""
+"""Distances between features: mean squared difference over images and dimensions; 1 minus the mean cosine."""
 
 
 def classification(
@@ -31,10 +31,10 @@ def classification(
 ) -> Tensor:
     """The loss `kind` of `LOSSES`, a scalar; logits [B, C] over classes seen, labels [B] positions.
 
-    With `soft` [B, old], targets in [0, 1] for the first columns, sigmoids distil those columns that are not among
-    `classes`, with `weight`: `bce` is then LwF.MC, one mean over hard and soft columns; `bce-local` adds the mean over
-    the soft columns to that over the task's. A softmax takes no `soft`. `balanced` gives the positive and the negatives
-    of an image the same weight, as a flag of Smith et al.'s code of 2022 does.
+    `soft` [B, old] are targets in [0, 1] for the first columns. Sigmoid losses distil those of these columns that are
+    not in `classes`, with `weight`: `bce` is then LwF.MC, one mean over hard and soft columns; `bce-local` adds the
+    mean over the soft columns to the mean over the task's. Softmax losses do not use `soft`. `balanced` gives the
+    positive and the negatives of an image the same weight, like a flag of Smith et al.'s code of 2022.
     """
     if kind == "global":
         return F.cross_entropy(logits, labels)
@@ -61,7 +61,7 @@ def classification(
 
 
 def _sigmoids(logits: Tensor, target: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
-    """Binary cross-entropy of logits [B, K], reduced as `REDUCTIONS` says."""
+    """Binary cross-entropy of logits [B, K]; `reduction` is one of `REDUCTIONS`."""
     if reduction == "mean":
         return F.binary_cross_entropy_with_logits(logits, target, weights)
     return F.binary_cross_entropy_with_logits(logits, target, weights, reduction="sum") / len(logits)
@@ -93,10 +93,11 @@ def feature_distance(features: Tensor, teacher: Tensor, kind: str = "mse") -> Te
 
 
 def contrastive(features: Tensor, prototypes: Tensor, temperature: float = 0.8) -> Tensor:
-    """Contrastive regularisation of HiDe-Prompt and MOS: each row of M = [prototypes; features] tells itself apart.
+    """Contrastive regularisation of HiDe-Prompt and MOS, over the rows of M = [prototypes; features].
 
-    Cross-entropy of M M^T / temperature against the identity, mean over rows; `prototypes` [P, d] are constants. Rows
-    are not normalised, as in both codes: under large features the diagonal dominates and the term is almost 0.
+    Cross-entropy of M M^T / temperature with the identity as target, mean over rows; `prototypes` [P, d] are constants.
+    Rows are not normalised, as in the code of both papers: with large features the diagonal dominates and the term is
+    almost 0.
     """
     rows = torch.cat([prototypes.to(features), features])
     return F.cross_entropy(rows @ rows.T / temperature, torch.arange(len(rows), device=rows.device))

@@ -1,4 +1,4 @@
-"""Images kept from earlier tasks, and batches that mix them with new ones."""
+"""Images kept from earlier tasks, and batches that mix them with new images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from cl.stream import ImageSet
 
 POLICIES = ("reservoir", "balanced", "herding")
-"""A uniform sample of all images seen; as many images of every class as of any other, at random or as iCaRL chooses."""
+"""A uniform sample of all images seen; equally many images per class at random; equally many chosen as in iCaRL."""
 
 
 class Memory:
     """Up to `size` images: `pixels` uint8 [N, C, H, W] and position `labels` int64 [N], copies in main memory.
 
-    "reservoir" is algorithm R (Vitter 1985): after `seen` images each is held with probability size / seen. "balanced"
-    gives every class the same quota (see `quotas`); which images of a class stay is drawn, and what a class has given
-    up it never gets back. "herding" has the same quotas, keeps the images that `herded` ranks first and gives up the
-    last ones (iCaRL, Rebuffi et al. 2017).
+    "reservoir" is algorithm R (Vitter 1985): after `seen` images, each is held with probability size / seen. "balanced"
+    gives every class the same quota (see `quotas`) and draws which of its images stay; dropped images never come back.
+    "herding" has the same quotas, keeps the images that `herded` ranks first and drops the last ones (iCaRL, Rebuffi et
+    al. 2017).
     """
 
     stores = "samples"
@@ -42,14 +42,14 @@ class Memory:
         return len(self.labels)
 
     def resize(self, size: int) -> None:
-        """Hold up to `size` images from the next `add` on; for a memory that grows with the classes."""
+        """Set the size, effective at the next `add`; for a memory that grows with the classes."""
         self.size = size
 
     def add(self, images: ImageSet, generator: torch.Generator, features: Tensor | None = None) -> None:
-        """Offer images, each once; `generator` draws which of them stay, and which of those held.
+        """Offer new images, each once; `generator` draws which new and which held images stay.
 
-        "herding" chooses by `features` instead: those of the images [N, d], or, where some of their classes are held
-        already, those of the images held and then of the new ones [held + N, d]. Raises `ContractError` without them.
+        "herding" chooses by `features` instead: of the new images [N, d], or, if the memory already holds some of their
+        classes, of the held images followed by the new ones [held + N, d]. Raises `ContractError` without them.
         """
         if self.policy == "herding":
             place = self._herded(images.labels, features)
@@ -63,13 +63,13 @@ class Memory:
         self.seen += len(images)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Places [count] of remembered images; the same one twice only if the memory holds fewer than `count`."""
+        """Indices [count] of remembered images; repeats only if the memory holds fewer than `count`."""
         if count > len(self):
             return torch.randint(len(self), (count,), generator=generator)
         return torch.randperm(len(self), generator=generator)[:count]
 
     def _reservoir(self, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Places to keep, counted through the images held and then the new ones."""
+        """Indices of the images to keep, among the held images followed by the new ones."""
         order = torch.arange(self.seen, self.seen + len(labels))
         drawn = (torch.rand(len(labels), generator=generator, dtype=torch.float64) * (order + 1)).long()
         slots = torch.where(order < self.size, order, drawn)
@@ -86,7 +86,7 @@ class Memory:
         return torch.cat(kept)
 
     def _herded(self, labels: Tensor, features: Tensor | None) -> Tensor:
-        """As `_reservoir`: a class without new images keeps the first of those held, which lie in the order chosen."""
+        """As `_reservoir`. A class without new images keeps its first held images, which are sorted by their rank."""
         held, all_of = len(self), len(self) + len(labels)
         given = 0 if features is None else len(features)
         if features is None or given not in (len(labels), all_of):
@@ -94,7 +94,7 @@ class Memory:
         kept = [torch.empty(0, dtype=torch.long)]
         for place, quota in self._candidates(labels):
             if bool((place >= held).any()):
-                rows = place - (all_of - given)  # of features; negative where those of images held were not given
+                rows = place - (all_of - given)  # rows of `features`; negative if those of held images are missing
                 if int(rows.min()) < 0:
                     raise ContractError("a class that returns needs the features of the images held, before the new.")
                 place = place[herded(features[rows.to(features.device)], quota).cpu()]
@@ -102,7 +102,7 @@ class Memory:
         return torch.cat(kept)
 
     def _candidates(self, labels: Tensor) -> Iterator[tuple[Tensor, int]]:
-        """For each class the places of its images, as `_reservoir` counts them, and how many of them may stay."""
+        """For each class the indices of its images, as in `_reservoir`, and its quota."""
         labels = torch.cat([self.labels, labels])
         classes, counts = labels.unique(return_counts=True)
         for label, quota in zip(classes, quotas(counts.tolist(), self.size), strict=True):
@@ -116,7 +116,7 @@ class Memory:
 
 
 def quotas(available: list[int], size: int) -> list[int]:
-    """Images of each class in a memory of `size`: equal as far as `available` goes, the rest to the first classes."""
+    """Images per class in a memory of `size`: equal up to the number available, the remainder to the first classes."""
     level = 0
     while level < max(available) and sum(min(most, level + 1) for most in available) <= size:
         level += 1
@@ -130,9 +130,9 @@ def quotas(available: list[int], size: int) -> list[int]:
 
 @torch.no_grad()
 def herded(features: Tensor, count: int) -> Tensor:
-    """Rows [count] of features [N, d], each the one that brings the mean of those chosen nearest to the mean of all.
+    """Rows [count] of features [N, d], chosen one by one to bring their mean nearest to the mean of all rows.
 
-    Means are of features divided by their norms; the lower row wins a tie. So the first k rows are the best k.
+    Means are of normalised features; the lower row wins a tie. The first k rows are thus the choice for count = k.
     """
     each = F.normalize(features.double(), dim=1)
     mean, total = each.mean(0), each.new_zeros(each.shape[1])
@@ -147,10 +147,10 @@ def herded(features: Tensor, count: int) -> Tensor:
 
 
 class ReplayBatches:
-    """The batches of `source`, each with `size` remembered images behind its own (0: as many as it has).
+    """The batches of `source`, each followed by `size` remembered images (0: as many as the batch has).
 
-    They are augmented like new images, with draws of their own, so the images of `source` are those it gives without a
-    memory. `features` [N, d] stand for the memory's images where `source` gives features.
+    Remembered images are augmented like new ones, with separate draws, so a memory does not change the images of
+    `source`. `features` [N, d] are used in place of the remembered images if `source` gives features.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A few tensors for each task, each a parameter of its own."""
+"""A few tensors per task, each a separate parameter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 
 class TaskParameters(nn.Module):
-    """A few tensors for each task, every one a parameter of its own: training one task cannot move another.
+    """A few tensors per task, each a separate parameter, so training one task cannot change another.
 
-    Grows with `add` and with its state. A subclass whose state has another layout converts it.
+    `add` appends a task; restoring a state sets the number of tasks. A subclass whose state has another layout converts
+    it.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,7 @@ class TaskParameters(nn.Module):
         self.sets.append(nn.ParameterList(nn.Parameter(copy, requires_grad=False) for copy in copies))
 
     def column(self, index: int, tasks: int | None = None) -> list[Tensor]:
-        """The tensors at one place of the sets, of the first `tasks` tasks."""
+        """The tensor at position `index` of each of the first `tasks` tasks (None: all)."""
         return [one[index] for one in list(self.sets)[:tasks]]
 
     def get_state(self) -> Any:
@@ -42,7 +43,7 @@ class TaskParameters(nn.Module):
 
     @torch.no_grad()
     def set_state(self, state: Any) -> None:
-        """Grow or cut to the tasks of `state` and load them."""
+        """Load the tasks of `state`, adding or removing tasks to match."""
         for one, values in zip(self.sets, state, strict=False):
             for tensor, value in zip(one, values, strict=True):
                 tensor.copy_(value)

@@ -1,4 +1,4 @@
-"""Images without labels, from outside the stream: what a method may look at before the first task."""
+"""Images without labels, from outside the stream, which a method may use before the first task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIZE = 64
 
 
 class UnlabelledSet(ImageSet):
-    """Images without labels: `labels` raises `ContractError`, and neither the store nor its order knows any.
+    """Images without labels: `labels` raises `ContractError`, and neither the store nor its order reveals labels.
 
     `origin` is the fingerprint of the labelled images they were taken from, to compare with
     `StreamInfo.train_fingerprint`.
@@ -38,11 +38,11 @@ class UnlabelledSet(ImageSet):
 
 
 def unlabelled(name: str, count: int = 0) -> UnlabelledSet:
-    """The training images of a stream (`split-cifar10`, `folder:/path`), of a pack (`name.npz`, on
-    CLBENCH_DATA_PATH or a path), or `photos`; `count` of them, 0 for all.
+    """The training images of a stream (`split-cifar10`, `folder:/path`) or of a pack (`name.npz`, a path or a file on
+    CLBENCH_DATA_PATH), or `photos`; `count` of them, 0 for all.
 
-    The labels are thrown away and the images sorted by a hash of their pixels, so that the first `count` are a random
-    part that is the same for everyone. Raises `UsageError` for an unknown name, `DataError` where data is missing.
+    Labels are dropped, and images are sorted by a hash of their pixels: the first `count` are a random sample that is
+    the same on every machine. Raises `UsageError` for an unknown name, `DataError` if data is missing.
     """
     if name == PHOTOS:
         store = _photos()

@@ -1,4 +1,4 @@
-"""What a run reports while it goes on, and the displays that show it."""
+"""Progress reports of a run, and the displays that show them."""
 
 from cl.progress.base import Observer, Observers
 from cl.progress.displays import displayed, make_progress

@@ -1,4 +1,4 @@
-"""What a run reports while it goes on: the `Observer` that displays and loggers are, and a list of them."""
+"""Progress reports of a run: `Observer`, the base class of displays and loggers, and a list of observers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Observer:
-    """Hears what the loop and the trainer report; a subclass overrides what it needs, this one shows nothing.
+    """Receives the reports of the loop and the trainer; does nothing unless a subclass overrides a method.
 
     Every call must be cheap and must not raise.
     """
@@ -17,25 +17,25 @@ class Observer:
         """Learning of task `index` (from 0) of `total` begins."""
 
     def phase(self, name: str, total_steps: int, done: int = 0) -> None:
-        """A fit or a pass begins, `done` of its steps already there; `total_steps` is 0 when unknown."""
+        """A fit or a pass begins; `done` of its steps are finished already; `total_steps` is 0 if unknown."""
 
     def advance(self, n: int = 1, loss: float | None = None) -> None:
-        """One more step, of `n` images, is done; `loss` is given only where it is on the host already."""
+        """One more step, of `n` images, is done; `loss` is given only if it is already on the host."""
 
     def end_phase(self) -> None:
         """The phase is over."""
 
     def message(self, text: str) -> None:
-        """Something worth one line: a download, a resume, a warning."""
+        """A message of one line: a download, a resume, a warning."""
 
     def event(self, index: int, total: int, text: str) -> None:
-        """Event `index` (from 0) of `total` is done; `text` says how it went."""
+        """Event `index` (from 0) of `total` is done; `text` gives the result."""
 
     def evaluated(self, record: Mapping[str, Any]) -> None:
-        """The run was evaluated: its record so far, as it was written. To be read only."""
+        """The run was evaluated; `record` is its record so far, as written to disk. Do not change it."""
 
     def data(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` bytes or images of a download or a decoding are there; `total` is 0 when unknown."""
+        """`done` of `total` bytes or images were downloaded or decoded; `total` is 0 if unknown."""
 
     def close(self, status: str) -> None:
         """The run ended: complete, failed or interrupted."""
@@ -50,7 +50,7 @@ class Observer:
 
 
 class Observers(Observer):
-    """Several observers, each told in turn; an object with only some of the methods is told what it understands."""
+    """Calls several observers in turn; an object may have only some of the methods."""
 
     def __init__(self, observers: Iterable[Any]) -> None:
         self._observers = list(observers)

@@ -1,6 +1,6 @@
-"""Progress on stderr: bars on a terminal, one line per task elsewhere; from Python nothing, but in a notebook.
+"""Progress on stderr: bars on a terminal, one line per task elsewhere; from Python, nothing except in a notebook.
 
-The loop and the trainer talk to an `Observer` only, so a notebook or a server can show progress its own way.
+The loop and the trainer only know `Observer`, so a notebook or a server can show progress in its own way.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ class RichProgress(Observer):
 
 
 def make_progress(kind: str = "auto", stream: TextIO | None = None, *, title: str = "") -> Observer:
-    """A progress display: `rich`, `plain`, `none`, or `auto` (bars on a terminal, a line of HTML in a notebook, lines
-    elsewhere); raises `UsageError` for another. `title` names the run where several share a page."""
+    """A progress display: `rich`, `plain`, `none`, or `auto` (bars on a terminal, a line of HTML in a notebook, plain
+    lines elsewhere). Raises `UsageError` for another kind. `title` names the run if several share a page."""
     if kind not in KINDS:
         raise UsageError(f"progress must be one of {', '.join(KINDS)}, not '{kind}'.")
     target = stream if stream is not None else sys.stderr
@@ -136,9 +136,9 @@ def make_progress(kind: str = "auto", stream: TextIO | None = None, *, title: st
 
 @contextlib.contextmanager
 def displayed(progress: Any | str | None, title: str = "") -> Iterator[Observer]:
-    """What was given, or the display of the kind it names; None shows a line in a notebook and nothing elsewhere.
+    """The given observer, or a display of the given kind; None shows a line in a notebook and nothing elsewhere.
 
-    An object that is no `Observer` is told what it has methods for.
+    An object that is not an `Observer` may have only some of its methods.
     """
     kind = ("auto" if in_notebook() else "none") if progress is None else progress
     if isinstance(kind, str):
@@ -149,6 +149,6 @@ def displayed(progress: Any | str | None, title: str = "") -> Iterator[Observer]
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook, which shows HTML; an IPython terminal is none."""
+    """Whether this process is the kernel of a notebook, which shows HTML; false in an IPython terminal."""
     shell = sys.modules.get("IPython")
     return shell is not None and hasattr(shell.get_ipython(), "kernel")

@@ -1,6 +1,6 @@
-"""Progress in a notebook: one line of HTML that is updated in place, and one that stays when the run is over.
+"""Progress in a notebook: one line of HTML, updated in place; the last line stays after the run.
 
-It needs no widgets, so a saved notebook, and a page made from it, shows the last line.
+It needs no widgets, so a saved notebook, or a page made from it, shows the last line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from cl.progress.base import Observer, clock
 
 _EVERY = 0.2
-"""Seconds between updates: each is a message to the browser."""
+"""Seconds between updates; each update is a message to the browser."""
 
 
 class NotebookProgress(Observer):
@@ -83,7 +83,7 @@ class NotebookProgress(Observer):
             self._handle.update(bundle, raw=True)
 
     def text(self) -> str:
-        """What stands there now, without markup: messages, then the line that changes."""
+        """The current output without markup: messages, then the progress line."""
         parts = [self._title] if self._title and self._tasks else []
         if self._tasks and self._over != "done":
             parts.append(f"task {self._index + 1}/{self._tasks}")
@@ -96,7 +96,7 @@ class NotebookProgress(Observer):
         return "\n".join([*self._messages, *([" · ".join(parts)] if parts else [])])
 
     def html(self) -> str:
-        """The same, with a bar while something is going on."""
+        """The current output as HTML, with a bar during the run."""
         bar = ""
         if self._tasks and not self._over:
             bar = f'<progress max="{self._events[1]}" value="{self._events[0]}"></progress> '

@@ -1,7 +1,7 @@
-"""Settings that change how any stream arrives: long-tailed, blurry boundaries, online.
+"""Settings that change how the images of any stream arrive: long-tailed, blurry boundaries, online.
 
-Each is a pure function Stream -> Stream; the dataset, its test images and the groups they are tested in stay. What they
-draw, they draw from the data seed. Importing this module imports neither NumPy nor torch.
+Each is a pure function Stream -> Stream that keeps the dataset and its test images. All draws use the data seed.
+Importing this module imports neither NumPy nor torch.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ LONG_TAILED, I_BLURRY, SI_BLURRY, ONLINE = SETTINGS = ("long-tailed", "i-blurry"
 """The settings by name, in the order in which they are applied."""
 
 NEEDS = {LONG_TAILED: "long-tailed", I_BLURRY: "blurry", SI_BLURRY: "blurry", ONLINE: "online"}
-"""What of `cl.protocol.SETTINGS` a strategy has to be right on."""
+"""The member of `cl.protocol.SETTINGS` that a strategy must support."""
 
 
 @dataclass(frozen=True)
 class SettingOptions:
-    """Options that every stream has beside those of its family."""
+    """Options that every stream has in addition to those of its family."""
 
     setting: tuple[str, ...] = option(
-        (), "how the stream arrives: online, blurry or long-tailed, or several of them", choices=SETTINGS, unlisted=True
+        (), "one or more settings: long-tailed, blurry boundaries, online", choices=SETTINGS, unlisted=True
     )
     imbalance: float = option(
-        100.0, "long-tailed: training images of the most frequent class over those of the rarest", ge=1, unlisted=True
+        100.0, "long-tailed: training images of the most frequent class / of the rarest class", ge=1, unlisted=True
     )
     tail: str = option(
-        "ordered", "long-tailed: classes grow rarer in the order of learning, or in an order of their own",
+        "ordered", "long-tailed: classes become rarer in the order of learning, or in a random order (shuffled)",
         choices=("ordered", "shuffled"), unlisted=True,
     )  # fmt: skip
     disjoint: float = option(
-        0.5, "blurry: share of the classes whose images come in one task only (N of i-Blurry-N-M)",
+        0.5, "blurry: share of the classes whose images are all in one task (N of i-Blurry-N-M)",
         ge=0, le=1, unlisted=True,
     )  # fmt: skip
     blur: float = option(
-        0.1, "blurry: share of the images of the other classes that are dealt over all tasks (M of i-Blurry-N-M)",
+        0.1, "blurry: share of the other classes' images that are spread over all tasks (M of i-Blurry-N-M)",
         ge=0, le=1, unlisted=True,
     )  # fmt: skip
-    chunk: int = option(10, "online: images that arrive at a time, each once", ge=1, unlisted=True)
+    chunk: int = option(10, "online: images per chunk; each image arrives once", ge=1, unlisted=True)
     evaluate_every: int | None = option(
-        None, "online: evaluate after so many images, beside the ends of tasks", ge=1, unlisted=True
+        None, "online: images between additional evaluations within tasks", ge=1, unlisted=True
     )
 
 
@@ -57,13 +57,13 @@ OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
     SI_BLURRY: ("disjoint", "blur"),
     ONLINE: ("chunk", "evaluate_every"),
 }
-"""The options that belong to a setting."""
+"""The options of each setting."""
 
 
 def resolve_stream(
     family_options: type, layers: Iterable[Layer], prefix: str = "stream."
 ) -> tuple[Any, SettingOptions, dict[str, Value]]:
-    """Options of a family and those of the settings, from layers that hold both; every value with its origin.
+    """Resolve layers into options of a family and options of the settings; every value with its origin.
 
     Raises `UsageError` for an unknown key or a wrong value, for two kinds of blur, and for an option of a setting that
     was not chosen.
@@ -80,23 +80,24 @@ def resolve_stream(
 
 
 def needed(options: SettingOptions) -> tuple[str, ...]:
-    """What a strategy has to declare in its `settings` to learn in these."""
+    """The settings that a strategy must declare in `settings` for these options."""
     return tuple(NEEDS[name] for name in SETTINGS if name in options.setting)
 
 
 def usual(options: SettingOptions, method: Any) -> dict[str, Any]:
-    """What a method's options are in these settings unless the user says otherwise.
+    """Defaults of a method's options in these settings.
 
-    Online an epoch is a pass over one chunk, and it is the only one; a bound that may read the past keeps its own.
+    In an online stream a method makes one pass over each chunk (`epochs` is 1); an upper bound that may read the past
+    keeps its default.
     """
     once = ONLINE in options.setting and "epochs" in options_of(method.Options) and method.access != "past"
     return {"epochs": 1} if once else {}
 
 
 def transform(stream: Stream, options: SettingOptions, data_seed: int) -> Stream:
-    """The stream in the chosen settings; itself where none is chosen.
+    """The stream in the chosen settings; the same stream if none is chosen.
 
-    Raises `UsageError` where a setting does not fit the stream.
+    Raises `UsageError` if a setting does not fit the stream.
     """
     from cl.settings.blurry import i_blurry, si_blurry
     from cl.settings.long_tailed import long_tailed

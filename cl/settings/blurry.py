@@ -1,4 +1,4 @@
-"""Blurry boundaries: most images of a class come in one task, some in any other."""
+"""Blurry boundaries: most images of a class are in one task, some in other tasks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from cl.stream import Evaluate, Event, Stream, Train
 
 
 def i_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Stream:
-    """i-Blurry (Koh et al. 2022): `disjoint` of the classes keep to their task; of every other class the share `blur`
-    of its images goes into one pool, which is shuffled and dealt over all tasks, each getting as many as it gave.
+    """i-Blurry (Koh et al. 2022): a share `disjoint` of the classes stay in their task. Of every other class, a share
+    `blur` of the images goes into a pool, which is shuffled and dealt back: each task gets as many images as it gave.
 
-    Classes keep the task they have, and disjoint ones are spread evenly over tasks. Checked against the lists that the
-    authors publish: there, too, the task of a class gets its part of the pool back, so that with blur = 0.1 and 5 tasks
-    a class has about 92 % of its images at home. Raises `UsageError` for a stream whose classes return already.
+    The main task of each class does not change, and disjoint classes are spread evenly over tasks. Checked against the
+    lists published by the authors: there, too, a class's own task receives its part of the pool, so with blur = 0.1 and
+    5 tasks a class has about 92 % of its images in its own task. Raises `UsageError` if classes of the stream return
+    already.
     """
     homes = [experience.classes for experience in stream.experiences]
     _check(stream, homes)
@@ -35,14 +36,14 @@ def i_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Stre
 
 
 def si_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Stream:
-    """Si-Blurry (Moon et al. 2023): as i-Blurry, but how many disjoint classes a task has and how many images it gives
-    to the pool is drawn: cut points in the shuffled classes and in the number of images.
+    """Si-Blurry (Moon et al. 2023): as i-Blurry, but a task's number of disjoint classes and the number of images it
+    gives to the pool are random: cut points in the shuffled classes and in the number of images.
 
-    Blurred classes are shared evenly. The tasks of the stream give their number only: classes are dealt anew, by the
-    data seed, and a group of test images holds the classes of a task. A task gives at most the blurred images it has,
-    so a little less than `blur` of them may move. The authors' sampler lists the images of a task before it swaps them,
-    so its random variant swaps nothing; here they are swapped, as the paper says. Raises `UsageError` where there are
-    fewer blurred classes than tasks, or where classes return already.
+    Blurred classes are distributed evenly. Only the number of the stream's tasks is used: classes are redistributed by
+    the data seed, and each group of test images holds the classes of a task. A task gives at most the blurred images it
+    has, so slightly less than a share `blur` may move. The authors' sampler lists the images of a task before it swaps
+    them, so its random variant swaps nothing; here they are swapped, as in the paper. Raises `UsageError` if there are
+    fewer blurred classes than tasks, or if classes return already.
     """
     _check(stream, [experience.classes for experience in stream.experiences])
     rng, tasks, count = numpy_generator(seed, "si-blurry"), len(stream.experiences), len(stream.class_order)
@@ -50,7 +51,7 @@ def si_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Str
     if count - alone < tasks:
         raise UsageError(
             f"disjoint={disjoint:g} leaves {count - alone} blurred classes for the {tasks} tasks of {stream.name}; "
-            "si-blurry needs one for each, choose a lower share."
+            "si-blurry needs at least one per task; choose a lower share."
         )
     homes, blurred = [], np.array_split(order[alone:], tasks)
     for few, many in zip(np.split(order[:alone], _cuts(rng, alone, tasks)), blurred, strict=True):
@@ -64,7 +65,7 @@ def si_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Str
 
 
 def _cuts(rng: np.random.Generator, total: int, parts: int) -> list[int]:
-    """Ascending places that cut `total` things into `parts`, any of which may be empty."""
+    """Ascending cut points that split `total` items into `parts`; parts may be empty."""
     return sorted(rng.integers(0, total + 1, parts - 1).tolist())
 
 
@@ -82,7 +83,7 @@ def _dealt(
     stream: Stream, name: str, homes: Sequence[tuple[int, ...]], given: Sequence[IndexArray],
     disjoint: float, blur: float, seed: int,
 ) -> Stream:  # fmt: skip
-    """Shuffle what the tasks give and deal it back to them in the same numbers."""
+    """Shuffle the images that the tasks give, and deal the same number back to each task."""
     rows, pool = rows_by_position(stream), np.concatenate(given)
     dealt = np.split(numpy_generator(seed, name, "deal").permutation(pool), np.cumsum([len(g) for g in given])[:-1])
     train = []
@@ -107,7 +108,7 @@ def _dealt(
 
 
 def _events(stream: Stream, train: Sequence[IndexArray], homes: Sequence[tuple[int, ...]]) -> list[Event]:
-    """The events of the stream; an evaluation takes in every group of which a class has been seen."""
+    """The events of the stream; each evaluation includes every group with a class seen so far."""
     seen: set[int] = set()
     events: list[Event] = []
     for event in stream.events:

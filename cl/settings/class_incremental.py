@@ -1,6 +1,6 @@
 """Class-incremental streams: every class of a dataset appears in exactly one experience.
 
-With few shots the classes after the first task have a few training images each. `ClassIncremental` is the base of the
+With `shots`, each class after the first task has only a few training images. `ClassIncremental` is the base class of
 families that build such streams.
 """
 
@@ -26,46 +26,48 @@ from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
 log = logging.getLogger("clbench.data")
 
 VAL_SHARE = 0.2
-"""Share of the training images of a class that is held out where `split=val` is asked for and no share is given."""
+"""Default share of a class's training images held out for `split=val`."""
 
 
 @dataclass(frozen=True)
 class IncrementalOptions:
-    """Options that every class-incremental family shares."""
+    """Options of all class-incremental families."""
 
-    tasks: int | None = option(None, "number of tasks, of sizes that differ by at most one; or give `increment`", ge=1)
+    tasks: int | None = option(None, "number of tasks, with sizes that differ by at most 1; or set `increment`", ge=1)
     base: int = option(
-        0, "classes in the first task (B of BxIncy); 0: as many as in the others, with shots 60 % of all", ge=0
+        0, "classes in the first task (B of BxIncy); 0: as in other tasks, or 60 % of all classes with shots", ge=0
     )
-    increment: int | None = option(None, "classes per task (y of BxIncy); the last task takes what is left", ge=1)
-    order: str = option("pycil", "rule of the class order, by where it is used", choices=tuple(RULES))
+    increment: int | None = option(None, "classes per task (y of BxIncy); the last task takes the remainder", ge=1)
+    order: str = option("pycil", "rule of the class order, named after the code that uses it", choices=tuple(RULES))
     order_seed: int | None = option(None, "seed of the class order; none: the run's order seed", ge=0, le=MAX_SEED)
     train_per_class: int | float | None = option(
-        None, "training images per class: at most n (1, 20), or a fraction of them (0.1, 1.0)", gt=0
+        None, "training images per class: a maximum number (1, 20), or a fraction of them (0.1, 1.0)", gt=0
     )
-    test_per_class: int | float | None = option(None, "test images per class, likewise", gt=0)
+    test_per_class: int | float | None = option(
+        None, "test images per class: a maximum number (1, 20), or a fraction of them (0.1, 1.0)", gt=0
+    )
     val_fraction: float = option(0.0, "share of the training images held out for validation", ge=0, lt=1)
     evaluate_on: str = option(
         "seen",
-        "test on the classes seen so far; or on all, also before the first task (forward transfer)",
+        "evaluate the classes seen so far, or all classes, also before the first task (forward transfer)",
         choices=("seen", "all"),
     )
     shots: int | None = option(
         None,
-        "few-shot: training images of a class after the first task, drawn by the data seed; the first task keeps all",
+        "few-shot: training images per class after the first task, drawn by the data seed; the first task keeps all",
         ge=1,
         unlisted=True,
     )
     split: str = option(
         "test",
-        "the images to evaluate on: test, or val, held-out training images (a fifth where val_fraction is 0)",
+        "the images to evaluate: test, or held-out training images (val; a fifth if val_fraction is 0)",
         choices=("test", "val"),
         unlisted=True,
     )
 
     @property
     def evaluated(self) -> str:
-        """The split that is evaluated, "test" or "val"; families that call something else `split` override it."""
+        """The evaluated split, "test" or "val"; families with another meaning of `split` override it."""
         return "val" if self.split == "val" else "test"
 
 
@@ -73,9 +75,10 @@ Options = TypeVar("Options", bound=IncrementalOptions)
 
 
 def with_defaults(options: Options, n_classes: int, **usual: int) -> Options:
-    """Options with task sizes filled in: `usual`, such as `increment=10`, where neither tasks nor increment is given.
+    """Fill in task sizes: `usual`, such as `increment=10`, if neither tasks nor increment is given.
 
-    With `shots` it is 60 % of the classes first, then eight tasks: 60 + 8 x 5 of 100, as in Tao et al. 2020 (TOPIC).
+    With `shots`, the first task has 60 % of the classes, and eight more tasks follow: 60 + 8 x 5 for 100 classes, as in
+    Tao et al. 2020 (TOPIC).
     """
     chosen: dict[str, Any] = {}
     if options.shots is not None and not options.base:
@@ -87,10 +90,10 @@ def with_defaults(options: Options, n_classes: int, **usual: int) -> Options:
 
 
 class ClassIncremental(Family):
-    """Base of class-incremental families: a subclass says `name`, `n_classes`, `usual` and how its images are read.
+    """Base of class-incremental families: a subclass defines `name`, `n_classes`, `usual` and `read`.
 
-    `usual` are the task sizes where the user gives none, such as `{"increment": 10}`. A family whose classes are known
-    only from its argument overrides `prepared`.
+    `usual` are default task sizes, such as `{"increment": 10}`. A family whose number of classes depends on its
+    argument overrides `prepared`.
     """
 
     Options: ClassVar[type[IncrementalOptions]] = IncrementalOptions
@@ -98,11 +101,11 @@ class ClassIncremental(Family):
     usual: ClassVar[Mapping[str, int]] = {}
 
     def read(self, options: Any, argument: str, progress: Progress | None) -> Dataset:
-        """The images; raises `DataError` where they are missing or damaged."""
+        """Read the images; raises `DataError` if they are missing or damaged."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its images are read; add `read`.")
 
     def prepared(self, options: Any, argument: str) -> Any:
-        """The options with task sizes filled in, checked before anything is read; raises `UsageError`."""
+        """Fill in task sizes and check the options before anything is read; raises `UsageError`."""
         options = with_defaults(options, self.n_classes, **self.usual)
         check_options(options, self.n_classes)
         return options
@@ -112,13 +115,13 @@ class ClassIncremental(Family):
         return self.name
 
     def extra(self, options: Any, argument: str) -> dict[str, Any]:
-        """What joins the options in the stream's identity; asked after the images were read."""
+        """Values added to the options in the stream's identity; called after `read`."""
         return {}
 
     def build(
         self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
     ) -> Stream:
-        """Build the stream; raises `UsageError` for options that do not fit, `DataError` where the data is missing or
+        """Build the stream; raises `UsageError` for options that do not fit, `DataError` if data is missing or
         wrong."""
         options = self.prepared(options, argument)
         dataset = self.read(options, argument, progress)
@@ -138,11 +141,11 @@ def class_incremental(
     data_seed: int,
     extra: dict[str, Any] | None = None,
 ) -> Stream:
-    """Build a class-incremental stream; `extra` joins the options in the identity.
+    """Build a class-incremental stream; `extra` is added to the options in the identity.
 
-    With `options.evaluated` "val" the events evaluate held-out training images: those of the first task where shots are
-    few, none of a class that has a single image. Raises `UsageError` for options that do not fit the dataset,
-    `DataError` for a class without images.
+    With `options.evaluated` "val", the events evaluate held-out training images. With `shots`, only classes of the
+    first task have such images; a class with a single image has none. Raises `UsageError` for options that do not fit
+    the dataset, `DataError` for a class without images.
     """
     n_classes = len(dataset.class_names)
     check_options(options, n_classes)
@@ -193,22 +196,22 @@ def class_incremental(
 
 
 def few_rows(rows: IndexArray, shots: int, seed: int, label: int) -> IndexArray:
-    """The images of one class that a few-shot stream trains on, ascending: fewer shots are a part of more."""
+    """The training images of one class in a few-shot stream, ascending; fewer shots are a subset of more shots."""
     from cl.random import numpy_generator
 
     return np.sort(numpy_generator(seed, "shots", label).permutation(rows)[:shots])
 
 
 def task_sizes(n_classes: int, options: IncrementalOptions) -> list[int]:
-    """Classes per task; all in one task where neither `tasks` nor `increment` is given.
+    """Classes per task; a single task (after `base`) if neither `tasks` nor `increment` is given.
 
-    Raises `UsageError` where tasks, base and increment do not fit `n_classes`.
+    Raises `UsageError` if tasks, base and increment do not fit `n_classes`.
     """
     tasks, base, increment = options.tasks, options.base, options.increment
     if tasks is not None and increment is not None:
         raise UsageError("Give either tasks or increment, not both.")
     if not 0 <= base <= n_classes:
-        raise UsageError(f"base={base} must lie in 0..{n_classes}, the number of classes.")
+        raise UsageError(f"base={base} must be in 0..{n_classes}, the number of classes.")
     rest, first = n_classes - base, [base] if base else []
     if tasks is not None:
         least, most = len(first) + (rest > 0), len(first) + rest
@@ -228,7 +231,7 @@ def task_sizes(n_classes: int, options: IncrementalOptions) -> list[int]:
 
 
 def check_options(options: IncrementalOptions, n_classes: int) -> None:
-    """Raise `UsageError` for options that cannot be; families call it before they read or download anything."""
+    """Raise `UsageError` for invalid options; families call it before they read or download anything."""
     sizes = task_sizes(n_classes, options)
     if options.shots is not None and len(sizes) < 2:
         raise UsageError(
@@ -251,7 +254,7 @@ def check_options(options: IncrementalOptions, n_classes: int) -> None:
 
 
 def _rows_by_class(dataset: Dataset, split: str, limit: int | float | None) -> list[IndexArray]:
-    """Rows of each original label; with a limit the first ones, which canonical order has already mixed."""
+    """Rows of each original label; with a limit the first rows, which canonical order has already mixed."""
     labels = getattr(dataset, split).labels
     bounds = np.searchsorted(labels, np.arange(len(dataset.class_names) + 1))
     result = []
@@ -268,7 +271,7 @@ def _rows_by_class(dataset: Dataset, split: str, limit: int | float | None) -> l
 
 
 def _check_validation(name: str, val: Sequence[IndexArray], labels: IndexArray) -> None:
-    """Say how many classes have no validation image; raises `UsageError` where none has one."""
+    """Log how many classes have no validation image; raises `UsageError` if none has one."""
     lacking = sum(not len(val[label]) for label in labels)
     if lacking == len(labels):
         raise UsageError(
@@ -295,8 +298,8 @@ def _events(n_tasks: int, evaluate_on: str, split: str) -> tuple[Event, ...]:
 
 
 def _comparable(options: IncrementalOptions, sizes: list[int], data_seed: int) -> dict[str, Any]:
-    """Options that change the numbers, in one form per stream: the class order and the sizes say how tasks were asked
-    for."""
+    """Options that change the numbers, in a normal form: the class order and the sizes replace the options for
+    tasks."""
     few = {} if options.shots is None else {"shots": options.shots, "shots_seed": data_seed}
     held_out = {} if options.evaluated == "test" else {"evaluated": options.evaluated}
     return {

@@ -11,13 +11,13 @@ from cl.stream import Stream
 
 
 def long_tailed(stream: Stream, imbalance: float, *, shuffled: bool, seed: int) -> Stream:
-    """Keep n_k = n_max imbalance^(-k / (C - 1)) training images of the class of rank k = 0..C-1, rounded down, at least
-    one and at most as many as it has; test images stay as they are.
+    """Keep n_k = n_max imbalance^(-k / (C - 1)) training images of the class of rank k = 0..C-1, rounded down, but at
+    least one and at most as many as there are. Test images do not change.
 
-    n_max is the size of the largest class. The rank is the position in the order of learning ("ordered": the first
-    tasks hold the frequent classes) or drawn ("shuffled"), as in Liu et al. 2022, Long-Tailed Class Incremental
-    Learning (LT-CIL), whose imbalance factor 0.01 is 100 here. Raises `DataError` where an experience loses all its
-    images, which cannot happen where every class has a task of its own.
+    n_max is the size of the largest class. The rank is the position in the order of learning ("ordered": frequent
+    classes are in the first tasks) or random ("shuffled"), as in Liu et al. 2022, Long-Tailed Class Incremental
+    Learning (LT-CIL), whose imbalance factor 0.01 is 100 here. Raises `DataError` if an experience loses all its
+    images, which cannot happen in a stream where each class is in one task only.
     """
     rows = rows_by_position(stream)
     count, largest = len(rows), max(len(each) for each in rows)

@@ -10,14 +10,13 @@ from cl.stream import Evaluate, Event, Stream, Train
 
 
 def online(stream: Stream, chunk: int, evaluate_every: int | None, *, seed: int) -> Stream:
-    """Cut every experience into chunks of `chunk` images, the last perhaps smaller, in an order that is drawn; each
-    chunk is an experience.
+    """Shuffle every experience and cut it into chunks of `chunk` images (the last may be smaller); each chunk becomes
+    an experience.
 
-    Evaluations stay where they were, at the ends of tasks; with `evaluate_every` there is one more after each so many
-    images of the stream, at the end of the chunk that completes them, on the groups of which a class was seen (anytime
-    inference, Koh et al. 2022). A group counts as learned after the last chunk of its task. A chunk has no validation
-    images; those of a stream that evaluates them (`split=val`) stay in its groups. Raises `UsageError` for a stream
-    that holds out others.
+    Evaluations remain at the ends of tasks. `evaluate_every` adds an evaluation each time that number of images has
+    arrived, at the end of the chunk, on all groups with a class seen so far (anytime inference, Koh et al. 2022). A
+    group counts as learned after the last chunk of its task. Chunks have no validation images; those that a stream
+    evaluates (`split=val`) stay in its groups. Raises `UsageError` for a stream with other held-out images.
     """
     if stream.split != "val" and any(len(experience.val) for experience in stream.experiences):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Class orders as the papers' code draws them, without touching the global generators."""
+"""Class orders drawn as in the papers' code, without using the global generators."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ tuning).
 
 
 def class_order(rule: str, n_classes: int, seed: int) -> IndexArray:
-    """Original labels in the order in which they are learned, int64 [n_classes].
+    """Original labels in the order of learning, int64 [n_classes].
 
-    Raises `UsageError` for an unknown rule or a seed that the papers' generators do not take.
+    Raises `UsageError` for an unknown rule or a seed outside the range of the papers' generators.
     """
     if rule not in RULES:
         raise UsageError(
             f"Unknown class order {rule!r}; choose one of {', '.join(RULES)}.{did_you_mean(rule, [*RULES])}"
         )
     if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"The order seed must lie in 0..{MAX_SEED}, not {seed}.")
+        raise UsageError(f"The order seed must be in 0..{MAX_SEED}, not {seed}.")
     return np.array(RULES[rule](n_classes, seed), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What the settings share: a stream made anew from other chunks of the same training images."""
+"""Shared by the settings: rebuilding a stream with other chunks of the same training images."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ def rebuilt(
     learned: Sequence[int] | None = None,
     events: Sequence[Event] | None = None,
 ) -> Stream:
-    """The stream whose experiences hold the rows `train`; positions number the classes as they now first appear.
+    """The stream with experiences of the rows `train`; positions number the classes by their new first appearance.
 
-    `groups` are the old positions of the classes of each group, where these change; `learned` the experience after
-    which each group counts as learned. `setting` and `options` join those of the stream, with the seed that they were
-    drawn from.
+    `groups` are the old positions of the classes of each group, if these change; `learned` is the experience after
+    which each group counts as learned. `setting`, `options` and `seed` are added to those of the stream.
     """
     dataset, held = stream.dataset, [np.empty(0, np.int64)] * len(train) if val is None else val
     present = [np.unique(stream.positions[dataset.train.labels[rows]]) for rows in train]
@@ -58,7 +57,7 @@ def rebuilt(
 
 
 def _regrouped(stream: Stream, groups: Sequence[tuple[int, ...]]) -> tuple[Any, ...]:
-    """The groups with other classes: every image goes to the group that now holds its class."""
+    """The groups with new classes: every image moves to the group of its class."""
     found = []
     for group, classes in zip(stream.groups, groups, strict=True):
         rows = {}

@@ -1,1 +1,1 @@
-"""Everything around a method's own mathematics: fit, journal, encodings, batches, costs, state."""
+"""Everything except a method's own mathematics: fit, journal, encodings, batches, costs, state."""

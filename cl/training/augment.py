@@ -1,8 +1,8 @@
-"""Augmentations of whole batches, every image with its own draw from a named generator.
+"""Augmentation of whole batches, with a separate draw per image from a named generator.
 
-A recipe is a name. Boxes are drawn as torchvision's RandomResizedCrop draws them (area, log-uniform aspect ratio,
-ten tries, whole pixels) but are cut and resized by one sampling grid for the batch. Enlarging crops, as with
-CIFAR, needs no antialiasing; where crops shrink, the result is a little sharper than Pillow's.
+Boxes are drawn like those of torchvision's RandomResizedCrop (area, log-uniform aspect ratio, ten tries, whole
+pixels), but one sampling grid cuts and resizes the whole batch. Crops that are enlarged, as with CIFAR, need no
+antialiasing; crops that shrink become a little sharper than Pillow's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cl.errors import UsageError
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is drawn per image: a box, a mirror, a brightness factor."""
+    """The random operations per image: a box, mirroring, a brightness factor."""
 
     area: tuple[float, float] | None = None  # random resized crop
     pad: float = 0.0  # random crop after reflection padding by this share of the side
@@ -38,18 +38,18 @@ RECIPES: dict[str, Recipe] = {
     "rrc50-flip": Recipe(area=(0.5, 1.0), flip=True),
     "rrc-flip-jitter": Recipe(area=(0.08, 1.0), flip=True, brightness=63 / 255),
 }
-"""Named recipes; the table of input pipelines in the metrics sheet says which paper uses which."""
+"""Recipes by name."""
 
 
 def recipe(name: str) -> Recipe:
-    """Look a recipe up; raises `UsageError` naming the known ones."""
+    """Look up a recipe; raises `UsageError` with the known names."""
     if name not in RECIPES:
         raise UsageError(f"unknown augmentation {name!r}; choose one of {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 
 def augment(pixels: Tensor, name: str, transform: Transform, generator: torch.Generator) -> Tensor:
-    """Augmented and normalised images: uint8 [B, C, h, w] to float [B, 3, size, size]."""
+    """Augment and normalise images: uint8 [B, C, h, w] to float [B, 3, size, size]."""
     chosen = recipe(name)
     if chosen == Recipe():
         return transform(pixels)
@@ -74,7 +74,7 @@ def augment(pixels: Tensor, name: str, transform: Transform, generator: torch.Ge
 def _random_boxes(
     count: int, height: int, width: int, area: tuple[float, float], generator: torch.Generator, tries: int = 10
 ) -> Tensor:
-    """Boxes [B, (left, top, width, height)] in whole pixels; the first of `tries` draws that fits, else the centre."""
+    """Boxes [B, (left, top, width, height)] in whole pixels: the first of `tries` draws that fits, else the centre."""
     share = torch.empty(count, tries).uniform_(*area, generator=generator) * height * width
     ratio = torch.empty(count, tries).uniform_(math.log(3 / 4), math.log(4 / 3), generator=generator).exp()
     w, h = (share * ratio).sqrt().round(), (share / ratio).sqrt().round()
@@ -90,7 +90,7 @@ def _random_boxes(
 
 
 def _cut(x: Tensor, boxes: Tensor, mirror: Tensor, transform: Transform) -> Tensor:
-    """Sample every image's box onto a size x size grid; outside the image, pixels are reflected."""
+    """Resample the box of each image to size x size; pixels outside the image are reflected."""
     height, width = x.shape[-2:]
     left, top, w, h = boxes.unbind(1)
     sign = 1.0 - 2.0 * mirror.float()

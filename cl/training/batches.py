@@ -1,4 +1,4 @@
-"""Data sources of a fit: each gives the batches of one epoch, reproducibly and from any step."""
+"""Data sources of a fit: each gives the batches of an epoch, reproducibly and from any step on."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from cl.stream import ImageSet
 
 Rng = Callable[..., torch.Generator]
-"""`rng(*key)` gives the generator of a named stream; the fit has already added task, phase and epoch to the name."""
+"""`rng(*key)` gives the generator of a named stream; the fit adds task, phase and epoch to the key."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """One mini-batch on the device: `x` is images [B, 3, s, s] or features [B, d]; `y` positions [B].
 
-    `rows` [B] are the places of the items within their source; remembered images count back from the end of the memory
-    (negative). None where items are drawn anew each time.
+    `rows` [B] are indices of the items in their source; remembered images have negative indices, from the end of the
+    memory. `rows` is None if items are redrawn each time.
     """
 
     x: Tensor
@@ -36,7 +36,7 @@ class Batch:
 
 
 class Source(Protocol):
-    """What `fit` draws from: images, encodings, resampled Gaussians, memory mixes."""
+    """A data source of `fit`: images, encodings, samples of Gaussians, images mixed with a memory."""
 
     @property
     def steps(self) -> int:
@@ -44,12 +44,12 @@ class Source(Protocol):
         ...
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
-        """Batches `start`, `start + 1`, ... of an epoch; the same ones whatever `start` is."""
+        """Batches `start`, `start + 1`, ... of an epoch; a batch does not depend on `start`."""
         ...
 
 
 class _Shuffled:
-    """Shuffled mini-batches over `count` items; the last one may be smaller."""
+    """Shuffled mini-batches over `count` items; the last batch may be smaller."""
 
     def __init__(self, count: int, size: int, *, drop_last: bool = False) -> None:
         self.count, self.size, self.drop_last = count, size, drop_last
@@ -66,7 +66,7 @@ class _Shuffled:
 
 
 class ImageBatches(_Shuffled):
-    """Shuffled, augmented and normalised images of one or several image sets."""
+    """Shuffled, augmented and normalised images of one or more image sets."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class TensorBatches(_Shuffled):
         super().__init__(len(y), size, drop_last=drop_last)
         self.x, self.y = x, y.to(x.device)
         self.flops_per_item = 0.0
-        """What computing one row would cost if nothing were memoised."""
+        """FLOPs to compute one row if nothing were memoised."""
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         for _, index in self._indices(rng, start):

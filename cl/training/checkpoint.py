@@ -1,4 +1,4 @@
-"""The files of a run in progress: the commit point after each event, and the journal of the task being learned."""
+"""The files of a run in progress: the state after each event, and the journal of the current task."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cl.files import remove_temporaries
 from cl.training import state
 
 SHARE = 0.02
-"""Writing checkpoints inside a task may take about this share of the time."""
+"""Approximate upper bound of the share of time spent writing checkpoints within a task."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """Which journaled call this is: the n-th of its task, its kind (fit or compute) and its name."""
+    """Identity of a journaled call: its task, its number within the task, its kind (fit or compute) and its name."""
 
     task: int
     ordinal: int
@@ -30,12 +30,12 @@ class Key:
 
 
 class Checkpoint:
-    """Reads and writes one run's checkpoint folder.
+    """Reads and writes the checkpoint folder of one run.
 
     `event.safetensors` is the state after the last completed event; `entry-T-N.safetensors` the state after the
     N-th journaled call of task T; `partial.safetensors` a fit interrupted at a step. `every` is the number of seconds
-    between writes inside a task; 0 writes at every opportunity. With `keep_setup` whatever `setup` (task -1) computes
-    is written, for a learner that will be saved.
+    between writes within a task; 0 writes at every opportunity. `keep_setup` writes all results of `setup` (task -1),
+    for a learner that will be saved.
     """
 
     def __init__(self, folder: Path, every: float = 30.0, *, keep_setup: bool = False) -> None:
@@ -46,55 +46,55 @@ class Checkpoint:
     # ------------------------------------------------------------------------------------------------------ events
 
     def save_event(self, value: dict[str, Any]) -> None:
-        """Commit: everything before this event is done. The journal of the task is no longer needed."""
+        """Commit the state after an event, and delete the journal of the task."""
         self._write(self.folder / "event.safetensors", value)
         for path in [*self.folder.glob("entry-[0-9]*.safetensors"), self.folder / "partial.safetensors"]:
-            path.unlink(missing_ok=True)  # what setup() computed (task -1) is needed at every start
+            path.unlink(missing_ok=True)  # not the entries of setup() (task -1), which every start needs
 
     def load_event(self) -> dict[str, Any] | None:
-        """The last commit, or None for a run that has none."""
+        """The last committed state, or None."""
         path = self.folder / "event.safetensors"
         return state.load(path) if path.exists() else None
 
     def remove(self) -> None:
-        """Delete the folder: the run is complete and its record written."""
+        """Delete the folder; for a run that is complete and recorded."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # ----------------------------------------------------------------------------------------------------- journal
 
     def due(self, task: int = 0) -> bool:
-        """Whether it is time to write inside a task."""
+        """Whether it is time to write within a task."""
         if self.keep_setup and task == -1:
             return True
         elapsed = time.monotonic() - self._last
         return self.every == 0 or (elapsed >= self.every and elapsed >= self._duration / SHARE)
 
     def save_entry(self, key: Key, value: dict[str, Any]) -> None:
-        """Keep a finished call."""
+        """Save a finished call."""
         self._write(self._entry(key), {"key": asdict(key), **value})
 
     def load_entry(self, key: Key) -> dict[str, Any] | None:
-        """The finished call at this place; raises `ContractError` if another one was journaled there."""
+        """The finished call with this task and number; raises `ContractError` if another call was journaled there."""
         path = self._entry(key)
         return _checked(state.load(path), key) if path.exists() else None
 
     def setup_entries(self) -> list[dict[str, Any]]:
-        """What `setup` computed, in order, as far as it was written."""
+        """The saved calls of `setup`, in order."""
         paths = self.folder.glob("entry--1-*.safetensors")
         return [state.load(path) for path in sorted(paths, key=lambda path: int(path.stem.rpartition("-")[2]))]
 
     def save_partial(self, key: Key, value: dict[str, Any]) -> None:
-        """Keep a fit in the middle."""
+        """Save an unfinished fit."""
         self._write(self.folder / "partial.safetensors", {"key": asdict(key), **value})
 
     def load_partial(self, key: Key) -> dict[str, Any] | None:
-        """The interrupted fit, if it is this one."""
+        """The unfinished fit, if it has this task and number."""
         path = self.folder / "partial.safetensors"
         if not path.exists():
             return None
         value = state.load(path)
         if (value["key"]["task"], value["key"]["ordinal"]) != (key.task, key.ordinal):
-            return None  # an older fit, since finished
+            return None  # an earlier fit, which has finished since
         return _checked(value, key)
 
     def _entry(self, key: Key) -> Path:

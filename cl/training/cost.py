@@ -1,8 +1,8 @@
-"""What a run cost: FLOPs executed and as if nothing had been cached, seconds by kind, peak memory, stored bytes.
+"""Cost of a run: FLOPs executed, FLOPs without caching, seconds by kind, and peak memory.
 
-PyTorch's formulas count products of matrices and convolutions, in every version alike. For fused attention it has those
-of some kernels in some versions (of CPUs since 2.15), so two versions would count one run differently; `_ATTENTION` has
-all of them. Whoever changes what is counted gives it a new name, `cl.records.flops.COUNTED_BY`.
+PyTorch counts matrix products and convolutions alike in all versions. Its formulas for fused attention cover some
+kernels in some versions (on CPUs since 2.15), so counts would depend on the version; `_ATTENTION` covers all kernels.
+After a change of what is counted, change the name `cl.records.flops.COUNTED_BY`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Cost:
-    """Counters of one run; they travel in checkpoints, so a resumed run goes on counting."""
+    """Counters of one run; checkpoints contain them, so a resumed run continues to count."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -36,7 +36,7 @@ class Cost:
 
     @contextmanager
     def timed(self, kind: str) -> Iterator[None]:
-        """Add the duration of a block to `seconds[kind]`."""
+        """Add the duration of a `with` block to `seconds[kind]`."""
         start = time.perf_counter()
         try:
             yield
@@ -44,18 +44,18 @@ class Cost:
             self.seconds[kind] += time.perf_counter() - start
 
     def add_flops(self, executed: float, uncached: float | None = None) -> None:
-        """Count FLOPs done, and what they would have been without memoised encodings (default: the same)."""
+        """Add executed FLOPs, and the FLOPs without memoised encodings (default: the same)."""
         self.flops["executed"] += executed
         self.flops["uncached"] += executed if uncached is None else uncached
 
     def own_flops(self, call: Callable[[], T]) -> tuple[T, float]:
-        """Call it; returns its result and the FLOPs that nothing inside it has added, as encodings and fits do."""
+        """Run `call`; return its result, and its FLOPs except those that it added itself, as encodings and fits do."""
         before = self.flops["executed"]
         result, flops = count_flops(call)
         return result, max(flops - (self.flops["executed"] - before), 0.0)
 
     def count(self, call: Callable[[], T]) -> T:
-        """Call it and add the FLOPs that nothing inside it has added."""
+        """Run `call` and add its FLOPs, except those that it added itself; return its result."""
         result, flops = self.own_flops(call)
         self.add_flops(flops)
         return result
@@ -67,7 +67,7 @@ class Cost:
     def set_state(self, state: dict[str, Any]) -> None:
         self.seconds = defaultdict(float, state["seconds"])
         self.flops, self.trainable = dict(state["flops"]), state["trainable"]
-        if state.get("counted_by") != COUNTED_BY:  # begun by an earlier clbench
+        if state.get("counted_by") != COUNTED_BY:  # the run was started with an earlier clbench
             self.counted_by = f"{COUNTED_BY} in part"
 
 
@@ -75,12 +75,12 @@ class Cost:
 
 
 def _products(pairs: int, heads: int, key_width: int, value_width: int) -> int:
-    """FLOPs of softmax(q k^T) v: two products of matrices, over so many pairs of a query and a key in every head."""
+    """FLOPs of softmax(q k^T) v: two matrix products; `pairs` is the number of query-key pairs per head."""
     return 2 * pairs * heads * (key_width + value_width)
 
 
 def _forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Shapes [batch, heads, tokens, width]; keys and values may have fewer heads, which queries share."""
+    """Shapes are [batch, heads, tokens, width]; keys and values may have fewer heads than queries."""
     *heads, tokens, width = query
     return _products(tokens * key[-2], math.prod(heads), width, value[-1])
 
@@ -90,13 +90,13 @@ def _backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) ->
 
 
 def _raw(formula: Callable[..., int]) -> Callable[..., int]:
-    """A formula that the counter gives tensors, not their shapes."""
+    """Mark a formula that takes tensors instead of shapes."""
     formula._get_raw = True  # type: ignore[attr-defined]
     return formula
 
 
 def _packed(query: Tensor, key: Tensor, value: Tensor, starts: Tensor | None, key_starts: Tensor | None) -> int:
-    """Tensors [batch, tokens, heads, width]; with `starts`, sequences of any length in a row."""
+    """Tensors are [batch, tokens, heads, width]; with `starts`, concatenated sequences of different lengths."""
     if starts is None or key_starts is None:
         pairs = query.shape[0] * query.shape[-3] * key.shape[-3]
     else:
@@ -135,20 +135,20 @@ def _lengths(sequences: Tensor) -> list[int]:
 
 
 def _multi_head(queries: list[int], keys: list[int], width: int) -> int:
-    """Four projections, of queries, keys, values and what comes out, around the attention; heads share the width."""
+    """Attention and four projections: of queries, keys, values and outputs; heads share the width."""
     pairs = sum(one * other for one, other in zip(queries, keys, strict=True))
     return 2 * width * width * (2 * sum(queries) + 2 * sum(keys)) + _products(pairs, 1, width, width)
 
 
 @_raw
 def _module(query: Any, key: Any, value: Any, width: int, *_: Any, **__: Any) -> int:
-    """`torch.nn.MultiheadAttention`, which is one operator where nothing needs a gradient."""
+    """`torch.nn.MultiheadAttention`, which is a single operator if nothing needs a gradient."""
     return _multi_head(_lengths(query), _lengths(key), width)
 
 
 @_raw
 def _layer(source: Any, width: int, *others: Any, **_: Any) -> int:
-    """`torch.nn.TransformerEncoderLayer` likewise: attention, and a perceptron of one hidden layer."""
+    """`torch.nn.TransformerEncoderLayer`, likewise: attention and an MLP with one hidden layer."""
     tokens = _lengths(source)
     hidden = others[12].shape[0]  # src, embed_dim, ..., ffn_weight_1
     return _multi_head(tokens, tokens, width) + 2 * 2 * sum(tokens) * width * hidden
@@ -170,23 +170,23 @@ for _kernel in ("flash_attention", "flash_attention_for_cpu", "efficient_attenti
     _FORMULAS[f"_scaled_dot_product_{_kernel}_backward"] = _backward
 
 _ATTENTION = {getattr(torch.ops.aten, name): each for name, each in _FORMULAS.items() if hasattr(torch.ops.aten, name)}
-"""Formulas of the fused operators that this version of PyTorch has; one that it decomposes is counted by its products.
+"""Formulas of the fused operators in this version of PyTorch; decomposed operators are counted by their products.
 
-Forward two products, q k^T and the scores by v; backward four, two for each of these. So every kernel counts as the
-plain computation does, and as that is what its mathematics need. That flash kernels compute q k^T once more rather than
-keep it is left out, as is what a mask allows to be skipped: a cost must not depend on which kernel a device has.
+The forward pass has two products, q k^T and scores times v; the backward pass has four, two for each. So every kernel
+counts like the plain computation, because a cost must not depend on the kernels of a device. Not counted: the second
+q k^T of flash kernels, which recompute it; not subtracted: the work that a mask allows to skip.
 """
 
 
 _COUNTED = FlopCounterMode(display=False, custom_mapping=_ATTENTION).flop_registry
-"""PyTorch's formulas and ours, by operator."""
+"""Formulas by operator: PyTorch's and ours."""
 
 
 class FlopCounter(TorchDispatchMode):
-    """Counts the FLOPs of operators, and notes what they changed in place.
+    """Counts the FLOPs of operators, and bumps version counters of tensors changed in place.
 
-    PyTorch's own mode follows which module is at work besides, which is not asked here: that of 2.4 prints and even
-    fails where two modules have one name.
+    PyTorch's own mode also tracks modules, which is not needed here; in 2.4 it prints, and fails if two modules have
+    the same name.
     """
 
     def __init__(self) -> None:
@@ -195,7 +195,7 @@ class FlopCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
-        if torch.is_inference_mode_enabled():  # there `linear` or `matmul` arrive whole, to be taken apart
+        if torch.is_inference_mode_enabled():  # `linear` and `matmul` are not decomposed yet in inference mode
             with self:
                 result = func.decompose(*args, **given)
             if result is not NotImplemented:
@@ -203,20 +203,20 @@ class FlopCounter(TorchDispatchMode):
         result = func(*args, **given)
         if func._overloadpacket in _COUNTED:
             self.total += _COUNTED[func._overloadpacket](*args, **given, out_val=result)
-        # PyTorch leaves the version counters of these alone under a mode: without a bump, a backbone changed by one
-        # of them while FLOPs are counted would be taken for unchanged.
+        # Under a mode, PyTorch does not bump version counters for these operators: a backbone that they change while
+        # FLOPs are counted would look unchanged.
         if func._schema.name.startswith(("aten::_foreach_", "aten::_fused_")) and func._schema.is_mutable:
             for argument, value in zip(func._schema.arguments, args, strict=False):
                 if argument.alias_info is not None and argument.alias_info.is_write:
                     for tensor in [value] if isinstance(value, Tensor) else value or ():
-                        torch.autograd.graph.increment_version(tensor)  # before 2.5 it takes no list
+                        torch.autograd.graph.increment_version(tensor)  # takes no list before 2.5
         return result
 
 
 def count_flops(call: Callable[[], T]) -> tuple[T, float]:
-    """Run `call` once and count its FLOPs (multiply and add are two), backward passes included.
+    """Run `call` once and count its FLOPs (a multiply-add is two), including backward passes.
 
-    The number depends on shapes alone: neither on the version of PyTorch nor on the kernels that it chooses.
+    The number depends only on shapes, not on the version of PyTorch or on the kernels that it chooses.
     """
     with FlopCounter() as counter:
         result = call()
@@ -224,7 +224,7 @@ def count_flops(call: Callable[[], T]) -> tuple[T, float]:
 
 
 def peak_memory() -> dict[str, int]:
-    """Largest resident set of this process so far and largest device allocation, in bytes."""
+    """Peak resident set of this process and peak device allocation, in bytes."""
     if sys.platform == "win32":
         import psutil
 

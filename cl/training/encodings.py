@@ -1,7 +1,7 @@
 """Encodings: features computed once per (extractor, image) and shared by strategies, seeds and runs.
 
-Features are computed in fixed blocks of images of one class, so the bits of a feature do not depend on which run,
-class order or batch size asked for it first.
+Features are computed in fixed blocks of images of one class, so the bits of a feature do not depend on the run, class
+order or batch size that needed it first.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("clbench")
 
 BLOCK = 64
-"""Images per block; on an accelerator several blocks share a forward pass."""
+"""Images per block; on an accelerator, a forward pass takes several blocks."""
 
 
 MEMORY = 4 * 2**30
-"""Bytes of features of changed backbones kept for the rest of a run, when another table begins; the oldest go first."""
+"""Upper bound, in bytes, of kept features of changed extractors when a new table is made; the oldest are evicted."""
 
 
 class Extractor(Protocol):
     """A deterministic function of images with an identity, such as a frozen backbone.
 
-    One that says `lasting = True` will not change any more in its run (an adapter of an earlier task): its features are
-    kept. Of others that are not pristine, only the last few are.
+    `lasting`: the extractor no longer changes in its run (an adapter of an earlier task), so its features are kept. Of
+    other changed extractors only the most recent are.
     """
 
     transform: Transform
@@ -58,9 +58,9 @@ class Extractor(Protocol):
 
 
 class _Table:
-    """Features of one store under one extractor: values, which blocks are done, and what an image costs.
+    """Features of one store by one extractor: values, finished blocks, and FLOPs per image.
 
-    Blocks hold one class; where `used` rows are given, they and the other rows of a class stand in blocks apart.
+    A block holds images of one class; rows in `used` never share a block with other rows.
     """
 
     def __init__(self, store: ImageStore, dim: int, kept: str = "recent", used: np.ndarray | None = None) -> None:
@@ -76,7 +76,7 @@ class _Table:
         self.block_of[order] = np.repeat(first[:-1], sizes) + within // BLOCK
         self.done = np.zeros(first[-1], dtype=bool)
         self.unsaved: list[int] = []
-        # Zeros of numpy take no memory until they are written; those of torch do, for every image never asked for.
+        # NumPy's zeros take no memory until they are written; torch's would, even for images that are never used.
         self.values = torch.from_numpy(np.zeros((len(store.labels), dim), np.float32))
         self.flops_per_image: float | None = None  # not counted yet
 
@@ -86,7 +86,7 @@ class _Table:
 
     @property
     def nbytes(self) -> int:
-        """Memory that its features take: rows of blocks that were not computed take none."""
+        """Memory used by features; rows of blocks that were not computed use none."""
         return int(self.done[self.block_of].sum()) * self.values.shape[1] * self.values.element_size()
 
     def rows_of(self, blocks: np.ndarray) -> np.ndarray:
@@ -96,9 +96,9 @@ class _Table:
 class Encodings:
     """Memoised features, in memory while in use and on disk for other runs.
 
-    `folder` None keeps nothing on disk. Features of backbones that changed since loading live in memory only: of
-    extractors that last up to `memory` bytes, of others those of the last `recent`. `cost` receives the FLOPs done, and
-    those that an uncached run would have done.
+    With `folder` None nothing is kept on disk. Features of extractors that changed since loading are kept in memory
+    only: up to `memory` bytes for lasting extractors, and the tables of the `recent` latest other extractors. `cost`
+    receives the executed FLOPs and the FLOPs of an uncached run.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Encodings:
         self._used: dict[str, np.ndarray] = {}
 
     def expect(self, stream: Stream) -> None:
-        """Learn which images a run will ask for, so that features no other run shares are computed of them alone."""
+        """Tell which images a run will use, so that features not shared with other runs are computed only for these."""
         for store in (stream.dataset.train, stream.dataset.test):
             splits = [
                 group.rows[split] for group in stream.groups for split in group.rows if stream.store(split) is store
@@ -123,7 +123,7 @@ class Encodings:
     ) -> Tensor:
         """Features [len(rows), dim] float32 of `rows` of a store, on `device`.
 
-        An uncached run is charged for them, unless `charge` is false: then whoever uses them charges every use.
+        They count in the FLOPs of an uncached run, unless `charge` is false: then the caller charges every use.
         """
         table = self._table(extractor, store, device)
         missing = np.unique(table.block_of[rows])
@@ -137,14 +137,14 @@ class Encodings:
         return table.values[torch.as_tensor(rows)].to(device)
 
     def flops_per_image(self, extractor: Extractor, store: ImageStore, device: torch.device) -> float:
-        """What encoding one image costs; known once one was encoded."""
+        """FLOPs to encode one image; known once an image has been encoded."""
         return self._table(extractor, store, device).flops
 
     @torch.no_grad()
     def _count(self, extractor: Extractor, store: ImageStore, table: _Table, device: torch.device) -> float:
-        """Count the FLOPs of an image, once; what that took itself.
+        """Count the FLOPs per image, once; return the FLOPs executed to do so.
 
-        It is done on one image aside, so that counting cannot touch the features.
+        A separate pass over one image is counted, so that counting cannot affect the features.
         """
         if table.flops_per_image is not None:
             return 0.0
@@ -170,7 +170,7 @@ class Encodings:
         return executed
 
     def _table(self, extractor: Extractor, store: ImageStore, device: torch.device) -> _Table:
-        key = (f"{extractor.key}:{device.type}", store.fingerprint)  # kinds of device round differently
+        key = (f"{extractor.key}:{device.type}", store.fingerprint)  # types of device round differently
         if key not in self._tables:
             kept = "recent"
             if extractor.is_pristine or getattr(extractor, "lasting", False):
@@ -184,7 +184,7 @@ class Encodings:
         return self._tables[key]
 
     def _make_room(self, new: _Table) -> None:
-        """Forget the oldest tables of the new one's kind that would be too many, or that leave it no room."""
+        """Evict the oldest tables of the same kind until the new one fits."""
         alike = [key for key, table in self._tables.items() if table.kept == new.kept]
         if new.kept == "pristine":
             return
@@ -197,7 +197,7 @@ class Encodings:
     # -------------------------------------------------------------------------------------------------------- disk
 
     def flush(self) -> None:
-        """Share new features of unchanged backbones with other runs; a full disk costs only the sharing."""
+        """Write new features of pristine extractors for other runs; a full disk only logs a warning."""
         for key, table in self._tables.items():
             if self.folder is None or not table.unsaved:
                 continue
@@ -228,7 +228,7 @@ class Encodings:
                 log.warning("ignoring damaged features in %s: %s", path, error)
                 continue
             table.done[blocks] = True
-            if value.get("flops_counted_by") == COUNTED_BY:  # else it is counted anew
+            if value.get("flops_counted_by") == COUNTED_BY:  # else it is counted again
                 table.flops_per_image = value["flops_per_image"]
 
     def _files(self, key: tuple[str, str]) -> Iterable[Path]:
@@ -240,5 +240,5 @@ class Encodings:
 
 
 def pixels_of(store: ImageStore, rows: np.ndarray) -> Tensor:
-    """uint8 [B, C, H, W] of some rows."""
+    """Pixels of some rows, uint8 [B, C, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(store.pixels[rows])).permute(0, 3, 1, 2).contiguous()

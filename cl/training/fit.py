@@ -1,4 +1,4 @@
-"""The one inner optimisation loop of every method: its steps, its best state, its learning rate, its place on disk."""
+"""The inner optimisation loop of every method: steps, selection of the best state, learning rate, checkpoints."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from cl.training.norm_statistics import measured_anew, under_dropout
 from cl.training.optim import Constant, Optimizer, Plateau, Schedule, Step, When
 
 SYNC_EVERY = 20
-"""Steps between looks at the loss on an accelerator; each look waits for the device."""
+"""Steps between checks of the loss on an accelerator; each check waits for the device."""
 
 NORM_BATCHES = 100
-"""Batches over which the statistics of batch norms are measured again."""
+"""Maximum number of batches to measure the statistics of batch norms again."""
 
 _PROGRESS = ("epoch", "step", "rate", "best_score", "best_epoch", "stale", "best", "losses", "flops", "spent")
-"""Where a fit stands, beside the state of the strategy and of the optimiser."""
+"""Attributes that hold the progress of a fit, in addition to the state of the strategy and of the optimiser."""
 
 
 @dataclass(frozen=True)
 class FitSpec:
-    """What an optimisation is made of; `cl.strategy.Strategy.fit` says what each part means."""
+    """The arguments of one optimisation; see `cl.strategy.Strategy.fit`."""
 
     data: Source
     loss: Callable[[Batch], Tensor]
@@ -74,7 +74,7 @@ class FitSpec:
 
 
 class Fit:
-    """One optimisation: its loop, its best state, its learning rate, its place on disk."""
+    """One optimisation: its loop, best state, learning rate and checkpoints."""
 
     def __init__(
         self, journal: Journal, strategy: Learner, key: Key, spec: FitSpec, *, device: torch.device, observer: Observer
@@ -88,17 +88,20 @@ class Fit:
         self.attention = slow_to_differentiate(self.modules, device)
         self.optimizer = spec.optimizer(spec.groups)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: what plateaus left of the learning rate
+        self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: factor of the learning rate after plateaus
         self.best_score, self.best_epoch, self.stale = float("-inf"), -1, 0
         self.best: list[Tensor] = []
-        self.spent = 0.0  # FLOPs of the steps, validation apart
+        self.spent = 0.0  # FLOPs of the steps, without validation
         self.losses: list[float] = []
         wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
         self.loss_sum = torch.zeros((), dtype=wide, device=device)
         self.flops: dict[str, float] = {}
 
     def _own(self, strategy: Learner) -> None:
-        """Only the given parameters train: everything else the state holds is frozen; strangers are refused."""
+        """Let only the given parameters train, and freeze all others in the state.
+
+        Raises `ContractError` for a parameter that is not in the state.
+        """
         self.modules = list(state.modules_of(strategy))
         held = {id(parameter): parameter for parameter in state.parameters_of(strategy)}
         if not self.trained:
@@ -117,7 +120,7 @@ class Fit:
         self.cost.trainable = max(self.cost.trainable, count)
 
     def _train_mode(self) -> None:
-        """Modules that hold a trained parameter train; frozen ones stay in evaluation mode."""
+        """Put modules with a trained parameter into training mode; frozen modules stay in evaluation mode."""
         for module in self.modules:
             module.train(_trains(module))
 
@@ -128,7 +131,7 @@ class Fit:
     # -------------------------------------------------------------------------------------------------------- loop
 
     def run(self, occurrence: int) -> dict[str, Any]:
-        """Do the steps that are left; `occurrence` tells fits of one name within a task apart."""
+        """Do the remaining steps; `occurrence` distinguishes fits of the same name within a task."""
         seed_globals(self.seed, "fit", self.key.task, self.key.name, occurrence)
         self._resume()
         epochs, steps = self.spec.epochs, self.spec.data.steps
@@ -198,7 +201,7 @@ class Fit:
             raise self._diverged(f"the loss became {loss}", f"epoch {when.epoch}, step {when.step}")
 
     def _check_trained(self) -> None:
-        """A last step may diverge with no loss after it that would tell."""
+        """Check the weights: the last step may diverge without a later loss to show it."""
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trained):
             raise self._diverged("the weights became nan or infinite", "last step")
 
@@ -216,10 +219,10 @@ class Fit:
         return loss.detach()
 
     def _measure_norms(self, rng: Rng) -> None:
-        """Running averages that were taken under dropout do not fit test images: take them again without it.
+        """Measure running averages of batch norms again without dropout: averages under dropout do not fit test images.
 
-        Over the images of an epoch in another order, at most `NORM_BATCHES` batches. Nothing happens to networks
-        without dropout, and where the fit did not move the averages (`batch_statistics` of `parts.statistics`).
+        Uses at most `NORM_BATCHES` batches of an epoch in another order. Does nothing for networks without dropout, or
+        if the fit did not change the averages (`batch_statistics` of `parts.statistics`).
         """
         now = [int(norm.num_batches_tracked) for norm in self.norms]
         moved = [norm for norm, count, before in zip(self.norms, now, self.tracked, strict=True) if count != before]
@@ -260,7 +263,7 @@ class Fit:
         return self.spec.plateau is not None and self.rate * max(self.base_rates) < self.spec.plateau.minimum
 
     def _selectable(self) -> list[Tensor]:
-        """What the best state consists of: trained parameters, and the buffers of the modules that hold them."""
+        """The tensors of the best state: trained parameters, and the buffers of their modules."""
         buffers = [buffer for module in self.modules if module.training for buffer in module.buffers()]
         return [*self.trained, *buffers]
 

@@ -1,4 +1,4 @@
-"""PyTorch generators of named random streams, and the state of the global ones."""
+"""PyTorch generators of named random streams, and the state of the global generators."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cl.random import Key, derive
 
 
 def generator(seed: int, *key: Key) -> torch.Generator:
-    """A fresh CPU generator for the named stream; CPU so that draws are the same on every device."""
+    """A new generator for the named stream, on the CPU, so that draws are the same on every device."""
     return torch.Generator().manual_seed(derive(seed, *key))
 
 
 def seed_globals(seed: int, *key: Key) -> None:
-    """Point the global generators (dropout, third-party code) at a named stream."""
+    """Seed the global generators (dropout, third-party code) for a named stream."""
     value = derive(seed, *key)
     torch.manual_seed(value)
     np.random.seed(value % 2**32)
@@ -27,7 +27,7 @@ def seed_globals(seed: int, *key: Key) -> None:
 
 
 def global_state() -> dict[str, Any]:
-    """The state of the global generators as tensors and JSON scalars, for a checkpoint inside a phase."""
+    """The state of the global generators as tensors and JSON scalars, for a checkpoint within a phase."""
     legacy = np.random.get_state(legacy=False)
     numpy_rest = [legacy["bit_generator"], legacy["state"]["pos"], legacy["has_gauss"], legacy["gauss"]]
     version, internal, gauss = python_random.getstate()
@@ -42,7 +42,7 @@ def global_state() -> dict[str, Any]:
 
 
 def set_global_state(state: dict[str, Any]) -> None:
-    """Restore what `global_state` returned."""
+    """Restore a state from `global_state`."""
     torch.set_rng_state(state["torch"])
     name, position, has_gauss, cached = state["numpy"]["rest"]
     np.random.set_state((name, state["numpy"]["keys"].numpy().astype(np.uint32), position, has_gauss, cached))
@@ -54,7 +54,7 @@ def set_global_state(state: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def generators_untouched() -> Iterator[None]:
-    """Leave the global random generators as they were: loading a learner must not reseed its caller."""
+    """Restore the global random generators after a `with` block: loading a learner must not reseed its caller."""
     before = global_state()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Running averages of batch norms that were taken under dropout, measured again without it."""
+"""Measuring running averages of batch norms again without dropout, after training with it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.nn.modules.dropout import _DropoutNd
 
 
 def under_dropout(modules: Iterable[nn.Module]) -> tuple[list[Any], list[nn.Module]]:
-    """The batch norms that average under dropout while `modules` train, and these dropouts; nothing of other networks.
+    """The batch norms and dropout layers of the modules with dropout; both empty if there is no such batch norm.
 
-    What dropout does to a variance is absent from test images, and the averages do not fit these (Li et al.,
-    Understanding the disharmony between dropout and batch normalization by variance shift, CVPR 2019).
+    Dropout changes the variance that batch norms average in training, so the averages do not fit test images (Li et
+    al., Understanding the disharmony between dropout and batch normalization by variance shift, CVPR 2019).
     """
     norms: list[Any] = []
     dropouts: list[nn.Module] = []
@@ -30,17 +30,17 @@ def under_dropout(modules: Iterable[nn.Module]) -> tuple[list[Any], list[nn.Modu
 
 @contextlib.contextmanager
 def measured_anew(norms: Iterable[Any], dropouts: Iterable[nn.Module]) -> Iterator[None]:
-    """Let running averages become the mean over the batches of the block, without dropout, and nothing else.
+    """Within a `with` block, measure running averages as the mean over the batches of the block, without dropout.
 
-    Every batch is normalised by itself, so the weights of the network and its training mode must stand. The count of
-    training batches is not touched.
+    Every batch is normalised by its own statistics, so the block must not change the weights or the training mode. The
+    count of training batches is restored.
     """
     norms, dropouts = list(norms), list(dropouts)
     kept = [(norm, norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     modes = [(dropout, dropout.training) for dropout in dropouts]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # PyTorch's way to say: the plain average
+        norm.momentum = None  # None means a plain average in PyTorch
     for dropout in dropouts:
         dropout.eval()
     try:

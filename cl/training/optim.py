@@ -16,23 +16,23 @@ import torch
 from cl.errors import UsageError
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
-"""Builds a fresh optimiser from parameters or parameter groups."""
+"""Builds a new optimiser from parameters or parameter groups."""
 
 
 def sgd(lr: float, momentum: float = 0.9, weight_decay: float = 0.0, nesterov: bool = False) -> Optimizer:
-    """SGD as PyTorch defines it; a group's own `lr` wins."""
+    """PyTorch's SGD; the `lr` of a parameter group has priority."""
     return functools.partial(
         torch.optim.SGD, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, foreach=True
     )
 
 
 def adam(lr: float, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.0) -> Optimizer:
-    """Adam with L2 weight decay, as PyTorch defines it."""
+    """PyTorch's Adam, with L2 weight decay."""
     return functools.partial(torch.optim.Adam, lr=lr, betas=betas, weight_decay=weight_decay, foreach=True)
 
 
 def adamw(lr: float, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.01) -> Optimizer:
-    """Adam with decoupled weight decay, as PyTorch defines it."""
+    """PyTorch's AdamW, with decoupled weight decay."""
     return functools.partial(torch.optim.AdamW, lr=lr, betas=betas, weight_decay=weight_decay, foreach=True)
 
 
@@ -40,7 +40,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 def optimizer(name: str, lr: float, weight_decay: float = 0.0, momentum: float = 0.9) -> Optimizer:
-    """An optimiser by name; raises `UsageError` for an unknown one."""
+    """An optimiser by name; raises `UsageError` for an unknown name."""
     if name == "sgd":
         return sgd(lr, momentum, weight_decay)
     if name in ("adam", "adamw"):
@@ -50,7 +50,7 @@ def optimizer(name: str, lr: float, weight_decay: float = 0.0, momentum: float =
 
 @dataclass(frozen=True)
 class When:
-    """Where a fit stands: epoch and step within it, both from 0, and how many there are."""
+    """Progress of a fit: epoch and step within the epoch, both from 0, and their totals."""
 
     epoch: int
     step: int
@@ -60,18 +60,18 @@ class When:
 
 @dataclass(frozen=True)
 class Step(When):
-    """What the hooks of a fit see of one step: when it is, and the optimiser with its groups and its memory."""
+    """The argument of the hooks of a fit: the progress, and the optimiser with its groups and its state."""
 
     optimizer: torch.optim.Optimizer
 
 
 Schedule = Callable[[When], float]
-"""Factor on every group's base learning rate."""
+"""Gives the factor of the base learning rate of every group."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The base rate throughout."""
+    """The base learning rate throughout."""
 
     def __call__(self, when: When) -> float:
         return 1.0
@@ -90,7 +90,7 @@ class MultiStep:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 to `minimum`, a step per epoch (as PyTorch's CosineAnnealingLR) or per mini-batch."""
+    """Half a cosine from 1 to `minimum`, updated per epoch (like PyTorch's CosineAnnealingLR) or per mini-batch."""
 
     minimum: float = 0.0
     per_step: bool = False
@@ -112,7 +112,7 @@ class QuarterCosine:
 
 @dataclass(frozen=True)
 class WarmupCosine:
-    """From 0 to 1 in a straight line over `warmup` steps, then half a cosine to `minimum` at step `total` of a fit."""
+    """Linear from 0 to 1 over `warmup` steps, then half a cosine to `minimum` at step `total` of a fit."""
 
     warmup: int
     total: int
@@ -130,7 +130,7 @@ SCHEDULES = ("constant", "multistep", "cosine", "cosine-step", "quarter-cosine")
 
 
 def schedule(name: str, milestones: tuple[int, ...] = (), gamma: float = 0.1) -> Schedule:
-    """A schedule by name; raises `UsageError` for an unknown one."""
+    """A schedule by name; raises `UsageError` for an unknown name."""
     known: dict[str, Schedule] = {
         "constant": Constant(), "multistep": MultiStep(tuple(milestones), gamma), "cosine": Cosine(),
         "cosine-step": Cosine(per_step=True), "quarter-cosine": QuarterCosine(),
@@ -142,7 +142,7 @@ def schedule(name: str, milestones: tuple[int, ...] = (), gamma: float = 0.1) ->
 
 @dataclass(frozen=True)
 class Plateau:
-    """Scale the rate by `factor` when `validate` has not improved for over `patience` epochs; stop below `minimum`."""
+    """Multiply the rate by `factor` if `validate` has not improved for over `patience` epochs; stop below `minimum`."""
 
     factor: float = 0.5
     patience: int = 5

@@ -1,4 +1,4 @@
-"""A source cut into rounds of equal length, for optimisations that are counted in steps and not in epochs."""
+"""A source cut into rounds of equal length, for optimisations counted in steps instead of epochs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cl.training.batches import Batch, Rng, Source
 class Rounds:
     """The first `total` batches of a source, epoch after epoch, in rounds of `size`; the last round may be shorter.
 
-    A fit over `count` "epochs" of it takes `total` steps and validates after each round. Batches are those of the
-    source's own epochs, wherever the rounds are cut.
+    A fit over `count` "epochs" of rounds takes `total` steps and validates after each round. The batches are those of
+    the source's own epochs and do not depend on the length of rounds.
     """
 
     def __init__(self, source: Source, total: int, size: int) -> None:
@@ -20,12 +20,12 @@ class Rounds:
 
     @property
     def count(self) -> int:
-        """Rounds that it takes."""
+        """Number of rounds."""
         return -(-self.total // self.size)
 
     @property
     def steps(self) -> int:
-        """Batches of a round."""
+        """Batches per round."""
         return self.size
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:

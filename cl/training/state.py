@@ -1,4 +1,4 @@
-"""State of a learner as nested tensors and JSON scalars, kept in one safetensors file (never pickle)."""
+"""State of a learner as nested tensors and JSON scalars, saved in one safetensors file (never pickle)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ State = Any
 
 @runtime_checkable
 class Part(Protocol):
-    """Something with a state of its own; parts grow to fit the state they are given."""
+    """An object with its own state; a part grows to fit the state it loads."""
 
     def get_state(self) -> State: ...
 
@@ -34,7 +34,7 @@ class Part(Protocol):
 
 
 def collect(owner: object, skip: frozenset[str] = frozenset()) -> dict[str, State]:
-    """The state of every public attribute of `owner`; raises `ContractError` naming one that has none."""
+    """The state of every public attribute of `owner`; raises `ContractError` for an attribute that cannot be saved."""
     return {
         name: get(value, f"{type(owner).__name__}.{name}")
         for name, value in vars(owner).items()
@@ -43,13 +43,13 @@ def collect(owner: object, skip: frozenset[str] = frozenset()) -> dict[str, Stat
 
 
 def restore(owner: object, state: dict[str, State], device: torch.device | str = "cpu") -> None:
-    """Put a state back: parts and modules load in place, everything else is assigned."""
+    """Restore a state: parts and modules load in place, other attributes are assigned."""
     for name, value in state.items():
         setattr(owner, name, _set(getattr(owner, name, None), value, device))
 
 
 def get(value: Any, name: str = "a value") -> State:
-    """The state of one value; raises `ContractError` naming it if it has none."""
+    """The state of one value; raises `ContractError`, with `name`, if it cannot be saved."""
     if isinstance(value, Part):
         return value.get_state()
     if isinstance(value, nn.Module):
@@ -68,7 +68,7 @@ def get(value: Any, name: str = "a value") -> State:
 
 def _set(current: Any, value: State, device: torch.device | str) -> Any:
     if value is None and isinstance(current, nn.Module):
-        return None  # a module that was of use for a while
+        return None  # a module that was dropped after use
     if isinstance(current, nn.Parameter) and isinstance(value, Tensor) and current.shape == value.shape:
         with torch.no_grad():
             current.copy_(value)
@@ -99,7 +99,7 @@ def _to_device(value: State, device: torch.device | str) -> State:
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    """What a container or a part that is no module holds."""
+    """The items of a container, or the attributes of a part that is not a module."""
     if isinstance(value, dict):
         return value.values()
     if isinstance(value, (list, tuple)):
@@ -155,21 +155,21 @@ def nbytes(state: State) -> int:
 
 
 def save(path: Path, state: State) -> None:
-    """Write a state atomically; raises `StorageError` when the disk refuses."""
+    """Write a state atomically; raises `StorageError` if it cannot be written."""
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_flatten(state, tensors), allow_nan=False)
 
     def write(temporary: Path) -> None:
         try:
             save_file(tensors, str(temporary), metadata={"skeleton": skeleton})
-        except SafetensorError as error:  # the library wraps the system's error; find out which it was
+        except SafetensorError as error:  # the library wraps the operating system's error
             raise _system_error(error) from error
 
     replace_file(path, write)
 
 
 def load(path: Path) -> State:
-    """Read what `save` wrote; raises `DataError` for a damaged file."""
+    """Read a file of `save`; raises `DataError` if it is damaged."""
     try:
         with safe_open(str(path), framework="pt") as file:
             skeleton = json.loads(file.metadata()["skeleton"])

@@ -20,7 +20,7 @@ from cl.training.journal import Journal, Learner
 
 
 class Trainer:
-    """Everything around a strategy's own mathematics; its `journal` makes `learn` resumable."""
+    """Everything except a strategy's own mathematics; its `journal` makes `learn` resumable."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class Trainer:
         self.journal = Journal(self.seeds, self.cost, checkpoint)
 
     def init_rng(self, purpose: str) -> torch.Generator:
-        """A fresh generator for new parameters, from the initialisation seed."""
+        """A new generator for new parameters, from the initialisation seed."""
         return generator(self.seeds.init, "init", self.journal.task, purpose)
 
     def compute(self, strategy: Learner, name: str, call: Callable[[], Any], *, count: bool = True) -> Any:
-        """Run a long pass once: its result and the state it leaves are journaled.
+        """Run a long pass once, and journal its result and the state after it.
 
-        `call` may change the strategy's state; it returns nested tensors and JSON scalars (tuples become lists). It is
-        counted as it runs; `count=False` is for a call that adds its FLOPs to `cost` itself.
+        `call` may change the strategy's state. It returns nested tensors and JSON scalars; tuples become lists. Its
+        FLOPs are counted; `count=False` is for a call that adds its FLOPs to `cost` itself.
         """
         key = self.journal.next("compute", name)
         if (entry := self.journal.recall(key, strategy)) is not None:
@@ -60,7 +60,7 @@ class Trainer:
         return result
 
     def fit(self, strategy: Learner, phase: str, spec: FitSpec) -> dict[str, Any]:
-        """Run one optimisation, or what is left of it; see `cl.strategy.Strategy.fit`."""
+        """Run one optimisation, or the rest of it; see `cl.strategy.Strategy.fit`."""
         key = self.journal.next("fit", phase)
         if (entry := self.journal.recall(key, strategy)) is not None:
             return entry["result"]
@@ -70,5 +70,5 @@ class Trainer:
         return result
 
     def trains(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Say what an optimisation that is not a `fit` trains."""
+        """Count the parameters trained by an optimisation that is not a `fit`."""
         self.cost.trainable = max(self.cost.trainable, sum(parameter.numel() for parameter in parameters))

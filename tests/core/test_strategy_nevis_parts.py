@@ -101,7 +101,7 @@ def test_weights_are_drawn_anew_as_an_untrained_backbone_has_them() -> None:
     assert same(states[0], states[1]), "statistics too"
     assert not same(states[0], states[2])
     assert not one.is_pristine and one.key == two.key != other.key
-    with pytest.raises(UsageError, match="backbone net cannot be drawn anew"):
+    with pytest.raises(UsageError, match="backbone net cannot be redrawn"):
         conv_backbone().redraw(0)
 
 

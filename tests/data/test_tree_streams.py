@@ -228,7 +228,7 @@ def test_cub_has_its_own_split(cache: Path, tmp_path: Path) -> None:
     ours = build(CUB200, folder=str(root), split="seeded")
     assert ours.dataset.fingerprints != stream.dataset.fingerprints
     (root / "images.txt").unlink()
-    with pytest.raises(DataError, match="not there or not whole"):
+    with pytest.raises(DataError, match="missing or incomplete"):
         build(CUB200, folder=str(root))
 
 

@@ -1,4 +1,4 @@
-"""Distillation of a large Vision Transformer into a small one: the recipe behind the embedded weights."""
+"""Distillation of a large Vision Transformer into a small one: the recipe of the embedded weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cl.training.optim import Cosine, When
 
 @dataclass(frozen=True)
 class Settings:
-    """The recipe of the embedded weights. The budget is `minutes` of training where given, else `passes`."""
+    """The recipe of the embedded weights. The budget is `minutes` of training if given, else `passes`."""
 
     passes: int = 9
     minutes: float | None = None
@@ -41,7 +41,7 @@ class Settings:
 
 
 class View:
-    """The teacher on one fixed view of an image: odd views are mirrored, every further pair looks 1/8 closer."""
+    """The teacher on one fixed view of an image: odd views are mirrored, each further pair has a 1/8 smaller crop."""
 
     def __init__(self, teacher: Backbone, number: int) -> None:
         self.teacher, self.mirrored, self.dim = teacher, number % 2 == 1, teacher.dim
@@ -56,9 +56,9 @@ class View:
 def teacher_targets(
     teacher: Backbone, stores: Sequence[ImageStore], views: int, encodings: Encodings, device: torch.device
 ) -> Tensor:
-    """Standardised teacher features [N, dim], averaged over views; kept on disk, so they are computed once.
+    """Standardised teacher features [N, dim], averaged over views; cached on disk.
 
-    Under a squared error the mean of the views teaches what one view drawn per step would, without the noise.
+    With a squared error, the mean of the views is the same target as a random view per step, without the noise.
     """
     total = torch.zeros(sum(map(len, stores)), teacher.dim)
     for view in (View(teacher, number) for number in range(views)):
@@ -69,10 +69,10 @@ def teacher_targets(
 
 
 def initialise(student: Any, teacher: Any) -> bool:
-    """Start a ViT from evenly spaced blocks of a deeper one; False, and nothing done, where their shapes do not fit.
+    """Initialise a ViT with evenly spaced blocks of a deeper one; return False, without changes, if shapes do not fit.
 
-    The position embedding is resampled, the patch embedding averaged down to smaller patches and scaled up by their
-    share of the area, so that a flat patch is embedded as before.
+    The position embedding is resampled. The patch embedding is averaged down to smaller patches and scaled by the ratio
+    of the areas, so that a flat patch is embedded as before.
     """
     own, other = student.state_dict(), teacher.state_dict()
     depth, deeper = (len(getattr(model, "blocks", ())) for model in (student, teacher))
@@ -101,11 +101,11 @@ def distil(
     student: Backbone, pixels: Tensor, labels: Tensor, targets: Tensor, classes: int, settings: Settings,
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[nn.Linear, list[float]]:  # fmt: skip
-    """Train the student to predict the targets through a linear map, and the classes through another.
+    """Train the student to predict the targets with one linear map, and the classes with another.
 
-    `pixels` uint8 [N, 3, s, s], `labels` [N] and `targets` [N, d] lie on the device where everything computes. Returns
-    the classifier and the loss of every step; the student ends frozen. Raises `NonFiniteLoss`. A seed gives the same
-    weights again (with `minutes` the schedule follows the clock, and they depend on the machine).
+    `pixels` uint8 [N, 3, s, s], `labels` [N] and `targets` [N, d] must be on the device of the computation. Returns the
+    classifier and the loss of every step; the student is frozen at the end. Raises `NonFiniteLoss`. The weights are
+    determined by the seed (with `minutes` the schedule follows the clock, so they depend on the machine).
     """
     devices = [pixels.device] if pixels.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
@@ -151,7 +151,7 @@ def _optimise(
         losses.append(loss.detach())
         minutes = (time.monotonic() - clock) / 60
         share = minutes / s.minutes if s.minutes is not None else len(losses) / (s.passes * per_pass)
-        if len(losses) % 50 == 0 or share >= 1:  # each look waits for the device
+        if len(losses) % 50 == 0 or share >= 1:  # each check waits for the device
             mean = float(torch.stack(losses[-50:]).mean())
             if not np.isfinite(mean):
                 raise NonFiniteLoss(f"the loss became {mean} at step {len(losses)}; lower --lr and run again.")
@@ -161,7 +161,7 @@ def _optimise(
 
 
 def _augment(pixels: Tensor, transform: Transform, area: tuple[float, float], rng: torch.Generator) -> Tensor:
-    """Reflection padding by 1/8, a random resized crop whose area is a share of the unpadded image, a mirror."""
+    """Reflection padding by 1/8, a random resized crop (area relative to the unpadded image), random mirroring."""
     padded = F.pad(pixels.float(), [pixels.shape[-1] // 8] * 4, mode="reflect")
     side = padded.shape[-1]
     share = (pixels.shape[-1] / side) ** 2

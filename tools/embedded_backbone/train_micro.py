@@ -1,7 +1,7 @@
-"""Train a small backbone such as the embedded one from a larger teacher, and measure what frozen features are worth.
+"""Train a small backbone, such as the embedded one, from a larger teacher, and measure the quality of its features.
 
-`python -m tools.embedded_backbone.train_micro train` distils, `... evaluate` probes. The model card in weights/ says
-where the embedded weights came from and what they reach.
+`python -m tools.embedded_backbone.train_micro train` distils, `... evaluate` probes. The model card in weights/ gives
+origin and results of the embedded weights.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from cl.training.encodings import Encodings, pixels_of
 from tools.embedded_backbone.distil import Settings, distil, initialise, teacher_targets
 
 EMBEDDED = "vit_micro_patch4_32.tinyimagenet_distill"
-SHIPPED_BYTES = 6_000_000  # what weights inside the wheel may take
-PROBE_C = 0.1  # inverse L2 penalty of the linear probe, chosen on a part of CIFAR-100's training images
+SHIPPED_BYTES = 6_000_000  # maximum size of weights in the wheel
+PROBE_C = 0.1  # inverse L2 penalty of the linear probe, chosen on part of CIFAR-100's training images
 EXAMPLES = {
     "train": "train tinyimagenet.npz --teacher-size 224 --views 2 --passes 100 -o micro.safetensors",
     "evaluate": "evaluate vit_micro_patch4_32@micro.safetensors --stream split-cifar100",
@@ -42,7 +42,7 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one or several sources; their classes are numbered through."""
+    """Images of one or more sources; their classes are numbered consecutively."""
 
     stores: tuple[ImageStore, ...]
     labels: Tensor
@@ -55,10 +55,10 @@ class Split:
 
 
 def read(sources: tuple[str, ...], limit: int | None = None, seed: int = 0) -> tuple[Split, Split, int]:
-    """Training and test images (the latter may be none) and the number of classes.
+    """Training images, test images (possibly empty) and the number of classes.
 
-    A source is a folder of images, or a pack (a path, or a name on `CLBENCH_DATA_PATH`); `limit` keeps so many training
-    images of every class. Raises `UsageError` where nothing is left to train on.
+    A source is a folder of images, or a pack (a path, or a name on `CLBENCH_DATA_PATH`). `limit` is the maximum number
+    of training images per class. Raises `UsageError` if there are no training images.
     """
     found: dict[str, list[tuple[ImageStore, np.ndarray]]] = {"train": [], "test": []}
     classes = 0
@@ -83,7 +83,7 @@ def read(sources: tuple[str, ...], limit: int | None = None, seed: int = 0) -> t
 
 
 def limited(store: ImageStore, per_class: int | None) -> ImageStore:
-    """The first `per_class` images of every class in canonical order, which sorts by label."""
+    """The first `per_class` images of every class, in canonical order."""
     if per_class is None:
         return store
     place = np.arange(len(store)) - np.searchsorted(store.labels, store.labels)
@@ -91,7 +91,7 @@ def limited(store: ImageStore, per_class: int | None) -> ImageStore:
 
 
 def save(student: Backbone, path: Path, facts: dict[str, Any]) -> str:
-    """Write float16 weights and, beside them, the stub of a model card; returns the SHA-256 of the weights."""
+    """Write float16 weights and, next to them, the stub of a model card; return the SHA-256 of the weights."""
     state = {name: value.detach().half().cpu().contiguous() for name, value in student.model.state_dict().items()}
     replace_file(path, lambda temporary: save_file(state, temporary, metadata={"format": "pt"}))
     digest = sha256_of(path)
@@ -102,7 +102,7 @@ def save(student: Backbone, path: Path, facts: dict[str, Any]) -> str:
 
 
 def probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor) -> dict[str, float]:
-    """Test accuracy of a linear classifier and of the nearest class mean (cosine) on standardised features."""
+    """Test accuracies of a linear classifier and of the nearest class mean (cosine) on standardised features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -133,23 +133,23 @@ def _example(name: str) -> str:
 
 @click.group(cls=_Commands, epilog="\n\n".join(map(_example, EXAMPLES)), context_settings={"show_default": True})
 def main() -> None:
-    """Train a small backbone from a larger teacher, and measure what frozen features are worth."""
+    """Train a small backbone from a larger teacher, and measure the quality of its frozen features."""
 
 
 @main.command(epilog=_example("train"))
 @click.argument("data", nargs=-1, required=True)
 @click.option("--arch", default="vit_micro_patch4_32", help="timm model to train.")
 @click.option("--teacher", default="deit_tiny_patch16_224.fb_in1k", help="Any backbone: arch.tag or arch@file.")
-@click.option("--teacher-size", default=112, help="Pixels that the teacher sees; 0 takes its own size.")
-@click.option("--views", default=1, type=click.IntRange(1, 8), help="Views of every image that the teacher averages.")
+@click.option("--teacher-size", default=112, help="Input size of the teacher in pixels; 0: its own size.")
+@click.option("--views", default=1, type=click.IntRange(1, 8), help="Views per image to average teacher features.")
 @click.option("--passes", default=Settings.passes, type=click.IntRange(1), help="Budget in passes over the images.")
-@click.option("--minutes", type=float, help="Budget in minutes of training instead; not reproducible to the bit.")
+@click.option("--minutes", type=float, help="Budget in minutes of training; not exactly reproducible.")
 @click.option("--batch-size", default=Settings.batch_size, type=click.IntRange(1))
 @click.option("--lr", default=Settings.lr)
 @click.option("--warmup", default=Settings.warmup, type=click.IntRange(1), help="Steps of linear warm-up.")
 @click.option("--limit", type=click.IntRange(1), help="Training images per class.")
 @click.option("--seed", default=0)
-@click.option("--device", default="auto", help="auto takes a GPU where there is one.")
+@click.option("--device", default="auto", help="auto: a GPU if there is one.")
 @click.option("-o", "--output", default="vit_micro_patch4_32.safetensors", type=click.Path(path_type=Path))
 def train(
     data: tuple[str, ...], arch: str, teacher: str, teacher_size: int, views: int, limit: int | None, device: str,
@@ -186,11 +186,11 @@ def train(
 
 @main.command(epilog=_example("evaluate"))
 @click.argument("backbone", default=EMBEDDED)
-@click.option("--stream", default="split-cifar100", help="Whose images, as in clbench run; its tasks do not matter.")
+@click.option("--stream", default="split-cifar100", help="Stream whose images to use, as in clbench run.")
 @click.option("--limit", type=click.IntRange(1), help="Training and test images per class.")
 @click.option("--precision", default="bf16", type=click.Choice(["fp32", "bf16"]))
 @click.option("--seed", default=0, help="Seed of the untrained twin.")
-@click.option("--device", default="auto", help="auto takes a GPU where there is one.")
+@click.option("--device", default="auto", help="auto: a GPU if there is one.")
 def evaluate(backbone: str, stream: str, limit: int | None, precision: str, seed: int, device: str) -> None:
     """Probe the frozen features of BACKBONE, and of an untrained twin, on all images of a stream."""
     dataset = make_stream(stream, order_seed=seed, data_seed=seed).dataset

@@ -1,4 +1,4 @@
-"""Parts that join the blocks of a stock model for one pass."""
+"""Parts that are attached to the blocks of a stock model for one pass."""
 
 from cl.parts.attached.adapters import Adapters, AdapterSets
 from cl.parts.attached.attach import Attached

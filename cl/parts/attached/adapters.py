@@ -1,4 +1,4 @@
-"""Bottleneck adapters beside the MLPs of a Vision Transformer, and sets of them, one per task."""
+"""Bottleneck adapters parallel to the MLPs of a Vision Transformer, and sets of them, one per task."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from cl.parts.attached.attach import Attached, Override, blocks_of, overridden
 class Adapters(nn.Module):
     """One parallel bottleneck per block: x + MLP(LN2(x)) + scale * W_up ReLU(W_down x), x the stream after attention.
 
-    AdaptFormer (Chen et al. 2022) as MOS, EASE and APER use it: dropout on the bottleneck, W_down drawn uniformly as
-    `nn.Linear` draws it (Kaiming, a = sqrt 5), all else zero, so a fresh set changes nothing. The four parameters hold
+    AdaptFormer (Chen et al. 2022) as in MOS, EASE and APER: dropout on the bottleneck; W_down drawn uniformly as in
+    `nn.Linear` (Kaiming, a = sqrt 5); all else zero, so a new set changes nothing. Each of the four parameters holds
     all blocks: `down` [blocks, rank, d], `down_bias` [blocks, rank], `up` [blocks, d, rank], `up_bias` [blocks, d].
-    Attached for a pass only: the backbone stays pristine. Raises `UsageError` for a backbone without such blocks.
+    Attached only during a pass, so the backbone stays pristine. Raises `UsageError` for a backbone without such blocks.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Adapters(nn.Module):
             return cast(Tensor, backbone(images))
 
     def _beside(self, number: int, block: Any) -> Iterator[Override]:
-        """norm2 remembers the stream that enters it; what leaves the MLP's branch takes the adapter's along."""
+        """norm2 keeps its input, the residual stream; the adapter's output is added to that of the MLP branch."""
         stream: list[Tensor] = []
         norm, leave = block.norm2.forward, block.drop_path2.forward
 
@@ -61,29 +61,29 @@ class Adapters(nn.Module):
         yield block.drop_path2, "forward", add
 
     def branch(self, number: int, x: Tensor) -> Tensor:
-        """What the adapter of a block adds to the stream [B, tokens, d]."""
+        """The output of a block's adapter, to be added to the stream [B, tokens, d]."""
         hidden = F.relu(F.linear(x, self.down[number], self.down_bias[number]))
         hidden = F.dropout(hidden, self.dropout, self.training)
         return self.scale * F.linear(hidden, self.up[number], self.up_bias[number])
 
     @torch.no_grad()
     def blend(self, other: Adapters, share: float) -> None:
-        """Move towards another set: A <- (1 - share) A + share * other; two equal sets stay exactly what they are."""
+        """Move towards another set: A <- (1 - share) A + share * other; exact if the two sets are equal."""
         for own, value in zip(self.parameters(), other.parameters(), strict=True):
             own.lerp_(value, share)
 
     def extractor(self, backbone: Backbone, *, lasting: bool = False) -> Attached:
-        """The deterministic pass with this set, to memoise; `lasting` once the set will not change any more."""
+        """The deterministic pass with this set, for memoised features; `lasting` if the set will not change again."""
         return Attached(backbone, functools.partial(self, backbone), self.parameters(), lasting=lasting)
 
 
 class AdapterSets(nn.Module):
-    """Sets of adapters, one per task, of which at most the last is trained; grows with its state."""
+    """Sets of adapters, one per task; only the last may be trained. Restoring a state changes their number."""
 
     def __init__(self, like: Adapters) -> None:
         super().__init__()
         self.sets = cast(list[Adapters], nn.ModuleList())  # typed by what it holds
-        self._like = (like,)  # its shapes; in a tuple, so that it is no submodule
+        self._like = (like,)  # gives the shapes; in a tuple, so that it is no submodule
 
     def __len__(self) -> int:
         return len(self.sets)
@@ -92,7 +92,7 @@ class AdapterSets(nn.Module):
         return self.sets[task]
 
     def store(self, adapters: Adapters) -> None:
-        """Append a copy of a set as it is now."""
+        """Append a copy of a set."""
         self.sets.append(copy.deepcopy(adapters).requires_grad_(False).eval())
 
     def get_state(self) -> list[dict[str, Tensor]]:
@@ -100,7 +100,7 @@ class AdapterSets(nn.Module):
         return [dict(adapters.state_dict()) for adapters in self.sets]
 
     def set_state(self, state: list[dict[str, Tensor]]) -> None:
-        """Grow or cut to the sets of `state` and load them."""
+        """Load the sets of `state`, adding or removing sets to match."""
         while len(self.sets) < len(state):
             self.store(self._like[0])
         del self.sets[len(state) :]

@@ -1,4 +1,4 @@
-"""Parts attached to a stock timm model for one pass, and the identity of the features such a pass gives."""
+"""Attaching parts to a stock timm model for one pass, and the identity of the resulting features."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cl.backbone import Backbone
 from cl.errors import UsageError
 
 Override = tuple[object, str, Callable[..., Any]]
-"""An object, the name of one of its methods, and what stands in for it."""
+"""An object, the name of one of its methods, and the replacement."""
 
 
 @contextlib.contextmanager
 def overridden(overrides: Iterable[Override]) -> Iterator[None]:
-    """Let objects compute with other functions than their own methods while the block lasts.
+    """Replace methods of objects within a `with` block.
 
-    The stand-ins are attributes of the instances: classes and other instances are untouched, and the stock methods are
-    back afterwards, whatever happened. Overrides nest.
+    Replacements are attributes of the instances: classes and other instances are untouched. Afterwards the stock
+    methods are back, even after an exception. Overrides nest.
     """
     with contextlib.ExitStack() as stack:
         for owner, name, call in overrides:
@@ -32,13 +32,13 @@ def overridden(overrides: Iterable[Override]) -> Iterator[None]:
 
 def _put_back(owner: object, name: str, before: Any) -> None:
     if before is None:
-        del vars(owner)[name]  # the class's own is there again
+        del vars(owner)[name]  # uncovers the method of the class
     else:
         vars(owner)[name] = before
 
 
 def blocks_of(backbone: Backbone, *needed: str) -> list[nn.Module]:
-    """The blocks of a timm Vision Transformer, each with modules of the names `needed`; raises `UsageError` else."""
+    """The blocks of a timm Vision Transformer; raises `UsageError` unless each block has modules named `needed`."""
     blocks = list(getattr(backbone.model, "blocks", ()))
     if not blocks or not all(isinstance(getattr(block, name, None), nn.Module) for block in blocks for name in needed):
         raise UsageError(
@@ -51,8 +51,8 @@ def blocks_of(backbone: Backbone, *needed: str) -> list[nn.Module]:
 class Attached:
     """A deterministic pass through a backbone with parts attached: an extractor whose features can be memoised.
 
-    `call` takes normalised images [B, 3, s, s] to features [B, dim]; `held` are the tensors beside the backbone's that
-    decide them. `lasting` says that they stay as they are for the rest of the run, so features are kept for long.
+    `call` maps normalised images [B, 3, s, s] to features [B, dim]; `held` are the tensors of the attached parts.
+    `lasting`: these tensors no longer change in this run, so the features are kept.
     """
 
     is_pristine = False
@@ -78,7 +78,7 @@ class Attached:
 
 
 def _digest(tensor: Tensor) -> bytes:
-    """Hash of a tensor's values, computed again only after it changed: parameters of megabytes are asked per batch."""
+    """Hash of a tensor's values, cached until it changes: it is needed per batch, for megabytes of parameters."""
     version, digest = getattr(tensor, "_digested", (None, b""))
     if version != tensor._version:
         digest = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).digest()

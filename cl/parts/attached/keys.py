@@ -1,4 +1,4 @@
-"""Keys of tasks: learned vectors by which an input finds its task."""
+"""Keys of tasks: learned vectors that tell which task an input belongs to."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 
 class TaskKeys(nn.Module):
-    """One vector per task at each of `sites` places; the vectors of a place start orthonormal over the tasks.
+    """One vector per task at each of `sites` places; the initial vectors of a place are orthonormal over the tasks.
 
-    Each task's vectors, `rows[task]` [sites, dim], are a parameter of their own, so training one cannot move another.
-    With more tasks than dimensions, rows cannot be orthogonal; the columns are.
+    Each task's vectors, `rows[task]` [sites, dim], are a separate parameter, so training one task cannot change
+    another. With more tasks than dimensions the rows cannot be orthogonal; then the columns are.
     """
 
     def __init__(self, tasks: int, sites: int, dim: int, generator: torch.Generator) -> None:
@@ -23,7 +23,7 @@ class TaskKeys(nn.Module):
 
     @torch.no_grad()
     def copy_last(self, task: int) -> None:
-        """Let `task` start from the vectors of the task before."""
+        """Initialise the vectors of `task` with those of the previous task."""
         self.rows[task].copy_(self.rows[task - 1])
 
     def at(self, site: int, tasks: int) -> Tensor:
@@ -32,6 +32,6 @@ class TaskKeys(nn.Module):
 
 
 def similarity(queries: Tensor, keys: Tensor, attention: Tensor | None = None) -> Tensor:
-    """Cosines [B, T] of queries [B, d], each task's multiplied by its attention vector [T, d], with keys [T, d]."""
+    """Cosines [B, T] of queries [B, d] with keys [T, d]; `attention` [T, d] is multiplied with the query per key."""
     queries = queries.unsqueeze(1)
     return F.cosine_similarity(queries if attention is None else queries * attention, keys, dim=-1)

@@ -1,10 +1,10 @@
-"""Prefix tuning: keys and values put before those of the image in the attention of some blocks.
+"""Prefix tuning: extra keys and values before the image's own in the attention of some blocks.
 
 For a block with queries q, keys K and values V of the image's tokens and prefixes p_K, p_V [L, d],
 
     softmax(q [p_K; K]^T / sqrt(d_h)) [p_V; V]
 
-so the number of tokens stays as it is. DualPrompt, L2P++, CODA-Prompt, HiDe-Prompt and NoRGa all prompt like this.
+so the number of tokens does not change. DualPrompt, L2P++, CODA-Prompt, HiDe-Prompt and NoRGa all prompt this way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Prefix(NamedTuple):
 
 
 Gate = Callable[[Tensor], Tensor]
-"""Takes the scaled scores [B, heads, N, L] of the prefix keys to what is added to them before the softmax."""
+"""Maps the scaled scores [B, heads, N, L] of the prefix keys to a term that is added to them before the softmax."""
 
 
 def prefixed(
@@ -39,10 +39,10 @@ def prefixed(
     prefixes: Mapping[int, Prefix],
     gates: Mapping[int, Gate] | None = None,
 ) -> Tensor:
-    """Features [B, dim] of normalised images with the prefixes of some blocks, by the block's number.
+    """Features [B, dim] of normalised images with prefixes in some blocks; `prefixes` and `gates` map block numbers.
 
-    Prefixes are split over the heads as the block's own keys are, and enter after their projection, without a position.
-    Raises `UsageError` for a backbone whose attention is not timm's usual one.
+    Prefixes are split over the heads like the block's own keys. They are added after the key and value projections,
+    without a position embedding. Raises `UsageError` for a backbone whose attention is not timm's standard module.
     """
     gates, blocks = gates or {}, attention_blocks(backbone)
     with overridden(
@@ -53,9 +53,9 @@ def prefixed(
 
 
 def attention_blocks(backbone: Backbone, needed: int = 0) -> list[Any]:
-    """The attention modules of a Vision Transformer; raises `UsageError` where prefixes cannot enter them.
+    """The attention modules of a Vision Transformer; raises `UsageError` if they cannot take prefixes.
 
-    `needed` is the number of blocks that are to have prefixes.
+    `needed`: the least number of blocks that the model must have.
     """
     found = [cast(Any, block.attn) for block in blocks_of(backbone, "attn")]
     usual = all(hasattr(attn, "qkv") and hasattr(attn, "proj") for attn in found)
@@ -73,7 +73,7 @@ def attention_blocks(backbone: Backbone, needed: int = 0) -> list[Any]:
 
 
 def _attend(attn: Any, prefix: Prefix, gate: Gate | None, x: Tensor, **unused: Any) -> Tensor:
-    """timm's attention, fused or not, with more keys and values; what the gate adds goes in as a mask."""
+    """timm's attention, fused or not, with more keys and values; the term of the gate is passed as a mask."""
     batch, tokens, _ = x.shape
     q, k, v = attn.qkv(x).reshape(batch, tokens, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
     q, k = attn.q_norm(q), attn.k_norm(k)
@@ -101,10 +101,11 @@ def _heads(part: Tensor, heads: int, batch: int) -> Tensor:
 
 
 def legacy_layout(prefix: Prefix) -> Prefix:
-    """What the PyTorch ports of DualPrompt make of prefixes: stacked [2, B, L, d], reshaped to [B, 2, L, d].
+    """The wrong layout of prefixes in the PyTorch ports of DualPrompt: stacked [2, B, L, d], reshaped to [B, 2, L, d].
 
-    The reshape moves data between images: the first half of a batch gets keys of two images as its key and value, the
-    second half values. So it depends on the batch; kept to reproduce what was published with it.
+    The reshape moves data between images. In the first half of a batch, an image gets the keys of two images as its key
+    and value; in the second half, the values of two images. Predictions thus depend on the batch; kept to reproduce
+    published numbers.
     """
     keys, values = prefix
     mixed = torch.stack([keys, values]).reshape(len(keys), 2, *keys.shape[1:])

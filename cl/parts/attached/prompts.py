@@ -1,4 +1,4 @@
-"""Prompts and how images find theirs: a shared pool with keys, prompts of each task, CODA-Prompt's components."""
+"""Prompts and their selection per image: a shared pool with keys, and CODA-Prompt's components."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cl.parts.attached.keys import similarity
 from cl.parts.task_parameters import TaskParameters
 
 RANGES = {"symmetric": (-1.0, 1.0), "positive": (0.0, 1.0), "small": (0.0, 0.01)}
-"""Between which values prompts and keys are drawn: in the PyTorch ports of L2P and DualPrompt, in CODA-Prompt's code,
-in the JAX originals."""
+"""Bounds of uniform initial values of prompts and keys: in the PyTorch ports of L2P and DualPrompt (symmetric), in
+CODA-Prompt's code (positive), in the JAX originals (small)."""
 
 
 def uniform(shape: Sequence[int], kind: str, generator: torch.Generator) -> Tensor:
@@ -22,10 +22,10 @@ def uniform(shape: Sequence[int], kind: str, generator: torch.Generator) -> Tens
 
 
 def nearest(similarities: Tensor, top: int, *, vote: bool = False) -> Tensor:
-    """The `top` most similar keys of each image, [B, top], of similarities [B, M].
+    """Indices [B, top] of the `top` most similar keys of each image, from similarities [B, M].
 
-    `vote` gives all images of the batch those that most of them chose (the lower number where as many did): a known
-    defect, by which a prediction depends on the other images of its batch.
+    With `vote`, all images of the batch get the keys that most of them chose (the lower index on ties). This is a known
+    defect of some code: a prediction then depends on the other images of its batch.
     """
     chosen = similarities.topk(top, 1).indices
     if not vote:
@@ -35,9 +35,9 @@ def nearest(similarities: Tensor, top: int, *, vote: bool = False) -> Tensor:
 
 
 class PromptPool(nn.Module):
-    """A pool of M prompts and their keys at each of some sites, shared by all tasks.
+    """A pool of M prompts with keys at each site, shared by all tasks.
 
-    `prompts` [sites, M, parts, L, dim], `keys` [sites, M, dim]; parts are 1 (tokens) or 2 (keys and values of a
+    `prompts` [sites, M, parts, L, dim], `keys` [sites, M, dim]; `parts` is 1 (tokens) or 2 (keys and values of a
     prefix).
     """
 
@@ -54,18 +54,18 @@ class PromptPool(nn.Module):
         return [similarity(queries, keys) for keys in self.keys]
 
     def pick(self, site: int, chosen: Tensor) -> Tensor:
-        """The chosen prompts [B, N] of a site one after the other, [B, parts, N L, dim]."""
+        """The prompts of a site at indices `chosen` [B, N], concatenated: [B, parts, N L, dim]."""
         return self.prompts[site][chosen].transpose(1, 2).flatten(2, 3)
 
 
 class Components(TaskParameters):
     """CODA-Prompt's prompt components: `prompts` [sites, m, L, dim], `keys` and `attention` [sites, m, dim] per task.
 
-    At a site, p(q) = sum over the components of all tasks of cos(q * A_m, K_m) P_m, without a softmax.
+    At each site, p(q) = sum_m cos(q * A_m, K_m) P_m over the components m of all tasks, without a softmax.
     """
 
     def grow(self, sites: int, count: int, length: int, dim: int, generator: torch.Generator) -> None:
-        """Append a task's components: at each site, unit rows orthogonal to one another and to the older ones."""
+        """Append a task's components: at each site, unit rows orthogonal to each other and to all earlier rows."""
         drawn = [torch.empty(sites, count, *shape) for shape in ((length, dim), (dim,), (dim,))]
         for index, new in enumerate(drawn):
             width = new[0, 0].numel() if new.numel() else 0
@@ -81,7 +81,7 @@ class Components(TaskParameters):
         return torch.einsum("sbm,smld->sbld", weights, prompts)
 
     def penalty(self) -> Tensor:
-        """Mean squared entry of B B^T - I, B the rows of all tasks, summed over prompts, keys, attention and sites."""
+        """Mean squared entry of B B^T - I, with B the rows of all tasks; sum over prompts, keys, attention, sites."""
         total = self.place.new_zeros(())
         for index in range(3):
             rows = torch.cat(self.column(index), 1).flatten(2)
@@ -90,9 +90,9 @@ class Components(TaskParameters):
 
 
 def orthonormal(count: int, old: Tensor, generator: torch.Generator) -> Tensor:
-    """Random unit rows [count, d], orthogonal to one another and to the span of `old` [M, d]: Gram-Schmidt.
+    """Random unit rows [count, d], orthogonal to each other and to the span of `old` [M, d] (Gram-Schmidt).
 
-    Rows beyond the d that can be orthogonal are random unit vectors.
+    At most d rows can be orthogonal; further rows are random unit vectors.
     """
     drawn = torch.randn(count, old.shape[1], generator=generator, dtype=torch.float64)
     fit = max(min(count, old.shape[1] - len(old)), 0)

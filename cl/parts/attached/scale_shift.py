@@ -1,4 +1,4 @@
-"""SSF: a scale and a shift after every operation of a Vision Transformer that stays as it is."""
+"""SSF: a scale and a shift after every operation of a frozen Vision Transformer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cl.errors import UsageError
 from cl.parts.attached.attach import blocks_of, overridden
 
 SITES = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
-"""In every block; before the first the patch embedding, after the last the final norm."""
+"""Sites in every block. The patch embedding and the final norm are sites too."""
 
 
 class ScaleShift(nn.Module):
     """The output y of every site becomes y * scale + shift, channel by channel (Lian et al. 2022).
 
     Sites are the patch embedding, `SITES` of each block, and the final norm. Scales are drawn from N(1, 0.02^2), shifts
-    from N(0, 0.02^2), so a fresh set changes the features a little, unlike fresh adapters. One vector each per site:
-    `scales` and `shifts`, in the order of `names`. Attached for a pass only: the backbone stays pristine.
+    from N(0, 0.02^2), so a new set changes the features a little, unlike new adapters. `scales` and `shifts` hold one
+    vector per site, in the order of `names`. Attached only during a pass, so the backbone stays pristine.
     Raises `UsageError` for a backbone without these sites.
     """
 
@@ -50,7 +50,7 @@ class ScaleShift(nn.Module):
 
 
 def _sites(backbone: Backbone) -> tuple[list[str], list[int]]:
-    """Names of the sites in the order of a pass, and how many channels each has."""
+    """Names of the sites in the order of a pass, and the channels of each."""
     model: Any = backbone.model
     blocks = [f"blocks.{n}.{name}" for n in range(len(blocks_of(backbone, "attn", "mlp"))) for name in SITES]
     final = next((name for name in ("norm", "fc_norm") if isinstance(getattr(model, name, None), nn.LayerNorm)), "")
@@ -66,7 +66,7 @@ def _sites(backbone: Backbone) -> tuple[list[str], list[int]]:
 
 
 def _width(module: Any) -> int:
-    """Channels of what a site gives; 0 for none of the known kinds."""
+    """Output channels of a site; 0 for an unknown kind of module."""
     if isinstance(module, nn.LayerNorm):
         return int(module.normalized_shape[-1])
     if isinstance(module, nn.Linear):

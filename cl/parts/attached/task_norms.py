@@ -1,4 +1,4 @@
-"""LayerNorms with a scale and a shift of their own for every task, in a Vision Transformer that stays as it is."""
+"""LayerNorms with a separate scale and shift per task, in a frozen Vision Transformer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from cl.parts.attached.attach import overridden
 from cl.parts.task_parameters import TaskParameters
 
 Route = int | Tensor | Callable[[int, Tensor], int | Tensor]
-"""Whose norms an image gets: one task for all; a task per image [B]; or a function of a site's number and the input of
-its norm, asked anew at every site."""
+"""The task whose norms an image gets: one task for all images; a task per image [B]; or a function, called at every
+site with the site's number and the input of its norm."""
 
 
 class TaskNorms(TaskParameters):
     """Scale and shift of the LayerNorms of a timm Vision Transformer, one set per task.
 
-    Sites are norm1 and norm2 of each block, in order, and the final norm; any other (before the blocks, of queries and
-    keys) stays pretrained. At a site, x becomes `normal(x) * weights[task][site] + biases[task][site]`, with the eps of
-    the model's norm. The sets stand in for the model's norms only while a pass through `forward` runs, so the backbone
-    itself remains the pretrained model. A task's set is two parameters [sites, dim], apart from those of others.
+    Sites are norm1 and norm2 of each block, in order, and the final norm; other norms (before blocks, of queries and
+    keys) stay pretrained. At a site, x becomes `normal(x) * weights[task][site] + biases[task][site]`, with the eps of
+    the model's norm. A set replaces the model's norms only during a pass through `forward`, so the backbone itself
+    remains the pretrained model. A task's set is two parameters [sites, dim], separate from those of other tasks.
 
     Raises `UsageError` for a model without these norms.
     """
@@ -52,12 +52,12 @@ class TaskNorms(TaskParameters):
 
     @property
     def shares(self) -> list[float]:
-        """Weights of the sites in an average over the blocks, two sites each, and the final norm."""
+        """Weights of the sites in an average over the blocks (two sites each) and the final norm."""
         places = (self.sites + 1) // 2
         return [0.5 / places] * (self.sites - 1) + [1 / places]
 
     def grow(self, backbone: Backbone) -> None:
-        """Append a task's set: a copy of the last one, at first of the pretrained values."""
+        """Append a task's set: a copy of the last set, or of the pretrained values for the first task."""
         if len(self):
             self.add(*self[-1])
         else:
@@ -79,7 +79,7 @@ class TaskNorms(TaskParameters):
 
     @staticmethod
     def _pick(values: Sequence[Tensor], site: int, task: int | Tensor, x: Tensor) -> Tensor:
-        """A site's vector [d] of one task, or of each image's task, shaped to meet x [B, ..., d]."""
+        """A site's vector [d] of one task, or of each image's task, shaped to broadcast with x [B, ..., d]."""
         if isinstance(task, int):
             return values[task][site]
         picked = torch.stack([value[site] for value in values])[task]
@@ -92,12 +92,12 @@ class TaskNorms(TaskParameters):
         return {"weights": [w.detach() for w in self.weights], "biases": [b.detach() for b in self.biases]}
 
     def set_state(self, state: dict[str, list[Tensor]]) -> None:
-        """Grow or cut to the sets of `state` and load them."""
+        """Load the sets of `state`, adding or removing sets to match."""
         super().set_state(list(zip(state["weights"], state["biases"], strict=True)))
 
 
 def _sites(backbone: Backbone) -> list[str]:
-    """Names of the norms of a Vision Transformer; the final one stands before the pooling (norm) or after (fc_norm)."""
+    """Names of the norms of a Vision Transformer; the final norm is before pooling (norm) or after it (fc_norm)."""
     model: Any = backbone.model
     names = [f"blocks.{i}.{name}" for i in range(len(getattr(model, "blocks", ()))) for name in ("norm1", "norm2")]
     final = next((name for name in ("norm", "fc_norm") if isinstance(getattr(model, name, None), nn.LayerNorm)), "")

@@ -1,4 +1,4 @@
-"""Prefixes of each task for the attention of some blocks, their ensemble, and gates on their scores."""
+"""Prefixes per task for the attention of some blocks, their ensemble, and gates on their scores."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from cl.parts.attached.prefixes import Gate, Prefix, attention_blocks, legacy_la
 from cl.parts.task_parameters import TaskParameters
 
 ScoreGate = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""`gate(scores, alpha_in, alpha_out)`: what a block adds to the scaled scores of its prefix keys."""
+"""`gate(scores, alpha_in, alpha_out)`: the term that a block adds to the scaled scores of its prefix keys."""
 
 
 class TaskPrefixes(TaskParameters):
-    """One prompt [blocks, 2, L, d] per task, the keys and values of the prefixes of the blocks numbered `blocks`.
+    """One prompt [blocks, 2, L, d] per task: keys and values of the prefixes in the blocks numbered `blocks`.
 
-    With a `gate`, each block has the scalars `alpha_in` and `alpha_out` [blocks], which all tasks share; they start
-    at 1. `legacy` mixes the prefixes of a batch as `legacy_layout` says. Raises `UsageError` for a backbone without
-    such blocks. Grows with its state.
+    With a `gate`, all tasks share the scalars `alpha_in` and `alpha_out` [blocks], initially 1. `legacy` mixes the
+    prefixes of a batch as described at `legacy_layout`. Raises `UsageError` for a backbone without such blocks.
+    Restoring a state sets the number of tasks.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class TaskPrefixes(TaskParameters):
         return [prompt for (prompt,) in self.sets]
 
     def grow_to(self, tasks: int, generator: torch.Generator) -> None:
-        """Append prompts so that there are `tasks`: the first drawn from U(-1, 1), others copies of the last."""
+        """Append prompts until there are `tasks`: the first drawn from U(-1, 1), each other a copy of the last."""
         while len(self) < tasks:
             value = torch.empty(len(self.blocks), 2, self.length, self.dim).uniform_(-1, 1, generator=generator)
             self.add(self.prompts[-1] if len(self) else value)
 
     def ensemble(self, task: int, momentum: float) -> Tensor:
-        """(1 - m) p_t + m mean of p_1 .. p_{t-1}, the mean a constant; p_t itself for the first task or m = 0."""
+        """(1 - m) p_t + m mean(p_1 .. p_{t-1}), without gradients to the mean; p_t for the first task or m = 0."""
         if task == 0 or momentum == 0:
             return self.prompts[task]
         before = torch.stack([prompt.detach() for prompt in self.prompts[:task]]).mean(0)
@@ -68,7 +68,7 @@ class TaskPrefixes(TaskParameters):
         self.prompts[task].copy_(self.ensemble(task, momentum))
 
     def forward(self, backbone: Backbone, images: Tensor, prompts: Tensor) -> Tensor:
-        """Features [B, dim] of normalised images with one prompt [blocks, 2, L, d], or with one for each image."""
+        """Features [B, dim] of normalised images with one prompt [blocks, 2, L, d], or one prompt per image."""
         if self.legacy:
             prompts = prompts.expand(len(images), *prompts.shape[-4:])
         parts = [prompts[..., i, :, :, :] for i in range(len(self.blocks))]
@@ -87,19 +87,19 @@ class TaskPrefixes(TaskParameters):
         return self.gate(scores, self.alpha_in[i], self.alpha_out[i])
 
     def extractor(self, backbone: Backbone, task: int, *, lasting: bool = True) -> Attached:
-        """The deterministic pass with the prompt of a task, to memoise; `lasting` once neither it nor gates change."""
+        """The deterministic pass with a task's prompt, to memoise; `lasting` if prompt and gates are final."""
         prompt, how = self.prompts[task], torch.tensor([*self.blocks, self.legacy])
         held = [prompt, self.alpha_in, self.alpha_out, how]
         return Attached(backbone, lambda images: self(backbone, images, prompt), held, lasting=lasting)
 
     def get_state(self) -> dict[str, Any]:
-        """The prompts in the order of their tasks, and the gates' scalars."""
+        """The prompts in the order of their tasks, and the scalars of the gates."""
         gates = {} if self.gate is None else {"alpha_in": self.alpha_in.detach(), "alpha_out": self.alpha_out.detach()}
         return {"prompts": [prompt.detach() for prompt in self.prompts], **gates}
 
     @torch.no_grad()
     def set_state(self, state: dict[str, Any]) -> None:
-        """Grow or cut to the prompts of `state` and load them."""
+        """Load the prompts of `state`, adding or removing prompts to match."""
         super().set_state([[prompt] for prompt in state["prompts"]])
         for name in ("alpha_in", "alpha_out"):
             if name in state:

@@ -1,4 +1,4 @@
-"""Prompts as tokens of the sequence of a Vision Transformer, as L2P puts them there."""
+"""Prompts as tokens in the sequence of a Vision Transformer, as in L2P."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cl.errors import UsageError
 from cl.parts.attached.attach import overridden
 
 PLACES = ("front", "after-class")
-"""[prompts, class, patches], prompts without a position, as in L2P's own code; or [class, prompts, patches], every
-prompt with the position embedding of the class token, as in its PyTorch port."""
+"""Order of the tokens. "front": [prompts, class, patches], prompts without a position embedding, as in L2P's own code.
+"after-class": [class, prompts, patches], prompts with the class token's position embedding, as in its PyTorch port."""
 
 READINGS = ("prompt", "token")
-"""The mean over the outputs at the prompts, or the output at the class token."""
+"""Which outputs are the features: the mean over the prompts, or the class token."""
 
 
 def with_tokens(
@@ -25,8 +25,8 @@ def with_tokens(
 ) -> Tensor:
     """Features [B, dim] of normalised images with prompts [B, P, dim] in their sequences.
 
-    `place` is one of `PLACES`, `reading` of `READINGS`; outputs are those after the final norm. Without prompts (P = 0)
-    only the class token can be read, so that it is. The backbone must pass `check_tokens`.
+    `place` is one of `PLACES`, `reading` one of `READINGS`; outputs are read after the final norm. Without prompts
+    (P = 0) the class token is read. The backbone must pass `check_tokens`.
     """
     model, count = cast(Any, backbone.model), prompts.shape[1]
     if count == 0:
@@ -50,7 +50,7 @@ def with_tokens(
 
 
 def check_tokens(backbone: Backbone, place: str = "front") -> None:
-    """Raise `UsageError` for a backbone that prompts cannot enter as tokens at this place."""
+    """Raise `UsageError` for a backbone that cannot take prompts as tokens at this place."""
     model, name = cast(Any, backbone.model), backbone.identity["name"]
     stock = isinstance(model, VisionTransformer) and all(
         getattr(type(model), part) is getattr(VisionTransformer, part)

@@ -1,4 +1,4 @@
-"""Visual prompt tuning: learned tokens beside those of the image, for a Vision Transformer that stays as it is."""
+"""Visual prompt tuning: learned tokens after those of the image, for a frozen Vision Transformer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cl.parts.attached.attach import Override, blocks_of, overridden
 class VisualPrompts(nn.Module):
     """Prompt tokens at the end of the sequence (Jia et al. 2022), as APER and RanPAC use them.
 
-    Deep: every block gets `length` tokens of its own, which are removed after it. Shallow: tokens enter before the
-    first block, pass through all, and are removed after the last. `tokens` is [blocks or 1, length, d], zero at first.
-    Zero tokens still take part in attention (their keys and values come from the biases of norm1 and qkv), so fresh
-    prompts change the features, unlike fresh adapters. Attached for a pass only: the backbone stays pristine.
-    Raises `UsageError` for a backbone that is no Vision Transformer.
+    Deep: every block gets its own `length` tokens, which are removed after it. Shallow: tokens are added before the
+    first block, pass through all, and are removed after the last. `tokens` is [blocks or 1, length, d], initially zero.
+    Zero tokens still take part in attention (their keys and values come from the biases of norm1 and qkv), so new
+    prompts change the features, unlike new adapters. Attached only during a pass, so the backbone stays pristine.
+    Raises `UsageError` for a backbone that is not a Vision Transformer.
     """
 
     def __init__(self, backbone: Backbone, length: int, deep: bool) -> None:

@@ -1,4 +1,4 @@
-"""Parts that read features: heads, prototypes, projections, task inference, key-value stores."""
+"""Parts that classify features: heads, prototypes, projections, task inference, key-value stores."""
 
 from cl.parts.heads.growing import GrowingHead
 from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_

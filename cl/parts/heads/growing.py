@@ -12,10 +12,10 @@ from cl.errors import ContractError
 
 
 class GrowingHead(nn.Module):
-    """A linear classifier over the classes seen so far, one block of columns per growth.
+    """A linear classifier over the classes seen so far; each growth adds a block of columns.
 
     Features [B, dim] give logits [B, classes]; columns are position labels. `init` is `trunc_normal` (std 0.02,
-    bias 0), `kaiming` (as `nn.Linear` draws weights, bias 0), or `zero`.
+    bias 0), `kaiming` (weights drawn as in `nn.Linear`, bias 0), or `zero`.
     """
 
     def __init__(self, dim: int, *, bias: bool = True, init: str = "trunc_normal") -> None:
@@ -23,7 +23,7 @@ class GrowingHead(nn.Module):
         self.dim, self.bias, self.init = dim, bias, init
         self.blocks = cast(list[nn.Linear], nn.ModuleList())  # typed by what it holds
         self.place: Tensor
-        self.register_buffer("place", torch.empty(0), persistent=False)  # moves with the head while it has no block
+        self.register_buffer("place", torch.empty(0), persistent=False)  # the device of a head without blocks
 
     @property
     def classes(self) -> int:
@@ -36,7 +36,7 @@ class GrowingHead(nn.Module):
         return [block.out_features for block in self.blocks]
 
     def grow_to(self, classes: int, generator: torch.Generator) -> None:
-        """Append a block so that there are `classes` columns; nothing where there are already.
+        """Append a block to have `classes` columns; do nothing if there are as many already.
 
         Raises `ContractError` if columns would be lost.
         """
@@ -53,7 +53,7 @@ class GrowingHead(nn.Module):
 
     @torch.no_grad()
     def redraw(self, generator: torch.Generator) -> None:
-        """Draw the newest block anew, in place."""
+        """Redraw the newest block, in place."""
         block = self.blocks[-1]
         self._draw(block.weight, generator)
         if block.bias is not None:
@@ -90,7 +90,7 @@ class GrowingHead(nn.Module):
         }
 
     def set_state(self, state: dict[str, list[Any]]) -> None:
-        """Grow or cut to the blocks of `state` and load them."""
+        """Load the blocks of `state`, adding or removing blocks to match."""
         for i, (weight, bias) in enumerate(zip(state["weights"], state["biases"], strict=True)):
             if i == len(self.blocks):
                 self.blocks.append(self._block(len(weight)).to(weight.dtype))

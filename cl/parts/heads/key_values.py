@@ -1,4 +1,4 @@
-"""Discrete key-value pairs: random projections, vector quantisation of keys, values read at the nearest keys."""
+"""Discrete key-value pairs: random projections, vector quantisation of keys, and values looked up at nearest keys."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TILE = 2**20
-"""Scores computed at a time on a processor: 4 MB stay in its cache, where all codebooks at once (1 GB) do not."""
+"""Scores computed at a time on a CPU: 4 MB fit into its cache, all codebooks at once (1 GB) do not."""
 
 GROUP = 64
-"""Scores whose maximum is taken before its place is looked for: finding a maximum is vectorised, finding its place is
-not."""
+"""Scores reduced to their maximum before the argmax: max is vectorised, argmax is not."""
 
 QUERIES = 256
 """Images searched at a time."""
 
 
 class _Table(NamedTuple):
-    """What a search compares with; -inf in `offset` keeps a key from being found."""
+    """The keys that a search compares; -inf in `offset` excludes a key."""
 
     keys: Tensor  # [C, key_dim, k]
     offset: Tensor  # [C, k]: -|key|^2 / 2
-    place: Tensor | None  # [C, k]: rank within the codebook; None where k = K
+    place: Tensor | None  # [C, k]: rank within the codebook; None if k = K
 
 
 class KeyValues(nn.Module):
     """C codebooks of K key-value pairs; an image reads the value of the nearest key of every codebook.
 
-    `projections` [d, C key_dim] are fixed and random with columns of length 1; `keys` [C, K, key_dim] are meant to be
-    quantised once (`KeyQuantiser`) and then stay; `values` [C K, classes] start at 0 and are what is trained; `hits`
-    [C, K] counts how often training read a pair. Rows of `values` are what `nearest` returns, `fetched` [N, C].
+    `projections` [d, C key_dim] are fixed and random, with columns of length 1. `keys` [C, K, key_dim] are quantised
+    once (`KeyQuantiser`) and then fixed. `values` [C K, classes] start at 0 and are trained. `hits` [C, K] counts the
+    reads of a pair in training. `nearest` returns row numbers of `values`, called `fetched` [N, C].
 
-    Of exact copies of a key the first is found, so rounding cannot choose among them. The state holds the values of
-    pairs with hits: all others are 0.
+    Among exact copies of a key the first is found, so rounding cannot choose among them. The state holds only the
+    values of pairs with hits: all others are 0.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class KeyValues(nn.Module):
 
     @property
     def flops(self) -> float:
-        """FLOPs of projecting one feature and comparing it with all keys."""
+        """FLOPs to project one feature and compare it with all keys."""
         books, pairs, key_dim = self.keys.shape
         return 2.0 * books * key_dim * (len(self.projections) + pairs)
 
@@ -70,7 +69,7 @@ class KeyValues(nn.Module):
 
     @torch.no_grad()
     def nearest(self, features: Tensor, *, used: bool = False) -> Tensor:
-        """Rows of `values`, int32 [N, C], of the keys nearest to features [N, d]; `used`: of those with hits."""
+        """Row numbers in `values`, int32 [N, C], of the keys nearest to features [N, d]; `used`: with hits only."""
         table = self._table(used)
         first = torch.arange(self.books, device=features.device) * self.keys.shape[1]
         found = []
@@ -82,24 +81,24 @@ class KeyValues(nn.Module):
         return torch.cat(found) if found else torch.empty(0, self.books, dtype=torch.int32, device=features.device)
 
     def count(self, fetched: Tensor, times: int = 1) -> None:
-        """Count pairs that training reads, each `times` times."""
+        """Add `times` to the hits of each fetched pair."""
         counts = torch.bincount(fetched.flatten(), minlength=self.hits.numel())
         self.hits.add_(times * counts.view_as(self.hits))
         self._tables.pop(True, None)  # out of date
 
     def read(self, fetched: Tensor) -> Tensor:
-        """Logits [N, classes]: the mean of the values fetched. Gradients of `values` are sparse."""
+        """Logits [N, classes]: the mean of the fetched values. Gradients of `values` are sparse."""
         return F.embedding_bag(fetched, self.values, mode="mean", sparse=True)
 
     def _table(self, used: bool) -> _Table:
-        """The keys to compare with; made again only after keys or hits changed."""
+        """The keys of a search, cached until keys or hits change."""
         made_of = (self.keys, self.keys._version, self.hits, self.hits._version)
         if used in self._tables:
             before, table = self._tables[used]
             if before[0] is made_of[0] and before[2] is made_of[2] and before[1::2] == made_of[1::2]:
                 return table
         offset = -self.keys.square().sum(-1) / 2
-        if used:  # fewer keys to compare with: the used ones of each codebook first, as many as the fullest has
+        if used:  # fewer keys to compare: used keys of each codebook first, cut to the largest number of used keys
             offset = offset.masked_fill(self.hits == 0, float("-inf"))
             most = int((self.hits > 0).sum(1).max())
             most = min(-(-most // GROUP) * GROUP, self.hits.shape[1])
@@ -125,9 +124,9 @@ class KeyValues(nn.Module):
 
 
 def search(queries: Tensor, keys: Tensor, offset: Tensor) -> Tensor:
-    """Place [C, N] of the greatest q.k + offset, the first where several are equal; queries [C, N, k], keys [C, k, K].
+    """Index [C, N] of the largest q.k + offset, the first on ties; queries [C, N, k], keys [C, k, K].
 
-    With offset -|k|^2 / 2 it is the key at the least Euclidean distance.
+    With offset -|k|^2 / 2 this is the key at the least Euclidean distance.
     """
     books, count, _ = queries.shape
     tile = TILE if queries.device.type == "cpu" else TILE * 256
@@ -150,7 +149,7 @@ def _first_maximum(scores: Tensor) -> Tensor:
 
 
 def copies(keys: Tensor) -> Tensor:
-    """Which keys [C, K, k] repeat an earlier one of their codebook exactly: bool [C, K]."""
+    """Which keys [C, K, k] are exact copies of an earlier key of their codebook: bool [C, K]."""
     order = keys.square().sum(-1).argsort(dim=1, stable=True)  # copies have equal lengths
     ordered = keys.gather(1, order.unsqueeze(-1).expand_as(keys))
     again = torch.zeros_like(order, dtype=torch.bool)
@@ -161,9 +160,9 @@ def copies(keys: Tensor) -> Tensor:
 class KeyQuantiser:
     """Vector quantisation with exponential moving averages (van den Oord et al. 2017), all codebooks at once.
 
-    Per batch of queries with n_k assigned to key k and their sum S_k: N <- g N + (1-g) n, A <- g A + (1-g) S and
+    Per batch, with n_k queries assigned to key k and S_k their sum: N <- g N + (1-g) n, A <- g A + (1-g) S and
     key = A / N~ with N~ = (N + eps) / (sum N + K eps) sum N. Then every key with N_k < `dead` is replaced by a random
-    query of the batch; A and N stay, so a replaced key that nothing hits is replaced again.
+    query of the batch. A and N do not change then, so a replaced key without hits is replaced again.
     """
 
     def __init__(self, pairs: KeyValues, *, decay: float, dead: float, eps: float = 1e-5) -> None:
@@ -173,7 +172,7 @@ class KeyQuantiser:
 
     @torch.no_grad()
     def update(self, features: Tensor, generator: torch.Generator) -> None:
-        """Move the keys towards features [N, d]; `generator` draws replacements."""
+        """Move the keys towards features [N, d]; `generator` draws the replacements of dead keys."""
         keys, queries = self.pairs.keys, self.pairs.queries(features)
         books, pairs, key_dim = keys.shape
         nearest = search(queries, keys.transpose(1, 2).contiguous(), -keys.square().sum(-1) / 2)
@@ -193,20 +192,20 @@ class KeyQuantiser:
 
 
 def clip_sparse_(parameter: Tensor, limit: float) -> None:
-    """Scale a sparse gradient so that its norm is at most `limit`, as `torch.nn.utils.clip_grad_norm_` does."""
+    """Scale a sparse gradient to a norm of at most `limit`, like `torch.nn.utils.clip_grad_norm_`."""
     assert parameter.grad is not None
     parameter.grad = parameter.grad.coalesce()
     parameter.grad.mul_((limit / (parameter.grad.values().norm() + 1e-6)).clamp(max=1))
 
 
 class Overlaps:
-    """The same training seen from the images: one row of `coefficients` [N, classes] per image instead of the values.
+    """The same training in dual form: one row of `coefficients` [N, classes] per image instead of the values.
 
-    Logits are linear in the values, and plain SGD adds to the rows an image fetched 1/C of what its loss asks of its
-    logits, times the rate. So with K_ij = (codebooks in which i and j fetch the same pair) / C^2, image i has the
-    logits it began with plus sum_j K_ij coefficients_j, where a step adds -rate dL/dlogits to the batch's rows of
-    coefficients. A step costs B N classes instead of reading and writing B C rows of values; N^2 numbers are held.
-    `fold` puts the result into the values. Exact, but for rounding.
+    Logits are linear in the values, and plain SGD changes each row fetched by an image by -rate dL/dlogits / C. So with
+    K_ij = (codebooks in which i and j fetch the same pair) / C^2, the logits of image i are its initial logits plus
+    sum_j K_ij coefficients_j, where a step adds -rate dL/dlogits to the batch's rows of coefficients. A step costs
+    B N classes instead of reading and writing B C rows of values; N^2 numbers are held. `fold` adds the result to the
+    values. Exact up to rounding.
     """
 
     def __init__(self, pairs: KeyValues, fetched: Tensor) -> None:
@@ -217,12 +216,12 @@ class Overlaps:
             self.kernel = (pairs.books - torch.cdist(wide, wide, p=0)) / pairs.books**2
 
     def logits(self, coefficients: Tensor, rows: Tensor) -> Tensor:
-        """Logits of images `rows`; their gradient goes to these rows of `coefficients` as it is."""
+        """Logits of images `rows`; their gradient is passed unchanged to these rows of `coefficients`."""
         own = coefficients[rows]
         return self.start[rows] + self.kernel[rows] @ coefficients.detach() + (own - own.detach())
 
     def clip_(self, coefficients: nn.Parameter, rows: Tensor, limit: float) -> None:
-        """Clip the norm that the gradient of the values would have."""
+        """Clip by the norm that the gradient of the values would have."""
         assert coefficients.grad is not None
         asked = coefficients.grad[rows]
         norm = (asked * (self.kernel[rows][:, rows] @ asked)).sum().clamp(min=0).sqrt()
@@ -230,7 +229,7 @@ class Overlaps:
 
     @torch.no_grad()
     def fold(self, coefficients: Tensor) -> None:
-        """Add to every pair 1/C of the coefficients of the images that fetched it."""
+        """Add 1/C of each image's coefficients to the values of the pairs it fetched."""
         books = self.pairs.books
         for rows, add in zip(self.fetched.split(QUERIES), coefficients.detach().split(QUERIES), strict=True):
             self.pairs.values.index_add_(0, rows.flatten(), add.repeat_interleave(books, 0), alpha=1 / books)

@@ -11,16 +11,16 @@ from torch.nn import functional as F
 from cl.errors import UsageError
 
 RIDGES = tuple(10.0**power for power in range(-8, 9))
-"""The penalties that RanPAC chooses from."""
+"""The ridge penalties that RanPAC tries."""
 
 ROWS = 4096
-"""Rows of random features that are widened to float64 at a time."""
+"""Rows of random features converted to float64 at a time."""
 
 
 class RandomProjection(nn.Module):
-    """h(f) = ReLU(f W) with a fixed W [dim, width] drawn from N(0, 1); features are taken as they are, not normalised.
+    """h(f) = ReLU(f W) with a fixed W [dim, width] drawn from N(0, 1); features are not normalised.
 
-    W is kept in the state, not drawn again: sums over h mean nothing without exactly this W.
+    W is part of the state instead of being redrawn: sums over h are useless without exactly this W.
     """
 
     def __init__(self, dim: int, width: int, generator: torch.Generator) -> None:
@@ -36,8 +36,8 @@ class RandomProjection(nn.Module):
 class RidgeRegression:
     """Regression of one-hot labels on features h [N, M] from the sums G = H^T H [M, M] and Q = H^T Y [M, C].
 
-    Sums do not depend on the order of the images nor on how they were split. G is exactly symmetric; its state is the
-    upper triangle (M = 10,000 in float32: 200 MB, in memory 400 MB).
+    Sums do not depend on the order or the batches of the images. G is exactly symmetric, so the state holds its upper
+    triangle only (M = 10,000 in float32: 200 MB, in memory 400 MB).
     """
 
     stores = "statistics"
@@ -47,7 +47,7 @@ class RidgeRegression:
         self.cross = torch.zeros(dim, 0, dtype=dtype, device=device)
 
     def add(self, h: Tensor, labels: Tensor, classes: int) -> None:
-        """Add features h [N, M] with position labels [N], of `classes` seen so far."""
+        """Add features h [N, M] with position labels [N]; `classes` is the number of classes seen so far."""
         targets = F.one_hot(labels.to(h.device), classes).to(h.dtype)
         self.cross = F.pad(self.cross, (0, classes - self.cross.shape[1])).addmm_(h.T, targets)
         self.gram.addmm_(h.T, h)
@@ -56,15 +56,15 @@ class RidgeRegression:
     def solve(self, ridge: float) -> tuple[Tensor, float]:
         """Weights (G + ridge I)^-1 Q [M, C] by Cholesky, and the penalty used.
 
-        That is the next larger power of ten where rounding leaves G + ridge I without a factor. Raises `UsageError`
-        where none helps, because features are not finite.
+        The penalty is multiplied by ten until G + ridge I, which rounding may leave without a factor, has one. Raises
+        `UsageError` if none helps, because features are not finite.
         """
         while ridge < 1e30:
             system = self.gram.clone()
             system.diagonal().add_(ridge)
             factor, failed = torch.linalg.cholesky_ex(system)
             if not failed:
-                return torch.cholesky_solve(self.cross, factor).contiguous(), ridge  # laid out as a restored state is
+                return torch.cholesky_solve(self.cross, factor).contiguous(), ridge  # as a restored state
             ridge *= 10
         raise UsageError("ridge regression failed: features are not finite; lower the learning rate.")
 
@@ -81,7 +81,7 @@ class RidgeRegression:
 
 
 def _mirror(square: Tensor) -> None:
-    """Copy the upper triangle to the lower one: a product computed in blocks need not be symmetric to the last bit."""
+    """Copy the upper triangle to the lower one: a product computed in blocks need not be exactly symmetric."""
     for part in torch.arange(len(square)).split(1024):  # in tiles, which stay in the processor's cache
         start, stop = int(part[0]), int(part[-1]) + 1
         tile = square[start:stop, start:stop]
@@ -94,8 +94,8 @@ def choose_ridge(
 ) -> float:
     """The penalty whose regression on a random `share` of h [N, M] has the least squared error on the rest.
 
-    One-hot targets of the classes present: columns of others would be zero and predicted as zero. One decomposition in
-    float64, of H^T H or H H^T, whichever is smaller, serves all penalties. Raises `UsageError` for one image.
+    Targets are one-hot over the classes present; other columns would be zero and predicted as zero. One decomposition
+    in float64, of the smaller of H^T H and H H^T, serves all penalties. Raises `UsageError` for a single image.
     """
     if len(h) < 2:
         raise UsageError("one training image is too few to choose a ridge penalty; set one (--set ridge=...).")
@@ -120,13 +120,13 @@ def choose_ridge(
         inner, vectors = vectors.T @ targets[train.to(wide)], x.T @ vectors
     penalties = torch.tensor(ridges, dtype=torch.float64, device=wide)
     shrunk = 1 / (values + penalties[:, None])
-    shrunk[:, values == 0] = 0  # directions that no image has
+    shrunk[:, values == 0] = 0  # directions in which no image has a component
     weights = vectors @ (shrunk[:, :, None] * inner)  # [penalties, M, classes]
     errors = torch.stack([(x @ weights - y).square().sum((1, 2)) for x, y in parts(held_out)]).sum(0)
     return ridges[int(errors.argmin())]
 
 
 def _eigen(square: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and eigenvectors of a positive semi-definite matrix; values that are rounding errors are 0."""
+    """Eigenvalues and eigenvectors of a positive semi-definite matrix; values within rounding error are set to 0."""
     values, vectors = torch.linalg.eigh(square)
     return values.where(values > len(values) * torch.finfo(values.dtype).eps * values[-1], 0), vectors

@@ -1,4 +1,4 @@
-"""Class means as classifiers: prototypes, and the cosine head that adapts a network to be read by them."""
+"""Class means as classifiers: prototypes, and the cosine head that trains features for them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 
 def class_means(features: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
-    """Mean feature of each class, float32 [len(classes), d], of features [N, d] with position labels [N].
+    """Mean feature of each class, float32 [len(classes), d], from features [N, d] with position labels [N].
 
-    Accumulated in float64, so it does not depend on how the features were batched.
+    Accumulated in float64, so the result does not depend on batches.
     """
     wide, labels = features.double(), labels.to(features.device)
     return torch.stack([wide[labels == position].mean(0).float() for position in classes])
@@ -22,9 +22,9 @@ def class_means(features: Tensor, labels: Tensor, classes: Sequence[int]) -> Ten
 def add_to_means(
     means: Tensor, counts: Tensor, features: Tensor, labels: Tensor, classes: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Means [C, d] and counts [C] of the classes seen, with the features of `classes` taken in.
+    """Means [C, d] and counts [C] of the classes seen, updated with the features of `classes`.
 
-    Classes that are new stand behind the others, in order; one that returns gets the mean of all its images.
+    New classes are appended in order; a class that returns gets the mean of all its images.
     """
     new = class_means(features, labels, classes)
     number = torch.bincount(labels, minlength=max(classes) + 1)[list(classes)].to(counts.device)
@@ -46,8 +46,8 @@ def cosines(features: Tensor, prototypes: Tensor) -> Tensor:
 class CosineHead(nn.Module):
     """A trainable cosine classifier: scale * cos(f, w_c), without bias.
 
-    Weights [classes, dim] drawn from U(-1/sqrt(dim), 1/sqrt(dim)), the scale starts at 1 and is trained too, as in the
-    code of APER, RanPAC and EASE. Logits lie in [-scale, scale], so training is slow until the scale has grown.
+    Weights [classes, dim] are drawn from U(-1/sqrt(dim), 1/sqrt(dim)). The scale is trained too and starts at 1, as in
+    the code of APER, RanPAC and EASE. Logits are in [-scale, scale], so training is slow until the scale has grown.
     """
 
     def __init__(self, dim: int, classes: int, generator: torch.Generator) -> None:

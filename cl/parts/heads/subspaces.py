@@ -1,4 +1,4 @@
-"""Prototypes of each class in the subspace of each task's adapters, some of them estimated without images (EASE)."""
+"""Prototypes of each class in the subspace of each task's adapters, partly estimated without images (EASE)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cl.parts.heads.prototypes import cosines
 
 
 class SubspacePrototypes:
-    """P [C, T, d]: class c in the subspace of task j; `task` [C] is the task that brought the class.
+    """P [C, T, d]: class c in the subspace of task j; `task` [C] is the task that introduced each class.
 
-    In the subspaces of its own task and of those before it a class has real prototypes, means of its images. For a
-    later subspace j it has no images, and gets a mixture of the classes K of tasks >= j, which are real there and in
-    its own subspace o: P_ij = sum_k w_ik P_kj with w_i = softmax_k cos(P_io, P_ko), called semantic mapping. The
-    cosines lie close together, so a mixture is not far from the mean of K.
+    In the subspaces of its own task and of earlier tasks, a class has real prototypes: means of its images. In a later
+    subspace j it has no images. Its prototype there is a mixture of the classes K of tasks >= j, which have real
+    prototypes in j and in its own subspace o: P_ij = sum_k w_ik P_kj with w_i = softmax_k cos(P_io, P_ko), called
+    semantic mapping. The cosines are similar, so a mixture is close to the mean of K.
     """
 
     def __init__(self, dim: int, device: torch.device | str = "cpu") -> None:
@@ -26,9 +26,9 @@ class SubspacePrototypes:
         return len(self.task)
 
     def add(self, real: Tensor, *, recalculate: bool = True) -> None:
-        """Append a task's classes by their real prototypes [classes, T, d], and estimate those of the old classes.
+        """Append a task's classes with their real prototypes [classes, T, d], and estimate prototypes of old classes.
 
-        With `recalculate` all estimates are made anew from all classes; else only those in the newest subspace.
+        With `recalculate` all estimates are recomputed from all classes; else only those in the newest subspace.
         """
         count, spaces, dim = real.shape
         grown = real.new_zeros(len(self) + count, spaces, dim)
@@ -45,9 +45,10 @@ class SubspacePrototypes:
         return cosines(self.values[self.task == own, own], self.values[self.task >= space, own]).softmax(1)
 
     def scores(self, features: Tensor, cross: float) -> Tensor:
-        """[B, C] of features [B, T, d]: cos in the class's own subspace + cross / (T - 1) * the others' cosines.
+        """Scores [B, C] of features [B, T, d]: the cosine in the class's own subspace, plus cross / (T - 1) times the
+        sum of the cosines in the other subspaces.
 
-        Each cosine is of one subspace: one cosine of the joined vectors would be another method.
+        Each cosine is computed in one subspace; a cosine of the concatenated vectors would be another method.
         """
         spaces = features.shape[1]
         own = F.one_hot(self.task, spaces).to(features)

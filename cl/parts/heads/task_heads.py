@@ -1,4 +1,4 @@
-"""A linear head for each task, for methods that are told the task of an image."""
+"""A linear head per task, for methods that are given the task of an image."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cl.parts.heads.growing import GrowingHead
 
 
 class TaskHeads(GrowingHead):
-    """A linear head for each task, over the classes of that task: one block of columns per task.
+    """A linear head per task, over the classes of that task: one block of columns per task.
 
-    `tasks` are the position labels of each head. Grows with its state.
+    `tasks` are the position labels of each head. Restoring a state sets the number of heads.
     """
 
     def __init__(self, dim: int, *, bias: bool = True, init: str = "kaiming") -> None:
@@ -35,7 +35,7 @@ class TaskHeads(GrowingHead):
         self.tasks = [*self.tasks, list(classes)]
 
     def targets(self, classes: int, task: int = -1) -> Tensor:
-        """The column of each position label in the head of a task, int64 [classes]; 0 for labels it does not have."""
+        """The column of each position label in a task's head, int64 [classes]; 0 for labels of other tasks."""
         column = torch.zeros(classes, dtype=torch.long, device=self.place.device)
         column[self.tasks[task]] = torch.arange(len(self.tasks[task]), device=self.place.device)
         return column
@@ -52,10 +52,10 @@ class TaskHeads(GrowingHead):
         return self.blocks[0].weight.new_zeros(count, self.seen)
 
     def get_state(self) -> dict[str, list[Any]]:
-        """Weights and biases per task, and the labels of each."""
+        """Weights, biases and labels per task."""
         return super().get_state() | {"tasks": self.tasks}
 
     def set_state(self, state: dict[str, list[Any]]) -> None:
-        """Grow or cut to the heads of `state` and load them."""
+        """Load the heads of `state`, adding or removing heads to match."""
         super().set_state(state)
         self.tasks = [list(classes) for classes in state["tasks"]]

@@ -12,11 +12,11 @@ from cl.parts.heads.growing import GrowingHead
 
 
 class TaskInference(nn.Module):
-    """A residual MLP m and a linear head over the classes seen; the task is that of the likeliest class.
+    """A residual MLP m and a linear head over the classes seen; the task is that of the most probable class.
 
-    m(u) = LN(u + W2 GELU(W1 u)) for `widths` (2,), in multiples of `dim`; more widths give more layers, of which the
-    middle one has a LayerNorm in place of GELU, as in the authors' code; no widths leave u as it is. Weights are drawn
-    as timm draws those of a Vision Transformer: truncated normal, std 0.02, biases 0.
+    m(u) = LN(u + W2 GELU(W1 u)) for `widths` (2,), in multiples of `dim`. More widths give more layers, the middle one
+    with a LayerNorm in place of GELU, as in the authors' code. Without widths, m(u) = u. Weights are initialised like
+    timm's Vision Transformer: truncated normal, std 0.02, biases 0.
     """
 
     def __init__(self, dim: int, widths: Sequence[int], generator: torch.Generator) -> None:
@@ -37,7 +37,7 @@ class TaskInference(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits [B, classes seen] of uninstructed features [B, dim]."""
+        """Logits [B, classes seen] of features [B, dim] without prompts."""
         return self.head(self.norm(features if self.mlp is None else features + self.mlp(features)))
 
     def tasks(self, features: Tensor) -> Tensor:
@@ -46,11 +46,11 @@ class TaskInference(nn.Module):
         return owner.to(features.device)[self(features).argmax(1)]
 
     def get_state(self) -> dict[str, Any]:
-        """The head by its blocks, and the MLP by its names."""
+        """The head by blocks, and the MLP by parameter names."""
         mlp = {name: value for name, value in self.state_dict().items() if not name.startswith("head.")}
         return {"head": self.head.get_state(), "mlp": mlp}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Load both; the head grows to its blocks."""
+        """Load head and MLP; the head grows to match."""
         self.head.set_state(state["head"])
         self.load_state_dict(state["mlp"], strict=False)  # only the head's names are missing

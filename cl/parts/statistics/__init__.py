@@ -1,4 +1,4 @@
-"""What is remembered of images and weights: Gaussians, Fisher information, anchors, batch norms."""
+"""Statistics of images and weights: Gaussians, Fisher information, anchors, batch norms."""
 
 from cl.parts.statistics.anchors import Anchors, Tensors
 from cl.parts.statistics.batch_norms import TaskStatistics, batch_statistics

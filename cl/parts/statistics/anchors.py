@@ -1,4 +1,4 @@
-"""Quadratic penalties that hold parameters near where they were: sum_j w_j (theta_j - a_j)^2."""
+"""Quadratic penalties that keep parameters near earlier values: sum_j w_j (theta_j - a_j)^2."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Term = dict[str, Any]
 class Anchors:
     """A sum of quadratic terms over named parameters, each with its centres and weights.
 
-    What a term does not name is not held, so parameters that appear later (rows of a grown head) are free until a
-    term names them. Statistics: one tensor per held parameter for the centres, one for the weights.
+    Parameters that no term names are free, including parameters that appear later (rows of a grown head). Each term
+    stores one tensor per named parameter for the centre and one for the weights.
     """
 
     stores = "statistics"
@@ -30,29 +30,29 @@ class Anchors:
         return len(self.terms)
 
     def hold(self, centres: Tensors, weights: Tensors | None = None) -> None:
-        """Forget every term and hold at `centres`; weights are 1 where none are given."""
+        """Replace all terms by one with these centres; weights default to 1."""
         self.terms = []
         self.add(centres, weights)
 
     def add(self, centres: Tensors, weights: Tensors | None = None) -> None:
-        """Hold at these centres too. Tensors are kept, not copied: give ones that nothing trains."""
+        """Add a term with these centres. Tensors are not copied, so they must not be trained."""
         self.terms.append(
             {"centres": dict(centres), "weights": None if weights is None else dict(weights), "constant": 0.0}
         )
 
     def merge(self) -> None:
-        """Make one term of all, with the same value everywhere and the same gradient.
+        """Merge all terms into one with the same value everywhere and the same gradient.
 
         w1 (x - a1)^2 + w2 (x - a2)^2 = w (x - a)^2 + k with w = w1 + w2, a = a1 + (a2 - a1) w2 / w and
-        k = w1 w2 / w (a1 - a2)^2. Completed squares keep their accuracy near the centres, where w x^2 - 2 b x + c would
-        be a small difference of large numbers.
+        k = w1 w2 / w (a1 - a2)^2. Completed squares are accurate near the centres; w x^2 - 2 b x + c would be a small
+        difference of large numbers there.
         """
         while len(self.terms) > 1:
             second, first = self.terms.pop(), self.terms.pop()
             self.terms.append(_merged(first, second))
 
     def penalty(self, parameters: Tensors) -> Tensor | None:
-        """The sum, a scalar with a gradient; None where there is no term. Raises `KeyError` for a missing name."""
+        """The sum of all terms, a scalar with a gradient; None without terms. Raises `KeyError` for a missing name."""
         if not self.terms:
             return None
         total = torch.zeros((), device=self._device)
@@ -89,7 +89,7 @@ def _merged(one: Term, two: Term) -> Term:
         if name in centres:
             first, held, added = centres[name], weights[name], weight
             weight = held + added
-            share = torch.where(weight > 0, added / weight, 1.0)  # of the second, which wins where nothing weighs
+            share = torch.where(weight > 0, added / weight, 1.0)  # of the second term, which wins if both weights are 0
             constant += float((held * share * (centre - first).square()).sum())
             centre = first + share * (centre - first)
         centres[name], weights[name] = centre, weight

@@ -1,4 +1,4 @@
-"""Batch norms: by the statistics of one batch or of one task, or by running averages that fit test images."""
+"""Batch norms that use the statistics of the current batch or of one task."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from cl.parts.attached.attach import overridden
 
 
 def batch_norms(backbone: Backbone) -> dict[str, Any]:
-    """The batch norms of a backbone that hold statistics, by their name in the model."""
+    """The batch norms of a backbone that hold running statistics, by name in the model."""
     modules = backbone.model.named_modules()
     return {name: norm for name, norm in modules if isinstance(norm, _BatchNorm) and norm.running_mean is not None}
 
 
 @contextlib.contextmanager
 def batch_statistics(backbone: Backbone) -> Iterator[None]:
-    """Let every batch norm normalise by the batch that it is given while the block lasts; its statistics stay."""
+    """Within a `with` block, let every batch norm use the statistics of its batch; running statistics do not change."""
     norms = batch_norms(backbone).values()
     with overridden((norm, "forward", functools.partial(_by_batch, norm)) for norm in norms):
         yield
 
 
 def _by_batch(norm: Any, x: Tensor) -> Tensor:
-    if x.numel() == x.shape[1]:  # one value per channel is its own mean
+    if x.numel() == x.shape[1]:  # one value per channel equals its mean
         x, mean = x * 0, torch.zeros_like(norm.running_mean)
         return F.batch_norm(x, mean, mean + 1, norm.weight, norm.bias, False, 0.0, norm.eps)
     return F.batch_norm(x, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
@@ -40,8 +40,8 @@ def _by_batch(norm: Any, x: Tensor) -> Tensor:
 class TaskStatistics:
     """Mean and variance of the inputs of each batch norm, for each task.
 
-    They are averages over batches that are normalised by themselves, without dropout: a batch's own statistics in
-    expectation, but the same for every image.
+    They are averages over batches, each normalised by its own statistics, without dropout: the expectation of a batch's
+    statistics, but the same for every image.
     """
 
     stores = "statistics"
@@ -53,7 +53,7 @@ class TaskStatistics:
 
     @torch.no_grad()
     def add(self, backbone: Backbone, batches: Iterable[Tensor], forward: Any) -> None:
-        """Measure the statistics of a task: `forward` is called with each batch of its images."""
+        """Measure the statistics of a task by calling `forward` with each batch of its images."""
         norms = batch_norms(backbone)
         sums: dict[str, Tensor] = {name: torch.zeros((), device=self._device) for name in norms}
         count = 0
@@ -73,7 +73,7 @@ class TaskStatistics:
         self.values.append([value / count for value in sums.values()])
 
     def of(self, task: int) -> dict[str, Tensor]:
-        """The statistics of a task by the names of the buffers that they stand for."""
+        """The statistics of a task by the names of the buffers that they replace."""
         found: dict[str, Tensor] = {}
         for name, (mean, variance) in zip(self._names, self.values[task], strict=True):
             found |= {f"{name}.running_mean": mean, f"{name}.running_var": variance}

@@ -1,4 +1,4 @@
-"""Diagonal Fisher information: mean squares of the gradient of a loss, in the forms that codes for EWC compute."""
+"""Diagonal Fisher information: mean squared gradients of a loss, in the variants found in implementations of EWC."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cl.training.batches import Batch
 
 Parameters = Mapping[str, Tensor]
 Loss = Callable[[Parameters, Tensor, Tensor], Tensor]
-"""`loss(parameters, x, y)`: the mean loss of a batch, a pure function of the parameters it is given."""
+"""`loss(parameters, x, y)`: the mean loss of a batch, a pure function of `parameters`."""
 
 SQUARES = ("images", "padded", "batches", "scaled")
-"""How squares are summed, g_i the gradient of one image's loss and g_b that of a batch's mean loss:
-sum_i g_i^2 / images; the same / (batches x largest batch); sum_b g_b^2 / batches; sum_b |b| g_b^2 / batches."""
+"""How squares are summed, with g_i the gradient of image i's loss and g_b the gradient of batch b's mean loss:
+sum_i g_i^2 / images; sum_i g_i^2 / (batches x largest batch); sum_b g_b^2 / batches; sum_b |b| g_b^2 / batches."""
 
 LABELS = ("truth", "argmax", "sampled")
-"""Whose log-likelihood: the labels' (empirical Fisher), the predictions', or of labels drawn from the model."""
+"""The labels in the log-likelihood: true labels (empirical Fisher), predictions, or labels drawn from the model."""
 
 
 def diagonal(
@@ -32,11 +32,11 @@ def diagonal(
     clip: float = 0.0,
     chunk: int = 8,
 ) -> dict[str, Tensor]:
-    """The diagonal of the Fisher information of each parameter, shaped like it, >= 0.
+    """The diagonal of the Fisher information of each parameter, >= 0, in the shape of the parameter.
 
     `squares` is one of `SQUARES`; `by_probability` weighs each square by exp(-loss), the likelihood, as mammoth does;
-    `clip` bounds the result (0: no bound). Gradients of single images are taken `chunk` at a time: that many times
-    the parameters are held in memory.
+    `clip` is an upper bound of the result (0: none). Gradients of single images are computed for `chunk` images at a
+    time, which takes `chunk` times the memory of the parameters.
     """
     held = {name: parameter.detach() for name, parameter in parameters.items()}
     total = {name: torch.zeros_like(parameter) for name, parameter in held.items()}
@@ -58,7 +58,7 @@ def diagonal(
 
 
 def _of_batch(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Gradients [1, ...] and value [1] of the mean loss; plain autograd, so layers with batch statistics may train."""
+    """Gradients [1, ...] and value [1] of the mean loss; plain autograd, so batch norms may be in training mode."""
     leaves = {name: value.detach().requires_grad_(True) for name, value in held.items()}
     value = loss(leaves, x, y)
     found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
@@ -66,7 +66,7 @@ def _of_batch(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> tuple[dict[
 
 
 def _of_each(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Gradients [B, ...] and values [B] of each image's loss."""
+    """Gradients [B, ...] and values [B] of the loss of each image."""
 
     def one(parameters: Parameters, image: Tensor, label: Tensor) -> Tensor:
         return loss(parameters, image[None], label[None])
@@ -78,7 +78,7 @@ def _of_each(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> tuple[dict[s
 
 @torch.no_grad()
 def answers(kind: str, logits: Tensor, truth: Tensor, columns: Sequence[int], rng: torch.Generator) -> Tensor:
-    """The labels [B] of `kind` (one of `LABELS`) over `columns` of logits [B, C], drawn from their softmax by `rng`."""
+    """Labels [B] of `kind` (one of `LABELS`); predictions and draws (by `rng`) are over `columns` of logits [B, C]."""
     if kind == "truth":
         return truth
     places = torch.as_tensor(list(columns), device=logits.device)

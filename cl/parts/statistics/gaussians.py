@@ -12,17 +12,17 @@ from cl.errors import ContractError, UsageError
 from cl.training.batches import Batch, Rng
 
 KINDS = ("full", "diagonal", "centroids")
-"""One Gaussian per class with its covariance [d, d]; one with variances [d]; a mixture of KMeans clusters with
+"""Per class: one Gaussian with covariance [d, d]; one Gaussian with variances [d]; or a mixture of KMeans clusters with
 variances."""
 
 
 class ClassGaussians:
-    """Statistics of the classes seen, float32, in the order of their positions, of one of `KINDS`.
+    """Statistics of the classes seen, float32, in the order of their positions; `kind` is one of `KINDS`.
 
-    `mean` is [C, d], and `covariance` [C, d, d] ("full") or [C, d] ("diagonal"). Under "centroids" the rows of both are
-    the clusters [R, d] of the classes, up to `centroids` of each, `weight` [R] is the share of the class's images in
-    each, `clusters` their number per class. Estimated in float64 with the unbiased covariance; `jitter` is added to the
-    diagonal. Classes, once estimated, are never touched again.
+    `mean` is [C, d], and `covariance` [C, d, d] ("full") or [C, d] ("diagonal"). With "centroids", both are [R, d] with
+    one row per cluster, up to `centroids` clusters per class; `weight` [R] is the share of the class's images in each
+    cluster, and `clusters` the number of clusters per class. Covariances are unbiased, computed in float64, with
+    `jitter` added to the diagonal. The statistics of a class never change after its estimation.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class ClassGaussians:
         if kind not in KINDS:
             raise UsageError(f"unknown kind of class statistics {kind!r}; choose one of {', '.join(KINDS)}.")
         self.jitter, self.kind, self.centroids = jitter, kind, centroids
-        self.mean = torch.empty(0, dim, device=device)  # where a state that comes back goes
+        self.mean = torch.empty(0, dim, device=device)  # its device is that of a restored state
         self.covariance = torch.empty(0, dim, *([dim] if kind == "full" else []), device=device)
         self.weight = torch.empty(0, device=device)
         self.clusters: list[int] = []
-        self._factor = torch.empty(0, dim, dim)  # of the first classes; grows when asked for more
+        self._factor = torch.empty(0, dim, dim)  # of the first classes; extended on demand
 
     def __len__(self) -> int:
         return len(self.clusters) if self.kind == "centroids" else len(self.mean)
@@ -53,9 +53,9 @@ class ClassGaussians:
         names: Sequence[str] = (),
         rng: torch.Generator | None = None,
     ) -> None:
-        """Estimate the next classes from features [N, d] with position labels [N]; `rng` seeds the clusters.
+        """Estimate the next classes from features [N, d] with position labels [N]; `rng` seeds the clustering.
 
-        Raises `UsageError` for a class with one image: it has no covariance.
+        Raises `UsageError` for a class with a single image, which has no covariance.
         """
         means: list[Tensor] = []
         covariances: list[Tensor] = []
@@ -87,8 +87,8 @@ class ClassGaussians:
         self.weight = torch.cat([self.weight.to(device), *(share.to(device) for share in shares)])
 
     def factor(self) -> Tensor:
-        """Cholesky factors [C, d, d] of full covariances, each computed once; the jitter of a class grows tenfold where
-        float32 needs more."""
+        """Cholesky factors [C, d, d] of full covariances, each computed once. If the jitter of a class is too small for
+        float32, it grows tenfold."""
         new = self.covariance[len(self._factor) :]
         if len(new):
             self._factor = torch.cat([self._factor.to(new.device), self._cholesky(new)])
@@ -109,15 +109,15 @@ class ClassGaussians:
     def sampler(
         self, per_class: int, scale: Tensor | None = None, batch_size: int | None = None, steps: int | None = None
     ) -> GaussianBatches:
-        """A data source that draws `per_class` features of every class, anew each epoch.
+        """A data source with `per_class` features of every class, redrawn each epoch.
 
-        `scale` [C] multiplies the means; batches hold `batch_size` (default `per_class`) features. An epoch ends after
-        `steps` batches at the latest.
+        `scale` [C] multiplies the means. Batches hold `batch_size` (default `per_class`) features; an epoch has at most
+        `steps` batches.
         """
         return GaussianBatches(self, per_class, scale, batch_size or per_class, steps)
 
     def draw(self, per_class: int, rng: Rng, scale: Tensor | None = None) -> Tensor:
-        """Features [C, per_class, d]: N(s_c mu_c, Sigma_c), or of the mixture with its means scaled by s_c."""
+        """Features [C, per_class, d] from N(s_c mu_c, Sigma_c), or from the mixture with means scaled by s_c."""
         mean, deviation = self.mean.unsqueeze(1), None
         if self.kind == "centroids":
             row = self._rows(per_class, rng("cluster"))
@@ -130,7 +130,7 @@ class ClassGaussians:
         return mean + normal * (self.covariance.sqrt().unsqueeze(1) if deviation is None else deviation)
 
     def _rows(self, per_class: int, generator: torch.Generator) -> Tensor:
-        """Rows [C, per_class] of clusters, each drawn by its share of its class."""
+        """Row numbers [C, per_class] of clusters, drawn with probability equal to a cluster's share of its class."""
         first, found = 0, []
         for count in self.clusters:
             weight = self.weight[first : first + count].cpu()
@@ -150,7 +150,7 @@ class ClassGaussians:
 
 
 def clusters_of(x: Tensor, count: int, rng: torch.Generator | None = None) -> list[Tensor]:
-    """The images x [N, d] of one class in up to `count` clusters, by scikit-learn's KMeans."""
+    """Split the features x [N, d] of one class into up to `count` clusters with scikit-learn's KMeans."""
     from sklearn.cluster import KMeans
 
     if count >= len(x):
@@ -161,7 +161,7 @@ def clusters_of(x: Tensor, count: int, rng: torch.Generator | None = None) -> li
 
 
 class GaussianBatches:
-    """Shuffled mini-batches of fresh draws of all classes: one GEMM per epoch with cached factors."""
+    """Shuffled mini-batches of features drawn for all classes: one GEMM per epoch, with cached factors."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Other weights in the same network: lent, kept, slow, masked."""
+"""Other weights for the same network: lent, kept, slow, masked."""
 
 from cl.parts.weights.kept_networks import Networks
 from cl.parts.weights.lend import Lent, under

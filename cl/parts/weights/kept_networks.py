@@ -1,4 +1,4 @@
-"""Whole networks kept from earlier tasks, each of which can be computed with or be started from."""
+"""Whole networks kept from earlier tasks, for computing features and as initial weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cl.training import state
 
 
 class Networks:
-    """Copies of all tensors of a backbone, as they were when each was added."""
+    """Copies of all tensors of a backbone, made at each `add`."""
 
     stores = "parameters"
 
@@ -27,16 +27,16 @@ class Networks:
         return len(self.tensors)
 
     def add(self, backbone: Backbone) -> None:
-        """Keep the network as it is now."""
+        """Keep a copy of the current network."""
         self.tensors.append(state.clone(dict(backbone.model.state_dict())))
         self.keys.append(backbone.key)
 
     def put_back(self, index: int, backbone: Backbone) -> None:
-        """Give the backbone the tensors it had."""
+        """Load a kept network into the backbone."""
         backbone.set_state(self.tensors[index])
 
     def extractor(self, index: int, backbone: Backbone) -> Lent:
-        """Features of a kept network; the backbone lends its structure."""
+        """The extractor of a kept network, computed with the modules of the backbone."""
         return Lent(backbone, self.tensors[index], self.keys[index])
 
     def get_state(self) -> dict[str, Any]:

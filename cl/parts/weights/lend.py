@@ -1,4 +1,4 @@
-"""Other weights in the same network: lent for one pass, gradients pass through."""
+"""Other weights for the same network, lent for one pass; gradients flow through them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from cl.backbone import Backbone
 
 
 def under(backbone: Backbone, tensors: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Features [B, dim] of normalised images with `tensors` in the place of parameters or buffers of the model, by
-    name; gradients pass through to what they were computed from."""
+    """Features [B, dim] of normalised images with `tensors` in place of the model's parameters or buffers of the same
+    names; gradients flow through them."""
     lent = {f"model.{name}": tensor for name, tensor in tensors.items()}
     return cast(Tensor, functional_call(backbone, lent, (images,)))
 
 
 class Lent:
-    """A deterministic pass with `tensors` in the place of a backbone's own: an extractor that lasts for the run.
+    """A deterministic pass with `tensors` in place of a backbone's own: an extractor whose features are kept.
 
-    Without a `key` its identity is what it computes with, so that a tensor of the backbone which stands back behind one
-    of `tensors` may change without a trace. With the `key` that `Backbone.key` said when the backbone held these
-    tensors, both are one extractor to the memory of encodings.
+    By default its identity is a hash of all tensors it computes with; backbone tensors that `tensors` replace do not
+    count. Pass as `key` the value of `Backbone.key` at a time when the backbone held these tensors: the cache of
+    encodings then treats both as one extractor.
     """
 
     is_pristine, lasting = False, True

@@ -1,4 +1,4 @@
-"""Huffman coding of the masks of several tasks together, and the capacity that masks and weights take."""
+"""Joint Huffman coding of the masks of several tasks, and the capacity used by masks and weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 BITS = 7
-"""Tasks whose masks make a symbol, as in the paper."""
+"""Number of tasks whose masks form a symbol, as in the paper."""
 
 PAPER_RATE = 0.78
-"""The paper's compression rate of masks (alpha), for seven tasks to a symbol."""
+"""The paper's compression rate of masks (alpha), for seven tasks per symbol."""
 
 
 class Coded(NamedTuple):
@@ -23,13 +23,13 @@ class Coded(NamedTuple):
     stream: Array
     """The bits, uint8, eight to a byte."""
     lengths: Array
-    """Length of each symbol's code, uint8; 0 where it does not occur. It defines the code."""
+    """Code length of each symbol, uint8; 0 if the symbol does not occur. The lengths define the code."""
     total: int
     """Number of symbols."""
 
 
 def symbols(masks: Sequence[Array]) -> Array:
-    """One integer per weight of up to 16 masks of a layer, bool: the first mask gives the least significant bit."""
+    """One integer per weight from up to 16 bool masks of a layer; the first mask is the least significant bit."""
     total = np.zeros(masks[0].size, np.uint16)
     for place, mask in enumerate(masks):
         total |= mask.reshape(-1).astype(np.uint16) << np.uint16(place)
@@ -37,12 +37,12 @@ def symbols(masks: Sequence[Array]) -> Array:
 
 
 def masks_in(found: Array, count: int) -> list[Array]:
-    """The `count` masks, flat, that `symbols` put together."""
+    """Inverse of `symbols`: the `count` masks, flat."""
     return [(found >> np.uint16(place) & np.uint16(1)).astype(bool) for place in range(count)]
 
 
 def encode(found: Array, bits: int = BITS) -> Coded:
-    """Code symbols below 2^bits, the more frequent the shorter; at least one bit each."""
+    """Huffman-code symbols below 2^bits, with at least one bit each."""
     lengths = _lengths(np.bincount(found, minlength=1 << bits))
     codes, of_symbol = _codes(lengths), lengths[found].astype(np.int64)
     ends = np.cumsum(of_symbol)
@@ -58,7 +58,7 @@ def decode(coded: Coded) -> Array:
     order = np.lexsort((np.arange(len(coded.lengths)), coded.lengths))
     order = order[coded.lengths[order] > 0]
     codes = _codes(coded.lengths)
-    # What a code that began at a place would be: of each length, the codes are consecutive numbers.
+    # `window`: the bits from each position on, read as a code of each length; codes of one length are consecutive.
     size, symbol = np.zeros(len(bits), np.uint8), np.zeros(len(bits), np.uint16)
     window = np.zeros(len(bits), np.uint64)
     for length in range(1, int(coded.lengths.max(initial=0)) + 1):
@@ -79,13 +79,13 @@ def decode(coded: Coded) -> Array:
 
 
 def coded_bits(found: Array, bits: int = BITS) -> int:
-    """Length of the stream that `encode` would write; the code itself (a byte per possible symbol) comes on top."""
+    """Bits of the stream that `encode` would write, without the code itself (a byte per possible symbol)."""
     counts = np.bincount(found, minlength=1 << bits)
     return int((counts * _lengths(counts)).sum())
 
 
 def compression_rate(layers: Sequence[Sequence[Array]], bits: int = BITS) -> float:
-    """alpha = 1 - coded bits / bits of the masks, which are given per layer and task; blocks of `bits` tasks."""
+    """alpha = 1 - coded bits / bits of the masks, given per layer and task; coded in blocks of `bits` tasks."""
     coded = raw = 0
     for masks in layers:
         for start in range(0, len(masks), bits):
@@ -96,13 +96,13 @@ def compression_rate(layers: Sequence[Sequence[Array]], bits: int = BITS) -> flo
 
 
 def capacity(density: float, tasks: int, rate: float) -> float:
-    """CAP = density + (1 - rate) tasks / 32: weights that any task uses and masks, as a share of 32-bit weights."""
+    """CAP = density + (1 - rate) tasks / 32: used weights plus coded masks, as a share of all 32-bit weights."""
     return density + (1 - rate) * tasks / 32
 
 
 def _lengths(counts: Array) -> Array:
-    """Lengths of a Huffman code for symbols that occur so often, uint8."""
-    # A tie goes to the group made first, so the code depends on the counts alone.
+    """Huffman code lengths, uint8, for these symbol counts."""
+    # On a tie the group formed first wins, so the code depends only on the counts.
     heap = [(int(count), number, [number]) for number, count in enumerate(counts) if count]
     lengths = np.zeros(len(counts), np.uint8)
     if len(heap) == 1:

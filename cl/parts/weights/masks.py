@@ -1,4 +1,4 @@
-"""Masks over the weights of a stock model: scores that choose them, the pass under them, and the masks of each task."""
+"""Masks over the weights of a stock model: scores that choose masks, the masked pass, and the masks of each task."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _IN_BLOCK = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
 
 def best(scores: Tensor, share: float) -> Tensor:
-    """Which weights of a layer have the largest |score|: bool, `share` of them up to rounding, and ties at the edge.
+    """Mask of a layer's weights with the largest |score|, bool: a `share` of them, up to rounding and ties.
 
-    Of n weights, the k-th smallest |score| is the least that is chosen, k = 1 + round((1 - share) (n - 1)).
+    Of n weights, all with at least the k-th smallest |score| are chosen, k = 1 + round((1 - share) (n - 1)).
     """
     size = scores.detach().abs()
     k = 1 + round((1 - share) * (size.numel() - 1))
@@ -33,7 +33,7 @@ def best(scores: Tensor, share: float) -> Tensor:
 def _smallest(values: NDArray[np.float32], k: int) -> float:
     """The k-th smallest (from 1) of finite floats >= 0; four times as fast as `kthvalue` on CPUs.
 
-    Such floats are ordered as their bits are: a count of the upper halves finds the few that can be the one.
+    Such floats are ordered like their bits, so a histogram of the upper 16 bits leaves few candidates.
     """
     bits = values.view(np.int32)
     upper = bits >> 16
@@ -44,14 +44,14 @@ def _smallest(values: NDArray[np.float32], k: int) -> float:
 
 
 def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
-    """The values of `mask`; the gradient passes on to |scores|, as if the mask were |scores| itself."""
+    """The values of `mask`, with the gradient of |scores|."""
     size = scores.abs()
     return mask + (size - size.detach())  # adds zero
 
 
 def maskable(backbone: Backbone) -> tuple[str, ...]:
-    """Names of the weights that can be masked: of the blocks' linear layers in a Vision Transformer, else of every
-    convolution and linear layer. Raises `UsageError` where there is none."""
+    """Names of the weights that can be masked: the blocks' linear layers in a Vision Transformer, else all convolutions
+    and linear layers. Raises `UsageError` if there are none."""
     layers = {
         name: layer for name, layer in backbone.model.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))
     }
@@ -66,10 +66,10 @@ def maskable(backbone: Backbone) -> tuple[str, ...]:
 
 
 class Scores(nn.Module):
-    """A score for each weight of some layers of a backbone, and the masks that they chose last.
+    """A score for each weight of some layers of a backbone, and the masks chosen last.
 
-    `names` are names of weights in the model, by default all that can be masked. Scores are drawn as PyTorch draws
-    weights of linear layers and convolutions. Masks are buffers, so `fit` keeps them with the best state.
+    `names` are names of weights in the model, by default all that can be masked. Scores are initialised like PyTorch's
+    weights of linear layers and convolutions. Masks are buffers, so `fit` saves them with the best state.
     """
 
     def __init__(self, backbone: Backbone, generator: torch.Generator, names: Sequence[str] | None = None) -> None:
@@ -93,7 +93,7 @@ class Scores(nn.Module):
         return [self.get_buffer(f"mask{i}") for i in range(len(self.names))]
 
     def choose(self, share: float) -> list[Tensor]:
-        """Choose masks by the present scores, remember them, and return them as 0 and 1 with straight-through
+        """Choose masks by the current scores, store them, and return them as 0 and 1 with straight-through
         gradients."""
         chosen = []
         with torch.no_grad():
@@ -110,9 +110,9 @@ class Scores(nn.Module):
 
 
 class TaskMasks:
-    """The masks of each task, a bit per weight, and all of them together.
+    """The masks of each task, one bit per weight, and their union.
 
-    `shapes` are those of the masked weights, on `device`.
+    `shapes` are the shapes of the masked weights; `device` is their device.
     """
 
     stores = "parameters"
@@ -153,17 +153,17 @@ class TaskMasks:
 
 
 def pack(mask: Tensor) -> Tensor:
-    """The bits of a bool tensor, eight to a byte, the first the least significant: uint8."""
+    """The bits of a bool tensor as uint8, eight per byte, the first bit least significant."""
     bits = torch.nn.functional.pad(mask.flatten(), (0, -mask.numel() % 8)).view(-1, 8)
     return (bits.to(torch.uint8) << torch.arange(8, dtype=torch.uint8, device=mask.device)).sum(1, dtype=torch.uint8)
 
 
 def unpack(packed: Tensor, shape: torch.Size) -> Tensor:
-    """The bool tensor whose bits `pack` took."""
+    """Inverse of `pack`."""
     places = torch.arange(8, dtype=torch.uint8, device=packed.device)
     return ((packed[:, None] >> places) & 1).bool().flatten()[: shape.numel()].view(shape)
 
 
 def selected(names: Sequence[str], weights: Sequence[Tensor], masks: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Weights by name where their mask is true, and +0 elsewhere."""
+    """Masked weights by name: +0 for entries whose mask is false."""
     return {n: w.detach().where(m, 0.0) for n, w, m in zip(names, weights, masks, strict=True)}

@@ -1,4 +1,4 @@
-"""Slow weights: copies of a learner's tensors that follow them at a distance and can stand in for them."""
+"""Slow weights: moving averages of a learner's tensors, which can replace them temporarily."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Place = tuple[nn.Module, str]
 
 
 def places(holder: object) -> dict[str, Place]:
-    """Where the floating-point tensors of the modules in an object's public attributes are, by name.
+    """Places of the floating-point tensors of all modules in an object's public attributes, by name.
 
-    Parameters and the buffers that `state_dict` keeps; integer buffers and what can be rebuilt are left out.
+    Includes parameters and the buffers in `state_dict`, but neither integer buffers nor non-persistent ones.
     """
     found: dict[str, Place] = {}
     for attribute, module in vars(holder).items():
@@ -33,20 +33,20 @@ def places(holder: object) -> dict[str, Place]:
 
 
 class SlowWeights:
-    """Copies, by name, of tensors that train elsewhere, in float32 at least."""
+    """Copies, by name, of tensors that are trained elsewhere, in float32 or wider."""
 
     stores = "parameters"
 
     def __init__(self, device: torch.device) -> None:
-        # Parameters, because a backbone knows by their identity and version which weights it computes with
+        # Parameters, because a backbone identifies its weights by identity and version of parameters
         self._tensors: dict[str, nn.Parameter] = {}
         self._device = device
 
     @torch.no_grad()
     def enter(self, fast: Mapping[str, Place], trained: Iterable[nn.Parameter]) -> None:
-        """Follow what is trained, and the buffers beside it, from where they are now; what is followed goes on.
+        """Start tracking the trained tensors and their buffers; tensors tracked already are left alone.
 
-        Raises `ContractError` for a parameter that is at none of the places.
+        Raises `ContractError` for a parameter that is not in `fast`.
         """
         ids = {id(parameter) for parameter in trained}
         names = {name for name, place in fast.items() if id(_at(place)) in ids}
@@ -62,7 +62,7 @@ class SlowWeights:
 
     @torch.no_grad()
     def follow(self, fast: Mapping[str, Place], tau: float) -> None:
-        """slow <- tau slow + (1 - tau) fast; exact at tau = 0 and tau = 1."""
+        """slow <- tau slow + (1 - tau) fast; exact for tau = 0 and tau = 1."""
         for name, slow in self._tensors.items():
             slow.lerp_(_at(fast[name]).to(slow.dtype), 1 - tau)
 
@@ -74,7 +74,8 @@ class SlowWeights:
 
     @contextlib.contextmanager
     def standing_in(self, fast: Mapping[str, Place]) -> Iterator[None]:
-        """Let the modules compute with the slow tensors; the fast ones, the same objects, come back in any case."""
+        """Within a `with` block, let the modules use the slow tensors; afterwards the fast tensors (the same objects)
+        are back, even after an exception."""
         before = {name: _at(fast[name]) for name in self._tensors}
         try:
             for name, slow in self._tensors.items():

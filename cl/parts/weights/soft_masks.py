@@ -13,7 +13,7 @@ from cl.training.batches import Batch, Rng, Source
 
 
 class SoftScores(Scores):
-    """Scores whose masks are soft; the minor values are buffers, so `fit` keeps them with the best state."""
+    """Scores with soft masks; the minor values are buffers, so `fit` saves them with the best state."""
 
     def __init__(self, backbone: Backbone, generator: torch.Generator, names: Sequence[str] | None = None) -> None:
         super().__init__(backbone, generator, names)
@@ -21,13 +21,13 @@ class SoftScores(Scores):
             self.register_buffer(f"minor{i}", torch.zeros_like(scores))
 
     def redraw(self, generator: torch.Generator | None) -> None:
-        """Draw a minor value for every weight; without a generator all are 0, so the masks are hard."""
+        """Draw a minor value for every weight; without a generator all are 0, and the masks are hard."""
         for i, scores in enumerate(self.values):
             minor = self.get_buffer(f"minor{i}")
             minor.zero_() if generator is None else minor.copy_(torch.rand(scores.shape, generator=generator))
 
     def choose(self, share: float) -> list[Tensor]:
-        """Choose the major weights by the present scores; soft masks with straight-through gradients."""
+        """Choose the major weights by the current scores; returns soft masks with straight-through gradients."""
         chosen = super().choose(share)
         return [hard + self._minor(i) for i, hard in enumerate(chosen)]
 
@@ -40,7 +40,7 @@ class SoftScores(Scores):
 
 
 class FixedMasks:
-    """Masks that do not change any more, one per layer; empty before they are taken."""
+    """Masks that no longer change, one per layer; empty at first."""
 
     stores = "parameters"
 
@@ -56,7 +56,7 @@ class FixedMasks:
 
 
 class Redrawn:
-    """The batches of `source`; before each epoch, or each step, soft masks get new minor values.
+    """The batches of `source`; soft masks get new minor values before each epoch or each step (`every`).
 
     Before epoch `soft_from` the masks are hard.
     """

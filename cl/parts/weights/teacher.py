@@ -1,4 +1,4 @@
-"""A frozen copy of what was learned, to be held on to: it gives features and logits of the model before the task."""
+"""A frozen copy of the model before the task, which gives features and logits for distillation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cl.training import state
 
 
 class Teacher:
-    """The tensors of a backbone that differ from the pretrained ones, and a head, as they were at one moment.
+    """A snapshot of a head and of those tensors of a backbone that differ from the pretrained ones.
 
-    Unchanged pretrained tensors are those of the student, so a teacher costs what was trained and no second network.
-    It is always in evaluation mode, and nothing is differentiated through it.
+    Unchanged pretrained tensors are shared with the student, so a teacher stores only trained tensors. It always
+    computes in evaluation mode and without gradients.
     """
 
     stores = "parameters"
@@ -29,23 +29,23 @@ class Teacher:
 
     @property
     def classes(self) -> int:
-        """Classes it knows; 0 before the first task, when there is no teacher."""
+        """Number of classes of the teacher; 0 before the end of the first task, when there is no teacher."""
         return self.head.classes
 
     def copy_from(self, backbone: Backbone, head: GrowingHead, tuned: Mapping[str, Tensor] | None = None) -> None:
-        """Become the model as it is now.
+        """Copy the current model.
 
-        `tuned` are the parameters of `backbone.model` that training will change: they are copied even where they
-        still are the pretrained ones, else the teacher would change with the student.
+        `tuned` are the parameters of `backbone.model` that training will change. They are copied even if they are still
+        pretrained; otherwise the teacher would change with the student.
         """
         self.tensors = state.clone({**(tuned or {}), **backbone.get_state()})
         self.head.copy_from(head)
 
     @torch.no_grad()
     def __call__(self, backbone: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, dim] and logits [B, classes] of normalised images; `backbone` lends its unchanged tensors.
+        """Features [B, dim] and logits [B, classes] of normalised images; `backbone` supplies the unchanged tensors.
 
-        Every module of the backbone is left in the mode in which it was.
+        The training mode of every module of the backbone is restored.
         """
         modes = [(module, module.training) for module in backbone.modules()]
         backbone.eval()
@@ -65,7 +65,7 @@ class Teacher:
         self.head.set_state(value["head"])
 
     def to(self, device: torch.device) -> Teacher:
-        """Move it; returns itself."""
+        """Move the teacher in place; returns it."""
         self.tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
         self.head.to(device)
         return self

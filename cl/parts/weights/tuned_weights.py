@@ -9,11 +9,11 @@ from cl.parts.weights.lend import under
 
 
 class TunedWeights(nn.Module):
-    """A copy of every parameter of a backbone, trained in its place; at first it changes nothing.
+    """A copy of every parameter of a backbone, trained in place of the originals; initially equal to them.
 
-    The module structure is shared and stays pristine: one backbone gives both the pretrained and the tuned features.
-    Modules of the backbone stay in evaluation mode, so dropout and stochastic depth are off while the copy trains, and
-    a batch norm keeps the statistics it was loaded with.
+    The backbone is shared and stays pristine: it gives both the pretrained and the tuned features. Its modules stay in
+    evaluation mode, so dropout and stochastic depth are off while the copy trains, and batch norms keep the statistics
+    they were loaded with.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -24,5 +24,5 @@ class TunedWeights(nn.Module):
         self.eval()
 
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Features [B, dim] of normalised images under these weights."""
+        """Features [B, dim] of normalised images with these weights."""
         return under(backbone, dict(zip(self.names, self.tensors, strict=True)), images)
