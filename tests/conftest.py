@@ -106,3 +106,13 @@ def learn() -> Callable[..., list[Any]]:
         return found
 
     return go
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty CLBENCH_HOME, no data folders, offline."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("CLBENCH_HOME", str(home))
+    monkeypatch.setenv("CLBENCH_OFFLINE", "1")
+    monkeypatch.delenv("CLBENCH_DATA_PATH", raising=False)
+    return home

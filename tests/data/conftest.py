@@ -17,18 +17,9 @@ from PIL import Image
 
 from cl.data import catalog
 from cl.data.readers import CifarLayout
+from cl.data.store import ImageStore
 
 LAYOUT = CifarLayout("cifar-100-python", ("train",), ("test",), "meta", "fine_labels", "fine_label_names")
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty CLBENCH_HOME, no data folders, offline."""
-    home = tmp_path / "home"
-    monkeypatch.setenv("CLBENCH_HOME", str(home))
-    monkeypatch.setenv("CLBENCH_OFFLINE", "1")
-    monkeypatch.delenv("CLBENCH_DATA_PATH", raising=False)
-    return home
 
 
 class TinyCifar:
@@ -44,6 +35,10 @@ class TinyCifar:
             "train": rng.permutation(np.repeat(np.arange(3), 4)),
             "test": rng.permutation(np.repeat(np.arange(3), 2)),
         }
+
+    def stores(self) -> dict[str, ImageStore]:
+        """The images of each split as a store."""
+        return {split: ImageStore.from_arrays(self.pixels[split], self.labels[split]) for split in ("train", "test")}
 
     def members(self) -> dict[str, bytes]:
         files: dict[str, bytes] = {}

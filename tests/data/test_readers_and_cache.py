@@ -22,12 +22,8 @@ from cl.data.store import ImageStore
 from cl.errors import DataError
 
 
-def stores(tiny: Any) -> dict[str, ImageStore]:
-    return {split: ImageStore.from_arrays(tiny.pixels[split], tiny.labels[split]) for split in ("train", "test")}
-
-
 def test_every_layout_gives_the_same_content(cache: Path, tiny: Any, cifar_layout: CifarLayout, tmp_path: Path) -> None:
-    expected = stores(tiny)
+    expected = tiny.stores()
     contents = [
         read_cifar_archive(tiny.archive(tmp_path), cifar_layout),
         read_cifar_folder(tiny.extracted(tmp_path), cifar_layout),
@@ -71,7 +67,7 @@ def test_decoded_images_are_cached_and_memory_mapped(
 
     monkeypatch.setattr(readers, "decode_image", fail)
     again = read_pack(path).splits["train"]
-    assert again.fingerprint == first.fingerprint == stores(tiny)["train"].fingerprint
+    assert again.fingerprint == first.fingerprint == tiny.stores()["train"].fingerprint
     assert sorted(entry.suffix for entry in (cache / "decoded").iterdir()) == ["", ".lock"]
 
 
@@ -85,7 +81,7 @@ def test_a_damaged_cache_is_decoded_again(
     with caplog.at_level(logging.WARNING, "clbench.data"):
         again = read_pack(path).splits["train"]
     assert "is damaged" in caplog.text
-    np.testing.assert_array_equal(again.pixels, stores(tiny)["train"].pixels)
+    np.testing.assert_array_equal(again.pixels, tiny.stores()["train"].pixels)
     assert again.fingerprint == first.fingerprint
 
 
@@ -97,7 +93,7 @@ def test_without_a_writable_cache_images_stay_in_memory(
     with caplog.at_level(logging.WARNING, "clbench.data"):
         content = read_packs(tiny.packs(tmp_path))
     assert "stay in memory" in caplog.text
-    for split, store in stores(tiny).items():
+    for split, store in tiny.stores().items():
         assert content.splits[split].fingerprint == store.fingerprint
         np.testing.assert_array_equal(content.splits[split].pixels, store.pixels)
         assert not isinstance(content.splits[split].pixels, np.memmap)
@@ -113,7 +109,7 @@ def test_a_disk_that_fills_while_decoding_costs_the_cache_not_the_run(
     with caplog.at_level(logging.WARNING, "clbench.data"):
         store = read_pack(tiny.packs(tmp_path)[0]).splits["train"]
     assert "No space left" in caplog.text
-    assert store.fingerprint == stores(tiny)["train"].fingerprint
+    assert store.fingerprint == tiny.stores()["train"].fingerprint
     assert [entry.suffix for entry in (cache / "decoded").iterdir()] == [".lock"]
 
 
@@ -123,7 +119,7 @@ def test_what_a_killed_run_left_is_cleared(cache: Path, tiny: Any, tmp_path: Pat
     folder = next(entry for entry in (cache / "decoded").iterdir() if entry.is_dir())
     folder.rename(folder.with_name(f".{folder.name}.tmp"))
     (folder.with_name(f".{folder.name}.tmp") / "meta.json").unlink()
-    assert read_pack(path).splits["train"].fingerprint == stores(tiny)["train"].fingerprint
+    assert read_pack(path).splits["train"].fingerprint == tiny.stores()["train"].fingerprint
     assert [entry.name for entry in (cache / "decoded").iterdir() if entry.is_dir()] == [folder.name]
 
 
