@@ -116,3 +116,40 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CLBENCH_OFFLINE", "1")
     monkeypatch.delenv("CLBENCH_DATA_PATH", raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def renditions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds imagenet-r/ as its archive unpacks."""
+    from tests.help.image_trees import grow
+
+    folder = tmp_path_factory.mktemp("data")
+    grow(folder / "imagenet-r")
+    (folder / "imagenet-r" / "README.txt").write_text("renditions")
+    return folder
+
+
+@pytest.fixture
+def image_trees(renditions: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of `renditions` as CLBENCH_DATA_PATH, with an empty cache."""
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(renditions))
+    return renditions
+
+
+@pytest.fixture
+def make_record() -> Callable[..., dict[str, Any]]:
+    """`build_record` of tests.help.records."""
+    from tests.help.records import build_record
+
+    return build_record
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Any]:
+    """`build_run` of tests.help.records, each in its own folder: `make_run(right, seed=..., strategy=...)`."""
+    from tests.help.records import build_run
+
+    def make(right: Any, *, seed: int = 0, strategy: str = "slca", **changes: Any) -> Any:
+        return build_run(tmp_path / "runs" / strategy / f"seed{seed}", right, seed=seed, strategy=strategy, **changes)
+
+    return make

@@ -234,7 +234,7 @@ def test_a_file_in_the_place_of_a_folder_of_runs_is_named(capsys: pytest.Capture
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "split-digits").write_text("a stream file, say")
     assert call(["run", "-s", "toy", *QUICK, "--results", str(tmp_path / "here")]) == 1
-    assert "a file stands where a folder is needed; move it" in capsys.readouterr().err
+    assert "a file is in the place of a folder; move it" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs permissions that bind")

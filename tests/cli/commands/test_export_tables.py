@@ -1,0 +1,42 @@
+"""`clbench export`: every table, as CSV."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cl.cli.app import call
+from cl.cli.commands.export import TABLES as OFFERED
+from cl.records.record import save
+from cl.results.export import TABLES, long_table
+from cl.results.store import Results, load_results
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def results(make_record: Make, tmp_path: Path) -> Results:
+    for seed in (0, 1):
+        save(make_record(seed=seed), tmp_path / "runs" / f"seed{seed}" / "record.json")
+    return load_results(tmp_path / "runs")
+
+
+def test_the_command_offers_every_table() -> None:
+    assert OFFERED == TABLES
+
+
+def test_csv_by_the_command(results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "metrics.csv"
+    assert call(["export", str(tmp_path / "runs"), "--out", str(out)]) == 0
+    assert f"of 2 runs to {out}" in capsys.readouterr().err
+    assert call(["export", str(tmp_path / "runs")]) == 0
+    assert capsys.readouterr().out == out.read_text()
+    assert pd.read_csv(io.StringIO(out.read_text()))["value"].tolist() == long_table(results)["value"].tolist()
+    assert call(["export", str(tmp_path / "runs"), "--out", "x.xlsx"]) == 2
+    assert "neither .csv nor .parquet" in capsys.readouterr().err
+    assert call(["export", str(tmp_path / "new")]) == 2

@@ -1,0 +1,42 @@
+"""`clbench plot`: the files that it writes, and words that it does not know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cl.cli.app import call
+from tests.help.figures import runs
+from tests.help.on_disk import write_records
+
+Make = Callable[..., dict[str, Any]]
+
+
+def test_the_command_writes_files_and_prints_them(
+    make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_records(tmp_path / "results", runs(make_record, "a", [40, 60]))
+    out = tmp_path / "figures"
+    arguments = ["plot", str(folder), "--kind", "curves,forgetting", "--format", "svg,json", "--theme", "light,dark"]
+    assert call([*arguments, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out.split()
+    assert sorted(printed) == sorted(str(path) for path in out.iterdir()) and len(printed) == 6
+    assert json.loads((out / "curves-split-toy.json").read_text())["rows"][0]["label"] == "a"
+    assert call([*arguments, "--out", str(out), "--json"]) == 0
+    assert {each["theme"] for each in json.loads(capsys.readouterr().out)} == {"light", "dark"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["--kind", "curve"], "Did you mean curves?"), (["--format", "pdf"], "svg"), (["--theme", ","], "empty")],
+)
+def test_wrong_words_are_one_sentence(
+    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["plot", str(tmp_path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1

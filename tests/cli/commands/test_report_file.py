@@ -1,0 +1,38 @@
+"""`clbench report`: one file, or one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cl.cli.app import call
+from tests.help.on_disk import write_records
+from tests.help.report_runs import report_records
+
+Make = Callable[..., dict[str, Any]]
+
+
+def test_the_command_writes_one_file(make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_records(tmp_path / "results", report_records(make_record))
+    out = tmp_path / "new" / "all.html"
+    assert call(["report", str(folder), "--out", str(out), "--title", "Ours", "--metric", "A_inc_sample"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.strip() == str(out) and "9 runs" in captured.err
+    page = out.read_text(encoding="utf-8")
+    assert "<h1>Ours</h1>" in page and "ranked by <code>A_inc_sample</code>" in page
+    assert [path.name for path in out.parent.iterdir()] == ["all.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["--metric", "A_lust_sample"], "A_last_sample"), (["nowhere"], "no results at nowhere")]
+)
+def test_mistakes_are_one_sentence_and_write_nothing(
+    arguments: list[str], says: str, make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_records(tmp_path / "results", [make_record()])
+    assert call(["report", str(folder), *arguments, "--out", str(tmp_path / "r.html")]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1 and not (tmp_path / "r.html").exists()

@@ -1,0 +1,92 @@
+"""The leaderboard in every format: nothing cut, nothing lost; and the one in results/reference rebuilt."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cl.results.leaderboard.board_tables import to_csv, to_json, to_latex, to_markdown, to_text
+from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.ranking import COLUMNS, Row, board_rows
+from cl.results.store import load_results
+
+Make = Callable[..., dict[str, Any]]
+REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
+
+
+def board(make: Make, **last: list[int]) -> list[Row]:
+    """Strategies with the accuracy of each seed after the last task, percent; "joint" is a bound."""
+    return board_rows(
+        Run(make([[99, None, None], [99, 99, None], [value] * 3], strategy=name, seed=seed,
+                 result__strategy__access="past" if name == "joint" else "present"))
+        for name, values in last.items()
+        for seed, value in enumerate(values)
+    )  # fmt: skip
+
+
+def test_csv_keeps_full_precision(make_record: Make) -> None:
+    rows = board(make_record, a=[50, 51, 51])
+    found = list(csv.DictReader(io.StringIO(to_csv(rows))))
+    assert list(found[0]) == list(COLUMNS)
+    assert float(found[0]["mean"]) == rows[0]["mean"]
+    assert (found[0]["rank"], found[0]["preset"]) == ("1", "")
+
+
+def test_json_has_every_column(make_record: Make) -> None:
+    found = json.loads(to_json([{**board(make_record, a=[50])[0], "stale": True}]))
+    assert list(found[0]) == [*COLUMNS, "stale"]
+    assert found[0]["ci_low"] is None and found[0]["mean"] == 0.5
+
+
+def test_text_is_in_percent_and_cuts_nothing(make_record: Make) -> None:
+    name = "a-strategy-with-a-really-long-name-" * 3
+    text = to_text(board(make_record, **{name: [60, 62], "b": [50, 51], "joint": [90, 91]}))
+    assert name in text and text.isascii() and "…" not in text
+    assert "61.00 [60.00, 62.00]" in text
+    assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
+    assert "bound | joint" in text and "bound: may read earlier data" in text
+    assert " settings " not in text and " reported " not in text  # columns that would say nothing
+
+
+def test_precision_is_shown_where_it_differs(make_record: Make) -> None:
+    rows = board_rows(Run(make_record(result__precision={"dtype": dtype})) for dtype in ("fp32", "bf16"))
+    assert "precision" in to_text(rows) and "precision" not in to_text(rows[:1])
+
+
+def test_markdown_escapes_what_would_break_a_table(make_record: Make) -> None:
+    config = {"name": {"value": "a|b", "origin": "command line"}}
+    text = to_markdown(board_rows([Run(make_record(result__config=config))]))
+    assert text.startswith("## split-toy@1 on vit_micro, rule cil_seen, ranked by A_last_sample\n\n| rank | ")
+    assert r"name=a\|b" in text
+    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert "-:|" in text.splitlines()[3]
+
+
+def test_latex_is_booktabs_with_its_characters_escaped(make_record: Make) -> None:
+    text = to_latex(board(make_record, a_b=[60, 62], joint=[90, 91]))
+    assert all(text.count(rule) == 1 for rule in (r"\toprule", r"\bottomrule", r"\begin{tabular}", r"\end{table}"))
+    assert text.count(r"\midrule") == 2  # below the head, and above what is not ranked
+    assert r"a\_b" in text and r"rule cil\_seen" in text
+    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len({line.replace(r"\&", "").count("&") for line in lines}) == 1 and len(lines) == 3
+
+
+def test_the_documentation_explains_every_column() -> None:
+    page = (REFERENCE.parents[1] / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    rows = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in COLUMNS.items())
+    assert page.endswith(rows), "copy `cl.results.leaderboard.ranking.COLUMNS` to the end of docs/leaderboard.md"
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference records are not in this installation")
+def test_the_reference_leaderboard_is_rebuilt_byte_for_byte() -> None:
+    results = load_results(REFERENCE)
+    rows = board_rows(Run(record, file.parent) for record, file in zip(results.records, results.files, strict=True))
+    fix = "rebuild it: clbench leaderboard results/reference --csv results/reference/leaderboard.csv"
+    assert to_csv(rows) == (REFERENCE / "leaderboard.csv").read_text(encoding="utf-8"), fix
+    assert {row["drawn"] for row in rows} <= {"seeds x images", "images", ""}, "predictions of some runs do not fit"

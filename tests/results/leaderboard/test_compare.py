@@ -1,0 +1,111 @@
+"""Two rows compared: the difference, its interval, and sides that cannot be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cl.errors import UsageError
+from cl.results.leaderboard.compare import chosen, compare
+from cl.results.leaderboard.entries import Run
+from tests.help.pairs import answers, pair
+
+Make = Callable[..., dict[str, Any]]
+
+MakeRun = Callable[..., Run]
+
+
+def test_a_certain_difference(make_run: MakeRun) -> None:
+    found = compare(*pair(make_run, lost=30, won=6))
+    assert found["mean"] == pytest.approx({"first": 0.6, "second": 0.52, "difference": 0.08})
+    low, high = found["interval"]
+    assert 0.02 < low < 0.08 < high < 0.14 and found["drawn"] == "seeds x images" and found["better"] == "first"
+    for each in found["seeds"]:
+        assert (each["mcnemar"]["only_first"], each["mcnemar"]["only_second"]) == (30, 6)
+        assert each["mcnemar"]["p"] == pytest.approx(6.4e-5, rel=0.1)
+    assert found["smallest_difference"]["seeds"] == pytest.approx(0, abs=1e-9)  # the same in every seed
+    assert 0.02 < found["smallest_difference"]["images"] < 0.08
+    turned = compare(*pair(make_run, lost=30, won=6)[::-1])
+    assert turned["better"] == "second" and turned["interval"] == pytest.approx([-high, -low], abs=0.004)
+
+
+def test_tasks_and_classes_add_up_to_the_difference(make_run: MakeRun) -> None:
+    found = compare(*pair(make_run, lost=50, won=0))
+    for part in ("tasks", "classes"):
+        assert np.mean([each["difference"] for each in found[part]]) == pytest.approx(50 / 300)
+    assert [each["task"] for each in found["tasks"]] == [1, 2, 3]
+    # The images lost are the first in canonical order, so class 0 loses all that were right in all class orders.
+    by_label = {each["label"]: each for each in found["classes"]}
+    assert by_label[0]["name"] == "class 0" and by_label[0]["second"] == 0 and by_label[5]["difference"] == 0
+
+
+def test_what_cannot_be_told_apart(make_run: MakeRun) -> None:
+    found = compare(*pair(make_run, lost=8, won=6))
+    assert found["better"] is None and found["interval"][0] < 0 < found["interval"][1]
+
+
+def test_lower_is_better_for_forgetting(make_run: MakeRun) -> None:
+    first, second = [], []
+    for seed in range(3):
+        right = answers(seed)
+        spoilt = right.copy()
+        spoilt[2, np.flatnonzero(right[2])[::3]] = False  # images of every class
+        first.append(make_run(right, seed=seed, strategy="slca"))
+        second.append(make_run(spoilt, seed=seed, strategy="ewc"))
+    found = compare(first, second, metric="F_avalanche")
+    assert found["mean"]["difference"] < 0 and not found["higher_is_better"] and found["better"] == "first"
+
+
+def test_without_predictions_only_seeds_are_drawn(make_run: MakeRun) -> None:
+    first, second = pair(make_run, lost=30, won=6)
+    found = compare([Run(run.record) for run in first], second)
+    assert found["drawn"] == "seeds" and found["smallest_difference"]["images"] is None
+    assert [each["mcnemar"] for each in found["seeds"]] == [None] * 3
+    alone = compare([Run(first[0].record)], second)
+    assert alone["interval"] is None and alone["better"] is None and alone["smallest_difference"]["seeds"] is None
+
+
+def test_options_that_differ_are_listed(make_record: Make) -> None:
+    config = {"epochs": {"value": 5, "origin": "command line"}, "reg": {"value": 1.0, "origin": "default"}}
+    found = compare([Run(make_record())], [Run(make_record(strategy="ewc", result__config=config))])
+    assert found["options"] == {"epochs": [20, 5], "reg": [None, 1.0]}
+
+
+def test_sides_that_cannot_be_compared_say_why(make_record: Make) -> None:
+    def run(strategy: str = "ewc", seed: int = 0, **changes: Any) -> Run:
+        return Run(make_record(strategy=strategy, seed=seed, **changes))
+
+    slca = run("slca")
+    config = {"epochs": {"value": 5, "origin": "command line"}}
+    cases = [
+        ([run(result__backbone__name="resnet")], "they differ in backbone"),
+        ([run(result__stream__options={"tasks": 3, "x": 1})], "they differ in options of the stream"),
+        ([run(seed=7)], "slca ran with 0, ewc with 7; run one of them with the --seed of the other"),
+        ([run(rules=("til_masked",))], "do not share the prediction rule of any kind; they share: none"),
+        ([run(), run(result__config=config)], r"several rows; name one of: ewc:\w{8} \(epochs=5\), ewc:\w{8}"),
+        ([slca], "Both sides are the same runs"),
+        ([run(status="partial")], "is complete"),
+    ]
+    for second, sentence in cases:
+        with pytest.raises(UsageError, match=sentence):
+            compare([slca], second)
+    with pytest.raises(UsageError, match="FWT is undefined in these runs"):
+        compare([slca], [run()], metric="FWT")
+    twice = [slca, run("slca", result__stream__name="other")]
+    with pytest.raises(UsageError, match=r"Both ran on 2 boards .* choose with --stream"):
+        compare(twice, [run(), run(result__stream__name="other")])
+
+
+def test_rows_are_chosen_by_name_preset_and_hash(make_record: Make) -> None:
+    small = make_record(result__strategy__preset="small")
+    small["config_hash"] = "12345678"
+    runs = [Run(make_record()), Run(small), Run(make_record(strategy="ewc"))]
+    assert chosen("slca", runs) == runs[:2]
+    assert chosen("slca:small", runs) == chosen("slca:123", runs) == [runs[1]]
+    with pytest.raises(UsageError, match=r"no folder has that name\. Did you mean slca"):
+        chosen("slcaa", runs)
+    with pytest.raises(UsageError, match=r"preset or config 'x'; there are: .*slca:12345678 \(small\)"):
+        chosen("slca:x", runs)

@@ -1,0 +1,91 @@
+"""Rows of a leaderboard: which runs share one, what labels them, and copies."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cl.results.leaderboard.board_tables import to_text
+from cl.results.leaderboard.entries import Run, distinct
+from cl.results.leaderboard.ranking import board_rows, leaderboard
+from cl.results.store import load_results
+
+Make = Callable[..., dict[str, Any]]
+
+MakeRun = Callable[..., Run]
+
+Answers = NDArray[np.bool_]
+
+
+def answers(chance: float, seed: int = 0, images: int = 300) -> Answers:
+    """Right with this chance after the last task, always before."""
+    last = np.random.default_rng(seed).random(images) < chance
+    return np.stack([np.ones(images, bool), np.ones(images, bool), last])
+
+
+def test_copies_in_several_folders_count_once(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(answers(0.5))
+    shutil.copytree(tmp_path / "runs", tmp_path / "other")
+    assert run.folder is not None
+    (run.folder / "predictions.npz").unlink()
+    found = load_results([tmp_path / "runs", tmp_path / "other"])
+    runs = [Run(record, file.parent) for record, file in zip(found.records, found.files, strict=True)]
+    kept, copies = distinct(runs)
+    assert len(kept) == len(copies) == 1 and kept[0].has_predictions and not copies[0].has_predictions
+    rows = board_rows(runs)
+    assert [(row["n_seeds"], row["note"], row["drawn"]) for row in rows] == [(1, "", "images")]
+    assert rows == board_rows(runs[::-1])
+
+
+def test_settings_that_come_from_no_preset_are_a_label(make_record: Make) -> None:
+    config = {
+        "lr": {"value": 0.5, "origin": "preset x#1"},
+        "reg": {"value": 5.0, "origin": "command line"},
+        "loss": {"value": "bce", "origin": "file a.toml"},
+        "epochs": {"value": 20, "origin": "default"},
+        "stream.tasks": {"value": 3, "origin": "command line"},
+        "layers": {"value": [1, 2], "origin": "CLBENCH_SET"},
+    }
+    row = board_rows([Run(make_record(result__config=config))])[0]
+    assert (row["options"], row["stream_options"]) == ("reg=5 loss=bce layers=[1, 2]", "tasks=3")
+    assert to_text([row]).startswith("split-toy@1 tasks=3 on vit_micro, rule cil_seen")
+
+
+def runs(make: Make, strategy: str, last: list[int], **changes: Any) -> list[dict[str, Any]]:
+    """One run per seed that ends with accuracy `last[seed]` percent on each of three tasks."""
+    return [
+        make([[99, None, None], [99, 99, None], [value] * 3], strategy=strategy, seed=seed, **changes)
+        for seed, value in enumerate(last)
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"result__stream__name": "other"},
+        {"result__stream__options": {"tasks": 3, "resize": 64}},
+        {"result__stream__fingerprints": {"train": "e" * 64, "test": "b" * 64}},
+        {"result__backbone__weights_sha256": "f" * 64},
+        {"result__backbone__name": "resnet"},
+    ],
+)
+def test_streams_and_backbones_are_never_mixed(make_record: Make, changes: dict[str, Any]) -> None:
+    board = leaderboard([*runs(make_record, "a", [50, 51]), *runs(make_record, "b", [60, 61], **changes)])
+    assert board["board"].tolist() == [1, 2]
+    assert board["rank"].tolist() == [1, 1]
+
+
+def test_seeds_among_the_options_are_averaged_and_precisions_are_not(make_record: Make) -> None:
+    def run(seed: int, **more: Any) -> dict[str, Any]:
+        config = {"stream.split_seed": {"value": seed, "origin": "command line"}}
+        return make_record([[50]], strategy="a", seed=seed, result__config=config, **more)
+
+    board = leaderboard([run(1), run(2), run(1, result__precision={"dtype": "bf16"})])
+    assert sorted(board["n_seeds"]) == [1, 2]
+    assert sorted(len(text.split()) for text in board["config_hash"]) == [1, 2]

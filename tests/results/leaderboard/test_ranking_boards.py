@@ -1,0 +1,158 @@
+"""Ranks from stored predictions, and what a board takes, leaves and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cl.errors import UsageError
+from cl.registry import strategies
+from cl.results.leaderboard.board_tables import to_text
+from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.ranking import Row, board_rows, is_stale, sorted_rows
+
+Make = Callable[..., dict[str, Any]]
+
+MakeRun = Callable[..., Run]
+
+Answers = NDArray[np.bool_]
+
+
+def answers(chance: float, seed: int = 0, images: int = 300) -> Answers:
+    """Right with this chance after the last task, always before."""
+    last = np.random.default_rng(seed).random(images) < chance
+    return np.stack([np.ones(images, bool), np.ones(images, bool), last])
+
+
+def worse_by(right: Answers, images: int) -> Answers:
+    """The same answers, so many of the right ones spoilt after the last task."""
+    spoilt = right.copy()
+    spoilt[2, np.flatnonzero(right[2])[:images]] = False
+    return spoilt
+
+
+def ranks(rows: list[Row]) -> dict[str, int | None]:
+    return {row["strategy"]: row["rank"] for row in rows}
+
+
+def test_common_images_tell_what_intervals_alone_would_not(make_run: MakeRun) -> None:
+    # "less" loses 12 of the 300 images of "best" in both seeds; "other" has the same accuracy, on other images.
+    best, less, other = [], [], []
+    for seed in (0, 1):
+        right = answers(0.6, seed)
+        spoilt = worse_by(right, 12)
+        turned = np.concatenate([np.random.default_rng(9).permutation(part) for part in np.split(spoilt[2], 6)])
+        best.append(make_run(right, seed=seed, strategy="best"))
+        less.append(make_run(spoilt, seed=seed, strategy="less"))
+        other.append(make_run(np.stack([*spoilt[:2], turned]), seed=seed, strategy="other"))
+    rows = board_rows([*best, *less])
+    assert ranks(rows) == {"best": 1, "less": 2}
+    assert [row["drawn"] for row in rows] == ["seeds x images"] * 2
+    assert rows[0]["ci_low"] < rows[1]["mean"] < rows[0]["ci_high"]
+    unpaired = board_rows([*best, *other])
+    assert unpaired[1]["mean"] == pytest.approx(rows[1]["mean"])
+    assert ranks(unpaired) == {"best": 1, "other": 1}
+    assert board_rows([*less, *best][::-1]) == rows
+
+
+def test_without_predictions_the_seeds_decide_alone(make_run: MakeRun) -> None:
+    first, second = (
+        [make_run(answers(chance, seed), seed=seed, strategy=name) for seed in (0, 1, 2)]
+        for name, chance in (("a", 0.8), ("b", 0.5))
+    )
+    bare = [Run(run.record) for run in first]
+    alone, both = board_rows(bare)[0], board_rows(first)[0]
+    assert (alone["drawn"], both["drawn"]) == ("seeds", "seeds x images")
+    assert alone["ci_high"] - alone["ci_low"] < both["ci_high"] - both["ci_low"]
+    assert "its interval covers seeds only: no predictions" in to_text([alone])
+    mixed = board_rows([*bare, *second])
+    assert ranks(mixed) == {"a": 1, "b": 2}
+    assert mixed[1]["note"] == "tested against a over seeds only: it has no predictions"
+
+
+def test_one_seed_is_tested_over_its_images_and_says_so(make_run: MakeRun) -> None:
+    right = answers(0.6)
+    rows = board_rows([make_run(right, strategy="a"), make_run(worse_by(right, 60), strategy="b")])
+    assert [(row["rank"], row["drawn"]) for row in rows] == [(1, "images"), (2, "images")]
+    assert rows[1]["note"] == "tested against a on one seed only"
+    tie = board_rows([make_run(right, strategy="a"), make_run(worse_by(right, 2), strategy="b")])
+    assert [row["rank"] for row in tie] == [1, 1]
+
+
+def test_filters_choose_the_rows_that_are_ranked(make_record: Make) -> None:
+    given = {"reg": {"value": 5.0, "origin": "command line"}, "lr": {"value": 0.1, "origin": "preset a:small"}}
+    records = [
+        make_record(strategy="a", result__config=given),
+        make_record([[80, None, None]] * 2 + [[80] * 3], strategy="b"),
+        make_record(strategy="c", result__stream__name="other"),
+    ]
+    runs = [Run(record) for record in records]
+    assert ranks(board_rows(runs)) == {"a": 2, "b": 1, "c": 1}
+    assert board_rows(runs, filters={"strategy": ["a", "c*"]})[1]["rank"] == 1
+    assert ranks(board_rows(runs, filters={"options": ["reg=?"]})) == {"a": 1}
+    assert ranks(board_rows(runs, filters={"stream": ["split-toy@1"], "strategy": ["b", "c"]})) == {"b": 1}
+    with pytest.raises(UsageError, match="No complete run passes the filter"):
+        board_rows(runs, filters={"preset": ["x"]})
+    with pytest.raises(UsageError, match=r"cannot be filtered by 'strategi'\. Did you mean strategy"):
+        board_rows(runs, filters={"strategi": ["x"]})
+
+
+def test_rows_are_sorted_within_their_boards(make_record: Make) -> None:
+    runs = [
+        Run(make_record(strategy=name, result__stream__name=stream, measurement__flops={"uncached": flops}))
+        for name, stream, flops in (("a", "one", 3e12), ("b", "one", None), ("c", "one", 1e12), ("d", "two", 2e12))
+    ]
+    rows = board_rows(runs)
+    assert [row["strategy"] for row in sorted_rows(rows, "tflops")] == ["c", "a", "b", "d"]
+    assert [row["strategy"] for row in sorted_rows(rows, "-tflops")] == ["a", "c", "b", "d"]
+    with pytest.raises(UsageError, match="no column 'tflop' to sort by"):
+        sorted_rows(rows, "tflop")
+
+
+def test_all_rules_make_a_board_each(make_record: Make) -> None:
+    runs = [Run(make_record(strategy="a", rules=("til_masked", "cil_seen"))), Run(make_record(strategy="b"))]
+    boards = [(row["board"], row["rule"], row["strategy"]) for row in board_rows(runs, rule="all")]
+    assert boards == [(1, "cil_seen", "a"), (1, "cil_seen", "b"), (2, "til_masked", "a")]
+
+
+def test_runs_of_changed_code_are_stale(make_record: Make) -> None:
+    now = strategies.source_sha256("slca")
+    fresh = board_rows([Run(make_record(result__strategy__source_sha256=now))])[0]
+    old = board_rows([Run(make_record())])[0]
+    assert not is_stale(fresh) and is_stale(old)
+    assert not is_stale(board_rows([Run(make_record(result__strategy__source_sha256=None))])[0])
+    assert not is_stale(board_rows([Run(make_record(strategy="not-installed"))])[0])
+    assert "stale: the code of the strategy has changed since" in to_text([{**old, "stale": True}])
+
+
+def test_published_numbers_stand_beside_runs_of_their_protocol_alone(make_record: Make) -> None:
+    groups = [{"name": f"task {i}", "classes": [2 * i, 2 * i + 1], "task": i} for i in range(3)]
+    row = board_rows([Run(make_record(result__stream__groups=groups))])[0]
+    assert row.get("reported") is None and row.get("delta") is None
+    other = board_rows([Run(make_record(result__stream__name="split-cifar100"))])[0]
+    assert other["reported"] is not None and other["delta"] is None and "published with" in other["reported_unlike"]
+    assert "other [1]" in to_text([other])
+
+
+def test_the_difference_to_a_published_number(make_record: Make) -> None:
+    tasks = 10
+    correct: list[list[int | None]] = [[90 if g <= t else None for g in range(tasks)] for t in range(tasks)]
+    groups = [{"name": str(i), "classes": list(range(10 * i, 10 * i + 10)), "task": i} for i in range(tasks)]
+    run = make_record(
+        correct,
+        strategy="slca",
+        result__stream__name="split-cifar100",
+        result__stream__groups=groups,
+        result__strategy__preset="default",
+        result__backbone__name="vit_base_patch16_224.augreg_in21k",
+        result__config={"epochs": {"value": 20, "origin": "preset slca#1"}},
+    )
+    row = board_rows([Run(run)])[0]
+    assert row["reported"] == pytest.approx(0.9153)
+    assert row["delta"] == pytest.approx(0.90 - 0.9153) and not row["reported_unlike"]
+    text = to_text([row])
+    assert "91.53 [1]" in text and "-1.53" in text and "[1] reported in SLCA" in text

@@ -1,0 +1,51 @@
+"""What a report embeds: the rows of the leaderboard, shared parts once, and every number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cl.results.leaderboard.ranking import leaderboard
+from cl.results.report import render
+from tests.help.report_runs import embedded, report_records
+
+Make = Callable[..., dict[str, Any]]
+
+
+def test_rows_are_those_of_the_leaderboard_with_their_runs(make_record: Make) -> None:
+    records = report_records(make_record)
+    board, data = leaderboard(records), embedded(render(records))
+    assert sum(len(each["rows"]) for each in data["boards"]) == len(board)
+    rows = [row for each in data["boards"] for row in each["rows"]]
+    found = [(data["runs"][row[0]]["label"].split()[0], len(row)) for row in rows]
+    assert found == list(zip(board["strategy"], board["n_seeds"], strict=True))
+    assert {run["status"] for run in data["runs"]} == {"complete", "failed"}
+
+
+def test_what_runs_share_is_kept_once_and_numbers_survive(make_record: Make) -> None:
+    records = report_records(make_record)
+    data = embedded(render(records))
+    assert (len(data["environments"]), len(data["backbones"]), len(data["streams"])) == (1, 1, 2)
+    run = data["runs"][2]
+    assert run["label"] == "slca epochs=20" and run["rule"] == "cil_seen"
+    table = run["rules"]["cil_seen"]
+    assert table["correct"] == [[99], [99, 80], [62, 62, 62]]
+    assert table["curve"] == pytest.approx([0.99, 0.895, 0.62])
+    assert table["forgetting"] == [pytest.approx(0.37), pytest.approx(0.18), None]
+    names = [name for name, *_ in data["metrics"]]
+    stored = records[2]["result"]["metrics"]["cil_seen"]
+    shown = dict(zip(names, table["metrics"], strict=True))
+    assert {k: v for k, v in shown.items() if v is not None} == pytest.approx(
+        {k: round(v, 5) for k, v in stored.items() if v is not None}
+    )
+    assert data["configs"][run["config"]]["lr"] == [0.02, "preset slca#1"]
+
+
+def test_the_newest_run_of_a_repeated_seed_stands_in_its_row(make_record: Make) -> None:
+    old, new = make_record(), make_record(measurement__created="2025-02-01T00:00:00+00:00")
+    new["run_id"] = "newer"
+    data = embedded(render([new, old]))
+    [[row]] = [each["rows"] for each in data["boards"]]
+    assert [data["runs"][index]["id"] for index in row] == ["newer"]

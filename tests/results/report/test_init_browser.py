@@ -1,0 +1,186 @@
+"""The report in a real browser, opened from a file: it loads, sorts, filters, opens runs and compares."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cl.results.report import write_report
+from tests.help.records import build_record
+from tests.help.report_runs import HOSTILE, report_records
+
+api: Any = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(FOUND is None, reason=f"no browser on PATH: one of {', '.join(BROWSERS)}"),
+]
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("report") / "a report.html"
+    write_report(report_records(build_record), path)
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium has no sandbox for root
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if root else [])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str) -> Iterator[Open]:
+    """Opens the report; afterwards nothing was said on the console and nothing but the file was asked for."""
+    said: list[str] = []
+    asked: list[str] = []
+    pages = []
+
+    def start(fragment: str = "", **options: Any) -> Any:
+        page = browser.new_page(**options)
+        page.set_default_timeout(60_000)
+        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address + fragment)
+        pages.append(page)
+        return page
+
+    yield start
+    for page in pages:
+        page.close()
+    assert said == []
+    assert {url.partition("#")[0] for url in asked if not url.startswith("data:")} == {address}
+
+
+def column(page: Any, board: int, index: int) -> list[str]:
+    """The visible cells of one column of a board, first lines only."""
+    cells = page.locator(f".board >> nth={board} >> css=tbody tr:visible > :nth-child({index + 1})").all_inner_texts()
+    return [text.split()[0] for text in cells]
+
+
+def test_sorts_by_click_and_by_key(open_page: Open) -> None:
+    page = open_page()
+    assert column(page, 0, 1) == ["slca", "finetune", "joint", "slca"]
+    head = page.locator(".board >> nth=0 >> css=thead th >> nth=3")
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert column(page, 0, 3) == ["90.00", "61.67", "61.00", "40.00"]
+    head.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert column(page, 0, 3) == ["40.00", "61.00", "61.67", "90.00"]
+    page.locator(".board >> nth=0 >> css=thead th >> nth=1 >> button").click()
+    assert head.get_attribute("aria-sort") == "none"
+    assert column(page, 0, 1) == ["finetune", "joint", "slca", "slca"]
+
+
+def test_filters_by_words_board_and_rank(open_page: Open) -> None:
+    page = open_page()
+    output = page.locator("section:visible form output")
+    assert output.inner_text() == "6 of 6 rows"
+    page.get_by_role("searchbox").fill("slca epochs")
+    assert (output.inner_text(), column(page, 0, 1)) == ("1 of 6 rows", ["slca"])
+    assert not page.locator(".board >> nth=1").is_visible()
+    page.get_by_role("searchbox").fill("")
+    page.locator("select[name=board]").select_option(index=2)
+    assert output.inner_text() == "2 of 6 rows"
+    page.locator("select[name=board]").select_option(index=0)
+    page.get_by_label("ranked rows only").check()
+    assert output.inner_text() == "4 of 6 rows"
+
+
+def test_opens_a_run_with_its_numbers_and_origins(open_page: Open) -> None:
+    page = open_page()
+    page.locator(".board >> nth=0 >> css=tbody tr >> nth=0 >> css=.links a >> nth=0").click()
+    view = page.locator("section[data-view=run]")
+    assert view.locator("h2").inner_text() == "slca epochs=20, seed 0"
+    matrix = view.locator("table.matrix >> nth=0 >> css=tbody tr")
+    assert matrix.nth(2).locator("td").all_inner_texts() == ["62.0"] * 3
+    assert matrix.nth(3).locator("td").all_inner_texts() == ["37.0", "18.0", ""]
+    assert view.get_by_role("row", name="lr 0.02 preset slca#1").count() == 1
+    assert view.get_by_role("row", name="packages.torch 2.8.0").count() == 1
+    assert view.locator("svg polyline").count() == 2  # one line per rule
+    page.go_back()
+    assert page.locator("section[data-view=leaderboard]").is_visible()
+
+
+def test_lists_all_runs_and_shows_failures_as_words(open_page: Open) -> None:
+    page = open_page("#runs")
+    assert page.locator("#runs-table tbody tr").count() == 9
+    page.locator("section:visible").get_by_role("searchbox").fill("failed")
+    page.get_by_role("link", name="ewc").click()
+    assert HOSTILE in page.locator(".warn").first.inner_text()
+    assert page.locator("section[data-view=run] img").count() == 0
+
+
+def test_compares_any_two(open_page: Open) -> None:
+    page = open_page("#compare/0/2")
+    view = page.locator("section[data-view=compare]")
+    assert view.get_by_role("row", name="A_last_sample 41.00 62.00 +21.00").count() == 1
+    assert view.get_by_role("row", name="lr 0.01 (preset finetune#1) 0.02 (preset slca#1)").count() == 1
+    assert view.locator(".warn").count() == 0
+    page.get_by_label("B", exact=True).select_option("8")
+    page.wait_for_url("**#compare/0/8")
+    assert "different streams" in view.locator(".warn").first.inner_text()
+
+
+def test_follows_the_system_theme_until_told_otherwise(open_page: Open) -> None:
+    page = open_page(color_scheme="dark")
+
+    def paper() -> Any:
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    dark = paper()
+    button = page.get_by_role("button", name="Theme")
+    button.click()
+    light = paper()
+    button.click()
+    assert paper() == dark != light == "rgb(255, 255, 255)"
+    page.emulate_media(media="print")
+    assert paper() == light and not page.locator("nav").is_visible()
+
+
+@pytest.mark.parametrize("width", [500, 1400])
+def test_only_tables_and_charts_scroll_sideways(open_page: Open, width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    for fragment in ("#leaderboard", "#runs", "#run/2", "#compare/0/2"):
+        page.evaluate(f"location.hash = '{fragment}'")
+        page.wait_for_function("document.readyState === 'complete'")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, fragment
+
+
+def test_without_scripts_the_leaderboard_is_there(open_page: Open) -> None:
+    page = open_page(java_script_enabled=False)
+    assert page.locator(".board tbody tr").count() == 6
+    assert page.locator("section[data-view=leaderboard]").is_visible() and "Without JavaScript" in page.content()
+
+
+def test_the_file_stands_alone(address: str, tmp_path: Path) -> None:
+    folder = Path(address.removeprefix("file://").replace("%20", " ")).parent
+    assert [path.name for path in folder.iterdir()] == ["a report.html"]
+
+
+CUT = """svgs => svgs.flatMap(svg => [...svg.querySelectorAll("text")].filter(text => {
+  const [box, place] = [svg.getBoundingClientRect(), text.getBoundingClientRect()];
+  return place.left < box.left - 1 || place.right > box.right + 1 || place.bottom > box.bottom + 1;
+}).map(text => text.textContent))"""
+
+
+def test_no_label_of_a_chart_is_cut(open_page: Open) -> None:
+    page = open_page()
+    charts = page.locator("figure svg:visible")
+    assert charts.count() >= 2
+    assert charts.evaluate_all(CUT) == []
