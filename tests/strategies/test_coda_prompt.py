@@ -12,7 +12,7 @@ from cl.strategies.coda_prompt import CODAPrompt
 from cl.testing import tiny_backbone
 from cl.training import state
 from tests.conftest import make, tiny_stream
-from tests.core.prompted import (
+from tests.help.prompted import (
     FAST,
     Learn,
     assert_a_linear_probe,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-GAUNTLET = Path(__file__).with_name("gauntlet.py")
+GAUNTLET = Path(__file__).parents[1] / "help" / "gauntlet.py"
 KILLED = -signal.SIGKILL
 
 

@@ -13,7 +13,7 @@ from cl.strategies.l2p import L2P
 from cl.testing import tiny_backbone
 from cl.training import state
 from tests.conftest import make, tensors, tiny_stream
-from tests.core.prompted import (
+from tests.help.prompted import (
     FAST,
     Learn,
     assert_a_linear_probe,

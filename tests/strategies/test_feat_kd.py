@@ -16,7 +16,7 @@ from cl.strategies.finetune import Finetune
 from cl.strategies.pred_kd import PredKD
 from cl.training.batches import Batch
 from tests.conftest import make, tiny_stream
-from tests.core.test_strategy_pred_kd import FAST, equal, second_task, with_options
+from tests.strategies.test_pred_kd import FAST, equal, second_task, with_options
 
 Learn = Callable[..., list[Any]]
 

@@ -14,7 +14,7 @@ from cl.strategy import Inputs
 from cl.testing import tiny_backbone
 from cl.training import state
 from tests.conftest import make, tiny_stream
-from tests.core.prompted import FAST, Learn, assert_a_linear_probe, assert_queries_carry_no_gradient, gap, pixels
+from tests.help.prompted import FAST, Learn, assert_a_linear_probe, assert_queries_carry_no_gradient, gap, pixels
 
 SMALL: dict[str, Any] = {"length_g": 2, "length_e": 3, "layers_g": (0,), "layers_e": (0, 1)}  # together in block 0
 

@@ -18,7 +18,7 @@ from cl.stream import StreamInfo
 from cl.testing import tiny_backbone
 from cl.training import state
 from tests.conftest import make, tiny_stream
-from tests.core.test_strategy_hide_prompt import FAST, fits, images_of, of, same, scores
+from tests.strategies.test_hide_prompt import FAST, fits, images_of, of, same, scores
 
 __all__ = ["fits"]  # a fixture
 
