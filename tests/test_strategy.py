@@ -1,4 +1,4 @@
-"""What a method is given: draws that keep `predict` pure, hooks that see the optimiser, what its features cost."""
+"""What a strategy is given: draws that keep `predict` pure, hooks that see the optimiser, the cost of its features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.heads import GrowingHead
-from cl.progress import Observer, Observers
 from cl.strategy import Inputs, Step, Strategy, StreamInfo, View, sgd
 from cl.testing import check_strategy
 from cl.training.optim import adam
@@ -111,21 +110,3 @@ def test_what_features_cost_is_known_to_the_method(learn: Learn) -> None:
     assert each > 0 and learner.flops >= each * len(view.train)
     source = learner.encoded_batches(view.train, 16)
     assert source.flops_per_item == each
-
-
-def test_every_observer_is_told_and_an_object_with_some_methods_what_it_understands() -> None:
-    told: list[Any] = []
-
-    class Some:
-        def message(self, text: str) -> None:
-            told.append(text)
-
-    class Whole(Observer):
-        def evaluated(self, record: Any) -> None:
-            told.append(record)
-
-    observers = Observers([Some(), Whole()])
-    observers.message("hello")
-    observers.phase("fit", 3)
-    observers.evaluated({"status": "partial"})
-    assert told == ["hello", {"status": "partial"}]

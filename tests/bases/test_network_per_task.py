@@ -1,4 +1,4 @@
-"""NEVIS'22's baselines: where each network starts from, what nothing may pass on, and what is charged."""
+"""One network per task: trials, prediction, and what is charged and stored; for all of NEVIS'22's baselines."""
 
 from __future__ import annotations
 
@@ -12,72 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from cl.bases.network_per_task import SCRATCH, NetworkPerTask
+from cl.bases.network_per_task import NetworkPerTask
 from cl.errors import NonFiniteLoss, UsageError
 from cl.strategies.finetune_dynamic import FinetuneDynamic
 from cl.strategies.finetune_previous import FinetunePrevious
 from cl.strategies.independent import Independent
 from cl.strategies.pretrained import Pretrained
-from cl.stream import Stream
 from cl.training import state
 from cl.training.cost import count_flops
 from tests.conftest import make, run, tiny_backbone, tiny_stream
+from tests.help.compare import same
+from tests.help.network_per_task import learned, learner, network, stream
 
 Learn = Callable[..., list[Any]]
 METHODS = (Independent, FinetunePrevious, FinetuneDynamic, Pretrained)
-FAST: dict[str, Any] = {
-    **{"trials": 2, "steps": 2, "validate_every": 2, "batch_size": 16, "batch_share": 0.0},
-    **{"lr_min": 0.05, "augment": "none"},
-}
-
-
-def learner(cls: type[NetworkPerTask], **options: Any) -> NetworkPerTask:
-    return make(cls, **{**FAST, **options})
-
-
-def stream(**options: Any) -> Stream:
-    return tiny_stream(**{"val_fraction": 0.25, "tasks": 3, **options})
-
-
-def network(strategy: NetworkPerTask) -> dict[str, Tensor]:
-    """The last task's network and its block of the head."""
-    held = {**strategy.backbone.model.state_dict(), **strategy.head.blocks[-1].state_dict()}
-    copied: dict[str, Tensor] = state.clone(held)
-    return copied
-
-
-def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
-def starts(strategy: NetworkPerTask) -> list[dict[str, Tensor]]:
-    """Will hold the backbone's tensors at the beginning of every trial."""
-    found: list[dict[str, Tensor]] = []
-    fit = strategy.fit
-
-    def look(*arguments: Any, **options: Any) -> Any:
-        found.append(state.clone(dict(strategy.backbone.model.state_dict())))
-        return fit(*arguments, **options)
-
-    vars(strategy)["fit"] = look
-    return found
-
-
-def learned(cls: type[NetworkPerTask], learn: Learn, tasks: int = 2, **options: Any) -> tuple[list[Any], list[Any]]:
-    """Network after each task, and the weights that each trial started from."""
-    strategy = learner(cls, **options)
-    look = starts(strategy)
-    return learn(strategy, stream(), tasks, lambda s, v: network(s)), look
-
-
-def swapped(first: Stream) -> Stream:
-    """The same stream with the images of the first task's classes exchanged for those of other digits."""
-    import dataclasses
-
-    other = stream(order_seed=7)
-    assert set(other.class_order[:4]) != set(first.class_order[:4])
-    experiences = (other.experiences[0], *first.experiences[1:])
-    return dataclasses.replace(first, experiences=experiences)
 
 
 # -------------------------------------------------------------------------------------------- where a task starts
@@ -90,74 +38,6 @@ def test_the_first_task_is_the_same_for_all_that_start_from_scratch(learn: Learn
     fresh = dict(tiny_backbone().model.state_dict())
     assert not same(looks[0][0], fresh), "drawn anew, not as loaded"
     assert all(same(look[0], look[1]) for look in looks), "every trial starts from the same weights"
-
-
-def test_independent_networks_know_nothing_of_each_other(learn: Learn) -> None:
-    """Another first task, and nothing changes in the second; the second starts from weights of its own."""
-    networks = []
-    for held in (stream(), swapped(stream())):
-        strategy = learner(Independent)
-        look = starts(strategy)
-        networks.append(learn(strategy, held, 2, lambda s, v: network(s)))
-    assert not same(networks[0][0], networks[1][0]) and same(networks[0][1], networks[1][1])
-    assert same(look[2], look[3]) and not same(look[0], look[2])
-    previous = [
-        learn(learner(FinetunePrevious), held, 2, lambda s, v: network(s)) for held in (stream(), swapped(stream()))
-    ]
-    assert not same(previous[0][1], previous[1][1]), "the test must see what passes on"
-
-
-def test_previous_starts_where_the_task_before_ended(learn: Learn) -> None:
-    networks, look = learned(FinetunePrevious, learn, 2)
-    before = {name: networks[0][name] for name in look[0]}
-    assert same(look[2], before) and same(look[3], before)
-
-
-def test_pretrained_starts_every_task_as_loaded(learn: Learn) -> None:
-    _, look = learned(Pretrained, learn, 2)
-    fresh = dict(tiny_backbone().model.state_dict())
-    assert all(same(start, fresh) for start in look) and len(look) == 4
-    _, look = learned(FinetunePrevious, learn, 2, start="pretrained")
-    assert same(look[0], fresh) and not same(look[2], fresh)
-
-
-@pytest.mark.parametrize(
-    ("scores", "source"),
-    [([0.4, 0.6, 0.5], 1), ([0.6, 0.6, 0.6], 1), ([0.7, 0.6, 0.1], 0), ([0.4, 0.5, 0.51], SCRATCH)],
-)
-def test_dynamic_starts_from_the_best_ranked_network(learn: Learn, scores: list[float], source: int) -> None:
-    """The last score is the untrained network's: from scratch only where it is strictly best."""
-    strategy = learner(FinetuneDynamic)
-    look, search = starts(strategy), strategy._search  # type: ignore[attr-defined]
-    vars(strategy)["_search"] = lambda view: scores if view.task == 2 else search(view)
-    networks = learn(strategy, stream(), 3, lambda s, v: network(s))
-    assert strategy.history[2]["source"] == source
-    if source == SCRATCH:
-        assert not any(same(look[4], {k: v for k, v in each.items() if k in look[4]}) for each in networks)
-        assert same(look[4], learned(Independent, learn, 3)[1][4])
-    else:
-        assert same(look[4], {name: networks[source][name] for name in look[4]})
-
-
-def test_the_search_ranks_by_nearest_neighbours_in_evaluation_mode(learn: Learn) -> None:
-    """A network whose features are the labels wins over one that maps all images to a point."""
-    strategy = learner(FinetuneDynamic, trials=1)
-    learn(strategy, stream(), 2)
-    view = stream().view(2)
-    strategy.trainer.journal.begin(2)
-    strategy.networks.add(strategy.backbone)
-    strategy.head.add(view.classes, torch.Generator())
-    with torch.no_grad():
-        for name, tensor in strategy.networks.tensors[0].items():
-            if name == "norm.weight":
-                tensor.zero_()  # constant features: neighbours are whoever comes first
-    modes = []
-    handle = strategy.backbone.model.register_forward_hook(lambda module, *_: modes.append(module.training))
-    constant, trained, untrained = strategy._search(view)  # type: ignore[attr-defined]
-    handle.remove()
-    assert modes and not any(modes)
-    assert constant <= 0.5 < trained and untrained > constant
-    assert view.val is not None and math.isclose(trained * len(view.val) % 1, 0, abs_tol=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------------- the trials

@@ -1,4 +1,4 @@
-"""Experience replay: without a memory it is finetune, with one it remembers, alone and beside distillation."""
+"""Fine-tuning with a memory: without one it is finetune; which images are kept and how they enter the objective."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from cl.bases.fine_tuning import FineTuning
 from cl.errors import UsageError
 from cl.parts.memory import herded
 from cl.strategies.finetune import Finetune
-from cl.strategies.momentum import Momentum
 from cl.strategies.replay import Replay
-from cl.testing import check_strategy
 from cl.training import state
 from cl.training.batches import Batch
-from tests.conftest import DRAWS, make, run, tiny_stream
+from tests.conftest import equal, make, run, tiny_stream
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
@@ -47,17 +45,6 @@ class WatchedFinetune(Watched, Finetune):
 
 class WatchedReplay(Watched, Replay):
     pass
-
-
-def weights(strategy: Any) -> dict[str, Tensor]:
-    head = strategy.head.get_state()
-    parts = {f"head{i}": torch.cat([w, b[:, None]], 1) for i, (w, b) in enumerate(zip(*head.values(), strict=True))}
-    return {**strategy.backbone.model.state_dict(), **parts}
-
-
-def equal(one: Any, two: Any) -> bool:
-    a, b = weights(one), weights(two)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("loss", ["global", "local"])
@@ -203,36 +190,3 @@ def test_remembered_images_enter_losses_and_distillation_like_new_ones(
     for pairs in learn(learner, tiny_stream(), 3, lambda s, v: s._pairs)[1:]:
         found, expected = (torch.stack(side) for side in zip(*pairs, strict=True))
         assert len(found) >= 4 and torch.allclose(found, expected, rtol=1e-4)
-
-
-# ---------------------------------------------------------------------------------------------------- the contract
-
-
-@pytest.mark.parametrize(
-    ("settings", "only"),
-    [
-        ({"trains": "head", "augment": "none"}, ["state-round-trip", "resume", "costs", "memory"]),
-        pytest.param({"memory_policy": "balanced", "loss": "bce", "pred_kd": 1.0}, ["resume"], marks=pytest.mark.slow),
-    ],
-    ids=["encoded", "balanced-with-teacher"],
-)
-def test_it_keeps_the_contract(settings: dict[str, Any], only: list[str]) -> None:
-    check_strategy("replay", settings={"memory_size": 30, **settings}, only=only)
-
-
-def test_slow_weights_around_it_leave_it_as_it_is(learn: Learn) -> None:
-    base = {**FAST, "memory_size": 20}
-    replay, wrapped = make(Replay, **base), make(Momentum, base="replay", base_options=base, tau=0.0)
-    for learner in (replay, wrapped):
-        learn(learner, tiny_stream(), 3)
-    assert equal(replay, wrapped.base) and wrapped.stored()["samples"] == replay.stored()["samples"] == 20 * BYTES
-
-
-def test_it_remembers_where_finetune_forgets(tmp_path: Path) -> None:
-    def right_about_earlier_tasks(cls: type[Finetune], **options: Any) -> int:
-        learners = [make(cls, **{**FROZEN, **options}, draw=draw) for draw in DRAWS]
-        records = [run(each, tiny_stream(), tmp_path / f"{cls.__name__}{draw}") for draw, each in enumerate(learners)]
-        return sum(sum(each["result"]["accuracy"]["cil_seen"]["correct"][-1][:-1]) for each in records)
-
-    assert right_about_earlier_tasks(Finetune, epochs=10, loss="global") == 0
-    assert right_about_earlier_tasks(Replay, epochs=10, memory_size=60) > 20  # of 192

@@ -1,4 +1,4 @@
-"""APER and SimpleCIL: the invariants of their sheets, and a closed form in float64."""
+"""APER: the invariants of its sheet, and a closed form in float64."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from cl.settings.orders import class_order
 from cl.strategies.aper import APER
 from cl.strategies.simplecil import SimpleCIL
 from cl.strategy import Inputs
-from cl.stream import Stream
 from cl.training import state
 from cl.training.encodings import BLOCK
-from cl.training.optim import When
 from tests.conftest import make, run, tiny_stream
+from tests.help.prototypes import closed_form, pixels
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 2, "batch_size": 12, "lr": 0.05, "rank": 4, "augment": "crop-flip"}
@@ -32,30 +31,11 @@ def aper(**options: Any) -> APER:
     return make(APER, **{**FAST, **options})
 
 
-def pixels(stream: Stream, split: str = "test", tasks: int = 5) -> tuple[Inputs, np.ndarray]:
-    """Images of the first tasks and their positions."""
-    if split == "test":
-        rows, labels, _ = stream.test_rows(range(tasks))
-        chosen = stream.dataset.test.pixels[rows]
-    else:
-        views = [stream.view(task).train for task in range(tasks)]
-        chosen = np.concatenate([view.store.pixels[view.rows] for view in views])
-        labels = np.concatenate([view.labels.numpy() for view in views])
-    return Inputs(torch.from_numpy(chosen).permute(0, 3, 1, 2)), np.asarray(labels)
-
-
 def same_start(count: int) -> list[int]:
     """Order seeds under which the first two classes are the same."""
     first = class_order("pycil", 10, 1993)[:2].tolist()
     alike = (seed for seed in range(3000) if class_order("pycil", 10, seed)[:2].tolist() == first)
     return [next(alike) for _ in range(count)]
-
-
-def closed_form(merged: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Cosines to class means in float64."""
-    means = np.stack([merged[labels == c].mean(0) for c in range(labels.max() + 1)])
-    asked, means = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (asked, means))
-    return np.asarray(asked @ means.T)
 
 
 # ------------------------------------------------------------------------------------------------ sheet, section (i)
@@ -117,21 +97,6 @@ def test_the_last_accuracy_depends_on_the_first_task_alone(tuning: str, learn: L
 # ------------------------------------------------------------------------------------------------------- must show
 
 
-def test_simplecil_equals_its_closed_form_in_float64(learn: Learn) -> None:
-    learner = make(SimpleCIL)
-    learn(learner, tiny_stream(), 5)
-    with torch.no_grad():
-        learner.backbone.double()
-        (train, labels), (test, _) = pixels(tiny_stream(), "train"), pixels(tiny_stream())
-        features, asked = (
-            learner.backbone(x.images(learner.backbone.transform).double()).numpy() for x in (train, test)
-        )
-        learner.backbone.float()
-        scores = learner.predict(test).numpy()
-    expected = closed_form(features, labels, asked)
-    assert np.allclose(scores, expected, atol=1e-5) and np.array_equal(scores.argmax(1), expected.argmax(1))
-
-
 @each
 def test_aper_equals_its_closed_form_on_pristine_and_adapted_features(tuning: str, learn: Learn) -> None:
     learner = aper(tuning=tuning)
@@ -175,31 +140,6 @@ def test_each_image_goes_through_each_branch_once_per_run(tmp_path: Path) -> Non
 
 
 # -------------------------------------------------------------------------------------------------------- training
-
-
-@each
-def test_the_first_task_trains_the_module_and_the_head_from_a_scale_of_one(tuning: str, learn: Learn) -> None:
-    learner, fresh = aper(tuning=tuning), aper(tuning=tuning)
-    fresh.setup(tiny_stream().info)
-    learn(learner, tiny_stream(), 1)
-    if tuning == "none":
-        assert learner.module is None and learner.head is None
-        return
-    assert fresh.head is not None and fresh.head.scale.item() == 1 and learner.head is not None
-    assert fresh.head.weight.shape == (2, 16) and fresh.head.weight.abs().max() <= 0.25
-    assert learner.head.scale.item() != 1 and not torch.equal(learner.head.weight, fresh.head.weight)
-    before, after = (state.get(x.module) for x in (fresh, learner))
-    assert all(not torch.equal(before[name], after[name]) for name in before), "every tensor trains"
-    assert not any(p.requires_grad for p in learner.module.parameters()) and not learner.module.training
-
-
-def test_the_rate_falls_by_a_cosine_over_the_epochs(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, Any] = {}
-    learner = aper()
-    monkeypatch.setattr(learner, "fit", lambda phase, data, loss, params, **how: seen.update(how), raising=False)
-    learn(learner, tiny_stream(), 2)
-    factors = [seen["schedule"](When(epoch, 3, 20, 10)) for epoch in (0, 10, 19)]
-    assert seen["epochs"] == 2 and factors[0] == 1 and factors[1] == pytest.approx(0.5) and 0 < factors[2] < 0.01
 
 
 def test_there_is_nothing_to_predict_with_before_the_first_task(tmp_path: Path) -> None:

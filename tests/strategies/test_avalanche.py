@@ -3,77 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import cl
-from cl import registry
 from cl.avalanche import lib
-from cl.errors import NonFiniteLoss, UsageError
-from cl.progress.base import Observer
-from cl.strategies.avalanche import AvalancheEWC, AvalancheICaRL, AvalancheNaive, AvalancheReplay, AvalancheSLDA
+from cl.errors import UsageError
+from cl.strategies.avalanche import AvalancheEWC, AvalancheICaRL, AvalancheNaive, AvalancheReplay
 from cl.strategies.finetune import Finetune
-from cl.training.cost import count_flops
-from tests.conftest import DRAWS, make, run, tiny_stream
-
-NAMES = ("naive", "ewc", "lwf", "replay", "icarl", "slda")
-QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 8, "lr": 0.05, "augment": "crop"}
-
-
-def build(name: str, folder: Path | None = None, **options: Any) -> Any:
-    method = registry.strategies.get(f"avalanche/{name}")
-    chosen = {} if name == "slda" else QUICK | {"mem_size": 10} if name == "replay" else QUICK
-    if name == "icarl":
-        chosen = chosen | {"memory_size": 8}
-    return make(method, folder=folder, **chosen | options)
-
-
-class Stopped(Exception):
-    pass
-
-
-class StopInside(Observer):
-    """Ends the work as a kill would: in the middle of the training of task 2."""
-
-    def __init__(self) -> None:
-        self.number, self.steps = 0, 0
-
-    def task(self, index: int, total: int, name: str) -> None:
-        self.number, self.steps = index, 0
-
-    def advance(self, n: int = 1, loss: float | None = None) -> None:
-        self.steps += 1
-        if (self.number, self.steps) == (2, 1):
-            raise Stopped
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_stopped_and_run_again_the_result_is_the_same(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    stream = tiny_stream(tasks=3, train_per_class=3, test_per_class=2)
-    expected = run(build(name), stream, tmp_path / "whole")
-    learner = build(name, tmp_path / "stopped")
-    learner.trainer.observer = StopInside()
-    with pytest.raises(Stopped):
-        run(learner, stream, tmp_path / "stopped")
-    found = run(build(name, tmp_path / "stopped"), stream, tmp_path / "stopped")
-    assert found["result"] == expected["result"]
-    assert found["measurement"]["stored"] == expected["measurement"]["stored"]
-    assert found["measurement"]["flops"]["executed"] > 0
-    assert found["measurement"]["resumed_from"]
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("name", ("ewc", "icarl"))
-def test_the_flops_counted_are_those_executed(name: str, tmp_path: Path) -> None:
-    learner, stream = build(name), tiny_stream(tasks=2, train_per_class=4, test_per_class=2)
-    record, executed = count_flops(lambda: run(learner, stream, tmp_path))
-    assert record["measurement"]["flops"]["executed"] == pytest.approx(executed, rel=0.02)
-
+from tests.conftest import DRAWS, make, tiny_stream
+from tests.help.avalanche import QUICK, build
 
 WHOLE: dict[str, Any] = {"epochs": 3, "batch_size": 256, "lr": 0.1, "weight_decay": 0.01, "augment": "none"}
 """Whole batches; without dropout nothing random is left, so what is the same algorithm agrees to rounding."""
@@ -207,22 +148,6 @@ def test_icarl_refuses_classes_that_return() -> None:
     info = dataclasses.replace(tiny_stream().info, classes_per_task=(4, 4, 4))
     with pytest.raises(UsageError, match="every class in one task only"):
         make(AvalancheICaRL).setup(info)
-
-
-def test_slda_has_the_means_of_frozen_features(learn: Any) -> None:
-    stream, learner = tiny_stream(), make(AvalancheSLDA)
-    learn(learner, stream, 2)
-    view = stream.view(1)
-    features, labels = learner.encode(view.train), view.train.labels
-    expected = torch.stack([features[labels == position].mean(0) for position in view.classes])
-    torch.testing.assert_close(learner.statistics["muK"][list(view.classes)], expected, rtol=1e-4, atol=1e-4)
-    assert learner.statistics["num_updates"] == 2 * len(view.train) and learner.backbone.is_pristine
-
-
-def test_a_loss_that_is_no_number_ends_the_run(learn: Any) -> None:
-    with pytest.raises(NonFiniteLoss, match="lower the learning rate"):
-        learn(build("naive", lr=1e30), tiny_stream(train_per_class=4), 1)
-    assert count_flops(lambda: torch.ones(2, 2) @ torch.ones(2, 2))[1] == 16  # no counter was left running
 
 
 def test_presets_of_names_with_a_slash_are_found() -> None:

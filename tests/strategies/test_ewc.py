@@ -21,9 +21,11 @@ from cl.strategies.l2 import L2
 from cl.stream import View
 from cl.training import state
 from tests.conftest import make, tiny_stream
+from tests.help.compare import same
 
 with lib.quiet():
     from avalanche.training.plugins import EWCPlugin
+
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
@@ -32,7 +34,6 @@ CHOICES = (
     *("reg_factor", "fisher_loss_scale", "fisher_by_probability", "decay"),
 )
 """What the codes that are called EWC disagree on."""
-
 CODES: dict[str, dict[str, Any]] = {
     preset.name: {name: value for name, value in preset.options.items() if name in CHOICES}
     for preset in load_presets("ewc")
@@ -44,10 +45,6 @@ def tensors(learner: Any) -> dict[str, Tensor]:
     """A copy of everything that is trained, by name."""
     head = {f"head.{name}": value for name, value in learner.head.named_parameters()}
     return state.clone(dict(learner.backbone.model.state_dict()) | head)
-
-
-def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 class Recorded(EWC):
@@ -67,9 +64,9 @@ def test_every_code_is_finetune_until_it_has_weight_and_a_second_task(learn: Lea
     baseline = make(Finetune, **FAST)
     first, second = learn(learner, tiny_stream(), 2, lambda s, v: tensors(s))
     expected = learn(baseline, tiny_stream(), 2, lambda s, v: tensors(s))
-    assert equal(first, expected[0]) and not equal(second, expected[1])
+    assert same(first, expected[0]) and not same(second, expected[1])
     learn(off, tiny_stream(), 2)
-    assert equal(tensors(off), expected[1])
+    assert same(tensors(off), expected[1])
     for _, fisher in learner.seen:
         assert all(bool((value >= 0).all()) for value in fisher.values()), "F >= 0"
         assert max(float(value.max()) for value in fisher.values()) > 0
@@ -114,7 +111,7 @@ def test_an_importance_of_one_is_l2_from_the_second_task_on(learn: Learn) -> Non
     l2, others = make(L2, **FAST, anchor="learned", reg=0.3), make(L2, **FAST, reg=0.3)
     for each in (learner, l2, others):
         learn(each, tiny_stream(), 3)
-    assert equal(tensors(learner), tensors(l2)) and not equal(tensors(learner), tensors(others))
+    assert same(tensors(learner), tensors(l2)) and not same(tensors(learner), tensors(others))
 
 
 @pytest.mark.parametrize("code", ["smith", "pycil", "avalanche"])
@@ -130,7 +127,7 @@ def test_no_decay_memory_is_the_last_task_only(learn: Learn) -> None:
     for each in (learner, summed):
         learn(each, tiny_stream(), 3)
     (term,) = learner.anchors.terms
-    assert equal(term["weights"], learner.seen[-1][1]) and equal(term["centres"], learner.seen[-1][0])
+    assert same(term["weights"], learner.seen[-1][1]) and same(term["centres"], learner.seen[-1][0])
     (term,) = summed.anchors.terms
     for name, value in term["weights"].items():
         torch.testing.assert_close(value, sum(fisher[name] for _, fisher in summed.seen))
@@ -141,7 +138,7 @@ def test_separate_and_online_coincide_for_two_tasks_only(learn: Learn) -> None:
     separate, online = (make(EWC, **options, accumulate=kind) for kind in ("separate", "online"))
     one = learn(separate, tiny_stream(), 3, lambda s, v: tensors(s))
     two = learn(online, tiny_stream(), 3, lambda s, v: tensors(s))
-    assert equal(one[0], two[0]) and equal(one[1], two[1]) and not equal(one[2], two[2])
+    assert same(one[0], two[0]) and same(one[1], two[1]) and not same(one[2], two[2])
 
 
 def test_merged_terms_train_as_all_terms_do_in_constant_memory(learn: Learn) -> None:
@@ -203,7 +200,7 @@ def test_the_mode_of_the_fisher_pass(learn: Learn) -> None:
             learner.backbone.model.blocks.append(layer)
             learner.trainer.journal.begin(0)  # the same mini-batches again
             found.append(learner.fisher(view))
-        assert equal(*found) is not changes, code
+        assert same(*found) is not changes, code
         assert not learner.backbone.training and not learner.head.training
 
 
@@ -276,4 +273,4 @@ def test_labels_are_drawn_from_a_named_stream(learn: Learn) -> None:
     paper, again = (make(EWC, **FAST, **CODES["paper"], fisher_chunk=5) for _ in range(2))
     for each in (paper, again):
         learn(each, tiny_stream(), 2)
-    assert equal(tensors(paper), tensors(again))
+    assert same(tensors(paper), tensors(again))

@@ -15,8 +15,8 @@ from cl.strategies.feat_kd import FeatKD
 from cl.strategies.finetune import Finetune
 from cl.strategies.pred_kd import PredKD
 from cl.training.batches import Batch
-from tests.conftest import make, tiny_stream
-from tests.strategies.test_pred_kd import FAST, equal, second_task, with_options
+from tests.conftest import equal, make, tiny_stream
+from tests.help.distillation import FAST, second_task, with_options
 
 Learn = Callable[..., list[Any]]
 

@@ -4,85 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cl.errors import UsageError
 from cl.parts.attached.prefixes import Prefix, prefixed
-from cl.parts.attached.task_prefixes import TaskPrefixes
 from cl.parts.heads.growing import GrowingHead
-from cl.parts.heads.task_inference import TaskInference
 from cl.parts.losses import local_cross_entropy
 from cl.strategies.hide_prompt import HiDePrompt
 from cl.strategies.norga import NoRGa
 from cl.strategy import Inputs, StoredImages, Strategy
-from cl.stream import Stream, StreamInfo, View
+from cl.stream import StreamInfo, View
 from cl.testing import tiny_backbone
 from cl.training import state
 from cl.training.batches import Batch
 from cl.training.optim import adam
 from tests.conftest import make, run, tiny_stream
+from tests.help.compare import same
+from tests.help.hide_prompt import FAST, images_of, of, scores
 
 Learn = Callable[..., list[Any]]
-FAST: dict[str, Any] = {
-    **{"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip", "layers": (0, 1), "length": 3},
-    **{"tii_epochs": 1, "tii_lr": 0.01, "tii_augment": "none", "tii_ca_epochs": 1, "tii_ca_samples": 16},
-    **{"ca_epochs": 1, "ca_samples": 16, "statistics": "full", "prompt_momentum": 0.2},
-}
 PLAIN: dict[str, Any] = {"prompt_momentum": 0.0, "reg": 0.0, "ca_epochs": 0, "tii_ca_epochs": 0}
 BOTH = pytest.mark.parametrize("method", [HiDePrompt, NoRGa])
 
 
 def hide(method: type[HiDePrompt] = HiDePrompt, **options: Any) -> HiDePrompt:
     return make(method, **{**FAST, **options})
-
-
-def images_of(stream: Stream, tasks: int = 3, count: int = 40) -> Tensor:
-    rows, _, _ = stream.test_rows(range(tasks))
-    return torch.from_numpy(stream.dataset.test.pixels[rows[:: max(len(rows) // count, 1)]]).permute(0, 3, 1, 2)
-
-
-def scores(learner: HiDePrompt, pixels: Tensor, task: int | None = None) -> Tensor:
-    with torch.no_grad():
-        return learner.predict(Inputs(pixels), task)
-
-
-def same(one: Any, two: Any) -> bool:
-    """Whether two states are equal bit for bit."""
-    if isinstance(one, Tensor):
-        return torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(two) and all(same(a, b) for a, b in zip(one, two, strict=True))
-    return bool(one == two)
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Every fit: its phase, its arguments, and the state before and after."""
-    found: list[dict[str, Any]] = []
-    fit = Strategy.fit
-
-    def watched(self: Any, phase: str, data: Any, loss: Any, params: Any, **arguments: Any) -> Any:
-        params = list(params)
-        before = state.clone(self.get_state())
-        result = fit(self, phase, data, loss, params, **arguments)
-        after = state.clone(self.get_state())
-        found.append({"phase": phase, "data": data, "params": params, "before": before, "after": after, **arguments})
-        return result
-
-    monkeypatch.setattr(Strategy, "fit", watched)
-    return found
-
-
-def of(fits: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:
-    return [fit for fit in fits if fit["phase"] == phase]
 
 
 # ------------------------------------------------------------------------------------------------ what stays put
@@ -168,35 +119,6 @@ def test_each_part_does_something(part: str, learn: Learn) -> None:
     assert same(learner.tii.get_state(), without.tii.get_state())
 
 
-def test_the_ensemble_is_trained_through_and_then_committed() -> None:
-    prompts = TaskPrefixes(tiny_backbone(), (0, 1), 3)
-    rng = torch.Generator().manual_seed(0)
-    prompts.grow_to(1, rng)
-    first = prompts.prompts[0].detach().clone()
-    assert first.shape == (2, 2, 3, 16) and -1 <= float(first.min()) < -0.9 and 0.9 < float(first.max()) <= 1
-    assert torch.equal(prompts.ensemble(0, 0.1), first)
-    prompts.grow_to(3, rng)
-    assert torch.equal(prompts.prompts[2], first) and prompts.prompts[2] is not prompts.prompts[0]
-    with torch.no_grad():
-        prompts.prompts[1].add_(1)
-        prompts.prompts[2].add_(4)
-    prompts.requires_grad_(True)
-    mixed = prompts.ensemble(2, 0.1)
-    assert torch.allclose(mixed, first + 0.9 * 4 + 0.1 * 0.5)
-    mixed.sum().backward()
-    assert prompts.prompts[0].grad is None and prompts.prompts[1].grad is None
-    grad = prompts.prompts[2].grad
-    assert grad is not None and torch.allclose(grad, torch.tensor(0.9))
-    prompts.commit(2, 0.1)
-    assert torch.equal(prompts.prompts[2], mixed) and torch.equal(prompts.prompts[0], first)
-    other = TaskPrefixes(tiny_backbone(), (0, 1), 3)
-    other.grow_to(1, rng)
-    other.set_state(prompts.get_state())
-    assert same(other.get_state(), prompts.get_state())
-    other.set_state({"prompts": prompts.get_state()["prompts"][:1]})
-    assert len(other) == 1
-
-
 def test_a_prompt_starts_as_the_committed_one_before(learn: Learn, fits: list[dict[str, Any]]) -> None:
     learner = hide()
     learn(learner, tiny_stream(), 2)
@@ -260,25 +182,6 @@ def test_statistics_are_of_clean_images_under_the_committed_prompt(learn: Learn)
 
 
 # ------------------------------------------------------------------------------------------------- task inference
-
-
-def test_task_inference_computes_what_it_says() -> None:
-    rng = torch.Generator().manual_seed(0)
-    tii, u = TaskInference(6, (2,), rng).double(), torch.randn(5, 6, dtype=torch.float64, generator=rng)
-    tii.head.grow_to(3, rng)
-    tii.head.grow_to(5, rng)
-    layers = cast(Any, tii.mlp)
-    first, last = layers[0], layers[2]
-    assert (first.out_features, last.out_features) == (12, 6)
-    hidden = u + F.linear(F.gelu(F.linear(u, first.weight)), last.weight)
-    m = (hidden - hidden.mean(1, keepdim=True)) / (hidden.var(1, keepdim=True, correction=0) + 1e-6).sqrt()
-    logits = torch.cat([m @ block.weight.T for block in tii.head.blocks], 1)
-    assert torch.allclose(tii(u), logits)
-    assert torch.equal(tii.tasks(u), (logits.argmax(1) >= 3).long())
-    deep = TaskInference(6, (4, 4), rng)
-    assert deep.mlp is not None
-    assert [type(layer).__name__ for layer in deep.mlp] == ["Linear", "GELU", "Linear", "LayerNorm", "Linear"]
-    assert TaskInference(6, (), rng).mlp is None
 
 
 def test_images_are_prompted_for_their_inferred_task(learn: Learn) -> None:
@@ -350,16 +253,6 @@ def test_the_correct_layout_does_not_depend_on_the_batch_and_the_legacy_one_does
             assert (moved > 1e-2) if dependent else (moved < 1e-5)
     assert method.marks(hide(method).options) == ()
     assert set(method.marks(hide(method, prompt_layout="legacy").options)) == {"batch-dependent", "legacy"}
-
-
-def test_the_legacy_layout_gives_half_a_batch_the_keys_and_half_the_values() -> None:
-    backbone, images = tiny_backbone(), torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    prompts = TaskPrefixes(backbone, (0, 1), 3, legacy=True)
-    prompts.grow_to(1, torch.Generator().manual_seed(1))
-    found = prompts(backbone, images, prompts.prompts[0])
-    for part, rows in ((0, slice(0, 2)), (1, slice(2, 4))):
-        twice = {i: Prefix(prompts.prompts[0][i, part], prompts.prompts[0][i, part]) for i in range(2)}
-        assert torch.allclose(found[rows], prefixed(backbone, images[rows], twice), atol=1e-5)
 
 
 def test_no_prefix_leaves_the_frozen_model(learn: Learn) -> None:

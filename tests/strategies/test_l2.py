@@ -16,6 +16,7 @@ from cl.strategies.l2 import L2
 from cl.testing import tiny_backbone
 from cl.training import state
 from tests.conftest import make, tiny_stream
+from tests.help.compare import same
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
@@ -31,10 +32,6 @@ def pretrained() -> dict[str, Tensor]:
     return state.clone(dict(tiny_backbone().model.state_dict()))
 
 
-def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
 def gap(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
     """Largest distance of the tensors of `one`."""
     return max(float((value - two[name]).abs().max()) for name, value in one.items())
@@ -46,15 +43,15 @@ def test_without_weight_it_is_finetune_bit_for_bit(learn: Learn, anchor: str) ->
     with_penalty = make(L2, **FAST, reg=0.1, anchor=anchor)
     for each in (learner, baseline, with_penalty):
         learn(each, tiny_stream(), 2)
-    assert equal(tensors(learner), tensors(baseline))
-    assert not equal(tensors(with_penalty), tensors(baseline))
+    assert same(tensors(learner), tensors(baseline))
+    assert not same(tensors(with_penalty), tensors(baseline))
 
 
 def test_the_first_task_is_held_near_the_pretrained_weights_unless_free(learn: Learn) -> None:
     baseline, free, held = make(Finetune, **FAST), make(L2, **FAST, anchor="learned"), make(L2, **FAST)
     for each in (baseline, free, held):
         learn(each, tiny_stream(), 1)
-    assert equal(tensors(free), tensors(baseline)) and not equal(tensors(held), tensors(baseline))
+    assert same(tensors(free), tensors(baseline)) and not same(tensors(held), tensors(baseline))
     assert len(free.anchors) == 1, "held from the second task on"
 
 
@@ -137,14 +134,6 @@ def test_anchors_are_the_weights_after_the_task_or_the_pretrained_ones(learn: Le
     assert learn(previous, tiny_stream(), 3, held) == [True] * 3
     assert learn(initial, tiny_stream(), 3, held) == [True] * 3
     assert gap(before, tensors(initial)) < gap(before, tensors(previous)), "one drifts, the other does not"
-
-
-def test_it_stands_beside_other_terms(learn: Learn) -> None:
-    options = {**FAST, "loss": "bce", "loss_scale": 5.0, "pred_kd": 1.0, "memory_size": 6}
-    both, without = make(L2, **options, reg=0.05), make(L2, **options, reg=0.0)
-    learn(both, tiny_stream(), 2)
-    learn(without, tiny_stream(), 2)
-    assert not equal(tensors(both), tensors(without)) and both.stored()["samples"] > 0
 
 
 def test_nothing_to_hold_is_one_clear_sentence() -> None:

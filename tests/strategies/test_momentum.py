@@ -25,6 +25,7 @@ from cl.testing.reachable import differences
 from cl.training import state
 from cl.training.optim import When
 from tests.conftest import make, run, tiny_backbone, tiny_stream
+from tests.help.compare import same
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
@@ -44,10 +45,6 @@ def fast(learner: Strategy) -> dict[str, Tensor]:
 
 def slow(learner: Momentum) -> dict[str, Tensor]:
     return state.clone(learner.slow.get_state())
-
-
-def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 def scores(learner: Strategy, classes: int | None = None) -> Tensor:
@@ -71,11 +68,11 @@ def test_the_fast_trajectory_is_that_of_the_base(learn: Learn, base: str, tau: f
     start = fast(alone)
     learn(alone, tiny_stream(), 3)
     learn(wrapped, tiny_stream(), 3)
-    assert equal(fast(alone), fast(wrapped))
+    assert same(fast(alone), fast(wrapped))
     body = {name: tensor for name, tensor in slow(wrapped).items() if name.startswith("backbone.")}
     assert body.keys() == start.keys()
-    assert equal(slow(wrapped), fast(wrapped)) == (tau == 0)
-    assert equal(body, start) == (tau == 1)
+    assert same(slow(wrapped), fast(wrapped)) == (tau == 0)
+    assert same(body, start) == (tau == 1)
 
 
 def test_tau_0_predicts_as_the_base_in_every_row(tmp_path: Path) -> None:
@@ -154,8 +151,8 @@ def test_modes_interpolate_when_they_say(learn: Learn) -> None:
     every_third, merged = momentum(tau=0.5, mode="per_k", every=3), momentum(tau=0.5, mode="per_task")
     for learner in (*never, first, each):
         learn(learner, tiny_stream(), 2)
-    assert equal(slow(never[0]), slow(never[1])), "with r = inf, tau is irrelevant"
-    assert equal(slow(never[0]), slow(first)) and not equal(slow(each), slow(first))
+    assert same(slow(never[0]), slow(never[1])), "with r = inf, tau is irrelevant"
+    assert same(slow(never[0]), slow(first)) and not same(slow(each), slow(first))
 
     trace: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
     after_step = Momentum.after_step
@@ -167,7 +164,7 @@ def test_modes_interpolate_when_they_say(learn: Learn) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Momentum, "after_step", traced)
         learn(every_third, tiny_stream(), 2)
-        changed = [not equal(trace[i][0], trace[i - 1][0]) for i in range(1, STEPS)]
+        changed = [not same(trace[i][0], trace[i - 1][0]) for i in range(1, STEPS)]
         assert changed == [False, True, False], "after the third step of four; the count goes on over tasks"
         assert every_third.steps == 2 * STEPS
         assert not torch.equal(*(pair[0]["backbone.model.norm.bias"] for pair in trace[STEPS : STEPS + 2]))
@@ -193,8 +190,8 @@ def test_fast_weights_restart_from_the_slow_ones_if_asked(learn: Learn) -> None:
         patch.setattr(Momentum, "before_fit", traced)
         for each in (learner, kept):
             learn(each, tiny_stream(), 2)
-    for (slow_then, fast_then), same in zip(seen[1::2], (True, False), strict=True):
-        assert equal(slow_then, {name: fast_then[name] for name in slow_then}) == same
+    for (slow_then, fast_then), alike in zip(seen[1::2], (True, False), strict=True):
+        assert same(slow_then, {name: fast_then[name] for name in slow_then}) == alike
 
 
 # ------------------------------------------------------------------------------------------- prediction and memory
@@ -270,7 +267,7 @@ def test_a_killed_run_ends_in_the_same_result(tmp_path: Path, options: dict[str,
         resumed = momentum(folder=folder, tau=0.8, **options)
         again = run(resumed, tiny_stream(tasks=2), folder)
         assert again["measurement"]["resumed_from"] and again["result"] == whole["result"], fatal
-        assert equal(slow(resumed), slow(intact)), fatal
+        assert same(slow(resumed), slow(intact)), fatal
 
 
 def test_batch_norm_statistics_are_interpolated_and_counters_are_not(learn: Learn) -> None:
@@ -289,7 +286,7 @@ def test_batch_norm_statistics_are_interpolated_and_counters_are_not(learn: Lear
     assert all(not torch.equal(slow(learner)[name], each[name]) for name in means for each in (start, now))
     with learner.slow.standing_in(places(learner.base)):
         assert torch.equal(model.get_buffer(means[0].removeprefix("backbone.model.")), slow(learner)[means[0]])
-    assert equal(fast(learner), now)
+    assert same(fast(learner), now)
 
 
 # -------------------------------------------------------------------------------------------------------- refusals

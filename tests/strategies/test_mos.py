@@ -27,6 +27,7 @@ from cl.testing import tiny_backbone
 from cl.training import state
 from cl.training.batches import Batch
 from tests.conftest import make, run, tiny_stream
+from tests.help.compare import same
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {
@@ -52,17 +53,6 @@ def watch_fits(learner: MOS, look: Callable[[], Any]) -> list[tuple[str, Any, An
 
     vars(learner.trainer)["fit"] = watched
     return calls
-
-
-def same(one: Any, two: Any) -> bool:
-    """Whether two states are equal bit for bit."""
-    if isinstance(one, Tensor):
-        return torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(two) and all(same(a, b) for a, b in zip(one, two, strict=True))
-    return bool(one == two)
 
 
 def values(adapters: Adapters) -> dict[str, Tensor]:

@@ -18,9 +18,8 @@ from cl.stream import StreamInfo
 from cl.testing import tiny_backbone
 from cl.training import state
 from tests.conftest import make, tiny_stream
-from tests.strategies.test_hide_prompt import FAST, fits, images_of, of, same, scores
-
-__all__ = ["fits"]  # a fixture
+from tests.help.compare import same
+from tests.help.hide_prompt import FAST, images_of, of, scores
 
 Learn = Callable[..., list[Any]]
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, softened_cross_entropy
 from cl.plan.plan import make_plan
 from cl.strategies.finetune import Finetune
@@ -20,27 +19,9 @@ from cl.strategies.pred_kd import PredKD
 from cl.training import state
 from cl.training.batches import Batch
 from tests.conftest import DRAWS, equal, make, run, tensors, tiny_stream
+from tests.help.distillation import FAST, second_task, with_options
 
 Learn = Callable[..., list[Any]]
-FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
-
-
-def second_task(learn: Learn, cls: type[Regularized] = PredKD, **options: Any) -> tuple[Any, Batch, tuple[int, ...]]:
-    """A learner at the first step of task 2 (in evaluation mode), a batch of that task, and its classes."""
-    learner, stream = make(cls, **{**FAST, **options}), tiny_stream()
-    learn(learner, stream, 1)
-    view = stream.view(1)
-    learner.head.grow_to(len(view.seen), torch.Generator().manual_seed(0))
-    learner.head.requires_grad_(True)
-    for parameter in learner.tuned().values():
-        parameter.requires_grad_(True)
-    index = torch.arange(0, len(view.train), 3)
-    return learner, Batch(learner.backbone.transform(view.train.pixels(index)), view.train.labels[index]), view.classes
-
-
-def with_options(learner: Any, **options: Any) -> Any:
-    learner.options = type(learner.options)(**{**vars(learner.options), **options})
-    return learner
 
 
 # ------------------------------------------------------------------------------------------------ without and at first
@@ -97,40 +78,6 @@ def test_the_first_task_is_finetunes(learn: Learn, loss: str) -> None:
     assert equal(base, ours)
 
 
-# ------------------------------------------------------------------------------------------------------------- teacher
-
-
-@pytest.mark.parametrize("options", [{}, {"trains": "qkv"}, {"trains": "head"}, {"trains": "head", "augment": "none"}])
-def test_the_teacher_stays_bit_identical_while_the_student_trains(learn: Learn, options: dict[str, Any]) -> None:
-    seen: list[Any] = []
-
-    class Watched(PredKD):
-        def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
-            assert self.teacher is not None
-            if self.teacher.classes:
-                seen.append(state.clone(self.teacher.get_state()))
-            return super().objective(batch, classes)
-
-    learner = make(Watched, **{**FAST, **options})
-    ends = learn(learner, tiny_stream(), 2, lambda s, v: state.clone(tensors(s)))
-    assert len(seen) > 1
-    for teacher in seen:
-        for name, tensor in teacher["tensors"].items():
-            assert torch.equal(tensor, ends[0][name]), name
-        assert len(teacher["head"]["weights"]) == 1, "the classes it knew, not those of the task"
-        assert torch.equal(teacher["head"]["weights"][0], ends[0]["head0"][:, :-1])
-    moved = [name for name in ends[0] if name in seen[0]["tensors"] and not torch.equal(ends[0][name], ends[1][name])]
-    assert bool(moved) is (options.get("trains") != "head")
-
-
-def test_student_and_teacher_see_the_same_images_once_each(learn: Learn) -> None:
-    learner, batch, classes = second_task(learn, feat_kd=1.0)
-    seen: list[Tensor] = []
-    learner.backbone.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    learner.objective(batch, classes)
-    assert len(seen) == 2 and all(images is batch.x for images in seen)
-
-
 # --------------------------------------------------------------------------------------------------------- first steps
 
 
@@ -173,46 +120,6 @@ def test_the_order_of_old_classes_does_not_matter(learn: Learn) -> None:
 # -------------------------------------------------------------------------------------------------------- combinations
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_all_terms_together_add_linearly(learn: Learn, loss: str) -> None:
-    learner, batch, classes = second_task(learn, loss=loss, feat_kd=1.0)
-    for parameter in [*learner.tuned().values(), *learner.head.parameters()]:
-        parameter.data += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2))
-
-    def value(pred: float, feat: float, scale: float = 1.0) -> float:
-        with_options(learner, pred_kd=pred, feat_kd=feat, loss_scale=scale)
-        return float(learner.objective(batch, classes).detach())
-
-    base, pred, feat = value(0, 0), value(1, 0), value(0, 1)
-    assert feat > base and torch.isfinite(torch.tensor([base, pred, feat])).all()
-    assert value(0, 3) == pytest.approx(base + 3 * (feat - base), rel=1e-5)
-    assert value(1, 3) == pytest.approx(pred + 3 * (feat - base), rel=1e-5)
-    if loss != "bce":  # there weight 0 puts zeros in the place of the soft targets
-        assert value(2, 3) == pytest.approx(base + 2 * (pred - base) + 3 * (feat - base), rel=1e-5)
-    else:
-        assert value(3, 0) - value(2, 0) == pytest.approx(value(2, 0) - value(1, 0), rel=1e-3)
-    scaled = 5 * pred if loss.startswith("bce") else 5 * base + pred - base
-    assert value(1, 0, scale=5.0) == pytest.approx(scaled, rel=1e-5)
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"pred_kd": 0.0},
-        {"feat_kd": 1.0},
-        {"feat_kd": 1.0, "feat_kd_mode": "cosine", "trains": "qkv", "eval_mode": True},
-        {"bce_reduction": "sum", "balanced_bce": True, "loss_scale": 5.0},
-        {"trains": "head", "augment": "none", "feat_kd": 1.0},
-        {"pred_kd": 0.5, "temperature": 4.0, "optimizer": "adam"},
-    ],
-)
-def test_every_choice_learns(learn: Learn, loss: str, options: dict[str, Any]) -> None:
-    learner = make(PredKD, **{**FAST, "epochs": 1, "lr": 0.01, "loss": loss, **options})
-    learn(learner, tiny_stream(), 2)
-    assert all(torch.isfinite(tensor).all() for tensor in tensors(learner).values())
-
-
 def test_frozen_features_are_memoised_and_give_what_a_forward_gives(learn: Learn) -> None:
     """The head alone on images as they are: neither student nor teacher passes the backbone again."""
     learner = make(PredKD, **{**FAST, "trains": "head", "augment": "none"})
@@ -225,13 +132,6 @@ def test_frozen_features_are_memoised_and_give_what_a_forward_gives(learn: Learn
     assert not slow._memoised and len(passes) <= 8, "one pass per class and block"
     for name, tensor in tensors(learner).items():
         assert torch.allclose(tensor, tensors(slow)[name], atol=1e-5), name
-
-
-def test_evaluation_mode_trains_without_dropout(learn: Learn) -> None:
-    for still in (True, False):
-        learner, batch, classes = second_task(learn, eval_mode=still)
-        learner.backbone.train()
-        assert torch.equal(learner.objective(batch, classes), learner.objective(batch, classes)) is still
 
 
 def test_the_avalanche_preset_is_cross_entropy_plus_their_term(learn: Learn) -> None:

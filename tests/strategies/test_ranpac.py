@@ -20,6 +20,7 @@ from cl.training import state
 from cl.training.encodings import Extractor
 from cl.training.generators import generator
 from tests.conftest import make, run, tiny_stream
+from tests.help.online import by_label, small, stream_in
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {
@@ -222,3 +223,12 @@ def test_classes_that_come_again_are_added(learn: Learn) -> None:
 def test_there_is_nothing_to_predict_with_before_the_first_task(tmp_path: Path) -> None:
     record = run(ranpac(), tiny_stream(tasks=2, evaluate_on="all"), tmp_path)["result"]
     assert set(record["accuracy"]["cil_seen"]["correct"][0]) == {None}
+
+
+def test_ridge_regression_sums_over_tasks_that_share_classes(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"tuning": "none", "width": 50, "ridge": 1.0, "precision": "float64"}
+    plain, stream = small(), stream_in("i-blurry", blur=0.5)
+    one, two = make(RanPAC, **options), make(RanPAC, **options)
+    run(one, plain, tmp_path / "plain")
+    run(two, stream, tmp_path / "blurred")
+    assert torch.allclose(by_label(stream, two.weights.T), by_label(plain, one.weights.T), atol=1e-6)

@@ -12,11 +12,10 @@ from timm.models.resnet import BasicBlock
 from torch.nn import functional as F
 
 from cl.backbone import Backbone
-from cl.backbone.cifar_resnet import SmallResNet, resnet18_32
+from cl.backbone.cifar_resnet import SmallResNet
 from cl.backbone.transform import Transform
 from cl.errors import UsageError
 from cl.parts.heads.prototypes import class_means
-from cl.parts.weights.masks import best
 from cl.parts.weights.soft_masks import SoftScores
 from cl.random import Seeds
 from cl.strategies.softnet import SoftNet
@@ -24,6 +23,7 @@ from cl.testing import tiny_backbone
 from cl.training.generators import generator
 from cl.training.trainer import Trainer
 from tests.conftest import run, tiny_stream
+from tests.help.compare import same
 
 Learn = Callable[..., list[Any]]
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 36, "lr": 0.02, "milestones": (), "augment": "none", "share": 0.7}
@@ -66,42 +66,7 @@ def snapshot(strategy: SoftNet, view: Any = None) -> dict[str, Any]:
     }
 
 
-def same(one: list[torch.Tensor], two: list[torch.Tensor]) -> bool:
-    return len(one) == len(two) and all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-
-
 # --------------------------------------------------------------------------------------------------------- the mask
-
-
-def test_major_weights_have_the_largest_scores_and_minor_ones_a_value_below_one() -> None:
-    backbone = tiny_backbone()
-    scores = SoftScores(backbone, generator(0, "scores"))
-    scores.redraw(generator(0, "minor"))
-    with torch.no_grad():
-        chosen = scores.choose(0.7)
-    for mask, values, soft in zip(chosen, scores.values, scores.soft(), strict=True):
-        assert torch.equal(mask, soft) and bool(((mask >= 0) & (mask <= 1)).all())
-        major = mask == 1
-        assert torch.equal(major, best(values, 0.7))
-        assert float(major.float().mean()) == pytest.approx(0.7, abs=1 / mask.numel() + 1e-6)
-        minor = mask[~major]
-        assert len(minor.unique()) > 0.9 * len(minor)  # drawn one by one
-        if len(minor) > 100:
-            assert float(minor.mean()) == pytest.approx(0.5, abs=0.15)
-
-
-def test_gradients_pass_to_weights_by_their_mask_and_straight_to_all_scores() -> None:
-    backbone = tiny_backbone()
-    scores = SoftScores(backbone, generator(0, "scores")).requires_grad_(True)
-    scores.redraw(generator(0, "minor"))
-    backbone.requires_grad_(True)
-    masks = scores.choose(0.7)
-    effective = [weight * mask for weight, mask in zip(scores.weights(backbone), masks, strict=True)]
-    upstream = [torch.randn(w.shape, generator=generator(i, "g")) for i, w in enumerate(effective)]
-    sum((w * g).sum() for w, g in zip(effective, upstream, strict=True)).backward()  # type: ignore[union-attr]
-    for weight, values, g, soft in zip(scores.weights(backbone), scores.values, upstream, scores.soft(), strict=True):
-        torch.testing.assert_close(weight.grad, g * soft)
-        torch.testing.assert_close(values.grad, g * weight.detach() * values.detach().sign())
 
 
 @pytest.mark.parametrize(("every", "draws"), [("epoch", 2), ("step", 2 + 2 * 2)])
@@ -320,11 +285,3 @@ def test_a_run_on_a_few_shot_stream_has_its_metrics(tmp_path: Path) -> None:
     metrics = record["result"]["metrics"]["cil_seen"]
     assert record["result"]["stream"]["setting"] == "few-shot class-incremental"
     assert all(metrics[name] is not None for name in ("A_base", "A_novel", "A_harmonic", "PD"))
-
-
-def test_resnet18_for_small_images() -> None:
-    model = resnet18_32(num_classes=0)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 11_168_832
-    assert model.num_features == 512
-    with torch.no_grad():
-        assert model.forward_features(torch.zeros(1, 3, 32, 32)).shape == (1, 512, 4, 4)

@@ -25,7 +25,8 @@ from cl.training import state
 from cl.training.optim import Plateau, When
 from cl.training.trainer import Trainer
 from tests.conftest import run, tiny_stream
-from tests.core.test_masks import conv_backbone
+from tests.help.backbones import conv_backbone
+from tests.help.compare import same
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"share": 0.3, "epochs": 2, "batch_size": 16, "lr": 0.01, "augment": "none"}
@@ -59,10 +60,6 @@ def change_fits(learner: WSN, change: Callable[[Any], Any]) -> None:
     vars(learner.trainer)["fit"] = lambda strategy, phase, spec: fit(
         strategy, phase, dataclasses.replace(spec, **(change(spec) or {}))
     )
-
-
-def same(one: list[Tensor], two: list[Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
 # ------------------------------------------------------------------------------------------------------ invariants
