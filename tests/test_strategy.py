@@ -102,7 +102,7 @@ def test_hooks_see_the_optimiser_and_its_memory(learn: Learn) -> None:
     assert seen[0] == (0, 0, False) and seen[1][2] and {epoch for epoch, _, _ in seen} == {0, 1}
 
 
-def test_what_features_cost_is_known_to_the_method(learn: Learn) -> None:
+def test_the_method_knows_the_cost_of_its_features(learn: Learn) -> None:
     learner, stream = make(Averaged), tiny_stream(tasks=1)
     learn(learner, stream, 1)
     view = stream.view(0)

@@ -1,4 +1,4 @@
-"""Methods on streams whose classes return: online and blurry ones, with what each of them promises."""
+"""Which settings a strategy supports: the methods for online and blurry streams learn them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ from tests.help.online import ONE_PASS, stream_in
         (KVB, {"epochs": 1, "codebooks": 6, "pairs": 20, "key_dim": 4, "key_images": 64, "key_epochs": 1}),
     ],
 )
-def test_methods_that_say_so_learn_online_and_blurred(method: Any, options: dict[str, Any], tmp_path: Path) -> None:
+def test_methods_that_support_online_and_blurry_streams_learn_them(
+    method: Any, options: dict[str, Any], tmp_path: Path
+) -> None:
     assert method.supports(ONLINE, method.Options(**options)) and method.supports(BLURRY, method.Options(**options))
     stream = stream_in("online", "i-blurry", chunk=16)
     strategy = make(method, **options)
@@ -45,7 +47,7 @@ def test_methods_that_say_so_learn_online_and_blurred(method: Any, options: dict
         assert strategy.predict_images(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).shape == (2, 10)
 
 
-def test_others_say_that_they_cannot() -> None:
+def test_other_methods_do_not_support_online_and_blurry_streams() -> None:
     for method in (SLCA, EWC):
         assert not {ONLINE, BLURRY} & set(method.settings)
     assert not Replay.supports(ONLINE, Replay.Options(pred_kd=1.0)) and SimpleCIL.settings == SETTINGS

@@ -35,7 +35,7 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_stopped_and_run_again_the_result_is_the_same(
+def test_a_run_stopped_and_run_again_has_the_same_result(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stream = tiny_stream(tasks=3, train_per_class=3, test_per_class=2)
@@ -59,7 +59,7 @@ def test_the_flops_counted_are_those_executed(name: str, tmp_path: Path) -> None
     assert record["measurement"]["flops"]["executed"] == pytest.approx(executed, rel=0.02)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(learn: Any) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run(learn: Any) -> None:
     with pytest.raises(NonFiniteLoss, match="lower the learning rate"):
         learn(build("naive", lr=1e30), tiny_stream(train_per_class=4), 1)
     assert count_flops(lambda: torch.ones(2, 2) @ torch.ones(2, 2))[1] == 16  # no counter was left running

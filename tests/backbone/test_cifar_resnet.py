@@ -11,7 +11,7 @@ from cl.backbone.options import BackboneOptions
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("resnet18_64", 11_168_832), ("resnet34_64", 21_276_992)])
-def test_the_networks_of_the_paper(name: str, parameters: int) -> None:
+def test_the_networks_of_nevis(name: str, parameters: int) -> None:
     backbone = load(f"{name}@random", BackboneOptions())
     assert backbone.identity["parameters"] == parameters and backbone.dim == 512
     assert backbone.transform.size == 64 and backbone.transform.mean == backbone.transform.std == (0.5,) * 3

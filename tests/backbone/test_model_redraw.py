@@ -11,7 +11,7 @@ from tests.help.backbones import conv_backbone
 from tests.help.compare import same
 
 
-def test_weights_are_drawn_anew_as_an_untrained_backbone_has_them() -> None:
+def test_redrawn_weights_are_those_of_an_untrained_backbone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)

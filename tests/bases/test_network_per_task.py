@@ -63,7 +63,7 @@ def test_the_trial_with_the_best_validation_is_kept(learn: Learn) -> None:
     assert all(0 <= value <= 0.3 for value in smoothing) and len(set(smoothing)) == 3
 
 
-def test_more_trials_begin_with_the_same_ones(learn: Learn) -> None:
+def test_the_first_trials_do_not_depend_on_their_number(learn: Learn) -> None:
     few, many = learner(Independent, trials=1), learner(Independent, trials=3)
     learn(few, stream(), 1)
     learn(many, stream(), 1)
@@ -73,7 +73,7 @@ def test_more_trials_begin_with_the_same_ones(learn: Learn) -> None:
     assert (fixed.history[0]["trials"][0]["lr"], fixed.history[0]["trials"][0]["label_smoothing"]) == (0.03, 0.0)
 
 
-def test_a_trial_that_diverges_has_lost(learn: Learn) -> None:
+def test_a_trial_that_diverges_loses(learn: Learn) -> None:
     strategy = learner(FinetunePrevious, trials=2)
     fit = strategy.fit
 
@@ -95,7 +95,7 @@ def test_a_trial_that_diverges_has_lost(learn: Learn) -> None:
         learn(alone, stream(), 1)
 
 
-def test_bad_input_is_one_sentence(learn: Learn) -> None:
+def test_bad_options_and_missing_images_raise_one_clear_sentence(learn: Learn) -> None:
     with pytest.raises(UsageError, match=r"lr_min=0\.2 is above lr_max=0\.1"):
         learn(learner(Independent, lr_min=0.2), stream(), 1)
     with pytest.raises(UsageError, match="Task 0 of split-digits has no validation images"):
@@ -130,7 +130,7 @@ def test_norms_and_biases_do_not_decay(learn: Learn) -> None:
 # ---------------------------------------------------------------------------------------- prediction, cost, storage
 
 
-def test_earlier_tasks_answer_as_they_did(learn: Learn) -> None:
+def test_predictions_for_earlier_tasks_do_not_change(learn: Learn) -> None:
     pixels = torch.randint(256, (5, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     strategy = learner(FinetunePrevious)
     found = learn(
@@ -206,7 +206,7 @@ def test_all_trials_validation_and_search_are_charged(cls: type[NetworkPerTask],
         assert point(record, account=account).error == pytest.approx(1 - own)
 
 
-def test_they_stand_where_the_task_is_told_alone() -> None:
+def test_only_the_rule_with_the_task_told_applies() -> None:
     for cls in METHODS:
         assert cls.rules == ("til_oracle",) and cls.val_fraction > 0
         supported = {setting for setting in ("class-incremental", "task-incremental") if cls.supports(setting, None)}

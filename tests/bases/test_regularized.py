@@ -85,7 +85,7 @@ def test_all_terms_together_add_linearly(learn: Learn, loss: str) -> None:
         {"pred_kd": 0.5, "temperature": 4.0, "optimizer": "adam"},
     ],
 )
-def test_every_choice_learns(learn: Learn, loss: str, options: dict[str, Any]) -> None:
+def test_every_combination_of_options_trains(learn: Learn, loss: str, options: dict[str, Any]) -> None:
     learner = make(PredKD, **{**FAST, "epochs": 1, "lr": 0.01, "loss": loss, **options})
     learn(learner, tiny_stream(), 2)
     assert all(torch.isfinite(tensor).all() for tensor in tensors(learner).values())
@@ -98,7 +98,7 @@ def test_evaluation_mode_trains_without_dropout(learn: Learn) -> None:
         assert torch.equal(learner.objective(batch, classes), learner.objective(batch, classes)) is still
 
 
-def test_it_stands_beside_other_terms(learn: Learn) -> None:
+def test_a_penalty_adds_to_distillation_and_a_memory(learn: Learn) -> None:
     options = {**FAST, "loss": "bce", "loss_scale": 5.0, "pred_kd": 1.0, "memory_size": 6}
     both, without = make(L2, **options, reg=0.05), make(L2, **options, reg=0.0)
     learn(both, tiny_stream(), 2)

@@ -66,7 +66,7 @@ def test_the_first_task_is_finetune_and_the_next_ones_are_not(learn: Learn) -> N
 
 @pytest.mark.parametrize("size", [0, 5])
 @pytest.mark.parametrize("options", [FAST, FROZEN], ids=["all", "head"])
-def test_new_images_come_as_they_come_to_finetune(learn: Learn, options: dict[str, Any], size: int) -> None:
+def test_batches_of_new_images_are_those_of_finetune(learn: Learn, options: dict[str, Any], size: int) -> None:
     """Named streams: what is drawn for the memory takes nothing from the order and augmentation of new images."""
     replay = make(WatchedReplay, **options, memory_size=20, replay_batch_size=size)
     finetune = make(WatchedFinetune, **options, loss="global")
@@ -99,7 +99,7 @@ def test_remembered_images_are_those_of_earlier_tasks(learn: Learn, policy: str)
     learn(learner, tiny_stream(), 3, check)
 
 
-def test_a_herded_memory_sees_features_of_what_returns(learn: Learn) -> None:
+def test_herding_sees_the_features_of_classes_that_return(learn: Learn) -> None:
     """New classes are chosen among themselves; where classes return, what is held is a candidate too."""
     learner, stream = make(Replay, **FAST, memory_size=8, memory_policy="herding"), tiny_stream()
     learn(learner, stream, 1)

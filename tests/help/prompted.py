@@ -47,7 +47,7 @@ def gap(learner: Prompted, images: Tensor, **changed: Any) -> float:
 
 
 def assert_queries_carry_no_gradient(learner: Prompted, learn: Learn) -> None:
-    """Also where the backbone would take one."""
+    """Not even if the backbone trains."""
     learn(learner, tiny_stream(), 1)
     seen: list[Tensor] = []
     instructed = learner.instructed

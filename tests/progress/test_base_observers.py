@@ -7,7 +7,7 @@ from typing import Any
 from cl.progress import Observer, Observers
 
 
-def test_every_observer_is_told_and_an_object_with_some_methods_what_it_understands() -> None:
+def test_an_observer_hears_the_events_that_it_has_methods_for() -> None:
     told: list[Any] = []
 
     class Some:

@@ -1,4 +1,4 @@
-"""APER: the invariants of its sheet, and a closed form in float64."""
+"""APER: the invariants of the paper, and a closed form in float64."""
 
 from __future__ import annotations
 
@@ -36,9 +36,6 @@ def same_start(count: int) -> list[int]:
     first = class_order("pycil", 10, 1993)[:2].tolist()
     alike = (seed for seed in range(3000) if class_order("pycil", 10, seed)[:2].tolist() == first)
     return [next(alike) for _ in range(count)]
-
-
-# ------------------------------------------------------------------------------------------------ sheet, section (i)
 
 
 def test_later_tasks_change_nothing_but_prototypes(learn: Learn) -> None:
@@ -94,7 +91,7 @@ def test_the_last_accuracy_depends_on_the_first_task_alone(tuning: str, learn: L
     assert modules[3] != modules[0], "another first task, another adaptation"
 
 
-# ------------------------------------------------------------------------------------------------------- must show
+# ---------------------------------------------------------------------------------------------------- closed forms
 
 
 @each
@@ -142,7 +139,7 @@ def test_each_image_goes_through_each_branch_once_per_run(tmp_path: Path) -> Non
 # -------------------------------------------------------------------------------------------------------- training
 
 
-def test_there_is_nothing_to_predict_with_before_the_first_task(tmp_path: Path) -> None:
+def test_there_is_no_prediction_before_the_first_task(tmp_path: Path) -> None:
     record = run(aper(), tiny_stream(evaluate_on="all"), tmp_path)["result"]
     assert set(record["accuracy"]["cil_seen"]["correct"][0]) == {None}
     assert set(record["accuracy"]["cil_seen"]["correct"][-1]) != {None}

@@ -1,4 +1,4 @@
-"""Avalanche's strategies in our loop: their mathematics, our contract."""
+"""Avalanche's strategies: their mathematics in our loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def without_dropout(learner: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ("naive", "ewc", "lwf", "icarl"))
-def test_it_is_avalanche_itself(learn: Any, name: str) -> None:
+def test_the_weights_are_those_of_avalanches_own_training(learn: Any, name: str) -> None:
     """Built anew for every task from our state, it does what one Avalanche object does that lives through all tasks."""
     stream = tiny_stream(tasks=3, train_per_class=4)
     ours, theirs = without_dropout(build(name, **WHOLE)), without_dropout(build(name, **WHOLE))
@@ -77,7 +77,7 @@ def test_naive_takes_the_steps_that_finetune_takes() -> None:
     assert (theirs["blocks.0.attn.qkv.weight"] - before).abs().max() > 1e-3
 
 
-def test_ewc_without_its_penalty_is_naive_and_with_it_spares_what_mattered(learn: Any) -> None:
+def test_ewc_without_penalty_is_naive_and_with_it_important_weights_move_less(learn: Any) -> None:
     stream = tiny_stream(train_per_class=4)
 
     def penalty(learner: Any) -> float:
@@ -103,7 +103,7 @@ def test_ewc_keeps_a_penalty_per_task_or_one(learn: Any, mode: str, kept: int) -
     assert learner.stored()["statistics"] == 4 * weights * (2 * kept + 1)  # importances, old values; momentum
 
 
-def test_lwf_holds_on_to_old_answers(learn: Any) -> None:
+def test_lwf_keeps_old_predictions(learn: Any) -> None:
     """With distillation the old classes' probabilities drift less than without."""
     stream = tiny_stream(train_per_class=6)
     pixels = stream.view(0).train.pixels(slice(None))
@@ -129,7 +129,7 @@ def test_replay_remembers_images_as_they_came(learn: Any) -> None:
     assert learner.stored()["samples"] == 10 * (64 + 8 + 4)  # pixels, label, reservoir weight
 
 
-def test_icarl_keeps_exemplars_of_every_class_and_answers_by_their_means(learn: Any) -> None:
+def test_icarl_keeps_exemplars_of_every_class_and_predicts_by_their_means(learn: Any) -> None:
     stream = tiny_stream(train_per_class=8)
     learner = make(AvalancheICaRL, **QUICK, memory_size=12)
     learn(learner, stream, 3)

@@ -1,4 +1,4 @@
-"""CODA-Prompt: every invariant of its sheet."""
+"""CODA-Prompt: the invariants of the paper and of the released code."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_queries_carry_no_gradient(learn: Learn) -> None:
     assert_queries_carry_no_gradient(coda(), learn)
 
 
-def test_an_image_is_scored_by_itself(learn: Learn) -> None:
+def test_the_scores_of_an_image_do_not_depend_on_its_batch(learn: Learn) -> None:
     learner = coda()
     learn(learner, tiny_stream(), 3)
     assert gap(learner, pixels(tiny_stream())) < 1e-5
@@ -113,7 +113,7 @@ def test_the_penalty_holds_components_near_orthonormal(learn: Learn) -> None:
     assert 0 < bent[1] < bent[0] / 2
 
 
-def test_options_that_cannot_be_are_one_clear_sentence() -> None:
+def test_impossible_options_raise_one_clear_sentence() -> None:
     with pytest.raises(UsageError, match="length=3 must be even"):
         coda(length=3).setup(tiny_stream().info)
     with pytest.raises(UsageError, match="components=4 are too few for 5 tasks"):

@@ -1,4 +1,4 @@
-"""DualPrompt: every invariant of its sheet."""
+"""DualPrompt: the invariants of the paper and of the released code."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_expert_starts_from_the_last_one_and_its_key_does_not(learn: Learn) -
         assert not torch.equal(new[1], before[1])
 
 
-def test_without_rows_it_is_a_linear_probe(learn: Learn) -> None:
+def test_without_prompt_rows_it_is_a_linear_probe(learn: Learn) -> None:
     assert_a_linear_probe(dual(length_g=0, length_e=0), learn)
     assert_a_linear_probe(dual(layers_g=(), layers_e=()), learn)
 
@@ -69,7 +69,7 @@ def test_queries_carry_no_gradient(learn: Learn) -> None:
     ("options", "alone"),
     [({}, True), ({"keys": "layer"}, True), ({"prompt_layout": "legacy"}, False), ({"selection": "batch"}, False)],
 )
-def test_an_image_is_scored_by_itself_unless_a_defect_mixes_them(
+def test_scores_do_not_depend_on_the_batch_unless_a_defect_is_reproduced(
     options: dict[str, Any], alone: bool, learn: Learn
 ) -> None:
     learner, stream = dual(**options), tiny_stream()
@@ -81,7 +81,7 @@ def test_an_image_is_scored_by_itself_unless_a_defect_mixes_them(
     assert (gap(learner, pixels(stream)) < 1e-5) is alone
 
 
-def test_told_the_task_it_does_at_least_as_well_as_when_it_must_find_it(learn: Learn) -> None:
+def test_accuracy_with_the_task_told_is_at_least_that_with_the_task_inferred(learn: Learn) -> None:
     learner, stream = dual(epochs=8), tiny_stream()
     learn(learner, stream, 3)
     rows, labels, owners = stream.test_rows(range(3))
@@ -145,6 +145,6 @@ def test_options_that_reproduce_defects_are_marked() -> None:
     assert DualPrompt.marks(DualPrompt.Options(prompt_layout="legacy")) == ("legacy", "batch-dependent")
 
 
-def test_blocks_that_are_not_there_are_one_clear_sentence() -> None:
+def test_missing_blocks_raise_one_clear_sentence() -> None:
     with pytest.raises(UsageError, match="prompts for 5 blocks do not fit"):
         make(DualPrompt).setup(tiny_stream().info)

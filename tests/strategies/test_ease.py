@@ -1,4 +1,4 @@
-"""EASE: every invariant of its sheet."""
+"""EASE: the invariants of the paper, in training and in prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ewc: the invariants of its sheet, the codes its presets follow, and avalanche-lib's EWC on what it learned."""
+"""EWC: the invariants of the paper, the codes that the presets follow, and avalanche-lib's EWC on the same weights."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_every_code_is_finetune_until_it_has_weight_and_a_second_task(learn: Lea
     assert bool(head) is CODES[code]["hold_head"]
 
 
-def test_presets_are_what_their_codes_do() -> None:
+def test_presets_follow_their_reference_codes() -> None:
     """The table of the codes, written down once more: Fisher, its labels and loss, terms, head, mode, clip, factors."""
     table = {
         "smith": ("scaled", "truth", "bce-local", "online", False, "eval", 0.0, 0.5, 5.0, False),
@@ -247,7 +247,7 @@ def test_fisher_and_penalty_are_avalanches(learn: Learn, accumulate: str) -> Non
     torch.testing.assert_close(penalty, strategy.loss, rtol=1e-4, atol=0.0)
 
 
-def test_options_that_exclude_each_other_are_one_clear_sentence() -> None:
+def test_contradictory_options_raise_one_clear_sentence() -> None:
     info = tiny_stream().info
     cases: tuple[tuple[str, dict[str, Any], str], ...] = (
         ("smith", {"fisher_label": "sampled"}, "set fisher_loss=local or global"),

@@ -1,4 +1,4 @@
-"""FeatKD: every invariant of its sheet."""
+"""FeatKD: the distillation of features alone and beside the other terms."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_weight_zero_is_its_base_under_sigmoids(learn: Learn, loss: str) -> None
     assert equal(base, none)
 
 
-def test_the_first_task_is_finetunes(learn: Learn) -> None:
+def test_the_first_task_is_that_of_finetune(learn: Learn) -> None:
     base, ours = make(Finetune, **FAST), make(FeatKD, **FAST, loss="local", feat_kd=5.0)
     learn(base, tiny_stream(), 1)
     learn(ours, tiny_stream(), 1)
@@ -62,7 +62,7 @@ def test_the_first_task_is_finetunes(learn: Learn) -> None:
 
 
 @pytest.mark.parametrize("mode", DISTANCES)
-def test_at_the_first_step_it_is_zero_and_then_what_it_says(learn: Learn, mode: str) -> None:
+def test_the_term_is_zero_at_the_first_step_and_then_its_formula(learn: Learn, mode: str) -> None:
     learner, batch, classes = second_task(learn, FeatKD, feat_kd=5.0, feat_kd_mode=mode)
     assert abs(float(term(learner, batch, classes).detach())) <= (0 if mode == "mse" else 5e-6)
     shake(learner)
@@ -76,7 +76,7 @@ def test_at_the_first_step_it_is_zero_and_then_what_it_says(learn: Learn, mode: 
 
 
 @pytest.mark.parametrize("mode", DISTANCES)
-def test_it_pulls_at_the_backbone_and_not_at_the_head(learn: Learn, mode: str) -> None:
+def test_the_term_has_a_gradient_for_the_backbone_and_none_for_the_head(learn: Learn, mode: str) -> None:
     learner, batch, classes = second_task(learn, FeatKD, feat_kd=5.0, feat_kd_mode=mode)
     shake(learner)
     gradients = {}
@@ -92,7 +92,7 @@ def test_it_pulls_at_the_backbone_and_not_at_the_head(learn: Learn, mode: str) -
 
 @pytest.mark.parametrize("augment", ("none", "crop-flip"))
 @pytest.mark.parametrize("mode", DISTANCES)
-def test_a_frozen_backbone_makes_it_nothing(learn: Learn, augment: str, mode: str) -> None:
+def test_the_term_is_zero_with_a_frozen_backbone(learn: Learn, augment: str, mode: str) -> None:
     options = {**FAST, "trains": "head", "augment": augment}
     with_it = make(FeatKD, **options, feat_kd=5.0, feat_kd_mode=mode)
     without = make(FeatKD, **options, feat_kd=0.0)
@@ -141,7 +141,7 @@ def test_features_move_less(learn: Learn, loss: str) -> None:
     assert moved[1.0] < 0.5 * moved[0.0], moved
 
 
-def test_the_paper_s_main_setting_is_a_preset() -> None:
+def test_the_main_configuration_of_the_paper_is_a_preset() -> None:
     alone, both = make_plan("feat-kd", "split-digits"), make_plan("feat-kd", "split-digits", preset="with-pred-kd")
     assert (alone.options.pred_kd, alone.options.feat_kd, alone.options.loss) == (0.0, 1.0, "bce")
     assert (both.options.pred_kd, both.options.feat_kd, both.options.loss) == (1.0, 1.0, "bce")

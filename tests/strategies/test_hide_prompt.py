@@ -1,4 +1,4 @@
-"""HiDe-Prompt: every invariant of its sheet; those that NoRGa shares, of both."""
+"""HiDe-Prompt: the invariants of the paper; the ones that NoRGa shares are tested for both."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_each_part_does_something(part: str, learn: Learn) -> None:
     assert same(learner.tii.get_state(), without.tii.get_state())
 
 
-def test_a_prompt_starts_as_the_committed_one_before(learn: Learn, fits: list[dict[str, Any]]) -> None:
+def test_a_prompt_starts_from_the_committed_prompt_of_the_task_before(learn: Learn, fits: list[dict[str, Any]]) -> None:
     learner = hide()
     learn(learner, tiny_stream(), 2)
     starts, ends = ([fit[when]["prompts"]["prompts"][-1] for fit in of(fits, "prompt")] for when in ("before", "after"))
@@ -212,7 +212,7 @@ def test_a_told_task_makes_inference_irrelevant(method: type[HiDePrompt], learn:
     assert torch.equal(scores(learner, pixels, 7), told[2]), "a task to come: the last prompt"
 
 
-def test_a_run_has_the_rule_with_the_task_told(tmp_path: Path) -> None:
+def test_a_run_is_also_evaluated_with_the_task_told(tmp_path: Path) -> None:
     record = run(hide(), tiny_stream(), tmp_path, max_tasks=2)
     assert {"cil_seen", "til_masked", "til_oracle"} <= set(record["result"]["strategy"]["rules"])
 

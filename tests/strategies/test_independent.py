@@ -23,7 +23,7 @@ def swapped(first: Stream) -> Stream:
     return dataclasses.replace(first, experiences=experiences)
 
 
-def test_independent_networks_know_nothing_of_each_other(learn: Learn) -> None:
+def test_a_network_does_not_depend_on_earlier_tasks(learn: Learn) -> None:
     """Another first task, and nothing changes in the second; the second starts from weights of its own."""
     networks = []
     for held in (stream(), swapped(stream())):

@@ -1,4 +1,4 @@
-"""Joint training: the invariants of its sheet."""
+"""Joint training: one training on all tasks, or a fresh model after every task."""
 
 from __future__ import annotations
 

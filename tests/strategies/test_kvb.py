@@ -1,4 +1,4 @@
-"""The key-value bottleneck: what training changes, what it leaves alone, and that it never asks for the task."""
+"""The key-value bottleneck: which values training changes, and that task boundaries do not matter."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ FINE = {
 }
 
 
-def test_images_that_share_no_pair_do_not_interfere_and_their_order_is_irrelevant() -> None:
+def test_images_without_a_common_pair_do_not_interfere_in_any_order() -> None:
     stream = tiny_stream()
     one, two = disjoint(set_up(small(**FINE), stream), stream)
     only, then, first = (train_on(small(**FINE), stream, *sets) for sets in ((one,), (one, two), (two, one)))
@@ -186,7 +186,7 @@ def test_there_is_a_column_for_every_class_of_the_stream(learn: Any) -> None:
     assert KVB.rules == ("cil_seen", "cil_all", "til_masked")
 
 
-def test_the_streams_own_images_need_a_word_and_cost_the_rank() -> None:
+def test_key_images_of_the_stream_need_an_option_and_are_marked() -> None:
     with pytest.raises(UsageError, match="own_images=true"):
         set_up(small(keys_from="split-digits"), tiny_stream())
     set_up(small(keys_from="split-digits", own_images=True), tiny_stream())

@@ -1,4 +1,4 @@
-"""l2: the invariants of its sheet."""
+"""L2: the penalty, its anchors, and which weights it holds."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_anchors_are_the_weights_after_the_task_or_the_pretrained_ones(learn: Le
     assert gap(before, tensors(initial)) < gap(before, tensors(previous)), "one drifts, the other does not"
 
 
-def test_nothing_to_hold_is_one_clear_sentence() -> None:
+def test_nothing_to_hold_raises_one_clear_sentence() -> None:
     with pytest.raises(UsageError, match=r"trains=head trains nothing of backbone .*; set trains=all"):
         make(L2, **FAST, trains="head").setup(tiny_stream().info)
 

@@ -1,4 +1,4 @@
-"""L2P: every invariant of its sheet."""
+"""L2P: the invariants of the paper and of the released code."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_queries_carry_no_gradient(learn: Learn) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_image_is_scored_by_itself_unless_the_batch_votes(form: dict[str, Any], learn: Learn) -> None:
+def test_scores_do_not_depend_on_the_batch_unless_it_votes(form: dict[str, Any], learn: Learn) -> None:
     stream = tiny_stream()
     for selection, alone in (("image", True), ("batch", False)):
         learner = l2p(**form, selection=selection)
@@ -124,7 +124,7 @@ def test_options_that_reproduce_defects_are_marked() -> None:
     assert L2P.marks(L2P.Options(key_loss="legacy")) == ("legacy",)
 
 
-def test_options_that_cannot_be_are_one_clear_sentence() -> None:
+def test_impossible_options_raise_one_clear_sentence() -> None:
     with pytest.raises(UsageError, match="top=7 prompts cannot be taken from a pool of 6"):
         l2p(top=7).setup(tiny_stream().info)
     with pytest.raises(UsageError, match="prompts for 6 blocks do not fit"):

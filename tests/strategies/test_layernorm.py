@@ -1,4 +1,4 @@
-"""Continual LayerNorm tuning: every invariant of its sheet, and routing against a loop over single images."""
+"""Continual LayerNorm tuning: the invariants of the paper, and routing against a loop over single images."""
 
 from __future__ import annotations
 
@@ -224,7 +224,9 @@ def _moved(one: Any, two: Any) -> bool:
 
 
 @both
-def test_norms_are_trained_forced_and_the_head_as_prediction_routes(stages: str, learn: Learn) -> None:
+def test_norms_train_with_the_task_forced_and_the_head_with_the_routing_of_prediction(
+    stages: str, learn: Learn
+) -> None:
     learner, stream = layernorm(stages=stages), tiny_stream()
     learner.info = stream.info
     learner.setup(stream.info)
@@ -324,7 +326,7 @@ def test_with_one_task_the_route_is_that_task(stages: str, learn: Learn) -> None
 
 
 @both
-def test_a_task_that_is_told_decides_the_norms(stages: str, learn: Learn) -> None:
+def test_the_told_task_decides_the_norms(stages: str, learn: Learn) -> None:
     learner, stream = layernorm(stages=stages), tiny_stream()
     learn(learner, stream, 2)
     inputs = _inputs(stream, 2)
@@ -337,7 +339,7 @@ def test_a_task_that_is_told_decides_the_norms(stages: str, learn: Learn) -> Non
         assert not torch.equal(learner.predict(inputs, 0), learner.predict(inputs, 1))
 
 
-def test_extractors_are_told_apart_and_are_not_kept_for_ever(learn: Learn) -> None:
+def test_extractors_have_keys_of_their_own_that_change_with_the_weights(learn: Learn) -> None:
     learner = layernorm(stages="one")
     learn(learner, tiny_stream(), 2)
     made = [learner._told(0), learner._told(1), learner._deployed()]
@@ -349,7 +351,7 @@ def test_extractors_are_told_apart_and_are_not_kept_for_ever(learn: Learn) -> No
 
 
 @both
-def test_a_state_grows_and_cuts_the_sets(stages: str, learn: Learn) -> None:
+def test_restoring_a_state_adds_and_removes_norms(stages: str, learn: Learn) -> None:
     one, three = layernorm(stages=stages), layernorm(stages=stages)
     states = learn(three, tiny_stream(), 3, lambda s, v: state.clone(s.get_state()))
     learn(one, tiny_stream(), 1)

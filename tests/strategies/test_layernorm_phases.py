@@ -1,4 +1,4 @@
-"""Continual LayerNorm tuning: what each phase is given, with fits that are looked at and not run."""
+"""Continual LayerNorm tuning: the arguments of each phase; the fits are recorded and do not run."""
 
 from __future__ import annotations
 

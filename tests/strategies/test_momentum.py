@@ -1,4 +1,4 @@
-"""Momentum interpolation: the invariants of its sheet, and that predicting with slow weights leaves nothing behind."""
+"""Momentum interpolation: the invariants of the paper; prediction with slow weights leaves the learner unchanged."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_tau_1_stays_the_initial_model(tmp_path: Path, learn: Learn) -> None:
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.3, 0.9, 0.9999])
-def test_with_constant_fast_weights_it_has_a_closed_form(learn: Learn, tau: float) -> None:
+def test_with_constant_fast_weights_the_slow_ones_have_a_closed_form(learn: Learn, tau: float) -> None:
     learner = momentum(tau=tau)
     learn(learner, tiny_stream(), 1)
     start, steps = slow(learner), 10
@@ -145,7 +145,7 @@ def test_slow_weights_get_no_gradients_and_are_float32(learn: Learn) -> None:
 # ----------------------------------------------------------------------------------------------- modes and restart
 
 
-def test_modes_interpolate_when_they_say(learn: Learn) -> None:
+def test_every_mode_interpolates_at_its_steps(learn: Learn) -> None:
     never = [momentum(mode="per_k", every=10**9, tau=tau) for tau in (0.0, 0.7)]
     first, each = momentum(tau=1.0), momentum(tau=0.5)
     every_third, merged = momentum(tau=0.5, mode="per_k", every=3), momentum(tau=0.5, mode="per_task")
@@ -177,7 +177,7 @@ def test_modes_interpolate_when_they_say(learn: Learn) -> None:
     assert all(torch.equal(ends[1][0][name], ends[0][0][name].lerp(ends[1][1][name], 0.5)) for name in body)
 
 
-def test_fast_weights_restart_from_the_slow_ones_if_asked(learn: Learn) -> None:
+def test_fast_weights_restart_from_the_slow_weights_if_asked(learn: Learn) -> None:
     learner, kept = momentum(tau=0.9, restart="from_slow"), momentum(tau=0.9)
     seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
     before_fit = Momentum.before_fit
@@ -302,7 +302,7 @@ def test_only_what_is_trained_is_kept_twice(learn: Learn) -> None:
 
 
 @pytest.mark.parametrize("base", ["slca", "simplecil", "momentum", "avalanche/naive", "joint"])
-def test_what_cannot_be_interpolated_is_refused(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bases_that_cannot_be_interpolated_are_refused(base: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match=rf"^base={base} "):
         make_plan("momentum", "split-digits", options={"base": base})
     assert call(["run", "-s", "momentum", "--stream", "split-digits", "--set", f"base={base}", "--dry-run"]) == 2
@@ -310,7 +310,7 @@ def test_what_cannot_be_interpolated_is_refused(base: str, capsys: pytest.Captur
     assert not SimpleCIL.interpolates
 
 
-def test_options_that_nothing_reads_are_refused() -> None:
+def test_options_without_effect_are_refused() -> None:
     with pytest.raises(UsageError, match="every=3 is for mode=per_k"):
         make_plan("momentum", "split-digits", options={"every": 3})
     plan = make_plan("momentum", "split-digits", options={"base": "finetune", "base.lr": "1e-5", "tau": 1})

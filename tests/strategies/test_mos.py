@@ -1,4 +1,4 @@
-"""MOS: every invariant of its sheet, and refinement against a loop over single images."""
+"""MOS: the invariants of the paper, and refinement against a loop over single images."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_alignment_changes_the_head_alone_and_not_after_the_first_task(learn: Le
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_training_a_task_leaves_the_heads_old_rows_to_the_legacy(legacy: bool, learn: Learn) -> None:
+def test_training_changes_old_rows_of_the_head_only_in_legacy_mode(legacy: bool, learn: Learn) -> None:
     learner = mos(legacy=legacy, weight_decay=0.1)
     calls = watch_fits(learner, lambda: learner.head.get_state())
     learn(learner, tiny_stream(), 2)
@@ -180,7 +180,7 @@ def test_equal_sets_are_a_fixed_point_of_merging(learn: Learn) -> None:
         assert same(values(learner.adapters), first)
 
 
-def test_the_current_set_goes_on_from_task_to_task_at_ten_times_the_heads_rate(learn: Learn) -> None:
+def test_the_current_set_continues_over_tasks_at_ten_times_the_rate_of_the_head(learn: Learn) -> None:
     learner = mos()
     calls = watch_fits(learner, lambda: values(learner.adapters))
     learn(learner, tiny_stream(), 3)
@@ -231,7 +231,7 @@ def test_statistics_are_of_the_stored_set_and_prototypes_of_the_first(kind: str,
 
 
 @pytest.mark.parametrize("refine", [1, 2, 4])
-def test_refinement_is_the_sheets_loop_over_single_images(refine: int) -> None:
+def test_refinement_is_a_loop_over_single_images(refine: int) -> None:
     learner, stream = scrambled(mos(refine=refine)), tiny_stream(test_per_class=20)
     inputs, _ = given(stream, 3)
     start = torch.arange(len(inputs)) % 3
@@ -304,7 +304,7 @@ def test_an_oracle_start_is_no_worse_than_a_random_one(learn: Learn) -> None:
     assert right(owner) >= right(guessed)
 
 
-def test_a_state_grows_and_cuts_what_is_held(learn: Learn) -> None:
+def test_restoring_a_state_adds_and_removes_sets(learn: Learn) -> None:
     one, three, inputs = mos(), mos(), given(tiny_stream(), 3)[0]
     states = learn(three, tiny_stream(), 3, lambda s, v: state.clone(s.get_state()))
     learn(one, tiny_stream(), 1)

@@ -1,4 +1,4 @@
-"""NoRGa: every invariant of its sheet beside those it shares with HiDe-Prompt."""
+"""NoRGa: the gates; tests/strategies/test_hide_prompt.py has the tests that it shares with HiDe-Prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PredKD: every invariant of its sheet, and of the sheet on rehearsal-free learning."""
+"""PredKD: the invariants of LwF, of LwF.MC and of the paper on rehearsal-free learning."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_lwf_mc_is_plain_sigmoids_in_the_first_task_only(learn: Learn) -> None:
 
 
 @pytest.mark.parametrize("loss", ("local", "global"))
-def test_the_first_task_is_finetunes(learn: Learn, loss: str) -> None:
+def test_the_first_task_is_that_of_finetune(learn: Learn, loss: str) -> None:
     base, ours = make(Finetune, **FAST, loss=loss), make(PredKD, **FAST, loss=loss, pred_kd=3.0, feat_kd=2.0)
     learn(base, tiny_stream(), 1)
     learn(ours, tiny_stream(), 1)
@@ -82,7 +82,7 @@ def test_the_first_task_is_finetunes(learn: Learn, loss: str) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_at_the_first_step_the_distillation_pulls_at_nothing(learn: Learn, loss: str) -> None:
+def test_the_distillation_has_no_gradient_at_the_first_step(learn: Learn, loss: str) -> None:
     """Student and teacher agree, so old logits get no gradient from the term; sigmoids give them none at all."""
     learner, batch, classes = second_task(learn, loss=loss)
     old = learner.teacher.classes
@@ -147,7 +147,7 @@ def test_the_avalanche_preset_is_cross_entropy_plus_their_term(learn: Learn) -> 
 # --------------------------------------------------------------------------------------------------------- whole runs
 
 
-def test_a_saved_state_goes_on_to_the_same_bits(learn: Learn, tmp_path: Path) -> None:
+def test_training_from_a_saved_state_gives_the_same_bits(learn: Learn, tmp_path: Path) -> None:
     stream = tiny_stream()
     whole = make(PredKD, **FAST, feat_kd=1.0)
     kept: list[Any] = []
@@ -162,7 +162,7 @@ def test_a_saved_state_goes_on_to_the_same_bits(learn: Learn, tmp_path: Path) ->
     assert equal(whole, fresh)
 
 
-def test_what_is_kept_is_declared(tmp_path: Path) -> None:
+def test_the_teacher_is_counted_as_stored(tmp_path: Path) -> None:
     learner = make(PredKD, **FAST)
     record = run(learner, tiny_stream(tasks=2), tmp_path)
     parameters = sum(p.numel() for p in learner.backbone.parameters()) + sum(

@@ -1,4 +1,4 @@
-"""PredKD as Mammoth's LwF: predictions recorded once per task on images as they are, and a warm-up of the new head."""
+"""PredKD as Mammoth's LwF: predictions recorded once per task on unaugmented images, and a warm-up of the new head."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_objective_is_cross_entropy_over_all_seen_plus_half_the_term(learn: 
 
 @pytest.mark.parametrize("memory", [0, 9])
 @pytest.mark.parametrize("frozen", [{}, {"trains": "head"}, {"trains": "head", "augment": "none"}])
-def test_every_image_gets_what_the_old_model_says_of_it_unaugmented(
+def test_targets_are_the_old_models_predictions_for_the_unaugmented_image(
     learn: Learn, memory: int, frozen: dict[str, Any]
 ) -> None:
     stream, count = tiny_stream(), []
@@ -125,7 +125,7 @@ def test_every_image_gets_what_the_old_model_says_of_it_unaugmented(
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_where_images_are_not_augmented_both_views_agree(learn: Learn, loss: str) -> None:
+def test_both_views_agree_without_augmentation(learn: Learn, loss: str) -> None:
     size = 0 if loss.endswith("local") else 10
     found = []
     for choice, weight in (("clean", 5.0), ("augmented", 5.0), ("clean", 0.0)):
@@ -137,7 +137,7 @@ def test_where_images_are_not_augmented_both_views_agree(learn: Learn, loss: str
     assert float((clean - augmented).abs().max()) < 1e-5 < 2e-4 < float((clean - none).abs().max())
 
 
-def test_without_weight_it_is_finetune_and_the_first_task_always_is(learn: Learn) -> None:
+def test_without_weight_and_in_the_first_task_it_is_finetune(learn: Learn) -> None:
     for tasks, weight in ((3, 0.0), (1, 0.5)):
         base = make(Finetune, **FAST, loss="global")
         ours = make(PredKD, **{**CLEAN, "pred_kd": weight, "warmup_epochs": 0 if tasks == 3 else 4})
@@ -207,7 +207,7 @@ def test_the_warm_up_is_plain_gradient_descent_on_a_softmax_over_the_task(learn:
     assert torch.allclose(learner.head.blocks[1].bias, bias, atol=1e-6)
 
 
-def test_the_warm_up_changes_what_follows_and_knows_how_long_it_is(learn: Learn) -> None:
+def test_the_warm_up_changes_later_training_and_lasts_as_many_epochs_as_told(learn: Learn) -> None:
     found = {}
     for epochs in (0, 3, -1):
         fits: list[Any] = []
@@ -300,5 +300,5 @@ def test_the_presets_are_mammoths_losses() -> None:
     assert make_plan("pred-kd", "split-digits", preset="lwf-mc-mammoth").options == defaults.options
 
 
-def test_the_options_are_pred_kds_alone() -> None:
+def test_the_base_class_does_not_have_these_options() -> None:
     assert not {"teacher_view", "warmup_epochs"} & set(vars(Regularized.Options()))

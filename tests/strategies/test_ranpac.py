@@ -1,4 +1,4 @@
-"""RanPAC: the invariants of its sheet, and a closed form in float64."""
+"""RanPAC: the invariants of the paper, and a closed form in float64."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def closed_form(learner: RanPAC, stream: Stream, ridge: float) -> np.ndarray:
     return random_features(learner, test) @ weights
 
 
-# ------------------------------------------------------------------------------------------------------- must show
+# ---------------------------------------------------------------------------------------------------- closed forms
 
 
 @pytest.mark.parametrize("tuning", ["adapter", "ssf", "vpt-deep", "vpt-shallow", "finetune", "none"])
@@ -100,9 +100,6 @@ def test_it_equals_the_closed_form_with_the_penalty_of_the_last_task(learn: Lear
     assert learn(learner, stream, 5, chosen) == drawn and len(set(drawn)) > 1, "of this task's images, anew every time"
     scores = learner.predict(images(stream)[0]).numpy()
     assert np.allclose(scores, closed_form(learner, stream, drawn[-1]), atol=1e-5)
-
-
-# ------------------------------------------------------------------------------------------------ sheet, section (i)
 
 
 def test_the_result_does_not_depend_on_order_or_split(learn: Learn) -> None:
@@ -167,7 +164,7 @@ def test_phase_1_without_epochs_changes_no_score(learn: Learn) -> None:
     assert torch.equal(scores[0], scores[1]) and not torch.allclose(scores[0], scores[2], atol=1e-2)
 
 
-def test_only_the_adapted_branch_is_asked(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_adapted_branch_is_used(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
     stream, learner = tiny_stream(), ranpac()
     learn(learner, stream, 2)
     asked: list[str] = []
@@ -197,7 +194,7 @@ def test_scores_are_linear_and_the_legacy_ones_cosines(learn: Learn) -> None:
     assert not torch.equal(linear.predict(test).argmax(1), legacy.predict(test).argmax(1))
 
 
-def test_a_state_brings_everything_back_also_where_the_seed_is_another(learn: Learn) -> None:
+def test_a_state_restores_everything_under_another_seed(learn: Learn) -> None:
     stream, one = tiny_stream(), ranpac(precision="float32")
     two = make(RanPAC, seeds=Seeds(init=7), **{**FAST, "precision": "float32"})
     learn(one, stream, 3)
@@ -220,7 +217,7 @@ def test_classes_that_come_again_are_added(learn: Learn) -> None:
     assert torch.allclose(learner.sums.gram, 2 * once) and learner.weights.shape == (40, 2)
 
 
-def test_there_is_nothing_to_predict_with_before_the_first_task(tmp_path: Path) -> None:
+def test_there_is_no_prediction_before_the_first_task(tmp_path: Path) -> None:
     record = run(ranpac(), tiny_stream(tasks=2, evaluate_on="all"), tmp_path)["result"]
     assert set(record["accuracy"]["cil_seen"]["correct"][0]) == {None}
 

@@ -33,7 +33,7 @@ def test_it_keeps_the_contract(settings: dict[str, Any], only: list[str]) -> Non
     check_strategy("replay", settings={"memory_size": 30, **settings}, only=only)
 
 
-def test_slow_weights_around_it_leave_it_as_it_is(learn: Learn) -> None:
+def test_replay_trains_the_same_inside_momentum(learn: Learn) -> None:
     base = {**FAST, "memory_size": 20}
     replay, wrapped = make(Replay, **base), make(Momentum, base="replay", base_options=base, tau=0.0)
     for learner in (replay, wrapped):

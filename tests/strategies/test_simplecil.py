@@ -1,4 +1,4 @@
-"""SimpleCIL: the invariants of its sheet, and a closed form in float64."""
+"""SimpleCIL: prototypes do not depend on the order or the split, and a closed form in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SLCA: every invariant of its sheet."""
+"""SLCA: the invariants of the paper: slow learning, class statistics and classifier alignment."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_mean_scale_is_one_for_the_newest_task_also_when_tasks_are_unequal(learn
     legacy.setup(tiny_stream().info)
     for classes in (4, 8, 10):
         legacy.heads.grow_to(classes, torch.Generator().manual_seed(0))
-    assert legacy.mean_scale(newest=2).max() > 1, "the reference's index overshoots: the trap of its sheet"
+    assert legacy.mean_scale(newest=2).max() > 1, "the reference's index overshoots"
 
 
 def test_logit_normalisation_ignores_the_scale_of_the_logits() -> None:

@@ -1,4 +1,4 @@
-"""SoftNet: the invariants of its sheet, on a Vision Transformer and on a network with batch norms."""
+"""SoftNet: the invariants of the paper, on a Vision Transformer and on a network with batch norms."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_blocks_by_name_and_by_default(learn: Learn) -> None:
 
 
 @pytest.mark.parametrize("trains", ["all", "masked"])
-def test_what_the_first_task_trains(trains: str, learn: Learn) -> None:
+def test_the_first_task_trains_all_tensors_or_the_masked_ones(trains: str, learn: Learn) -> None:
     strategy = softnet(trains=trains)
     before = {name: tensor.clone() for name, tensor in strategy.backbone.model.state_dict().items()}
     learn(strategy, few_shot(), 1)

@@ -1,4 +1,4 @@
-"""Winning subnetworks: every invariant of its sheet, on a small convolutional network and a small ViT."""
+"""Winning subnetworks: the invariants of the paper, on a small convolutional network and a small ViT."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_earlier_tasks_stay_bit_identical(network: str, learn: Learn) -> None:
 
 
 @both
-def test_every_mask_has_n_minus_k_plus_one_weights_and_they_add_up(network: str, learn: Learn) -> None:
+def test_every_mask_has_n_minus_k_plus_one_weights_and_their_union_grows(network: str, learn: Learn) -> None:
     learner = wsn(network)
     taken = learn(learner, stream(), 4, lambda s, v: (s.masks.union(), s.masks.density))
     sizes = [weight.numel() for weight in weights(learner)]
@@ -223,7 +223,7 @@ def test_each_task_has_a_fresh_adam_a_plateau_and_the_scores_of_the_task_before(
 
 
 @both
-def test_what_is_not_masked_stays_as_it_was_loaded(network: str, learn: Learn) -> None:
+def test_unmasked_weights_stay_as_loaded(network: str, learn: Learn) -> None:
     learner = wsn(network)
     learn(learner, stream(), 2)
     assert set(learner.backbone.get_state()) == set(learner.scores.names)

@@ -50,7 +50,7 @@ def test_rounds_are_the_sources_own_epochs_however_they_are_cut(total: int, size
             assert rounds_of(rounds, epoch, start) == each[start:], "resumed at any step"
 
 
-def test_a_source_is_asked_for_no_more_than_is_used() -> None:
+def test_no_batch_is_drawn_that_is_not_used() -> None:
     class Endless:
         steps = 5
         given = 0

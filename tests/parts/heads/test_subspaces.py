@@ -23,7 +23,7 @@ def drawn(*widths: int, dim: int = 8, recalculate: bool = True) -> tuple[Subspac
 
 
 @pytest.mark.parametrize("recalculate", [True, False])
-def test_semantic_mapping_is_the_sheets_double_loop(recalculate: bool) -> None:
+def test_semantic_mapping_is_the_double_loop_of_the_paper(recalculate: bool) -> None:
     widths = (3, 1, 2, 4)
     prototypes, real = drawn(*widths, recalculate=recalculate)
     first = [sum(widths[:task]) for task in range(5)]
@@ -49,7 +49,7 @@ def test_real_prototypes_never_change_and_mapped_ones_are_convex_combinations() 
         assert torch.allclose(mixed, prototypes.values[prototypes.task == own, space])
 
 
-def test_later_tasks_improve_estimates_only_where_told() -> None:
+def test_later_tasks_improve_estimates_only_if_asked() -> None:
     for recalculate in (True, False):
         two, three = drawn(2, 2, recalculate=recalculate)[0], drawn(2, 2, 2, recalculate=recalculate)[0]
         assert torch.equal(two.values[:2, 1], three.values[:2, 1]) != recalculate

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from cl.parts.heads.task_inference import TaskInference
 
 
-def test_task_inference_computes_what_it_says() -> None:
+def test_task_inference_is_its_equation() -> None:
     rng = torch.Generator().manual_seed(0)
     tii, u = TaskInference(6, (2,), rng).double(), torch.randn(5, 6, dtype=torch.float64, generator=rng)
     tii.head.grow_to(3, rng)

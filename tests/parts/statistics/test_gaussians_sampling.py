@@ -37,7 +37,7 @@ def test_cached_factors_give_the_same_draws_as_multivariate_normal() -> None:
     assert torch.allclose(gaussians.mean[0] + normal @ gaussians.factor()[0].mT, expected, atol=1e-5)
 
 
-def test_one_image_in_a_class_is_one_clear_sentence() -> None:
+def test_one_image_in_a_class_raises_one_clear_sentence() -> None:
     gaussians = ClassGaussians(4)
     with pytest.raises(UsageError, match=r"class 1 \(apple\) has 1 training image, too few for a covariance; give it"):
         gaussians.add(torch.randn(3, 4), torch.tensor([0, 0, 1]), (0, 1), ["pear", "apple"])

@@ -9,7 +9,7 @@ from cl.parts.weights.lend import Lent
 from cl.testing import tiny_backbone
 
 
-def test_kept_networks_answer_as_they_did_under_their_old_name() -> None:
+def test_kept_networks_give_the_same_features_under_the_same_key() -> None:
     backbone, images = tiny_backbone(), torch.randn(3, 3, 8, 8)
     networks, expected, keys = Networks(torch.device("cpu")), [], []
     for seed in (1, 2):

@@ -15,7 +15,7 @@ from tests.conftest import header, make, tiny_stream
 
 
 @pytest.mark.parametrize("name", ["online", "si-blurry"])
-def test_runs_with_other_seeds_stand_on_one_board(name: str, tmp_path: Path) -> None:
+def test_runs_with_different_seeds_share_one_row(name: str, tmp_path: Path) -> None:
     records = []
     for seed in (1, 2):
         base = tiny_stream(seed, train_per_class=6, test_per_class=2)
