@@ -47,3 +47,40 @@ def test_local_and_global_loss_coincide_on_the_first_task_only(learn: Learn) -> 
     learn(local, tiny_stream(), 2)
     learn(both, tiny_stream(), 2)
     assert not equal(local, both)
+
+
+def test_the_backbone_has_its_share_of_the_rate() -> None:
+    learner = make(Finetune, **FAST, backbone_lr_scale=0.1)
+    learner.setup(tiny_stream().info)
+    backbone, head = learner._groups()
+    assert backbone["lr"] == pytest.approx(0.005) and head["lr"] == 0.05
+    assert {id(p) for p in backbone["params"]} == {id(p) for p in learner.backbone.model.parameters()}
+    frozen = make(Finetune, **FAST, trains="head")
+    frozen.setup(tiny_stream().info)
+    assert [group["lr"] for group in frozen._groups()] == [0.05] and frozen.tuned() == {}
+
+
+@pytest.mark.parametrize(("trains", "augment", "shape"), [("head", "none", (16, 16)), ("head", "flip", (16, 3, 8, 8))])
+def test_a_frozen_backbone_trains_on_memoised_features_unless_images_are_augmented(
+    trains: str, augment: str, shape: tuple[int, ...], learn: Learn
+) -> None:
+    learner, seen = make(Finetune, **{**FAST, "trains": trains, "augment": augment}), []
+    objective = learner.objective
+
+    def watched(batch: Any, classes: tuple[int, ...]) -> Any:
+        seen.append(tuple(batch.x.shape))
+        return objective(batch, classes)
+
+    vars(learner)["objective"] = watched
+    learn(learner, tiny_stream(), 1)
+    assert seen[0] == shape
+
+
+def test_a_fresh_norm_replaces_the_final_one() -> None:
+    learner, plain = make(Finetune, **FAST, fresh_norm=True), make(Finetune, **FAST)
+    for each in (learner, plain):
+        with torch.no_grad():
+            each.backbone.model.get_parameter("norm.weight").fill_(3)
+        each.setup(tiny_stream().info)
+    assert bool((learner.backbone.model.get_parameter("norm.weight") == 1).all())
+    assert bool((plain.backbone.model.get_parameter("norm.weight") == 3).all())

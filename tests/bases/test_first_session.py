@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from cl.bases.first_session import TUNING
+from cl.parts.attached import Adapters, ScaleShift, VisualPrompts
+from cl.parts.weights import TunedWeights
 from cl.strategies.aper import APER
 from cl.training import state
 from cl.training.optim import When
@@ -46,3 +48,33 @@ def test_the_rate_falls_by_a_cosine_over_the_epochs(learn: Learn, monkeypatch: p
     learn(learner, tiny_stream(), 2)
     factors = [seen["schedule"](When(epoch, 3, 20, 10)) for epoch in (0, 10, 19)]
     assert seen["epochs"] == 2 and factors[0] == 1 and factors[1] == pytest.approx(0.5) and 0 < factors[2] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("tuning", "kind"),
+    [
+        *(("adapter", Adapters), ("ssf", ScaleShift), ("vpt-deep", VisualPrompts), ("vpt-shallow", VisualPrompts)),
+        ("finetune", TunedWeights),
+    ],
+)
+def test_each_tuning_has_its_module_and_an_extractor_that_lasts(tuning: str, kind: type) -> None:
+    learner: Any = aper(tuning=tuning)
+    learner.setup(tiny_stream().info)
+    assert type(learner.module) is kind
+    assert learner.adapted.lasting and learner.adapted.key != learner.backbone.key
+    assert tuning != "adapter" or state.get(learner.module)["down"].shape[-2:].count(4) == 1, (
+        "the width of the bottleneck is `rank`"
+    )
+
+
+def test_without_tuning_the_adapted_network_is_the_backbone(learn: Learn) -> None:
+    learner = aper(tuning="none")
+    learn(learner, tiny_stream(), 1)
+    assert learner.adapted is learner.backbone
+
+
+def test_later_tasks_run_no_fit(learn: Learn) -> None:
+    learner, phases = aper(), []
+    vars(learner.trainer)["fit"] = lambda strategy, phase, spec: phases.append(phase)
+    learn(learner, tiny_stream(), 3)
+    assert phases == ["adaptation"]

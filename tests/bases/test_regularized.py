@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cl.parts.losses import LOSSES
+from cl.protocol import DISJOINT, DOMAIN, ONLINE
 from cl.strategies.l2 import L2
 from cl.strategies.pred_kd import PredKD
 from cl.training import state
@@ -104,3 +105,21 @@ def test_a_penalty_adds_to_distillation_and_a_memory(learn: Learn) -> None:
     learn(both, tiny_stream(), 2)
     learn(without, tiny_stream(), 2)
     assert not equal(both, without) and both.stored()["samples"] > 0
+
+
+@pytest.mark.parametrize(("trains", "count"), [("all", None), ("qkv", 4), ("head", 0)])
+def test_the_tuned_parameters_are_all_or_the_projections_or_none(trains: str, count: int | None) -> None:
+    learner = make(PredKD, **{**FAST, "trains": trains})
+    tuned, every = learner.tuned(), dict(learner.backbone.model.named_parameters())
+    assert len(tuned) == (len(every) if count is None else count)
+    assert all(every[name] is parameter for name, parameter in tuned.items())
+    assert trains != "qkv" or all(".attn.qkv." in name for name in tuned)
+    for name, anchor in learner.anchored().items():
+        assert torch.equal(anchor, tuned[name]) and anchor.data_ptr() != tuned[name].data_ptr()
+
+
+@pytest.mark.parametrize(("options", "domains"), [({}, True), ({"pred_kd": 1.0}, False), ({"feat_kd": 1.0}, False)])
+def test_distillation_needs_streams_without_returning_classes(options: dict[str, float], domains: bool) -> None:
+    chosen = L2.Options(**options)
+    assert L2.supports(DOMAIN, chosen) is domains
+    assert all(L2.supports(setting, chosen) for setting in DISJOINT) and not L2.supports(ONLINE, chosen)

@@ -55,3 +55,15 @@ def test_the_search_ranks_by_nearest_neighbours_in_evaluation_mode(learn: Learn)
     assert modes and not any(modes)
     assert constant <= 0.5 < trained and untrained > constant
     assert view.val is not None and math.isclose(trained * len(view.val) % 1, 0, abs_tol=1e-9)
+
+
+def test_the_record_has_the_ranking_of_every_task_but_the_first(learn: Learn) -> None:
+    strategy: Any = learner(FinetuneDynamic, trials=1, search_train=5, search_val=4)
+    learn(strategy, stream(), 3)
+    report = strategy.report()
+    ranks = {name: value for name, value in report.items() if ".knn" in name}
+    assert set(ranks) == {f"task{t}.knn{k}" for t, k in ((1, 0), (2, 0), (2, 1))} | {
+        f"task{t}.knn_untrained" for t in (1, 2)
+    }
+    assert all(value in (0, 0.25, 0.5, 0.75, 1) for value in ranks.values()), "shares of four validation images"
+    assert report["task0.source"] == SCRATCH and strategy.ranking[0] == [0.0]
