@@ -22,7 +22,7 @@ Learn = Callable[..., list[Any]]
 
 
 class Shift(Prompted):
-    """Adds one prompt per task to the features, or their mean where no task is told."""
+    """Adds one prompt per task to the features, or the mean of all prompts if no task is told."""
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

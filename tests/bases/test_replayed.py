@@ -100,7 +100,7 @@ def test_remembered_images_are_those_of_earlier_tasks(learn: Learn, policy: str)
 
 
 def test_herding_sees_the_features_of_classes_that_return(learn: Learn) -> None:
-    """New classes are chosen among themselves; where classes return, what is held is a candidate too."""
+    """New classes are chosen among themselves; if classes return, the images in the memory are candidates too."""
     learner, stream = make(Replay, **FAST, memory_size=8, memory_policy="herding"), tiny_stream()
     learn(learner, stream, 1)
     memory = learner.memory
@@ -138,7 +138,7 @@ def test_a_frozen_backbone_encodes_the_memory_once_per_task(learn: Learn) -> Non
         assert torch.allclose(old, known[place], atol=1e-5) and torch.equal(labels, memories[0]["labels"][place])
 
 
-# ----------------------------------------------------------------------- beside the losses of cl.bases.regularized
+# ------------------------------------------------------------------------- with the losses of cl.bases.regularized
 
 
 @pytest.mark.parametrize("loss", ["local", "bce-local"])
@@ -182,7 +182,7 @@ def test_remembered_images_enter_losses_and_distillation_like_new_ones(
     learn: Learn, loss: str, pred_kd: float, options: dict[str, Any]
 ) -> None:
     """Under sigmoids with a teacher the old columns of every image are the teacher's and the new ones its label's: the
-    loss of iCaRL, in which a remembered image's own label says only that it is not new."""
+    loss of iCaRL, in which a remembered image's own label means only that it is not new."""
     learner = make(ByHand, **options, loss=loss, pred_kd=pred_kd, temperature=2.0, memory_size=20)
     for module in learner.backbone.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -42,7 +42,7 @@ def record(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
-    """The uninterrupted run, and how often it passes each place where a kill can strike."""
+    """The uninterrupted run, and how often it passes each place at which a kill can strike."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, start(folder, -1)[0]["ticks"]
 

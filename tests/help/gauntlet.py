@@ -84,7 +84,7 @@ class Gauntlet(Strategy):
             return F.cross_entropy(self.head(batch.x), batch.y) + pull
 
         def validate() -> float:
-            return float(torch.rand(()))  # the global generator, too, must be where it was
+            return float(torch.rand(()))  # the global generator must resume at its position too
 
         second = self.fit(
             "train", self.gaussians.sampler(8), pulled, self.head.parameters(), epochs=3, optimizer=sgd(0.1),

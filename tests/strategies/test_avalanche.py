@@ -29,7 +29,7 @@ def without_dropout(learner: Any) -> Any:
 
 @pytest.mark.parametrize("name", ("naive", "ewc", "lwf", "icarl"))
 def test_the_weights_are_those_of_avalanches_own_training(learn: Any, name: str) -> None:
-    """Built anew for every task from our state, it does what one Avalanche object does that lives through all tasks."""
+    """Avalanche's object, rebuilt from our state for every task, trains like one object that is kept for all tasks."""
     stream = tiny_stream(tasks=3, train_per_class=4)
     ours, theirs = without_dropout(build(name, **WHOLE)), without_dropout(build(name, **WHOLE))
     learn(ours, stream, 3)

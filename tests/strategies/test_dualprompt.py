@@ -131,7 +131,7 @@ def test_keys_move_only_through_their_loss(learn: Learn) -> None:
         class Watched(DualPrompt):
             def begin(self, task: int) -> None:
                 super().begin(task)
-                starts.append(self.experts[task][1].clone())  # noqa: B023 - called before the loop goes on
+                starts.append(self.experts[task][1].clone())  # noqa: B023 - called within the iteration
 
         learner = make(Watched, **{**FAST, **SMALL, "key_weight": weight})
         learn(learner, tiny_stream(), 1)

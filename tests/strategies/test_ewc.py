@@ -190,7 +190,7 @@ def test_smiths_fisher_is_batch_gradients_of_the_scaled_bce_on_the_columns_of_th
 
 
 def test_the_mode_of_the_fisher_pass(learn: Learn) -> None:
-    """Dropout is on where `fisher_mode` says so, and off again afterwards."""
+    """`fisher_mode` switches dropout on for the pass; afterwards it is off again."""
     view = tiny_stream().view(0)
     for code, changes in (("pycil", True), ("avalanche", False)):
         learner = make(EWC, **FAST, **CODES[code])
@@ -206,7 +206,7 @@ def test_the_mode_of_the_fisher_pass(learn: Learn) -> None:
 
 @pytest.mark.parametrize("accumulate", ["separate", "online"])
 def test_fisher_and_penalty_are_avalanches(learn: Learn, accumulate: str) -> None:
-    """The plugin of avalanche-lib beside our learner: the same model and images, one batch per task."""
+    """The plugin of avalanche-lib next to our learner: the same model and images, one batch per task."""
     decay = 0.7 if accumulate == "online" else None
     plugin = EWCPlugin(20.0, mode=accumulate, decay_factor=decay)
     options = {**FAST, **CODES["avalanche"], "batch_size": 64, "accumulate": accumulate, "reg": 20.0}

@@ -1,4 +1,4 @@
-"""FeatKD: the distillation of features alone and beside the other terms."""
+"""FeatKD: the distillation of features alone and together with the other terms."""
 
 from __future__ import annotations
 

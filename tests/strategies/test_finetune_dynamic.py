@@ -23,7 +23,7 @@ Learn = Callable[..., list[Any]]
     [([0.4, 0.6, 0.5], 1), ([0.6, 0.6, 0.6], 1), ([0.7, 0.6, 0.1], 0), ([0.4, 0.5, 0.51], SCRATCH)],
 )
 def test_dynamic_starts_from_the_best_ranked_network(learn: Learn, scores: list[float], source: int) -> None:
-    """The last score is the untrained network's: from scratch only where it is strictly best."""
+    """The last score is the untrained network's: a task starts from scratch only if it is strictly best."""
     strategy = learner(FinetuneDynamic)
     look, search = starts(strategy), strategy._search  # type: ignore[attr-defined]
     vars(strategy)["_search"] = lambda view: scores if view.task == 2 else search(view)

@@ -38,7 +38,7 @@ def test_weight_zero_is_finetune_step_for_step(learn: Learn, loss: str) -> None:
 
 
 class Sigmoids(Finetune):
-    """Binary cross-entropy over the classes seen (or those of the task), written down once more."""
+    """Binary cross-entropy over the classes seen, or over the classes of the task, written independently."""
 
     local = False
 

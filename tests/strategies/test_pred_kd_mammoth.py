@@ -30,7 +30,7 @@ CLEAN: dict[str, Any] = {**FAST, "loss": "global", "pred_kd": 0.5, "teacher_view
 
 
 class Watched(PredKD):
-    """Calls `seen` with what happened, for those who want to look."""
+    """Calls `seen` at every warm-up, fit and batch."""
 
     def _warm_up(self, view: View) -> None:
         before = state.clone(tensors(self))
@@ -46,7 +46,7 @@ class Watched(PredKD):
         return super().objective(batch, classes)
 
     def _seen(self, what: str, value: Any) -> None:
-        """Looked at by tests."""
+        """Replaced by tests."""
 
 
 def watched(seen: Callable[[PredKD, str, Any], None], **options: Any) -> PredKD:

@@ -55,7 +55,7 @@ def weights(learner: WSN) -> list[Tensor]:
 
 
 def change_fits(learner: WSN, change: Callable[[Any], Any]) -> None:
-    """Replace what `change` says in the specification of every fit; nothing where it returns None."""
+    """Replace the fields that `change` returns in the specification of every fit."""
     fit = learner.trainer.fit
     vars(learner.trainer)["fit"] = lambda strategy, phase, spec: fit(
         strategy, phase, dataclasses.replace(spec, **(change(spec) or {}))
