@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,41 +29,63 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "fidelity.md"
 RECORDS = ROOT / "results" / "reference"
 REPEATED = ROOT / "benchmarks" / "other-kernels"
-TESTS = ROOT / "tests" / "core"
+TESTS = ROOT / "tests"
 MARKS = ("<!-- made by: python docs/fidelity.py -->", "<!-- end -->")
-_BASELINES, _AVALANCHE = "test_strategy_baselines.py", "test_avalanche_strategies.py"
-_NEVIS = "test_strategy_nevis.py"
-SHARED = {
-    **dict.fromkeys(("simplecil", "finetune", "linear-probe", "joint"), (_BASELINES,)),
-    "layernorm": ("test_strategy_layernorm.py", "test_layernorm_phases.py"),
-    "momentum": ("test_strategy_momentum.py", "test_wrapper_contract.py"),
-    **dict.fromkeys(("independent", "finetune-previous", "finetune-dynamic", "pretrained"), (_NEVIS,)),
-    "pred-kd": ("test_strategy_pred_kd.py", "test_strategy_pred_kd_mammoth.py"),
+ALSO: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("aper", "ranpac"), ("bases/first_session",)),
+    **dict.fromkeys(("coda-prompt", "dualprompt", "l2p"), ("bases/prompted",)),
+    **dict.fromkeys(("hide-prompt", "norga"), ("parts/attached/task_prefixes", "parts/heads/task_inference")),
+    **dict.fromkeys(
+        ("finetune-dynamic", "finetune-previous", "independent", "pretrained"), ("bases/network_per_task",)
+    ),
+    **dict.fromkeys(("feat-kd", "pred-kd"), ("bases/regularized",)),
+    "ease": ("parts/heads/subspaces",),
+    "finetune": ("bases/fine_tuning",),
+    "momentum": ("bases/wrapper", "parts/weights/slow_weights"),
+    "replay": ("bases/replayed",),
+    "slca": ("parts/statistics/gaussians",),
+    "softnet": ("parts/weights/soft_masks",),
+    "wsn": ("parts/weights/masks",),
 }
-"""Strategies whose tests stand in another file than test_strategy_NAME.py, or in more than one."""
+"""Strategies -> modules of `cl` with the code of their papers, whose tests are theirs too."""
 
+_AVALANCHE = ("strategies/avalanche", "avalanche/adapter", "avalanche/slda")
 _METRICS = ("A_last_task", "A_last_sample", "A_inc_task", "A_inc_sample")
 
 
 def tests_of(name: str) -> dict[str, list[str]]:
-    """The tests of a strategy: file -> what each checks, from the function's name."""
-    usual = f"test_strategy_{name.replace('-', '_')}.py"
-    files = SHARED.get(name, (_AVALANCHE,) if name.startswith("avalanche/") else (usual,))
-    found = {}
-    for file in filter(lambda file: (TESTS / file).is_file(), files):
+    """The tests of a strategy: file, as a path below tests/ -> what each checks, from the function's name."""
+    avalanche, found = name.startswith("avalanche/"), {}
+    own_module = f"strategies/{name.replace('-', '_')}"
+    for file in _files_of(_AVALANCHE if avalanche else (own_module, *ALSO.get(name, ()))):
         source = (TESTS / file).read_text(encoding="utf-8")
         tests = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and _is_test(node)]
-        if file in (_BASELINES, _AVALANCHE):
-            tests = [test for test in tests if _concerns(_whole(test, source), name, file)]
+        if avalanche:
+            tests = [test for test in tests if _concerns(_whole(test, source), name)]
         found[file] = [test.name.removeprefix("test_").replace("_", " ") for test in tests]
     return {file: words for file, words in found.items() if words}
 
 
-def _concerns(source: str, name: str, file: str) -> bool:
-    """Whether a test of several strategies names this one; one of all Avalanche strategies names none."""
+def _files_of(modules: Sequence[str]) -> Iterator[str]:
+    """`FOLDER/test_MODULE.py` and `FOLDER/test_MODULE_*.py`, but not the files of another module of that name."""
+    for folder, _, module in (name.rpartition("/") for name in modules):
+        sources = ROOT / folder if folder == "strategies" else ROOT / "cl" / folder
+        others = [path.stem for path in sources.glob("*.py") if path.stem.startswith(f"{module}_")]
+        for path in sorted((TESTS / folder).glob("test_*.py")):
+            stem = path.stem.removeprefix("test_")
+            if _covers(stem, module) and not any(_covers(stem, other) for other in others):
+                yield f"{folder}/{path.name}"
+
+
+def _covers(stem: str, module: str) -> bool:
+    return stem == module or stem.startswith(f"{module}_")
+
+
+def _concerns(source: str, name: str) -> bool:
+    """Whether a test of Avalanche's strategies names this one; a test of all of them names none."""
     family = [each for each in own(registry.strategies) if each.startswith("avalanche/")]
-    named = [each for each in (*family, name) if f'"{each}"' in source or _class(each) in source]
-    return name in named or (file == _AVALANCHE and not named)
+    named = [each for each in family if f'"{each.partition("/")[2]}"' in source or _class(each) in source]
+    return name in named or not named
 
 
 def _class(name: str) -> str:
@@ -173,7 +195,7 @@ def section(name: str, records: Sequence[Record]) -> str:
     """All about one strategy."""
     parts = [f"### {name}\n"]
     for file, words in tests_of(name).items():
-        parts.append(f"**Checked** in [`tests/core/{file}`](../tests/core/{file}): {'; '.join(map(text, words))}.\n")
+        parts.append(f"**Checked** in [`tests/{file}`](../tests/{file}): {'; '.join(map(text, words))}.\n")
     if differences := _differences(name):
         parts.append(f"**Differs.** {sentence(differences)}\n")
     measured = [

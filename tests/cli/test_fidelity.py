@@ -32,12 +32,21 @@ def test_every_published_number_is_shown_with_its_tag(page: str) -> None:
 
 
 def test_tests_are_found_by_strategy() -> None:
-    slca = fidelity.tests_of("slca")["test_strategy_slca.py"]
+    slca = fidelity.tests_of("slca")["strategies/test_slca.py"]
     assert "alignment never accumulates" in slca
-    joint = fidelity.tests_of("joint")["test_strategy_baselines.py"]
-    assert "joint has only a last row and no forgetting" in joint
-    assert not any("simplecil" in words for words in joint)
-    assert len(fidelity.tests_of("pred-kd")) == 2
+    assert list(fidelity.tests_of("pred-kd"))[:2] == [
+        "strategies/test_pred_kd.py",
+        "strategies/test_pred_kd_mammoth.py",
+    ]
+    assert list(fidelity.tests_of("finetune")) == ["bases/test_fine_tuning.py"], "not those of finetune-dynamic"
+    assert "bases/test_network_per_task.py" in fidelity.tests_of("pretrained")
+    for module in {module for modules in fidelity.ALSO.values() for module in modules}:
+        assert (fidelity.ROOT / "cl" / f"{module}.py").is_file(), module
+
+
+def test_a_test_of_one_avalanche_strategy_is_not_one_of_another() -> None:
+    icarl = fidelity.tests_of("avalanche/icarl")["strategies/test_avalanche.py"]
+    assert "icarl refuses classes that return" in icarl and not any("lwf" in words for words in icarl)
 
 
 def test_a_strategy_without_tests_or_runs_has_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

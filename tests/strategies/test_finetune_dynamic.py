@@ -1,0 +1,69 @@
+"""Finetune-dynamic: which network a task starts from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from cl.bases.network_per_task import SCRATCH
+from cl.strategies.finetune_dynamic import FinetuneDynamic
+from cl.strategies.independent import Independent
+from tests.help.compare import same
+from tests.help.network_per_task import learned, learner, network, starts, stream
+
+Learn = Callable[..., list[Any]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "source"),
+    [([0.4, 0.6, 0.5], 1), ([0.6, 0.6, 0.6], 1), ([0.7, 0.6, 0.1], 0), ([0.4, 0.5, 0.51], SCRATCH)],
+)
+def test_dynamic_starts_from_the_best_ranked_network(learn: Learn, scores: list[float], source: int) -> None:
+    """The last score is the untrained network's: a task starts from scratch only if it is strictly best."""
+    strategy = learner(FinetuneDynamic)
+    look, search = starts(strategy), strategy._search  # type: ignore[attr-defined]
+    vars(strategy)["_search"] = lambda view: scores if view.task == 2 else search(view)
+    networks = learn(strategy, stream(), 3, lambda s, v: network(s))
+    assert strategy.history[2]["source"] == source
+    if source == SCRATCH:
+        assert not any(same(look[4], {k: v for k, v in each.items() if k in look[4]}) for each in networks)
+        assert same(look[4], learned(Independent, learn, 3)[1][4])
+    else:
+        assert same(look[4], {name: networks[source][name] for name in look[4]})
+
+
+def test_the_search_ranks_by_nearest_neighbours_in_evaluation_mode(learn: Learn) -> None:
+    """A network whose features are the labels wins over one that maps all images to a point."""
+    strategy = learner(FinetuneDynamic, trials=1)
+    learn(strategy, stream(), 2)
+    view = stream().view(2)
+    strategy.trainer.journal.begin(2)
+    strategy.networks.add(strategy.backbone)
+    strategy.head.add(view.classes, torch.Generator())
+    with torch.no_grad():
+        for name, tensor in strategy.networks.tensors[0].items():
+            if name == "norm.weight":
+                tensor.zero_()  # constant features: neighbours are whoever comes first
+    modes = []
+    handle = strategy.backbone.model.register_forward_hook(lambda module, *_: modes.append(module.training))
+    constant, trained, untrained = strategy._search(view)  # type: ignore[attr-defined]
+    handle.remove()
+    assert modes and not any(modes)
+    assert constant <= 0.5 < trained and untrained > constant
+    assert view.val is not None and math.isclose(trained * len(view.val) % 1, 0, abs_tol=1e-9)
+
+
+def test_the_record_has_the_ranking_of_every_task_but_the_first(learn: Learn) -> None:
+    strategy: Any = learner(FinetuneDynamic, trials=1, search_train=5, search_val=4)
+    learn(strategy, stream(), 3)
+    report = strategy.report()
+    ranks = {name: value for name, value in report.items() if ".knn" in name}
+    assert set(ranks) == {f"task{t}.knn{k}" for t, k in ((1, 0), (2, 0), (2, 1))} | {
+        f"task{t}.knn_untrained" for t in (1, 2)
+    }
+    assert all(value in (0, 0.25, 0.5, 0.75, 1) for value in ranks.values()), "shares of four validation images"
+    assert report["task0.source"] == SCRATCH and strategy.ranking[0] == [0.0]
