@@ -46,7 +46,7 @@ def groups(records: Sequence[Record], rules: Sequence[str] = ()) -> list[list[Re
 
 
 def _values(runs: Sequence[Record], metric: str, rules: Sequence[str]) -> list[float]:
-    """The metric of every run under the first of `rules` that it has (no rules: the strictest rule); NaN if undefined."""
+    """The metric of every run under the first of `rules` that it has (none: the strictest rule); NaN if undefined."""
     found = []
     for run in runs:
         known = run["result"]["accuracy"]
@@ -175,7 +175,7 @@ def is_bound(runs: Sequence[Record]) -> bool:
 
 
 def table(shown: Shown) -> str:
-    """A Markdown table: percent per configuration, means over class orders; options that all rows share are left out."""
+    """A Markdown table in percent: means over class orders per configuration, without options that all rows share."""
     chosen = groups(shown.records(), shown.rules)
     shared = set.intersection(*(set(given(runs).items()) for runs in chosen))
     orders = sorted({run["result"]["seeds"]["order"] for runs in chosen for run in runs})

@@ -60,7 +60,9 @@ def page(name: str) -> str:
     except ClbenchError as error:
         log.info("%s: %s", name, error)
     if getattr(method, "access", "present") == "past":
-        parts.append('!!! note "A bound"\n    This method may read the data of earlier tasks. Leaderboards show it without a rank.\n')
+        parts.append(
+            '!!! note "A bound"\n    It may read the data of earlier tasks. Leaderboards show it without a rank.\n'
+        )
     parts.append(_facts(name, doc, method))
     parts += [f"## {title}\n\n{sentence(words)}\n" for title, words in doc.sections.items() if title not in _FACTS]
     parts += [_measured(name), _published(name)]
@@ -183,8 +185,8 @@ def _published(name: str) -> str:
         return f"## Published\n\n{text(why)}\n" if (why := absent().get(name)) else ""
     head = ["benchmark", "weights", "variant", "last", "average incremental", "mean over", "other metrics", "read in"]
     note = (
-        "Percent, measured by others. A run can be compared only with numbers for the same weights. *Secondary*: read in "
-        "another paper. [Fidelity](../fidelity.md) lists the configurations that would reproduce them.\n"
+        "Percent, measured by others. A run can be compared only with numbers for the same weights. *Secondary*: read "
+        "in another text. [Fidelity](../fidelity.md) lists the configurations that would reproduce them.\n"
     )
     return "\n".join(["## Published\n", table(head, map(_published_row, found), numbers=(3, 4)), note])
 
