@@ -61,7 +61,7 @@ def page(name: str) -> str:
         log.info("%s: %s", name, error)
     if getattr(method, "access", "present") == "past":
         parts.append(
-            '!!! note "A bound"\n    It may read the data of earlier tasks. Leaderboards show it without a rank.\n'
+            '!!! note "A bound"\n    It may read data of earlier tasks. Leaderboards show it without a rank.\n'
         )
     parts.append(_facts(name, doc, method))
     parts += [f"## {title}\n\n{sentence(words)}\n" for title, words in doc.sections.items() if title not in _FACTS]
