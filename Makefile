@@ -1,4 +1,4 @@
-# `make run` and `make test` need Python >= 3.10, pip and make; both set up .venv first and may be repeated.
+# `make run` and `make test` need Python >= 3.10, pip and make. Both set up .venv first and can be repeated.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,15 +10,15 @@ WORKERS ?= 2
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
 	@echo "make test   set up .venv, then ruff, mypy, import-linter and the fast tests"
-	@echo "make bench  set up .venv, then measure what the loop itself costs (benchmarks/README.md)"
-	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve shows it while you write)"
+	@echo "make bench  set up .venv, then measure the overhead of the loop (benchmarks/README.md)"
+	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve updates it while you write)"
 	@echo "make clean  remove .venv and caches"
 
 run: $(VENV)/run.stamp
 	CLBENCH_OFFLINE=1 $(BIN)/clbench run --strategy slca --stream split-digits
 
-# One thread per worker: workers that each take all cores only wait for each other. Work stealing keeps neighbouring tests
-# in one worker, where they share what is expensive to build.
+# One thread per worker: workers that each use all cores only wait for each other. Work stealing keeps neighbouring tests
+# in one worker, where they share fixtures that are expensive to build.
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/python tools/typecheck.py

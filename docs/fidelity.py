@@ -1,7 +1,7 @@
-"""The tables of docs/fidelity.md and cl/results/expected.json: functions of code, tests and results/reference.
+"""The tables of docs/fidelity.md and cl/results/expected.json, from the code, the tests and results/reference.
 
-`python docs/fidelity.py` rewrites both. The page says of every strategy what its tests check, where it differs from
-the paper (from its docstring), what we measured, what others published, and what would reproduce that.
+`python docs/fidelity.py` rewrites both. For every strategy the page lists what its tests check, how it differs from
+the paper (from its docstring), what we measured, what others published, and which configuration would reproduce it.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _whole(node: ast.FunctionDef, source: str) -> str:
 
 
 def runs_of(name: str, records: Sequence[Record]) -> list[list[Record]]:
-    """Complete runs of a strategy, one list per configuration, larger streams and more seeds first."""
+    """Complete runs of a strategy, one list per configuration; larger streams and more seeds come first."""
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         result = record["result"]
@@ -122,7 +122,7 @@ def _mean(runs: Sequence[Record], metric: str) -> float:
 
 
 def _stream(run: Record) -> str:
-    """The stream's name with its setting, and how many images per class where not all."""
+    """The stream's name with its setting, and the number of images per class if it is limited."""
     stream = run["result"]["stream"]
     images = stream["options"].get("train_per_class")
     setting = [] if stream["setting"] == "class-incremental" else [stream["setting"]]
@@ -130,7 +130,7 @@ def _stream(run: Record) -> str:
 
 
 def _variant(run: Record) -> str:
-    """What was set by hand, the stream apart."""
+    """The options given on the command line, except stream options."""
     config = run["result"]["config"]
     given = {key: each["value"] for key, each in config.items() if each["origin"] == "command line"}
     return " ".join(f"{key}={value}" for key, value in given.items() if not key.startswith("stream."))
@@ -149,7 +149,7 @@ def _targets(name: str) -> list[Configuration]:
 
 
 def _numbers(row: Published) -> str:
-    """The values of a published row, the accuracies first."""
+    """The values of a published row, accuracies first."""
     keys = [key for key in _METRICS if key in row.values] + [key for key in row.values if key not in _METRICS]
     return ", ".join(f"{row.values[key].text} (`{key}`)" for key in keys)
 
@@ -186,13 +186,13 @@ def _differences(name: str) -> str:
 
 
 def _first(words: str) -> str:
-    """The first sentence, with a hint where more follows below."""
+    """The first sentence, with an ellipsis if there are more."""
     head, stop, _ = words.partition(". ")
     return head + (" ..." if stop else "")
 
 
 def section(name: str, records: Sequence[Record]) -> str:
-    """All about one strategy."""
+    """The section of one strategy."""
     parts = [f"### {name}\n"]
     for file, words in tests_of(name).items():
         parts.append(f"**Checked** in [`tests/{file}`](../tests/{file}): {'; '.join(map(text, words))}.\n")
@@ -236,7 +236,7 @@ def section(name: str, records: Sequence[Record]) -> str:
 
 
 def page(records: Sequence[Record]) -> str:
-    """What stands between the marks of the page."""
+    """The text between the marks of the page."""
     names = own(registry.strategies)
     return "\n".join([overview(records), "## Strategy by strategy\n", *(section(name, records) for name in names)])
 

@@ -1,6 +1,6 @@
 """The tables and figures that READMEs show: pure functions of the records in results/reference.
 
-`python docs/figures.py` rewrites the tables between the two marks in README.md and in the READMEs beside the records,
+`python docs/figures.py` rewrites the tables between the two marks in README.md and in the READMEs next to the records,
 and the figures.
 """
 
@@ -36,7 +36,7 @@ TOLD = ("til_oracle", "til_masked")
 
 
 def groups(records: Sequence[Record], rules: Sequence[str] = ()) -> list[list[Record]]:
-    """The complete runs, one list per configuration, the best last accuracy first."""
+    """The complete runs, one list per configuration, best last accuracy first."""
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record["status"] == "complete" and not record["result"]["limited"]:
@@ -46,7 +46,7 @@ def groups(records: Sequence[Record], rules: Sequence[str] = ()) -> list[list[Re
 
 
 def _values(runs: Sequence[Record], metric: str, rules: Sequence[str]) -> list[float]:
-    """The metric of every run under the first of the rules that it has, none: the strictest; NaN where undefined."""
+    """The metric of every run under the first of `rules` that it has (none: the strictest rule); NaN if undefined."""
     found = []
     for run in runs:
         known = run["result"]["accuracy"]
@@ -61,12 +61,12 @@ def _mean(runs: Sequence[Record], metric: str, rules: Sequence[str]) -> float:
 
 
 def measured(metric: str, rules: Sequence[str] = ()) -> Column:
-    """A column of the mean of a metric over seeds, in percent."""
+    """A column with the mean of a metric over seeds, in percent."""
     return lambda runs: percent(_mean(runs, metric, rules))
 
 
 def reported(name: str) -> Column:
-    """A column of what the strategy says of itself, such as WSN of its capacity, in percent."""
+    """A column with a number that the strategy reports, such as the capacity of WSN, in percent."""
 
     def column(runs: Sequence[Record]) -> str:
         return percent(float(np.mean([run["measurement"].get("report", {}).get(name, np.nan) for run in runs])))
@@ -79,12 +79,12 @@ def tflop(runs: Sequence[Record]) -> str:
 
 
 def learning(account: str) -> Column:
-    """A column of the TFLOP of learning by an account of `cl.results.pareto`: all, or the steps of all trials alone."""
+    """A column with the TFLOP of learning, counted as in `cl.results.pareto`: `account` is "all" or "training"."""
     return lambda runs: f"{np.mean([sum(learning_flops(run, account).values()) for run in runs]) / 1e12:.1f}"
 
 
 def front(folder: Path) -> Column:
-    """A column that marks the rows of a folder that no other beats in error and compute at once."""
+    """A column that marks the rows of a folder on the Pareto front of error and compute."""
 
     def column(runs: Sequence[Record]) -> str:
         rows = pareto_table([run for each in groups(load_results(folder).records) for run in each])
@@ -104,7 +104,7 @@ _USUAL = {
 
 @dataclass(frozen=True)
 class Shown:
-    """A table: the folder of its records, and its columns beside the last accuracy and that of every order."""
+    """A table: the folder of its records, and its columns after the last accuracy and the values per class order."""
 
     folder: Path
     columns: dict[str, Column] = field(default_factory=lambda: _USUAL)
@@ -136,7 +136,7 @@ _NEVIS = {
 }
 README = ROOT / "README.md"
 TABLES = {page: Shown(RECORDS / "split-cifar100") for page in (README, RECORDS / "README.md")}
-"""Where a table stands, and what it shows."""
+"""The page of each table, and its contents."""
 TABLES |= {
     shown.folder / "README.md": shown
     for shown in (
@@ -154,18 +154,18 @@ FIGURES = {
     ROOT / "docs" / "assets" / "accuracy.svg": (RECORDS / "split-cifar100", "curves"),
     RECORDS / "nevis-real" / "error-and-compute.svg": (RECORDS / "nevis-real", "nevis"),
 }
-"""Where a figure stands: the folder of its records, and its kind."""
+"""The file of each figure: the folder of its records, and its kind."""
 
 
 def given(runs: Sequence[Record]) -> dict[str, str]:
-    """What the command line set."""
+    """The options that the command line set."""
     config = runs[0]["result"]["config"].items()
     values = {key: entry["value"] for key, entry in config if entry["origin"].startswith(("command line", "--"))}
     return {key: value_text(value) for key, value in values.items()}
 
 
 def label(runs: Sequence[Record], but: Collection[tuple[str, str]] = ()) -> str:
-    """The strategy's name, and the settings of the command line `but` some."""
+    """The strategy's name, and the options of the command line except `but`."""
     words = [f"{key}={value}" for key, value in given(runs).items() if (key, value) not in but]
     return " ".join([str(runs[0]["result"]["strategy"]["name"]), *words])
 
@@ -175,7 +175,7 @@ def is_bound(runs: Sequence[Record]) -> bool:
 
 
 def table(shown: Shown) -> str:
-    """Percent per configuration, means over class orders, as a Markdown table; settings that all share are left out."""
+    """A Markdown table in percent: means over class orders per configuration, without options that all rows share."""
     chosen = groups(shown.records(), shown.rules)
     shared = set.intersection(*(set(given(runs).items()) for runs in chosen))
     orders = sorted({run["result"]["seeds"]["order"] for runs in chosen for run in runs})
@@ -196,20 +196,20 @@ def table(shown: Shown) -> str:
 
 
 def plot(records: Sequence[Record], kind: str) -> Plot:
-    """The runs that tables show, as `clbench plot --kind` draws them.
+    """The runs of the tables, as `clbench plot --kind` draws them.
 
-    Its `digest` names the data; the figure carries it, so that a test can tell whether it is current.
+    Its `digest` identifies the data; the figure contains it, so a test can check that the figure is current.
     """
     return plots_of([run for runs in groups(records) for run in runs], [kind])[0]
 
 
 def figure(records: Sequence[Record], kind: str, path: Path) -> None:
-    """Draw it as SVG for light and dark pages."""
+    """Draw the figure as SVG for light and dark pages."""
     plot(records, kind).save(path, THEMES["transparent"])
 
 
 def with_table(text: str, new: str, marks: tuple[str, str] = MARKS) -> str:
-    """`text` with what stands between the marks replaced; raises `ValueError` where they are missing."""
+    """`text` with the part between the marks replaced; raises `ValueError` if a mark is missing."""
     before, begin, rest = text.partition(marks[0])
     _, end, after = rest.partition(marks[1])
     if not begin or not end:

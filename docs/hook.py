@@ -1,4 +1,4 @@
-"""What mkdocs calls while it builds the site (mkdocs.yml, `hooks`): it adds the pages that are made from the code."""
+"""Hooks that mkdocs calls while it builds the site (mkdocs.yml, `hooks`): they add the generated pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mkdocs.structure.files import File, Files
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add generated pages and notebooks, and put the former into the navigation where it says `folder/*`."""
+    """Add generated pages and notebooks; generated pages replace `folder/*` in the navigation."""
     content: dict[str, str | bytes] = {uri: make() for uri, make in pages.generated().items()}
     for path in sorted(Path(config.docs_dir).rglob("*.ipynb")):
         if ".ipynb_checkpoints" not in path.parts:
@@ -22,7 +22,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill placeholders, and take links out of docs/ to where they lead in the site."""
+    """Fill placeholders, and rewrite links that lead out of docs/."""
     uri = page.file.src_uri
     text = pages.fill(markdown)
     return text if page.file.generated_by else pages.relink(text, f"docs/{uri}", uri)

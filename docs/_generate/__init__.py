@@ -1,1 +1,1 @@
-"""Pages and tables that are made from the code when the site is built; nothing here is committed as text."""
+"""Pages and tables that are generated from the code when the site is built; the pages are not committed."""

@@ -1,4 +1,4 @@
-"""The command-line reference: every command's options as click knows them."""
+"""The command-line reference: every command and its options, read from click."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def reference() -> str:
 
     root = click.Context(cli, info_name="clbench", auto_envvar_prefix="CLBENCH")
     parts = [
-        table(["command", "what for"], [[f"[`clbench {name}`](#{name})", text(COMMANDS[name])] for name in COMMANDS])
+        table(["command", "purpose"], [[f"[`clbench {name}`](#{name})", text(COMMANDS[name])] for name in COMMANDS])
     ]
     for name in COMMANDS:
         try:
             command = cli.get_command(root, name)
-        except ImportError as error:  # a command of an unfinished checkout must not take the page with it
+        except ImportError as error:  # one broken command must not prevent the page
             log.info("clbench %s is left out: %s", name, error)
             continue
         assert command is not None
@@ -52,7 +52,7 @@ def _command(command: click.Command, parent: click.Context, name: str, depth: in
 
 
 def _help(words: str) -> str:
-    """A command's help as Markdown: what stands after a backspace keeps its lines."""
+    """A command's help as Markdown; a paragraph that starts with a backspace keeps its lines."""
     parts = []
     for paragraph in words.split("\n\n"):
         kept = paragraph.removeprefix("\b\n")
@@ -61,7 +61,7 @@ def _help(words: str) -> str:
 
 
 def _grouped(command: click.Command, context: click.Context) -> dict[str, list[list[str]]]:
-    """Rows of options under the headings that `--help` shows, if the command has some."""
+    """Rows of options under the headings that `--help` shows, if the command has headings."""
     records = {
         parameter.name: _row(record, parameter)
         for parameter in command.get_params(context)

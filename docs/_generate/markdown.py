@@ -21,12 +21,12 @@ def text(words: str) -> str:
 
 
 def sentence(words: str) -> str:
-    """As `text`, with a capital letter at its beginning."""
+    """The same as `text`, with a capital first letter."""
     return text(words[:1].upper() + words[1:])
 
 
 def code(value: Any) -> str:
-    """A value as a code span; nothing for nothing. A bar inside would end a table's cell."""
+    """A value as a code span; an empty value gives an empty string. Bars are escaped: they would end a table cell."""
     shown = str(value).replace("|", "&#124;")
     if not shown:
         return ""
@@ -34,7 +34,7 @@ def code(value: Any) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
-    """A Markdown table; `numbers` are the columns that stand right. Line breaks in cells become spaces."""
+    """A Markdown table; `numbers` are the right-aligned columns. Line breaks in cells become spaces."""
     right = set(numbers)
     lines = [_row(head), _row(["---:" if column in right else "---" for column in range(len(head))])]
     return "\n".join([*lines, *(_row(row) for row in rows)]) + "\n"
@@ -51,7 +51,7 @@ def fenced(content: str, language: str = "") -> str:
 
 @dataclass(frozen=True)
 class Docstring:
-    """First line, free paragraphs, and sections such as `Paper: ...` in their order."""
+    """First line, free paragraphs, and sections such as `Paper: ...` in order."""
 
     summary: str
     body: tuple[str, ...]
@@ -59,9 +59,9 @@ class Docstring:
 
 
 def parse_docstring(doc: str) -> Docstring:
-    """Take a docstring apart. A section begins with `Some words:` at the margin; what is indented below belongs to it.
+    """Parse a docstring. A section begins with `Some words:` at the margin and continues with the indented lines below.
 
-    Never raises: what has no such form is a paragraph.
+    Never raises: text in any other form is a paragraph.
     """
     first, _, rest = cleandoc(doc or "").partition("\n\n")
     body: list[list[str]] = [[]]

@@ -1,4 +1,4 @@
-"""Notebooks as pages: nbconvert writes the Markdown, pictures become files of the site."""
+"""Notebooks as pages: nbconvert writes the Markdown, images become files of the site."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def convert(notebook: Path, uri: str) -> dict[str, str | bytes]:
-    """{address in the site: content} of a notebook: one page and its pictures."""
+    """The files of a notebook, {address in the site: content}: one page and its images."""
     from nbconvert import MarkdownExporter
 
     name = Path(uri).with_suffix("")

@@ -1,4 +1,4 @@
-"""All that the site holds beside the files of docs/: whole pages, and what fills the placeholders of others."""
+"""The generated content of the site: whole pages, and the tables that fill placeholders in other pages."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "strategies": strategies.overview,
     "streams": streams.overview,
 }
-"""What replaces `<!-- generated: NAME -->` in a page."""
+"""Functions whose text replaces `<!-- generated: NAME -->` in a page."""
 
 ADOPTED = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "results/reference/README.md": "measured.md",
 }
-"""Files of the repository that are pages of the site as well."""
+"""Files outside docs/ that are also pages of the site."""
 
 _PLACEHOLDER = re.compile(r"<!-- generated: (\w+) -->")
 _LINK = re.compile(r"(?<!\\)(!?)\[([^\]]*)\]\(([^()\s]+)\)")
@@ -36,7 +36,7 @@ _FENCE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)$)", re.MULTILINE | re.DOTALL)
 
 
 def generated() -> dict[str, Callable[[], str]]:
-    """Every page made from the code: its address in docs/ and what makes it."""
+    """Every generated page: its address in docs/ and the function that makes it."""
     found: dict[str, Callable[[], str]] = {}
     for name in strategies.own(registry.strategies):
         found[f"strategies/{strategies.page_of(name)}.md"] = partial(strategies.page, name)
@@ -57,10 +57,10 @@ def fill(text: str) -> str:
 
 
 def relink(text: str, source: str, page: str) -> str:
-    """Make the links of a repository file hold in the site.
+    """Rewrite the links of a repository file for the site.
 
-    `source` is the file's path in the repository, `page` its address in docs/. What is no page of the site keeps its
-    words and loses its link; a notebook leads to its page.
+    `source` is the file's path in the repository, `page` its address in docs/. A link to a file that is not a page of
+    the site becomes plain text; a link to a notebook leads to its page.
     """
 
     def moved(match: re.Match[str]) -> str:

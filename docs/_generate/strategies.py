@@ -23,18 +23,18 @@ log = logging.getLogger("mkdocs.clbench")
 _FACTS = ("Paper", "Trains", "Stores", "Cost")
 _RULES = {
     "cil_seen": "class-incremental",
-    "til_masked": "task told at the test",
+    "til_masked": "task told when testing",
     "til_oracle": "task told to the method",
 }
 
 
 def own(names: registry.Registry[Any]) -> list[str]:
-    """Names that this package provides; what else is installed on the builder's machine is not ours to document."""
+    """Names that this package provides, without plugins that are installed where the site is built."""
     return [name for name in names if names.distribution(name).name == registry.DISTRIBUTION]
 
 
 def page_of(name: str) -> str:
-    """The file name of a strategy's or a stream's page, without its ending."""
+    """The file name of the page of a strategy or a stream, without suffix."""
     return name.strip("*.:/").replace("/", "-").replace(":", "-")
 
 
@@ -46,11 +46,11 @@ def overview() -> str:
         rows.append(
             [f"[`{name}`](strategies/{page_of(name)}.md)", text(doc.summary), text(doc.sections.get("Stores", ""))]
         )
-    return table(["strategy", "what it is", "what it stores between tasks"], rows)
+    return table(["strategy", "what it is", "stored between tasks"], rows)
 
 
 def page(name: str) -> str:
-    """The page of one strategy; what cannot be read is left out and logged."""
+    """The page of one strategy; sections that cannot be generated are left out, and the reason is logged."""
     doc = parse_docstring(registry.strategies.docstring(name))
     parts = [f"# {name}\n", text(doc.summary) + "\n", *(text(each) + "\n" for each in doc.body)]
     parts.append(fenced(f"clbench run -s {name} --stream split-digits\nclbench info {name}", "bash"))
@@ -60,7 +60,9 @@ def page(name: str) -> str:
     except ClbenchError as error:
         log.info("%s: %s", name, error)
     if getattr(method, "access", "present") == "past":
-        parts.append('!!! note "A bound"\n    It may read the data of earlier tasks. Leaderboards show it, unranked.\n')
+        parts.append(
+            '!!! note "A bound"\n    It may read data of earlier tasks. Leaderboards show it without a rank.\n'
+        )
     parts.append(_facts(name, doc, method))
     parts += [f"## {title}\n\n{sentence(words)}\n" for title, words in doc.sections.items() if title not in _FACTS]
     parts += [_measured(name), _published(name)]
@@ -94,7 +96,7 @@ def _facts(name: str, doc: Docstring, method: Any) -> str:
         where = (
             "At the step of the last checkpoint"
             if getattr(method, "resumes", "step") == "step"
-            else "At the task it was learning"
+            else "At the start of the interrupted task"
         )
         rows.append(["Continues after a kill", f"{where}, with the same result"])
         rows.append(["Version", code(method.version)])
@@ -102,7 +104,7 @@ def _facts(name: str, doc: Docstring, method: Any) -> str:
 
 
 def option_table(options: dict[str, OptionInfo], prefix: str) -> str:
-    """Options with their default, what they accept and what they mean."""
+    """A table of options: default, accepted values, meaning."""
     rows = []
     for key, info in options.items():
         shown = f"{info.nested}.KEY" if info.nested else prefix + key
@@ -119,11 +121,11 @@ def _value(value: Any) -> str:
 
 
 def _presets(presets: Sequence[Preset]) -> str:
-    """Where each preset holds and comes from, and all values side by side."""
+    """The presets: stream, backbone and source of each, and all values side by side."""
     if not presets:
         return ""
-    parts = ["## Presets\n", "Unnamed presets apply by themselves where stream and backbone match, in this order; "
-             "`--preset NAME` adds a named one.\n"]  # fmt: skip
+    parts = ["## Presets\n", "Unnamed presets apply automatically if stream and backbone match, in this order; "
+             "`--preset NAME` adds a named preset.\n"]  # fmt: skip
     rows = []
     for number, preset in enumerate(presets, 1):
         streams, backbones = (", ".join(map(code, patterns)) for patterns in (preset.stream, preset.backbone))
@@ -144,7 +146,7 @@ def _presets(presets: Sequence[Preset]) -> str:
 
 @lru_cache(maxsize=1)
 def _board() -> list[dict[str, Any]]:
-    """The leaderboard of results/reference, one dictionary per row; empty where there are no records."""
+    """The leaderboard of results/reference, one dictionary per row; empty if there are no records."""
     folder = cl.CHECKOUT / "results" / "reference" if cl.CHECKOUT else None
     if folder is None or not folder.is_dir():
         return []
@@ -183,8 +185,8 @@ def _published(name: str) -> str:
         return f"## Published\n\n{text(why)}\n" if (why := absent().get(name)) else ""
     head = ["benchmark", "weights", "variant", "last", "average incremental", "mean over", "other metrics", "read in"]
     note = (
-        "Percent, measured by others. Numbers with other weights than a run's cannot be compared with it. *Secondary*: "
-        "read in somebody else's text. [Fidelity](../fidelity.md) says what would reproduce them.\n"
+        "Percent, measured by others. A run can be compared only with numbers for the same weights. *Secondary*: read "
+        "in another text. [Fidelity](../fidelity.md) lists the configurations that would reproduce them.\n"
     )
     return "\n".join(["## Published\n", table(head, map(_published_row, found), numbers=(3, 4)), note])
 

@@ -28,7 +28,7 @@ def overview() -> str:
 
 
 def page(name: str) -> str:
-    """The page of one stream family; what cannot be read is left out and logged."""
+    """The page of one stream family; sections that cannot be generated are left out, and the reason is logged."""
     doc = parse_docstring(registry.streams.docstring(name))
     shown = _ARGUMENTS.get(name, name)
     sections = [f"**{title}.** {sentence(words)}\n" for title, words in doc.sections.items()]
@@ -51,7 +51,7 @@ def page(name: str) -> str:
 
 
 def _dataset(name: str, family: Any) -> str:
-    """Licence, citation, place and classes: of a declared dataset, or of one that needs no download."""
+    """Licence, citation, source and classes of the dataset."""
     from cl.data.catalog import DATASETS
 
     declared = DATASETS.get(family.dataset)
@@ -68,7 +68,7 @@ def _dataset(name: str, family: Any) -> str:
             ["Licence", text(declared.licence)],
             ["Cite", text(declared.citation)],
             ["Found as", found],
-            ["Downloaded from", "<br>".join(f"<{url}>" for url in declared.archive.urls) or "nowhere any more"],
+            ["Downloaded from", "<br>".join(f"<{url}>" for url in declared.archive.urls) or "no longer available"],
             ["Checked by", check],
         ]
         return _section(rows, declared.class_names)
@@ -86,7 +86,7 @@ def _dataset(name: str, family: Any) -> str:
             ]
             for entry in declaration.datasets
         ]
-        return "## Datasets\n\n" + table(["dataset", "year", "source", "licence", "to be had from"], rows)
+        return "## Datasets\n\n" + table(["dataset", "year", "citation", "licence", "available from"], rows)
     try:
         dataset = make_stream(name).dataset
     except ClbenchError as error:
@@ -104,7 +104,7 @@ def _dataset(name: str, family: Any) -> str:
 
 
 def _section(rows: list[list[str]], classes: tuple[str, ...]) -> str:
-    if not classes:  # those of a tree of images are the names of its folders
+    if not classes:  # the classes of a tree of images are the names of its folders
         return "\n".join(["## Data\n", table(["", ""], rows)])
     listed = ", ".join(map(text, classes))
     return "\n".join(["## Data\n", table(["", ""], rows), f'??? info "The {len(classes)} classes"\n\n    {listed}\n'])

@@ -1,4 +1,4 @@
-"""Tables inside handwritten pages: metrics, the record, overviews of strategies and streams."""
+"""Tables inside handwritten pages: the metrics and the fields of a record."""
 
 from __future__ import annotations
 

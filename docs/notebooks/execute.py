@@ -1,4 +1,4 @@
-"""Run the notebooks beside this file in empty folders and write them back with their outputs, and nothing else.
+"""Run the notebooks in this folder, each in an empty working folder, and save them with their outputs.
 
 python docs/notebooks/execute.py
 """
@@ -16,7 +16,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def main() -> None:
-    """Execute every notebook offline; an error in a cell ends with its traceback and leaves the file as it was."""
+    """Execute every notebook offline; an error in a cell ends the program and leaves the file unchanged."""
     for name in [name for name in os.environ if name.startswith("CLBENCH_")]:
         del os.environ[name]
     os.environ["CLBENCH_OFFLINE"] = "1"

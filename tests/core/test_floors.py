@@ -1,4 +1,4 @@
-"""The floors of imports on the page about the design are those that import-linter checks."""
+"""The import layers shown in docs/design.md are the layers that import-linter checks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from cl.tables import read_toml
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_floors_of_the_page_are_those_that_are_checked() -> None:
+def test_design_page_shows_the_checked_layers() -> None:
     contracts = read_toml(ROOT / "pyproject.toml")["tool"]["importlinter"]["contracts"]
-    checked = next(contract["layers"] for contract in contracts if contract["id"] == "floors")
+    checked = next(contract["layers"] for contract in contracts if contract["id"] == "layers")
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- floors: [^>]*-->\n(.*?)<!-- end of floors -->", page, re.DOTALL)
-    assert shown and shown[1].split("\n") == ["", *(f"    {floor}" for floor in checked), "", ""]
+    shown = re.search(r"<!-- layers: [^>]*-->\n(.*?)<!-- end of layers -->", page, re.DOTALL)
+    assert shown and shown[1].split("\n") == ["", *(f"    {layer}" for layer in checked), "", ""]
 
 
-def test_every_module_of_cl_has_a_floor() -> None:
+def test_every_module_of_cl_has_a_layer() -> None:
     contracts = read_toml(ROOT / "pyproject.toml")["tool"]["importlinter"]["contracts"]
-    floors = next(contract for contract in contracts if contract["id"] == "floors")
-    assert floors["exhaustive"], "import-linter itself refuses a module without a floor"
-    named = {name.strip() for floor in floors["layers"] for name in floor.split("|")}
+    layers = next(contract for contract in contracts if contract["id"] == "layers")
+    assert layers["exhaustive"], "import-linter itself refuses a module without a layer"
+    named = {name.strip() for layer in layers["layers"] for name in layer.split("|")}
     forbidden = next(contract for contract in contracts if contract["id"] == "plugins")
     assert {f"cl.{name}" for name in named - {"strategies", "streams"}} == set(forbidden["source_modules"])
