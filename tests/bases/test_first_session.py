@@ -38,6 +38,7 @@ def test_the_first_task_trains_the_module_and_the_head_from_a_scale_of_one(tunin
     assert learner.head.scale.item() != 1 and not torch.equal(learner.head.weight, fresh.head.weight)
     before, after = (state.get(x.module) for x in (fresh, learner))
     assert all(not torch.equal(before[name], after[name]) for name in before), "every tensor trains"
+    assert learner.module is not None
     assert not any(p.requires_grad for p in learner.module.parameters()) and not learner.module.training
 
 

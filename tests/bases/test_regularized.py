@@ -119,7 +119,7 @@ def test_the_tuned_parameters_are_all_or_the_projections_or_none(trains: str, co
 
 
 @pytest.mark.parametrize(("options", "domains"), [({}, True), ({"pred_kd": 1.0}, False), ({"feat_kd": 1.0}, False)])
-def test_distillation_needs_streams_without_returning_classes(options: dict[str, float], domains: bool) -> None:
+def test_distillation_needs_streams_without_returning_classes(options: dict[str, Any], domains: bool) -> None:
     chosen = L2.Options(**options)
     assert L2.supports(DOMAIN, chosen) is domains
     assert all(L2.supports(setting, chosen) for setting in DISJOINT) and not L2.supports(ONLINE, chosen)

@@ -12,7 +12,7 @@ import pytest
 from cl import registry
 from cl.cli import call
 from cl.strategies.simplecil import SimpleCIL
-from tests.core.test_conformance import CountsPredictions
+from tests.help.broken_strategies import CountsPredictions
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cl.bases.fine_tuning import FineTuning
 from cl.strategies.finetune import Finetune
 from cl.strategies.momentum import Momentum
 from cl.strategies.replay import Replay
@@ -42,7 +43,7 @@ def test_replay_trains_the_same_inside_momentum(learn: Learn) -> None:
 
 
 def test_it_remembers_where_finetune_forgets(tmp_path: Path) -> None:
-    def right_about_earlier_tasks(cls: type[Finetune], **options: Any) -> int:
+    def right_about_earlier_tasks(cls: type[FineTuning], **options: Any) -> int:
         learners = [make(cls, **{**FROZEN, **options}, draw=draw) for draw in DRAWS]
         records = [run(each, tiny_stream(), tmp_path / f"{cls.__name__}{draw}") for draw, each in enumerate(learners)]
         return sum(sum(each["result"]["accuracy"]["cil_seen"]["correct"][-1][:-1]) for each in records)

@@ -28,7 +28,7 @@ from cl.testing import (
 from cl.testing.pytest_items import Shared
 from cl.testing.workbench import Workbench
 from tests.conftest import tiny_stream
-from tests.core.test_conformance import CountsPredictions, Good, KeepsEveryImage
+from tests.help.broken_strategies import CountsPredictions, Good, KeepsEveryImage
 
 
 def items(mark: pytest.MarkDecorator) -> dict[str, Callable[[], None]]:
@@ -134,7 +134,7 @@ def test_without_pytest_one_sentence_says_how_to_install_it(monkeypatch: pytest.
 
 TESTS = """
 from cl.testing import parametrize_with_checks
-from tests.core.test_conformance import CountsPredictions
+from tests.help.broken_strategies import CountsPredictions
 
 @parametrize_with_checks(
     ["joint", CountsPredictions, type("Other", (CountsPredictions,), {})],
