@@ -13,25 +13,11 @@ from torch import nn
 
 from cl import registry
 from cl.backbone import Backbone, load
-from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.backbone.options import BackboneOptions
 from cl.errors import ContractError, DataError, UsageError
 from tests.conftest import tiny_backbone
 
 MICRO = "vit_micro_patch4_32.tinyimagenet_distill"
-
-
-def test_embedded_backbone_is_what_its_card_says() -> None:
-    backbone = load(MICRO)
-    assert backbone.identity["weights_sha256"] == "4578324665dfbba0719ab7fe49420ad88c2d243864d672884975ab9a233f5a33"
-    assert backbone.identity["parameters"] == 2_691_648 and backbone.dim == 192
-    assert backbone.transform.size == 32 and backbone.transform.mean == (0.485, 0.456, 0.406)
-    assert "overlaps with CIFAR-100" in backbone.identity["pretraining"]
-    assert all(p.dtype == torch.float32 for p in backbone.parameters())
-    twin = timm.create_model(MICRO, pretrained=True, num_classes=0).eval()
-    images = torch.rand(2, 3, 32, 32)
-    with torch.no_grad():
-        assert torch.equal(backbone(images), twin(images))
 
 
 def test_untrained_backbone_depends_on_its_seed_only() -> None:
@@ -222,23 +208,3 @@ def test_images_of_another_size_fit_every_architecture(name: str) -> None:
     backbone = load(name, BackboneOptions(image_size=64))
     assert backbone.transform.size == 64
     assert backbone(torch.rand(2, 3, 64, 64)).shape == (2, backbone.dim)
-
-
-def test_explicit_attention_is_the_same_function_and_is_put_back() -> None:
-    backbone, images = tiny_backbone(depth=2).double(), torch.randn(4, 3, 8, 8, dtype=torch.float64)
-    backbone.requires_grad_(True)
-    attention = slow_to_differentiate([backbone], torch.device("cpu"))
-    assert len(attention) == 2 and not slow_to_differentiate([backbone], torch.device("cuda"))
-    fused = backbone(images)
-    with pytest.raises(ZeroDivisionError), explicit(attention):
-        assert not any(part.fused_attn for part in attention)
-        plain = backbone(images)
-        raise ZeroDivisionError
-    assert all(part.fused_attn for part in attention)
-    assert torch.allclose(plain, fused, atol=1e-10) and not torch.equal(plain, fused)
-    for one, two in zip(
-        torch.autograd.grad(plain.square().sum(), list(backbone.parameters())),
-        torch.autograd.grad(fused.square().sum(), list(backbone.parameters())),
-        strict=True,
-    ):
-        assert torch.allclose(one, two, atol=1e-8)

@@ -18,7 +18,7 @@ from cl.training.batches import Batch, Rng, TensorBatches
 from cl.training.generators import generator
 from cl.training.optim import WarmupCosine, When
 from cl.training.rounds import Rounds
-from tests.core.test_masks import conv_backbone
+from tests.help.backbones import conv_backbone
 
 
 def named(*purpose: str | int, epoch: int) -> torch.Generator:

@@ -25,7 +25,7 @@ from cl.training import state
 from cl.training.optim import Plateau, When
 from cl.training.trainer import Trainer
 from tests.conftest import run, tiny_stream
-from tests.core.test_masks import conv_backbone
+from tests.help.backbones import conv_backbone
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"share": 0.3, "epochs": 2, "batch_size": 16, "lr": 0.01, "augment": "none"}

@@ -1,3 +1,5 @@
+"""Progress on a terminal, in a pipe and nowhere."""
+
 from __future__ import annotations
 
 import io
@@ -5,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cl.progress.base import Observer, clock
-from cl.progress.displays import PlainProgress, RichProgress, make_progress
+from cl.progress.base import Observer
+from cl.progress.displays import PlainProgress, RichProgress, displayed, in_notebook, make_progress
 
 
 class Terminal(io.StringIO):
@@ -62,5 +64,10 @@ def test_the_display_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     everything(make_progress("none"))
 
 
-def test_clock() -> None:
-    assert [clock(seconds) for seconds in (0, 61, 3601.5)] == ["0:00", "1:01", "1:00:01"]
+def test_outside_a_notebook_python_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not in_notebook()
+    with displayed(None) as show:
+        show.message("hidden")
+    with displayed("plain") as show:
+        show.message("shown")
+    assert capsys.readouterr().err == "shown\n"

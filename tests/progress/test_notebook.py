@@ -1,18 +1,14 @@
-"""Notebooks: what a run shows while it goes on, and the one in docs/notebooks."""
+"""Progress in a notebook."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
 
-from cl.progress.displays import displayed, in_notebook
 from cl.progress.notebook import NotebookProgress
-
-NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebooks" / "from-nothing-to-a-figure.ipynb"
+from tests.help.notebooks import execute
 
 
 class Page:
@@ -78,29 +74,6 @@ def test_updates_are_few_and_silence_stays_silent(page: Page, monkeypatch: pytes
     assert len(page.shown) == 2
 
 
-def test_outside_a_notebook_python_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not in_notebook()
-    with displayed(None) as show:
-        show.message("hidden")
-    with displayed("plain") as show:
-        show.message("shown")
-    assert capsys.readouterr().err == "shown\n"
-
-
-def execute(cells: list[str] | Path, folder: Path) -> Any:
-    """Run code cells, or a notebook, in a fresh kernel that works in `folder`; any error in a cell fails the test."""
-    nbformat, client = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
-    if isinstance(cells, Path):
-        book = nbformat.read(cells, 4)
-    else:
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(dedent(cell)) for cell in cells])
-    work = folder / "work"
-    work.mkdir()
-    client.NotebookClient(book, timeout=600, resources={"metadata": {"path": str(work)}}).execute()
-    return book
-
-
 def shown(cell: Any) -> str:
     """Everything that a cell printed or displayed, as text."""
     return "\n".join(
@@ -145,28 +118,3 @@ def test_a_run_in_a_kernel(tmp_path: Path) -> None:
     assert [output.output_type for output in frames.outputs] == ["stream", "execute_result"]
     assert frames.outputs[0].text == "1\n" and "<td>0.1000</td>" in frames.outputs[1].data["text/html"]
     assert "complete already" in shown(second) and "The code of mine has changed since that run." in shown(second)
-
-
-def test_the_committed_notebook_is_small_executed_and_names_no_folder_of_a_machine() -> None:
-    nbformat = pytest.importorskip("nbformat")
-    assert NOTEBOOK.stat().st_size < 400_000
-    cells = [cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    assert sum("image/png" in output.get("data", {}) for cell in cells for output in cell.outputs) == 2
-    for cell in cells:
-        assert not cell.metadata
-        for output in cell.outputs:
-            assert output.output_type != "error" and output.get("name") != "stderr"
-            text = (output.get("text") or "") + "".join(output.get("data", {}).get(f"text/{k}", "") for k in FORMS)
-            assert not re.search(r"(?<![\w.<])/\w+/\w|[A-Z]:\\", text), text
-
-
-FORMS = ("plain", "html")
-
-
-@pytest.mark.slow
-def test_the_notebook_runs_from_nothing(tmp_path: Path) -> None:
-    book = execute(NOTEBOOK, tmp_path)
-    outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
-    assert not [output for output in outputs if output.get("name") == "stderr"]

@@ -145,15 +145,6 @@ def test_an_unchanged_backbone_keeps_blocks_that_other_streams_share() -> None:
     assert encodings.images == whole.images > len(rows)
 
 
-def test_inputs_reveal_images_and_encodings_only(store: ImageStore) -> None:
-    inputs = Inputs(None, CPU, StoredImages(Encodings(), store, np.arange(6)))
-    assert sorted(name for name in dir(inputs) if not name.startswith("_")) == ["encode", "images", "rows"]
-    images = inputs.images(tiny_backbone().transform)
-    assert images.shape == (6, 3, 8, 8)
-    some = inputs.rows(torch.tensor([4, 1]))  # places among these inputs, not in the data set
-    assert len(some) == 2 and torch.equal(some.images(tiny_backbone().transform), images[[4, 1]])
-
-
 def test_memoised_and_exact_features_agree(store: ImageStore) -> None:
     backbone: Backbone = tiny_backbone().double()
 

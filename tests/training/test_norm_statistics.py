@@ -17,7 +17,7 @@ from cl.training.fit import NORM_BATCHES
 from cl.training.optim import sgd
 from cl.training.trainer import Trainer
 from tests.conftest import tiny_backbone
-from tests.core.test_masks import conv_backbone
+from tests.help.backbones import conv_backbone
 
 X = torch.randn(48, 6, generator=torch.Generator().manual_seed(0)) + 1
 Y = (X[:, 0] > 1).long()

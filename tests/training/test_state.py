@@ -60,15 +60,6 @@ def test_restore_loads_modules_in_place_and_grows_heads() -> None:
     assert len(new.items) == 2 and not hasattr(new, "missing")
 
 
-def test_head_state_cuts_back_to_fewer_blocks() -> None:
-    head = GrowingHead(2)
-    head.grow_to(3, torch.Generator().manual_seed(0))
-    before = state.clone(head.get_state())
-    head.grow_to(6, torch.Generator().manual_seed(1))
-    head.set_state(before)
-    assert head.widths == [3]
-
-
 def test_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     state.save(path, {"x": torch.ones(10)})

@@ -1,4 +1,4 @@
-"""Parts of prompting methods: choices from a pool, components, parameters per task, tokens in the sequence."""
+"""Prompts from a pool, and prompts composed of components."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from typing import Any, cast
 
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.backbone import Backbone, load
-from cl.errors import UsageError
+from cl.backbone import Backbone
 from cl.parts.attached.prompts import Components, PromptPool, nearest, orthonormal, uniform
-from cl.parts.attached.tokens import check_tokens, with_tokens
-from cl.parts.task_parameters import TaskParameters
-from cl.testing import tiny_backbone
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -24,9 +19,6 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-# --------------------------------------------------------------------------------------------------------------- pool
 
 
 def test_every_image_takes_its_nearest_unless_the_batch_votes() -> None:
@@ -49,9 +41,6 @@ def test_picked_prompts_stand_one_after_the_other() -> None:
             assert torch.equal(found[image, part], by_hand)
     assert float(uniform((100,), "positive", rng()).min()) >= 0 and float(uniform((100,), "small", rng()).max()) <= 0.01
     assert float(pool.prompts.min()) < -0.5
-
-
-# --------------------------------------------------------------------------------------------------------- components
 
 
 def test_new_rows_are_orthonormal_and_orthogonal_to_old_ones_that_training_bent() -> None:
@@ -122,27 +111,6 @@ def test_the_penalty_is_the_mean_squared_distance_from_orthonormal_rows() -> Non
     assert float(found.penalty()) == pytest.approx(by_hand, rel=1e-5)
 
 
-# ----------------------------------------------------------------------------------------------------------- per task
-
-
-def test_parameters_of_tasks_grow_with_their_state_and_stay_the_same_objects() -> None:
-    found = TaskParameters()
-    found.add(torch.ones(2), torch.zeros(3))
-    found.add(torch.ones(2) * 2, torch.zeros(3))
-    first = found[0][0]
-    state = [[tensor.clone() + 1 for tensor in one] for one in found.get_state()]
-    other = TaskParameters()
-    other.set_state(state)
-    found.set_state(state)
-    assert found[0][0] is first and first.tolist() == [2.0, 2.0]
-    assert [p.tolist() for p in other.parameters()] == [p.tolist() for p in found.parameters()]
-    found.set_state(state[:1])
-    assert len(found) == 1 and not any(p.requires_grad for p in found.parameters())
-
-
-# ------------------------------------------------------------------------------------------------------------- tokens
-
-
 def by_hand(backbone: Backbone, images: Tensor, prompts: Tensor, place: str) -> Tensor:
     """Outputs [B, tokens, d] of all tokens after the final norm."""
     model = cast(Any, backbone.model)
@@ -152,36 +120,3 @@ def by_hand(backbone: Backbone, images: Tensor, prompts: Tensor, place: str) -> 
     if place == "after-class":
         sequence = [cls, prompts + model.pos_embed[:, :1], patches]
     return cast(Tensor, model.norm(model.blocks(torch.cat(sequence, 1))))
-
-
-@pytest.mark.parametrize("place", ["front", "after-class"])
-def test_prompt_tokens_stand_where_they_should_and_are_read_there(place: str) -> None:
-    backbone, images, prompts = tiny_backbone().double(), draw(4, 3, 8, 8), draw(4, 3, 16, seed=1)
-    out = by_hand(backbone, images, prompts, place)
-    mean = out[:, :3].mean(1) if place == "front" else out[:, 1:4].mean(1)
-    token = out[:, 3] if place == "front" else out[:, 0]
-    assert torch.allclose(with_tokens(backbone, images, prompts, place, "prompt"), mean, atol=1e-10)
-    assert torch.allclose(with_tokens(backbone, images, prompts, place, "token"), token, atol=1e-10)
-    assert not {"_pos_embed", "pool"} & set(vars(backbone.model)), "the stock methods are back"
-    none = prompts[:, :0]
-    assert torch.equal(with_tokens(backbone, images, none, place, "prompt"), backbone(images))
-
-
-def test_a_backbone_that_tokens_do_not_fit_is_one_clear_sentence() -> None:
-    check_tokens(tiny_backbone(), "after-class")
-    for name in ("resnet18@random", "deit_tiny_distilled_patch16_224@random"):
-        with pytest.raises(UsageError, match="prompt tokens do not fit backbone"):
-            check_tokens(load(name))
-
-    def tiny(**options: Any) -> Backbone:
-        model = VisionTransformer(
-            img_size=8, patch_size=4, embed_dim=16, depth=1, num_heads=2, num_classes=0, **options
-        )
-        like = tiny_backbone()
-        return Backbone(model, like.transform, like.identity)
-
-    with pytest.raises(UsageError, match="prompt tokens do not fit"):
-        check_tokens(tiny(global_pool="avg"))
-    check_tokens(tiny(no_embed_class=True), "front")
-    with pytest.raises(UsageError, match="set place=front"):
-        check_tokens(tiny(no_embed_class=True), "after-class")

@@ -1,4 +1,4 @@
-"""Task LayerNorms and task keys: the parts of LayerNorm tuning."""
+"""LayerNorms of each task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from cl.backbone import Backbone, load
 from cl.errors import UsageError
-from cl.parts.attached.keys import TaskKeys
 from cl.parts.attached.task_norms import TaskNorms
 from cl.testing import tiny_backbone
 
@@ -91,9 +90,3 @@ def test_a_backbone_without_these_norms_is_one_clear_sentence() -> None:
     tiny = tiny_backbone()
     with pytest.raises(UsageError, match=r"tiny lacks LayerNorms .*; choose a timm Vision Transformer"):
         TaskNorms(Backbone(_Other(), tiny.transform, tiny.identity))
-
-
-def test_more_tasks_than_dimensions_still_have_keys() -> None:
-    keys = TaskKeys(6, 1, 4, torch.Generator().manual_seed(0))
-    columns = keys.at(0, 6)
-    assert torch.allclose(columns.T @ columns, torch.eye(4), atol=1e-5)

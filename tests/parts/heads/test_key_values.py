@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl.errors import ContractError, UsageError
 from cl.parts.heads import key_values
 from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_, copies, search
 
@@ -37,9 +36,6 @@ def by_hand(pairs: KeyValues, features: Tensor, allowed: Tensor | None = None) -
                 distance[~allowed[c]] = float("inf")
             found[n, c] = distance.argmin()
     return found
-
-
-# -------------------------------------------------------------------------------------------------------------- search
 
 
 def test_columns_of_every_projection_have_length_one() -> None:
@@ -93,9 +89,6 @@ def test_search_takes_the_first_of_equals() -> None:
     assert search(scores, torch.zeros(1, 1, 192), torch.zeros(1, 192)).item() == 0
 
 
-# -------------------------------------------------------------------------------------------------------- quantisation
-
-
 def test_quantisation_equals_the_equations_one_key_at_a_time() -> None:
     pairs = pairs_of()
     keys, decay, eps, dead = pairs.keys.clone(), 0.9, 1e-5, 0.05
@@ -140,9 +133,6 @@ def test_keys_end_within_the_scale_of_the_queries() -> None:
     slack = 0.01 * (queries.amax(1) - queries.amin(1))
     assert bool((pairs.keys <= (queries.amax(1) + slack)[:, None]).all())
     assert bool((pairs.keys >= (queries.amin(1) - slack)[:, None]).all())
-
-
-# -------------------------------------------------------------------------------------------------------------- values
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
@@ -223,9 +213,6 @@ def test_only_fetched_rows_have_a_gradient() -> None:
     assert torch.equal(touched, expected)
 
 
-# --------------------------------------------------------------------------------------------------------------- state
-
-
 def test_the_state_holds_values_of_pairs_that_were_hit_and_brings_them_back() -> None:
     pairs, fetched, _, _ = problem()
     pairs.values.data.zero_()
@@ -250,53 +237,3 @@ def test_hits_are_counted() -> None:
     pairs.count(fetched[:4])
     assert int(pairs.hits.sum()) == (3 * 30 + 4) * BOOKS
     assert int(pairs.hits.flatten()[fetched[0, 0].long()]) >= 4
-
-
-# --------------------------------------------------------------------------------------------------- unlabelled images
-
-
-def test_photos_are_unlabelled_and_the_same_every_time() -> None:
-    from cl.parts.unlabelled import unlabelled
-
-    images = unlabelled("photos", 100)
-    assert len(images) == 100
-    assert images.pixels([0]).shape == (1, 3, 64, 64)
-    with pytest.raises(ContractError, match="no labels"):
-        _ = images.labels
-    assert unlabelled("photos").rows[:100].tolist() == images.rows.tolist()
-
-
-def test_a_stream_gives_its_training_images_without_labels_or_their_order() -> None:
-    from cl.parts.unlabelled import unlabelled
-    from cl.streams.digits import digits
-
-    images = unlabelled("split-digits")
-    train = digits().train
-    assert images.origin == train.fingerprint != images.store.fingerprint
-    assert set(images.store.labels.tolist()) == {0}
-    here = {image.tobytes(): label for image, label in zip(train.pixels, train.labels.tolist(), strict=True)}
-    labels = torch.tensor([here[image.tobytes()] for image in images.store.pixels])
-    assert len(labels) == len(train)
-    assert int((labels.diff() != 0).sum()) > len(train) // 2  # mixed
-
-
-def test_a_pack_gives_its_training_images(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    from cl.parts.unlabelled import unlabelled
-
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
-    path = tmp_path / "some.npz"
-    np.savez(
-        path, images=pixels, labels=np.arange(6, dtype=np.int16) % 2, split=np.array([0, 0, 0, 0, 1, 1], np.uint8),
-        classes=np.array(["a", "b"]), meta="{}",
-    )  # fmt: skip
-    found = {image.tobytes() for image in unlabelled(str(path)).store.pixels}
-    assert found == {image.tobytes() for image in pixels[:4]}
-
-
-def test_unknown_images_are_refused_in_one_sentence() -> None:
-    from cl.parts.unlabelled import unlabelled
-
-    with pytest.raises(UsageError, match=r"no set of images 'photo'.*Did you mean photos"):
-        unlabelled("photo")

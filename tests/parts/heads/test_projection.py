@@ -1,24 +1,14 @@
-"""SSF, visual prompts, a second set of weights, random projections and ridge regression, against hand-made ones."""
+"""Random projections and ridge regression, against hand-made ones."""
 
 from __future__ import annotations
-
-import copy
-from collections.abc import Callable
-from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from cl.backbone import Backbone, load
 from cl.errors import UsageError
-from cl.parts.attached.scale_shift import SITES, ScaleShift
-from cl.parts.attached.visual_prompts import VisualPrompts
 from cl.parts.heads.projection import RIDGES, RandomProjection, RidgeRegression, _eigen, choose_ridge
-from cl.parts.weights.tuned_weights import TunedWeights
-from cl.testing import tiny_backbone
 from cl.training import state
 
 
@@ -32,154 +22,6 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 def images(count: int = 5) -> Tensor:
     return draw(count, 3, 8, 8, seed=5)
-
-
-MAKE: dict[str, Callable[[Backbone], nn.Module]] = {
-    "ssf": lambda backbone: ScaleShift(backbone, rng()),
-    "vpt-deep": lambda backbone: VisualPrompts(backbone, 3, deep=True),
-    "vpt-shallow": lambda backbone: VisualPrompts(backbone, 3, deep=False),
-    "weights": TunedWeights,
-}
-every = pytest.mark.parametrize("kind", MAKE)
-
-
-def filled(kind: str, backbone: Backbone) -> Any:
-    part = MAKE[kind](backbone).double()
-    with torch.no_grad():
-        for number, parameter in enumerate(part.parameters()):
-            parameter.add_(0.3 * draw(*parameter.shape, seed=number))
-    return part
-
-
-def attention(attn: Any, x: Tensor, qkv: Callable[[Tensor], Tensor], proj: Callable[[Tensor], Tensor]) -> Tensor:
-    """Attention [B, N, d], head by head."""
-    width, out = attn.head_dim, []
-    q, k, v = qkv(x).chunk(3, -1)
-    for head in range(attn.num_heads):
-        cut = slice(head * width, (head + 1) * width)
-        weights = (q[..., cut] @ k[..., cut].mT / width**0.5).softmax(-1)
-        out.append(weights @ v[..., cut])
-    return proj(torch.cat(out, -1))
-
-
-# ----------------------------------------------------------------------------------------------------- what all share
-
-
-@every
-def test_parts_leave_the_backbone_pristine_and_every_parameter_trains(kind: str) -> None:
-    backbone, x = tiny_backbone(depth=2).double(), images()
-    before, plain = state.clone(dict(backbone.state_dict())), backbone(x)
-    part = filled(kind, backbone).requires_grad_(True)
-    features = part(backbone, x)
-    assert features.shape == plain.shape and not torch.allclose(features, plain, atol=1e-3)
-    features.square().sum().backward()
-    assert all(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
-    assert torch.equal(backbone(x), plain) and backbone.is_pristine
-    assert all(torch.equal(before[name], value) for name, value in backbone.state_dict().items())
-    assert all("forward" not in vars(module) for module in backbone.modules())
-    assert all(p.grad is None for p in backbone.parameters())
-
-
-@every
-def test_images_do_not_see_each_other_and_states_come_back(kind: str) -> None:
-    backbone, x = tiny_backbone(depth=2).double(), images()
-    part = filled(kind, backbone)
-    together = part(backbone, x)
-    assert torch.allclose(torch.cat([part(backbone, one[None]) for one in x]), together, atol=1e-10)
-    other = MAKE[kind](backbone).double()
-    other.load_state_dict(state.clone(part.state_dict()))
-    assert torch.equal(other(backbone, x), together)
-
-
-@pytest.mark.parametrize("kind", ["ssf", "vpt-deep", "vpt-shallow"])
-def test_a_network_without_blocks_is_refused(kind: str) -> None:
-    with pytest.raises(UsageError, match="choose a timm Vision Transformer"):
-        MAKE[kind](load("resnet18@random"))
-
-
-# ----------------------------------------------------------------------------------------------------- one by one
-
-
-def test_scale_and_shift_stand_after_every_operation() -> None:
-    backbone, x = tiny_backbone(depth=2).double(), images()
-    part, model = filled("ssf", backbone), cast(Any, backbone.model)
-
-    def after(name: str) -> Callable[[Tensor], Tensor]:
-        number, module = part.names.index(name), model.get_submodule(name)
-        return lambda t: module(t) * part.scales[number] + part.shifts[number]
-
-    stream = model._pos_embed(after("patch_embed")(x))
-    for n, block in enumerate(model.blocks):
-        at = {name: after(f"blocks.{n}.{name}") for name in SITES}
-        stream = stream + attention(block.attn, at["norm1"](stream), at["attn.qkv"], at["attn.proj"])
-        stream = stream + at["mlp.fc2"](F.gelu(at["mlp.fc1"](at["norm2"](stream))))
-    assert torch.allclose(part(backbone, x), after("norm")(stream)[:, 0], atol=1e-10)
-    assert len(part.names) == 2 + 6 * 2 and [len(part.scales[n]) for n in (2, 5, 6)] == [48, 64, 16]
-
-
-def test_scales_are_drawn_around_one_and_shifts_around_zero() -> None:
-    backbone = tiny_backbone(depth=6, dim=24, heads=3)
-    part, x = ScaleShift(backbone, rng()), images().float()
-    for values, centre in ((part.scales, 1.0), (part.shifts, 0.0)):
-        drawn = torch.cat([value.detach() for value in values])
-        assert abs(drawn.mean() - centre) < 0.003 and 0.018 < drawn.std() < 0.022
-    assert not torch.equal(part(backbone, x), backbone(x)), "fresh SSF is not neutral"
-    with torch.no_grad():
-        for scale, shift in zip(part.scales, part.shifts, strict=True):
-            scale.fill_(1)
-            shift.zero_()
-    assert torch.equal(part(backbone, x), backbone(x))
-
-
-@pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize("deep", [True, False])
-def test_prompts_stand_at_the_end_and_leave(deep: bool, depth: int) -> None:
-    backbone, x = tiny_backbone(depth=depth).double(), images()
-    part, model = filled("vpt-deep" if deep else "vpt-shallow", backbone), cast(Any, backbone.model)
-    stream = model._pos_embed(model.patch_embed(x))
-    own = stream.shape[1]
-    for n, block in enumerate(model.blocks):
-        if deep or n == 0:
-            stream = torch.cat([stream, part.tokens[n].expand(len(x), -1, -1)], 1)
-        stream = stream + attention(block.attn, block.norm1(stream), block.attn.qkv, block.attn.proj)
-        stream = stream + block.mlp(block.norm2(stream))
-        if deep or n == depth - 1:
-            stream = stream[:, :own]
-    assert torch.allclose(part(backbone, x), model.norm(stream)[:, 0], atol=1e-10)
-    assert part.tokens.shape == (depth if deep else 1, 3, 16)
-
-
-@pytest.mark.parametrize("deep", [True, False])
-def test_fresh_prompts_are_zero_and_still_take_part_in_attention(deep: bool) -> None:
-    backbone, x = tiny_backbone().double(), images()
-    part = VisualPrompts(backbone, 3, deep).double()
-    assert not part.tokens.any() and not torch.allclose(part(backbone, x), backbone(x), atol=1e-6)
-
-
-def test_prompts_leave_before_tokens_are_averaged() -> None:
-    backbone, x = tiny_backbone(depth=2).double(), images()
-    cast(Any, backbone.model).global_pool = "avg"
-    part = filled("vpt-shallow", backbone)
-    tokens: list[Tensor] = []
-    cast(Any, backbone.model).norm.register_forward_hook(lambda module, args, out: tokens.append(out))
-    part(backbone, x)
-    assert tokens[0].shape[1] == 5
-
-
-def test_fresh_weights_change_nothing_and_trained_ones_are_a_network_of_their_own() -> None:
-    backbone, x = tiny_backbone(depth=2), images().float()
-    part = TunedWeights(backbone)
-    assert torch.equal(part(backbone, x), backbone(x))
-    with torch.no_grad():
-        for number, tensor in enumerate(part.tensors):
-            tensor.add_(0.1 * draw(*tensor.shape, seed=number).float())
-    other = copy.deepcopy(backbone)
-    other.model.load_state_dict(dict(zip(part.names, part.tensors, strict=True)), strict=False)
-    assert torch.equal(part(backbone, x), other(x)) and not torch.equal(other(x), backbone(x))
-    assert set(part.names) == set(dict(backbone.model.named_parameters()))
-
-
-# ----------------------------------------------------------------------------------------------------- regression
 
 
 def problem(images: int, width: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:

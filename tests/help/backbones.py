@@ -1,0 +1,39 @@
+"""Small backbones that several tests share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cl.backbone import Backbone
+from cl.backbone.transform import Transform
+
+
+class Net(nn.Module):
+    """Two convolutions and a linear layer, with dropout and batch norms of both kinds."""
+
+    num_features = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, affine=False)
+        self.conv2, self.drop = nn.Conv2d(4, 6, 3), nn.Dropout(0.5)
+        self.fc, self.bn2 = nn.Linear(6 * 16, 5, bias=False), nn.BatchNorm1d(5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.drop(F.relu(self.bn1(self.conv1(x))))
+        out: Tensor = self.bn2(self.fc(F.relu(self.conv2(x)).flatten(1)))
+        return out
+
+
+def conv_backbone(seed: int = 0) -> Backbone:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Net()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    identity = {
+        **{"name": "net", "weights_sha256": f"random-{seed}", "parameters": parameters, "dim": Net.num_features},
+        **{"input": {"size": 8}, "pretraining": "none"},
+    }
+    return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
