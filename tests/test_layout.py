@@ -17,6 +17,7 @@ UNTESTED: dict[str, str] = {}
 
 ACROSS: dict[str, str] = {
     "test_layout.py": "this file",
+    "docs/test_notebook.py": "docs/notebooks",
 }
 """Test files of no single module, and what they test."""
 
@@ -24,9 +25,9 @@ ACROSS: dict[str, str] = {
 def modules() -> dict[str, Path]:
     """Every module with behaviour by the path of its tests, without `test_` and suffix: `parts/memory`."""
     found = {}
-    for folder, prefix in ((ROOT / "cl", ""), (ROOT / "strategies", "strategies/"), (ROOT / "streams", "streams/")):
-        for path in sorted(folder.rglob("*.py")):
-            module = prefix + path.relative_to(folder).with_suffix("").as_posix().replace("__init__", "init")
+    for folder, prefix in (("cl", ""), ("strategies", "strategies/"), ("streams", "streams/"), ("tools", "tools/")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            module = prefix + path.relative_to(ROOT / folder).with_suffix("").as_posix().replace("__init__", "init")
             tree = ast.parse(path.read_text(encoding="utf-8"))
             if any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree)):
                 found[module] = path

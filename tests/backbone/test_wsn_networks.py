@@ -9,9 +9,7 @@ from torch import nn
 from cl.backbone import load, wsn_networks
 from cl.backbone.options import BackboneOptions
 from cl.errors import DataError
-from cl.parts.weights.masks import (
-    maskable,
-)
+from cl.parts.weights.masks import maskable
 
 
 @pytest.mark.parametrize(

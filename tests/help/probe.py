@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from cl.strategy import Strategy
 from cl.training.batches import Batch, TensorBatches
 from cl.training.checkpoint import Checkpoint
-from cl.training.optim import (
-    sgd,
-)
+from cl.training.optim import sgd
 from cl.training.trainer import Trainer
 from tests.conftest import tiny_backbone
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,3 +25,51 @@ def test_checkpoints_are_limited_to_a_share_of_the_time(tmp_path: Path) -> None:
     checkpoint.every = 0
     assert checkpoint.due()
     assert str(Key(1, 2, "fit", "x")) == "fit 'x' (call 2 of task 1)"
+
+
+FIT, NEXT, SETUP = Key(0, 1, "fit", "a"), Key(0, 2, "fit", "b"), Key(-1, 1, "compute", "c")
+
+
+def test_a_commit_removes_the_journal_of_the_task_and_keeps_what_setup_computed(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0)
+    assert checkpoint.load_event() is None
+    for key in (FIT, SETUP):
+        checkpoint.save_entry(key, {"result": key.name})
+    checkpoint.save_partial(NEXT, {"step": 3})
+    checkpoint.save_event({"task": 1})
+    assert {path.name for path in tmp_path.iterdir()} == {"event.safetensors", "entry--1-1.safetensors"}
+    again = Checkpoint(tmp_path, every=0)
+    assert again.load_event() == {"task": 1} and again.load_entry(FIT) is None
+    entry: Any = again.load_entry(SETUP)
+    assert entry["result"] == "c"
+    again.remove()
+    assert not tmp_path.exists()
+
+
+def test_what_setup_computed_comes_in_order(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0)
+    for number in (2, 10, 1):
+        checkpoint.save_entry(Key(-1, number, "compute", "c"), {"result": number})
+    assert [entry["result"] for entry in checkpoint.setup_entries()] == [1, 2, 10]
+
+
+def test_an_interrupted_fit_is_found_by_its_place(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0)
+    assert checkpoint.load_partial(FIT) is None
+    checkpoint.save_partial(FIT, {"step": 3})
+    found: Any = checkpoint.load_partial(FIT)
+    assert found["step"] == 3
+    assert checkpoint.load_partial(NEXT) is None, "that fit was interrupted before, and is finished"
+    with pytest.raises(ContractError, match=r"holds fit 'a' .* now asks for compute 'a'.*--existing always"):
+        checkpoint.load_partial(Key(0, 1, "compute", "a"))
+
+
+def test_what_setup_computes_is_written_for_a_learner_that_will_be_saved(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=1e9, keep_setup=True)
+    assert checkpoint.due(-1) and not checkpoint.due(0)
+
+
+def test_files_that_a_kill_left_half_written_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".event.safetensors.abc.tmp").write_text("half")
+    Checkpoint(tmp_path)
+    assert not list(tmp_path.iterdir())

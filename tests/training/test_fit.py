@@ -11,12 +11,7 @@ from torch import Tensor, nn
 
 from cl.errors import ContractError, NonFiniteLoss, UsageError
 from cl.training.batches import Batch, TensorBatches
-from cl.training.optim import (
-    MultiStep,
-    Plateau,
-    adam,
-    sgd,
-)
+from cl.training.optim import MultiStep, Plateau, adam, sgd
 from tests.help.probe import X, Y, probe, weights
 
 

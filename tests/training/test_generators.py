@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 import torch
 
 from cl.random import numpy_generator
-from cl.training.generators import generator, global_state, seed_globals, set_global_state
+from cl.training.generators import generator, generators_untouched, global_state, seed_globals, set_global_state
 
 
 def test_a_stream_is_the_same_wherever_it_is_asked_for() -> None:
@@ -26,3 +27,13 @@ def test_global_generators_travel_in_a_checkpoint() -> None:
     seed_globals(4, "elsewhere")
     set_global_state(saved)
     assert (torch.rand(2).tolist(), np.random.randn(3).tolist(), random.random()) == expected
+
+
+def test_draws_inside_a_block_do_not_reach_those_after_it() -> None:
+    seed_globals(3, "somewhere")
+    expected = (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random())
+    seed_globals(3, "somewhere")
+    with pytest.raises(ZeroDivisionError), generators_untouched():
+        torch.rand(9), np.random.rand(9), random.random()
+        raise ZeroDivisionError
+    assert (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random()) == expected

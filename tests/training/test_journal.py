@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from cl.training.checkpoint import Checkpoint
-from cl.training.optim import (
-    When,
-)
+from cl.training.optim import When
 from tests.help.probe import Probe, X, probe, weights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,14 +11,18 @@ from torch import nn
 
 from cl.errors import UsageError
 from cl.training.optim import (
+    OPTIMIZERS,
+    SCHEDULES,
     Constant,
     Cosine,
     MultiStep,
     QuarterCosine,
     Schedule,
     When,
+    adamw,
     optimizer,
     schedule,
+    sgd,
 )
 
 
@@ -41,3 +46,25 @@ def test_schedules_match_pytorch() -> None:
         schedule("linear")
     with pytest.raises(UsageError, match="unknown optimizer"):
         optimizer("lamb", 0.1)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimisers_by_name_have_the_rate_and_the_decay(name: str) -> None:
+    group = optimizer(name, 0.3, 0.01)([nn.Parameter(torch.zeros(1))]).param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (0.3, 0.01)
+    assert group.get("momentum", 0.9) == 0.9
+
+
+def test_a_group_of_parameters_keeps_its_own_rate() -> None:
+    slow, fast = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    groups = sgd(0.1)([{"params": [slow], "lr": 0.001}, {"params": [fast]}]).param_groups
+    assert [group["lr"] for group in groups] == [0.001, 0.1]
+    assert isinstance(adamw(0.1)([slow]), torch.optim.AdamW)
+
+
+def test_schedules_by_name() -> None:
+    when = When(2, 3, 4, 10)
+    found = {name: schedule(name, (1, 2), 0.5)(when) for name in SCHEDULES}
+    assert found["constant"] == 1 and found["multistep"] == 0.25 and found["cosine"] == pytest.approx(0.5)
+    assert found["cosine-step"] == pytest.approx((1 + math.cos(math.pi * 23 / 40)) / 2)
+    assert found["quarter-cosine"] == pytest.approx(math.cos(99 * math.pi * 2 / 600))

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from cl.progress.base import Observer
 from cl.random import Seeds
 from cl.training.trainer import Trainer
 from tests.help.probe import probe
@@ -27,3 +28,39 @@ def test_seeds_are_separate() -> None:
 
     base, other = drawn(Seeds(0, 0, 0)), drawn(Seeds(9, 0, 5))
     assert torch.equal(base[0], other[0]) and not torch.equal(base[1], other[1])
+
+
+def test_a_pass_is_counted_as_it_runs_unless_it_counts_itself() -> None:
+    learner = probe()
+
+    def product() -> dict[str, list[int]]:
+        torch.ones(2, 3) @ torch.ones(3, 4)
+        return {"sizes": [2, 4]}
+
+    assert learner.trainer.compute(learner, "counted", product) == {"sizes": [2, 4]}
+    assert learner.trainer.cost.flops["executed"] == 2 * 2 * 3 * 4
+    learner.trainer.compute(learner, "free", product, count=False)
+    assert learner.trainer.cost.flops["executed"] == 2 * 2 * 3 * 4
+
+
+def test_the_observer_is_told_of_passes() -> None:
+    told: list[str] = []
+
+    class Watching(Observer):
+        def phase(self, name: str, total_steps: int, done: int = 0) -> None:
+            told.append(name)
+
+        def end_phase(self) -> None:
+            told.append("end")
+
+    learner = probe()
+    learner.trainer.observer = Watching()
+    learner.compute("statistics", lambda: 1)
+    assert told == ["statistics", "end"]
+
+
+def test_the_largest_number_of_trained_parameters_is_kept() -> None:
+    trainer = Trainer()
+    for layer in (nn.Linear(2, 3), nn.Linear(5, 7), nn.Linear(1, 1)):
+        trainer.trains(layer.parameters())
+    assert trainer.cost.trainable == 5 * 7 + 7

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from cl.parts.weights.lend import Lent
-from cl.parts.weights.masks import (
-    Scores,
-    selected,
-)
+from cl.parts.weights.lend import Lent, under
+from cl.parts.weights.masks import Scores, selected
 from tests.help.backbones import conv_backbone
 
 
@@ -40,3 +38,22 @@ def test_a_subnetwork_is_known_by_the_weights_that_it_uses() -> None:
     with torch.no_grad():
         backbone.model.get_parameter("conv2.bias").add_(1)  # not masked, and it matters
     assert now().key not in keys
+
+
+def test_lent_tensors_take_the_place_of_those_of_the_backbone_and_are_differentiated() -> None:
+    backbone, reference, x = conv_backbone(), conv_backbone(), images()
+    own = backbone.model.get_parameter("conv1.weight")
+    other = (2 * own.detach()).requires_grad_(True)
+    features = under(backbone, {"conv1.weight": other}, x)
+    with torch.no_grad():
+        reference.model.get_parameter("conv1.weight").mul_(2)
+    assert torch.equal(features, reference(x)) and backbone.is_pristine
+    F.mse_loss(features, torch.zeros_like(features)).backward()
+    assert other.grad is not None and bool(other.grad.any()) and own.grad is None
+
+
+def test_a_lent_network_keeps_the_key_that_it_is_given() -> None:
+    backbone, tensors = conv_backbone(), {"conv1.weight": torch.zeros(4, 3, 3, 3)}
+    assert Lent(backbone, tensors, key="kept").key == "kept"
+    assert Lent(backbone, tensors).key != Lent(backbone).key
+    assert Lent(backbone, {}).key != Lent(conv_backbone(1), {}).key

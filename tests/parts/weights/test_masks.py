@@ -13,15 +13,7 @@ from torch import Tensor, nn
 
 from cl.errors import UsageError
 from cl.parts.weights.lend import under
-from cl.parts.weights.masks import (
-    Scores,
-    TaskMasks,
-    best,
-    maskable,
-    pack,
-    straight_through,
-    unpack,
-)
+from cl.parts.weights.masks import Scores, TaskMasks, best, maskable, pack, straight_through, unpack
 from cl.testing import tiny_backbone
 from tests.help.backbones import conv_backbone
 
