@@ -1,4 +1,4 @@
-"""`cl.to_avalanche`: our images and classes, in a benchmark that Avalanche's own strategies train on."""
+"""`cl.to_avalanche`: a benchmark for Avalanche's own strategies, with the images and classes of the stream."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def images(experience: Any) -> tuple[torch.Tensor, list[int], list[int]]:
     return torch.stack(x), [int(label) for label in y], [int(label) for label in t]
 
 
-def test_images_and_targets_are_ours(stream: Stream, benchmark: Any) -> None:
+def test_images_and_targets_are_those_of_the_stream(stream: Stream, benchmark: Any) -> None:
     assert len(benchmark.train_stream) == len(benchmark.test_stream) == len(stream.experiences)
     for ours, theirs in zip(stream.experiences, benchmark.train_stream, strict=True):
         x, y, t = images(theirs)
@@ -47,7 +47,7 @@ def test_images_and_targets_are_ours(stream: Stream, benchmark: Any) -> None:
         assert y == labels.tolist()
 
 
-def test_the_timeline_of_classes_is_ours(stream: Stream, benchmark: Any) -> None:
+def test_classes_of_experiences_are_those_of_the_stream(stream: Stream, benchmark: Any) -> None:
     for task, experience in enumerate(benchmark.train_stream):
         view = stream.view(task)
         assert set(experience.classes_in_this_experience) == set(view.classes)
@@ -69,21 +69,23 @@ def test_transforms_and_task_labels(stream: Stream) -> None:
     assert torch.equal(made.train_stream[0].dataset.eval()[0][0], transform(stream.view(0).train.pixels([0]))[0])
 
 
-def test_held_out_images_are_a_stream_of_their_own() -> None:
+def test_held_out_images_become_the_validation_stream() -> None:
     stream = tiny_stream(val_fraction=0.25)
     made = cl.to_avalanche(stream)
     assert [len(e.dataset) for e in made.valid_stream] == [len(e.val) for e in stream.experiences]
     assert [len(e.dataset) for e in made.train_stream] == [len(e.train) for e in stream.experiences]
 
 
-def test_streams_whose_classes_return_convert_too(stream: Stream) -> None:
+def test_streams_with_returning_classes_are_converted(stream: Stream) -> None:
     twice = dataclasses.replace(stream, experiences=(*stream.experiences, stream.experiences[0]))
     made = cl.to_avalanche(twice)
     assert len(made.train_stream) == len(stream.experiences) + 1
     assert set(made.train_stream[-1].classes_in_this_experience) == set(stream.experiences[0].classes)
 
 
-def test_avalanches_own_naive_trains_and_evaluates_on_it(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_naive_of_avalanche_trains_and_evaluates_on_the_benchmark(
+    benchmark: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with lib.quiet():

@@ -1,4 +1,4 @@
-"""Fused attention and its plain products."""
+"""Attention as plain products instead of the fused kernel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cl.backbone.attention import explicit, slow_to_differentiate
 from tests.conftest import tiny_backbone
 
 
-def test_explicit_attention_is_the_same_function_and_is_put_back() -> None:
+def test_explicit_attention_equals_fused_attention_and_is_undone() -> None:
     backbone, images = tiny_backbone(depth=2).double(), torch.randn(4, 3, 8, 8, dtype=torch.float64)
     backbone.requires_grad_(True)
     attention = slow_to_differentiate([backbone], torch.device("cpu"))

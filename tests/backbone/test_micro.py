@@ -10,7 +10,7 @@ from cl.backbone import load
 MICRO = "vit_micro_patch4_32.tinyimagenet_distill"
 
 
-def test_embedded_backbone_is_what_its_card_says() -> None:
+def test_the_embedded_backbone_matches_its_model_card() -> None:
     backbone = load(MICRO)
     assert backbone.identity["weights_sha256"] == "4578324665dfbba0719ab7fe49420ad88c2d243864d672884975ab9a233f5a33"
     assert backbone.identity["parameters"] == 2_691_648 and backbone.dim == 192

@@ -20,12 +20,12 @@ from tests.conftest import tiny_backbone
 MICRO = "vit_micro_patch4_32.tinyimagenet_distill"
 
 
-def test_untrained_backbone_depends_on_its_seed_only() -> None:
+def test_an_untrained_backbone_depends_on_its_seed_only() -> None:
     torch.manual_seed(1)
     one, two, other = (load("test_vit@random", seed=seed) for seed in (0, 0, 1))
     after = torch.rand(1)
     torch.manual_seed(1)
-    assert torch.equal(after, torch.rand(1)), "loading leaves the global generator alone"
+    assert torch.equal(after, torch.rand(1)), "loading does not use the global generator"
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
     assert one.key == two.key != other.key
     assert one.identity["weights_sha256"] == "random-0" and one.identity["pretraining"] == "none"
@@ -41,7 +41,7 @@ def test_local_file_and_normalisation_options(tmp_path: Path, monkeypatch: pytes
     backbone = load("test_vit@mine.safetensors", BackboneOptions(normalize="none", crop_pct=0.5))
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), backbone.parameters(), strict=True))
     assert backbone.transform.mean == (0, 0, 0) and backbone.transform.crop_pct == 0.5
-    assert load("test_vit@with_head.safetensors").dim == backbone.dim, "a classifier in the file is left out"
+    assert load("test_vit@with_head.safetensors").dim == backbone.dim, "a classifier in the file is skipped"
     with pytest.raises(DataError, match=r"cannot load the weights of backbone 'vit_tiny_patch16_224@mine"):
         load("vit_tiny_patch16_224@mine.safetensors")
 
@@ -74,7 +74,7 @@ def test_state_holds_only_what_changed() -> None:
 
 
 def train(backbone: Backbone) -> None:
-    """One step on every parameter, with batch statistics."""
+    """Take one step on every parameter, with batch statistics."""
     backbone.train().requires_grad_(True)
     optimizer = torch.optim.SGD(backbone.parameters(), lr=0.1)
     backbone(torch.randn(4, 3, backbone.transform.size, backbone.transform.size)).square().mean().backward()
@@ -83,21 +83,21 @@ def train(backbone: Backbone) -> None:
 
 
 @pytest.mark.parametrize("name", ["test_vit@random", "test_resnet@random", MICRO])
-def test_reset_takes_training_back(name: str) -> None:
+def test_reset_undoes_training(name: str) -> None:
     backbone = load(name, seed=5)
     key, before = backbone.key, {k: v.clone() for k, v in backbone.model.state_dict().items()}
-    backbone.reset()  # nothing to do, so nothing need be kept
+    backbone.reset()  # nothing is trained, so no kept weights are needed
     backbone.keep_pretrained()
     for _ in range(2):
         train(backbone)
         assert not backbone.is_pristine and backbone.key != key
-        assert all(torch.equal(backbone.pretrained()[k], v) for k, v in before.items()), "whatever was trained"
+        assert all(torch.equal(backbone.pretrained()[k], v) for k, v in before.items()), "for any trained tensor"
         backbone.reset()
         assert backbone.is_pristine and backbone.key == key and backbone.get_state() == {}
         assert all(torch.equal(backbone.model.state_dict()[k], v) for k, v in before.items())
 
 
-def test_reset_knows_a_fresh_norm_and_survives_a_move() -> None:
+def test_reset_restores_a_replaced_norm_also_after_a_move() -> None:
     backbone = tiny_backbone()
     backbone.replace_final_norm()
     backbone.keep_pretrained()
@@ -111,7 +111,7 @@ def test_reset_knows_a_fresh_norm_and_survives_a_move() -> None:
     assert set(backbone.get_state()) == {"norm.weight", "norm.bias"}, "a fresh norm is not what was loaded"
 
 
-def test_what_was_not_kept_cannot_be_reset() -> None:
+def test_reset_needs_kept_weights() -> None:
     backbone = load("test_resnet@random")
     train(backbone)
     for call in (backbone.reset, backbone.keep_pretrained, backbone.pretrained):
@@ -131,7 +131,7 @@ def test_moving_keeps_pristine_tensors_pristine() -> None:
     assert set(backbone.get_state()) == {"norm.weight", "norm.bias"}
 
 
-def test_fresh_final_norm() -> None:
+def test_replacing_the_final_norm() -> None:
     backbone = tiny_backbone()
     backbone.replace_final_norm()
     norm = backbone.model.norm
@@ -161,7 +161,7 @@ def test_bf16_features_are_float32_and_have_their_own_key() -> None:
 
 
 class Acme(nn.Module):
-    """A network that timm has never heard of."""
+    """A network that timm does not know."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ IMAGENET = Transform(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bicubic
 
 
 @pytest.mark.parametrize("size", [(48, 64), (500, 400)])
-def test_test_view_matches_pillow_within_two_levels(size: tuple[int, int]) -> None:
+def test_the_test_transform_matches_pillow_within_two_levels(size: tuple[int, int]) -> None:
     pixels = photo(*size)
     height, width = size
     scale = 256 / min(height, width)
@@ -33,6 +33,6 @@ def test_grey_images_become_three_channels_and_are_normalised() -> None:
     assert torch.allclose(out[0, :, 0, 0], (1 - torch.tensor(IMAGENET.mean)) / torch.tensor(IMAGENET.std))
 
 
-def test_same_size_is_not_resampled() -> None:
+def test_images_of_the_right_size_are_not_resampled() -> None:
     pixels = photo(32, 32)
     assert torch.equal(PLAIN(pixels), pixels.float() / 255)

@@ -1,4 +1,4 @@
-"""Networks that are trained from scratch."""
+"""Small networks that are trained from scratch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cl.parts.weights.masks import maskable
     ("name", "dim", "weights"),
     [("wsn_alexnet", 2048, 6_499_328), ("wsn_lenet", 500, 2_986_500), ("wsn_resnet18", 640, 1_090_140)],
 )
-def test_networks_from_scratch(name: str, dim: int, weights: int) -> None:
+def test_size_and_width_of_each_network(name: str, dim: int, weights: int) -> None:
     backbone = load(f"{name}@random", seed=1)
     assert name in wsn_networks.default_cfgs and backbone.dim == dim
-    assert backbone.identity["parameters"] == weights, "weights of convolutions and linear layers, nothing else"
+    assert backbone.identity["parameters"] == weights, "weights of convolutions and linear layers only"
     assert len(maskable(backbone)) == len(list(backbone.model.parameters()))
     assert all(not norm.affine for norm in backbone.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm))
     assert backbone(torch.zeros(2, 3, 32, 32)).shape == (2, dim)
@@ -27,7 +27,7 @@ def test_networks_from_scratch(name: str, dim: int, weights: int) -> None:
     assert larger(torch.zeros(2, 3, 40, 40)).shape == (2, larger.dim)
 
 
-def test_alexnet_drops_out_as_in_the_paper_and_has_no_weights_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alexnet_has_the_dropout_of_the_paper_and_no_pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     net = wsn_networks.AlexNet(num_classes=10)
     assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.2, 0.2, 0.5, 0.5, 0.5]
     assert net.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10) and net.head.bias is None

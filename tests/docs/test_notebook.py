@@ -12,7 +12,7 @@ from tests.help.notebooks import execute
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebooks" / "from-nothing-to-a-figure.ipynb"
 
 
-def test_the_committed_notebook_is_small_executed_and_names_no_folder_of_a_machine() -> None:
+def test_the_committed_notebook_is_small_and_executed_and_contains_no_local_path() -> None:
     nbformat = pytest.importorskip("nbformat")
     assert NOTEBOOK.stat().st_size < 400_000
     cells = [cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"]
@@ -30,7 +30,7 @@ FORMS = ("plain", "html")
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_from_nothing(tmp_path: Path) -> None:
+def test_the_notebook_runs_in_an_empty_folder(tmp_path: Path) -> None:
     book = execute(NOTEBOOK, tmp_path)
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2

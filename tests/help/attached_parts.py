@@ -1,4 +1,4 @@
-"""What every part that is attached to a backbone for one pass must keep, and attention written out."""
+"""Assertions for parts that are attached to a backbone for one pass, and attention by hand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def images(count: int = 5) -> Tensor:
 
 
 def filled(make: Make, backbone: Backbone) -> Any:
-    """A part in float64 whose parameters are no longer the fresh ones."""
+    """A part in float64 with changed parameters."""
     part: Any = make(backbone).double()
     with torch.no_grad():
         for number, parameter in enumerate(part.parameters()):

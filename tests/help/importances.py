@@ -1,4 +1,4 @@
-"""A small network on a few images, as avalanche-lib's EWC and the diagonal Fisher information see it."""
+"""A small network on a few images, for avalanche-lib's EWC and the diagonal Fisher information."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 class Case:
-    """A Vision Transformer with a linear head on 22 images of 5 classes, as avalanche-lib and we see it."""
+    """A Vision Transformer with a linear head on 22 images of 5 classes, for avalanche-lib and for `cl`."""
 
     def __init__(self, seed: int = 0) -> None:
         head = nn.Linear(16, 5)

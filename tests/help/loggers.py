@@ -1,4 +1,4 @@
-"""A strategy that draws at every step, and a logger that keeps what it is told."""
+"""A strategy that draws at every step, and a logger that keeps its calls."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Dropping(Strategy):
 
 
 class Recorder(Logger):
-    """Keeps what it is told."""
+    """Keeps its calls."""
 
     told: list[tuple[Any, ...]]
 

@@ -1,4 +1,4 @@
-"""A picture, and a transform that changes nothing but the scale of its values."""
+"""A picture, and a transform that only scales its values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loggers and a strategy that are registered for these tests."""
+"""A strategy and a logger are registered for these tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loggers hear what a run reports and can never break it: with, without and with a broken one, one result."""
+"""Loggers receive the reports of a run; the result is the same with, without and with a broken logger."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.help.loggers import OPTIONS, Dropping, Recorder, run
 
 
 def broken(where: str) -> type[Logger]:
-    """A logger that fails in one of its calls, or does what it should not."""
+    """A logger that fails in one of its calls, draws random numbers and changes the record."""
 
     class Broken(Recorder):
         def __init__(self) -> None:
@@ -56,16 +56,16 @@ def expected(registered: None, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("where", ["nowhere", "__init__", "start", "scalar", "evaluated", "close"])
-def test_no_logger_changes_or_breaks_a_run(expected: str, where: str) -> None:
+def test_a_logger_cannot_change_or_break_a_run(expected: str, where: str) -> None:
     registry.loggers.register("broken", broken(where))
     result = run("recorder", "broken")
     assert result.status == "complete" and result.record["result_sha256"] == expected
     log = (result.folder / "log.txt").read_text()
     assert log.count("WARNING logger 'broken' failed and is off; the run goes on") == (where != "nowhere")
-    assert Recorder.told[-1] == ("close", "complete")  # the other one heard everything
+    assert Recorder.told[-1] == ("close", "complete")  # the other logger received everything
 
 
-def test_a_logger_that_cannot_be_imported_is_left_out(
+def test_a_logger_that_cannot_be_imported_is_skipped(
     expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "acme_logger.py").write_text("raise ValueError('not today')\n")
@@ -80,7 +80,7 @@ def test_a_logger_that_cannot_be_imported_is_left_out(
     assert run("acme", existing="always").record["result_sha256"] == expected
 
 
-def test_what_a_logger_is_told() -> None:
+def test_a_logger_receives_losses_accuracies_metrics_and_records() -> None:
     result = run("recorder")
     start, *told, close = Recorder.told
     assert start[1]["folder"] == result.folder and start[1]["options"]["stream.tasks"] == 2
@@ -97,7 +97,7 @@ def test_what_a_logger_is_told() -> None:
 
 
 @pytest.mark.parametrize(("error", "status"), [(NonFiniteLoss, "failed"), (KeyboardInterrupt, "interrupted")])
-def test_a_logger_hears_how_a_run_ended(monkeypatch: pytest.MonkeyPatch, error: type, status: str) -> None:
+def test_a_logger_receives_the_final_status_of_a_run(monkeypatch: pytest.MonkeyPatch, error: type, status: str) -> None:
     def stop(step: int) -> None:
         raise error("stop")
 

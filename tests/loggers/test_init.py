@@ -1,4 +1,4 @@
-"""Which loggers a run has."""
+"""The loggers of a run: names, packages and the plan."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_wrong_and_missing_loggers_are_refused_before_anything_starts(
     assert not (tmp_path / "results").exists()
 
 
-def test_loggers_are_no_part_of_a_run_s_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loggers_do_not_change_the_identity_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = make_plan("dropping", "split-digits")
     assert plain.loggers == ()
     monkeypatch.setenv("CLBENCH_LOGGER", "recorder,recorder")
@@ -41,7 +41,7 @@ def test_loggers_are_no_part_of_a_run_s_identity(monkeypatch: pytest.MonkeyPatch
     assert (plan.folder, plan.config_hash) == (plain.folder, plain.config_hash)
     assert make_plan("dropping", "split-digits", loggers="none").loggers == ()
     folder = run("recorder").folder
-    assert load_plan(folder).loggers == ("recorder",)  # a resumed run goes on reporting
+    assert load_plan(folder).loggers == ("recorder",)  # a resumed run keeps its loggers
 
 
 def test_loggers_are_listed_and_described(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Curves for TensorBoard."""
+"""Curves for TensorBoard: a resumed run continues them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from tests.help.loggers import Dropping, run
 
 
-def test_tensorboard_curves_go_on_where_they_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curves_of_a_resumed_run_equal_those_of_an_uninterrupted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("tensorboard")
     whole = curves(run("tensorboard", results=tmp_path / "whole").folder)
     assert [step for step, _ in whole["loss/task 1/train"]] == list(range(15))

@@ -39,7 +39,7 @@ def lwf_mc_target(soft: Tensor) -> Tensor:
     return torch.cat([soft, F.one_hot(LABELS, ALL)[:, OLD:].float()], 1)
 
 
-def test_every_loss_is_what_it_says() -> None:
+def test_every_loss_equals_its_formula() -> None:
     z = drawn(5, ALL)
     hot = F.one_hot(LABELS, ALL).float()
     expected = {
@@ -58,7 +58,7 @@ def test_every_loss_is_what_it_says() -> None:
 
 
 @pytest.mark.parametrize("kind", ("local", "bce-local"))
-def test_local_losses_leave_the_old_columns_alone(kind: str) -> None:
+def test_local_losses_give_old_columns_no_gradient(kind: str) -> None:
     z = drawn(5, ALL).requires_grad_(True)
     (found,) = gradient(classification(kind, z, LABELS, NEW), z)
     assert (found[:, :OLD] == 0).all() and (found[:, OLD:] != 0).all()
@@ -74,7 +74,7 @@ def test_lwf_mc_is_one_binary_cross_entropy_with_mixed_targets(reduction: str, s
     assert torch.allclose(weighted, (0.25 * cells[:, :OLD].sum() + cells[:, OLD:].sum()) / 5 / share)
 
 
-def test_under_local_sigmoids_the_distillation_is_a_mean_of_its_own() -> None:
+def test_under_local_sigmoids_the_distillation_is_a_separate_mean() -> None:
     z, soft = drawn(5, ALL), drawn(5, OLD, seed=1).sigmoid()
     cells = by_hand(z, lwf_mc_target(soft))
     found = classification("bce-local", z, LABELS, NEW, soft, 3.0)
@@ -88,11 +88,11 @@ def test_sigmoids_of_the_student_as_targets_give_no_gradient(kind: str) -> None:
     (found,) = gradient(classification(kind, z, LABELS, NEW, soft), z)
     assert (found[:, :OLD] == 0).all() and (found[:, OLD:] != 0).all()
     (moved,) = gradient(classification(kind, z, LABELS, NEW, (z.detach()[:, :OLD] + 1).sigmoid()), z)
-    assert (moved[:, :OLD] < 0).all(), "towards a teacher that is surer"
+    assert (moved[:, :OLD] < 0).all(), "towards a more confident teacher"
 
 
-def test_columns_of_the_task_keep_hard_targets_where_the_teacher_knows_them_too() -> None:
-    """Classes may come back: then they are learned from labels, and only the others are distilled."""
+def test_columns_of_the_task_have_hard_targets_even_if_the_teacher_knows_them() -> None:
+    """Returning classes are learned from labels, and only the other classes are distilled."""
     z, soft = drawn(5, ALL), drawn(5, OLD + 1, seed=1).sigmoid()
     assert torch.equal(
         classification("bce", z, LABELS, NEW, soft), classification("bce", z, LABELS, NEW, soft[:, :OLD])
@@ -104,7 +104,7 @@ def test_columns_of_the_task_keep_hard_targets_where_the_teacher_knows_them_too(
     )
 
 
-def test_balanced_sigmoids_weigh_the_positive_like_the_negatives() -> None:
+def test_balanced_sigmoids_give_the_positive_the_weight_of_all_negatives() -> None:
     z, hot = drawn(5, ALL), F.one_hot(LABELS, ALL).bool()
     cells = by_hand(z, hot.float())
     positives, negatives = cells[hot].mean(), (cells * ~hot).sum(1).mean()
@@ -120,7 +120,7 @@ def test_balanced_sigmoids_weigh_the_positive_like_the_negatives() -> None:
     (mixed,) = gradient(classification("bce", z, LABELS, NEW, soft, balanced=True), z)
     assert torch.equal(plain[:, :OLD], mixed[:, :OLD]), "distilled columns are not weighted"
     (alone,) = gradient(classification("bce-local", z, LABELS, NEW, balanced=True), z)
-    assert torch.allclose(mixed[:, OLD:], alone[:, OLD:] * len(NEW) / ALL), "the new columns count among themselves"
+    assert torch.allclose(mixed[:, OLD:], alone[:, OLD:] * len(NEW) / ALL), "new columns are balanced among themselves"
 
 
 def test_the_distillation_is_the_softened_cross_entropy_without_the_square_of_the_temperature() -> None:
@@ -153,13 +153,15 @@ def test_feature_distances() -> None:
     assert float(feature_distance(f.detach(), f.detach())) == 0
     cosine = (f * g).sum(1) / (f.norm(dim=1) * g.norm(dim=1))
     assert torch.allclose(feature_distance(f, g, "cosine"), 1 - cosine.mean())
-    assert torch.allclose(feature_distance(3 * f, g, "cosine"), 1 - cosine.mean(), atol=1e-6), "blind to the length"
+    assert torch.allclose(feature_distance(3 * f, g, "cosine"), 1 - cosine.mean(), atol=1e-6), (
+        "the length does not matter"
+    )
     assert abs(float(feature_distance(f.detach(), f.detach(), "cosine"))) < 1e-6
 
 
 @pytest.mark.parametrize("known", [(0, 1, 2, 3), (3, 1)])
 def test_lwf_agrees_with_avalanche(known: tuple[int, ...]) -> None:
-    """Avalanche takes the divergence: the same but for the teacher's entropy, so the same gradients."""
+    """Avalanche uses the divergence, which differs by the entropy of the teacher, so the gradients are equal."""
     from cl.avalanche import lib
 
     with lib.quiet():

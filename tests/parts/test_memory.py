@@ -1,4 +1,4 @@
-"""The memory of earlier images and the batches it is mixed into."""
+"""The memory of earlier images, and batches that contain remembered images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRANSFORM = Transform(8, (0.5,) * 3, (0.5,) * 3)
 
 
 def images(labels: list[int], first: int = 0) -> ImageSet:
-    """One image per label; its pixels say which it is, counted from `first`."""
+    """One image per label; its pixels hold its number, counted from `first`."""
     pixels = np.arange(first, first + len(labels), dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
     store = ImageStore.from_arrays(pixels, np.zeros(len(labels), dtype=np.int64))
     order = np.argsort(store.pixels[:, 0, 0, 0])  # a store has an order of its own
@@ -33,7 +33,7 @@ def held(memory: Memory) -> list[int]:
 
 
 def offer(memory: Memory, new: ImageSet, rng: torch.Generator) -> None:
-    """Add images, with features for a policy that chooses by them."""
+    """Add images, with features if the policy needs them."""
     features = torch.randn(len(memory) + len(new), 4, generator=generator(9, "features", memory.seen))
     memory.add(new, rng, features if memory.policy == "herding" else None)
 
@@ -75,12 +75,12 @@ def test_a_balanced_memory_has_exact_quotas_after_every_task() -> None:
         memory.add(images(labels, first), generator(1, "task", first))
         assert counts(memory) == wanted[classes[-1] + 1]
         now = set(held(memory))
-        assert {number for number in now if number < first} <= before, "what was given up does not come back"
+        assert {number for number in now if number < first} <= before, "removed images do not return"
         assert all(label == number // 7 for label, number in zip(memory.labels.tolist(), held(memory), strict=True))
         before, first = now, first + len(labels)
 
 
-def test_which_images_of_a_class_stay_is_drawn_uniformly() -> None:
+def test_the_images_kept_of_a_class_are_a_uniform_sample() -> None:
     found, chunks = np.zeros(40), (images([0] * 20), images([1] * 20, 20))
     for seed in range(1000):
         memory = Memory(8, "balanced")
@@ -100,8 +100,8 @@ def test_which_images_of_a_class_stay_is_drawn_uniformly() -> None:
         ("balanced", [6, 0, 1, 3, 22, 20, 40], [0, 0, 1, 1, 2, 2, 3]),
     ],
 )
-def test_what_is_drawn_stays_what_it_was(policy: str, kept: list[int], labels: list[int]) -> None:
-    """Results depend on it: written down from the first version of the memory."""
+def test_draws_of_the_memory_do_not_change_between_versions(policy: str, kept: list[int], labels: list[int]) -> None:
+    """Values of the first version of the memory; results depend on them."""
     memory = Memory(7, policy)
     for task, new in enumerate(([0, 1, 0, 1, 0, 1, 0, 1], [2] * 6, [3, 0, 3, 0, 3])):
         memory.add(images(new, first=20 * task), generator(11, "task", task))
@@ -111,7 +111,7 @@ def test_what_is_drawn_stays_what_it_was(policy: str, kept: list[int], labels: l
 def test_herding_follows_the_mean_of_the_class() -> None:
     """By hand: divided by their norms the rows are (0, 1), (1, 0), (.6, .8), with mean (.533, .6).
 
-    (.6, .8) is nearest; beside it the mean with (1, 0) is (.8, .4), at .111, and that with (0, 1) is (.3, .9), at .144.
+    (.6, .8) is nearest; with it the mean with (1, 0) is (.8, .4), at .111, and that with (0, 1) is (.3, .9), at .144.
     """
     features = torch.tensor([[0.0, 3.0], [2.0, 0.0], [6.0, 8.0]])
     assert herded(features, 2).tolist() == [2, 1] and herded(features, 9).tolist() == [2, 1, 0]
@@ -119,7 +119,7 @@ def test_herding_follows_the_mean_of_the_class() -> None:
     assert herded(features, 0).tolist() == []
 
 
-def test_a_herded_memory_gives_up_what_it_ranked_last() -> None:
+def test_a_herded_memory_removes_the_images_of_the_lowest_rank() -> None:
     memory, features = Memory(6, "herding"), torch.tensor([[0.0, 3.0], [2.0, 0.0], [6.0, 8.0]])
     rng = generator(0, "unused")
     memory.add(images([0, 1, 0, 1, 0, 1]), rng, features.repeat_interleave(2, 0).flip(1))
@@ -149,7 +149,7 @@ def test_a_herded_memory_gives_up_what_it_ranked_last() -> None:
         ([5], 0, [0]),
     ],
 )
-def test_quotas_are_equal_as_far_as_the_images_go(available: list[int], size: int, expected: list[int]) -> None:
+def test_quotas_are_as_equal_as_the_images_allow(available: list[int], size: int, expected: list[int]) -> None:
     assert quotas(available, size) == expected
 
 
@@ -178,7 +178,7 @@ def test_remembered_images_are_copies_and_count_as_samples(policy: str) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_memory_goes_on_from_its_state_as_if_it_had_not_stopped(policy: str, tmp_path: Any) -> None:
+def test_a_restored_memory_continues_like_the_original(policy: str, tmp_path: Any) -> None:
     whole, copy = Memory(5, policy), Memory(5, policy)
     state.save(tmp_path / "empty.safetensors", state.get(whole))
     copy.set_state(state.load(tmp_path / "empty.safetensors"))
@@ -189,7 +189,7 @@ def test_a_memory_goes_on_from_its_state_as_if_it_had_not_stopped(policy: str, t
     for memory in (whole, copy):
         offer(memory, images([1] * 9, 9), generator(0, "second"))
     assert held(whole) == held(copy) and torch.equal(whole.labels, copy.labels) and whole.seen == copy.seen == 18
-    assert kept["labels"].tolist() == [0] * 5 and int(kept["pixels"].max()) < 9, "a state taken stays as it was"
+    assert kept["labels"].tolist() == [0] * 5 and int(kept["pixels"].max()) < 9, "a saved state does not change"
 
 
 # ----------------------------------------------------------------------------------------------------------- batches
@@ -209,7 +209,7 @@ def same(one: list[Batch], two: list[Batch]) -> bool:
     )
 
 
-def test_new_images_are_those_without_a_memory_and_come_first() -> None:
+def test_new_images_are_the_same_as_without_a_memory_and_come_first() -> None:
     alone = list(new_images().epoch(0, rng))
     for size in (0, 5, 50):
         mixed = ReplayBatches(new_images(), filled(30), size, TRANSFORM, augment="crop-flip")
@@ -228,7 +228,7 @@ def test_batches_are_the_same_from_any_start_and_differ_between_steps() -> None:
     assert not torch.equal(whole[0].x[8:], whole[1].x[8:])
 
 
-def test_remembered_images_are_drawn_once_each_unless_they_are_too_few() -> None:
+def test_remembered_images_are_drawn_without_replacement_if_there_are_enough() -> None:
     for count, size in ((30, 30), (4, 30), (30, 7)):
         memory = filled(count)
         mixed = ReplayBatches(new_images("none"), memory, size, TRANSFORM, augment="none")
@@ -257,7 +257,7 @@ def stripes() -> Memory:
     return memory
 
 
-def test_features_stand_for_remembered_images_beside_features() -> None:
+def test_batches_of_features_are_mixed_with_features_of_remembered_images() -> None:
     memory = filled(30)
     features = torch.stack([memory.pixels[:, 0, 0, 0].float(), memory.labels.float()], 1)
     source = TensorBatches(torch.zeros(20, 2), torch.zeros(20, dtype=torch.long), 8)

@@ -7,7 +7,7 @@ import torch
 from cl.parts.task_parameters import TaskParameters
 
 
-def test_parameters_of_tasks_grow_with_their_state_and_stay_the_same_objects() -> None:
+def test_parameters_of_tasks_are_resized_by_their_state_and_stay_the_same_objects() -> None:
     found = TaskParameters()
     found.add(torch.ones(2), torch.zeros(3))
     found.add(torch.ones(2) * 2, torch.zeros(3))

@@ -32,7 +32,7 @@ def everything(progress: Any) -> None:
         show.message("resuming [bold]")
 
 
-def test_plain_progress_is_one_line_per_event_and_message() -> None:
+def test_plain_progress_prints_one_line_per_event_and_message() -> None:
     stream = io.StringIO()
     everything(PlainProgress(stream))
     assert stream.getvalue().splitlines() == [
@@ -50,13 +50,13 @@ def test_rich_progress_draws_and_prints_above_the_bars() -> None:
     assert "resuming [bold]" in stream.getvalue()
 
 
-def test_rich_progress_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rich_progress_prints_nothing_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     with RichProgress(Terminal()):
         print("result")
     assert capsys.readouterr().out == "result\n"
 
 
-def test_the_display_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_selects_the_display_for_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     assert isinstance(make_progress("auto", Terminal()), RichProgress)
     assert type(make_progress("auto", io.StringIO())) is PlainProgress
@@ -64,7 +64,7 @@ def test_the_display_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     everything(make_progress("none"))
 
 
-def test_outside_a_notebook_python_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_shows_nothing_outside_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
     assert not in_notebook()
     with displayed(None) as show:
         show.message("hidden")

@@ -12,7 +12,7 @@ from tests.help.notebooks import execute
 
 
 class Page:
-    """Stands in for IPython's display: what it was shown, in order."""
+    """Replaces IPython's display and keeps its calls in order."""
 
     def __init__(self) -> None:
         self.shown: list[dict[str, str]] = []
@@ -33,7 +33,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Page:
     return page
 
 
-def test_one_line_is_updated_and_one_stays(page: Page) -> None:
+def test_one_line_is_updated_and_the_last_state_remains(page: Page) -> None:
     with NotebookProgress("mine <on> digits") as show:
         show.message("resuming after event 1")
         show.task(1, 5, "60 images")
@@ -54,7 +54,7 @@ def test_one_line_is_updated_and_one_stays(page: Page) -> None:
 @pytest.mark.parametrize(
     ("error", "said"), [(ValueError, "failed"), (KeyboardInterrupt, "interrupted; the same call continues")]
 )
-def test_the_line_that_stays_says_how_it_ended(page: Page, error: type[BaseException], said: str) -> None:
+def test_the_last_line_says_how_the_run_ended(page: Page, error: type[BaseException], said: str) -> None:
     with pytest.raises(error), NotebookProgress("mine") as show:
         show.task(1, 5, "60 images")
         show.phase("train", 10)
@@ -62,7 +62,7 @@ def test_the_line_that_stays_says_how_it_ended(page: Page, error: type[BaseExcep
     assert page.shown[-1]["text/plain"] == f"mine · task 2/5 · {said} · 0:00"
 
 
-def test_updates_are_few_and_silence_stays_silent(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_updates_are_limited_and_nothing_is_shown_without_progress(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cl.progress.notebook._EVERY", 3600.0)
     with NotebookProgress("mine") as show:
         show.task(0, 1, "60 images")
@@ -75,7 +75,7 @@ def test_updates_are_few_and_silence_stays_silent(page: Page, monkeypatch: pytes
 
 
 def shown(cell: Any) -> str:
-    """Everything that a cell printed or displayed, as text."""
+    """The whole output of a cell, as text."""
     return "\n".join(
         output.get("text") or output.get("data", {}).get("text/html") or output["data"]["text/plain"]
         for output in cell.outputs
@@ -83,7 +83,7 @@ def shown(cell: Any) -> str:
 
 
 def test_a_run_in_a_kernel(tmp_path: Path) -> None:
-    """One line that stays, tables as HTML, nothing on stderr; a cell that is edited is not taken for the old one."""
+    """One line remains, tables are HTML, stderr is empty, and an edited cell is recognised as changed code."""
     strategy = """
         import cl, torch
 

@@ -1,4 +1,4 @@
-"""The list of what one reads to understand a method."""
+"""How much to read to understand a method."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ def names(root: Path) -> dict[str, set[str]]:
     }
 
 
-def test_what_a_method_uses_is_read_and_nothing_else(checkout: Path) -> None:
+def test_only_definitions_that_a_method_uses_are_read(checkout: Path) -> None:
     found = names(checkout)
     assert found["strategies/mine.py"] == {"LIMIT", "Mine"}
     assert found["cl/bases/base.py"] == {"Base"}, "an unused function is not read"
-    assert found["cl/parts/losses.py"] == {"loss", "helper"}, "what is used by what is used"
-    assert found["cl/parts/heads/linear.py"] == {"Head"}, "found through the package that passes it on"
-    assert "cl/errors.py" not in found, "not where the mathematics of methods is"
+    assert found["cl/parts/losses.py"] == {"loss", "helper"}, "indirect uses too"
+    assert found["cl/parts/heads/linear.py"] == {"Head"}, "found through the package that re-exports it"
+    assert "cl/errors.py" not in found, "not a package of mathematics"
 
 
 def test_lines_of_code_leave_out_text_and_options(checkout: Path) -> None:
@@ -103,7 +103,7 @@ def test_lines_of_code_leave_out_text_and_options(checkout: Path) -> None:
     assert code_lines(path, nodes) == 4  # LIMIT, the class, the function and its line
 
 
-def test_a_module_is_found_inside_and_beside_the_package(checkout: Path) -> None:
+def test_a_module_is_found_inside_and_next_to_the_package(checkout: Path) -> None:
     assert source(checkout, "cl.strategies.mine") == checkout / "strategies" / "mine.py"
     assert source(checkout, "cl.parts.heads") == checkout / "cl" / "parts" / "heads" / "__init__.py"
     assert source(checkout, "cl.nowhere") is None

@@ -11,7 +11,7 @@ from tests.help.pictures import PLAIN, photo
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_recipes_give_one_draw_per_image_from_the_named_stream(name: str) -> None:
+def test_recipes_draw_once_per_image_from_the_given_generator(name: str) -> None:
     pixels = photo(32, 32).repeat(16, 1, 1, 1)
 
     def view() -> torch.Tensor:
@@ -37,7 +37,7 @@ def test_flip_and_identity_crop_are_exact() -> None:
     assert kinds == {"straight", "mirrored"}
 
 
-def test_boxes_lie_inside_and_cover_the_area_asked_for() -> None:
+def test_boxes_are_inside_the_image_and_cover_the_given_area() -> None:
     boxes = _random_boxes(4000, 30, 50, (0.08, 1.0), torch.Generator().manual_seed(0))
     left, top, width, height = boxes.unbind(1)
     assert (left >= 0).all() and (top >= 0).all() and (left + width <= 50).all() and (top + height <= 30).all()
@@ -46,6 +46,6 @@ def test_boxes_lie_inside_and_cover_the_area_asked_for() -> None:
     assert torch.equal(boxes, boxes.round())
 
 
-def test_unknown_recipe_is_a_usage_error() -> None:
+def test_an_unknown_recipe_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="unknown augmentation 'mixup'; choose one of none"):
         augment(photo(), "mixup", PLAIN, torch.Generator())

@@ -18,7 +18,7 @@ from cl.training.batches import ImageBatches, TensorBatches
 from tests.help.probe import X, Y
 
 
-def test_batches_resume_anywhere_and_cover_every_item() -> None:
+def test_batches_cover_every_item_and_start_at_any_step() -> None:
     from cl.training.generators import generator
 
     def rng(*key: Any) -> torch.Generator:
@@ -36,7 +36,7 @@ def test_batches_resume_anywhere_and_cover_every_item() -> None:
 
 
 def grey(values: list[int]) -> ImageSet:
-    """One image per value, all of whose pixels have it; its label is the value too."""
+    """One image per value, which is the value of all its pixels and its label."""
     pixels = np.asarray(values, np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
     store = ImageStore.from_arrays(pixels, np.zeros(len(values), np.int64))
     found = store.pixels[:, 0, 0, 0].tolist()  # a store has an order of its own

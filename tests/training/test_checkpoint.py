@@ -12,13 +12,13 @@ from cl.training.checkpoint import Checkpoint, Key
 from tests.help.probe import probe
 
 
-def test_changed_code_is_told_apart(tmp_path: Path) -> None:
+def test_a_journal_of_changed_code_is_refused(tmp_path: Path) -> None:
     probe(tmp_path).train("a")
     with pytest.raises(ContractError, match=r"holds fit 'a' \(call 1 of task 0\) where learn\(\) now asks for fit 'b'"):
         probe(tmp_path).train("b")
 
 
-def test_checkpoints_are_limited_to_a_share_of_the_time(tmp_path: Path) -> None:
+def test_checkpoints_take_a_limited_share_of_the_time(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, every=0.001)
     checkpoint._duration = 1000.0  # a very slow disk
     assert not checkpoint.due()
@@ -30,7 +30,7 @@ def test_checkpoints_are_limited_to_a_share_of_the_time(tmp_path: Path) -> None:
 FIT, NEXT, SETUP = Key(0, 1, "fit", "a"), Key(0, 2, "fit", "b"), Key(-1, 1, "compute", "c")
 
 
-def test_a_commit_removes_the_journal_of_the_task_and_keeps_what_setup_computed(tmp_path: Path) -> None:
+def test_a_commit_removes_the_journal_of_the_task_and_keeps_results_of_setup(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, every=0)
     assert checkpoint.load_event() is None
     for key in (FIT, SETUP):
@@ -46,7 +46,7 @@ def test_a_commit_removes_the_journal_of_the_task_and_keeps_what_setup_computed(
     assert not tmp_path.exists()
 
 
-def test_what_setup_computed_comes_in_order(tmp_path: Path) -> None:
+def test_results_of_setup_are_in_order(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, every=0)
     for number in (2, 10, 1):
         checkpoint.save_entry(Key(-1, number, "compute", "c"), {"result": number})
@@ -59,12 +59,12 @@ def test_an_interrupted_fit_is_found_by_its_place(tmp_path: Path) -> None:
     checkpoint.save_partial(FIT, {"step": 3})
     found: Any = checkpoint.load_partial(FIT)
     assert found["step"] == 3
-    assert checkpoint.load_partial(NEXT) is None, "that fit was interrupted before, and is finished"
+    assert checkpoint.load_partial(NEXT) is None, "the partial file is of an earlier fit, which is finished"
     with pytest.raises(ContractError, match=r"holds fit 'a' .* now asks for compute 'a'.*--existing always"):
         checkpoint.load_partial(Key(0, 1, "compute", "a"))
 
 
-def test_what_setup_computes_is_written_for_a_learner_that_will_be_saved(tmp_path: Path) -> None:
+def test_results_of_setup_are_always_written_for_a_saved_learner(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, every=1e9, keep_setup=True)
     assert checkpoint.due(-1) and not checkpoint.due(0)
 

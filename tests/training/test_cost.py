@@ -1,4 +1,4 @@
-"""FLOPs by hand: what is counted depends on shapes alone, not on the kernel that a version of PyTorch chooses."""
+"""FLOPs against hand arithmetic: counts depend on shapes only, not on the kernel that PyTorch chooses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def heads(tokens: int, device: str = "cpu", **options: Any) -> Tensor:
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("mode", MODES)
-def test_attention_counts_its_products_whatever_the_kernel(kernel: SDPBackend | None, masked: bool, mode: str) -> None:
+def test_attention_counts_its_products_under_every_kernel(kernel: SDPBackend | None, masked: bool, mode: str) -> None:
     query, key, value = heads(QUERIES), heads(KEYS), heads(KEYS)
     for tensor in (query, key, value):
         tensor.requires_grad_(mode == "grad")
@@ -49,11 +49,11 @@ def test_attention_counts_its_products_whatever_the_kernel(kernel: SDPBackend | 
         found, flops = count_flops(lambda: scaled_dot_product_attention(query, key, value, attn_mask=mask))
         assert flops == 2 * PRODUCT
         if mode == "grad":
-            assert total(found.sum().backward) == 4 * PRODUCT, "a gradient for either side of two products"
+            assert total(found.sum().backward) == 4 * PRODUCT, "two products, a gradient for both factors of each"
 
 
-def test_the_kernels_of_accelerators_count_alike() -> None:
-    """Their formulas alone: no such device is needed. Keys and values may have fewer heads than queries."""
+def test_the_kernels_of_accelerators_count_the_same() -> None:
+    """This tests the formulas, without such a device. Keys and values may have fewer heads than queries."""
     query, few = (BATCH, HEADS, QUERIES, WIDTH), (BATCH, 1, KEYS, WIDTH)
     found = {str(operator).removeprefix("aten."): formula for operator, formula in _ATTENTION.items()}
     kernels = ("flash_attention", "flash_attention_for_cpu", "efficient_attention", "cudnn_attention")
@@ -63,7 +63,7 @@ def test_the_kernels_of_accelerators_count_alike() -> None:
         assert found[f"{name}_backward"](query, query, few, few, query, out_shape=()) == 4 * PRODUCT
 
 
-def test_sequences_in_a_row_count_pair_by_pair() -> None:
+def test_packed_sequences_count_the_pairs_of_each_sequence() -> None:
     aten = torch.ops.aten
     query, key = torch.zeros(BATCH, QUERIES, HEADS, WIDTH), torch.zeros(BATCH, KEYS, HEADS, WIDTH)
     row = torch.zeros(10, HEADS, WIDTH)
@@ -83,7 +83,7 @@ def test_sequences_in_a_row_count_pair_by_pair() -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("plain", [False, True])
-def test_a_vision_transformer_counts_what_hand_arithmetic_says(kernel: SDPBackend | None, plain: bool) -> None:
+def test_a_vision_transformer_counts_the_flops_of_hand_arithmetic(kernel: SDPBackend | None, plain: bool) -> None:
     images, tokens, width, mlp, depth = 3, 5, 16, 64, 2  # four patches and CLS
     linear = 2 * tokens * (width * 3 * width + width * width + 2 * width * mlp)
     attention = 2 * 2 * tokens * tokens * width
@@ -99,19 +99,19 @@ def test_a_vision_transformer_counts_what_hand_arithmetic_says(kernel: SDPBacken
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_products_and_convolutions(mode: str) -> None:
+def test_products_and_convolutions_count_their_multiplications(mode: str) -> None:
     a, b = torch.randn(4, 5, 6), torch.randn(4, 6, 7)
     layer, convolution = nn.Linear(6, 3), nn.Conv2d(2, 4, 3, groups=2)
     with MODES[mode]():
         assert total(lambda: a @ b) == total(lambda: torch.einsum("bij,bjk->bik", a, b)) == 2 * 4 * 5 * 6 * 7
-        assert total(lambda: a[0] @ b[0, :, 0]) == 0, "a product with one vector is no product of matrices"
+        assert total(lambda: a[0] @ b[0, :, 0]) == 0, "products of a matrix and a vector are not counted"
         assert total(lambda: torch.baddbmm(torch.zeros(4, 5, 7), a, b)) == 2 * 4 * 5 * 6 * 7
         assert total(lambda: layer(a)) == 2 * 20 * 6 * 3
         assert total(lambda: convolution(torch.zeros(2, 2, 6, 6))) == 2 * 2 * 16 * 4 * 9
 
 
 class Encoder(nn.Module):
-    """What torchvision's Vision Transformer uses, and an encoder of PyTorch's own."""
+    """The attention of torchvision's Vision Transformer, and PyTorch's own encoder layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,20 +125,20 @@ class Encoder(nn.Module):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_pytorchs_own_attention_modules_count_by_either_path(mode: str) -> None:
-    """Without a gradient each is one operator, for which PyTorch has no formula."""
+def test_attention_modules_of_pytorch_count_the_same_on_both_paths(mode: str) -> None:
+    """Without gradients each module is a single operator, for which PyTorch has no formula."""
     encoder, tokens = Encoder().eval(), torch.randn(3, 5, 16)
     attention = 3 * (4 * 2 * 5 * 16 * 16 + 2 * 2 * 5 * 5 * 16)
     with MODES[mode]():
         assert total(lambda: encoder(tokens)) == 2 * attention + 3 * 2 * 2 * 5 * 16 * 32
 
 
-def test_costs_remember_by_what_they_were_counted() -> None:
+def test_costs_keep_the_version_of_their_counter() -> None:
     cost, resumed = Cost(), Cost()
     resumed.set_state(cost.get_state())
     assert resumed.counted_by == COUNTED_BY
     old = {key: value for key, value in cost.get_state().items() if key != "counted_by"}
     resumed.set_state(old)
-    assert resumed.counted_by != COUNTED_BY, "some of it was counted by an earlier clbench"
+    assert resumed.counted_by != COUNTED_BY, "an earlier clbench counted some of it"
     cost.set_state(resumed.get_state())
     assert cost.counted_by == resumed.counted_by

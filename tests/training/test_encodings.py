@@ -1,4 +1,4 @@
-"""Encodings: the same bits for everyone, computed once."""
+"""Encodings: computed once, and independent of the order of requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 class Counting(Encodings):
-    """Counts the images that were really encoded."""
+    """Counts the images that are computed, not read from the cache."""
 
     images = 0
 
@@ -34,7 +34,7 @@ def store() -> ImageStore:
     return tiny_stream(train_per_class=None).dataset.train
 
 
-def test_bits_do_not_depend_on_who_asks_first(store: ImageStore) -> None:
+def test_features_do_not_depend_on_the_order_of_requests(store: ImageStore) -> None:
     rng = np.random.default_rng(0)
     rows = np.arange(len(store))
     whole = Encodings().get(tiny_backbone(), store, rows, CPU)
@@ -54,14 +54,14 @@ def test_each_image_is_encoded_once(store: ImageStore) -> None:
     assert encodings.cost.flops == {"executed": (len(store) + 1) * once, "uncached": 3 * len(store) * once}
 
 
-def test_blocks_hold_one_class(store: ImageStore) -> None:
+def test_a_block_contains_images_of_one_class(store: ImageStore) -> None:
     encodings, backbone = Counting(), tiny_backbone()
     row = int(np.flatnonzero(store.labels == 4)[3])
     encodings.get(backbone, store, np.array([row]), CPU)
     assert encodings.images <= BLOCK
 
 
-def test_shared_on_disk_until_the_backbone_changes(store: ImageStore, tmp_path: Path) -> None:
+def test_features_are_shared_on_disk_until_the_backbone_changes(store: ImageStore, tmp_path: Path) -> None:
     rows = np.arange(100)
     first = Counting(tmp_path)
     expected = first.get(tiny_backbone(), store, rows, CPU)
@@ -78,7 +78,7 @@ def test_shared_on_disk_until_the_backbone_changes(store: ImageStore, tmp_path: 
     assert len(list(tmp_path.rglob("*.safetensors"))) == files, "features of changed backbones are not shared"
 
 
-def test_flops_of_shared_features_counted_otherwise_are_counted_anew(
+def test_flops_of_shared_features_by_another_counter_are_counted_again(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = np.arange(100)
@@ -90,13 +90,13 @@ def test_flops_of_shared_features_counted_otherwise_are_counted_anew(
     monkeypatch.undo()
     second = Counting(tmp_path)
     second.get(tiny_backbone(), store, rows, CPU)
-    assert second.images == 0, "the features are as good as before"
+    assert second.images == 0, "the features are still valid"
     assert second.cost.flops == {"executed": once, "uncached": len(rows) * once}
     second.get(tiny_backbone(), store, rows, CPU)
     assert second.cost.flops == {"executed": once, "uncached": 2 * len(rows) * once}
 
 
-def test_damaged_cache_is_ignored(store: ImageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_cache_is_ignored(store: ImageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = Encodings(tmp_path)
     expected = first.get(tiny_backbone(), store, np.arange(100), CPU)
     first.flush()
@@ -107,7 +107,7 @@ def test_damaged_cache_is_ignored(store: ImageStore, tmp_path: Path, caplog: pyt
     assert "ignoring damaged features" in caplog.text
 
 
-def test_only_recent_changed_backbones_stay_in_memory(store: ImageStore) -> None:
+def test_features_of_recent_changed_backbones_only_stay_in_memory(store: ImageStore) -> None:
     encodings = Encodings(recent=2)
     for step in range(5):
         backbone = tiny_backbone()
@@ -117,7 +117,7 @@ def test_only_recent_changed_backbones_stay_in_memory(store: ImageStore) -> None
     assert len(encodings._tables) == 2
 
 
-def test_a_changed_backbone_encodes_the_images_of_the_stream_alone() -> None:
+def test_a_changed_backbone_encodes_the_images_of_the_stream_only() -> None:
     stream = tiny_stream(train_per_class=5)
     store, rows = stream.dataset.train, np.concatenate([e.train for e in stream.experiences])
     backbone = tiny_backbone()
@@ -136,7 +136,7 @@ def test_a_changed_backbone_encodes_the_images_of_the_stream_alone() -> None:
     assert encodings.images == len(store)
 
 
-def test_an_unchanged_backbone_keeps_blocks_that_other_streams_share() -> None:
+def test_an_unchanged_backbone_encodes_blocks_that_other_streams_share() -> None:
     stream = tiny_stream(train_per_class=5)
     store, rows = stream.dataset.train, stream.experiences[0].train
     encodings, whole = Counting(), Counting()
@@ -145,7 +145,7 @@ def test_an_unchanged_backbone_keeps_blocks_that_other_streams_share() -> None:
     assert encodings.images == whole.images > len(rows)
 
 
-def test_memoised_and_exact_features_agree(store: ImageStore) -> None:
+def test_cached_and_exact_features_agree(store: ImageStore) -> None:
     backbone: Backbone = tiny_backbone().double()
 
     def features(exact: bool) -> Tensor:

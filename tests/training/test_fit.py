@@ -35,7 +35,7 @@ def test_fit_equals_a_bare_loop_with_the_same_draws() -> None:
     assert torch.equal(weights(learner), weights(bare))
 
 
-def test_an_extra_phase_leaves_the_draws_of_the_others_alone() -> None:
+def test_an_extra_phase_does_not_change_the_draws_of_the_others() -> None:
     one, two = probe(), probe()
     one.train("main")
     two.fit("extra", TensorBatches(X, Y, 8), lambda b: two.spare(two.layer(b.x)).sum() * 0, two.spare.parameters(),
@@ -70,7 +70,7 @@ def test_parameters_outside_the_state_are_refused() -> None:
         learner.train(params=[])
 
 
-def test_best_state_and_patience_belong_to_fit() -> None:
+def test_the_best_state_is_restored() -> None:
     learner, seen = probe(), []
     scores = iter([0.1, 0.9, 0.3, 0.2])
 
@@ -111,7 +111,7 @@ def test_nan_names_the_place_and_the_fix() -> None:
         fresh.fit("b", TensorBatches(X, Y, 40), fresh.loss, fresh.layer.parameters(), epochs=1, optimizer=sgd(math.inf))
 
 
-def test_a_validation_score_that_is_no_number_ends_the_fit() -> None:
+def test_a_validation_score_that_is_not_finite_ends_the_fit() -> None:
     with pytest.raises(NonFiniteLoss, match="the validation score became nan in task 0, fit 'a', epoch 0"):
         probe().train(validate=lambda: math.nan, select="best")
 

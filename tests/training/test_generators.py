@@ -12,14 +12,14 @@ from cl.random import numpy_generator
 from cl.training.generators import generator, generators_untouched, global_state, seed_globals, set_global_state
 
 
-def test_a_stream_is_the_same_wherever_it_is_asked_for() -> None:
+def test_a_named_stream_does_not_depend_on_global_state() -> None:
     first = torch.rand(3, generator=generator(5, "x", 2))
     torch.manual_seed(1)
     assert torch.equal(first, torch.rand(3, generator=generator(5, "x", 2)))
     assert np.array_equal(numpy_generator(5, "x").random(3), numpy_generator(5, "x").random(3))
 
 
-def test_global_generators_travel_in_a_checkpoint() -> None:
+def test_the_state_of_global_generators_is_restored() -> None:
     seed_globals(3, "somewhere")
     torch.rand(5), np.random.rand(5), random.random(), np.random.randn()
     saved = global_state()

@@ -13,7 +13,7 @@ from cl.training.optim import When
 from tests.help.probe import Probe, X, probe, weights
 
 
-def test_repeated_phases_of_one_name_draw_anew() -> None:
+def test_repeated_phases_of_one_name_draw_different_orders() -> None:
     learner, orders = probe(), []
     for _ in range(2):
         seen: list[Tensor] = []
@@ -23,11 +23,11 @@ def test_repeated_phases_of_one_name_draw_anew() -> None:
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL inside one process."""
+    """Simulates SIGKILL inside one process."""
 
 
 def interrupted(learner: Probe, at: int) -> None:
-    """Run two phases with a compute between them, dying at the given step."""
+    """Run two phases with a compute between them, killed at the given step."""
     steps = iter(range(10**6))
 
     def tick(when: When) -> None:
@@ -57,7 +57,7 @@ def test_resumed_learning_equals_uninterrupted_learning(tmp_path: Path, at: int)
     assert bool(again.trainer.journal.resumed_from) == (at > 0)
 
 
-def test_entries_that_were_not_due_are_done_again(tmp_path: Path) -> None:
+def test_entries_that_are_not_due_are_not_written(tmp_path: Path) -> None:
     learner = probe(tmp_path)
     learner.trainer.journal.checkpoint = Checkpoint(tmp_path, every=1e9)
     learner.train("a")

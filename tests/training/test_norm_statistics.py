@@ -1,4 +1,4 @@
-"""Running averages of batch norms after a fit: taken without dropout, as the images to test are."""
+"""Running averages of batch norms after a fit: measured without dropout, like the features of test images."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def probe(p: float = 0.5, folder: Path | None = None) -> Probe:
 
 
 def without_dropout(learner: Probe) -> tuple[Tensor, Tensor]:
-    """Mean and variance of what the norm is given for the training images."""
+    """Mean and variance of the inputs of the norm on the training images."""
     linear: Any = learner.layer[1]
     with torch.no_grad():
         x = linear(X)
     return x.mean(0), x.var(0)
 
 
-def test_averages_are_those_of_the_images_without_dropout() -> None:
+def test_averages_are_measured_on_the_images_without_dropout() -> None:
     learner = probe()
     learner.train(size=48)
     mean, variance = without_dropout(learner)
@@ -81,7 +81,7 @@ def test_averages_are_means_over_batches() -> None:
     assert learner.calls == 3 * 4 + 4
 
 
-def test_at_most_so_many_batches_are_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_batches_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cl.training.fit.NORM_BATCHES", 2)
     assert NORM_BATCHES > 2
     learner = probe()
@@ -109,8 +109,8 @@ def test_a_validation_sees_averages_without_dropout_and_the_best_state_keeps_the
     torch.testing.assert_close(learner.norm.running_mean, without_dropout(learner)[0])
 
 
-def test_averages_that_a_fit_does_not_move_stay() -> None:
-    """WSN normalises by batches: its loss is not called again, which would choose other masks."""
+def test_averages_that_a_fit_does_not_change_stay() -> None:
+    """WSN normalises by batches. Another call of its loss would choose other masks."""
     backbone = conv_backbone()
     learner = Probe(None, backbone, Trainer())
     learner.setup()
@@ -131,10 +131,10 @@ def test_averages_that_a_fit_does_not_move_stay() -> None:
     assert len(calls) == 4
     assert all(torch.equal(one, two) for one, two in zip(before, backbone.model.buffers(), strict=True))
     learner.fit("b", images, loss, weights, epochs=2, optimizer=sgd(0.1))
-    assert len(calls) == 4 + 6, "the other fit moved them"
+    assert len(calls) == 4 + 6, "the second fit changed them"
 
 
-def test_it_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_extra_passes_are_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, free = probe(), probe()
     learner.train(epochs=1)
     monkeypatch.setattr("cl.training.fit.NORM_BATCHES", 0)

@@ -1,4 +1,4 @@
-"""State: nested tensors and scalars survive the disk; what cannot be kept is refused by name."""
+"""State: nested tensors and scalars are saved and loaded; other values are refused by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cl.parts.heads.growing import GrowingHead
 from cl.training import state
 
 
-def test_round_trip_keeps_every_kind_of_value(tmp_path: Path) -> None:
+def test_every_kind_of_value_is_restored(tmp_path: Path) -> None:
     base = torch.arange(12.0).view(3, 4)
     value: dict[str, Any] = {
         "tensor": base, "view": base[1:, :2], "transposed": base.T, "empty": torch.empty(0, 3), "half": base.half(),
@@ -33,7 +33,7 @@ def test_round_trip_keeps_every_kind_of_value(tmp_path: Path) -> None:
     assert torch.equal(back["nested"]["a"]["b"], torch.tensor(3))
 
 
-def test_attribute_without_a_state_is_named() -> None:
+def test_an_attribute_without_a_state_is_named() -> None:
     class Owner:
         def __init__(self) -> None:
             self.fine, self.callback = 1, print
@@ -42,7 +42,7 @@ def test_attribute_without_a_state_is_named() -> None:
         state.collect(Owner())
 
 
-def test_restore_loads_modules_in_place_and_grows_heads() -> None:
+def test_modules_are_restored_in_place_and_heads_grow() -> None:
     class Owner:
         def __init__(self) -> None:
             self.linear, self.head, self.items = nn.Linear(2, 2), GrowingHead(2), [torch.zeros(1)]
@@ -60,7 +60,7 @@ def test_restore_loads_modules_in_place_and_grows_heads() -> None:
     assert len(new.items) == 2 and not hasattr(new, "missing")
 
 
-def test_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_intact(tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     state.save(path, {"x": torch.ones(10)})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -76,7 +76,7 @@ def test_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["s.safetensors"], "half-written files are removed"
 
 
-def test_damaged_file_names_the_fix(tmp_path: Path) -> None:
+def test_a_damaged_file_names_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     state.save(path, {"x": torch.ones(1000)})
     path.write_bytes(path.read_bytes()[:500])

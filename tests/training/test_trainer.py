@@ -14,7 +14,7 @@ from cl.training.trainer import Trainer
 from tests.help.probe import probe
 
 
-def test_computes_are_not_repeated(tmp_path: Path) -> None:
+def test_finished_computes_are_not_repeated(tmp_path: Path) -> None:
     for expected in (1, 0):
         calls: list[int] = []
         probe(tmp_path).compute("once", partial(calls.append, 1))
@@ -43,7 +43,7 @@ def test_a_pass_is_counted_as_it_runs_unless_it_counts_itself() -> None:
     assert learner.trainer.cost.flops["executed"] == 2 * 2 * 3 * 4
 
 
-def test_the_observer_is_told_of_passes() -> None:
+def test_the_observer_receives_the_phase_of_a_compute() -> None:
     told: list[str] = []
 
     class Watching(Observer):

@@ -34,7 +34,7 @@ def filled(backbone: Backbone, seed: int = 0, **options: Any) -> Adapters:
     return adapters
 
 
-def test_a_fresh_set_changes_nothing_and_a_filled_one_what_the_equation_says() -> None:
+def test_a_new_set_changes_nothing_and_a_trained_set_follows_the_equation() -> None:
     backbone, x = tiny_backbone(depth=2).double(), images()
     assert torch.equal(Adapters(backbone, 4, torch.Generator()).double()(backbone, x), backbone(x))
     adapters = filled(backbone).double()
@@ -49,14 +49,14 @@ def test_a_fresh_set_changes_nothing_and_a_filled_one_what_the_equation_says() -
     assert all("forward" not in vars(module) for module in backbone.modules())
 
 
-def test_dropout_acts_while_training_only() -> None:
+def test_dropout_is_active_in_training_mode_only() -> None:
     backbone, x = tiny_backbone().double(), images()
     adapters = filled(backbone, dropout=0.5).double()
     assert not torch.equal(adapters.train()(backbone, x), adapters(backbone, x))
     assert torch.equal(adapters.eval()(backbone, x), adapters(backbone, x))
 
 
-def test_stored_sets_are_copies_and_grow_with_their_state() -> None:
+def test_stored_sets_are_copies_and_are_resized_by_their_state() -> None:
     backbone, x = tiny_backbone(), images().float()
     adapters = filled(backbone)
     sets = AdapterSets(adapters)
@@ -73,7 +73,7 @@ def test_stored_sets_are_copies_and_grow_with_their_state() -> None:
     assert len(other) == 1
 
 
-def test_extractors_are_told_apart_by_values_and_lasting_ones_are_kept() -> None:
+def test_extractors_are_identified_by_values_and_lasting_extractors_are_cached() -> None:
     backbone = tiny_backbone()
     sets = [filled(backbone, seed) for seed in range(4)]
     keys = [adapters.extractor(backbone).key for adapters in sets]
@@ -101,4 +101,4 @@ def test_extractors_are_told_apart_by_values_and_lasting_ones_are_kept() -> None
         return made.count(10)
 
     assert calls(lasting=True) == 4 and calls(lasting=False) == 12
-    assert calls(lasting=True, memory=3 * 10 * backbone.dim * 4) == 12, "only as many as fit are kept"
+    assert calls(lasting=True, memory=3 * 10 * backbone.dim * 4) == 12, "the cache holds only what fits"

@@ -1,4 +1,4 @@
-"""Parts attached for one pass: the stock methods are restored, and features are known by what decides them."""
+"""Parts attached for one pass: stock methods are restored, and keys of features depend on the attached tensors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_blocks_are_found_by_the_modules_in_them() -> None:
         blocks_of(load("test_resnet@random"), "attn")
 
 
-def test_features_are_known_by_the_backbone_and_the_tensors_that_decide_them() -> None:
+def test_features_are_identified_by_the_backbone_and_the_tensors_that_determine_them() -> None:
     backbone, other, held = tiny_backbone(), tiny_backbone(1), [torch.zeros(3), torch.ones(2)]
 
     def key(*tensors: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""Keys of tasks."""
+"""Keys of tasks: initial values and similarities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_keys_of_a_site_start_orthonormal_over_the_tasks() -> None:
     for site in range(2):
         rows = found.at(site, 3)
         assert torch.allclose(rows @ rows.T, torch.eye(3), atol=1e-5)
-    assert not torch.equal(found.at(0, 3), found.at(1, 3)), "sites are drawn one by one"
+    assert not torch.equal(found.at(0, 3), found.at(1, 3)), "each site has its own draw"
 
 
 def test_more_tasks_than_dimensions_still_have_keys() -> None:

@@ -45,7 +45,7 @@ def by_hand(attn: Any, prefix: Prefix, x: Tensor, added: Any = None) -> Tensor:
 
 
 @pytest.mark.parametrize("gate", [None, lambda scores: 0.7 * torch.sigmoid(1.3 * scores)])
-def test_prefixes_enter_attention_as_the_equation_says(gate: Any) -> None:
+def test_attention_with_prefixes_follows_the_equation(gate: Any) -> None:
     backbone = tiny_backbone(depth=2).double()
     given, x = prefixes(backbone, 6), images()
     features = prefixed(backbone, x, given, {0: gate, 1: gate} if gate else None)
@@ -60,7 +60,7 @@ def test_prefixes_enter_attention_as_the_equation_says(gate: Any) -> None:
             assert torch.allclose(backbone(x[image][None])[0], row, atol=1e-10)
 
 
-def test_no_prefix_and_a_gate_that_adds_nothing_change_nothing() -> None:
+def test_empty_prefixes_and_a_zero_gate_change_nothing() -> None:
     backbone, x = tiny_backbone(depth=2).double(), images()
     plain = backbone(x)
     empty = {0: Prefix(draw(0, backbone.dim), draw(0, backbone.dim))}
@@ -88,7 +88,7 @@ def test_each_image_has_its_own_prefix_and_the_legacy_layout_mixes_them() -> Non
     assert torch.equal(values, torch.stack([first[1], first[3], second[1], second[3]]))
 
 
-def test_prefixes_are_trained_through_half_precision_too() -> None:
+def test_prefixes_get_gradients_in_half_precision() -> None:
     backbone = load("vit_micro_patch4_32.tinyimagenet_distill", precision="bf16")
     keys = nn.Parameter(torch.randn(2, backbone.dim))
     x = images(3, 32).float()

@@ -21,16 +21,16 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_every_image_takes_its_nearest_unless_the_batch_votes() -> None:
+def test_each_image_takes_its_nearest_prompts_unless_the_batch_votes() -> None:
     similarities = torch.tensor([[0.9, 0.8, 0.1, 0.0], [0.0, 0.9, 0.1, 0.8], [0.0, 0.3, 0.1, 0.2]])
     assert nearest(similarities, 2).tolist() == [[0, 1], [1, 3], [1, 3]]
     assert nearest(similarities, 2, vote=True).tolist() == [[1, 3]] * 3
     assert nearest(similarities[:1], 2, vote=True).tolist() == [[0, 1]], "the vote depends on the batch"
-    assert nearest(similarities[:2], 2, vote=True).tolist() == [[1, 0]] * 2, "the lower number where votes are equal"
+    assert nearest(similarities[:2], 2, vote=True).tolist() == [[1, 0]] * 2, "equal votes: the lower index wins"
     assert nearest(similarities, 0).shape == (3, 0) and nearest(similarities, 0, vote=True).shape == (3, 0)
 
 
-def test_picked_prompts_stand_one_after_the_other() -> None:
+def test_picked_prompts_are_concatenated_in_order() -> None:
     pool = PromptPool(2, 5, 2, 3, 4, "symmetric", rng())
     chosen = torch.tensor([[4, 1], [0, 2]])
     found = pool.pick(1, chosen)
@@ -43,7 +43,7 @@ def test_picked_prompts_stand_one_after_the_other() -> None:
     assert float(pool.prompts.min()) < -0.5
 
 
-def test_new_rows_are_orthonormal_and_orthogonal_to_old_ones_that_training_bent() -> None:
+def test_new_rows_are_orthonormal_and_orthogonal_to_trained_rows() -> None:
     old = draw(6, 20)  # neither unit nor orthogonal
     new = orthonormal(5, old, rng(1)).double()
     assert torch.allclose(new @ new.T, torch.eye(5).double(), atol=1e-6)
@@ -52,11 +52,11 @@ def test_new_rows_are_orthonormal_and_orthogonal_to_old_ones_that_training_bent(
     basis = torch.linalg.qr(old.T).Q
     assert torch.allclose(new[0], F.normalize(first - basis @ basis.T @ first, dim=0), atol=1e-6), "Gram-Schmidt"
     assert torch.equal(orthonormal(5, old, rng()), orthonormal(5, old, rng()))
-    same = orthonormal(5, torch.randn(6, 20, generator=rng(), dtype=torch.float64), rng())  # draws that lie in the span
+    same = orthonormal(5, torch.randn(6, 20, generator=rng(), dtype=torch.float64), rng())  # draws inside the span
     assert torch.allclose(same @ same.T, torch.eye(5), atol=1e-6)
 
 
-def test_more_rows_than_dimensions_are_unit_vectors_and_as_orthogonal_as_can_be() -> None:
+def test_rows_beyond_the_dimension_are_unit_vectors_and_the_others_orthonormal() -> None:
     rows = orthonormal(6, draw(2, 5), rng())
     assert torch.allclose(rows.norm(dim=1), torch.ones(6), atol=1e-6)
     assert torch.allclose(rows[:3] @ rows[:3].T, torch.eye(3), atol=1e-6)
@@ -70,7 +70,7 @@ def components(tasks: int = 2, dim: int = 12) -> Components:
     return found
 
 
-def test_components_of_each_task_extend_an_orthonormal_set_at_every_site() -> None:
+def test_components_of_all_tasks_are_orthonormal_at_every_site() -> None:
     found = components()
     assert len(found) == 2 and [list(p.shape) for p in found[1]] == [[2, 3, 4, 12], [2, 3, 12], [2, 3, 12]]
     for index in range(3):
@@ -93,10 +93,10 @@ def test_a_prompt_is_the_sum_of_components_weighted_by_cosines() -> None:
             assert torch.allclose(prompts[site, image], by_hand, atol=1e-6)
 
 
-def test_attention_of_ones_leaves_the_cosine_of_query_and_key() -> None:
+def test_attention_of_ones_gives_the_cosine_of_query_and_key() -> None:
     found, queries = Components(), draw(5, 12).float()
     keys = draw(1, 3, 12, seed=1)
-    found.add(torch.eye(3).view(1, 3, 1, 3), keys, torch.ones(1, 3, 12))  # prompts that show the weights
+    found.add(torch.eye(3).view(1, 3, 1, 3), keys, torch.ones(1, 3, 12))  # prompts that reveal the weights
     weights = found.compose(queries)[0, :, 0]
     assert torch.allclose(weights, F.normalize(queries) @ F.normalize(keys[0].float()).T, atol=1e-6)
     assert bool((weights < 0).any()), "no softmax"

@@ -39,7 +39,7 @@ def test_a_network_without_blocks_is_refused() -> None:
     assert_a_network_without_blocks_is_refused(make)
 
 
-def test_scale_and_shift_stand_after_every_operation() -> None:
+def test_scale_and_shift_follow_every_operation() -> None:
     backbone, x = tiny_backbone(depth=2).double(), images()
     part, model = filled(make, backbone), cast(Any, backbone.model)
 
@@ -62,7 +62,7 @@ def test_scales_are_drawn_around_one_and_shifts_around_zero() -> None:
     for values, centre in ((part.scales, 1.0), (part.shifts, 0.0)):
         drawn = torch.cat([value.detach() for value in values])
         assert abs(drawn.mean() - centre) < 0.003 and 0.018 < drawn.std() < 0.022
-    assert not torch.equal(part(backbone, x), backbone(x)), "fresh SSF is not neutral"
+    assert not torch.equal(part(backbone, x), backbone(x)), "new scales and shifts are not neutral"
     with torch.no_grad():
         for scale, shift in zip(part.scales, part.shifts, strict=True):
             scale.fill_(1)

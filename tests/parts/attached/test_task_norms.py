@@ -16,7 +16,7 @@ from cl.testing import tiny_backbone
 
 
 def scrambled(norms: TaskNorms, backbone: Backbone, tasks: int) -> TaskNorms:
-    """Task sets that differ from the pretrained one and from each other."""
+    """Sets of tasks that differ from the pretrained values and from each other."""
     generator = torch.Generator().manual_seed(3)
     for _ in range(tasks):
         norms.grow(backbone)
@@ -30,7 +30,7 @@ def images(count: int = 7, size: int = 8) -> Tensor:
 
 
 @pytest.mark.parametrize("double", [False, True])
-def test_pretrained_values_give_the_features_of_the_frozen_model(double: bool) -> None:
+def test_untrained_norms_give_the_features_of_the_frozen_model(double: bool) -> None:
     for backbone, size in ((tiny_backbone(depth=3), 8), (load("vit_micro_patch4_32.tinyimagenet_distill"), 32)):
         norms = TaskNorms(backbone)
         for _ in range(3):
@@ -45,7 +45,7 @@ def test_pretrained_values_give_the_features_of_the_frozen_model(double: bool) -
                 assert gap < (1e-12 if double else 1e-6)
 
 
-def test_a_pass_leaves_the_stock_model_as_it_was() -> None:
+def test_a_pass_leaves_the_backbone_unchanged() -> None:
     backbone = tiny_backbone()
     norms, key = scrambled(TaskNorms(backbone), backbone, 2), backbone.key
     with torch.no_grad():
@@ -58,8 +58,8 @@ def test_a_pass_leaves_the_stock_model_as_it_was() -> None:
     assert all("forward" not in vars(module) for module in backbone.modules())
 
 
-def test_each_image_gets_the_norms_of_its_own_task() -> None:
-    """Against stock LayerNorms into which the task's values were written, one image after the other."""
+def test_each_image_uses_the_norms_of_its_own_task() -> None:
+    """Compared with stock LayerNorms that hold the values of the task, image by image."""
     backbone = tiny_backbone(depth=3).double()
     norms = scrambled(TaskNorms(backbone).double(), backbone, 3)
     tasks, x = torch.tensor([2, 0, 1, 1, 2, 0, 2]), images()
@@ -75,7 +75,7 @@ def test_each_image_gets_the_norms_of_its_own_task() -> None:
             assert torch.allclose(norms(backbone, image[None], task)[0], features, atol=1e-10)
 
 
-def test_sites_of_twelve_blocks_and_their_shares() -> None:
+def test_twelve_blocks_have_25_sites_with_their_shares() -> None:
     norms = TaskNorms(tiny_backbone(depth=12))
     assert norms.sites == 25 and norms.shares == pytest.approx([1 / 26] * 24 + [1 / 13])
     norms.grow(tiny_backbone(depth=12))
@@ -86,7 +86,7 @@ class _Other(nn.Module):
     num_features = 4
 
 
-def test_a_backbone_without_these_norms_is_one_clear_sentence() -> None:
+def test_a_backbone_without_layernorms_is_refused() -> None:
     tiny = tiny_backbone()
     with pytest.raises(UsageError, match=r"tiny lacks LayerNorms .*; choose a timm Vision Transformer"):
         TaskNorms(Backbone(_Other(), tiny.transform, tiny.identity))

@@ -31,19 +31,19 @@ def by_hand(backbone: Backbone, images: Tensor, prompts: Tensor, place: str) -> 
 
 
 @pytest.mark.parametrize("place", ["front", "after-class"])
-def test_prompt_tokens_stand_where_they_should_and_are_read_there(place: str) -> None:
+def test_prompt_tokens_are_inserted_and_read_at_their_place(place: str) -> None:
     backbone, images, prompts = tiny_backbone().double(), draw(4, 3, 8, 8), draw(4, 3, 16, seed=1)
     out = by_hand(backbone, images, prompts, place)
     mean = out[:, :3].mean(1) if place == "front" else out[:, 1:4].mean(1)
     token = out[:, 3] if place == "front" else out[:, 0]
     assert torch.allclose(with_tokens(backbone, images, prompts, place, "prompt"), mean, atol=1e-10)
     assert torch.allclose(with_tokens(backbone, images, prompts, place, "token"), token, atol=1e-10)
-    assert not {"_pos_embed", "pool"} & set(vars(backbone.model)), "the stock methods are back"
+    assert not {"_pos_embed", "pool"} & set(vars(backbone.model)), "the stock methods are restored"
     none = prompts[:, :0]
     assert torch.equal(with_tokens(backbone, images, none, place, "prompt"), backbone(images))
 
 
-def test_a_backbone_that_tokens_do_not_fit_is_one_clear_sentence() -> None:
+def test_a_backbone_that_tokens_do_not_fit_is_refused() -> None:
     check_tokens(tiny_backbone(), "after-class")
     for name in ("resnet18@random", "deit_tiny_distilled_patch16_224@random"):
         with pytest.raises(UsageError, match="prompt tokens do not fit backbone"):

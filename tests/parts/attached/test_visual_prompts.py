@@ -64,7 +64,7 @@ def test_prompts_are_appended_and_removed_again(make: Make, depth: int) -> None:
 
 
 @pytest.mark.parametrize("make", [deep, shallow])
-def test_fresh_prompts_are_zero_and_still_take_part_in_attention(make: Make) -> None:
+def test_new_prompts_are_zero_and_still_change_attention(make: Make) -> None:
     backbone, x = tiny_backbone().double(), images()
     part: Any = make(backbone).double()
     assert not part.tokens.any() and not torch.allclose(part(backbone, x), backbone(x), atol=1e-6)

@@ -8,7 +8,7 @@ from cl.parts.heads.growing import GrowingHead
 from cl.training import state
 
 
-def test_head_state_cuts_back_to_fewer_blocks() -> None:
+def test_the_state_of_a_head_with_fewer_blocks_removes_blocks() -> None:
     head = GrowingHead(2)
     head.grow_to(3, torch.Generator().manual_seed(0))
     before = state.clone(head.get_state())

@@ -1,4 +1,4 @@
-"""Key-value pairs: search, quantisation, values read and changed, and the same training seen from the images."""
+"""Key-value pairs: search, quantisation, values, and the equivalent training of coefficients of images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def features_of(count: int, seed: int = 1) -> Tensor:
 
 
 def by_hand(pairs: KeyValues, features: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """Nearest keys one by one: rank within the codebook [N, C]."""
+    """Nearest keys by a loop: index within the codebook [N, C]."""
     found = torch.empty(len(features), BOOKS, dtype=torch.long)
     for n, z in enumerate(features):
         for c in range(BOOKS):
@@ -54,7 +54,7 @@ def test_the_nearest_key_is_found(count: int, tile: int, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("used_pairs", [3, 64])
-def test_only_used_keys_are_found_when_asked_for(used_pairs: int) -> None:
+def test_the_search_can_be_limited_to_used_keys(used_pairs: int) -> None:
     pairs, features = pairs_of(pairs=80), features_of(9)
     for c in range(BOOKS):  # as many or fewer in each codebook
         pairs.hits[c, torch.randperm(80, generator=rng(c))[: used_pairs - c % 2]] = 1
@@ -62,17 +62,17 @@ def test_only_used_keys_are_found_when_asked_for(used_pairs: int) -> None:
     found = pairs.nearest(features, used=True).long()
     assert torch.equal(found, expected)
     assert bool((pairs.hits.flatten()[found] > 0).all())
-    pairs.hits[:] = 1  # the table is made again
+    pairs.hits[:] = 1  # the table is rebuilt
     assert torch.equal(pairs.nearest(features, used=True), pairs.nearest(features))
 
 
-def test_search_does_not_depend_on_the_batch() -> None:
+def test_the_search_does_not_depend_on_the_batch() -> None:
     pairs, features = pairs_of(), features_of(300)
     alone = torch.cat([pairs.nearest(z[None]) for z in features])
     assert torch.equal(pairs.nearest(features), alone)
 
 
-def test_of_copies_the_first_is_found() -> None:
+def test_the_first_of_several_copies_of_a_key_is_found() -> None:
     pairs, features = pairs_of(), features_of(40)
     before = pairs.nearest(features)
     pairs.keys[:, 8:] = pairs.keys[:, :8]
@@ -80,11 +80,11 @@ def test_of_copies_the_first_is_found() -> None:
     expected[:, 8:] = True
     assert torch.equal(copies(pairs.keys), expected)
     found = pairs.nearest(features)
-    assert not torch.equal(found, before)  # the keys changed, and the search knows
+    assert not torch.equal(found, before)  # the search uses the changed keys
     assert int((found % PAIRS).max()) < 8
 
 
-def test_search_takes_the_first_of_equals() -> None:
+def test_the_first_of_several_equal_scores_is_found() -> None:
     scores = torch.zeros(1, 1, 1)
     assert search(scores, torch.zeros(1, 1, 192), torch.zeros(1, 192)).item() == 0
 
@@ -98,7 +98,7 @@ def test_quantisation_equals_the_equations_one_key_at_a_time() -> None:
     for step in range(4):
         features, reference = features_of(20, step), pairs_of()
         reference.keys.copy_(keys)
-        queries = reference.queries(features)  # among copies of a key rounding may choose, in both the same way
+        queries = reference.queries(features)  # rounding selects among copies of a key, the same way in both
         assigned = search(queries, keys.transpose(1, 2).contiguous(), -keys.square().sum(-1) / 2).T
         distance = torch.stack([torch.cdist(queries[c], keys[c]) for c in range(BOOKS)], 1)  # [N, C, K]
         torch.testing.assert_close(distance.gather(2, assigned[..., None])[..., 0], distance.amin(2))
@@ -110,23 +110,23 @@ def test_quantisation_equals_the_equations_one_key_at_a_time() -> None:
                 total[c, k] = decay * total[c, k] + (1 - decay) * mine.sum(0)
             everything = count[c].sum()
             for k in range(PAIRS):
-                if count[c, k] < dead:  # a query of the batch, whichever
+                if count[c, k] < dead:  # any query of the batch
                     assert bool((queries[c] == pairs.keys[c, k]).all(1).any())
                     replaced += 1
                 else:
                     smoothed = (count[c, k] + eps) / (everything + PAIRS * eps) * everything
                     torch.testing.assert_close(pairs.keys[c, k], total[c, k] / smoothed)
         keys = pairs.keys.clone()
-        torch.testing.assert_close(quantiser.sums, total)  # replacement leaves the averages
+        torch.testing.assert_close(quantiser.sums, total)  # replacement does not change the averages
         torch.testing.assert_close(quantiser.counts, count)
     assert replaced
 
 
-def test_keys_end_within_the_scale_of_the_queries() -> None:
+def test_trained_keys_are_within_the_range_of_the_queries() -> None:
     pairs = pairs_of(pairs=64)
-    features = 30 + features_of(100)  # far from where keys begin
+    features = 30 + features_of(100)  # far from the initial keys
     quantiser = KeyQuantiser(pairs, decay=0.95, dead=0.1 * 25 / 64)
-    for step in range(200):  # the average begins at the random key and must forget it: 0.95^200
+    for step in range(200):  # the average starts at the random key, which must decay: 0.95^200
         quantiser.update(features[torch.randperm(100, generator=rng(step))[:25]], rng(step))
     queries = pairs.queries(features)
     assert bool(torch.isfinite(pairs.keys).all())
@@ -213,7 +213,7 @@ def test_only_fetched_rows_have_a_gradient() -> None:
     assert torch.equal(touched, expected)
 
 
-def test_the_state_holds_values_of_pairs_that_were_hit_and_brings_them_back() -> None:
+def test_the_state_contains_and_restores_the_values_of_pairs_with_hits() -> None:
     pairs, fetched, _, _ = problem()
     pairs.values.data.zero_()
     pairs.count(fetched, 2)

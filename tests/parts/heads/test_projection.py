@@ -1,4 +1,4 @@
-"""Random projections and ridge regression, against hand-made ones."""
+"""Random projections and ridge regression, against direct computations in NumPy."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def images(count: int = 5) -> Tensor:
 
 
 def problem(images: int, width: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Features that tell something of the labels, in random order."""
+    """Features that depend on the labels, in random order."""
     labels = torch.arange(images) % classes
     h = draw(images, width, seed=seed) + draw(classes, width, seed=seed + 1)[labels]
     return h.relu(), labels
 
 
 def brute_force(h: Tensor, labels: Tensor, generator: torch.Generator) -> dict[float, float]:
-    """The definition: the squared error on the rest of one solution per penalty, in NumPy."""
+    """The definition in NumPy: the squared error on held-out rows of one solution per penalty."""
     order = torch.randperm(len(h), generator=generator).numpy()
     cut = int(0.8 * len(h))
     train, rest = order[:cut], order[cut:]
@@ -52,11 +52,11 @@ def test_the_penalty_is_the_best_on_held_out_rows(count: int, width: int) -> Non
         h, labels = problem(count, width, seed=seed)
         errors, ridge = brute_force(h, labels, rng(seed)), choose_ridge(h, labels, rng(seed))
         chosen.add(ridge)
-        assert errors[ridge] <= min(errors.values()) * (1 + 1e-3), "small penalties tie where there are few images"
+        assert errors[ridge] <= min(errors.values()) * (1 + 1e-3), "small penalties tie if there are few images"
     assert chosen <= set(RIDGES) and max(chosen) < 1e8
 
 
-def test_the_penalty_knows_only_its_own_task_and_its_seed() -> None:
+def test_the_penalty_depends_on_the_task_and_the_seed_only() -> None:
     h, labels = problem(40, 30)
     assert choose_ridge(h, labels + 7, rng(1)) == choose_ridge(h, labels, rng(1)), "columns of other classes are zero"
     assert len({choose_ridge(*problem(14, 30), rng(seed)) for seed in range(12)}) > 1, "the split is drawn"
@@ -64,7 +64,7 @@ def test_the_penalty_knows_only_its_own_task_and_its_seed() -> None:
         choose_ridge(h[:1], labels[:1], rng())
 
 
-def test_directions_that_no_image_has_are_none_for_rounding_either() -> None:
+def test_directions_without_images_have_eigenvalues_of_exactly_zero() -> None:
     x = 1e4 * draw(5, 20)
     values, vectors = _eigen(x.T @ x)
     assert int((values > 0).sum()) == 5 and int((values == 0).sum()) == 15
@@ -78,7 +78,7 @@ def sums(h: Tensor, labels: Tensor, parts: int, dtype: torch.dtype = torch.float
     return found
 
 
-def test_adding_halves_is_adding_once_and_the_matrix_is_symmetric_and_positive() -> None:
+def test_sums_do_not_depend_on_the_split_and_are_symmetric_and_positive() -> None:
     h, labels = problem(50, 20)
     once, twice = sums(h, labels, 1), sums(h, labels, 2)
     assert torch.allclose(once.gram, twice.gram, atol=1e-12) and torch.allclose(once.cross, twice.cross, atol=1e-12)
@@ -90,7 +90,7 @@ def test_adding_halves_is_adding_once_and_the_matrix_is_symmetric_and_positive()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_state_is_a_triangle_and_comes_back_to_the_bit(dtype: torch.dtype) -> None:
+def test_the_state_is_a_triangle_and_is_restored_exactly(dtype: torch.dtype) -> None:
     h, labels = problem(50, 33)
     one, two = sums(h, labels, 2, dtype), RidgeRegression(33, dtype, torch.device("cpu"))
     kept = state.clone(one.get_state())
@@ -100,7 +100,7 @@ def test_the_state_is_a_triangle_and_comes_back_to_the_bit(dtype: torch.dtype) -
     assert torch.equal(one.solve(0.1)[0], two.solve(0.1)[0])
 
 
-def test_the_solution_is_exact_and_a_penalty_too_small_for_rounding_is_raised() -> None:
+def test_the_solution_is_exact_and_a_penalty_below_rounding_is_increased() -> None:
     h, labels = problem(50, 20)
     weights, used = sums(h, labels, 1).solve(0.1)
     expected = np.linalg.solve(h.T.numpy() @ h.numpy() + 0.1 * np.eye(20), h.T.numpy() @ np.eye(3)[labels])

@@ -21,7 +21,7 @@ with lib.quiet():
 
 
 def terms(count: int) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-    """Centres and weights; the third parameter appears with the second term, and some weights are zero."""
+    """Centres and weights. The third parameter appears in the second term, and some weights are zero."""
     found = []
     for index in range(count):
         shapes = {"a": (4, 5), "b": (7,)} | ({"c": (3,)} if index else {})
@@ -34,7 +34,7 @@ def terms(count: int) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
 
 
 @pytest.mark.parametrize("near", [1.0, 1e-4])
-def test_merged_terms_have_the_value_and_gradient_of_all_of_them(near: float) -> None:
+def test_merged_terms_have_the_value_and_gradient_of_their_sum(near: float) -> None:
     exact, merged, at_once, loaded = Anchors(), Anchors(), Anchors(), Anchors()
     for centres, weights in terms(4):
         exact.add(centres, weights)
@@ -63,7 +63,7 @@ def test_merged_terms_have_the_value_and_gradient_of_all_of_them(near: float) ->
         torch.testing.assert_close(h, g, rtol=1e-4, atol=1e-6)
 
 
-def test_merging_is_exact_at_a_common_centre_and_later_centres_win_without_weight() -> None:
+def test_merging_is_exact_at_a_common_centre_and_takes_the_later_centre_without_weight() -> None:
     centre = {"a": torch.randn(6, generator=rng())}
     anchors = Anchors()
     anchors.add(centre, {"a": torch.full((6,), 3e-9)})
@@ -77,7 +77,7 @@ def test_merging_is_exact_at_a_common_centre_and_later_centres_win_without_weigh
     assert torch.equal(anchors.terms[0]["centres"]["a"], torch.ones(2)) and anchors.terms[0]["constant"] == 0.0
 
 
-def test_anchors_keep_their_state_and_hold_only_what_they_name() -> None:
+def test_anchors_restore_their_state_and_penalise_named_parameters_only() -> None:
     anchors, fresh = Anchors(), Anchors()
     assert anchors.penalty({}) is None
     anchors.add({"a": torch.zeros(3)})
@@ -87,7 +87,7 @@ def test_anchors_keep_their_state_and_hold_only_what_they_name() -> None:
     fresh.set_state(state.clone(anchors.get_state()))
     theta = {name: torch.randn(value.shape) for name, value in terms(2)[1][0].items()}
     with pytest.raises(RuntimeError):
-        anchors.penalty(theta)  # "a" of another shape: never broadcast in silence
+        anchors.penalty(theta)  # "a" has another shape, which must not be broadcast
     anchors.hold(*terms(2)[1])
     fresh.set_state(state.clone(anchors.get_state()))
     assert torch.equal(fresh.penalty(theta), anchors.penalty(theta))  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ def test_anchors_keep_their_state_and_hold_only_what_they_name() -> None:
 
 
 @pytest.mark.parametrize("mode", ["separate", "online"])
-def test_the_penalty_is_avalanches(mode: str) -> None:
+def test_the_penalty_equals_the_penalty_of_avalanche(mode: str) -> None:
     plugin = EWCPlugin(3.0, mode=mode, decay_factor=0.6 if mode == "online" else None)
     exact, merged = Anchors(), Anchors()
     old: dict[str, Tensor] = {}

@@ -22,7 +22,7 @@ def images(count: int = 6, seed: int = 1) -> Tensor:
     return torch.randn(count, 3, 8, 8, generator=generator(seed))
 
 
-def test_batch_statistics_normalise_by_the_batch_and_leave_no_trace() -> None:
+def test_batch_statistics_normalise_by_the_batch_and_change_no_buffer() -> None:
     backbone, reference = conv_backbone(), conv_backbone()
     for name in ("bn1", "bn2"):
         reference.model.get_submodule(name).train()
@@ -35,7 +35,7 @@ def test_batch_statistics_normalise_by_the_batch_and_leave_no_trace() -> None:
     assert backbone.is_pristine
 
 
-def test_statistics_of_a_task_are_those_of_its_images_without_dropout() -> None:
+def test_statistics_of_a_task_are_measured_on_its_images_without_dropout() -> None:
     backbone, reference = conv_backbone(), conv_backbone()
     statistics, x = TaskStatistics(backbone), images(8)
     statistics.add(backbone, [x], backbone)

@@ -21,7 +21,7 @@ def gaussian(parameters: Parameters, x: Tensor, y: Tensor) -> Tensor:
     return ((y - x @ parameters["w"]).square() / (2 * 0.25)).mean()
 
 
-def test_fisher_of_a_linear_gaussian_model_is_the_analytic_one() -> None:
+def test_the_fisher_information_of_a_linear_gaussian_model_is_the_analytic_one() -> None:
     count, w = 20_000, torch.tensor([0.3, -1.0, 2.0])
     x = torch.randn(count, 3, generator=rng()) * torch.tensor([1.0, 0.1, 4.0])
     y = x @ w + 0.5 * torch.randn(count, generator=rng(1))
@@ -31,7 +31,7 @@ def test_fisher_of_a_linear_gaussian_model_is_the_analytic_one() -> None:
     torch.testing.assert_close(found, x.square().mean(0) / 0.25, rtol=0.06, atol=0.0)  # E[x_j^2] / sigma^2
 
 
-def test_drawn_labels_give_the_fisher_of_softmax_regression() -> None:
+def test_sampled_labels_give_the_fisher_information_of_softmax_regression() -> None:
     w, x = torch.randn(3, 4, generator=rng()), torch.randn(40, 4, generator=rng(1)).repeat(500, 1)
     logits, draw = x @ w.T, rng(2)
     labels = answers("sampled", logits, torch.zeros(len(x), dtype=torch.long), (0, 1, 2), draw)
@@ -50,7 +50,7 @@ def test_drawn_labels_give_the_fisher_of_softmax_regression() -> None:
 
 
 def test_the_ways_to_sum_squares() -> None:
-    """By hand, from gradients of single images, in batches of 4, 4 and 2."""
+    """Computed from gradients of single images, in batches of 4, 4 and 2."""
     w = torch.randn(3, generator=rng())
     x, y = torch.randn(10, 3, generator=rng(1)), torch.randn(10, generator=rng(2))
     batches = [Batch(a, b) for a, b in zip(x.split(4), y.split(4), strict=True)]
@@ -75,7 +75,7 @@ def test_the_ways_to_sum_squares() -> None:
 
 
 @pytest.mark.parametrize(("squares", "size"), [("batches", 8), ("images", 1)])
-def test_the_fisher_is_avalanches(squares: str, size: int) -> None:
+def test_the_fisher_information_equals_the_importances_of_avalanche(squares: str, size: int) -> None:
     case = Case()
     theirs = case.avalanche(EWCPlugin(1.0), size)
     ours = diagonal(case.loss, case.parameters, case.batches(8), squares, chunk=5)

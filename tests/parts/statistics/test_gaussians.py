@@ -17,7 +17,7 @@ PER_CLASS = 20_000
 
 
 def features(images: int = 60, dim: int = 4, classes: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Two clumps per class, at -3 and 3 in every dimension, of different sizes."""
+    """Two clusters per class, at -3 and 3 in every dimension, of different sizes."""
     rng = torch.Generator().manual_seed(seed)
     labels = torch.arange(classes).repeat_interleave(images)
     side = torch.where(torch.arange(len(labels)) % 3 == 0, -3.0, 3.0)
@@ -40,7 +40,7 @@ def drawn(gaussians: ClassGaussians, per_class: int = PER_CLASS, **options: Any)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_draws_have_the_mean_and_the_spread_of_the_images(kind: str) -> None:
+def test_samples_have_the_mean_and_the_standard_deviation_of_the_images(kind: str) -> None:
     x, y = features()
     found, classes = drawn(estimated(kind, centroids=2), batch_size=1000)
     assert len(found) == 2 * PER_CLASS
@@ -65,7 +65,7 @@ def test_diagonal_is_the_diagonal_of_the_full_covariance() -> None:
     assert torch.allclose(full.covariance.diagonal(dim1=1, dim2=2), diagonal.covariance, atol=1e-6)
 
 
-def test_centroids_find_the_clumps_of_a_class() -> None:
+def test_centroids_find_the_clusters_of_a_class() -> None:
     gaussians = estimated("centroids", centroids=2)
     x, y = features()
     assert len(gaussians) == 2 and gaussians.clusters == [2, 2]
@@ -79,11 +79,11 @@ def test_centroids_find_the_clumps_of_a_class() -> None:
             assert gaussians.weight[row] == pytest.approx(len(clump) / len(own))
     found, classes = drawn(gaussians)
     low_share = float((found[classes == 0].mean(1) < 0).float().mean())
-    assert low_share == pytest.approx(1 / 3, abs=0.015), "clusters are drawn by their share"
+    assert low_share == pytest.approx(1 / 3, abs=0.015), "clusters are sampled in proportion to their size"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_old_classes_stay_and_states_come_back(kind: str) -> None:
+def test_old_classes_stay_unchanged_and_states_are_restored(kind: str) -> None:
     gaussians = estimated(kind, centroids=3)
     before = state.clone(gaussians.get_state())
     x, y = features(classes=3, seed=4)
@@ -97,10 +97,10 @@ def test_old_classes_stay_and_states_come_back(kind: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(drawn(other, 50), drawn(gaussians, 50), strict=True))
     elsewhere = ClassGaussians(4, kind=kind, device="meta")
     elsewhere.set_state(gaussians.get_state())
-    assert elsewhere.mean.device.type == "meta", "a state comes back to where the learner computes"
+    assert elsewhere.mean.device.type == "meta", "a state is restored on the device of the learner"
 
 
-def test_clusters_are_seeded() -> None:
+def test_clusters_depend_on_the_seed() -> None:
     x, y = torch.randn(200, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(200)
 
     def means(seed: int) -> Tensor:
@@ -120,7 +120,7 @@ def test_as_many_centroids_as_images_are_the_images() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_means_can_be_scaled_and_epochs_cut(kind: str) -> None:
+def test_means_can_be_scaled_and_epochs_shortened(kind: str) -> None:
     gaussians = estimated(kind, centroids=2)
     found, classes = drawn(gaussians, scale=torch.tensor([1.0, 0.5]))
     x, y = features()
@@ -129,7 +129,7 @@ def test_means_can_be_scaled_and_epochs_cut(kind: str) -> None:
     assert gaussians.sampler(8, steps=5).steps == 2 and len(drawn(gaussians, 8, steps=1)[0]) == 8
 
 
-def test_what_cannot_be_estimated_is_refused() -> None:
+def test_too_few_images_and_classes_out_of_order_are_refused() -> None:
     with pytest.raises(UsageError, match="unknown kind"):
         ClassGaussians(4, kind="sphere")
     for kind in KINDS:

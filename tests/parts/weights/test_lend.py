@@ -1,4 +1,4 @@
-"""Other weights in the same network, and what they are known by."""
+"""Other weights in the same network: values, gradients and keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def images(count: int = 6, seed: int = 1) -> Tensor:
     return torch.randn(count, 3, 8, 8, generator=generator(seed))
 
 
-def test_a_subnetwork_is_known_by_the_weights_that_it_uses() -> None:
+def test_a_subnetwork_is_identified_by_the_weights_that_it_uses() -> None:
     backbone = conv_backbone()
     scores = Scores(backbone, generator())
     scores.choose(0.5)
@@ -31,12 +31,12 @@ def test_a_subnetwork_is_known_by_the_weights_that_it_uses() -> None:
     weight, mask = scores.weights(backbone)[0], scores.masks[0]
     for change in (~mask, mask):
         with torch.no_grad():
-            weight[change] = -weight[change]  # zero times a negative weight is -0: another one in its bits
+            weight[change] = -weight[change]  # zero times a negative weight is -0, which differs in its bits
         keys.append(now().key)
         features.append(now()(images()))
     assert keys[0] == keys[1] != keys[2] and torch.equal(features[0], features[1])
     with torch.no_grad():
-        backbone.model.get_parameter("conv2.bias").add_(1)  # not masked, and it matters
+        backbone.model.get_parameter("conv2.bias").add_(1)  # not masked, but part of the computation
     assert now().key not in keys
 
 

@@ -1,4 +1,4 @@
-"""The coding of masks."""
+"""The coding of masks as bits, and the capacity of a network with masks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def random_masks(count: int, density: float, tasks: int = 7) -> list[np.ndarray]
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.5, 1.0])
 @pytest.mark.parametrize("count", [1, 9, 5000])
 @pytest.mark.parametrize("tasks", [1, 3, 7])
-def test_masks_are_coded_and_back_exactly(count: int, density: float, tasks: int) -> None:
+def test_coded_masks_are_decoded_exactly(count: int, density: float, tasks: int) -> None:
     masks = random_masks(count, density, tasks)
     found = symbols(masks)
     coded = encode(found)
@@ -41,19 +41,19 @@ def test_the_first_mask_is_the_least_significant_bit() -> None:
     assert symbols([np.array([True, False]), np.array([True, True])]).tolist() == [3, 2]
 
 
-def test_codes_are_as_short_as_huffmans_and_free_of_prefixes() -> None:
+def test_codes_have_the_lengths_of_a_huffman_code_and_no_code_is_a_prefix() -> None:
     counts = [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144]  # Fibonacci: the deepest tree
     found = np.repeat(np.arange(12), counts).astype(np.uint16)
     np.random.default_rng(0).shuffle(found)
     coded = encode(found)
     assert coded.lengths[:12].tolist() == [11, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
-    assert sum(2.0 ** -int(length) for length in coded.lengths if length) == 1, "Kraft: nothing is wasted"
+    assert sum(2.0 ** -int(length) for length in coded.lengths if length) == 1, "Kraft: the code is complete"
     assert np.array_equal(decode(coded), found)
     assert coded_bits(found) == sum(c * int(length) for c, length in zip(counts, coded.lengths, strict=False))
     assert decode(Coded(coded.stream, coded.lengths, 0)).tolist() == []
 
 
-def test_skewed_masks_are_compressed_and_even_ones_are_not() -> None:
+def test_sparse_masks_are_compressed_and_balanced_masks_are_not() -> None:
     skewed, even = random_masks(20000, 0.05), random_masks(20000, 0.5)
     entropy = -(0.05 * math.log2(0.05) + 0.95 * math.log2(0.95))
     rate = compression_rate([skewed])
@@ -66,7 +66,7 @@ def test_skewed_masks_are_compressed_and_even_ones_are_not() -> None:
     assert blocks == 1 - (two + seven) / (9 * 20000)
 
 
-def test_capacity() -> None:
-    """The paper's figures are of this size: c = 0.5 on ten tasks of CIFAR-100 gives 99.13 percent."""
+def test_capacity_counts_weights_and_compressed_masks() -> None:
+    """For comparison: the paper has 99.13 percent for c = 0.5 on ten tasks of CIFAR-100."""
     assert capacity(0.9, 10, 0.78) == pytest.approx(0.9 + 0.22 * 10 / 32)
     assert capacity(1.0, 40, 0.0) == pytest.approx(2.25)

@@ -1,4 +1,4 @@
-"""Scores and masks over weights."""
+"""Scores of weights, and the masks that they choose."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def images(count: int = 6, seed: int = 1) -> Tensor:
 
 @pytest.mark.parametrize("share", [0.03, 0.05, 0.1, 0.3, 0.5, 0.999, 1.0])
 @pytest.mark.parametrize("count", [1, 2, 7, 100, 1001])
-def test_the_kept_are_n_minus_k_plus_one_with_the_largest_score(share: float, count: int) -> None:
+def test_the_mask_keeps_n_minus_k_plus_one_weights_with_the_largest_scores(share: float, count: int) -> None:
     scores = torch.randn(count, generator=generator(count))
     k = 1 + round((1 - share) * (count - 1))
     kept = best(scores, share)
@@ -36,7 +36,7 @@ def test_the_kept_are_n_minus_k_plus_one_with_the_largest_score(share: float, co
     assert kept.all() or scores[kept].abs().min() > scores[~kept].abs().max()
 
 
-def test_the_size_of_a_score_counts_not_its_sign_and_ties_at_the_edge_are_kept() -> None:
+def test_scores_are_compared_by_absolute_value_and_ties_are_kept() -> None:
     assert best(torch.tensor([-3.0, 2.0, -1.0, 0.5]), 1 / 3).tolist() == [True, True, False, False]
     assert best(torch.tensor([1.0, -1.0, 1.0, 0.0]), 0.3).tolist() == [True, True, True, False]
 
@@ -53,19 +53,19 @@ def test_gradients_pass_straight_through() -> None:
     product.retain_grad()
     under(backbone, {scores.names[0]: product}, images()).square().sum().backward()
     assert product.grad is not None and weight.grad is not None and s.grad is not None
-    assert product.grad.abs().min() > 0, "the test must see every weight"
+    assert product.grad.abs().min() > 0, "every weight must have a gradient, or the test proves nothing"
     assert torch.equal(s.grad, s.detach().sign() * weight.detach() * product.grad)
     assert torch.equal(weight.grad, mask.detach() * product.grad)
     assert torch.equal(mask.detach(), best(s, 0.3).float())
 
 
-def test_straight_through_gives_the_mask_exactly_whatever_the_scores() -> None:
+def test_straight_through_gives_exactly_the_mask_for_any_scores() -> None:
     scores = torch.randn(1000, generator=generator()) * 1e4
     mask = torch.rand(1000, generator=generator(2))
     assert torch.equal(straight_through(mask, scores), mask)
 
 
-def test_what_is_masked() -> None:
+def test_convolutions_and_linear_layers_are_masked() -> None:
     assert maskable(conv_backbone()) == ("conv1.weight", "conv2.weight", "fc.weight")
     names = maskable(tiny_backbone(depth=2))
     assert len(names) == 8 and all(name.startswith("blocks.") for name in names)
@@ -79,7 +79,7 @@ def test_what_is_masked() -> None:
 
 
 @pytest.mark.parametrize("make", [conv_backbone, tiny_backbone])
-def test_a_masked_pass_is_the_pass_of_a_model_with_zeros(make: Any) -> None:
+def test_a_masked_pass_equals_the_pass_of_a_model_with_zeros(make: Any) -> None:
     backbone = make()
     scores = Scores(backbone, generator())
     scores.choose(0.4)
@@ -93,7 +93,7 @@ def test_a_masked_pass_is_the_pass_of_a_model_with_zeros(make: Any) -> None:
     assert backbone.is_pristine
 
 
-def test_scores_are_drawn_as_weights_are_and_from_the_generator_alone() -> None:
+def test_scores_are_drawn_like_weights_and_from_the_generator_only() -> None:
     backbone = conv_backbone()
     one, two = Scores(backbone, generator(3)), Scores(backbone, generator(3))
     for a, b, weight in zip(one.values, two.values, one.weights(backbone), strict=True):
@@ -103,7 +103,7 @@ def test_scores_are_drawn_as_weights_are_and_from_the_generator_alone() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 1000])
-def test_masks_are_packed_and_back_exactly(count: int) -> None:
+def test_packed_masks_are_unpacked_exactly(count: int) -> None:
     mask = torch.rand(count, generator=generator(count)) < 0.4
     packed = pack(mask)
     assert packed.dtype == torch.uint8 and len(packed) == -(-count // 8)

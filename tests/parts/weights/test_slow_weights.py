@@ -1,4 +1,4 @@
-"""Slow weights: they follow what trains at a distance and can take its place."""
+"""Slow weights: averages of trained tensors that can replace them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def holder(dtype: torch.dtype = torch.float32) -> Any:
-    """What trains (a layer with a batch norm), what does not, and what is private."""
+    """A trained network with a batch norm, a layer that is not trained, and a private layer."""
     torch.manual_seed(0)
     made = SimpleNamespace(
         net=nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), spare=nn.Linear(2, 2), _hidden=nn.Linear(2, 2), number=3
@@ -42,7 +42,7 @@ def test_places_are_the_floating_point_tensors_of_public_modules() -> None:
     assert set(places(holder())) == names | {"spare.weight", "spare.bias"}, "no counter, nothing private"
 
 
-def test_what_trains_and_the_buffers_of_its_module_are_followed() -> None:
+def test_trained_parameters_and_the_buffers_of_their_module_are_followed() -> None:
     slow = entered(holder())
     assert {name.partition(".")[0] for name in slow.get_state()} == {"net"} and len(slow.get_state()) == 6
 
@@ -71,7 +71,7 @@ def test_following_is_exact_at_the_ends(tau: float) -> None:
     assert torch.equal(slow.get_state()["net.0.weight"], expected)
 
 
-def test_entering_again_keeps_what_is_followed() -> None:
+def test_entering_again_keeps_the_averages_so_far() -> None:
     made = holder()
     slow = entered(made)
     before = slow.get_state()["net.0.weight"].clone()
@@ -80,7 +80,7 @@ def test_entering_again_keeps_what_is_followed() -> None:
     assert torch.equal(slow.get_state()["net.0.weight"], before) and "spare.weight" in slow.get_state()
 
 
-def test_slow_tensors_take_the_place_of_fast_ones_and_give_it_back() -> None:
+def test_slow_tensors_replace_fast_tensors_for_a_block() -> None:
     made, x = holder(), torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
     made.net.eval()
     expected = made.net(x)

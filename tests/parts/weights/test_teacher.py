@@ -33,7 +33,7 @@ def head(classes: int = 3) -> GrowingHead:
 
 
 def shaken(backbone: Backbone, amount: float = 0.1) -> Backbone:
-    """Changed as training would."""
+    """Change the parameters, as training would."""
     with torch.no_grad():
         for i, parameter in enumerate(backbone.model.parameters()):
             parameter.add_(amount * drawn(*parameter.shape, seed=i))
@@ -52,7 +52,7 @@ def test_before_the_first_task_there_is_no_teacher() -> None:
     assert Teacher(16).classes == 0
 
 
-def test_it_answers_as_the_model_did_and_keeps_doing_so() -> None:
+def test_the_teacher_keeps_the_outputs_of_the_model_that_it_copied() -> None:
     backbone, classifier, teacher = shaken(tiny_backbone()), head(), Teacher(16)
     with torch.no_grad():
         features = backbone(images())
@@ -66,13 +66,13 @@ def test_it_answers_as_the_model_did_and_keeps_doing_so() -> None:
         classifier.blocks[0].weight.add_(1.0)
         assert not torch.allclose(backbone(images()), features)
     found = teacher(backbone, images())
-    assert torch.equal(found[0], features) and torch.equal(found[1], logits), "and only the classes it knew"
+    assert torch.equal(found[0], features) and torch.equal(found[1], logits), "and only the classes that it knew"
     after = teacher.get_state()
     assert all(torch.equal(before["tensors"][name], after["tensors"][name]) for name in before["tensors"])
     assert torch.equal(before["head"]["weights"][0], after["head"]["weights"][0])
 
 
-def test_it_is_in_evaluation_mode_and_leaves_every_module_in_its_own() -> None:
+def test_the_teacher_is_in_evaluation_mode_and_restores_the_mode_of_every_module() -> None:
     backbone, teacher = shaken(tiny_backbone()), Teacher(16)
     teacher.copy_from(backbone, head())
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_it_is_in_evaluation_mode_and_leaves_every_module_in_its_own() -> None:
     assert not torch.equal(backbone(images()), expected), "the student has dropout"
 
 
-def test_modes_are_put_back_when_the_forward_fails() -> None:
+def test_modes_are_restored_if_the_forward_fails() -> None:
     backbone, teacher = tiny_backbone().train(), Teacher(16)
     teacher.copy_from(backbone, head())
     with pytest.raises(AssertionError):
@@ -97,7 +97,7 @@ def test_modes_are_put_back_when_the_forward_fails() -> None:
     assert all(module.training for module in backbone.modules())
 
 
-def test_nothing_is_differentiated_through_it() -> None:
+def test_the_teacher_carries_no_gradient() -> None:
     backbone, teacher = shaken(tiny_backbone()).requires_grad_(True), Teacher(16)
     teacher.copy_from(backbone, head().requires_grad_(True))
     features, logits = teacher(backbone, images().requires_grad_(True))
@@ -108,7 +108,7 @@ def test_nothing_is_differentiated_through_it() -> None:
     assert all(parameter.grad is not None for parameter in backbone.model.parameters())
 
 
-def test_what_will_be_tuned_is_copied_though_it_is_still_the_pretrained_one() -> None:
+def test_parameters_to_be_tuned_are_copied_while_they_are_still_pretrained() -> None:
     backbone, teacher = tiny_backbone(), Teacher(16)
     with torch.no_grad():
         expected = backbone(images())
@@ -117,7 +117,7 @@ def test_what_will_be_tuned_is_copied_though_it_is_still_the_pretrained_one() ->
     assert torch.equal(teacher(backbone, images())[0], expected)
 
 
-def test_it_costs_what_was_tuned_and_no_second_network() -> None:
+def test_the_teacher_stores_the_tuned_parameters_only() -> None:
     backbone, teacher = tiny_backbone(), Teacher(16)
     teacher.copy_from(backbone, head())
     assert not teacher.tensors
@@ -128,7 +128,7 @@ def test_it_costs_what_was_tuned_and_no_second_network() -> None:
     assert state.nbytes(teacher.get_state()) == 4 * sizes
 
 
-def test_a_pass_leaves_the_backbone_what_it_was() -> None:
+def test_a_pass_leaves_the_key_and_the_parameters_of_the_backbone() -> None:
     backbone, teacher = shaken(tiny_backbone()), Teacher(16)
     teacher.copy_from(backbone, head())
     shaken(backbone)
@@ -141,7 +141,7 @@ def test_a_pass_leaves_the_backbone_what_it_was() -> None:
     assert pristine.is_pristine
 
 
-def test_batch_norm_of_the_teacher_has_statistics_of_its_own() -> None:
+def test_batch_norms_of_the_teacher_have_separate_statistics() -> None:
     backbone, teacher = batch_normed(), Teacher(512)
     classifier = GrowingHead(512)
     classifier.grow_to(2, torch.Generator().manual_seed(0))
@@ -160,7 +160,7 @@ def test_batch_norm_of_the_teacher_has_statistics_of_its_own() -> None:
         assert not torch.allclose(backbone.eval()(x), expected)
 
 
-def test_state_goes_into_a_fresh_teacher(tmp_path: Path) -> None:
+def test_a_new_teacher_restores_a_state(tmp_path: Path) -> None:
     backbone, teacher, fresh = shaken(tiny_backbone()), Teacher(16), Teacher(16)
     teacher.copy_from(backbone, head())
     state.save(tmp_path / "teacher.safetensors", teacher.get_state())
@@ -172,7 +172,7 @@ def test_state_goes_into_a_fresh_teacher(tmp_path: Path) -> None:
     assert not any(parameter.requires_grad for parameter in fresh.head.parameters())
 
 
-def test_under_bf16_it_is_the_student_of_the_moment() -> None:
+def test_under_bf16_the_teacher_equals_the_student_that_it_copied() -> None:
     backbone, classifier, teacher = shaken(tiny_backbone()), head(), Teacher(16)
     backbone.precision = torch.bfloat16
     teacher.copy_from(backbone, classifier, dict(backbone.model.named_parameters()))
@@ -186,11 +186,11 @@ def test_under_bf16_it_is_the_student_of_the_moment() -> None:
     loss.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in backbone.model.parameters())
     backbone.precision = torch.float32
-    assert not torch.equal(teacher(backbone, images())[0], features), "the autocast was in force"
+    assert not torch.equal(teacher(backbone, images())[0], features), "the autocast was active"
 
 
-def test_an_empty_head_and_its_teacher_know_their_device() -> None:
-    """Blocks are made where the head is, also the first one: `meta` stands for an accelerator."""
+def test_an_empty_head_and_its_teacher_keep_their_device() -> None:
+    """Blocks are created on the device of the head, also the first block; `meta` represents an accelerator."""
     made, place = GrowingHead(16).to("meta"), torch.device("meta")
     made.grow_to(2, torch.Generator().manual_seed(0))
     made.grow_to(3, torch.Generator().manual_seed(0))

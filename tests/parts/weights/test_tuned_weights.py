@@ -24,7 +24,7 @@ def test_images_are_independent_and_states_are_restored() -> None:
     assert_images_are_independent_and_states_are_restored(TunedWeights)
 
 
-def test_fresh_weights_change_nothing_and_trained_ones_are_a_network_of_their_own() -> None:
+def test_new_weights_change_nothing_and_trained_weights_equal_a_separate_network() -> None:
     backbone, x = tiny_backbone(depth=2), images().float()
     part = TunedWeights(backbone)
     assert torch.equal(part(backbone, x), backbone(x))

@@ -27,12 +27,12 @@ def _training(seed: int = 0, passes: int = 20, patch_dropout: float = 0.0) -> tu
     return losses, next(student.parameters()).detach().clone()
 
 
-def test_loss_falls_on_fixed_data() -> None:
+def test_the_loss_falls_on_fixed_data() -> None:
     losses, _ = _training()
     assert len(losses) == 20 and np.mean(losses[-3:]) < 0.85 * losses[0]
 
 
-def test_a_seed_gives_the_same_weights_and_leaves_global_draws_alone() -> None:
+def test_weights_depend_on_the_seed_and_global_generators_are_untouched() -> None:
     torch.manual_seed(1)
     (one, first), (two, second), (other, _) = (_training(seed, 2, 0.5) for seed in (0, 0, 1))
     after = torch.rand(1)
@@ -53,7 +53,7 @@ def test_initialisation_from_a_deeper_teacher() -> None:
     assert torch.allclose(flat[0], flat[1], atol=1e-5), "a flat patch is embedded as before"
 
 
-def test_a_teacher_that_does_not_fit_leaves_the_student_alone() -> None:
+def test_a_teacher_of_other_shapes_leaves_the_student_unchanged() -> None:
     student = load("vit_micro_patch4_32@random").model
     before = {name: value.clone() for name, value in student.state_dict().items()}
     assert not initialise(student, load("test_vit@random").model)

@@ -1,4 +1,4 @@
-"""The script that trains the embedded backbone: the file it writes, and what `evaluate` measures."""
+"""The script that trains the embedded backbone: the file that it writes, and the measurements of `evaluate`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def test_train_writes_weights_that_load(pack: Path, tmp_path: Path) -> None:
     start = load("vit_micro_patch4_32@random")
     assert trained.dim == 192 and all(torch.isfinite(p).all() for p in trained.parameters())
     pairs = zip(trained.parameters(), start.parameters(), strict=True)
-    assert not all(torch.equal(a, b.half().float()) for a, b in pairs), "trained, and not only rounded"
+    assert not all(torch.equal(a, b.half().float()) for a, b in pairs), "trained, not only rounded"
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-def test_sources_are_numbered_through_and_limited(pack: Path) -> None:
+def test_classes_of_several_sources_are_numbered_consecutively_and_images_limited(pack: Path) -> None:
     train, test, classes = read((str(pack), str(pack)), limit=2)
     assert classes == 6 and train.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5] and len(test.labels) == 24
     small = train.resized(load("vit_micro_patch4_32@random").transform)
@@ -40,12 +40,12 @@ def test_sources_are_numbered_through_and_limited(pack: Path) -> None:
     assert small[0, 0].float().mean() > 150 > small[0, 1].float().mean(), "red stays red"
 
 
-def test_missing_data_is_one_sentence() -> None:
+def test_missing_data_gives_one_sentence() -> None:
     run = CliRunner().invoke(main, ["train", "nowhere.npz"])
     assert run.exit_code == 3 and "nowhere.npz" in run.stderr and "Traceback" not in run.output
 
 
-def test_probe_is_better_than_chance_and_scales_features() -> None:
+def test_the_probe_beats_chance_and_scales_features() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(400) % 10
     centres = torch.randn(10, 32, generator=generator)
@@ -54,7 +54,7 @@ def test_probe_is_better_than_chance_and_scales_features() -> None:
     assert found["linear_probe"] > 0.8 and found["nearest_class_mean"] > 0.8
 
 
-def test_limit_keeps_the_first_of_every_class() -> None:
+def test_the_limit_keeps_the_first_images_of_every_class() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 2, 2, 1), dtype=np.uint8)
     store = ImageStore.from_arrays(pixels, np.repeat([0, 1, 2], 3))
     kept = limited(store, 2)
