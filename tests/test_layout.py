@@ -16,8 +16,8 @@ UNTESTED: dict[str, str] = {}
 """Modules with behaviour that have no test file of their name, and the test that covers them instead."""
 
 ACROSS: dict[str, str] = {
+    "docs/test_notebook.py": "the notebook in docs/notebooks",
     "test_layout.py": "this file",
-    "docs/test_notebook.py": "docs/notebooks",
 }
 """Test files of no single module, and what they test."""
 

@@ -1,4 +1,4 @@
-"""`avalanche/NAME`: Avalanche's classic benchmarks as streams, from files in torchvision's layout."""
+"""`avalanche/NAME`: Avalanche's classics as our streams, from files in torchvision's layout."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_idx(path: Path, values: np.ndarray) -> None:
 
 @pytest.fixture
 def fashion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Ten classes of random images, 6 to train and 3 to test each, in torchvision's layout of Fashion-MNIST."""
+    """Ten classes of random images, 6 to train and 3 to test each, as torchvision lays Fashion-MNIST out."""
     rng, root = np.random.default_rng(0), tmp_path / "data"
     for split, count in (("train", 60), ("t10k", 30)):
         raw = root / "FashionMNIST" / "raw"
@@ -52,7 +52,7 @@ def as_set(pixels: np.ndarray, labels: Any) -> set[tuple[bytes, int]]:
 
 
 def same_as_avalanches(stream: Stream, root: Path, per_experience: int | None = None) -> None:
-    """Compare with Avalanche's own benchmark for the same class order, image by image."""
+    """Compare with what Avalanche's own function makes for the same class order, image by image."""
     with lib.quiet():
         from avalanche.benchmarks import SplitFMNIST
 
@@ -81,7 +81,7 @@ def same_as_avalanches(stream: Stream, root: Path, per_experience: int | None = 
         assert found == as_set(stream.dataset.test.pixels[rows][..., 0], positions)
 
 
-def test_experiences_equal_those_of_avalanche_in_the_class_order_of_the_seed(fashion: Path) -> None:
+def test_experiences_are_avalanches_and_the_order_is_ours(fashion: Path) -> None:
     stream = build(seed=5)
     assert stream.name == "avalanche/split-fmnist" and len(stream.experiences) == 5
     assert stream.class_order.tolist() == np.random.RandomState(5).permutation(10).tolist()
@@ -90,7 +90,7 @@ def test_experiences_equal_those_of_avalanche_in_the_class_order_of_the_seed(fas
     assert build(seed=5).id == stream.id != build(seed=6).id
 
 
-def test_options_of_class_incremental_streams_apply(fashion: Path) -> None:
+def test_options_of_class_incremental_streams_hold(fashion: Path) -> None:
     stream = build(base=4, increment=3, train_per_class=2, val_fraction=0.5)
     assert stream.info.classes_per_task == (4, 3, 3)
     assert [len(e.train) + len(e.val) for e in stream.experiences] == [8, 6, 6]
@@ -98,12 +98,12 @@ def test_options_of_class_incremental_streams_apply(fashion: Path) -> None:
         build(tasks=11)
 
 
-def test_missing_data_gives_one_sentence(fashion: Path) -> None:
+def test_missing_data_is_one_sentence(fashion: Path) -> None:
     with pytest.raises(DataError, match=r"MNIST \(MNIST/raw/train-images-idx3-ubyte.*CLBENCH_OFFLINE forbids"):
         build("split-mnist")
 
 
-def test_the_licence_is_shown_before_a_download(
+def test_terms_are_said_before_a_download(
     fashion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked: list[tuple[str, str]] = []
@@ -124,7 +124,7 @@ def test_the_licence_is_shown_before_a_download(
     assert "Downloading MNIST by torchvision. Licence: CC BY-SA 3.0. Please cite: LeCun" in said
 
 
-def test_damaged_data_gives_one_sentence(fashion: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_data_is_one_sentence(fashion: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = fashion / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(DataError, match=r"Fashion-MNIST in .* cannot be read; replace it"):
@@ -135,7 +135,7 @@ def test_damaged_data_gives_one_sentence(fashion: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == ""
 
 
-def test_unknown_names_and_other_settings_are_refused() -> None:
+def test_names_that_do_not_convert_say_so() -> None:
     with pytest.raises(UsageError, match="Did you mean split-fmnist"):
         build("split-fmnst")
     with pytest.raises(UsageError, match="changing domains"):
@@ -148,12 +148,12 @@ def test_several_names_are_separated_by_commas(tmp_path: Path, monkeypatch: pyte
 
     assert streams_in(("avalanche/split-mnist,split-digits",)) == ["avalanche/split-mnist", "split-digits"]
     (tmp_path / "split-mnist").mkdir()
-    monkeypatch.chdir(tmp_path)  # a folder of that name is ignored
+    monkeypatch.chdir(tmp_path)  # a folder of that name is not what is meant
     assert make_plan("simplecil", "avalanche/split-mnist").stream == "avalanche/split-mnist"
 
 
 def test_real_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All 70,000 images, if they are installed."""
+    """All 70,000 images, where they can be had."""
     given = [Path(p) for p in REAL_DATA.split(os.pathsep) if p]
     root = next((p for p in given if (p / "FashionMNIST" / "raw").is_dir()), None)
     if root is None and DEBIAN.is_dir():
