@@ -1,0 +1,29 @@
+"""Attention as plain products instead of the fused kernel."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cl.backbone.attention import explicit, slow_to_differentiate
+from tests.conftest import tiny_backbone
+
+
+def test_explicit_attention_equals_fused_attention_and_is_undone() -> None:
+    backbone, images = tiny_backbone(depth=2).double(), torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    backbone.requires_grad_(True)
+    attention = slow_to_differentiate([backbone], torch.device("cpu"))
+    assert len(attention) == 2 and not slow_to_differentiate([backbone], torch.device("cuda"))
+    fused = backbone(images)
+    with pytest.raises(ZeroDivisionError), explicit(attention):
+        assert not any(part.fused_attn for part in attention)
+        plain = backbone(images)
+        raise ZeroDivisionError
+    assert all(part.fused_attn for part in attention)
+    assert torch.allclose(plain, fused, atol=1e-10) and not torch.equal(plain, fused)
+    for one, two in zip(
+        torch.autograd.grad(plain.square().sum(), list(backbone.parameters())),
+        torch.autograd.grad(fused.square().sum(), list(backbone.parameters())),
+        strict=True,
+    ):
+        assert torch.allclose(one, two, atol=1e-8)

@@ -1,0 +1,17 @@
+"""Heads that grow with the classes."""
+
+from __future__ import annotations
+
+import torch
+
+from cl.parts.heads.growing import GrowingHead
+from cl.training import state
+
+
+def test_the_state_of_a_head_with_fewer_blocks_removes_blocks() -> None:
+    head = GrowingHead(2)
+    head.grow_to(3, torch.Generator().manual_seed(0))
+    before = state.clone(head.get_state())
+    head.grow_to(6, torch.Generator().manual_seed(1))
+    head.set_state(before)
+    assert head.widths == [3]

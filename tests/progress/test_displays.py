@@ -1,0 +1,73 @@
+"""Progress on a terminal, in a pipe and nowhere."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from cl.progress.base import Observer
+from cl.progress.displays import PlainProgress, RichProgress, displayed, in_notebook, make_progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def everything(progress: Any) -> None:
+    with progress as show:
+        show.data("cifar.tar", 50, 100)
+        show.data("cifar.tar", 100, 100)
+        show.task(0, 2, "1,000 images")
+        show.phase("train", 10, 3)
+        show.advance(128, 1.25)
+        show.advance(128)
+        show.end_phase()
+        show.advance()
+        show.phase("statistics", 0)
+        show.end_phase()
+        show.event(0, 4, "accuracy 61.00 %")
+        show.message("resuming [bold]")
+
+
+def test_plain_progress_prints_one_line_per_event_and_message() -> None:
+    stream = io.StringIO()
+    everything(PlainProgress(stream))
+    assert stream.getvalue().splitlines() == [
+        "cifar.tar: 50 %",
+        "cifar.tar: 100 %",
+        "0:00  1/4  accuracy 61.00 %",
+        "resuming [bold]",
+    ]
+
+
+def test_rich_progress_draws_and_prints_above_the_bars() -> None:
+    stream = Terminal()
+    everything(RichProgress(stream))
+    assert "accuracy 61.00 %" in stream.getvalue()
+    assert "resuming [bold]" in stream.getvalue()
+
+
+def test_rich_progress_prints_nothing_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    with RichProgress(Terminal()):
+        print("result")
+    assert capsys.readouterr().out == "result\n"
+
+
+def test_auto_selects_the_display_for_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(make_progress("auto", Terminal()), RichProgress)
+    assert type(make_progress("auto", io.StringIO())) is PlainProgress
+    assert type(make_progress("none", Terminal())) is Observer
+    everything(make_progress("none"))
+
+
+def test_python_shows_nothing_outside_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not in_notebook()
+    with displayed(None) as show:
+        show.message("hidden")
+    with displayed("plain") as show:
+        show.message("shown")
+    assert capsys.readouterr().err == "shown\n"

@@ -1,0 +1,75 @@
+"""The files of a run in progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cl.errors import ContractError
+from cl.training.checkpoint import Checkpoint, Key
+from tests.help.probe import probe
+
+
+def test_a_journal_of_changed_code_is_refused(tmp_path: Path) -> None:
+    probe(tmp_path).train("a")
+    with pytest.raises(ContractError, match=r"holds fit 'a' \(call 1 of task 0\) where learn\(\) now asks for fit 'b'"):
+        probe(tmp_path).train("b")
+
+
+def test_checkpoints_take_a_limited_share_of_the_time(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0.001)
+    checkpoint._duration = 1000.0  # a very slow disk
+    assert not checkpoint.due()
+    checkpoint.every = 0
+    assert checkpoint.due()
+    assert str(Key(1, 2, "fit", "x")) == "fit 'x' (call 2 of task 1)"
+
+
+FIT, NEXT, SETUP = Key(0, 1, "fit", "a"), Key(0, 2, "fit", "b"), Key(-1, 1, "compute", "c")
+
+
+def test_a_commit_removes_the_journal_of_the_task_and_keeps_results_of_setup(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0)
+    assert checkpoint.load_event() is None
+    for key in (FIT, SETUP):
+        checkpoint.save_entry(key, {"result": key.name})
+    checkpoint.save_partial(NEXT, {"step": 3})
+    checkpoint.save_event({"task": 1})
+    assert {path.name for path in tmp_path.iterdir()} == {"event.safetensors", "entry--1-1.safetensors"}
+    again = Checkpoint(tmp_path, every=0)
+    assert again.load_event() == {"task": 1} and again.load_entry(FIT) is None
+    entry: Any = again.load_entry(SETUP)
+    assert entry["result"] == "c"
+    again.remove()
+    assert not tmp_path.exists()
+
+
+def test_results_of_setup_are_in_order(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0)
+    for number in (2, 10, 1):
+        checkpoint.save_entry(Key(-1, number, "compute", "c"), {"result": number})
+    assert [entry["result"] for entry in checkpoint.setup_entries()] == [1, 2, 10]
+
+
+def test_an_interrupted_fit_is_found_by_its_place(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0)
+    assert checkpoint.load_partial(FIT) is None
+    checkpoint.save_partial(FIT, {"step": 3})
+    found: Any = checkpoint.load_partial(FIT)
+    assert found["step"] == 3
+    assert checkpoint.load_partial(NEXT) is None, "the partial file is of an earlier fit, which is finished"
+    with pytest.raises(ContractError, match=r"holds fit 'a' .* now asks for compute 'a'.*--existing always"):
+        checkpoint.load_partial(Key(0, 1, "compute", "a"))
+
+
+def test_results_of_setup_are_always_written_for_a_saved_learner(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=1e9, keep_setup=True)
+    assert checkpoint.due(-1) and not checkpoint.due(0)
+
+
+def test_files_that_a_kill_left_half_written_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".event.safetensors.abc.tmp").write_text("half")
+    Checkpoint(tmp_path)
+    assert not list(tmp_path.iterdir())

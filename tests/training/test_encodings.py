@@ -1,0 +1,157 @@
+"""Encodings: computed once, and independent of the order of requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cl.backbone import Backbone
+from cl.data.store import ImageStore
+from cl.strategy import Inputs, StoredImages
+from cl.training.encodings import BLOCK, Encodings
+from tests.conftest import tiny_backbone, tiny_stream
+
+CPU = torch.device("cpu")
+
+
+class Counting(Encodings):
+    """Counts the images that are computed, not read from the cache."""
+
+    images = 0
+
+    def _compute(self, extractor: Any, store: Any, table: Any, blocks: Any, device: Any) -> Any:
+        self.images += len(table.rows_of(blocks))
+        return super()._compute(extractor, store, table, blocks, device)
+
+
+@pytest.fixture
+def store() -> ImageStore:
+    return tiny_stream(train_per_class=None).dataset.train
+
+
+def test_features_do_not_depend_on_the_order_of_requests(store: ImageStore) -> None:
+    rng = np.random.default_rng(0)
+    rows = np.arange(len(store))
+    whole = Encodings().get(tiny_backbone(), store, rows, CPU)
+    pieces = Encodings()
+    backbone = tiny_backbone()
+    for part in np.array_split(rng.permutation(rows), 37):
+        assert torch.equal(pieces.get(backbone, store, part, CPU), whole[torch.as_tensor(part)])
+
+
+def test_each_image_is_encoded_once(store: ImageStore) -> None:
+    encodings, backbone = Counting(), tiny_backbone()
+    for _ in range(3):
+        encodings.get(backbone, store, np.arange(len(store)), CPU)
+    assert encodings.images == len(store)
+    once = encodings.flops_per_image(backbone, store, CPU)
+    # executed: every image once, and the one on which the FLOPs were counted
+    assert encodings.cost.flops == {"executed": (len(store) + 1) * once, "uncached": 3 * len(store) * once}
+
+
+def test_a_block_contains_images_of_one_class(store: ImageStore) -> None:
+    encodings, backbone = Counting(), tiny_backbone()
+    row = int(np.flatnonzero(store.labels == 4)[3])
+    encodings.get(backbone, store, np.array([row]), CPU)
+    assert encodings.images <= BLOCK
+
+
+def test_features_are_shared_on_disk_until_the_backbone_changes(store: ImageStore, tmp_path: Path) -> None:
+    rows = np.arange(100)
+    first = Counting(tmp_path)
+    expected = first.get(tiny_backbone(), store, rows, CPU)
+    first.flush()
+    second = Counting(tmp_path)
+    assert torch.equal(second.get(tiny_backbone(), store, rows, CPU), expected) and second.images == 0
+    changed = tiny_backbone()
+    with torch.no_grad():
+        next(changed.parameters()).add_(0.1)
+    third = Counting(tmp_path)
+    assert not torch.equal(third.get(changed, store, rows, CPU), expected) and third.images > 0
+    files = len(list(tmp_path.rglob("*.safetensors")))
+    third.flush()
+    assert len(list(tmp_path.rglob("*.safetensors"))) == files, "features of changed backbones are not shared"
+
+
+def test_flops_of_shared_features_by_another_counter_are_counted_again(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(100)
+    first = Encodings(tmp_path)
+    first.get(tiny_backbone(), store, rows, CPU)
+    once = first.flops_per_image(tiny_backbone(), store, CPU)
+    monkeypatch.setattr("cl.training.encodings.COUNTED_BY", "an older clbench")
+    first.flush()
+    monkeypatch.undo()
+    second = Counting(tmp_path)
+    second.get(tiny_backbone(), store, rows, CPU)
+    assert second.images == 0, "the features are still valid"
+    assert second.cost.flops == {"executed": once, "uncached": len(rows) * once}
+    second.get(tiny_backbone(), store, rows, CPU)
+    assert second.cost.flops == {"executed": once, "uncached": 2 * len(rows) * once}
+
+
+def test_a_damaged_cache_is_ignored(store: ImageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = Encodings(tmp_path)
+    expected = first.get(tiny_backbone(), store, np.arange(100), CPU)
+    first.flush()
+    for path in tmp_path.rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:200])
+    second = Counting(tmp_path)
+    assert torch.equal(second.get(tiny_backbone(), store, np.arange(100), CPU), expected) and second.images > 0
+    assert "ignoring damaged features" in caplog.text
+
+
+def test_features_of_recent_changed_backbones_only_stay_in_memory(store: ImageStore) -> None:
+    encodings = Encodings(recent=2)
+    for step in range(5):
+        backbone = tiny_backbone()
+        with torch.no_grad():
+            next(backbone.parameters()).add_(step + 1)
+        encodings.get(backbone, store, np.arange(10), CPU)
+    assert len(encodings._tables) == 2
+
+
+def test_a_changed_backbone_encodes_the_images_of_the_stream_only() -> None:
+    stream = tiny_stream(train_per_class=5)
+    store, rows = stream.dataset.train, np.concatenate([e.train for e in stream.experiences])
+    backbone = tiny_backbone()
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    encodings, whole = Counting(), Encodings()
+    encodings.expect(stream)
+    assert len(rows) < len(store)
+    features = encodings.get(backbone, store, rows, CPU)
+    assert encodings.images == len(rows)
+    assert torch.allclose(features, whole.get(backbone, store, rows, CPU), atol=1e-5)
+    others = np.setdiff1d(np.arange(len(store)), rows)
+    assert torch.allclose(
+        encodings.get(backbone, store, others, CPU), whole.get(backbone, store, others, CPU), atol=1e-5
+    )
+    assert encodings.images == len(store)
+
+
+def test_an_unchanged_backbone_encodes_blocks_that_other_streams_share() -> None:
+    stream = tiny_stream(train_per_class=5)
+    store, rows = stream.dataset.train, stream.experiences[0].train
+    encodings, whole = Counting(), Counting()
+    encodings.expect(stream)
+    assert torch.equal(encodings.get(tiny_backbone(), store, rows, CPU), whole.get(tiny_backbone(), store, rows, CPU))
+    assert encodings.images == whole.images > len(rows)
+
+
+def test_cached_and_exact_features_agree(store: ImageStore) -> None:
+    backbone: Backbone = tiny_backbone().double()
+
+    def features(exact: bool) -> Tensor:
+        source = StoredImages(Encodings(exact=exact), store, np.arange(50))
+        return Inputs(None, CPU, source).encode(backbone).float()
+
+    # images reach the model as float32; float64 weights would refuse them, so compare in float32
+    backbone.float()
+    assert torch.allclose(features(True), features(False), atol=1e-5)

@@ -1,0 +1,84 @@
+"""State: nested tensors and scalars are saved and loaded; other values are refused by name."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from cl.errors import ContractError, DataError, StorageError
+from cl.parts.heads.growing import GrowingHead
+from cl.training import state
+
+
+def test_every_kind_of_value_is_restored(tmp_path: Path) -> None:
+    base = torch.arange(12.0).view(3, 4)
+    value: dict[str, Any] = {
+        "tensor": base, "view": base[1:, :2], "transposed": base.T, "empty": torch.empty(0, 3), "half": base.half(),
+        "bool": torch.tensor([True, False]), "list": [1, 2.5, "x", None, True, [torch.ones(2)]],
+        "nested": {"a": {"b": torch.tensor(3)}}, "inf": float("-inf"), "keys": {0: base, 1: "one"},
+    }  # fmt: skip
+    state.save(tmp_path / "s.safetensors", value)
+    back = state.load(tmp_path / "s.safetensors")
+    assert list(back) == list(value)
+    for name in ("tensor", "view", "transposed", "empty", "half", "bool"):
+        assert back[name].dtype == value[name].dtype and torch.equal(back[name], value[name])
+    assert back["list"][:5] == value["list"][:5] and torch.equal(back["list"][5][0], torch.ones(2))
+    assert back["inf"] == float("-inf") and set(back["keys"]) == {0, 1}
+    assert torch.equal(back["nested"]["a"]["b"], torch.tensor(3))
+
+
+def test_an_attribute_without_a_state_is_named() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.fine, self.callback = 1, print
+
+    with pytest.raises(ContractError, match=r"Owner\.callback is a builtin_function"):
+        state.collect(Owner())
+
+
+def test_modules_are_restored_in_place_and_heads_grow() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.linear, self.head, self.items = nn.Linear(2, 2), GrowingHead(2), [torch.zeros(1)]
+            self._cache = object()
+
+    old, new = Owner(), Owner()
+    old.head.grow_to(3, torch.Generator().manual_seed(0))
+    old.head.grow_to(5, torch.Generator().manual_seed(1))
+    old.items.append(torch.ones(2))
+    linear, weight = new.linear, new.linear.weight
+    state.restore(new, state.collect(old))
+    assert new.linear is linear and new.linear.weight is weight and torch.equal(weight, old.linear.weight)
+    x = torch.randn(4, 2)
+    assert new.head.widths == [3, 2] and torch.equal(new.head(x), old.head(x))
+    assert len(new.items) == 2 and not hasattr(new, "missing")
+
+
+def test_a_full_disk_leaves_the_old_file_intact(tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    state.save(path, {"x": torch.ones(10)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="disk is full or a file-size limit was reached; free space"):
+            state.save(path, {"x": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert torch.equal(state.load(path)["x"], torch.ones(10))
+    assert [p.name for p in tmp_path.iterdir()] == ["s.safetensors"], "half-written files are removed"
+
+
+def test_a_damaged_file_names_the_fix(tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    state.save(path, {"x": torch.ones(1000)})
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError, match=r"damaged .*delete it and run the same command again"):
+        state.load(path)
