@@ -1,98 +1,18 @@
-"""Streams declared in TOML files: what they may say, and the unions, tasks, splits and domains they become."""
+"""Streams from declarations: tasks, domains, splits, limits and identity."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from cl.declared.declaration import load
-from cl.errors import DataError, UsageError
-from cl.stream import Evaluate, Stream, Train
-from cl.streams.toml_file import TomlFile
+from cl.errors import UsageError
+from cl.stream import Evaluate, Train
 from cl.testing import check_stream
-
-Write = Callable[..., Path]
-
-HEAD = 'name = "three"\nsetting = "{setting}"\nsize = 16\n{more}'
-TABLE = '[[datasets]]\nname = "{name}"\nyear = {year}\nreader = "pack"\nfiles = ["{name}.npz"]\n{more}'
-
-
-def pack(path: Path, classes: tuple[str, ...], side: int, channels: int, train: int = 20, test: int = 4) -> None:
-    """A pack of random images, `train` and `test` of each class."""
-    rng = np.random.default_rng([side, channels, len(classes)])
-    number = len(classes) * (train + test)
-    shape = (number, side, side, 3) if channels == 3 else (number, side, side)
-    split = np.tile(np.repeat([0, 1], [train, test]), len(classes)).astype(np.uint8)
-    labels = np.repeat(np.arange(len(classes)), train + test).astype(np.int16)
-    np.savez(
-        path, images=rng.integers(0, 256, shape, dtype=np.uint8), labels=labels, split=split,
-        classes=np.array(classes), meta='{"licence": "CC0", "paper": "made up"}',
-    )  # fmt: skip
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Three datasets of other sizes and channels on the data path, and a stream file over them."""
-    data = tmp_path / "data"
-    data.mkdir()
-    monkeypatch.setenv("CLBENCH_DATA_PATH", str(data))
-    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
-    pack(data / "grey.npz", ("dog", "cat"), 8, 1)
-    pack(data / "colour.npz", ("cat", "dog", "owl"), 16, 3)
-    pack(data / "large.npz", ("dog", "owl", "cat"), 24, 3)
-
-    def go(setting: str = "task-incremental", more: str = "", tables: dict[str, str] | None = None) -> Path:
-        path = tmp_path / "three.toml"
-        chosen = {"grey": "", "colour": "", "large": ""} if tables is None else tables
-        text = HEAD.format(setting=setting, more=more)
-        years = range(1990, 2020)
-        path.write_text(
-            text
-            + "".join(TABLE.format(name=n, year=y, more=m) for (n, m), y in zip(chosen.items(), years, strict=False))
-        )
-        return path
-
-    return go
-
-
-def build(path: Path, **options: Any) -> Stream:
-    return TomlFile().build(TomlFile.Options(**options), argument=str(path), order_seed=1, data_seed=2)
-
-
-def test_a_union_keeps_datasets_apart_and_brings_images_to_one_form(write: Write) -> None:
-    stream = build(write())
-    assert [group.name for group in stream.groups] == ["grey", "colour", "large"]
-    assert stream.setting == "task-incremental" and stream.dataset.train.pixels.shape == (160, 16, 16, 3)
-    assert stream.info.class_names[:3] == ("grey/dog", "grey/cat", "colour/cat")
-    assert [experience.classes for experience in stream.experiences] == [(0, 1), (2, 3, 4), (5, 6, 7)]
-    assert [len(experience.train) for experience in stream.experiences] == [40, 60, 60]
-    grey = stream.dataset.train.pixels[stream.experiences[0].train]
-    assert (grey == grey[..., :1]).all(), "a grey image has three equal channels"
-    assert isinstance(stream.dataset.train.pixels, np.memmap)
-    assert stream.dataset.licence == "CC0" and stream.dataset.citation == "made up"
-
-
-def test_images_of_the_right_form_are_left_as_they_are(write: Write, tmp_path: Path) -> None:
-    stream = build(write())
-    with np.load(tmp_path / "data" / "colour.npz") as original:
-        wanted = {image.tobytes() for image in original["images"][original["split"] == 0]}
-    rows = stream.experiences[1].train
-    assert {image.tobytes() for image in np.asarray(stream.dataset.train.pixels)[rows]} == wanted
-
-
-def test_resizing_is_that_of_pillow(write: Write, tmp_path: Path) -> None:
-    stream = build(write(tables={"large": ""}))
-    with np.load(tmp_path / "data" / "large.npz") as original:
-        image = Image.fromarray(original["images"][0])
-    wanted = np.asarray(image.resize((16, 16), Image.Resampling.BICUBIC))
-    assert (np.asarray(stream.dataset.train.pixels) == wanted).all((1, 2, 3)).sum() == 1
+from tests.help.declared import Write, build
 
 
 def test_each_task_is_tested_after_it_was_learned_and_all_at_the_end(write: Write) -> None:
@@ -241,57 +161,3 @@ def test_another_process_builds_the_same_stream(write: Write) -> None:
     found = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
     stream = build(path)
     assert found.split() == [stream.id, str(stream.experiences[1].train.sum())]
-
-
-def test_what_is_not_here_is_named_or_left_out(write: Write, caplog: pytest.LogCaptureFixture) -> None:
-    path = write(tables={"grey": "", "gone": "", "large": ""})
-    with pytest.raises(DataError, match=r"Stream three needs gone \(gone.npz\), not found in"):
-        build(path)
-    stream = build(path, missing="skip")
-    assert [group.name for group in stream.groups] == ["grey", "large"]
-    assert "1 of 3 datasets are not here and left out: gone." in caplog.text
-    with pytest.raises(DataError, match="needs gone"):
-        build(write(tables={"gone": ""}), missing="skip")
-
-
-def test_a_file_of_another_hash_is_refused(write: Write) -> None:
-    with pytest.raises(DataError, match=r"grey\.npz"):
-        build(write(tables={"grey": f'sha256 = ["{"0" * 64}"]\n'}))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("setting", "seting", "unknown key 'seting'. Did you mean setting"),
-        ("task-incremental", "task-incrementl", "setting must be one of .* Did you mean task-incremental"),
-        ("size = 16", 'size = "big"', "size must be a whole number"),
-        ("size = 16", "", "lacks 'size'"),
-        ("size = 16", "size = 0", "1..4096"),
-        ('reader = "pack"', 'reader = "pak"', r"dataset 1 \(grey\): reader must be one of pack, folder, stream"),
-        ('files = ["grey.npz"]', 'path = "grey"', "reader 'pack' needs 'files'"),
-        ('files = ["grey.npz"]', 'files = ["grey.npz"]\npath = "grey"', "does not take 'path'"),
-        ('name = "colour"', 'name = "grey"', "two datasets are called 'grey'"),
-        ("year = 1990", 'classes = ["dgo"]', "Dataset grey of three has no class 'dgo'. Did you mean dog"),
-        ("year = 1990", "tasks = 3", "has 2 classes, too few for tasks = 3"),
-        ("year = 1990", "tasks = 0", "tasks must be at least 1"),
-        ("year = 1990", 'sha256 = ["abc"]', "64 hexadecimal digits"),
-        ("[[datasets]]", "[[dataset]]", "declares no datasets"),
-        ("size = 16", "size = ", "is not valid TOML"),
-    ],
-)
-def test_what_cannot_be_is_one_sentence(write: Write, old: str, new: str, message: str) -> None:
-    path = write()
-    path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(UsageError, match=message) as caught:
-        build(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_domain_is_one_task(write: Write) -> None:
-    with pytest.raises(UsageError, match="a domain is one task"):
-        load(write("domain-incremental", tables={"grey": "tasks = 2\n"}))
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="There is no stream file"):
-        load(tmp_path / "nothing.toml")

@@ -1,0 +1,25 @@
+"""The config hash: equal for equal configurations, different for every single difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cl.records.identity import config_hash
+
+SAME: dict[str, Any] = {
+    "strategy": ("slca", "1"), "stream": ("split-digits", "1"), "backbone": "vit", "values": {"lr": 0.1, "epochs": 2},
+    "precision": "fp32", "limited": False, "max_tasks": None,
+}  # fmt: skip
+OTHER: dict[str, Any] = {
+    "strategy": ("slca", "2"), "stream": ("split-digits", "2"), "backbone": "vit@random",
+    "values": {"lr": 0.1, "epochs": 3}, "precision": "bf16", "limited": True, "max_tasks": 2,
+}  # fmt: skip
+
+
+def test_every_difference_changes_the_hash() -> None:
+    hashes = [config_hash(**SAME), *(config_hash(**{**SAME, key: value}) for key, value in OTHER.items())]
+    assert len(set(hashes)) == 1 + len(OTHER) and all(len(each) == 8 and int(each, 16) >= 0 for each in hashes)
+
+
+def test_the_order_of_options_does_not_matter_and_folders_of_old_runs_stay() -> None:
+    assert config_hash(**{**SAME, "values": {"epochs": 2, "lr": 0.1}}) == config_hash(**SAME) == "6ac52bfd"
