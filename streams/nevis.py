@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.family import Declared
@@ -15,9 +15,6 @@ from cl.declared.obtain import find
 from cl.declared.options import DeclaredOptions
 from cl.errors import UsageError
 from cl.options import option
-
-if TYPE_CHECKING:
-    pass
 
 _FOLDER = Path(__file__).with_name("declared")
 

@@ -1,0 +1,63 @@
+"""NEVIS'22 streams: the official tasks and orders, available datasets in every form, and the year of development."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cl.errors import DataError, UsageError
+from cl.streams.nevis import Nevis, NevisReal, NevisShort, NevisTiny
+
+
+def grey(path: Path, split: int | None = None) -> None:
+    """A pack of 20 images of each of two classes; a fifth is for tests, or all images are of one split."""
+    labels = np.repeat(np.arange(2), 20).astype(np.int16)
+    splits = np.tile(np.arange(20) % 5 == 0, 2).astype(np.uint8) if split is None else np.full(40, split, np.uint8)
+    pixels = np.random.default_rng(len(path.name)).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(path, images=pixels, labels=labels, split=splits, classes=np.array(["a", "b"]))
+
+
+@pytest.fixture
+def data(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of CLBENCH_DATA_PATH."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(("family", "tasks"), [(Nevis, 106), (NevisShort, 29), (NevisTiny, 7), (NevisReal, 29)])
+def test_variants_have_the_official_number_of_tasks(family: type[Nevis], tasks: int, data: Path) -> None:
+    declared = family.declaration()
+    assert len(declared.datasets) + len(declared.omitted) == tasks
+    years = [entry.year for entry in declared.datasets]
+    assert years == sorted(years, key=lambda year: year or 0) and declared.setting == "task-incremental"
+
+
+def test_tasks_with_several_labels_are_left_out_and_named(data: Path) -> None:
+    omitted = Nevis.declaration().omitted
+    assert len(omitted) == 9 and all(text.endswith("(multi-label)") for text in omitted)
+
+
+def test_available_datasets_are_used_in_the_order_of_the_stream(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    grey(data / "landsat.npz")
+    grey(data / "aberdeen_train.npz", split=0)
+    grey(data / "aberdeen_test.npz", split=1)
+    stream = Nevis().build(Nevis.Options(), order_seed=1, data_seed=1)
+    assert [group.name for group in stream.groups] == ["aberdeen", "landsat"]
+    assert "are not here and left out" in caplog.text
+
+
+def test_development_stops_before_a_year(data: Path) -> None:
+    every = Nevis().chosen(Nevis.Options(), "").datasets
+    early = Nevis().chosen(Nevis.Options(stop_year=2020), "").datasets
+    assert early == tuple(entry for entry in every if (entry.year or 0) < 2020) and 0 < len(early) < len(every)
+    with pytest.raises(UsageError, match="stop_year=1990 leaves no task; the first task is from 1992"):
+        Nevis().chosen(Nevis.Options(stop_year=1990), "")
+
+
+def test_without_any_dataset_the_error_names_what_to_provide(data: Path) -> None:
+    with pytest.raises(DataError, match=r"Stream nevis-tiny needs .* and \d+ more, not found in"):
+        NevisTiny().build(NevisTiny.Options(), order_seed=1, data_seed=1)
