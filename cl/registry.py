@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 DISTRIBUTION = "clbench"
 _PREFIX_ENDS = (":", "/")
-_SUFFIX = "*"  # first character of a family such as "*.toml", to which every name belongs that ends in ".toml"
+_SUFFIX = "*"  # first character of a family such as "*.toml", which matches every name that ends in ".toml"
 
 
 class Distribution(NamedTuple):
-    """Who provides a name: the installed distribution and its version."""
+    """The installed distribution that provides a name, and its version."""
 
     name: str
     version: str
@@ -36,7 +36,7 @@ class Distribution(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered name: where it is found and who provides it."""
+    """One registered name: its target and its distribution."""
 
     name: str
     target: str  # "module:attribute"
@@ -53,7 +53,7 @@ class Entry:
 
 
 def own_version() -> str:
-    """The version of clbench: of the checkout in use, else of the installed distribution."""
+    """The version of clbench: the checkout's, else the installed distribution's."""
     if paths.CHECKOUT is not None:
         return str(read_toml(paths.CHECKOUT / "pyproject.toml")["project"]["version"])
     from importlib import metadata
@@ -62,7 +62,7 @@ def own_version() -> str:
 
 
 class Registry(Generic[T]):
-    """The names of one kind of thing, found through entry points and loaded only when asked for."""
+    """The names of one kind of plugin, found through entry points and loaded on demand."""
 
     def __init__(self, group: str, kind: str) -> None:
         self.group = group
@@ -93,7 +93,7 @@ class Registry(Generic[T]):
             value: Any = importlib.import_module(entry.module)
             for part in entry.attribute.split("."):
                 value = getattr(value, part)
-        except Exception as error:  # whatever a plugin does at import is its distribution's to fix
+        except Exception as error:  # any error at import is a bug of the plugin's distribution
             raise ClbenchError(
                 f"{self.kind} '{entry.name}' of {' '.join(entry.distribution)} cannot be imported from {entry.target}: "
                 f"{type(error).__name__}: {error}."
@@ -101,8 +101,8 @@ class Registry(Generic[T]):
         return cast(T, value)
 
     def split(self, name: str) -> tuple[str, str | None]:
-        """The registered name and, for a prefix family such as `folder:`, what the user wrote after it; for a suffix
-        family such as `*.toml`, all that the user wrote.
+        """The registered name and the argument: for a prefix family such as `folder:` the text after it, for a suffix
+        family such as `*.toml` the whole text.
 
         Raises `UsageError` for an unknown name, or for a family without its argument.
         """
@@ -132,7 +132,7 @@ class Registry(Generic[T]):
         return self.entry(name).distribution
 
     def summary(self, name: str) -> str:
-        """First line of the docstring, read from the source file without importing it; empty when there is none.
+        """First line of the docstring, read from the source file without importing it; empty if there is none.
 
         Raises `UsageError` as `entry` does.
         """
@@ -157,7 +157,7 @@ class Registry(Generic[T]):
         return source_path(entry.module)
 
     def source_sha256(self, name: str) -> str | None:
-        """Hash of the code that computes what `name` does, read without importing it; None where there is no source.
+        """Hash of the code that `name` computes with, read without importing it; None if there is no source.
 
         See `cl.code_hash`. Raises `UsageError` as `entry` does.
         """
@@ -172,8 +172,8 @@ class Registry(Generic[T]):
     def register(self, name: str, value: T, *, replace: bool = False) -> None:
         """Register an object for this process (notebooks, tests).
 
-        `replace` allows a name registered before in this process, so that a notebook cell can be run again; raises
-        `UsageError` when the name is taken.
+        `replace` allows a name that this process has registered, so that a notebook cell can be run again; raises
+        `UsageError` if the name is taken.
         """
         if name in self.names() and not (replace and name in self._registered):
             raise UsageError(f"{self.kind.capitalize()} '{name}' exists already; choose another name.")
@@ -183,7 +183,7 @@ class Registry(Generic[T]):
         self._registered[name] = Entry(name, f"{module}:{attribute}", owner, value)
 
     def unregister(self, name: str) -> None:
-        """Forget a name registered for this process; unknown names are ignored."""
+        """Remove a name registered for this process; unknown names are ignored."""
         self._registered.pop(name, None)
 
     def _lookup(self, name: str) -> list[Entry] | None:

@@ -194,7 +194,7 @@ def _print(about: dict[str, Any]) -> None:
             compute += f", about {estimate['flops_trained'] / 1e12:.3g} when it is trained"
         lines.append(("Compute", compute))
         megabytes = (estimate["training_state_bytes"] / 1e6, estimate["checkpoint_bytes"] / 1e6)
-        lines.append(("Memory", f"up to {megabytes[0]:.0f} MB for weights and optimiser, beside activations"))
+        lines.append(("Memory", f"up to {megabytes[0]:.0f} MB for weights and optimiser, without activations"))
         lines.append(("Disk", f"up to about {megabytes[1]:.0f} MB while it runs (and what the method stores)"))
     lines.append(("Options", "no preset fits: defaults (untuned)" if about["untuned"] else "from a preset"))
     for name, value in lines:

@@ -26,7 +26,7 @@ log = logging.getLogger("clbench.data")
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """What one experience and its group hold: labels of the union in the order of learning, rows by split."""
+    """The contents of one experience and its group: labels of the union in the order of learning, and rows by split."""
 
     name: str
     labels: IndexArray
@@ -41,8 +41,8 @@ def assemble(
     data_seed: int,
     progress: Progress | None = None,
 ) -> Stream:
-    """The stream of a declaration. Raises `UsageError` for options or classes that do not fit, `DataError` for data
-    that is missing."""
+    """Build the stream of a declaration. Raises `UsageError` for options or classes that do not fit, `DataError` for
+    missing data."""
     official = [entry.name for entry in declaration.datasets if not declaration.rule(entry).startswith("nevis")]
     if options.split == "dev_test" and official:
         raise UsageError(
@@ -71,7 +71,7 @@ def assemble(
     for entry, own, rows in zip(entries, labels, found, strict=True):
         tasks += _tasks(whole, entry, own[own >= 0], rows, options, order_seed, data_seed)
     options = replace(options, evaluate_on=options.evaluate_on or (OWN if declaration.setting == TASK else "seen"))
-    if all("val" in rows for rows in found):  # nothing was held out, so who asks learns the same stream as who does not
+    if all("val" in rows for rows in found):  # nothing is held out, so the option makes no difference
         options = replace(options, val_fraction=0.0)
     learned = [label for task in tasks if "train" in task.rows for label in task.labels.tolist()]
     order = np.array(list(dict.fromkeys(learned)), dtype=np.int64)
@@ -100,9 +100,9 @@ def assemble(
 def _labels(
     declaration: Declaration, entries: Sequence[DatasetEntry], datasets: Sequence[Dataset]
 ) -> tuple[tuple[str, ...], list[IndexArray]]:
-    """Class names of the union, and for each dataset the label in it of each of its own labels (-1: left out).
+    """Class names of the union, and for each dataset the union's label of each of its own labels (-1: left out).
 
-    Domains share classes by name; elsewhere "dataset/class" is a class of its own.
+    Domains share classes by name; in other settings "dataset/class" is a separate class.
     """
     known: dict[str, int] = {}
     found = []
@@ -122,7 +122,7 @@ def _tasks(
     whole: Dataset, entry: DatasetEntry, labels: IndexArray, rows: dict[str, IndexArray], options: DeclaredOptions,
     order_seed: int, data_seed: int,
 ) -> list[_Task]:  # fmt: skip
-    """The tasks of one dataset with these labels in the union; `rows` are all that it has of each split."""
+    """The tasks of one dataset with these labels in the union; `rows` are all its rows by split."""
     labels = np.sort(labels)
     if entry.tasks > len(labels):
         raise UsageError(f"Dataset {entry.name} has {len(labels)} classes, too few for tasks = {entry.tasks}.")
@@ -151,7 +151,7 @@ def _tasks(
 
 
 def _limited(rows: IndexArray, labels: IndexArray, limit: int | float | None) -> IndexArray:
-    """The first rows of each class, which canonical order has already mixed: at most `limit`, or a share of them."""
+    """The first rows of each class, at most `limit` or a share; canonical order has already shuffled them."""
     if limit is None:
         return rows
     _, first, count = np.unique(labels, return_index=True, return_counts=True)
@@ -161,7 +161,7 @@ def _limited(rows: IndexArray, labels: IndexArray, limit: int | float | None) ->
 
 
 def _positions(task: _Task, position: Mapping[int, int], whole: Dataset) -> tuple[int, ...]:
-    """The places of a task's classes in the order of learning; raises `UsageError` for one that is never learned."""
+    """The positions of a task's classes in the order of learning; raises `UsageError` for a class never learned."""
     if never := [label for label in task.labels.tolist() if label not in position]:
         raise UsageError(
             f"Class '{whole.class_names[never[0]]}' of {task.name} is tested, and no dataset trains it; "
@@ -173,7 +173,7 @@ def _positions(task: _Task, position: Mapping[int, int], whole: Dataset) -> tupl
 def _groups(
     tasks: Sequence[_Task], classes: Sequence[tuple[int, ...]], experiences: Sequence[Experience], split: str
 ) -> tuple[Group, ...]:
-    """The images to test on of each task that has some; of a domain that none learns, once its classes were seen."""
+    """The test images of each task that has some, and of each test-only domain, due once its classes were seen."""
     first: dict[int, int] = {}
     for number, experience in enumerate(experiences):
         first |= {place: number for place in experience.classes if place not in first}
@@ -186,7 +186,7 @@ def _groups(
 
 
 def _events(tasks: int, groups: Sequence[Group], evaluate_on: str, split: str) -> tuple[Event, ...]:
-    """Learn a task and test, task by task; groups that no task learns are due as soon as their classes are known."""
+    """Training and evaluation events, task by task; test-only groups are due as soon as their classes are known."""
     every = tuple(range(len(groups)))
     events: list[Event] = [Evaluate(every, split)] if evaluate_on == "all" else []
     for task in range(tasks):
@@ -201,7 +201,7 @@ def _comparable(
     declaration: Declaration, options: DeclaredOptions, entries: Sequence[DatasetEntry], datasets: Sequence[Dataset],
     data_seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """What changes the numbers beside classes and images: which dataset is which, its tasks and splits, the limits."""
+    """The parts of the identity other than classes and images: datasets, their tasks and splits, and limits."""
     return {
         "size": options.size or declaration.size,
         "split_seed": declaration.split_seed,

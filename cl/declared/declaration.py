@@ -124,7 +124,7 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
     if entry.splits is not None:
         _choice(where, "splits", entry.splits, SPLITS)
     if not entry.name or "/" in entry.name:
-        raise UsageError(f"{where}: a name must not be empty or hold '/', which stands before the class.")
+        raise UsageError(f"{where}: a name must not be empty or contain '/', which separates it from the class.")
     for reader, key in _WANTED.items():
         if bool(getattr(entry, key)) != (reader == entry.reader):
             verb = "needs" if reader == entry.reader else "does not take"

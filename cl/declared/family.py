@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Declared(Family):
-    """Base of streams that a TOML file declares; a subclass names the file, or overrides `declaration`."""
+    """Base of declared streams; a subclass names its TOML file, or overrides `declaration`."""
 
     file: ClassVar[Path]
     Options = DeclaredOptions
 
     @classmethod
     def declaration(cls, argument: str = "") -> Declaration:
-        """What is declared; raises `UsageError` for a file that cannot be."""
+        """The declaration; raises `UsageError` for an invalid file."""
         return load(cls.file)
 
     @classmethod
@@ -32,12 +32,12 @@ class Declared(Family):
 
     @classmethod
     def version_of(cls, argument: str = "") -> str:
-        """The version in the hash of a configuration: it tells declarations apart that differ in anything."""
+        """The version in the config hash, which differs between any two declarations."""
         declared = cls.declaration(argument)
         return f"{declared.version}-{declared.digest}"
 
     def chosen(self, options: DeclaredOptions, argument: str) -> Declaration:
-        """The declaration as the options change it."""
+        """The declaration after the options are applied."""
         return self.declaration(argument)
 
     def build(
@@ -49,7 +49,7 @@ class Declared(Family):
         argument: str = "",
         progress: Progress | None = None,
     ) -> Stream:
-        """Build the stream; raises `UsageError` for options that do not fit, `DataError` for data that is missing."""
+        """Build the stream; raises `UsageError` for options that do not fit, `DataError` for missing data."""
         from cl.declared.assembly import assemble
 
         declared = self.chosen(options, argument)

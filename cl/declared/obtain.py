@@ -1,4 +1,4 @@
-"""The datasets of a declared stream, read from where they lie."""
+"""Finds and reads the datasets of a declared stream."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from cl.paths import data_path, home
 
 SUBFOLDERS = ("images",)
 _TESTED = {"train-only": 0.0, "test-only": 1.0}
-"""The share to test on of class folders without a split, where it is not a fifth."""
+"""The test share of class folders without a split, if it is not a fifth."""
 
 
-def find(entry: DatasetEntry, beside: Path | None) -> tuple[Path, ...] | None:
-    """The files or the folder of a dataset: beside the stream file, in a folder of CLBENCH_DATA_PATH, in the cache.
+def find(entry: DatasetEntry, next_to: Path | None) -> tuple[Path, ...] | None:
+    """The files or the folder of a dataset: next to the stream file (`next_to`), in CLBENCH_DATA_PATH, in the cache.
 
-    None where it is not there; empty for what a registered stream finds by itself.
+    None if it is not found; empty for a registered stream, which finds its own data.
     """
     if entry.reader == "stream":
         return ()
     names = entry.files or (entry.path,)
-    if beside is not None and all((beside / name).exists() for name in names):
-        return tuple((beside / name).resolve() for name in names)
+    if next_to is not None and all((next_to / name).exists() for name in names):
+        return tuple((next_to / name).resolve() for name in names)
     return next(candidates(names, SUBFOLDERS), None)
 
 
 def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
-    """The datasets that are here and those that are not; raises `DataError` where `missing` is "error" and one is
-    not, or where none is here at all."""
-    beside = declaration.where.parent if declaration.where is not None else None
-    here = [entry for entry in declaration.datasets if find(entry, beside) is not None]
+    """The available and the missing datasets; raises `DataError` if `missing` is "error" and one is missing, or if
+    all are missing."""
+    next_to = declaration.where.parent if declaration.where is not None else None
+    here = [entry for entry in declaration.datasets if find(entry, next_to) is not None]
     absent = [entry for entry in declaration.datasets if entry not in here]
     if absent and (missing == "error" or not here):
         names = ", ".join(f"{entry.name} ({entry.needs})" for entry in absent[:5])
@@ -51,7 +51,7 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
 
 
 def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Progress | None = None) -> Dataset:
-    """Read one dataset that is here; folders come at `size`, others as they are. Raises `DataError`, `UsageError`."""
+    """Read one available dataset; images of folders have `size`, others their own. Raises `DataError`, `UsageError`."""
     paths = find(entry, declaration.where.parent if declaration.where is not None else None) or ()
     for path, digest in zip(paths, entry.sha256, strict=False):
         check_sha256(path, digest)

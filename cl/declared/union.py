@@ -16,13 +16,13 @@ from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress
 from cl.declared.declaration import ONLY
 
 UNION = 1
-"""Version of the rule by which images are brought to one size (`cl.data.images.resized`) and cached."""
+"""Version of the rule that resizes images (`cl.data.images.resized`) for the cache."""
 
 TRAINED = ("train", "val")
-"""Splits whose images lie in the training store of a union; those of any other lie in its test store."""
+"""Splits whose images are in the training store of a union; images of other splits are in its test store."""
 
 Splits = Mapping[str, tuple[str, IndexArray]]
-"""Of each split, whether its images come from the "train" or the "test" images of a dataset, and their rows."""
+"""For each split: whether its images come from the "train" or the "test" images of a dataset, and their rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Part:
 def splits_of(dataset: Dataset, rule: str, seed: int) -> Splits:
     """Rows of each split under a rule of `cl.declared.declaration.SPLITS`, drawn class by class with `seed`.
 
-    The draw knows the class by its number and no name, so a dataset that comes twice is split alike.
+    The draw depends on the class's number only, so a dataset that occurs twice is split in the same way.
     """
     every = {split: np.arange(len(getattr(dataset, split)), dtype=np.int64) for split in ("train", "test")}
     if rule == "official":
@@ -58,7 +58,7 @@ def splits_of(dataset: Dataset, rule: str, seed: int) -> Splits:
 
 
 def parted(store: ImageStore, rows: IndexArray, fraction: float, seed: int, what: str) -> tuple[IndexArray, IndexArray]:
-    """Rows without about `fraction` of each class, and that fraction, both ascending; `what` names the draw."""
+    """Rows split in two, ascending: all but about `fraction` of each class, and the rest; `what` names the draw."""
     kept, taken = [rows[:0]], [rows[:0]]
     labels = store.labels[rows]
     for label in np.unique(labels):
@@ -71,8 +71,8 @@ def parted(store: ImageStore, rows: IndexArray, fraction: float, seed: int, what
 def union(
     name: str, class_names: tuple[str, ...], parts: Sequence[Part], size: int, progress: Progress | None = None
 ) -> tuple[Dataset, list[dict[str, IndexArray]]]:
-    """The union as one dataset, and the rows of each part by split: of its training store for train and val, of its
-    test store for the others. A part may lack classes, and images of a class may come from several parts."""
+    """The union as one dataset, and the rows of each part by split: rows of its training store for train and val, of
+    its test store for other splits. A part may lack classes, and a class may come from several parts."""
     stores, rows = {}, [dict[str, IndexArray]() for _ in parts]
     for kind in ("train", "test"):
         wanted = [
@@ -112,7 +112,7 @@ def _store(
     what: str, parts: Sequence[Part], wanted: Sequence[tuple[int, str, str, IndexArray]], size: int,
     progress: Progress | None,
 ) -> tuple[ImageStore, IndexArray]:  # fmt: skip
-    """One store of the images wanted, and which of them each of its rows is."""
+    """One store of the requested images, and the index of each of its rows among them."""
     sources: list[ImageStore] = [getattr(parts[number].dataset, source) for number, _, source, _ in wanted]
     counts = [len(rows) for *_, rows in wanted]
     owner = np.repeat(np.arange(len(wanted)), counts)
@@ -137,7 +137,7 @@ def _store(
 
 
 def _each(parts: Sequence[Part], what: str) -> str:
-    """What every dataset says, by its name; one sentence where all say the same."""
+    """The text of every dataset, by name; a single text if all are equal."""
     said = {part.dataset.name: getattr(part.dataset, what) or "none stated" for part in parts}
     if len(set(said.values())) == 1:
         return next(iter(said.values()))

@@ -28,7 +28,7 @@ KINDS = (*CLEANABLE, "learners", "unknown")
 TITLES = {
     "features": "encodings of frozen backbones; computed again when needed",
     "decoded": "decoded images; decoded again when needed",
-    "resamples": "images drawn anew for intervals and ranks; drawn again when needed",
+    "resamples": "bootstrap resamples for intervals and ranks; computed again when needed",
     "downloads": "archives of datasets; downloaded again when needed",
     "checkpoints": "unfinished runs; without them they start from the beginning",
     "learners": "trained learners (--save-learner); never cleaned",

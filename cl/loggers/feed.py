@@ -70,7 +70,7 @@ class Feed(Observer):
             call()
         except FAILURES as error:
             self._loggers.pop(name, None)
-            _warn(f"logger '{name}' failed and is off; the run goes on ({type(error).__name__}: {error}).")
+            _warn(f"logger '{name}' failed and is disabled; the run continues ({type(error).__name__}: {error}).")
         finally:
             set_global_state(random)
 

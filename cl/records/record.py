@@ -130,7 +130,7 @@ def validate(record: Mapping[str, Any]) -> None:
     _require(
         record["result_sha256"] == digest,
         "result_sha256",
-        f"the result hashes to {digest[:12]} and not to what stands here",
+        f"the result hashes to {digest[:12]} not to the recorded value",
     )
 
 

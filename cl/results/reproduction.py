@@ -1,10 +1,10 @@
-"""Shipped configurations of runs: what we measured, what others reported, and a verdict on a run of today.
+"""Shipped configurations of runs: our measurements, published values, and a verdict on a new run.
 
-`reproduce.toml` holds the configurations, `expected.json` what the records of results/reference say of them.
-The expected interval is the 95 % prediction interval (Student's t) for the mean of the runs of today. They have the
-seeds of ours, so only rounding is left to differ: where ours ran again on other kernels (benchmarks/other-kernels), the
-spread of these repetitions decides. Else that over seeds does, which is wide where the class order matters. Loads
-without torch.
+`reproduce.toml` holds the configurations, `expected.json` the values from the records of results/reference. The
+expected interval is the 95 % prediction interval (Student's t) for the mean of the new runs. They have our seeds, so
+only rounding differs: if our runs were repeated on other kernels (benchmarks/other-kernels), the interval comes from the
+spread of these repetitions, else from the spread over seeds, which is wide if the class order matters. Loads without
+torch.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 FILE = Path(__file__).with_name("reproduce.toml")
 EXPECTED = Path(__file__).with_name("expected.json")
 FLOOR = 0.005
-"""No interval is narrower than half a point on either side: rounding on another processor moves single images."""
+"""Smallest half-width of an interval, half a point: rounding on another processor changes single images."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A run as `clbench run` would be told it, its seeds, and the metric that is compared."""
+    """The options of `clbench run`, the seeds, and the metric that is compared."""
 
     name: str
     about: str
@@ -55,7 +55,7 @@ class Configuration:
 
     @property
     def command(self) -> str:
-        """The same run without the comparison."""
+        """The command of the same run without the comparison."""
         words = ["clbench run", f"-s {self.strategy}", f"--stream {self.stream}"]
         words += [f"--backbone {self.backbone}"] if self.backbone else []
         words += [f"--preset {self.preset}"] if self.preset else []
@@ -64,7 +64,7 @@ class Configuration:
         return " ".join([*words, f"--seed {','.join(map(str, self.seeds))}"])
 
     def plans(self, seeds: Sequence[int] = (), **how: Any) -> list[Plan]:
-        """A plan per seed; `how` are arguments of `make_plan` that leave the numbers alone (results, device, ...)."""
+        """A plan per seed; `how` are arguments of `make_plan` that do not change the numbers (results, device, ...)."""
         from cl.plan.plan import make_plan
 
         if os.environ.get("CLBENCH_SET", "").strip():
@@ -78,7 +78,7 @@ class Configuration:
         ]  # fmt: skip
 
     def reported(self) -> list[Published]:
-        """The published rows that it would reproduce."""
+        """The published rows that the configuration reproduces."""
         return [
             row
             for row in published()
@@ -92,9 +92,9 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Expected:
-    """What our own records say of a configuration: the metric per seed as fractions, and where it was measured.
+    """Our own measurement of a configuration: the metric per seed as fractions, and the hardware.
 
-    `repeats`: per seed, the values of the same runs with other instructions of the processor or number of threads.
+    `repeats`: per seed, the values of the same runs with other processor instructions or numbers of threads.
     """
 
     config_hash: str
@@ -105,7 +105,7 @@ class Expected:
     repeats: Mapping[int, Sequence[float]] = field(default_factory=dict)
 
     def mean(self, seeds: Iterable[int] = ()) -> float:
-        """Ours, over those of the seeds that we ran, or over all."""
+        """Our mean over the given seeds that we have, or over all our seeds."""
         return fmean([self.values[seed] for seed in seeds if seed in self.values] or self.values.values())
 
     @property
@@ -117,7 +117,7 @@ class Expected:
         return (math.sqrt(squares / freedom), freedom) if freedom else None
 
     def interval(self, seeds: Collection[int]) -> tuple[float, float] | None:
-        """Where the mean of runs with these seeds is expected, as fractions; None with a single run of ours."""
+        """The expected interval of the mean over these seeds, as fractions; None if we have a single run."""
         from scipy import stats
 
         if self.noise and all(seed in self.values for seed in seeds):
@@ -132,7 +132,7 @@ class Expected:
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def source(self, seeds: Collection[int]) -> str:
-        """What the interval for these seeds comes from, in words."""
+        """The origin of the interval for these seeds, in words."""
         if self.noise and all(seed in self.values for seed in seeds):
             return f"{sum(map(len, self.repeats.values()))} repetitions with the same seeds"
         return f"{len(self.values)} seeds"
@@ -140,7 +140,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Measured values per seed beside the expected interval; `inside` is None where nothing is expected."""
+    """Measured values per seed with the expected interval; `inside` is None if there is no expectation."""
 
     configuration: Configuration
     rule: str
@@ -162,7 +162,7 @@ class Verdict:
 
     @property
     def drift(self) -> float | None:
-        """The largest difference to ours at the same seed: 0 where the bits repeat. None without a common seed."""
+        """The largest difference from our value at the same seed, 0 if the bits repeat; None without a common seed."""
         ours = self.expected.values if self.expected else {}
         return max((abs(value - ours[seed]) for seed, value in self.values.items() if seed in ours), default=None)
 
@@ -195,7 +195,7 @@ class Verdict:
 
 @lru_cache(maxsize=1)
 def configurations() -> dict[str, Configuration]:
-    """All shipped configurations by name, in the order of the file; raises an error with the place of a mistake."""
+    """All shipped configurations by name, in file order; raises an error with the place of a mistake."""
     found = records(Configuration, read_toml(FILE), FILE.name, "name")
     for configuration in found.values():
         if configuration.metric not in METRICS:
@@ -215,7 +215,7 @@ def find(name: str) -> Configuration:
 
 @lru_cache(maxsize=1)
 def expectations() -> dict[str, Expected]:
-    """What was measured, by configuration, from expected.json."""
+    """Our measurements by configuration, from expected.json."""
     content = json.loads(EXPECTED.read_text(encoding="utf-8"))
     return {
         name: Expected(
@@ -228,7 +228,7 @@ def expectations() -> dict[str, Expected]:
 
 
 def judge(configuration: Configuration, records: Iterable[Mapping[str, Any]]) -> Verdict:
-    """Compare complete records of a configuration with what is expected of it."""
+    """Compare complete records of a configuration with its expectation."""
     found = {record["result"]["seeds"]["order"]: record["result"] for record in records}
     expected = expectations().get(configuration.name)
     rule = default_rule(next(iter(found.values()))["accuracy"])
@@ -240,7 +240,7 @@ def judge(configuration: Configuration, records: Iterable[Mapping[str, Any]]) ->
 
 
 def measure(records: Sequence[Record], repeated: Sequence[Record] = ()) -> dict[str, dict[str, Any]]:
-    """The content of expected.json: what complete records say of every configuration that they hold runs of.
+    """The content of expected.json: the values of every configuration that the complete records contain.
 
     `repeated`: the same runs on other kernels.
     """

@@ -61,7 +61,7 @@ def test_a_logger_cannot_change_or_break_a_run(expected: str, where: str) -> Non
     result = run("recorder", "broken")
     assert result.status == "complete" and result.record["result_sha256"] == expected
     log = (result.folder / "log.txt").read_text()
-    assert log.count("WARNING logger 'broken' failed and is off; the run goes on") == (where != "nowhere")
+    assert log.count("WARNING logger 'broken' failed and is disabled; the run continues") == (where != "nowhere")
     assert Recorder.told[-1] == ("close", "complete")  # the other logger received everything
 
 

@@ -120,4 +120,4 @@ def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
         click.echo(f"{len(copies)} copies of runs counted once: {where}.", err=True)
     without = sum(run.record["status"] == "complete" and not run.has_predictions for run in runs)
     if without:
-        click.echo(f"{without} runs have no predictions.npz: their images cannot be drawn anew.", err=True)
+        click.echo(f"{without} runs have no predictions.npz: their images cannot be resampled.", err=True)

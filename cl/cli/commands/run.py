@@ -54,7 +54,7 @@ same command finishes a grid.
 
 \b
 Several values of an option: --set lr=0.01,0.02 makes two runs. An option that is itself a list or free
-text may hold commas, so each of its values stands in brackets: --set "milestones=[100,150],[80]".
+text may hold commas, so each of its values is in brackets: --set "milestones=[100,150],[80]".
 --set slca.lr=0.02 is for slca alone. A method that is not right on a stream is left out of the grid.
 Shells and machines that share a results folder share a grid with --existing skip-running."""
 
