@@ -2,9 +2,9 @@
 
 `reproduce.toml` holds the configurations, `expected.json` the values from the records of results/reference. The
 expected interval is the 95 % prediction interval (Student's t) for the mean of the new runs. They have our seeds, so
-only rounding differs: if our runs were repeated on other kernels (benchmarks/other-kernels), the interval comes from the
-spread of these repetitions, else from the spread over seeds, which is wide if the class order matters. Loads without
-torch.
+only rounding differs. If our runs were repeated on other kernels (benchmarks/other-kernels), the interval comes from
+the spread of these repetitions; else it comes from the spread over seeds, which is wide if the class order matters.
+Loads without torch.
 """
 
 from __future__ import annotations

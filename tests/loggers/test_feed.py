@@ -76,7 +76,7 @@ def test_a_logger_that_cannot_be_imported_is_skipped(
     command += [text for key, value in OPTIONS.items() for text in ("--set", f"{key}={value}")]
     assert call([*command, "--logger", "acme"]) == 0
     shown = capsys.readouterr().err
-    assert shown.count("logger 'acme' failed and is off") == 1 and "of acme 1.5 cannot be imported" in shown
+    assert shown.count("logger 'acme' failed and is disabled") == 1 and "of acme 1.5 cannot be imported" in shown
     assert run("acme", existing="always").record["result_sha256"] == expected
 
 
