@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 import cl
-from tests.cli.environments import build, copy_sources, install, make_environment, run, script
+from tests.help.environments import build, copy_sources, install, make_environment, run, script
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(cl.CHECKOUT is None, reason="needs the repository")]
 
