@@ -31,5 +31,8 @@ def test_an_error_is_one_line_and_says_whether_it_was_expected(error: Exception,
 
 def test_similar_names_are_suggested_as_they_are_written() -> None:
     assert did_you_mean("f_chaudry", ["F_chaudhry", "A_last"]) == " Did you mean F_chaudhry?"
-    assert did_you_mean("slc", ["slca", "slda", "mos"]) == " Did you mean slca or slda?"
+    assert (
+        did_you_mean("finetun", ["finetune", "finetune-dynamic", "mos"])
+        == " Did you mean finetune or finetune-dynamic?"
+    )
     assert did_you_mean("ewc", ["slca", "mos"]) == ""

@@ -11,8 +11,6 @@ import pytest
 import cl
 from cl.registry import own_version
 
-pytestmark = pytest.mark.usefixtures("isolated")
-
 
 def test_importing_cl_imports_nothing_heavy() -> None:
     code = "import sys, cl; cl.option; cl.__version__; assert 'torch' not in sys.modules; assert 'run' in dir(cl)"
@@ -24,3 +22,10 @@ def test_importing_cl_imports_nothing_heavy() -> None:
 def test_a_checkout_knows_its_own_version() -> None:
     assert cl.__version__ == own_version()
     assert cl.CHECKOUT is None or (cl.CHECKOUT / "pyproject.toml").is_file()
+
+
+def test_every_public_name_is_imported_from_where_it_is_defined() -> None:
+    assert set(cl._HOMES) <= set(cl.__all__) <= set(dir(cl))
+    for name in cl.__all__:
+        assert getattr(cl, name) is not None
+    assert {cl.run.__module__, cl.option.__module__} == {"cl.api", "cl.options"}

@@ -22,9 +22,7 @@ def test_sources_and_toml_errors(tmp_path: Path) -> None:
         toml_load(path)
 
 
-def test_nothing_is_imported_to_find_a_module_or_its_docstrings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_modules_and_docstrings_are_found_without_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "found_pkg"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('imported')\n")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cl
 from cl import registry
 from cl.errors import Incompatible
+from cl.options import nested, option
 from cl.plan.compatibility import check, setting_of, version_of
 
 
@@ -48,11 +52,28 @@ def test_a_setting_that_the_stream_is_put_into_is_checked_too() -> None:
         check("slca", options_of("slca"), "split-digits", digits, ["online"])
 
 
-def test_a_wrapper_fits_where_its_base_does() -> None:
-    base = {"base": "ewc", "base_options": {"accumulate": "convex"}}
-    check("momentum", options_of("momentum", base="finetune", base_options={}), "pacs", stream_options("pacs"))
-    with pytest.raises(Incompatible, match="which ewc cannot learn"):
-        check("momentum", options_of("momentum", **base), "pacs", stream_options("pacs"))
+class Anywhere:
+    """A wrapper that fits every stream."""
+
+    @dataclass(frozen=True)
+    class Options:
+        base: str = option("finetune", "what to wrap")
+        base_options: Mapping[str, Any] = nested("base", "its options")
+
+    @classmethod
+    def supports(cls, setting: str, options: Any) -> bool:
+        return True
+
+
+def test_a_wrapper_fits_if_its_base_does() -> None:
+    pacs = stream_options("pacs")
+    registry.strategies.register("anywhere", Anywhere)
+    try:
+        check("anywhere", Anywhere.Options("ewc", {"accumulate": "online"}), "pacs", pacs)
+        with pytest.raises(Incompatible, match="domain-incremental, which ewc cannot learn with these options"):
+            check("anywhere", Anywhere.Options("ewc", {"accumulate": "convex"}), "pacs", pacs)
+    finally:
+        registry.strategies.unregister("anywhere")
 
 
 def test_the_check_loads_no_torch_of_its_own() -> None:

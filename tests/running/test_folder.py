@@ -33,9 +33,8 @@ def test_starting_over_deletes_all_but_the_lock(tmp_path: Path) -> None:
 
 def test_the_lock_is_free_after_a_failure(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), locked(tmp_path):
-        with pytest.raises(RunInUse, match="Another process is running .*; wait for it, or choose another --results"):
-            with locked(tmp_path):
-                pass
+        with pytest.raises(RunInUse, match=r"Another process is running .*; wait for it, or choose"), locked(tmp_path):
+            pass
         raise ZeroDivisionError
     with locked(tmp_path):
         pass
