@@ -17,6 +17,7 @@ def test_settings_ask_for_their_rules() -> None:
 
 
 def test_the_rule_that_is_shown_does_not_depend_on_their_order() -> None:
+    assert default_rule(["cil_all", "cil_seen"]) == "cil_seen", "not the first by name"
     assert default_rule(["til_masked", "cil_seen"]) == default_rule(["cil_seen", "til_masked"]) == "cil_seen"
     assert default_rule(["zz_own", "til_oracle"]) == "til_oracle"
     assert default_rule(["zz_own", "aa_own"]) == "aa_own"
