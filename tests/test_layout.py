@@ -16,6 +16,12 @@ UNTESTED: dict[str, str] = {}
 """Modules with behaviour that have no test file of their name, and the test that covers them instead."""
 
 ACROSS: dict[str, str] = {
+    "docs/test_declare_a_stream_page.py": "a page of the documentation: its example",
+    "docs/test_docs.py": "all pages, and the modules of docs/ that make them",
+    "docs/test_fidelity.py": "docs/fidelity.py and its page",
+    "docs/test_python_api_page.py": "a page of the documentation: its snippets",
+    "end_to_end/test_failures.py": "mistakes, broken files and full disks, from the command line to the exit code",
+    "end_to_end/test_packaging.py": "wheel, sdist and editable install",
     "test_layout.py": "this file",
 }
 """Test files of no single module, and what they test."""
