@@ -68,7 +68,7 @@ def changed(copy: Copy, before: Hashes) -> set[str]:
     return {name for name in OURS if before[name] != after[name]}
 
 
-def test_every_strategy_has_a_hash_of_its_own_wherever_it_lies(copy: Copy, before: Hashes) -> None:
+def test_every_strategy_has_a_hash_of_its_own_in_any_folder(copy: Copy, before: Hashes) -> None:
     assert None not in before.values() and len(set(before.values())) == len(OURS) > 30
     assert copy.hashes() == before
 
@@ -80,7 +80,7 @@ def test_modules_that_are_followed_load_no_torch(copy: Copy) -> None:
     subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True, cwd=cl.CHECKOUT)
 
 
-def test_comments_empty_lines_docstrings_help_and_order_mark_nothing(copy: Copy, before: Hashes) -> None:
+def test_comments_empty_lines_docstrings_help_and_order_keep_the_hash(copy: Copy, before: Hashes) -> None:
     first = "from torch import Tensor, nn\n"
     copy.edit("cl/bases/fine_tuning.py", first, f"# A comment.\n\n\nimport os\n{first}")
     copy.edit("cl/bases/fine_tuning.py", '"""Backbone and one growing linear head', '"""One growing linear head')
@@ -102,7 +102,7 @@ def test_comments_empty_lines_docstrings_help_and_order_mark_nothing(copy: Copy,
     assert changed(copy, before) == set()
 
 
-def test_an_empty_line_or_a_comment_in_a_method_marks_nothing(copy: Copy, before: Hashes) -> None:
+def test_an_empty_line_or_a_comment_in_a_method_keeps_the_hash(copy: Copy, before: Hashes) -> None:
     path = copy.folder / "strategies/simplecil.py"
     path.write_text(path.read_text(encoding="utf-8") + "\n\n# A comment.\n", encoding="utf-8")
     copy.edit("strategies/simplecil.py", "    def learn(", "\n    # Another.\n    def learn(")
@@ -111,7 +111,7 @@ def test_an_empty_line_or_a_comment_in_a_method_marks_nothing(copy: Copy, before
     assert changed(copy, before) == {"simplecil"}
 
 
-def test_reformatted_files_mark_nothing(copy: Copy, before: Hashes) -> None:
+def test_reformatted_files_keep_the_hash(copy: Copy, before: Hashes) -> None:
     for path in [*copy.folder.glob("strategies/*.py"), *copy.folder.glob("cl/**/*.py")]:
         body = ast.parse(path.read_text(encoding="utf-8")).body
         future = [each for each in body if isinstance(each, ast.ImportFrom) and each.module == "__future__"]
@@ -155,7 +155,7 @@ def test_a_part_may_move_to_another_module(copy: Copy, before: Hashes) -> None:
     assert changed(copy, before) == set()
 
 
-def test_the_engine_marks_nothing(copy: Copy, before: Hashes) -> None:
+def test_a_change_of_the_engine_keeps_every_hash(copy: Copy, before: Hashes) -> None:
     for path in (copy.folder / "cl").rglob("*.py"):
         module = ".".join(path.relative_to(copy.folder).with_suffix("").parts).removesuffix(".__init__")
         if not any(f"{module}.".startswith(f"{name}.") for name in FOLLOWED):
@@ -166,7 +166,7 @@ def test_the_engine_marks_nothing(copy: Copy, before: Hashes) -> None:
 
 
 def built_on(module: str, name: str) -> set[str]:
-    """The strategies whose class is built on another, by importing them; those of avalanche-lib are built on none."""
+    """The strategies built on a class, found by importing them; strategies of avalanche-lib are built on none."""
     base = getattr(importlib.import_module(module), name)
     return {name for name in OURS if "avalanche" not in name and issubclass(registry.strategies.get(name), base)}
 
@@ -185,14 +185,16 @@ def built_on(module: str, name: str) -> set[str]:
         ("cl.bases.wrapper", "Wrapper", "return self.base.predict(inputs, task)"),
     ],
 )
-def test_a_base_class_marks_what_is_built_on_it(copy: Copy, before: Hashes, module: str, name: str, old: str) -> None:
+def test_a_change_of_a_base_class_changes_the_hashes_of_what_is_built_on_it(
+    copy: Copy, before: Hashes, module: str, name: str, old: str
+) -> None:
     file = str(copy.find(module))
     copy.edit(file, old, f"{old} * 2")
     wanted = built_on(module, name)
     assert changed(copy, before) == wanted and wanted
 
 
-def test_a_part_marks_its_users(copy: Copy, before: Hashes) -> None:
+def test_a_change_of_a_part_changes_the_hashes_of_its_users(copy: Copy, before: Hashes) -> None:
     copy.edit("cl/parts/losses.py", "def contrastive(", "def contrastive(extra, ")
     assert changed(copy, before) == {"mos", "hide-prompt", "norga"}
     copy.edit("cl/parts/statistics/fisher.py", "def _of_batch(", "def _of_batch(extra, ")  # what the part uses itself
@@ -206,7 +208,7 @@ def test_a_constant_and_an_options_default_count(copy: Copy, before: Hashes) -> 
     assert changed(copy, before) == {"wsn", "slca"}
 
 
-def test_a_wrapper_is_no_part_of_its_base_nor_the_base_of_it(copy: Copy, before: Hashes) -> None:
+def test_a_wrapper_and_its_base_have_separate_hashes(copy: Copy, before: Hashes) -> None:
     copy.edit("strategies/finetune.py", "class Finetune(FineTuning):", "class Finetune(FineTuning):\n    extra = 1")
     assert changed(copy, before) == {"finetune", *built_on("cl.strategies.finetune", "Finetune")}
     assert "momentum" not in changed(copy, before)

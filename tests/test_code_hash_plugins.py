@@ -86,7 +86,7 @@ def test_a_plugin_is_followed_through_its_own_package_without_being_imported(plu
     assert len({usual, *found}) == len(other) + 1
 
 
-def test_modules_beside_a_method_belong_to_it_and_other_distributions_do_not(plugin: Plugin) -> None:
+def test_modules_next_to_a_method_belong_to_it_and_other_distributions_do_not(plugin: Plugin) -> None:
     def make(distribution: str, mine: int, theirs: int) -> str | None:
         plugin(f"their-{distribution}", {f"their_{distribution}": f"def far(): return {theirs}\n"}, {})
         source = (

@@ -114,7 +114,7 @@ def test_later_layers_win_and_every_value_knows_its_origin() -> None:
     assert values["x.loss"] == Value("local", "default")
 
 
-def test_unknown_keys_say_what_was_meant_and_who_set_them() -> None:
+def test_unknown_keys_say_what_was_meant_and_where_they_came_from() -> None:
     meant = r"There is no option 'stream\.epoch' \(set by file\)\. Did you mean stream\.epochs"
     with pytest.raises(UsageError, match=meant):
         resolve(Options, [("file", {"epoch": 3})], prefix="stream.")

@@ -78,12 +78,12 @@ def test_keys_of_streams_are_found_through_imports_and_base_classes(name: str) -
     )
 
 
-def test_a_source_that_says_nothing_gives_nothing() -> None:
+def test_a_source_without_options_gives_none() -> None:
     assert list(_options(_find("no.such.module", "X"))) == []
     assert list(_fields(_find("cl.errors", "NoSuchClass"))) == []
 
 
-def test_names_that_do_not_exist_are_no_reason_to_fail() -> None:
+def test_unknown_names_do_not_stop_completion() -> None:
     context: Any = click.Context(run_command)
     context.params = {"strategy": ("nothing", "slca"), "stream": None}
     assert "lr=" in [item.value for item in complete_key(context, run_command.params[0], "l")]

@@ -16,7 +16,7 @@ from tests.help.toy import QUICK, Toy, records
 pytestmark = pytest.mark.usefixtures("toy")
 
 
-def test_a_grid_goes_on_after_a_failing_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_grid_continues_after_a_failing_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     one = ["--set", "stream.train_per_class=1", "--set", "epochs=1"]
     assert call(["run", "-s", "slca", "-s", "simplecil", *SMALL, *one[:2], "--progress", "none"]) == 2
     shown = capsys.readouterr()
@@ -26,7 +26,7 @@ def test_a_grid_goes_on_after_a_failing_run(capsys: pytest.CaptureFixture[str], 
     assert status == {"slca": "failed", "simplecil": "complete"}
 
 
-def test_a_grid_reports_failures_goes_on_and_returns_the_first_code(
+def test_a_grid_reports_failures_continues_and_returns_the_first_code(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     config = tmp_path / "c.toml"

@@ -30,7 +30,7 @@ SMALL = [
 Shown = pytest.CaptureFixture[str]
 
 
-def test_workers_are_called_threads(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_is_the_old_name_of_threads(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     monkeypatch.setattr(executors, "_set_threads", threads.append)
     monkeypatch.setattr(executors, "execute", lambda plan, **_: RunResult({}, plan.folder))

@@ -71,7 +71,7 @@ def images(root: Path, counts: dict[str, int]) -> Path:
         ("backbone.normalize=cifar", "backbone.normalize must be one of "),
     ],
 )
-def test_a_value_out_of_range_says_what_would_do(
+def test_a_value_out_of_range_says_what_is_allowed(
     setting: str, says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert says in fails(capsys, ["run", "-s", "finetune", *DIGITS, "--set", setting], 2)
@@ -142,7 +142,7 @@ def test_a_loss_that_diverges_keeps_what_was_learned(capsys: pytest.CaptureFixtu
     assert load(folder / "record.json") == record, "another rate is another run"
 
 
-def test_a_failed_run_goes_on_from_its_last_checkpoint(
+def test_a_failed_run_continues_from_its_last_checkpoint(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = registry.strategies.get("finetune")

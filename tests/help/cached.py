@@ -15,6 +15,7 @@ Shown = pytest.CaptureFixture[str]
 
 
 def listed(capsys: Shown) -> dict[str, list[dict[str, Any]]]:
+    """What `clbench cache --json` lists, by kind."""
     capsys.readouterr()
     assert call(["cache", "--json"]) == 0
     found: dict[str, list[dict[str, Any]]] = {}
@@ -24,4 +25,5 @@ def listed(capsys: Shown) -> dict[str, list[dict[str, Any]]]:
 
 
 def decode_something(value: int = 0) -> None:
+    """Put two decoded images into the cache, under a key of this value."""
     decoded_store("toy", f"{value:064x}", np.zeros(2, np.int64), lambda: lambda i: np.full((4, 4, 3), i, np.uint8))

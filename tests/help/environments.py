@@ -36,7 +36,7 @@ def copy_sources(folder: Path) -> Path:
 
 
 def build(sources: Path, target: Path, *options: str) -> Path:
-    """Build what stands in `sources`; without options, a wheel and an sdist."""
+    """Build the package in `sources`; without options, a wheel and an sdist."""
     run(sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", target, sources, cwd=target)
     return target
 

@@ -65,6 +65,7 @@ class Wrapper(Method):
 
 @pytest.fixture
 def methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The methods of this module are registered, "method" with presets in a file of the test."""
     path = tmp_path / "method.toml"
     path.write_text(PRESETS)
     nowhere = tmp_path / "none.toml"

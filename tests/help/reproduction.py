@@ -11,4 +11,5 @@ TOY = Configuration(
 
 
 def ours(**values: float) -> Expected:
+    """Values that we measured, by seed: `ours(s3=0.5, s4=0.6)`."""
     return Expected("", "cil_seen", {int(seed[1:]): value for seed, value in values.items()}, "a desk, fp32", ())

@@ -12,4 +12,5 @@ SMALL += [text for key, value in OPTIONS.items() for text in ("--set", f"{key}={
 
 
 def run(**options: Any) -> cl.RunResult:
+    """The result of such a run, with more options."""
     return cl.run("simplecil", "split-digits", backbone="test_vit@random", options={**OPTIONS, **options}, seed=7)

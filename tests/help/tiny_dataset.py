@@ -45,6 +45,8 @@ class Tiny:
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    """Notes requests instead of printing them."""
+
     requests: list[str] = []  # noqa: RUF012 - replaced for every test
 
     def log_message(self, *args: object) -> None:
@@ -53,6 +55,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
+    """The dataset is declared and its server runs; nothing is in the cache yet."""
     served = write_pack(tmp_path / "server" / "tiny.npz")
     requests: list[str] = []
     monkeypatch.setattr(Quiet, "requests", requests)

@@ -50,4 +50,5 @@ class Toy(Strategy):
 
 
 def records(tmp_path: Path) -> list[Path]:
+    """The records in the results folder of a test."""
     return sorted((tmp_path / "results").rglob("record.json"))

@@ -86,7 +86,7 @@ def test_foreign_and_damaged_things_are_unknown_and_left_alone(tmp_path: Path, c
         home / "decoded" / "thing",
         home / "data" / "my.npz",
         run / "checkpoint" / "mine.txt",
-        tmp_path / "results" / "other" / "checkpoint" / "event.safetensors",  # not beside a config.toml
+        tmp_path / "results" / "other" / "checkpoint" / "event.safetensors",  # not next to a config.toml
     ]
     for path in unknown:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def test_foreign_and_damaged_things_are_unknown_and_left_alone(tmp_path: Path, c
     assert not (home / "features" / key / "1-2.safetensors").exists()
 
 
-def test_what_cannot_be_deleted_is_said(monkeypatch: pytest.MonkeyPatch, capsys: Shown) -> None:
+def test_what_cannot_be_deleted_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: Shown) -> None:
     decode_something()
 
     def denied(path: Path) -> None:

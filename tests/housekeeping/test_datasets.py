@@ -83,7 +83,7 @@ def test_remove_takes_from_the_cache_only(
     assert "nothing to remove" in capsys.readouterr().out
 
 
-def test_remove_never_touches_a_data_folder_even_where_the_cache_lies_in_it(
+def test_remove_never_touches_a_data_folder_even_if_the_cache_is_in_it(
     tiny: Tiny, capsys: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_pack(tiny.cached)

@@ -45,7 +45,7 @@ def test_a_refusal_names_what_the_strategy_can_learn() -> None:
     check("wsn", options_of("wsn"), "split-digits", stream_options("split-digits"))
 
 
-def test_a_setting_that_the_stream_is_put_into_is_checked_too() -> None:
+def test_the_settings_of_a_run_are_checked_too() -> None:
     digits = stream_options("split-digits")
     check("simplecil", options_of("simplecil"), "split-digits", digits, ["online", "blurry"])
     with pytest.raises(Incompatible, match="is online, which slca cannot learn"):

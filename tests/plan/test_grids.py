@@ -109,7 +109,7 @@ def test_mistakes_are_found_before_anything_runs(strategies: list[str], options:
     assert says in str(caught.value)
 
 
-def test_a_method_that_is_not_right_on_a_stream_is_left_out(capsys: Shown) -> None:
+def test_a_method_that_cannot_learn_a_stream_is_left_out(capsys: Shown) -> None:
     found = grid(["wsn", "simplecil"], ["permuted-digits", "split-digits"])
     assert [(plan.strategy, plan.stream) for plan in found.plans] == [
         ("wsn", "split-digits"), ("simplecil", "permuted-digits"), ("simplecil", "split-digits"),

@@ -69,7 +69,7 @@ def test_unknown_arguments_are_usage_errors() -> None:
         make_plan("method", "split-digits", max_tasks=0)
 
 
-def test_settings_is_the_old_name_of_options_and_warns_where_it_is_written() -> None:
+def test_settings_is_the_old_name_of_options_and_warns_at_the_line_of_the_call() -> None:
     with pytest.warns(FutureWarning, match="`settings` is now called `options`") as warned:
         plan = make_plan("method", "split-digits", options={"lr": 0.2}, settings={"epochs": 4})
     assert [Path(each.filename) for each in warned] == [Path(__file__)]

@@ -46,7 +46,7 @@ def test_malformed_presets_are_usage_errors(text: str, says: str, tmp_path: Path
     assert says in str(caught.value)
 
 
-def test_every_preset_is_for_a_stream_that_there_is() -> None:
+def test_every_preset_names_a_stream_that_exists() -> None:
     streams = {*registry.streams, *ELSEWHERE}
     for strategy in registry.strategies:
         for preset in presets.load_presets(strategy):

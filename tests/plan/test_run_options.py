@@ -43,7 +43,7 @@ def test_options_of_a_run_are_declared_once_for_command_line_file_and_call() -> 
     assert set(make_plan("method", "split-digits").table()) <= set(declared())
 
 
-def test_environment_lies_between_call_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_variables_rank_between_call_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text('[run]\nprecision = "bf16"\ndevice = "cuda"\nfew_shot = true\n')
     monkeypatch.setenv("CLBENCH_DEVICE", "cpu")
@@ -54,7 +54,7 @@ def test_environment_lies_between_call_and_file(monkeypatch: pytest.MonkeyPatch,
     assert make_plan("method", "split-digits", config_file=config, precision="bf16").precision == "bf16"
 
 
-def test_a_run_is_said_in_one_way() -> None:
+def test_equal_runs_have_equal_options() -> None:
     same = RunOptions(order_seed=4, init_seed=4, data_seed=4, few_shot=True, setting=("online",)).settled()
     assert same == RunOptions(seed=4) and same.seeds == {"order": 4, "init": 4, "data": 4}
     other = RunOptions(seed=4, init_seed=5).settled()

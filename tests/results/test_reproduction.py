@@ -59,7 +59,7 @@ def test_the_interval_is_students_prediction_interval_of_a_mean() -> None:
     assert one[1] - one[0] > high - low, "the mean of fewer runs is less certain"
 
 
-def test_an_interval_has_a_floor_and_stays_within_0_and_1() -> None:
+def test_an_interval_has_a_least_width_and_stays_within_0_and_1() -> None:
     assert ours(s1=0.5, s2=0.5).interval((1, 2)) == pytest.approx((0.495, 0.505))
     assert ours(s1=0.1, s2=0.9).interval((1, 2)) == (0.0, 1.0)
     assert ours(s1=0.5).interval((1,)) is None

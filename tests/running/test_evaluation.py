@@ -111,7 +111,7 @@ def test_wrong_scores_are_named(tmp_path: Path, scores: Tensor, message: str) ->
         run(make(Wrong), tiny_stream(), tmp_path)
 
 
-def test_prediction_runs_in_evaluation_mode_whatever_learn_left(tmp_path: Path) -> None:
+def test_prediction_runs_in_evaluation_mode_even_if_learn_left_training_mode(tmp_path: Path) -> None:
     class Careless(SimpleCIL):
         def learn(self, view: View) -> None:
             super().learn(view)

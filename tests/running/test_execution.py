@@ -48,7 +48,7 @@ def test_the_header_describes_the_strategy_and_its_options() -> None:
     assert result["config"]["favourite"] == {"value": 3, "origin": "call"}
 
 
-def test_code_that_changed_since_is_said_and_recorded(
+def test_changed_code_is_reported_and_recorded(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = make_plan("toy", "split-digits", limit=2, options={"stream.tasks": 2, "fail": "interrupt"})

@@ -95,7 +95,7 @@ class Heard:
         self.ended.append(outcome)
 
 
-def test_one_after_the_other_goes_on_after_failures_and_stops_at_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sequential_runs_continue_after_failures_and_stop_at_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = [make_plan("simplecil", "split-digits", seed=seed) for seed in range(6)]
     ends: Sequence[Any] = [None, DataError("No data."), ZeroDivisionError("oh"), RunInUse("Busy."), KeyboardInterrupt()]
 
@@ -116,7 +116,7 @@ def test_one_after_the_other_goes_on_after_failures_and_stops_at_an_interrupt(mo
     assert (busy.error, busy.exit_code) == ("Busy.", 1)
 
 
-def test_runs_at_once_are_those_of_one_after_the_other(odd: None, tmp_path: Path, capsys: Shown) -> None:
+def test_parallel_runs_equal_sequential_runs(odd: None, tmp_path: Path, capsys: Shown) -> None:
     command = ["run", "-s", "odd", *SMALL, "--set", "odd.how=fine,kill", "--json"]
     assert call([*command, "--jobs", "2"]) == 1
     shown = capsys.readouterr()

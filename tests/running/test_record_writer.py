@@ -1,4 +1,4 @@
-"""The record of a run and the files beside it."""
+"""The record of a run and the files next to it."""
 
 from __future__ import annotations
 

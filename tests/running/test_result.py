@@ -25,7 +25,7 @@ def test_a_run_gives_frames_and_a_learner_that_predicts(tmp_path: Path) -> None:
     assert result.metrics["cil_seen"]["A_last_sample"] == pytest.approx(last["correct"].sum() / last["count"].sum())
     assert result.table().startswith("simplecil on split-digits")
 
-    # The learner is the one that was measured: on the test images it repeats the counts of the last row.
+    # The learner is the measured one: on the test images it repeats the counts of the last row.
     from cl.streams.digits import digits
 
     test, order = digits().test, result.record["result"]["stream"]["class_order"]

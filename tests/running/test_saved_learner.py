@@ -225,7 +225,7 @@ def test_a_learner_without_its_strategy_code_or_weights_is_refused(pixels: np.nd
         cl.load_learner(folder)
 
 
-def test_changed_code_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run("keys").folder
     with warnings.catch_warnings():
         warnings.simplefilter("error")

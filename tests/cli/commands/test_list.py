@@ -16,7 +16,7 @@ from cl.cli.app import cli
 pytestmark = pytest.mark.usefixtures("toy")
 
 
-def test_list_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["list"]) == 0
     shown = capsys.readouterr().out
     for expected in ("Strategies:", "slca", "folder:PATH", "vit_micro_patch4_32", "F_chaudhry", "[registered at run"):
