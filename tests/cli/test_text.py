@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_table_shows_brackets_and_aligns_numbers(capsys: pytest.CaptureFixture
 
 
 def test_without_a_terminal_nobody_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cl.cli.text.sys.stdin", open("/dev/null"))  # noqa: SIM115
+    monkeypatch.setattr("cl.cli.text.sys.stdin", io.StringIO())
     assert confirmed("Remove?", yes=True)
     with pytest.raises(UsageError, match="Nothing was removed, because nobody can be asked here; give --yes"):
         confirmed("Remove?", yes=False)
