@@ -20,6 +20,13 @@ UNTESTED: dict[str, str] = {
 
 ACROSS: dict[str, str] = {
     "docs/test_notebook.py": "the notebook in docs/notebooks",
+    "docs/test_declare_a_stream_page.py": "a page of the documentation: its example",
+    "docs/test_docs.py": "all pages, and the modules of docs/ that make them",
+    "docs/test_fidelity.py": "docs/fidelity.py and its page",
+    "docs/test_python_api_page.py": "a page of the documentation: its snippets",
+    "end_to_end/test_failures.py": "mistakes, broken files and full disks, from the command line to the exit code",
+    "end_to_end/test_plugin_wheel.py": "a package made by `clbench new`, installed from its wheel",
+    "end_to_end/test_packaging.py": "wheel, sdist and editable install",
     "test_layout.py": "this file",
     "end_to_end/test_checkout.py": "committed runs: their size and their predictions",
     "end_to_end/test_kill.py": "a run that is killed anywhere and started again: fits, journal, checkpoint and loop",

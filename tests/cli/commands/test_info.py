@@ -1,0 +1,39 @@
+"""`clbench info`: all about one strategy, stream, backbone or metric."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cl import registry
+from cl.cli import call
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("toy", ["toy (strategy)", "Rules", "favourite", "class to predict", "int, default 0; at least 0"]),
+        ("simplecil", ["Paper: Zhou", "@article{simplecil,"]),
+        ("split-digits", ["split-digits (stream)", "stream.tasks"]),
+        ("split-cifar100", ["Licence  none stated", "Cite     Krizhevsky"]),
+        ("folder:", ["folder: (stream)", "stream.size"]),
+        ("F_chaudhry", ["F_chaudhry (metric)", "Formula", "lower"]),
+        ("vit_micro_patch4_32", ["vit_micro_patch4_32 (backbone)", "3x32x32", "backbone.normalize"]),
+    ],
+)
+def test_info_describes_everything(name: str, expected: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["info", name]) == 0
+    shown = capsys.readouterr().out
+    for text in expected:
+        assert text in shown
+    assert call(["info", name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == name
+
+
+def test_every_strategy_and_stream_has_info(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in [*registry.strategies, *registry.streams]:
+        assert call(["info", name]) == 0
+        assert "(--set KEY=VALUE)" in capsys.readouterr().out or name == "simplecil"

@@ -1,0 +1,63 @@
+"""`clbench leaderboard`: complete runs, ranked."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from cl.cli import call
+from cl.records.record import config_hash, load
+from tests.help.small_runs import SMALL
+from tests.help.toy import QUICK, records
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+def test_the_leaderboard_of_real_records(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["run", *SMALL, "--seed", "1,2", "-q"]
+    assert call([*command, "-s", "simplecil"]) == 0
+    assert call([*command, "-s", "linear-probe,finetune", "--set", "epochs=1"]) == 0
+    capsys.readouterr()
+    table = tmp_path / "board.csv"
+    assert call(["leaderboard", str(tmp_path / "results"), "--csv", str(table)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0].endswith("on test_vit@random, rule cil_seen, ranked by A_last_sample")
+    rows = list(csv.DictReader(table.open()))
+    assert {row["strategy"]: (row["n_seeds"], row["seeds"], row["board"]) for row in rows} == dict.fromkeys(
+        ("simplecil", "linear-probe", "finetune"), ("2", "1 2", "1")
+    )
+    for row in rows:
+        records = [load(path) for path in tmp_path.rglob(f"{row['strategy']}/*/{row['config_hash']}/*/record.json")]
+        values = [record["result"]["metrics"]["cil_seen"]["A_last_sample"] for record in records]
+        assert len(values) == 2 and float(row["mean"]) == pytest.approx(sum(values) / 2)
+        assert row["strategy"] in shown and f"{50 * sum(values):.2f}" in shown
+    assert [float(row["mean"]) for row in rows] == sorted((float(row["mean"]) for row in rows), reverse=True)
+
+
+def test_leaderboard_ranks_complete_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    board = ["leaderboard", str(tmp_path / "results")]
+    small = ["--stream", "split-digits", "--set", "stream.tasks=2", "--set", "stream.train_per_class=2"]
+    for favourite in ("0", "9"):
+        run = ["run", "-s", "toy", *small, "--set", "stream.test_per_class=2", "--seed", "1,2", "-q"]
+        assert call([*run, "--set", f"favourite={favourite}"]) == 0
+    capsys.readouterr()
+    assert call([*board, "--csv", str(tmp_path / "board.csv")]) == 0
+    shown = capsys.readouterr().out
+    assert "split-digits@1 tasks=2" in shown and "on vit_micro_patch4_32" in shown
+    for path in records(tmp_path):  # the row says where its runs are
+        assert f"| {path.parent.parent.name} |" in shown
+        record = json.loads(path.read_text())
+        assert config_hash(record) == record.pop("config_hash") == config_hash(record) == path.parent.parent.name
+    assert (tmp_path / "board.csv").read_text().startswith("rank,strategy")
+    assert call([*board, "--json", "--metric", "F_chaudhry"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert call([*board, "--metric", "F_chaudry"]) == 2
+
+
+def test_limited_runs_are_marked_and_unranked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call(["run", "-s", "toy", *QUICK, "-q"]) == 0
+    assert call(["leaderboard", str(tmp_path / "results")]) == 0
+    assert "| limited | toy" in capsys.readouterr().out

@@ -1,0 +1,56 @@
+"""`clbench list`: what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cl import registry
+from cl.cli import call
+from cl.cli.app import cli
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+def test_list_shows_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["list"]) == 0
+    shown = capsys.readouterr().out
+    for expected in ("Strategies:", "slca", "folder:PATH", "vit_micro_patch4_32", "F_chaudhry", "[registered at run"):
+        assert expected in shown
+    assert call(["list", "metrics", "A_*", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found
+    assert all(item["name"].startswith("A_") and item["summary"] for item in found)
+    assert call(["list", "s*ca"]) == 0
+    assert "slca" in capsys.readouterr().out
+
+
+def test_list_names_both_owners_of_a_collision(
+    plugin: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin("acme", {"acme_again": ""}, {"clbench.strategies": {"slca": "acme_again:X"}})
+    monkeypatch.setattr(registry, "strategies", registry.Registry("clbench.strategies", "strategy"))
+    assert call(["list", "strategies"]) == 0
+    assert "'slca' is provided by" in capsys.readouterr().out
+
+
+def test_built_in_declarations_are_listed_and_hold_what_they_say() -> None:
+    from cl import registry
+
+    listed = CliRunner().invoke(cli, ["list", "streams"]).output
+    for name in ("*.toml", "nevis", "nevis-real", "nevis-short", "nevis-tiny", "pacs"):
+        assert re.search(rf"^{re.escape(name)} +\w+", listed, re.MULTILINE)
+    real = registry.streams.get("nevis-real").declaration()
+    assert len(real.datasets) == 29 and all(entry.sha256 for entry in real.datasets)
+    keys = [(entry.year, entry.name) for entry in real.datasets]
+    assert keys == sorted(keys)
+    assert [e.name for e in registry.streams.get("pacs").declaration().datasets] == [
+        "photo",
+        "art_painting",
+        "cartoon",
+        "sketch",
+    ]

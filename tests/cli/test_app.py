@@ -1,0 +1,97 @@
+"""The group of commands: light imports, help, mistakes in one sentence, tracebacks on request."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cl
+from cl.cli import call
+from cl.cli.app import COMMANDS
+from tests.help.toy import QUICK
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A real process, so that sys.modules says what was imported."""
+    code = (
+        "import sys; from cl.cli import call; code = call(sys.argv[1:]);"
+        "print(*sorted(sys.modules), file=sys.stderr); sys.exit(code)"
+    )
+    root = str(Path(cl.__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+HEAVY = {"torch", "timm", "avalanche", "pandas", "scipy", "matplotlib", "sklearn"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "never"),
+    [
+        (["--help"], HEAVY | {"numpy", "rich", "cl.api", "cl.registry"}),
+        (["run", "--help"], HEAVY | {"numpy", "rich"}),
+        (["--version"], HEAVY | {"numpy", "rich"}),
+        (["list"], HEAVY),
+        (["list", "strategies", "--json"], HEAVY | {"numpy"}),
+    ],
+)
+def test_help_and_list_import_nothing_heavy(arguments: list[str], never: set[str]) -> None:
+    done = ask(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert never.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["lst"], 2, "There is no command 'lst'. Did you mean list?"),
+        (["run", "--strateegy", "x"], 2, "No such option"),
+        (["run"], 2, "Choose a strategy with --strategy"),
+        (["run", "-s", "toi", *QUICK], 2, "There is no strategy 'toi'. Did you mean toy?"),
+        (["run", "-s", "toy", "--stream", "split-digit"], 2, "Did you mean split-digits"),
+        (["run", "-s", "toy", *QUICK, "--set", "favorite=1"], 2, "Did you mean favourite?"),
+        (["run", "-s", "toy", *QUICK, "--set", "favourite=x"], 2, "favourite must be a whole number, not 'x'."),
+        (["run", "-s", "toy", *QUICK, "--set", "favourite"], 2, "--set takes KEY=VALUE"),
+        (["run", "-s", "toy", *QUICK, "--set", "stream.tasks=99"], 2, "tasks=99"),
+        (["run", "-s", "toy", *QUICK, "--seed", "x"], 2, "--seed must be a whole number"),
+        (["run", "-s", "toy", *QUICK, "--backbone", "vit_micro_patch4_33"], 2, "Did you mean vit_micro_patch4_32"),
+        (["run", "-s", "toy", *QUICK, "--device", "cuda:99"], 2, "--device cuda:99 is not available here"),
+        (["run", "-s", "toy", "--stream", "split-cifar100"], 3, "CLBENCH_DATA_PATH"),
+        (["info", "sclca"], 2, "Did you mean slca"),
+        (["list", "strategy", "*"], 2, "Did you mean strategies"),
+        (["leaderboard", "/no/such/folder"], 2, "There are no results at /no/such/folder"),
+        (["resume", "/no/such/folder"], 2, "/no/such/folder holds no run"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_their_exit_code(
+    arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(arguments) == code
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    assert len([line for line in shown.err.splitlines() if line.startswith("Error:")]) == 1
+
+
+def test_tracebacks_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLBENCH_DEBUG", "1")
+    assert call(["run", "-s", "toy", *QUICK, "--set", "fail=bug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert call([name, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert "\x1b[" not in shown
+        assert "Examples:" in shown or name == "resume"

@@ -1,0 +1,67 @@
+"""Runs from the command line: what is shown as they end, fail or are interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from cl.cli import call
+from cl.records.record import load
+from tests.help.small_runs import SMALL
+from tests.help.toy import QUICK, Toy, records
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+def test_a_grid_continues_after_a_failing_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    one = ["--set", "stream.train_per_class=1", "--set", "epochs=1"]
+    assert call(["run", "-s", "slca", "-s", "simplecil", *SMALL, *one[:2], "--progress", "none"]) == 2
+    shown = capsys.readouterr()
+    assert "too few for a covariance" in shown.err and "(slca on split-digits, test_vit@random, seed 1993)" in shown.err
+    assert "simplecil on split-digits" in shown.out and "[2/2] simplecil" in shown.err
+    status = {path.parts[-5]: load(path)["status"] for path in (tmp_path / "results").rglob("record.json")}
+    assert status == {"slca": "failed", "simplecil": "complete"}
+
+
+def test_a_grid_reports_failures_continues_and_returns_the_first_code(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[options]\nfail = "loss"\n')
+    assert call(["run", "-s", "toy", *QUICK, "--seed", "1,2", "-c", str(config)]) == 4
+    shown = capsys.readouterr()
+    assert shown.err.count("Error: the loss became nan; lower lr. (toy on split-digits") == 2
+    assert "[2/2]" in shown.err
+    assert [json.loads(path.read_text())["status"] for path in records(tmp_path)] == ["failed", "failed"]
+
+
+def test_a_bug_in_a_method_is_one_sentence_and_a_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call(["run", "-s", "toy", *QUICK, "--set", "fail=bug"]) == 1
+    shown = capsys.readouterr()
+    folder = next((tmp_path / "results").rglob("config.toml")).parent
+    assert "Error: unexpected ZeroDivisionError: division by zero." in shown.err
+    assert f"The traceback is in {folder / 'log.txt'}" in shown.err
+    assert "Traceback" not in shown.err
+    assert "Traceback" in (folder / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("how", ["interrupt", "terminate"])
+def test_an_interrupted_run_says_so_and_continues(
+    how: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["run", "-s", "toy", *QUICK, "--set", f"fail={how}"]
+    before = signal.getsignal(signal.SIGTERM)
+    assert call(command) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "Interrupted; the same command continues" in capsys.readouterr().err
+    (path,) = records(tmp_path)
+    assert json.loads(path.read_text())["status"] == "partial"
+    plain = Toy.learn
+    monkeypatch.setattr(Toy, "learn", lambda self, view: plain(self, view) if view.task != 1 else None)
+    assert call(["resume", str(path.parent), "-q"]) == 0
+    record = json.loads(path.read_text())
+    assert record["status"] == "complete"
+    assert record["measurement"]["resumed_from"]

@@ -1,0 +1,117 @@
+"""What cleaning deletes, what it leaves because a process uses it, and what it never touches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+
+from cl import registry
+from cl.cli import call
+from cl.housekeeping import cache
+from cl.options import option
+from cl.strategy import Strategy
+from cl.training import state
+from tests.help.cached import Shown, decode_something, listed
+
+
+class Halting(Strategy):
+    """Nearest mean of encodings; stops in the second task while STOP exists."""
+
+    stop: Path
+    sums: torch.Tensor
+
+    @dataclass(frozen=True)
+    class Options:
+        unused: int = option(0, "nothing")
+
+    def setup(self, info: Any) -> None:
+        self.sums = torch.zeros(info.n_classes, self.backbone.dim)
+
+    def learn(self, view: Any) -> None:
+        if view.task == 1 and Halting.stop.exists():
+            raise KeyboardInterrupt
+        features = self.encode(view.train)
+        self.sums = self.sums.index_add(0, view.train.labels, features)
+
+    def predict(self, inputs: Any, task: int | None = None) -> torch.Tensor:
+        return inputs.encode(self.backbone) @ self.sums.T
+
+
+@pytest.fixture(autouse=True)
+def halting(tmp_path: Path) -> Iterator[None]:
+    Halting.stop = tmp_path / "stop"
+    registry.strategies.register("halting", Halting)
+    yield
+    registry.strategies.unregister("halting")
+
+
+def test_what_is_locked_stays_and_the_rest_goes(tmp_path: Path, capsys: Shown) -> None:
+    for value in (0, 1):
+        decode_something(value)
+    run = tmp_path / "results" / "run"
+    (run / "checkpoint").mkdir(parents=True)
+    (run / "config.toml").touch()
+    (run / "checkpoint" / "event.safetensors").write_bytes(b"x")
+    with FileLock(run / ".lock"), FileLock(tmp_path / "home" / "decoded" / f"{0:064x}.lock"):
+        assert call(["cache", "clean", "all", "--yes"]) == 0
+        shown = capsys.readouterr().err
+        assert shown.count("(a running process uses it)") == 2
+    assert {kind: len(items) for kind, items in listed(capsys).items()} == {"decoded": 1, "checkpoints": 1}
+    assert call(["cache", "clean", "all", "--yes"]) == 0
+    assert listed(capsys) == {} and (run / "config.toml").exists()
+
+
+def test_foreign_and_damaged_things_are_unknown_and_left_alone(tmp_path: Path, capsys: Shown) -> None:
+    home, outside, run = tmp_path / "home", tmp_path / "outside", tmp_path / "results" / "run"
+    precious = outside / "1-2.safetensors"  # what a link leads to looks like ours and is not
+    state.save(precious, {"x": torch.zeros(4)})
+    key = "0123456789abcdef01234567"
+    state.save(home / "features" / key / "1-2.safetensors", {"x": torch.zeros(4)})
+    decode_something()
+    decode_something(1)
+    (home / "decoded" / f"{1:064x}" / "meta.json").write_text("{")
+    unknown = [
+        home / "weights" / "net.safetensors",
+        home / "features" / "notes.txt",
+        home / "features" / key / "mine.txt",
+        home / "features" / key / "3-4.safetensors",  # damaged
+        home / "features" / key / ".5-6.safetensors.abc.tmp",  # being written
+        home / "decoded" / "thing",
+        home / "data" / "my.npz",
+        run / "checkpoint" / "mine.txt",
+        tmp_path / "results" / "other" / "checkpoint" / "event.safetensors",  # not next to a config.toml
+    ]
+    for path in unknown:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not ours")
+    (run / "config.toml").touch()
+    for link in (home / "features" / key[::-1], home / "decoded" / f"{2:064x}"):
+        link.symlink_to(outside)
+        unknown.append(link)
+    unknown.append(home / "decoded" / f"{1:064x}" / "meta.json")
+    assert len(listed(capsys)["unknown"]) == 11  # the checkpoint without a config.toml is not even looked at
+    assert call(["cache"]) == 0
+    assert f"Unknown: {home / 'weights'}" in capsys.readouterr().out
+    assert call(["cache", "clean", "all", "--yes"]) == 0
+    assert set(listed(capsys)) == {"unknown"}
+    assert all(os.path.lexists(path) for path in unknown) and precious.exists()
+    assert not (home / "features" / key / "1-2.safetensors").exists()
+
+
+def test_what_cannot_be_deleted_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: Shown) -> None:
+    decode_something()
+
+    def denied(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(cache.shutil, "rmtree", denied)
+    assert call(["cache", "clean", "decoded", "--yes"]) == 1
+    shown = capsys.readouterr()
+    assert "(Permission denied)" in shown.err and "Freed 0 B" in shown.out

@@ -1,0 +1,78 @@
+"""Plans: the folder and the hash of a run, and what makes no plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cl.errors import UsageError
+from cl.plan.plan import load_plan, make_plan, safe_name
+from cl.plan.run_options import DEFAULT_BACKBONE
+
+pytestmark = pytest.mark.usefixtures("methods")
+
+
+def test_folders_depend_on_everything_but_the_seeds() -> None:
+    plan = make_plan("method", "split-digits", results="r")
+    assert plan.folder == Path("r/split-digits/method", DEFAULT_BACKBONE) / plan.config_hash / "seed1993"
+    assert make_plan("method", "split-digits", seed=7).config_hash == plan.config_hash
+    separate = make_plan("method", "split-digits", seed=1, init_seed=2, results="r")
+    assert separate.folder.name == "order1-init2-data1"
+    changes: list[dict[str, Any]] = [
+        {"options": {"lr": 0.2}},
+        {"options": {"stream.tasks": 3}},
+        {"options": {"backbone.image_size": 64}},
+        {"precision": "bf16"},
+        {"limit": 10},
+        {"max_tasks": 2},
+    ]
+    hashes = {make_plan("method", "split-digits", **change).config_hash for change in changes}
+    assert len(hashes) == len(changes)
+    assert plan.config_hash not in hashes
+    assert make_plan("method", "split-digits", device="cuda", checkpoint_every=1).config_hash == plan.config_hash
+    origin_only = make_plan("method", "split-digits", options={"lr": 0.3})
+    assert origin_only.config_hash == plan.config_hash
+
+
+def test_names_are_safe_on_every_file_system(tmp_path: Path) -> None:
+    assert safe_name('folder:/a b\\c*?"<>|') == "folder-a-b-c"
+    assert safe_name("...") == "unnamed"
+    assert len(safe_name("x" * 300)) == 80
+    plan = make_plan("method", f"folder:{tmp_path}")
+    assert plan.stream == f"folder:{tmp_path.resolve()}"
+    assert ":" not in str(plan.folder.relative_to(plan.results))
+
+
+def test_missing_names_files_and_runs_are_usage_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Choose a strategy with --strategy"):
+        make_plan(stream="split-digits")
+    with pytest.raises(UsageError, match="Choose a stream with --stream"):
+        make_plan("method")
+    with pytest.raises(UsageError, match="There is no config file"):
+        make_plan("method", "split-digits", config_file=tmp_path / "none.toml")
+    with pytest.raises(UsageError, match="holds no run"):
+        load_plan(tmp_path)
+    with pytest.raises(UsageError, match="--precision must be one of fp32, bf16"):
+        make_plan("method", "split-digits", precision="fp8")
+
+
+def test_unknown_arguments_are_usage_errors() -> None:
+    with pytest.raises(UsageError, match=r"no option 'sead' of a run.*Did you mean seed"):
+        make_plan("method", "split-digits", sead=1)
+    with pytest.raises(UsageError, match="options of a method go into `options`"):
+        make_plan("method", "split-digits", lr=1)
+    with pytest.raises(UsageError, match="a run takes one value, and `clbench run` makes a grid of several"):
+        make_plan("method", "split-digits", options={"lr": [1, 2]})
+    with pytest.raises(UsageError, match="--max-tasks must be at least 1, not 0"):
+        make_plan("method", "split-digits", max_tasks=0)
+
+
+def test_settings_is_the_old_name_of_options_and_warns_at_the_line_of_the_call() -> None:
+    with pytest.warns(FutureWarning, match="`settings` is now called `options`") as warned:
+        plan = make_plan("method", "split-digits", settings={"epochs": 4})
+    assert [Path(each.filename) for each in warned] == [Path(__file__)]
+    assert plan.config()["epochs"] == {"value": 4, "origin": "call"}
+    with pytest.raises(UsageError, match="give `options` only"):
+        make_plan("method", "split-digits", options={"lr": 0.2}, settings={"epochs": 4})

@@ -1,0 +1,189 @@
+"""Executing many runs: one after the other or several at once; failures, kills, Ctrl-C and other processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+import cl
+from cl.cli import call
+from cl.errors import DataError, RunInUse
+from cl.plan.plan import Plan, make_plan
+from cl.progress.base import Observer
+from cl.records.record import load
+from cl.running import executors
+from cl.running.executors import LocalExecutor, Outcome
+from cl.running.result import RunResult
+
+SMALL = [
+    "--stream",
+    "split-digits",
+    "-b",
+    "test_vit@random",
+    "--set",
+    "stream.tasks=2",
+    "--limit",
+    "2",
+    "--threads",
+    "1",
+]
+Shown = pytest.CaptureFixture[str]
+
+ODD = '''
+import os, signal, sys, time
+from dataclasses import dataclass
+from pathlib import Path
+import cl
+from cl.strategies.simplecil import SimpleCIL
+
+class Odd(SimpleCIL):
+    """Does something else in its second task."""
+
+    @dataclass(frozen=True)
+    class Options(SimpleCIL.Options):
+        how: str = cl.option("fine", "what", choices=("fine", "kill", "wait"))
+
+    def learn(self, view):
+        if view.task == 1 and self.options.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if view.task == 1 and self.options.how == "wait" and not Path("go").exists():
+            Path(f"waits-{os.getpid()}").touch()
+            time.sleep(120)
+        super().learn(view)
+'''
+
+
+@pytest.fixture
+def odd(plugin: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A strategy that other processes find too."""
+    plugin("odd", {"odd_m": ODD}, {"clbench.strategies": {"odd": "odd_m:Odd"}})
+    monkeypatch.setattr(cl.registry, "strategies", cl.registry.Registry("clbench.strategies", "strategy"))
+    monkeypatch.chdir(tmp_path)
+
+
+class Heard:
+    """Keeps what an observer is told."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int, int]] = []
+        self.lines: list[str] = []
+        self.ended: list[Outcome] = []
+
+    def started(self, plan: Plan, index: int, total: int) -> None:
+        self.begun.append((plan.strategy, index, total))
+
+    def progress(self, plan: Plan) -> AbstractContextManager[Observer]:
+        return Observer()
+
+    def line(self, plan: Plan, text: str) -> None:
+        self.lines.append(f"{plan.seed}: {text}")
+
+    def finished(self, outcome: Outcome) -> None:
+        self.ended.append(outcome)
+
+
+def test_sequential_runs_continue_after_failures_and_stop_at_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = [make_plan("simplecil", "split-digits", seed=seed) for seed in range(6)]
+    ends: Sequence[Any] = [None, DataError("No data."), ZeroDivisionError("oh"), RunInUse("Busy."), KeyboardInterrupt()]
+
+    def execute(plan: Plan, **_: Any) -> RunResult:
+        if ends[plan.seed] is not None:
+            raise ends[plan.seed]
+        return RunResult({}, plan.folder)
+
+    monkeypatch.setattr(executors, "execute", execute)
+    heard = Heard()
+    outcomes = LocalExecutor(existing="skip-running").execute(plans, heard)
+    assert outcomes == heard.ended and len(outcomes) == 5 and heard.begun[-1] == ("simplecil", 4, 6)
+    assert [outcome.exit_code for outcome in outcomes] == [0, 3, 1, 0, 130]
+    assert outcomes[0].result is not None and outcomes[1].error == "No data."
+    assert outcomes[2].error.startswith("unexpected ZeroDivisionError: oh.") and "Traceback" in outcomes[2].traceback
+    assert outcomes[3].skipped == "another process is running it."
+    (busy,) = LocalExecutor().execute(plans[3:4], heard)
+    assert (busy.error, busy.exit_code) == ("Busy.", 1)
+
+
+def test_parallel_runs_equal_sequential_runs(odd: None, tmp_path: Path, capsys: Shown) -> None:
+    command = ["run", "-s", "odd", *SMALL, "--set", "odd.how=fine,kill", "--json"]
+    assert call([*command, "--jobs", "2"]) == 1
+    shown = capsys.readouterr()
+    (record,) = [json.loads(line) for line in shown.out.splitlines()]
+    assert "Error: the process of this run was ended by SIGKILL" in shown.err and "how=kill, seed 1993)" in shown.err
+    assert "odd on split-digits, test_vit@random, how=fine, seed 1993: 0:" in shown.err, "progress, with the title"
+    assert len([line for line in shown.err.splitlines() if line.startswith("Error:")]) == 1
+    alone = ["run", "-s", "odd", *SMALL, "--set", "how=fine", "--json", "--results", str(tmp_path / "alone"), "-q"]
+    assert call(alone) == 0
+    same = json.loads(capsys.readouterr().out)
+    assert same["result_sha256"] == record["result_sha256"]
+    assert record["measurement"]["environment"]["threads"] == 1
+    statuses = [load(path)["status"] for path in (tmp_path / "results").rglob("record.json")]
+    assert sorted(statuses) == ["complete", "partial"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_an_interrupt_stops_every_process_and_the_runs_continue(odd: None, tmp_path: Path, capsys: Shown) -> None:
+    def interrupt() -> None:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob("waits-*"))) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)  # which ends it as Ctrl-C does; workers of pytest-xdist hear no SIGINT
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    command = ["run", "-s", "odd", *SMALL, "--set", "how=wait", "--seed", "1,2,3", "--jobs", "2", "-q"]
+    assert call(command) == 130
+    thread.join()
+    assert capsys.readouterr().err.count("Interrupted; the same command continues (") == 2
+    assert not multiprocessing.active_children()
+    records = sorted((tmp_path / "results").rglob("record.json"))
+    assert [load(path)["status"] for path in records] == ["partial", "partial"]
+    assert "interrupted" in (records[0].parent / "log.txt").read_text()
+    (tmp_path / "go").touch()
+    assert call(["resume", str(records[0].parent), "-q", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["status"] == "complete" and record["measurement"]["resumed_from"]
+
+
+def test_a_run_of_another_process_is_left_to_it(capsys: Shown, tmp_path: Path) -> None:
+    command = ["run", "-s", "simplecil", *SMALL, "--seed", "1,2"]
+    options = {"stream.tasks": 2}
+    plan = make_plan("simplecil", "split-digits", "test_vit@random", seed=1, limit=2, options=options)
+    plan.folder.mkdir(parents=True)
+    with FileLock(plan.folder / ".lock"):
+        assert call([*command, "--existing", "skip-running"]) == 0
+        shown = capsys.readouterr()
+        assert f"Skipped: {plan.title}: another process is running it." in shown.err
+        assert [path.parent.name for path in (tmp_path / "results").rglob("record.json")] == ["seed2"]
+        assert call([*command, "-q"]) == 1
+        assert "Another process is running" in capsys.readouterr().err
+        with pytest.raises(RunInUse):
+            cl.run("simplecil", "split-digits", "test_vit@random", seed=1, limit=2, options=options,
+                   existing="skip-running")  # fmt: skip
+    assert call([*command, "--existing", "skip-running", "-q"]) == 0
+    assert len(list((tmp_path / "results").rglob("record.json"))) == 2
+
+
+def test_two_processes_share_a_grid(tmp_path: Path) -> None:
+    code = "from cl.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", "-s", "simplecil", *SMALL, "--seed", "1,2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(cl.__file__).parent.parent)}
+    command += ["--existing", "skip-running"]
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    records = [load(path) for path in (tmp_path / "results").rglob("record.json")]
+    assert [record["status"] for record in records] == ["complete"] * 2

@@ -1,0 +1,44 @@
+"""The record of a run and the files next to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cl.records import predictions
+from cl.records.record import load, recompute, validate
+from cl.strategies.finetune import Finetune
+from cl.strategies.simplecil import SimpleCIL
+from tests.conftest import header, make, run, tiny_stream
+
+FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "flip"}
+
+
+def test_record_is_valid_derived_and_recomputable(tmp_path: Path) -> None:
+    learner = make(Finetune, **FAST)
+    record = run(learner, tiny_stream(), tmp_path)
+    validate(record)
+    assert record == load(tmp_path / "record.json") and record["status"] == "complete"
+    assert recompute(record)["result"] == record["result"]
+    saved = predictions.read_predictions(tmp_path / "predictions.npz")
+    for rule, table in record["result"]["accuracy"].items():
+        for row, correct in enumerate(table["correct"]):
+            for group, value in enumerate(correct):
+                here = saved.group == group
+                found = int((saved.prediction[rule][row][here] == saved.label[here]).sum())
+                assert value is None or value == found
+    events = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in events] == list(range(10))
+    measurement = record["measurement"]
+    assert measurement["parameters"]["trainable"] == sum(p.numel() for p in learner.backbone.parameters()) + 10 * 17
+    assert measurement["parameters"]["total"] == measurement["parameters"]["trainable"], "each parameter counts once"
+    assert measurement["flops"]["executed"] > 0 and measurement["memory"]["peak_rss"] > 0
+    assert measurement["stored"] == {"samples": 0, "statistics": 0, "parameters": measurement["stored"]["parameters"]}
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_header_is_kept(tmp_path: Path) -> None:
+    record = run(make(SimpleCIL), tiny_stream(), tmp_path)
+    assert record["result"]["strategy"] == header(SimpleCIL)["strategy"]
+    assert record["result"]["backbone"]["name"] == "tiny"

@@ -1,0 +1,36 @@
+"""Folders of the user: cache, results and data, from the environment or by default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cl import paths
+
+
+def test_the_checkout_is_the_folder_of_this_repository() -> None:
+    assert Path(__file__).resolve().parent.parent == paths.CHECKOUT
+
+
+def test_the_cache_is_in_the_users_cache_folder_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CLBENCH_HOME", "  ")
+    assert paths.home().name == "clbench"
+    monkeypatch.setenv("CLBENCH_HOME", "~/mine")
+    assert paths.home() == Path.home() / "mine"
+
+
+def test_results_are_in_the_working_folder_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLBENCH_RESULTS", raising=False)
+    assert paths.results() == Path("results")
+    monkeypatch.setenv("CLBENCH_RESULTS", "elsewhere")
+    assert paths.results() == Path("elsewhere")
+
+
+def test_empty_entries_are_no_data_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLBENCH_DATA_PATH", raising=False)
+    assert paths.data_path() == []
+    monkeypatch.setenv("CLBENCH_DATA_PATH", os.pathsep.join(["a", "", " ", "~/b"]))
+    assert paths.data_path() == [Path("a"), Path.home() / "b"]

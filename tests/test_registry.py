@@ -1,0 +1,122 @@
+"""Names: built in, of plugins, and registered at run time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cl
+from cl import registry
+from cl.errors import ClbenchError, UsageError
+from cl.registry import Distribution, Registry, own_version
+
+pytestmark = pytest.mark.usefixtures("isolated")
+
+Plugin = Callable[..., Path]
+
+
+def fresh() -> Registry[object]:
+    return Registry("clbench.strategies", "strategy")
+
+
+def test_built_ins_are_there_with_their_summaries() -> None:
+    assert {"finetune", "joint", "linear-probe", "simplecil", "slca"} <= set(registry.strategies)
+    assert {"folder:", "split-cifar10", "split-cifar100", "split-digits"} <= set(registry.streams)
+    for kind in (registry.strategies, registry.streams, registry.backbones):
+        for name in kind:
+            if kind.distribution(name).name == "clbench":
+                assert kind.summary(name), name
+                assert kind.source(name) is not None
+    assert registry.strategies.distribution("slca") == Distribution("clbench", own_version())
+
+
+def test_unknown_names_say_what_was_meant() -> None:
+    with pytest.raises(UsageError, match=r"There is no strategy 'SLAC'\. Did you mean slca"):
+        registry.strategies.get("SLAC")
+    with pytest.raises(UsageError, match="Known: "):
+        registry.strategies.get("qqqqqq")
+
+
+def test_summaries_are_read_without_importing_a_plugin_or_its_parents(plugin: Plugin) -> None:
+    boom = 'raise RuntimeError("imported")\n'
+    method = f'{boom}class Method:\n    """A method.\n\n    More.\n    """\n'
+    plugin(
+        "acme",
+        {"acme_pkg.__init__": boom, "acme_pkg.sub.__init__": boom, "acme_pkg.sub.methods": method},
+        {"clbench.strategies": {"acme/method": "acme_pkg.sub.methods:Method"}},
+    )
+    names = fresh()
+    assert names.summary("acme/method") == "A method."
+    assert names.distribution("acme/method") == Distribution("acme", "1.5")
+    assert not any(name.startswith("acme_pkg") for name in sys.modules)
+
+
+def test_a_plugin_that_cannot_be_imported_names_its_distribution(plugin: Plugin) -> None:
+    plugin("acme", {"acme_broken": "import no_such_module\n"}, {"clbench.strategies": {"broken": "acme_broken:X"}})
+    with pytest.raises(ClbenchError) as caught:
+        fresh().get("broken")
+    assert "strategy 'broken' of acme 1.5 cannot be imported" in str(caught.value)
+    assert "no_such_module" in str(caught.value)
+    assert fresh().summary("broken") == ""
+
+
+def test_two_distributions_with_one_name_are_an_error_that_names_both(plugin: Plugin) -> None:
+    plugin("one", {"one_mod": ""}, {"clbench.strategies": {"same": "one_mod:X"}})
+    plugin("two", {"two_mod": ""}, {"clbench.strategies": {"same": "two_mod:X"}})
+    names = fresh()
+    assert "same" in names.names()
+    for ask in (names.get, names.summary, names.distribution):
+        with pytest.raises(UsageError, match=r"'same' is provided by (one 1\.5 and two 1\.5|two 1\.5 and one 1\.5)"):
+            ask("same")
+
+
+def test_a_plugin_cannot_replace_a_built_in_unnoticed(plugin: Plugin) -> None:
+    plugin("acme", {"acme_slca": ""}, {"clbench.strategies": {"slca": "acme_slca:X"}})
+    with pytest.raises(UsageError, match=r"clbench .* and acme 1\.5"):
+        fresh().get("slca")
+
+
+def test_families_take_what_follows_their_prefix(plugin: Plugin) -> None:
+    assert registry.streams.split("folder:/a/b:c") == ("folder:", "/a/b:c")
+    assert registry.streams.split("split-digits") == ("split-digits", None)
+    with pytest.raises(UsageError, match=r"'folder:' needs something after it, such as folder:NAME"):
+        registry.streams.split("folder:")
+    plugin("acme", {"acme_a": ""}, {"clbench.strategies": {"acme/": "acme_a:X", "acme/naive": "acme_a:Y"}})
+    assert fresh().entry("acme/ewc").attribute == "X"
+    assert fresh().entry("acme/naive").attribute == "Y"
+
+
+def test_names_can_be_registered_for_a_process() -> None:
+    class Mine:
+        """Mine alone."""
+
+    names = fresh()
+    names.register("mine", Mine)
+    assert names.get("mine") is Mine
+    assert names.summary("mine") == "Mine alone."
+    with pytest.raises(UsageError, match="exists already"):
+        names.register("mine", Mine)
+    with pytest.raises(UsageError, match="exists already"):
+        names.register("slca", Mine)
+    names.unregister("mine")
+    assert "mine" not in names
+
+
+def test_a_name_registered_at_run_time_may_be_replaced() -> None:
+    from cl.strategies.simplecil import SimpleCIL
+
+    names = cl.registry.strategies
+    names.register("mine", SimpleCIL)
+    try:
+        other = type("Other", (SimpleCIL,), {})
+        with pytest.raises(UsageError, match="exists already"):
+            names.register("mine", other)
+        names.register("mine", other, replace=True)
+        assert names.get("mine") is other
+        with pytest.raises(UsageError, match="exists already"):
+            names.register("simplecil", other, replace=True)
+    finally:
+        names.unregister("mine")
