@@ -8,8 +8,6 @@ import ast
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
 
@@ -59,16 +57,17 @@ def covers(tested: str, module: str) -> bool:
     return tested == module or tested.startswith(f"{module}_")
 
 
-@pytest.mark.parametrize("module", sorted({m for m, behaves in modules().items() if behaves} - set(UNTESTED)))
-def test_a_module_has_its_test_file(module: str) -> None:
-    folder, _, name = module.rpartition("/")
-    wanted = f"tests/{folder}/test_{name}.py".replace("//", "/")
-    assert any(covers(tested, module) for tested in files_of_tests().values()), f"{module} needs {wanted}"
+def test_every_module_with_behaviour_has_its_test_file() -> None:
+    tested = files_of_tests().values()
+    wanted = {module for module, behaves in modules().items() if behaves} - set(UNTESTED)
+    missing = sorted(module for module in wanted if not any(covers(each, module) for each in tested))
+    assert not missing, f"add tests/FOLDER/test_NAME.py for {', '.join(missing)}"
 
 
-@pytest.mark.parametrize("file", sorted(set(files_of_tests()) - set(ACROSS)))
-def test_a_test_file_has_its_module(file: str) -> None:
-    assert any(covers(files_of_tests()[file], module) for module in modules()), f"tests/{file} is named for no module"
+def test_every_test_file_is_named_for_a_module() -> None:
+    files = {file: tested for file, tested in files_of_tests().items() if file not in ACROSS}
+    stray = sorted(file for file, tested in files.items() if not any(covers(tested, module) for module in modules()))
+    assert not stray, f"rename {', '.join(stray)}, or list what it tests in ACROSS"
 
 
 def test_the_exceptions_are_needed() -> None:
