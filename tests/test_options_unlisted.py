@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytest
-
-from cl import registry
 from cl.options import listed, option
-
-NAMES = ("plain", "plain:", "mine")
-
-
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    yield
-    for name in NAMES:
-        registry.streams.unregister(name)
 
 
 def test_unlisted_options_stand_in_records_only_where_they_were_chosen() -> None:

@@ -14,19 +14,8 @@ from cl.cli.shared import Display, backbones_in, names_in, seeds_in, set_up, str
 from cl.errors import UsageError
 from cl.running import executors
 from cl.running.result import RunResult
+from tests.help.commands import SMALL
 
-SMALL = [
-    "--stream",
-    "split-digits",
-    "-b",
-    "test_vit@random",
-    "--set",
-    "stream.tasks=2",
-    "--limit",
-    "2",
-    "--threads",
-    "1",
-]
 Shown = pytest.CaptureFixture[str]
 
 

@@ -92,7 +92,7 @@ def test_wheel_and_sdist_hold_what_they_should(built: Path) -> None:
         assert needed in names
     presets = {f"cl/strategies/presets/{path.name}" for path in (ROOT / "strategies/presets").glob("*.toml")}
     assert presets <= set(names)
-    assert not [name for name in names if "test" in Path(name).name or name.endswith(".pyc")]
+    assert not [name for name in names if Path(name).name.startswith(("test_", "conftest")) or name.endswith(".pyc")]
     recipe = {path.name for path in (ROOT / "tools" / "embedded_backbone").glob("*.py")} - {"__init__.py"}
     assert recipe and not [name for name in names if Path(name).name in recipe], "how the weights were trained"
     assert wheel.stat().st_size < 16e6

@@ -3,53 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from filelock import FileLock
 
-from cl import registry
 from cl.cli import call
 from cl.housekeeping import cache
-from cl.options import option
-from cl.strategy import Strategy
 from cl.training import state
 from tests.help.cached import Shown, decode_something, listed
-
-
-class Halting(Strategy):
-    """Nearest mean of encodings; stops in the second task while STOP exists."""
-
-    stop: Path
-    sums: torch.Tensor
-
-    @dataclass(frozen=True)
-    class Options:
-        unused: int = option(0, "nothing")
-
-    def setup(self, info: Any) -> None:
-        self.sums = torch.zeros(info.n_classes, self.backbone.dim)
-
-    def learn(self, view: Any) -> None:
-        if view.task == 1 and Halting.stop.exists():
-            raise KeyboardInterrupt
-        features = self.encode(view.train)
-        self.sums = self.sums.index_add(0, view.train.labels, features)
-
-    def predict(self, inputs: Any, task: int | None = None) -> torch.Tensor:
-        return inputs.encode(self.backbone) @ self.sums.T
-
-
-@pytest.fixture(autouse=True)
-def halting(tmp_path: Path) -> Iterator[None]:
-    Halting.stop = tmp_path / "stop"
-    registry.strategies.register("halting", Halting)
-    yield
-    registry.strategies.unregister("halting")
 
 
 def test_what_is_locked_stays_and_the_rest_goes(tmp_path: Path, capsys: Shown) -> None:

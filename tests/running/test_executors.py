@@ -27,19 +27,8 @@ from cl.records.record import load
 from cl.running import executors
 from cl.running.executors import LocalExecutor, Outcome
 from cl.running.result import RunResult
+from tests.help.commands import SMALL
 
-SMALL = [
-    "--stream",
-    "split-digits",
-    "-b",
-    "test_vit@random",
-    "--set",
-    "stream.tasks=2",
-    "--limit",
-    "2",
-    "--threads",
-    "1",
-]
 Shown = pytest.CaptureFixture[str]
 
 ODD = '''
