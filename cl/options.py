@@ -143,17 +143,22 @@ def listed(options: Any) -> dict[str, Any]:
     }
 
 
-def parse_value(annotation: Any, value: Any, key: str, constraints: Mapping[str, Any] | None = None) -> Any:
+_GRID = "; a run takes one value, and `clbench run` makes a grid of several"
+
+
+def parse_value(
+    annotation: Any, value: Any, key: str, constraints: Mapping[str, Any] | None = None, *, grid: str = _GRID
+) -> Any:
     """Convert text or a TOML value to the type `annotation`.
 
-    Raises `UsageError` naming the key and what it accepts.
+    Raises `UsageError` naming the key and what it accepts; `grid` is added if a list is given for a single value.
     """
     try:
         parsed = _parse(annotation, value)
     except ValueError as error:
         detail = f" ({error})" if str(error) else ""
         if isinstance(value, list | tuple) and get_origin(annotation) is not tuple:
-            detail = "; a run takes one value, and `clbench run` makes a grid of several"
+            detail = grid
         raise UsageError(f"{key} must be {_expected(annotation)}, not {value!r}{detail}.") from None
     for element in parsed if isinstance(parsed, tuple) else (parsed,):
         problem = _violated(element, constraints or {})

@@ -22,14 +22,16 @@ T = TypeVar("T")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file; raises `UsageError` with the file and the line of a syntax error."""
+    """Parse a TOML file; raises `UsageError` with the file and the line of a syntax error, or if it cannot be read."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows may write a byte order mark
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:  # syntax, encoding, integers of thousands of digits, deep nesting
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
 
 
@@ -86,7 +88,7 @@ def _value(annotation: Any, value: Any, place: str, key: str) -> Any:
         if not isinstance(value, list):
             raise UsageError(f"{place}: {key} must be an array of tables, [[{key}]].")
         return tuple(_value(arguments[0], each, place, _label(key, n, each)) for n, each in enumerate(value, 1))
-    return parse_value(annotation, value, f"{place}: {key}")
+    return parse_value(annotation, value, f"{place}: {key}", grid="")
 
 
 def _is_table(annotation: Any) -> bool:

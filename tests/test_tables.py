@@ -64,6 +64,7 @@ def test_every_kind_of_field(tmp_path: Path) -> None:
         ('titel = "t"', "f.toml: unknown key 'titel'. Did you mean title"),
         ('title = "t"\nzzz = 1', "f.toml: unknown key 'zzz'. Known: title, items, by_name, one, free, words, rows."),
         ("title = 3", "f.toml: title must be text, not 3."),
+        ("title = [3]", "f.toml: title must be text, not [3]."),
         ('title = "t"\nitems = 3', "f.toml: items must be an array of tables, [[items]]."),
         ('title = "t"\nitems = [3]', "f.toml: item 1 must be a table, not 3."),
         ('title = "t"\n[[items]]\nname = "a"\nsize = 3', "f.toml, item 1 (a): unknown key 'size'. Did you mean sizes?"),
@@ -88,10 +89,28 @@ def test_a_mistake_is_named_with_its_place(text: str, says: str, tmp_path: Path)
     assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(says)
 
 
-def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
-    (tmp_path / "f.toml").write_bytes(b'title = "\xff"')
-    with pytest.raises(UsageError, match=r"f\.toml is not valid TOML: 'utf-8' codec"):
-        read_toml(tmp_path / "f.toml")
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'title = "\xff"', "is not valid TOML: 'utf-8' codec"),
+        (b"x = " + b"[" * 5000 + b"]" * 5000, "is not valid TOML: "),
+        (b"x = " + b"1" * 5000, "is not valid TOML: "),
+        (b"x = 1\nx = 2", "is not valid TOML: Cannot overwrite a value"),
+        (None, "cannot be read: Is a directory."),
+    ],
+    ids=["encoding", "deep", "digits", "twice", "folder"],
+)
+def test_a_file_that_cannot_be_read_is_one_sentence(content: bytes | None, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.toml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_toml(path)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path: Path) -> None:
+    (tmp_path / "f.toml").write_bytes(b"\xef\xbb\xbfx = 1\r\ny = 2\r\n")
+    assert read_toml(tmp_path / "f.toml") == {"x": 1, "y": 2}
 
 
 def test_tables_by_name_fill_the_field_of_their_name() -> None:
