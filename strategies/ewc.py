@@ -19,8 +19,7 @@ from cl.strategy import DISJOINT, Batch, StreamInfo, UsageError, View, option
 
 
 class EWC(Regularized):
-    """Elastic Weight Consolidation: penalise changes of weights to which the loss of earlier tasks is sensitive (Fisher
-    information).
+    """Elastic Weight Consolidation: penalise changes of weights that earlier tasks depend on, by Fisher information.
 
     Paper: Kirkpatrick et al. Overcoming catastrophic forgetting in neural networks. PNAS 2017; `accumulate=online`
         with `decay` after Schwarz et al. Progress & Compress. ICML 2018.

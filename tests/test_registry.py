@@ -120,3 +120,12 @@ def test_a_name_registered_at_run_time_may_be_replaced() -> None:
             names.register("simplecil", other, replace=True)
     finally:
         names.unregister("mine")
+
+
+def test_summaries_are_one_whole_sentence() -> None:
+    for names in (registry.strategies, registry.streams):
+        for name in names:
+            summary = names.summary(name)
+            assert summary.endswith(".") and "\n" not in summary, (
+                f"{name}: end the docstring's first line with a period"
+            )
