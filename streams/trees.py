@@ -96,9 +96,10 @@ class _Tree(ClassIncremental):
 class ImageNetR(_Tree):
     """ImageNet-R (30,000 renditions of 200 ImageNet classes), 10 tasks of 20 classes.
 
-    `increment=40`, 10 or 5 gives 5, 20 or 40 tasks. There is no official split. Papers use three kinds that are not comparable: lists of files (CODA-Prompt: 24,000 +
-    6,000; `split=lists`), existing folders (PILOT, SLCA, MOS; L2P's PyTorch port makes its own on first use;
-    `split=folders`), and the default here: 20 % of every class by a fixed seed over the sorted file names.
+    `increment=40`, 10 or 5 gives 5, 20 or 40 tasks. There is no official split. Papers use three kinds that are not
+    comparable: lists of files (CODA-Prompt: 24,000 + 6,000; `split=lists`), existing folders (PILOT, SLCA, MOS;
+    L2P's PyTorch port makes its own on first use; `split=folders`), and the default here: 20 % of every class by a
+    fixed seed over the sorted file names.
     """
 
     name = dataset = "imagenet-r"
