@@ -10,6 +10,8 @@ from textwrap import dedent
 
 import pytest
 
+pytest.importorskip("importlinter")
+
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 FILES = {
     "cl/__init__.py": "",
