@@ -77,7 +77,7 @@ def test_remove_takes_from_the_cache_only(
     assert "give --yes" in capsys.readouterr().err and tiny.cached.exists()
     assert call(["data", "remove", "cifar100", "--yes"]) == 0
     shown = capsys.readouterr().out
-    assert "Freed 6" in shown and f"Stays, as it is not in the cache: {theirs}" in shown
+    assert "Freed 6" in shown and f"Kept, because it is not in the cache: {theirs}" in shown
     assert not tiny.cached.exists() and theirs.exists() and foreign.exists()
     assert call(["data", "remove", "cifar100", "--yes"]) == 0
     assert "nothing to remove" in capsys.readouterr().out

@@ -127,7 +127,7 @@ def clean(
     for outcome in outcomes:
         if outcome.state != "removed":
             why = "a running process uses it" if outcome.state == "in use" else outcome.reason
-            click.echo(f"Stays: {outcome.item.path} ({why}).", err=True)
+            click.echo(f"Kept: {outcome.item.path} ({why}).", err=True)
     freed = sum(outcome.item.bytes for outcome in outcomes if outcome.state == "removed")
     click.echo(f"Freed {size_text(freed)}.")
     return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0

@@ -180,5 +180,5 @@ def remove(name: str, dry_run: bool, yes: bool) -> int:
         return 1
     for copy in copies(declared):
         if not set(copy.paths) & set(paths):
-            click.echo(f"Stays, as it is not in the cache: {copy}")
+            click.echo(f"Kept, because it is not in the cache: {copy}")
     return 0
