@@ -44,7 +44,7 @@ class RunInUse(ClbenchError):
 
 
 class ContractError(ClbenchError):
-    """A strategy or stream broke the contract of `cl` (see docs/design.md)."""
+    """A strategy or stream broke the contract of `cl` (see docs/strategy-contract.md)."""
 
 
 class StorageError(ClbenchError):

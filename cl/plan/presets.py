@@ -115,5 +115,7 @@ def _preset(table: _Table, strategy: str, place: str) -> Preset:
 
 def _patterns(value: str | tuple[str, ...], place: str) -> tuple[str, ...]:
     if not value:
-        raise UsageError(f"{place}: stream and backbone take a pattern or a list of patterns, not {value!r}.")
+        raise UsageError(
+            f"{place}: stream and backbone take a pattern or a list of patterns, and it must not be empty."
+        )
     return (value,) if isinstance(value, str) else value

@@ -28,7 +28,7 @@ Examples:
 \b
 Ranks: a row shares the rank above if the 95 % interval of the paired difference contains 0. The interval
 resamples seeds and test images, from the stored predictions. Unranked rows give the reason: bound, limited, legacy,
-batch-dependent, other-version. stale: the code of the strategy has changed since."""
+batch-dependent, saw-later-images, other-version. stale: the code of the strategy has changed since."""
 
 
 @click.command("leaderboard", epilog=_EPILOG, short_help="rank the runs in results folders")
@@ -120,4 +120,5 @@ def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
         click.echo(f"{len(copies)} copies of runs counted once: {where}.", err=True)
     without = sum(run.record["status"] == "complete" and not run.has_predictions for run in runs)
     if without:
-        click.echo(f"{without} runs have no predictions.npz: their images cannot be resampled.", err=True)
+        what = "1 run has" if without == 1 else f"{without} runs have"
+        click.echo(f"{what} no predictions.npz; only seeds are resampled there.", err=True)
