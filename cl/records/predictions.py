@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,23 @@ def write_predictions(path: Path | str, predictions: Predictions) -> str:
     return _content_hash(arrays)
 
 
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and zipfile raise for damaged archives; RuntimeError means encryption or an unknown compression."""
+
+
+def _check_read(index: Mapping[str, NDArray[Any]], tables: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `ValueError` for arrays of other types or shapes than `write_predictions` writes."""
+    images = index["rows"].shape
+    if len(images) != 1 or any(array.shape != images or array.dtype.kind not in "iu" for array in index.values()):
+        raise ValueError("rows, label and group must be integers of one length")
+    for name, array in tables.items():
+        kinds = "f" if name.startswith("margin/") else "iu"
+        if name.partition("/")[0] in ("prediction", "margin") and (
+            array.ndim != 2 or array.shape[1:] != images or array.dtype.kind not in kinds
+        ):
+            raise ValueError(f"{name} has shape {array.shape} and type {array.dtype}, for {images[0]} images")
+
+
 def read_predictions(path: Path | str, rule: str | None = None) -> Predictions:
     """Read a predictions file, compressed or not; with `rule`, only the predictions of that rule, without margins.
 
@@ -109,11 +127,15 @@ def read_predictions(path: Path | str, rule: str | None = None) -> Predictions:
     path = Path(path)
     try:
         # Opened here, because np.load leaves a file open that is not an archive.
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with open(path, "rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is no archive")
             wanted = archive.files if rule is None else [*_INDEX, f"prediction/{rule}"]
             arrays = {name: archive[name] for name in wanted}
         index = {name: arrays.pop(name) for name in _INDEX}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        _check_read(index, arrays)
+    except _DAMAGE as error:
         raise DataError(f"Cannot read predictions from {path} ({error}); run the same command again.") from error
     tables: dict[str, dict[str, NDArray[Any]]] = {"prediction": {}, "margin": {}}
     for name, array in arrays.items():

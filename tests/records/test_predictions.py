@@ -112,3 +112,53 @@ def test_damaged_and_missing_files_name_the_file(tmp_path: Path) -> None:
     np.savez(path, rows=np.arange(3))
     with pytest.raises(DataError, match="label"):
         read_predictions(path)
+
+
+def archive_of(path: Path, **changes: Any) -> Path:
+    """A predictions file with some arrays replaced, by name with `__` for the slash; None leaves one out."""
+    write_predictions(path, example())
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    arrays |= {name.replace("__", "/"): value for name, value in changes.items()}
+    np.savez_compressed(path, **{name: value for name, value in arrays.items() if value is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prediction__cil_seen": np.zeros((2, 1), np.uint16)},
+        {"prediction__cil_seen": np.zeros(3, np.uint16)},
+        {"prediction__cil_seen": np.array(0, np.uint16)},
+        {"prediction__cil_seen": np.full((2, 3), "a")},
+        {"margin__cil_seen": np.zeros((2, 3), np.int16)},
+        {"label": np.zeros(2, np.uint16)},
+        {"rows": np.array(3)},
+        {"group": None},
+    ],
+    ids=["narrow", "1-d", "0-d", "text", "margin", "short", "scalar", "missing"],
+)
+def test_arrays_that_were_never_written_so_are_damage(tmp_path: Path, changes: dict[str, Any]) -> None:
+    path = archive_of(tmp_path / "predictions.npz", **changes)
+    with pytest.raises(DataError, match=r"Cannot read predictions from .*predictions\.npz \("):
+        read_predictions(path)
+
+
+def test_a_plain_array_is_no_archive(tmp_path: Path) -> None:
+    with open(tmp_path / "predictions.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(DataError, match="it is no archive"):
+        read_predictions(tmp_path / "predictions.npz")
+
+
+def test_every_flipped_byte_is_damage_or_changes_no_array(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    digest = write_predictions(path, example())
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            found = predictions_sha256(read_predictions(path))
+        except (DataError, ContractError):
+            continue
+        assert found == digest, place
