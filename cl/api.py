@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cl.options import with_old_name
 from cl.paths import results as results_folder
 from cl.plan.plan import load_plan, make_plan
+from cl.plan.run_options import with_old_name
 from cl.progress.base import Observer
 from cl.progress.displays import displayed
 from cl.running.execution import execute

@@ -10,7 +10,6 @@ import dataclasses
 import math
 import os
 import types
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -384,21 +383,6 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"--set takes KEY=VALUE, such as --set lr=0.01, not '{text}'.")
         found[key.strip()] = value.strip()
     return found
-
-
-def with_old_name(
-    options: Mapping[str, Any] | None, settings: Mapping[str, Any] | None, *, stacklevel: int = 3
-) -> dict[str, Any]:
-    """`options`, or the value of `settings`, its name in 0.1.0, whose use warns `stacklevel` frames up the stack.
-
-    Raises `UsageError` if both are given.
-    """
-    if settings is None:
-        return dict(options or {})
-    if options is not None:
-        raise UsageError("`settings` is now called `options`; give `options` only.")
-    warnings.warn("`settings` is now called `options`; write options={...}.", FutureWarning, stacklevel=stacklevel)
-    return dict(settings)
 
 
 def jsonable(value: Any) -> Any:

@@ -69,8 +69,11 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:
 
 
 def run_id_of(folder: Path) -> str:
-    """The id of the run in a folder; raises `UsageError` for a config.toml that cannot be read."""
-    return _read(folder / CONFIG).invocation.run_id
+    """The id of the run in a folder; raises `UsageError` for a config.toml without one or that cannot be read."""
+    path = folder / CONFIG
+    if not (run_id := _read(path).invocation.run_id):
+        raise UsageError(f"{path} lacks run_id in [invocation]; restore the file, or start over: --existing always.")
+    return run_id
 
 
 def config_text(

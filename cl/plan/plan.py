@@ -14,11 +14,11 @@ from typing import Any
 from cl import registry
 from cl.errors import UsageError
 from cl.loggers import check as check_loggers
-from cl.options import Layer, Value, jsonable, parse_assignments, with_old_name
+from cl.options import Layer, Value, jsonable, parse_assignments
 from cl.plan import compatibility
 from cl.plan.config_file import config_text, read_config, read_run
 from cl.plan.resolution import Resolved, resolve_existing, resolve_new, shorthands
-from cl.plan.run_options import RunOptions, declared, parse_run, resolve_run
+from cl.plan.run_options import RunOptions, declared, parse_run, resolve_run, with_old_name
 from cl.records.identity import config_hash
 from cl.settings import SettingOptions
 

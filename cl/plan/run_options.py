@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -131,3 +132,18 @@ def parse_run(values: Mapping[str, Any], *, flags: bool) -> RunOptions:
         name = f"--{key.replace('_', '-')}" if flags else key
         parsed[key] = parse_value(info.annotation, value, name, info.constraints)
     return RunOptions(**parsed)
+
+
+def with_old_name(
+    options: Mapping[str, Any] | None, settings: Mapping[str, Any] | None, *, stacklevel: int = 3
+) -> dict[str, Any]:
+    """`options`, or the value of `settings`, its name in 0.1.0, whose use warns `stacklevel` frames up the stack.
+
+    Raises `UsageError` if both are given.
+    """
+    if settings is None:
+        return dict(options or {})
+    if options is not None:
+        raise UsageError("`settings` is now called `options`; give `options` only.")
+    warnings.warn("`settings` is now called `options`; write options={...}.", FutureWarning, stacklevel=stacklevel)
+    return dict(settings)

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cl.options import with_old_name
+from cl.plan.run_options import with_old_name
 from cl.strategy import Strategy
 from cl.stream import Stream
 from cl.testing import run_checks, strategy_checks, stream_checks

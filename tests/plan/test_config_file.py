@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cl.errors import UsageError
+from cl.plan.config_file import run_id_of
 from cl.plan.plan import load_plan, make_plan
 
 pytestmark = pytest.mark.usefixtures("methods")
@@ -60,3 +61,11 @@ def test_wrong_config_files_are_usage_errors(text: str, says: str, tmp_path: Pat
     with pytest.raises(UsageError) as caught:
         make_plan("method", "split-digits", config_file=tmp_path / "c.toml")
     assert says in str(caught.value)
+
+
+def test_a_run_without_its_id_is_refused_with_the_fix(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[run]\nstrategy = "slca"\n')
+    with pytest.raises(UsageError, match=r"config\.toml lacks run_id in \[invocation\]; .*--existing always"):
+        run_id_of(tmp_path)
+    (tmp_path / "config.toml").write_text('[invocation]\nrun_id = "x"\n')
+    assert run_id_of(tmp_path) == "x"

@@ -151,7 +151,8 @@ def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
 
 
 def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    filters = {"options" if name == "settings" else name: wanted for name, wanted in filters.items()}  # as in 0.1.0
+    if "settings" in filters and "options" not in filters:  # its name in 0.1.0
+        filters = {"options" if name == "settings" else name: wanted for name, wanted in filters.items()}
     for name in filters:
         if name not in FILTERS:
             hint = did_you_mean(name, list(FILTERS)) or f" Choose one of: {', '.join(FILTERS)}."

@@ -31,6 +31,9 @@ def test_filters_choose_the_rows_that_are_ranked(make_record: Make) -> None:
     assert ranks(board_rows(runs)) == {"a": 2, "b": 1, "c": 1}
     assert board_rows(runs, filters={"strategy": ["a", "c*"]})[1]["rank"] == 1
     assert ranks(board_rows(runs, filters={"options": ["reg=?"]})) == {"a": 1}
+    assert ranks(board_rows(runs, filters={"settings": ["reg=?"]})) == {"a": 1}, "its name in 0.1.0"
+    with pytest.raises(UsageError, match="Rows cannot be filtered by 'settings'"):
+        board_rows(runs, filters={"settings": ["reg=?"], "options": ["*"]})
     assert ranks(board_rows(runs, filters={"stream": ["split-toy@1"], "strategy": ["b", "c"]})) == {"b": 1}
     with pytest.raises(UsageError, match="No complete run passes the filter"):
         board_rows(runs, filters={"preset": ["x"]})
