@@ -14,15 +14,14 @@ from cl.errors import UsageError
 from cl.records.record import save
 from cl.results.export import IDENTITY, TABLES, long_table, write_table
 from cl.results.store import Results, load_results
+from tests.help.on_disk import write_records
 
 Make = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def results(make_record: Make, tmp_path: Path) -> Results:
-    for seed in (0, 1):
-        save(make_record(seed=seed), tmp_path / "runs" / f"seed{seed}" / "record.json")
-    return load_results(tmp_path / "runs")
+    return load_results(write_records(tmp_path / "runs", [make_record(seed=seed) for seed in (0, 1)]))
 
 
 @pytest.mark.parametrize("table", TABLES)

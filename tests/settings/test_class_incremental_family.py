@@ -15,14 +15,11 @@ from cl.family import make_stream
 from cl.protocol import CLASS
 from cl.settings.class_incremental import ClassIncremental, IncrementalOptions, class_incremental
 
-NAMES = ("plain", "plain:", "mine")
-
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
-    for name in NAMES:
-        registry.streams.unregister(name)
+    registry.streams.unregister("mine")
 
 
 class Mine(ClassIncremental):

@@ -12,18 +12,16 @@ import pytest
 
 from cl.cli.app import call
 from cl.cli.commands.export import TABLES as OFFERED
-from cl.records.record import save
 from cl.results.export import TABLES, long_table
 from cl.results.store import Results, load_results
+from tests.help.on_disk import write_records
 
 Make = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def results(make_record: Make, tmp_path: Path) -> Results:
-    for seed in (0, 1):
-        save(make_record(seed=seed), tmp_path / "runs" / f"seed{seed}" / "record.json")
-    return load_results(tmp_path / "runs")
+    return load_results(write_records(tmp_path / "runs", [make_record(seed=seed) for seed in (0, 1)]))
 
 
 def test_the_command_offers_every_table() -> None:

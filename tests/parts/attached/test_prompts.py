@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.backbone import Backbone
 from cl.parts.attached.prompts import Components, PromptPool, nearest, orthonormal, uniform
 
 
@@ -109,14 +106,3 @@ def test_the_penalty_is_the_mean_squared_distance_from_orthonormal_rows() -> Non
     rows = [tensor[0].flatten(1).float() for tensor in tensors]
     by_hand = sum(float(((b @ b.T - torch.eye(3)) ** 2).mean()) for b in rows)
     assert float(found.penalty()) == pytest.approx(by_hand, rel=1e-5)
-
-
-def by_hand(backbone: Backbone, images: Tensor, prompts: Tensor, place: str) -> Tensor:
-    """Outputs [B, tokens, d] of all tokens after the final norm."""
-    model = cast(Any, backbone.model)
-    patches = model.patch_embed(images) + model.pos_embed[:, 1:]
-    cls = (model.cls_token + model.pos_embed[:, :1]).expand(len(images), -1, -1)
-    sequence = [prompts, cls, patches]
-    if place == "after-class":
-        sequence = [cls, prompts + model.pos_embed[:, :1], patches]
-    return cast(Tensor, model.norm(model.blocks(torch.cat(sequence, 1))))

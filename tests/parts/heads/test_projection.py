@@ -10,18 +10,7 @@ from torch import Tensor
 from cl.errors import UsageError
 from cl.parts.heads.projection import RIDGES, RandomProjection, RidgeRegression, _eigen, choose_ridge
 from cl.training import state
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=rng(seed))
-
-
-def images(count: int = 5) -> Tensor:
-    return draw(count, 3, 8, 8, seed=5)
+from tests.help.attached_parts import draw, rng
 
 
 def problem(images: int, width: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
