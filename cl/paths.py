@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from functools import cached_property
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -30,3 +35,46 @@ def data_path() -> list[Path]:
     """The folders of CLBENCH_DATA_PATH, which are searched for data and weights before the cache."""
     entries = os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep)
     return [Path(entry).expanduser() for entry in entries if entry.strip()]
+
+
+class _Scratch:
+    """A temporary folder that is made when it is first needed."""
+
+    def __init__(self, cache: bool) -> None:
+        self.cache, self.stack = cache, ExitStack()
+
+    @cached_property
+    def folder(self) -> Path:
+        return Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+
+
+_scratch: ContextVar[_Scratch | None] = ContextVar("scratch", default=None)
+
+
+@contextmanager
+def look_only(*, cache: bool = False) -> Iterator[None]:
+    """Inside, nothing is downloaded; new files of the cache are temporary, unless `cache` allows to write it."""
+    scratch = _Scratch(cache)
+    token = _scratch.set(scratch)
+    try:
+        with scratch.stack:
+            yield
+    finally:
+        _scratch.reset(token)
+
+
+def looking_only() -> bool:
+    """Whether `look_only` is in effect: nothing is downloaded."""
+    return _scratch.get() is not None
+
+
+def writing_nothing() -> bool:
+    """Whether `look_only` keeps the cache and the results as they are."""
+    scratch = _scratch.get()
+    return scratch is not None and not scratch.cache
+
+
+def writable_cache() -> Path:
+    """The folder for new files of the cache: `home()`, or a temporary one inside `look_only`."""
+    scratch = _scratch.get()
+    return home() if scratch is None or scratch.cache else scratch.folder

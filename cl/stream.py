@@ -87,7 +87,8 @@ class Stream:
     """A benchmark: events over a dataset. Classes are numbered by position, in the order in which they first appear.
 
     `options` are the resolved options, for display. `comparable` is a normal form of them for the identity: two ways to
-    ask for the same stream have equal values.
+    ask for the same stream have equal values. `family` replaces the name in the identity: a folder of images is the
+    same stream under another name.
     """
 
     name: str
@@ -100,12 +101,13 @@ class Stream:
     groups: tuple[Group, ...]
     events: tuple[Event, ...]
     comparable: dict[str, JSON] = field(default_factory=dict)
+    family: str = ""
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
         """Everything that must be equal for two results to be comparable; JSON, the same in every process."""
         return {
-            "name": self.name,
+            "name": self.family or self.name,
             "version": self.version,
             "setting": self.setting,
             "options": self.comparable or self.options,

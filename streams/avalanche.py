@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cl.data import reads
 from cl.data.catalog import DATASETS
 from cl.data.sources import TORCHVISION, announce, candidates, is_offline, missing
 from cl.data.store import Dataset, ImageStore, Progress
@@ -112,6 +113,7 @@ def _read(classic: Classic) -> tuple[Any, Any]:
     """torchvision's training and test set, found or downloaded."""
     found = next(candidates(classic.files, (TORCHVISION, *classic.subfolders)), None)
     if found is not None:
+        reads.note(*found)
         root = Path(str(found[0])[: -len(classic.files[0])])
     elif is_offline():
         raise missing(classic.title, [f"{classic.files[0]} and the like, as torchvision lays them out"])
@@ -148,7 +150,8 @@ def _dataset(classic: Classic, train: Any, test: Any) -> Dataset:
             )
     return Dataset(
         name=classic.title,
-        **stores,
+        train=stores["train"],
+        test=stores["test"],
         class_names=declared.class_names if declared is not None else tuple(train.classes),
         origin=f"{train.root} (torchvision's layout)",
         licence=declared.licence if declared is not None else classic.licence,

@@ -22,6 +22,8 @@ class Folder(ClassIncremental):
     tasks (fewer if there are fewer classes); change this with `tasks` or `increment`.
     """
 
+    family = "folder"
+
     @dataclass(frozen=True)
     class Options(IncrementalOptions):
         """Options of folder streams."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cl.cli.app import report
 from cl.errors import ClbenchError, DataError
+from cl.paths import look_only
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
@@ -26,7 +23,8 @@ def describe(plans: Sequence[Plan], as_json: bool) -> int:
     code = 0
     for plan in plans:
         try:
-            about = _describe(plan, streams, backbones)
+            with look_only():
+                about = _describe(plan, streams, backbones)
         except ClbenchError as error:
             report(error, f" ({plan.title})" if len(plans) > 1 else "")
             code = code or error.exit_code
@@ -41,10 +39,12 @@ def describe(plans: Sequence[Plan], as_json: bool) -> int:
 def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any]) -> dict[str, Any]:
     stream = _once(streams, (plan.stream, plan.stream_options, plan.transforms, plan.seeds), _stream, plan)
     backbone = _once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan)
+    state, remarks = _state(plan)
     return {
         "run": plan.title,
         "folder": str(plan.folder),
-        "state": _state(plan.folder),
+        "state": state,
+        "remarks": [*stream["notes"], *remarks],
         "limited": plan.limited,
         "untuned": plan.untuned,
         "precision": plan.precision,
@@ -64,14 +64,27 @@ def _once(
     return known[repr(key)]
 
 
-def _state(folder: Path) -> str:
-    from cl.plan.config_file import CONFIG
-    from cl.records.record import RECORD
+def _state(plan: Plan) -> tuple[str, list[str]]:
+    """What the folder holds, and remarks; raises `DataError` if the run could not be continued or kept as it is."""
+    from cl.running.existing import check_complete, check_partial, complete_record, identity
+    from cl.running.folder import MARKS
 
-    if not (folder / CONFIG).is_file():
-        return "new"
-    path = folder / RECORD
-    return str(json.loads(path.read_text(encoding="utf-8"))["status"]) if path.is_file() else "partial"
+    folder = plan.folder
+    if not any((folder / mark).exists() for mark in MARKS):
+        return "new", []
+    record = complete_record(folder)
+    if record is not None:
+        return "complete", list(filter(None, [check_complete(plan, record)]))
+    if not (folder / "checkpoint").is_dir():
+        return "partial", []
+    from cl.running.build import build_backbone, build_stream
+
+    try:
+        now = identity(plan, build_stream(plan), build_backbone(plan))
+    except DataError as error:
+        return "partial", [str(error)]
+    check_partial(plan, now)
+    return "partial", []
 
 
 def _stream(plan: Plan) -> dict[str, Any]:
@@ -79,20 +92,20 @@ def _stream(plan: Plan) -> dict[str, Any]:
     from cl.running.build import build_stream
 
     try:
-        with _untouched():
-            stream = build_stream(plan)
-            info = stream.info
-            return {
-                "tasks": info.n_tasks,
-                "classes": info.n_classes,
-                "classes_per_task": list(info.classes_per_task),
-                "train_images": sum(len(experience.train) for experience in stream.experiences),
-                "test_images": sum(len(rows) for group in stream.groups for rows in [group.rows[stream.split]]),
-                "test_passes": _passes(stream),
-                "missing": None,
-            }
+        stream = build_stream(plan)
+        info = stream.info
+        return {
+            "tasks": info.n_tasks,
+            "classes": info.n_classes,
+            "classes_per_task": list(info.classes_per_task),
+            "train_images": sum(len(experience.train) for experience in stream.experiences),
+            "test_images": sum(len(rows) for group in stream.groups for rows in [group.rows[stream.split]]),
+            "test_passes": _passes(stream),
+            "missing": None,
+            "notes": list(stream.dataset.notes),
+        }
     except DataError as error:
-        return {"tasks": None, "classes": None, "missing": str(error)}
+        return {"tasks": None, "classes": None, "missing": str(error), "notes": []}
 
 
 def _passes(stream: Any) -> int:
@@ -100,31 +113,6 @@ def _passes(stream: Any) -> int:
     sizes = [{split: len(rows) for split, rows in group.rows.items()} for group in stream.groups]
     evaluations = [event for event in stream.events if hasattr(event, "groups")]
     return sum(sizes[group].get(event.split, 0) for event in evaluations for group in event.groups)
-
-
-@contextlib.contextmanager
-def _untouched() -> Iterator[None]:
-    """No network and a temporary cache: cached data is read, nothing is written."""
-    from cl.paths import home
-
-    with tempfile.TemporaryDirectory() as scratch:
-        paths = [os.environ.get("CLBENCH_DATA_PATH", ""), str(home() / "data")]
-        changed = {
-            "CLBENCH_OFFLINE": "1",
-            "HF_HUB_OFFLINE": "1",
-            "CLBENCH_DATA_PATH": os.pathsep.join(path for path in paths if path),
-            "CLBENCH_HOME": scratch,
-        }
-        before = {name: os.environ.get(name) for name in changed}
-        os.environ.update(changed)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
 
 
 def _backbone(plan: Plan) -> dict[str, Any]:
@@ -168,7 +156,7 @@ def _estimate(plan: Plan, stream: dict[str, Any], backbone: dict[str, Any]) -> d
         "flops_frozen": forward * (stream["train_images"] + stream["test_images"]),
         "flops_trained": forward * (3 * stream["train_images"] * epochs + stream["test_passes"]) if epochs else None,
         "training_state_bytes": 4 * bytes_per_state,  # weights, gradients and at most two moments
-        "checkpoint_bytes": 3 * bytes_per_state,
+        "checkpoint_bytes": 2 * 3 * bytes_per_state,  # two are kept
     }
 
 
@@ -197,6 +185,7 @@ def _print(about: dict[str, Any]) -> None:
         lines.append(("Memory", f"up to {megabytes[0]:.0f} MB for weights and optimiser, without activations"))
         lines.append(("Disk", f"up to about {megabytes[1]:.0f} MB while it runs (and what the method stores)"))
     lines.append(("Options", "no preset fits: defaults (untuned)" if about["untuned"] else "from a preset"))
+    lines += [("Note", text) for text in about["remarks"]]
     for name, value in lines:
         click.echo(f"{name:<9} {value}")
     width = max(len(key) for key in about["config"])

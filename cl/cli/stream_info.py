@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+
+from cl.paths import look_only
 
 if TYPE_CHECKING:
     from cl.declared.declaration import DatasetEntry, Declaration
@@ -28,7 +28,7 @@ def build(name: str, assignments: Sequence[str]) -> Stream:
 
     chosen = split_keys(parse_assignments(assignments)).get("stream", {})
     options, transforms, _ = resolve_stream(family_of(name).Options, [("command line", chosen)])
-    with _offline():
+    with look_only(cache=True):
         stream = make_stream(name, options, order_seed=DEFAULT_SEED, data_seed=DEFAULT_SEED)
         return transform(stream, transforms, DEFAULT_SEED)
 
@@ -150,16 +150,3 @@ def _cut(text: str, width: int, font: Any) -> str:
     while font.getlength(text) > width:
         text = text[:-2].rstrip(".") + "."
     return text
-
-
-@contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """Context without downloads: `info` only reads what is there."""
-    before = os.environ.get("CLBENCH_OFFLINE")
-    os.environ["CLBENCH_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("CLBENCH_OFFLINE")
-        if before is not None:
-            os.environ["CLBENCH_OFFLINE"] = before

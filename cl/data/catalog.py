@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from cl.data import reads
 from cl.data.known import Copy, KnownDataset, Source
 from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
 from cl.data.sources import RemoteFile, announce, candidates, check_sha256, fetch, is_offline, missing
@@ -44,14 +45,15 @@ def obtain(name: str, progress: Progress | None = None) -> Copy:
     if copy is not None:
         if copy.paths[0].name == declared.archive.name:
             check_sha256(copy.paths[0], copy.sha256)
+        reads.note(*copy.paths)
         return copy
-    if is_offline():
-        raise missing(declared.title, [declared.archive.name, *(" + ".join(form.names) for form in declared.sources)])
     if not declared.archive.urls:
         raise DataError(
             f"{declared.title} was not found and cannot be downloaded by clbench; get it from its authors and put it "
             f"into a folder named by CLBENCH_DATA_PATH as {declared.sources[0].names[0]}."
         )
+    if is_offline():
+        raise missing(declared.title, [declared.archive.name, *(" + ".join(form.names) for form in declared.sources)])
     announce(declared.title, declared.licence, declared.citation, declared.archive.size)
     return Copy((fetch(declared.archive, progress),), declared.read_archive, declared.archive.sha256)
 

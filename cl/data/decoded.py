@@ -9,16 +9,20 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import xxhash
 from filelock import FileLock
 
 from cl.data.progress import Bar
 from cl.data.store import Fingerprint, ImageStore, IndexArray, PixelArray, Progress, pixel_hashes
-from cl.paths import home
+from cl.errors import DataError
+from cl.paths import home, writable_cache, writing_nothing
 
 log = logging.getLogger("clbench.data")
 Decode = Callable[[int], PixelArray]
@@ -42,28 +46,100 @@ def decoded_in_order(
 ) -> tuple[ImageStore, IndexArray]:
     """As `decoded_store`, with the original index i of each row of the store, int64 [N]."""
     labels = np.asarray(labels, dtype=np.int64)
-    folder = home() / "decoded" / key
-    found = _open(folder)
-    if found is not None:
-        return found
-    decode = source()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):  # concurrent runs decode only once
-            found = _open(folder)
+    cache = _Cache(home() / "decoded" / key, what, labels, source, progress)
+    found = cache.open()
+    return found if found is not None else cache.decode()
+
+
+@dataclass(frozen=True, eq=False)
+class _Cache:
+    """One folder of the cache, and how its images are decoded."""
+
+    folder: Path
+    what: str
+    labels: IndexArray
+    source: Callable[[], Decode]
+    progress: Progress | None
+
+    def decode(self) -> tuple[ImageStore, IndexArray]:
+        """Decode the images and cache them, unless another process does so first."""
+        decode = self.source()
+        if writing_nothing():
+            return replace(self, folder=writable_cache() / "decoded" / self.folder.name)._decode(decode)
+        return self._decode(decode)
+
+    def _decode(self, decode: Decode) -> tuple[ImageStore, IndexArray]:
+        folder = self.folder
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):  # concurrent runs decode only once
+                found = self.open()
+                if found is None:
+                    with temporary_folder(folder) as temporary:
+                        _write(temporary, self.what, self.labels, decode, self.progress)
+                        _publish(temporary, folder)
+                    found = self.open()
             if found is None:
-                with temporary_folder(folder) as temporary:
-                    _write(temporary, what, labels, decode, progress)
-                    _publish(temporary, folder)
-                found = _open(folder)
-        if found is None:
-            raise OSError(f"{folder} cannot be read back")
-        return found
-    except OSError as error:
-        log.warning(
-            "Decoded images of %s stay in memory: the cache %s cannot be written (%s).", what, folder.parent, error
-        )
-    return _in_memory(what, labels, decode, progress)
+                raise OSError(f"{folder} cannot be read back")
+            return found
+        except OSError as error:
+            log.warning(
+                "Decoded images of %s stay in memory: the cache %s cannot be written (%s).", self.what, folder.parent,
+                error,
+            )  # fmt: skip
+        return _in_memory(self.what, self.labels, decode, self.progress)
+
+    def open(self) -> tuple[ImageStore, IndexArray] | None:
+        """The cached store and the original index of its rows; None if there is none or it is damaged.
+
+        The pixels are checked when they are first used.
+        """
+        try:
+            meta: dict[str, Any] = json.loads((self.folder / "meta.json").read_bytes())
+            pixels = np.load(self.folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+            labels = np.load(self.folder / "labels.npy", allow_pickle=False)
+            order = np.load(self.folder / "order.npy", allow_pickle=False)
+            if list(pixels.shape) != meta["shape"]:
+                raise ValueError(f"its shape is {list(pixels.shape)}")
+            digest = meta.get("pixels")  # version 0.1.0 wrote none: its fingerprint is compared
+            if digest is not None and meta["rest"] != _digest_of_rest(meta["fingerprint"], digest, labels, order):
+                raise ValueError("its content is not what was written")
+            verified = partial(self._verified, meta["fingerprint"], digest)
+            return ImageStore(pixels, labels, meta["fingerprint"], verified), order
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            self._warn(error)
+            return None
+
+    def _verified(self, fingerprint: str, digest: str | None, pixels: PixelArray) -> PixelArray:
+        """The pixels of a cached store, decoded again if the file is damaged."""
+        if digest is not None:
+            whole = xxhash.xxh3_128(pixels.reshape(-1).data).hexdigest() == digest
+        else:
+            again = Fingerprint(pixels.shape)
+            again.update(pixels)
+            whole = again.finish(np.sort(self.labels)) == fingerprint
+        if whole:
+            return pixels
+        self._warn("its content is not what was written")
+        if not writing_nothing():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        store, _ = self.decode()
+        if store.fingerprint != fingerprint:
+            raise DataError(f"The images of {self.what} changed while they were in use; run the same command again.")
+        return store.pixels
+
+    def _warn(self, reason: object) -> None:
+        log.warning("The decoded cache %s is damaged (%s); the images are decoded again.", self.folder, reason)
+
+
+def _digest_of_rest(fingerprint: str, pixels: str, labels: IndexArray, order: IndexArray) -> str:
+    """128-bit hash of everything in the cache but the pixels, whose hash is `pixels`."""
+    digest = xxhash.xxh3_128(f"{fingerprint} {pixels} {labels.dtype} {len(labels)} {order.dtype} {len(order)}".encode())
+    digest.update(np.ascontiguousarray(labels).data)
+    digest.update(np.ascontiguousarray(order).data)
+    return digest.hexdigest()
 
 
 def _blocks(
@@ -102,39 +178,26 @@ def _in_memory(
 def _write(folder: Path, what: str, labels: IndexArray, decode: Decode, progress: Progress | None) -> None:
     """Write the cache with ordinary writes: a full disk is then an exception; with a memory map it is a bus error."""
     shape = (len(labels), *decode(0).shape)
-    digest, order = Fingerprint(shape), [np.empty(0, np.int64)]
+    digest, order, quick = Fingerprint(shape), [np.empty(0, np.int64)], xxhash.xxh3_128()
     with open(folder / "pixels.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for block, index in _blocks(what, labels, decode, progress):
             digest.update(block)
+            quick.update(block.reshape(-1).data)
             file.write(block.reshape(-1).data)
             order.append(index)
         _sync(file)
-    labels = np.sort(labels)
-    for name, values in (("labels", labels), ("order", np.concatenate(order))):
+    labels, rows = np.sort(labels), np.concatenate(order)
+    for name, values in (("labels", labels), ("order", rows)):
         with open(folder / f"{name}.npy", "wb") as file:
             np.save(file, values)
             _sync(file)
     with open(folder / "meta.json", "wb") as file:
-        file.write(json.dumps({"fingerprint": digest.finish(labels), "shape": shape}).encode())
+        fingerprint, pixels = digest.finish(labels), quick.hexdigest()
+        rest = _digest_of_rest(fingerprint, pixels, labels, rows)
+        meta = {"fingerprint": fingerprint, "shape": shape, "pixels": pixels, "rest": rest}
+        file.write(json.dumps(meta).encode())
         _sync(file)
-
-
-def _open(folder: Path) -> tuple[ImageStore, IndexArray] | None:
-    """The cached store and the original index of its rows; None if there is none or it is damaged."""
-    try:
-        meta: dict[str, Any] = json.loads((folder / "meta.json").read_bytes())
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(folder / "labels.npy", allow_pickle=False)
-        if list(pixels.shape) != meta["shape"]:
-            raise ValueError(f"its shape is {list(pixels.shape)}")
-        order = np.load(folder / "order.npy", allow_pickle=False)
-        return ImageStore(pixels, labels, meta["fingerprint"]), order
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        log.warning("The decoded cache %s is damaged (%s); the images are decoded again.", folder, error)
-        return None
 
 
 def _publish(temporary: Path, folder: Path) -> None:

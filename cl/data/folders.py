@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cl.data import reads
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import decode_resized
 from cl.data.split import split_rows
@@ -41,6 +42,7 @@ def dataset_of(
     progress: Progress | None = None, *, licence: str = "", citation: str = "",
 ) -> Dataset:  # fmt: skip
     """The dataset of files below `root`, decoded to [size, size, 3] and cached. Raises `DataError`."""
+    reads.note(root)
     return Dataset(
         name=name,
         train=_store(root, f"{name} train", classes, train, size, progress),

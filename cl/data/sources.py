@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cl.data import reads
 from cl.data.progress import Bar
 from cl.data.store import Progress
 from cl.errors import DataError, StorageError
 from cl.files import make_folder, sha256_of, write_text
-from cl.paths import data_path, home
+from cl.paths import data_path, home, looking_only
 
 log = logging.getLogger("clbench.data")
 _CHUNK = 1 << 16
@@ -37,18 +38,37 @@ class RemoteFile:
 
 
 def is_offline() -> bool:
-    """Whether CLBENCH_OFFLINE forbids the network; the values "", 0, false, no and off do not."""
+    """Whether CLBENCH_OFFLINE or `cl.paths.look_only` forbids the network; "", 0, false, no and off do not."""
+    return looking_only() or _told_to_be_offline()
+
+
+def _told_to_be_offline() -> bool:
     return os.environ.get("CLBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def candidates(names: Sequence[str], subfolders: Sequence[str] = ()) -> Iterator[tuple[Path, ...]]:
     """Paths of `names` in every folder that holds all of them: each data folder and the cache, and their
     subfolders."""
+    first = True
     for root in [*data_path(), home() / "data"]:
         for folder in [root, *(root / sub for sub in subfolders)]:
             paths = tuple(folder / name for name in names)
             if all(path.exists() for path in paths):
+                if first:
+                    reads.note_search(paths, names=list(names), subfolders=list(subfolders))
+                first = False
                 yield paths
+    if first:
+        reads.note_search((), names=list(names), subfolders=list(subfolders))
+
+
+def found_again(search: Mapping[str, Any]) -> list[str]:
+    """The paths that a search of `cl.data.reads` finds now."""
+    if "names" in search:
+        found = next(candidates(search["names"], search["subfolders"]), ())
+    else:
+        found = (find_file(search["file"], search["kind"]),)
+    return [str(path.absolute()) for path in found]
 
 
 def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Path:
@@ -62,11 +82,14 @@ def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Pa
     path = Path(name).expanduser()
     if path.is_absolute() or name.startswith("."):
         if path.is_file():
+            reads.note(path)
             return path
         raise DataError(f"There is no file {path}; check the path.")
     places = [*data_path(), home()]
     for place in [folder for root in places for folder in (root, root / kind)] + [Path.cwd()]:
         if (place / path).is_file():
+            reads.note(place / path)
+            reads.note_search((place / path,), file=name, kind=kind)
             return place / path
     raise DataError(
         f"The {kind} file {name!r} was not found in {_listed([*places, Path.cwd()])}; "
@@ -76,10 +99,12 @@ def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Pa
 
 def missing(what: str, names: Sequence[str]) -> DataError:
     """The error for data that was not found and may not be downloaded, with the fix, in one sentence."""
+    absent = f"{what} ({' or '.join(names)}) was not found in {_listed([*data_path(), home() / 'data'])}"
+    if not _told_to_be_offline():
+        return DataError(f"{absent}; a run downloads it.")
     return DataError(
-        f"{what} ({' or '.join(names)}) was not found in {_listed([*data_path(), home() / 'data'])} and "
-        "CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or unset "
-        "CLBENCH_OFFLINE."
+        f"{absent} and CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or "
+        "unset CLBENCH_OFFLINE."
     )
 
 

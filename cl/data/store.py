@@ -17,20 +17,25 @@ Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)`; `total` is 0 if unknown."""
 
 
-@dataclass(frozen=True, eq=False)
 class ImageStore:
     """Images of one split in canonical order: label first, then the SHA-1 of the pixels.
 
     `pixels` is uint8 [N, H, W, C] with C in {1, 3}; `labels` is int64 [N], the dataset's own labels; `fingerprint` is
-    the SHA-256 of shape, pixels and labels in that order, so it does not depend on the source of the images.
+    the SHA-256 of shape, pixels and labels in that order, so it does not depend on the source of the images. `verified`
+    is called once, before the pixels are first used, and returns them: pixels from a file are checked when needed.
     """
 
-    pixels: PixelArray
-    labels: IndexArray
-    fingerprint: str
+    __slots__ = ("_pixels", "_verified", "fingerprint", "labels")
 
-    def __post_init__(self) -> None:
-        _check(self.pixels, self.labels)
+    def __init__(
+        self,
+        pixels: PixelArray,
+        labels: IndexArray,
+        fingerprint: str,
+        verified: Callable[[PixelArray], PixelArray] | None = None,
+    ) -> None:
+        _check(pixels, labels)
+        self._pixels, self.labels, self.fingerprint, self._verified = pixels, labels, fingerprint, verified
 
     @classmethod
     def from_arrays(cls, pixels: np.ndarray, labels: np.ndarray) -> ImageStore:
@@ -54,9 +59,16 @@ class ImageStore:
         return len(self.labels)
 
     @property
+    def pixels(self) -> PixelArray:
+        """The images; raises `DataError` if their file is damaged and they cannot be decoded again."""
+        if self._verified is not None:
+            self._pixels, self._verified = self._verified(self._pixels), None
+        return self._pixels
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of every image."""
-        height, width, channels = self.pixels.shape[1:]
+        height, width, channels = self._pixels.shape[1:]
         return height, width, channels
 
 
@@ -65,7 +77,7 @@ class Dataset:
     """A labelled dataset with its train and test split.
 
     `origin` says where the images were read; `verified` is true if both fingerprints were known in advance and matched
-    (content that does not match is never returned).
+    (content that does not match is never returned). `notes` are sentences about the images for users and records.
     """
 
     name: str
@@ -76,6 +88,7 @@ class Dataset:
     licence: str = ""
     citation: str = ""
     verified: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split, store in (("train", self.train), ("test", self.test)):

@@ -18,7 +18,7 @@ from cl.data.folders import SUFFIXES, Files, class_files, dataset_of, official_f
 from cl.data.sources import check_md5
 from cl.data.store import Dataset, Progress
 from cl.errors import DataError, UsageError
-from cl.paths import home
+from cl.paths import home, writable_cache
 
 SPLITS = ("official", "seeded", "lists", "folders")
 """The dataset's official split; clbench's split, drawn from the sorted file names; published lists of files; existing
@@ -86,9 +86,11 @@ def find_tree(name: str, progress: Progress | None = None) -> Path:
     path, archive = copy.paths[0], declaration(name).archive
     if path.is_dir():
         return inner(path)
-    target = home() / "data" / declaration(name).sources[0].names[0]
+    folder = Path("data") / declaration(name).sources[0].names[0]
+    target = home() / folder
     if not target.exists():
         check_md5(path, archive.md5)
+        target = writable_cache() / folder
     return inner(safe_extract(path, target))
 
 

@@ -72,13 +72,20 @@ class Declaration:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits over the whole declaration, without the path of its file."""
+        """Eight hexadecimal digits over the whole declaration, without its path and absolute paths in it."""
         said = dataclasses.asdict(dataclasses.replace(self, where=None))
+        for entry in said["datasets"]:
+            entry["path"], *entry["files"] = map(_last_name, (entry["path"], *entry["files"]))
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
     def rule(self, entry: DatasetEntry) -> str:
         """How a dataset is split."""
         return entry.splits or self.splits
+
+
+def _last_name(path: str) -> str:
+    """The last name of an absolute path; a relative path stays."""
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def load(path: Path) -> Declaration:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from cl.data import reads
 from cl.data.readers import read_packs
 from cl.data.sources import candidates, check_sha256
 from cl.data.store import Dataset, Progress
@@ -53,6 +54,7 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
 def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Progress | None = None) -> Dataset:
     """Read one available dataset; images of folders have `size`, others their own. Raises `DataError`, `UsageError`."""
     paths = find(entry, declaration.where.parent if declaration.where is not None else None) or ()
+    reads.note(*paths)
     for path, digest in zip(paths, entry.sha256, strict=False):
         check_sha256(path, digest)
     if entry.reader == "pack":

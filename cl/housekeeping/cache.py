@@ -34,7 +34,7 @@ TITLES = {
     "learners": "trained learners (--save-learner); never cleaned",
     "unknown": "damaged or not ours; never touched",
 }
-_CHECKPOINT = r"(event|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
+_CHECKPOINT = r"(event|event-before|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
 _BEING_WRITTEN = 3600.0
 """Age in seconds below which a temporary file without a lock counts as being written."""
 
@@ -105,7 +105,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _features(root: Path) -> Iterator[Item]:
-    """features/<24 hex digits>/<time>-<process>.safetensors, read and written without a lock."""
+    """features/<24 hex digits>/<time>-<process>.safetensors, and .<group>.lock while features are computed."""
     for folder in _entries(root):
         if folder.is_symlink() or not folder.is_dir() or not re.fullmatch("[0-9a-f]{24}", folder.name):
             yield _item("unknown", folder)
@@ -123,6 +123,8 @@ def _is_feature_file(path: Path) -> bool:
         return False
     if re.fullmatch(r"\.[0-9]+-[0-9]+\.safetensors\..*\.tmp", path.name):  # left by a kill, or being written now
         return time.time() - path.stat().st_mtime > _BEING_WRITTEN
+    if re.fullmatch(r"\.[0-9]+\.lock", path.name):
+        return True
     return re.fullmatch(r"[0-9]+-[0-9]+\.safetensors", path.name) is not None and _is_safetensors(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import re
 import shlex
@@ -41,8 +42,8 @@ class Plan(RunOptions):
         """Eight hex digits over everything that changes the result, except seeds; recorded."""
         return config_hash(
             (self.strategy, _version_of(registry.strategies.get(self.strategy))),
-            (self.stream, compatibility.version_of(self.stream)),
-            self.backbone,
+            (without_path(self.stream), compatibility.version_of(self.stream)),
+            without_path(self.backbone),
             {key: jsonable(each.value) for key, each in self.values.items()},
             precision=self.precision,
             limited=self.limited,
@@ -51,13 +52,15 @@ class Plan(RunOptions):
 
     @property
     def folder(self) -> Path:
-        """results/stream/strategy/backbone/config-hash/seed; the same run always has the same folder."""
+        """results/stream/strategy/backbone/config-hash/seed; the same run always has the same folder.
+
+        A stream or backbone given by a path has its last name there, and a digest of the path.
+        """
         if self.at is not None:
             return self.at
         order, init, data = self.seeds.values()
         seed = f"seed{order}" if order == init == data else f"order{order}-init{init}-data{data}"
-        stream = Path(self.stream).name if self.stream.endswith(".toml") else self.stream
-        names = [safe_name(name) for name in (stream, self.strategy, self.backbone)]
+        names = [folder_name(name) for name in (self.stream, self.strategy, self.backbone)]
         return self.results.joinpath(*names, self.config_hash, seed)
 
     @property
@@ -141,6 +144,35 @@ def checked_stream(stream: str) -> str:
 
 def _version_of(thing: Any) -> str:
     return str(getattr(thing, "version", "1"))
+
+
+def without_path(name: str) -> str:
+    """A name of a stream or backbone without the absolute path in it: `folder:`, `*.toml`, `arch@weights.pth`.
+
+    The path is where something is and not what it is. A weights file keeps its name, since its content is known later.
+    """
+    before, path = _path_in(name)
+    if not path:
+        return name
+    return before + Path(path).name if before.endswith("@") else before or f"*{Path(path).suffix}"
+
+
+def folder_name(name: str) -> str:
+    """A folder name for a stream, strategy or backbone: with a path in it, its last name and a digest of the path."""
+    before, path = _path_in(name)
+    if not path:
+        return safe_name(name)
+    digest = hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:6]
+    return f"{safe_name(before + (Path(path).name or 'root'))}-{digest}"
+
+
+def _path_in(name: str) -> tuple[str, str]:
+    """The part of a name before an absolute path, and that path; ("", "") without one."""
+    for mark in (":", "@"):
+        before, found, after = name.partition(mark)
+        if found and Path(after).expanduser().is_absolute():
+            return before + mark, after
+    return ("", name) if Path(name).is_absolute() else ("", "")
 
 
 def safe_name(name: str) -> str:

@@ -38,7 +38,24 @@ def resolve_new(run: RunOptions, layers: Sequence[Layer]) -> Resolved:
     below: list[Layer] = [(each.origin, each.options) for each in found]
     if getattr(method, "val_fraction", 0.0):
         below.insert(0, (f"strategy {run.strategy}", {"stream.val_fraction": method.val_fraction}))
-    return _resolved(run, [*below, *layers], fresh=len(below), untuned=not found)
+    resolved = _resolved(run, [*below, *layers], fresh=len(below), untuned=not found)
+    return _with_origins_by_value(resolved, run, below)
+
+
+def _with_origins_by_value(resolved: Resolved, run: RunOptions, below: Sequence[Layer]) -> Resolved:
+    """A value that equals the one it would have anyway has the origin of that one: the user's layers changed nothing.
+
+    The config file of a run, which names every value, then gives the same origins as the command did.
+    """
+    try:
+        usual = _resolved(run, below, fresh=len(below), untuned=resolved.untuned).values
+    except UsageError:  # the run needs the user's values
+        return resolved
+    values = {
+        key: usual[key] if key in usual and usual[key].value == each.value else each
+        for key, each in resolved.values.items()
+    }
+    return dataclasses.replace(resolved, values=values)
 
 
 def resolve_existing(run: RunOptions, layers: Sequence[Layer], *, untuned: bool) -> Resolved:

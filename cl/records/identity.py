@@ -1,10 +1,11 @@
-"""The config hash: equal for two runs of the same configuration."""
+"""The config hash, equal for two runs of the same configuration, and the identity of everything that a run reads."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -22,3 +23,71 @@ def config_hash(
     }  # fmt: skip
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Everything that a run reads, as text: a checkpoint may be continued, and a result be kept, if all are equal.
+
+    `config`: the config hash; `code`: hash of the strategy's code, empty if its source is not known; `weights`: their
+    SHA-256; `inputs`: preprocessing of the backbone; `training_images`, `test_images`: fingerprints; `stream`: its id.
+    """
+
+    config: str
+    seeds: str
+    code: str
+    weights: str
+    inputs: str
+    training_images: str
+    test_images: str
+    stream: str
+
+    @classmethod
+    def of(cls, config: str, result: Mapping[str, Any]) -> RunIdentity:
+        """The identity from the `result` of a record; only its parts seeds, strategy, backbone and stream are used."""
+        backbone, prints = result["backbone"], result["stream"]["fingerprints"]
+        return cls(
+            config=config,
+            seeds=_text(result["seeds"]),
+            code=result["strategy"]["source_sha256"] or "",
+            weights=str(backbone["weights_sha256"]),
+            inputs=_text(backbone.get("input")),
+            training_images=prints["train"],
+            test_images=prints["test"],
+            stream=result["stream"]["id"],
+        )
+
+    def changed_since(self, then: Mapping[str, Any] | RunIdentity, ignoring: Collection[str] = ()) -> str:
+        """What differs from `then`, as in "the test images (1a2b, now 3c4d) have changed"; empty if nothing does.
+
+        Parts that `then` lacks are not compared.
+        """
+        before = then if isinstance(then, Mapping) else vars(then)
+        names = [each.name for each in fields(self) if each.name not in ignoring]
+        found = [name for name in names if name in before and before[name] != getattr(self, name)]
+        if found != ["stream"]:  # its id covers the images
+            found = [name for name in found if name != "stream"]
+        said = [f"{_SAID[name]} ({_short(before[name])}, now {_short(getattr(self, name))})" for name in found]
+        has = "has" if len(found) == 1 and found[0] in _ONE else "have"
+        return f"{' and '.join(said)} {has} changed" if said else ""
+
+
+_SAID = {
+    "config": "its configuration",
+    "seeds": "its seeds",
+    "code": "the code of the strategy",
+    "weights": "the weights of the backbone",
+    "inputs": "the preprocessing of the backbone",
+    "training_images": "the training images",
+    "test_images": "the test images",
+    "stream": "the definition of the stream",
+}
+_ONE = ("config", "code", "inputs", "stream")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _short(value: Any) -> str:
+    return str(value)[:8] if len(str(value)) == 64 else str(value) or "unknown"

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import uuid
 from collections.abc import Mapping
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from cl import registry
-from cl.errors import DataError, UsageError
-from cl.files import make_folder, write_text
+from cl.data import reads
+from cl.errors import ClbenchError, RunInUse, StorageError, UsageError
+from cl.files import make_folder
 from cl.loggers import check as check_loggers
 from cl.options import options_of
-from cl.plan.config_file import CONFIG, invocation, run_id_of
+from cl.plan.config_file import run_id_of
 from cl.plan.plan import Plan
 from cl.plan.run_options import EXISTING
 from cl.progress.base import Observer, Observers
-from cl.records.record import RECORD
+from cl.records.record import RECORD, load
 from cl.running.build import build_backbone, build_stream, pick_device
+from cl.running.existing import (
+    CHECKPOINT,
+    check_complete,
+    check_partial,
+    complete_record,
+    identity,
+    repair,
+    restore_config,
+    save_inputs,
+)
 from cl.running.folder import KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
 from cl.running.result import RunResult
 
@@ -51,7 +60,7 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | 
         if existing == "always":
             clear(folder)
         elif (done := complete_record(folder)) is not None:  # another process has completed it in the meantime
-            return _skipped(plan, done, show)
+            return _skipped(plan, done, show, held=True)
         with logged(folder), hearing(plan.loggers, _about(plan)) as loggers:
             return _execute(plan, Observers([show, *loggers]))
 
@@ -66,10 +75,7 @@ def _about(plan: Plan) -> dict[str, Any]:
 def _execute(plan: Plan, progress: Observer) -> RunResult:
     folder = plan.folder
     notes = _warnings(plan)
-    for text in notes:
-        progress.message(text)
-    if not (folder / CONFIG).exists():
-        write_text(folder / CONFIG, plan.to_toml(run_id=uuid.uuid4().hex, command=invocation()))
+    restore_config(plan, _run_id_in_record(folder))
     log.info("%s -> %s", plan.title, folder)
 
     from cl.paths import home
@@ -80,22 +86,37 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
     from cl.training.trainer import Trainer
 
     device = pick_device(plan.device)
-    stream = build_stream(plan, progress)
-    backbone = build_backbone(plan, device)
+    with reads.recording() as of_stream:
+        stream = build_stream(plan, progress)
+        backbone = build_backbone(plan, device)
+    what = identity(plan, stream, backbone)
+    of_method = check_partial(plan, what)
+    save_inputs(folder, of_stream, of_method)
+    notes += stream.dataset.notes
+    for text in notes:
+        progress.message(text)
     trainer = Trainer(
         seeds=Seeds(**plan.seeds),
         device=device,
-        checkpoint=Checkpoint(folder / "checkpoint", plan.checkpoint_every, keep_setup=plan.save_learner),
+        checkpoint=Checkpoint(
+            folder / CHECKPOINT, plan.checkpoint_every, keep_setup=plan.save_learner, identity=what
+        ),
         observer=progress,
         encodings=Encodings(home() / "features"),
-    )
+    )  # fmt: skip
     strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
     about = header(plan)
-    keep = partial(saved_learner.save, folder / LEARNER, about=about["strategy"]) if plan.save_learner else None
-    record = loop.run(
-        strategy, stream, folder, about,
-        trainer=trainer, max_tasks=plan.max_tasks, warnings=tuple(notes), keep=keep,
-    )  # fmt: skip
+
+    def finish(learner: Any) -> None:
+        if plan.save_learner:
+            saved_learner.save(folder / LEARNER, learner, about["strategy"])
+        save_inputs(folder, of_stream, of_method)
+
+    with reads.recording(of_method):
+        record = loop.run(
+            strategy, stream, folder, about,
+            trainer=trainer, max_tasks=plan.max_tasks, warnings=tuple(notes), finish=finish,
+        )  # fmt: skip
     return RunResult(record, folder, strategy)
 
 
@@ -123,44 +144,44 @@ def header(plan: Plan) -> dict[str, Any]:
     }
 
 
-def complete_record(folder: Path) -> Mapping[str, Any] | None:
-    """The record of a complete run, None if there is none; raises `DataError` for a damaged one."""
-    path = folder / RECORD
-    if not path.is_file():
-        return None
-    from cl.records.record import load
+def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer, *, held: bool = False) -> RunResult:
+    """The result of a complete run, after its files were checked; `held`: this process holds the lock.
 
-    record = load(path)
-    return record if record["status"] == "complete" else None
-
-
-def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer) -> RunResult:
+    Raises `DataError` if something that the run read has changed.
+    """
+    folder = plan.folder
+    remarks = [check_complete(plan, record)]
+    try:
+        with nullcontext() if held else locked(folder):
+            remarks += repair(plan, record)
+    except (RunInUse, StorageError) as error:  # in use, or read only: it is complete all the same
+        log.info("%s is not checked for damage (%s)", folder, error)
     progress.message(f"{plan.title}: complete already; --existing always runs it again.")
+    for text in filter(None, remarks):
+        progress.message(text)
     if _source_changed(plan, record):
         progress.message(f"The code of {plan.strategy} has changed since that run.")
-    if plan.save_learner and not (plan.folder / LEARNER).is_file():
+    if plan.save_learner and not (folder / LEARNER).is_file():
         log.warning("%s is complete, but its learner was not kept; %s.", plan.title, KEEP_LEARNER)
-    return RunResult(record, plan.folder)
+    return RunResult(record, folder)
 
 
 def _warnings(plan: Plan) -> list[str]:
-    """Warnings for the record of the run."""
+    """Warnings for the record of the run that are known before it begins."""
     texts = []
     if plan.untuned and options_of(type(plan.options)):
         texts.append(f"No preset of {plan.strategy} is meant for {plan.stream} with {plan.backbone}: untuned.")
     if caveat := getattr(registry.strategies.get(plan.strategy), "caveat", ""):
         texts.append(caveat)
-    path = plan.folder / RECORD
-    if path.is_file():
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path} is not valid JSON ({error}); start over with --existing always.") from error
-        if _source_changed(plan, record):
-            text = f"The code of {plan.strategy} has changed since this run began; --existing always starts over."
-            log.warning(text)
-            texts.append(text)
     return texts
+
+
+def _run_id_in_record(folder: Path) -> str | None:
+    """The id of an interrupted run, None if its record is not there or damaged."""
+    try:
+        return str(load(folder / RECORD)["run_id"])
+    except ClbenchError:
+        return None
 
 
 def _source_changed(plan: Plan, record: Mapping[str, Any]) -> bool:

@@ -26,14 +26,14 @@ def run(
     trainer: Trainer,
     max_tasks: int | None = None,
     warnings: tuple[str, ...] = (),
-    keep: Callable[[Strategy], None] | None = None,
+    finish: Callable[[Strategy], None] | None = None,
 ) -> dict[str, Any]:
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
-    precision, limited. `max_tasks` stops after this many experiences. `keep` is called with the learner after the last
-    event, before the record says complete. Raises the `ClbenchError` that ended the run, after writing a record with
-    status "failed"; the checkpoint is kept.
+    precision, limited. `max_tasks` stops after this many experiences. `finish` is called with the learner after the
+    last event, before the record says complete. Raises the `ClbenchError` that ended the run, after writing a record
+    with status "failed"; the checkpoint is kept.
     """
     writer = Writer(strategy, stream, folder, header, trainer, warnings)
     state = RunState()
@@ -62,8 +62,8 @@ def run(
             trainer.observer.event(number, len(stream.events), writer.headline(state))
             if isinstance(event, Evaluate):
                 trainer.observer.evaluated(writer.record)
-        if keep is not None:
-            keep(strategy)
+        if finish is not None:
+            finish(strategy)
         writer.write(state, "complete")
         if trainer.journal.checkpoint:
             trainer.journal.checkpoint.remove()

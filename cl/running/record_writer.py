@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +15,7 @@ from cl.protocol import rules_on
 from cl.records import metrics, predictions, record
 from cl.running.environment import environment
 from cl.running.evaluation import NONE, Tally, counts
+from cl.running.existing import EVENTS, PREDICTIONS, events_text
 from cl.running.run_state import RunState
 from cl.strategy import Strategy
 from cl.stream import Stream
@@ -50,11 +50,11 @@ class Writer:
 
     def write(self, state: RunState, status: str, error: str | None = None) -> None:
         """Write all files."""
-        digest = predictions.write_predictions(self.folder / "predictions.npz", self._predictions(state))
+        digest = predictions.write_predictions(self.folder / PREDICTIONS, self._predictions(state))
         result = self._result(state, digest)
         self.record = record.save(
             {
-                "schema_version": "1.0",
+                "schema_version": record.SCHEMA_VERSION,
                 "status": status,
                 **{key: self.header[key] for key in _NAMES if key in self.header},
                 "error": error,
@@ -62,9 +62,9 @@ class Writer:
                 "result_sha256": record.result_sha256(result),
                 "measurement": self._measurement(state),
             },
-            self.folder / "record.json",
+            self.folder / record.RECORD,
         )
-        write_text(self.folder / "events.jsonl", "".join(json.dumps(event) + "\n" for event in state.events))
+        write_text(self.folder / EVENTS, events_text(state.events))
 
     def _result(self, state: RunState, digest: str) -> dict[str, Any]:
         stream = self.stream
@@ -79,6 +79,8 @@ class Writer:
         result = {
             "stream": {
                 **stream.identity,
+                "name": stream.name,
+                **({"family": stream.family} if stream.family else {}),
                 "options": stream.options,
                 "n_tasks": len(stream.experiences),
                 "n_classes": len(stream.class_order),

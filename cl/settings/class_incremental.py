@@ -114,6 +114,9 @@ class ClassIncremental(Family):
         """The name of the stream in records."""
         return self.name
 
+    family: ClassVar[str] = ""
+    """The name in the identity of the streams, if it is not their title."""
+
     def extra(self, options: Any, argument: str) -> dict[str, Any]:
         """Values added to the options in the stream's identity; called after `read`."""
         return {}
@@ -127,7 +130,7 @@ class ClassIncremental(Family):
         dataset = self.read(options, argument, progress)
         return class_incremental(
             dataset, options, name=self.title(argument), version=self.version, order_seed=order_seed,
-            data_seed=data_seed, extra=self.extra(options, argument),
+            data_seed=data_seed, extra=self.extra(options, argument), family=self.family,
         )  # fmt: skip
 
 
@@ -140,8 +143,9 @@ def class_incremental(
     order_seed: int,
     data_seed: int,
     extra: dict[str, Any] | None = None,
+    family: str = "",
 ) -> Stream:
-    """Build a class-incremental stream; `extra` is added to the options in the identity.
+    """Build a class-incremental stream; `extra` is added to the options in the identity, `family` is its name there.
 
     With `options.evaluated` "val", the events evaluate held-out training images. With `shots`, only classes of the
     first task have such images; a class with a single image has none. Raises `UsageError` for options that do not fit
@@ -192,6 +196,7 @@ def class_incremental(
         groups=tuple(groups),
         events=_events(len(sizes), options.evaluate_on, options.evaluated),
         comparable=_comparable(options, sizes, data_seed) | (extra or {}),
+        family=family,
     )
 
 

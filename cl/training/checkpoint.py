@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cl.errors import ContractError
-from cl.files import remove_temporaries
+from cl.errors import ContractError, DataError
+from cl.files import remove_temporaries, storage_error
+from cl.records.identity import RunIdentity
 from cl.training import state
+
+log = logging.getLogger("clbench")
 
 SHARE = 0.02
 """Approximate upper bound of the share of time spent writing checkpoints within a task."""
@@ -32,14 +39,19 @@ class Key:
 class Checkpoint:
     """Reads and writes the checkpoint folder of one run.
 
-    `event.safetensors` is the state after the last completed event; `entry-T-N.safetensors` the state after the
-    N-th journaled call of task T; `partial.safetensors` a fit interrupted at a step. `every` is the number of seconds
-    between writes within a task; 0 writes at every opportunity. `keep_setup` writes all results of `setup` (task -1),
-    for a learner that will be saved.
+    `event.safetensors` is the state after the last completed event, `event-before.safetensors` the one before it;
+    `entry-T-N.safetensors` the state after the N-th journaled call of task T; `partial.safetensors` a fit interrupted
+    at a step. `every` is the number of seconds between writes within a task; 0 writes at every opportunity.
+    `keep_setup` writes all results of `setup` (task -1), for a learner that will be saved. Every file holds `identity`,
+    what the run reads.
+
+    Damaged files are removed with a warning: a call is computed again, and the run continues from the event before.
     """
 
-    def __init__(self, folder: Path, every: float = 30.0, *, keep_setup: bool = False) -> None:
-        self.folder, self.every, self.keep_setup = folder, every, keep_setup
+    def __init__(
+        self, folder: Path, every: float = 30.0, *, keep_setup: bool = False, identity: RunIdentity | None = None
+    ) -> None:
+        self.folder, self.every, self.keep_setup, self.identity = folder, every, keep_setup, identity
         self._last, self._duration = time.monotonic(), 0.0
         remove_temporaries(folder)
 
@@ -47,14 +59,29 @@ class Checkpoint:
 
     def save_event(self, value: dict[str, Any]) -> None:
         """Commit the state after an event, and delete the journal of the task."""
-        self._write(self.folder / "event.safetensors", value)
-        for path in [*self.folder.glob("entry-[0-9]*.safetensors"), self.folder / "partial.safetensors"]:
+        path = self.folder / _EVENT
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, self.folder / _BEFORE)
+        except OSError as error:
+            raise storage_error(path, error) from error
+        self._write(path, value)
+        for path in [*self.folder.glob("entry-[0-9]*.safetensors"), self.folder / _PARTIAL]:
             path.unlink(missing_ok=True)  # not the entries of setup() (task -1), which every start needs
 
     def load_event(self) -> dict[str, Any] | None:
-        """The last committed state, or None."""
-        path = self.folder / "event.safetensors"
-        return state.load(path) if path.exists() else None
+        """The last committed state, or None; raises `DataError` if none of the two is whole."""
+        paths = [path for path in (self.folder / _EVENT, self.folder / _BEFORE) if path.exists()]
+        for number, path in enumerate(paths):
+            try:
+                return dict(state.load(path, fix="start over with --existing always"))
+            except DataError as error:
+                if number + 1 == len(paths):
+                    raise
+                log.warning("%s is damaged; the run continues from the checkpoint before it.", path)
+                log.info("%s", error)
+                path.unlink()  # otherwise the next commit would keep it in place of the whole one
+        return None
 
     def remove(self) -> None:
         """Delete the folder; for a run that is complete and recorded."""
@@ -75,8 +102,8 @@ class Checkpoint:
 
     def load_entry(self, key: Key) -> dict[str, Any] | None:
         """The finished call with this task and number; raises `ContractError` if another call was journaled there."""
-        path = self._entry(key)
-        return _checked(state.load(path), key) if path.exists() else None
+        value = _undamaged(self._entry(key))
+        return None if value is None else _checked(value, key)
 
     def setup_entries(self) -> list[dict[str, Any]]:
         """The saved calls of `setup`, in order."""
@@ -85,16 +112,13 @@ class Checkpoint:
 
     def save_partial(self, key: Key, value: dict[str, Any]) -> None:
         """Save an unfinished fit."""
-        self._write(self.folder / "partial.safetensors", {"key": asdict(key), **value})
+        self._write(self.folder / _PARTIAL, {"key": asdict(key), **value})
 
     def load_partial(self, key: Key) -> dict[str, Any] | None:
         """The unfinished fit, if it has this task and number."""
-        path = self.folder / "partial.safetensors"
-        if not path.exists():
-            return None
-        value = state.load(path)
-        if (value["key"]["task"], value["key"]["ordinal"]) != (key.task, key.ordinal):
-            return None  # an earlier fit, which has finished since
+        value = _undamaged(self.folder / _PARTIAL)
+        if value is None or (value["key"]["task"], value["key"]["ordinal"]) != (key.task, key.ordinal):
+            return None  # none, or an earlier fit, which has finished since
         return _checked(value, key)
 
     def _entry(self, key: Key) -> Path:
@@ -102,9 +126,47 @@ class Checkpoint:
 
     def _write(self, path: Path, value: dict[str, Any]) -> None:
         start = time.monotonic()
-        state.save(path, value)
+        read = {} if self.identity is None else {"identity": asdict(self.identity)}
+        state.save(path, {**read, **value})
         self._last = time.monotonic()
         self._duration = self._last - start
+
+
+_EVENT, _BEFORE, _PARTIAL = "event.safetensors", "event-before.safetensors", "partial.safetensors"
+
+
+def check(folder: Path, identity: RunIdentity) -> None:
+    """Raise `DataError` if a file of a checkpoint folder was written by a run that read something else.
+
+    Files of version 0.1.0 do not say what the run read.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            then = state.peek(path).get("identity")
+            changed = identity.changed_since(then) if then else ""
+            if not changed:
+                continue
+            state.load(path)
+        except (DataError, AttributeError):
+            continue  # damaged: handled where it is loaded
+        when = datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+        raise DataError(
+            f"This run was stopped at {when}, and {changed} since; put back what it read, or start over with "
+            "--existing always."
+        )
+
+
+def _undamaged(path: Path) -> dict[str, Any] | None:
+    """The content of a file of the journal; None if there is none or it is damaged: the call is then computed again."""
+    if not path.exists():
+        return None
+    try:
+        return dict(state.load(path))
+    except DataError as error:
+        log.warning("%s is damaged; its work is done again.", path)
+        log.info("%s", error)
+        path.unlink()
+        return None
 
 
 def _checked(value: dict[str, Any], key: Key) -> dict[str, Any]:

@@ -10,17 +10,20 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import DataError, StorageError
+from cl.files import make_folder
 from cl.records.flops import COUNTED_BY
 from cl.training import state
 from cl.training.cost import Cost, count_flops
@@ -32,6 +35,9 @@ log = logging.getLogger("clbench")
 
 BLOCK = 64
 """Images per block; on an accelerator, a forward pass takes several blocks."""
+
+SHARED = 16
+"""Blocks per lock: of several processes that need the same blocks, one computes them while the others wait."""
 
 
 MEMORY = 4 * 2**30
@@ -76,6 +82,7 @@ class _Table:
         self.block_of[order] = np.repeat(first[:-1], sizes) + within // BLOCK
         self.done = np.zeros(first[-1], dtype=bool)
         self.unsaved: list[int] = []
+        self.files: set[str] = set()  # names of the files that were read
         # NumPy's zeros take no memory until they are written; torch's would, even for images that are never used.
         self.values = torch.from_numpy(np.zeros((len(store.labels), dim), np.float32))
         self.flops_per_image: float | None = None  # not counted yet
@@ -132,7 +139,10 @@ class Encodings:
         if len(rows) and (len(missing) or table.flops_per_image is None):
             with self.cost.timed("encode"):
                 executed = self._count(extractor, store, table, device)
-                executed += self._compute(extractor, store, table, missing, device)
+                if extractor.is_pristine and self.folder is not None:
+                    executed += self._compute_shared(extractor, store, table, missing, device)
+                else:
+                    executed += self._compute(extractor, store, table, missing, device)
         self.cost.add_flops(executed, len(rows) * table.flops if charge else 0.0)
         return table.values[torch.as_tensor(rows)].to(device)
 
@@ -169,8 +179,47 @@ class Encodings:
             table.unsaved.extend(int(block) for block in blocks)
         return executed
 
+    def _compute_shared(
+        self, extractor: Extractor, store: ImageStore, table: _Table, blocks: np.ndarray, device: torch.device
+    ) -> float:
+        """Compute blocks that no other process computes, and read the others once they are done."""
+        key = self._key(extractor, store, device)
+        executed = 0.0
+        waiting = np.unique(blocks // SHARED).tolist()
+        for wait in (False, True):
+            for group in list(waiting):
+                with self._claimed(key, group, wait=wait) as ours:
+                    if not ours:
+                        continue
+                    self._read(key, table)
+                    part = blocks[(blocks // SHARED == group) & ~table.done[blocks]]
+                    executed += self._compute(extractor, store, table, part, device)
+                    self._save(key, table)
+                waiting.remove(group)
+        return executed
+
+    @contextmanager
+    def _claimed(self, key: tuple[str, str], group: int, *, wait: bool) -> Iterator[bool]:
+        """Whether this process holds the lock of a group of blocks; without locks on this disk every process does."""
+        if self.folder is None:
+            yield True
+            return
+        lock = FileLock(self._place(key) / f".{group}.lock", timeout=-1 if wait else 0)
+        try:
+            make_folder(self._place(key))
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        except (OSError, NotImplementedError, StorageError) as error:
+            log.info("features are computed without a lock: %s", error)
+        try:
+            yield True
+        finally:
+            lock.release()
+
     def _table(self, extractor: Extractor, store: ImageStore, device: torch.device) -> _Table:
-        key = (f"{extractor.key}:{device.type}", store.fingerprint)  # types of device round differently
+        key = self._key(extractor, store, device)
         if key not in self._tables:
             kept = "recent"
             if extractor.is_pristine or getattr(extractor, "lasting", False):
@@ -182,6 +231,9 @@ class Encodings:
             if extractor.is_pristine:
                 self._read(key, table)
         return self._tables[key]
+
+    def _key(self, extractor: Extractor, store: ImageStore, device: torch.device) -> tuple[str, str]:
+        return f"{extractor.key}:{device.type}", store.fingerprint  # types of device round differently
 
     def _make_room(self, new: _Table) -> None:
         """Evict the oldest tables of the same kind until the new one fits."""
@@ -199,34 +251,51 @@ class Encodings:
     def flush(self) -> None:
         """Write new features of pristine extractors for other runs; a full disk only logs a warning."""
         for key, table in self._tables.items():
-            if self.folder is None or not table.unsaved:
-                continue
-            blocks = np.unique(table.unsaved)
-            rows = table.rows_of(blocks)
-            value = {
-                "blocks": torch.as_tensor(blocks),
-                "values": table.values[torch.as_tensor(rows)],
-                "flops_per_image": table.flops_per_image,
-                "flops_counted_by": COUNTED_BY,
-            }
-            path = self._place(key) / f"{time.time_ns()}-{os.getpid()}.safetensors"
-            try:
-                state.save(path, value)
-            except StorageError as error:
-                log.warning("features are not shared with other runs: %s", error)
-                self.folder = None
-                return
-            table.unsaved = []
+            self._save(key, table)
+
+    def _save(self, key: tuple[str, str], table: _Table) -> None:
+        if self.folder is None or not table.unsaved:
+            return
+        blocks = np.unique(table.unsaved)
+        value = {
+            "key": list(key),
+            "blocks": torch.as_tensor(blocks),
+            "values": table.values[torch.as_tensor(table.rows_of(blocks))],
+            "flops_per_image": table.flops_per_image,
+            "flops_counted_by": COUNTED_BY,
+        }
+        path = self._place(key) / f"{time.time_ns()}-{os.getpid()}.safetensors"
+        try:
+            state.save(path, value)
+        except StorageError as error:
+            log.warning("features are not shared with other runs: %s", error)
+            self.folder = None
+            return
+        table.files.add(path.name)
+        table.unsaved = []
 
     def _read(self, key: tuple[str, str], table: _Table) -> None:
+        """Read the files that are new since the last call; damaged ones are removed, and computed again."""
         for path in sorted(self._files(key)):
+            if path.name in table.files:
+                continue
+            table.files.add(path.name)
             try:
                 value = state.load(path)
                 blocks = value["blocks"].numpy()
-                table.values[torch.as_tensor(table.rows_of(blocks))] = value["values"]
-            except (DataError, IndexError, RuntimeError) as error:
-                log.warning("ignoring damaged features in %s: %s", path, error)
+                if value.get("key", list(key)) != list(key):
+                    raise ValueError("its features are of other images or another network")
+                rows = torch.as_tensor(table.rows_of(blocks))
+                if value["values"].shape != table.values[rows].shape:
+                    raise ValueError(f"its features have the shape {list(value['values'].shape)}")
+            except (DataError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+                if path.exists():  # else another process has removed it
+                    log.warning("%s is damaged; its features are computed again.", path)
+                    log.info("%s", error)
+                    with suppress(OSError):
+                        path.unlink()
                 continue
+            table.values[rows] = value["values"]
             table.done[blocks] = True
             if value.get("flops_counted_by") == COUNTED_BY:  # else it is counted again
                 table.flops_per_image = value["flops_per_image"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -155,28 +156,63 @@ def nbytes(state: State) -> int:
 
 
 def save(path: Path, state: State) -> None:
-    """Write a state atomically; raises `StorageError` if it cannot be written."""
+    """Write a state atomically, with a digest of its content; raises `StorageError` if it cannot be written."""
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_flatten(state, tensors), allow_nan=False)
+    metadata = {"skeleton": skeleton, _DIGEST: _digest(skeleton, tensors)}
 
     def write(temporary: Path) -> None:
         try:
-            save_file(tensors, str(temporary), metadata={"skeleton": skeleton})
+            save_file(tensors, str(temporary), metadata=metadata)
         except SafetensorError as error:  # the library wraps the operating system's error
             raise _system_error(error) from error
 
     replace_file(path, write)
 
 
-def load(path: Path) -> State:
-    """Read a file of `save`; raises `DataError` if it is damaged."""
+def load(path: Path, fix: str = "delete it and run the same command again") -> State:
+    """Read a file of `save`; raises `DataError`, which names `fix`, if its content is not what was written.
+
+    Files of version 0.1.0 have no digest.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not {"skeleton"} <= metadata.keys() <= {"skeleton", _DIGEST}:
+            raise ValueError("its header is not one that clbench writes")
+        if _DIGEST in metadata and metadata[_DIGEST] != _digest(metadata["skeleton"], tensors):
+            raise ValueError("its content is not what was written")
+        return _unflatten(json.loads(metadata["skeleton"]), tensors)
+    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path} is damaged ({reason}); {fix}.") from error
+
+
+def peek(path: Path) -> State:
+    """The scalars of a saved state, with None for every tensor; reads the header only, without checking the digest.
+
+    Raises `DataError` for a header that cannot be read.
+    """
     try:
         with safe_open(str(path), framework="pt") as file:
             skeleton = json.loads(file.metadata()["skeleton"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+            return _unflatten(skeleton, dict.fromkeys(file.keys()))
+    except (SafetensorError, LookupError, TypeError, ValueError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it and run the same command again.") from error
-    return _unflatten(skeleton, tensors)
+
+
+_DIGEST = "xxh3_128"
+
+
+def _digest(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
+    """128-bit hash of names, types, shapes and bytes: detects damage, not forgery."""
+    digest = xxhash.xxh3_128(skeleton.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        if tensor.numel():
+            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _system_error(error: SafetensorError) -> OSError:
@@ -202,7 +238,7 @@ def _flatten(value: State, tensors: dict[str, Tensor]) -> Any:
     raise ContractError(f"a {type(value).__name__} cannot be kept in a checkpoint; return tensors and JSON scalars.")
 
 
-def _unflatten(value: Any, tensors: dict[str, Tensor]) -> State:
+def _unflatten(value: Any, tensors: Mapping[str, Any]) -> State:
     if not isinstance(value, dict):
         return value
     if "tensor" in value:

@@ -54,23 +54,16 @@ def toy(sizes: list[int], options: IncrementalOptions) -> Stream:
     return class_incremental(data, chosen, name="toy", version="1", order_seed=0, data_seed=0)
 
 
-class Unread:
-    """Stands for pixels that nobody may read."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.shape, self.dtype = pixels.shape, pixels.dtype
-
-    def __getitem__(self, index: Any) -> Any:
-        raise AssertionError("a test image was read")
-
-    __array__ = __getitem__
+def unread(pixels: np.ndarray) -> np.ndarray:
+    """Refuses the first use of the pixels of a store."""
+    raise AssertionError("a test image was read")
 
 
 def without_test_images(stream: Stream) -> Stream:
     """The stream whose test images raise when they are read."""
-    test = replace(stream.dataset.test)
-    object.__setattr__(test, "pixels", Unread(test.pixels))
-    return replace(stream, dataset=replace(stream.dataset, test=test))
+    test = stream.dataset.test
+    guarded = ImageStore(test.pixels, test.labels, test.fingerprint, unread)
+    return replace(stream, dataset=replace(stream.dataset, test=guarded))
 
 
 def assert_held_out(stream: Stream) -> None:

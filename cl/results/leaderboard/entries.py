@@ -80,9 +80,8 @@ BOARD = (
 def board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
     """Stream definition and backbone: runs with equal keys may be compared."""
     stream, backbone = result["stream"], result["backbone"]
-    parts = {
-        key: stream[key] for key in ("name", "version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
-    }
+    keys = ("version", "setting", "options", "n_tasks", "n_classes", "fingerprints")
+    parts = {"name": stream.get("family", stream["name"]), **{key: stream[key] for key in keys}}
     parts["sizes"] = [len(group["classes"]) for group in stream["groups"]]
     if belongs(ANYTIME, stream["setting"]):  # their number depends on the seed: chunks, and classes assigned at random
         parts["n_tasks"] = parts["sizes"] = None
