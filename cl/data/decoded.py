@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,6 +26,10 @@ from cl.errors import DataError
 from cl.paths import home, writable_cache, writing_nothing
 
 log = logging.getLogger("clbench.data")
+
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, SyntaxError, TokenError)
+"""Errors that damaged files raise; NumPy parses the header of an array as Python."""
+
 Decode = Callable[[int], PixelArray]
 
 
@@ -101,6 +106,10 @@ class _Cache:
             order = np.load(self.folder / "order.npy", allow_pickle=False)
             if list(pixels.shape) != meta["shape"]:
                 raise ValueError(f"its shape is {list(pixels.shape)}")
+            if set(meta) not in ({"fingerprint", "shape"}, {"fingerprint", "shape", "pixels", "rest"}):
+                raise ValueError("meta.json has other keys")
+            if not np.array_equal(labels, self.labels[order]) or not np.array_equal(labels, np.sort(self.labels)):
+                raise ValueError("its labels are others")
             digest = meta.get("pixels")  # version 0.1.0 wrote none: its fingerprint is compared
             if digest is not None and meta["rest"] != _digest_of_rest(meta["fingerprint"], digest, labels, order):
                 raise ValueError("its content is not what was written")
@@ -108,7 +117,7 @@ class _Cache:
             return ImageStore(pixels, labels, meta["fingerprint"], verified), order
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        except _DAMAGE as error:
             self._warn(error)
             return None
 

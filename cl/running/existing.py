@@ -104,7 +104,7 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
     try:
         with reads.recording() as again:
             now = identity(plan, build_stream(plan), build_backbone(plan))
-    except DataError as error:
+    except (DataError, UsageError) as error:
         if all(Path(path).exists() for path in changed):
             raise DataError(f"{what} has changed {since}, and cannot be read: {error}") from error
         return f"{what} is not here any more, so that it cannot be compared with what this run read."
@@ -169,7 +169,7 @@ def restore_config(plan: Plan, run_id: str | None = None) -> None:
 
 def events_text(events: Sequence[Mapping[str, Any]]) -> str:
     """The text of events.jsonl: the costs of each event on one line."""
-    return "".join(json.dumps(event) + "\n" for event in events)
+    return "".join(json.dumps(event, sort_keys=True) + "\n" for event in events)
 
 
 def _inputs(folder: Path) -> tuple[reads.Reads, reads.Reads] | None:

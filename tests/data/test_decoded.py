@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from cl.data import decoded, readers
 from cl.data.readers import read_pack, read_packs
+from cl.paths import look_only
 
 
 def test_decoded_images_are_cached_and_memory_mapped(
@@ -82,3 +84,61 @@ def test_what_a_killed_run_left_is_cleared(cache: Path, tiny: Any, tmp_path: Pat
     (folder.with_name(f".{folder.name}.tmp") / "meta.json").unlink()
     assert read_pack(path).splits["train"].fingerprint == tiny.stores()["train"].fingerprint
     assert [entry.name for entry in (cache / "decoded").iterdir() if entry.is_dir()] == [folder.name]
+
+
+def test_no_flipped_bit_of_the_cache_reaches_a_result(
+    cache: Path, tiny: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, _ = tiny.packs(tmp_path)
+    true = tiny.stores()["train"]
+    read_pack(path)
+    for place in range(0, 10_000, 211):
+        file = sorted((cache / "decoded").glob("*/*"))[place % 4]
+        data = bytearray(file.read_bytes())
+        data[(place * 7919) % len(data)] ^= 1 << (place % 8)
+        file.write_bytes(data)
+        found = read_pack(path).splits["train"]
+        np.testing.assert_array_equal(found.pixels, true.pixels)
+        np.testing.assert_array_equal(found.labels, true.labels)
+        assert found.fingerprint == true.fingerprint
+    assert caplog.text.count("the images are decoded again") > 40
+
+
+def test_pixels_are_checked_when_they_are_used_and_not_before(
+    cache: Path, tiny: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, _ = tiny.packs(tmp_path)
+    read_pack(path)
+    for file in (cache / "decoded").glob("*/pixels.npy"):
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+    store = read_pack(path).splits["train"]
+    assert store.fingerprint == tiny.stores()["train"].fingerprint and not caplog.text
+    np.testing.assert_array_equal(store.pixels, tiny.stores()["train"].pixels)
+    assert "is damaged" in caplog.text
+
+
+def test_a_cache_of_version_0_1_0_is_checked_by_its_fingerprint(
+    cache: Path, tiny: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, _ = tiny.packs(tmp_path)
+    read_pack(path)
+    folder = next(entry for entry in (cache / "decoded").iterdir() if entry.is_dir())
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps({key: meta[key] for key in ("fingerprint", "shape")}))
+    np.testing.assert_array_equal(read_pack(path).splits["train"].pixels, tiny.stores()["train"].pixels)
+    assert not caplog.text
+    data = bytearray((folder / "pixels.npy").read_bytes())
+    data[-1] ^= 1
+    (folder / "pixels.npy").write_bytes(data)
+    np.testing.assert_array_equal(read_pack(path).splits["train"].pixels, tiny.stores()["train"].pixels)
+    assert "is damaged" in caplog.text
+
+
+def test_looking_only_leaves_the_cache_as_it_is(cache: Path, tiny: Any, tmp_path: Path) -> None:
+    path, _ = tiny.packs(tmp_path)
+    with look_only():
+        store = read_pack(path).splits["train"]
+        assert store.fingerprint == tiny.stores()["train"].fingerprint and isinstance(store.pixels, np.memmap)
+    assert not (cache / "decoded").exists()

@@ -37,7 +37,9 @@ def test_verify_compares_archive_and_content(tiny: Tiny, capsys: Shown, tmp_path
     assert shown.err.count("Error:") == 1 and "its SHA-256 is" in shown.err and "| archive | wrong |" in shown.out
 
 
-def test_verify_reads_cached_pixels_again(tmp_path: Path, tiny: Tiny, capsys: Shown) -> None:
+def test_verify_reads_cached_pixels_and_decodes_damaged_ones_again(
+    tmp_path: Path, tiny: Tiny, caplog: pytest.LogCaptureFixture
+) -> None:
     write_pack(tiny.cached)
     with np.load(tiny.cached) as pack:
         arrays = {name: pack[name] for name in pack.files}
@@ -56,11 +58,11 @@ def test_verify_reads_cached_pixels_again(tmp_path: Path, tiny: Tiny, capsys: Sh
     raw = bytearray(pixels.read_bytes())
     raw[-1] ^= 1
     pixels.write_bytes(raw)
-    capsys.readouterr()
-    assert call(["data", "verify", "cifar100"]) == 3
-    assert "run `clbench cache clean decoded`" in capsys.readouterr().err
-    assert call(["cache", "clean", "decoded", "--yes"]) == 0
     assert call(["data", "verify", "cifar100"]) == 0
+    assert "is damaged (its content is not what was written); the images are decoded again" in caplog.text
+    caplog.clear()
+    assert call(["data", "verify", "cifar100"]) == 0
+    assert not caplog.text and pixels.read_bytes()[-1] == raw[-1] ^ 1
 
 
 def test_remove_takes_from_the_cache_only(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cl.errors import UsageError
-from cl.plan.plan import load_plan, make_plan, safe_name
+from cl.plan.plan import folder_name, load_plan, make_plan, safe_name, without_path
 from cl.plan.run_options import DEFAULT_BACKBONE
 
 pytestmark = pytest.mark.usefixtures("methods")
@@ -76,3 +76,37 @@ def test_settings_is_the_old_name_of_options_and_warns_at_the_line_of_the_call()
     assert plan.config()["epochs"] == {"value": 4, "origin": "call"}
     with pytest.raises(UsageError, match="give `options` only"):
         make_plan("method", "split-digits", options={"lr": 0.2}, settings={"epochs": 4})
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("split-digits", "split-digits"),
+        ("folder:/data/birds", "folder:"),
+        ("/home/me/mine.toml", "*.toml"),
+        ("vit@/home/me/own.pth", "vit@own.pth"),
+        ("vit@own.pth", "vit@own.pth"),
+        ("vit@random", "vit@random"),
+    ],
+)
+def test_an_absolute_path_is_not_part_of_the_configuration(name: str, plain: str) -> None:
+    assert without_path(name) == plain
+
+
+def test_a_path_gives_a_folder_its_last_name_and_a_digest() -> None:
+    one, two = folder_name("folder:/data/birds"), folder_name("folder:/more/birds")
+    assert one != two and one.startswith("folder-birds-") and len(one) == len("folder-birds-") + 6
+    assert folder_name("vit@own.pth") == safe_name("vit@own.pth")
+
+
+def test_the_config_file_of_a_run_gives_the_origins_of_its_command(tmp_path: Path) -> None:
+    """A value that equals the preset's is not shown as an option, wherever it was written."""
+    first = make_plan("method", "split-digits", options={"lr": 0.123})
+    (tmp_path / "config.toml").write_text(first.to_toml(run_id="x"))
+    again = make_plan(config_file=tmp_path / "config.toml", seed=7)
+    origins = {key: each["origin"] for key, each in again.config().items()}
+    assert origins == {**{key: each["origin"] for key, each in first.config().items()}, "lr": "file config.toml"}
+    back = make_plan(
+        config_file=tmp_path / "config.toml", options={"lr": make_plan("method", "split-digits").options.lr}
+    )
+    assert back.config()["lr"]["origin"] == make_plan("method", "split-digits").config()["lr"]["origin"]

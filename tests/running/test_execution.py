@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from cl import registry
-from cl.cli import call
 from cl.errors import UsageError
 from cl.plan.plan import make_plan
 from cl.progress.base import Observer
 from cl.running import execution
-from tests.help.toy import QUICK, Toy
+from cl.running.build import build_stream
 
 pytestmark = pytest.mark.usefixtures("toy")
-
-
-def test_a_damaged_record_is_a_data_error(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = make_plan("toy", "split-digits", limit=2, options={"stream.tasks": 2})
-    plan.folder.mkdir(parents=True)
-    (plan.folder / "record.json").write_text('{"half": ')
-    assert call(["run", "-s", "toy", *QUICK]) == 3
-    assert "not valid JSON" in capsys.readouterr().err
 
 
 def test_a_run_that_exists_is_taken_started_over_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,22 +41,25 @@ def test_the_header_describes_the_strategy_and_its_options() -> None:
     assert result["config"]["favourite"] == {"value": 3, "origin": "call"}
 
 
-def test_changed_code_is_reported_and_recorded(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    plan = make_plan("toy", "split-digits", limit=2, options={"stream.tasks": 2, "fail": "interrupt"})
-    with pytest.raises(KeyboardInterrupt):
-        execution.execute(plan)
-    monkeypatch.setattr(registry.strategies, "source_sha256", lambda name: "0" * 64)
-    monkeypatch.setattr(Toy, "learn", lambda self, view: None)
-    text = "The code of toy has changed since this run began; --existing always starts over."
+def test_changed_code_is_reported_for_a_complete_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan("toy", "split-digits", limit=2, options={"stream.tasks": 2})
+    execution.execute(plan)
+    monkeypatch.setattr(registry.strategies, "source_sha256", lambda name: "1" * 64)
+    heard: list[str] = []
+    observer = Observer()
+    monkeypatch.setattr(observer, "message", heard.append)
+    execution.execute(plan, progress=observer)
+    assert heard[0].endswith("complete already; --existing always runs it again.")
+    assert heard[1] == "The code of toy has changed since that run."
+
+
+def test_notes_about_the_images_are_said_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan("toy", "split-digits", limit=2, options={"stream.tasks": 2})
+    stream = build_stream(plan)
+    noted = dataclasses.replace(stream, dataset=dataclasses.replace(stream.dataset, notes=("Left out: 2 files.",)))
+    monkeypatch.setattr(execution, "build_stream", lambda *_: noted)
     heard: list[str] = []
     observer = Observer()
     monkeypatch.setattr(observer, "message", heard.append)
     record = execution.execute(plan, progress=observer).record
-    assert text in record["measurement"]["warnings"] and text in heard and text in caplog.text
-    heard.clear()
-    monkeypatch.setattr(registry.strategies, "source_sha256", lambda name: "1" * 64)
-    execution.execute(plan, progress=observer)
-    assert heard[0].endswith("complete already; --existing always runs it again.")
-    assert heard[1] == "The code of toy has changed since that run."
+    assert "Left out: 2 files." in record["measurement"]["warnings"] and "Left out: 2 files." in heard

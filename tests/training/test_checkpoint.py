@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from cl.errors import ContractError
-from cl.training.checkpoint import Checkpoint, Key
+from cl.errors import ContractError, DataError
+from cl.records.identity import RunIdentity
+from cl.training.checkpoint import Checkpoint, Key, check
 from tests.help.probe import probe
 
 
@@ -44,6 +47,67 @@ def test_a_commit_removes_the_journal_of_the_task_and_keeps_results_of_setup(tmp
     assert entry["result"] == "c"
     again.remove()
     assert not tmp_path.exists()
+
+
+ONE = RunIdentity("c", "1993", "code", "w" * 64, "{}", "a" * 64, "b" * 64, "s")
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = Checkpoint(tmp_path)
+    for number in (1, 2, 3):
+        checkpoint.save_event({"number": number, "x": torch.full((9,), number)})
+    flip(tmp_path / "event.safetensors")
+    found: Any = Checkpoint(tmp_path).load_event()
+    assert found["number"] == 2 and "continues from the checkpoint before it" in caplog.text
+    checkpoint.save_event({"number": 4, "x": torch.zeros(9)})
+    flip(tmp_path / "event.safetensors")
+    found = Checkpoint(tmp_path).load_event()
+    assert found["number"] == 2, "the damaged one did not take the place of the whole one"
+    flip(tmp_path / "event-before.safetensors")
+    with pytest.raises(DataError, match="start over with --existing always"):
+        Checkpoint(tmp_path).load_event()
+
+
+def test_a_kill_between_the_two_files_of_a_commit_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.save_event({"number": 1})
+    monkeypatch.setattr("cl.training.checkpoint.state.save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save_event({"number": 2})
+    assert Checkpoint(tmp_path).load_event() == {"number": 1}
+
+
+def test_damaged_work_of_a_task_is_done_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0)
+    checkpoint.save_entry(FIT, {"x": torch.ones(5)})
+    checkpoint.save_partial(NEXT, {"x": torch.ones(5)})
+    for path in tmp_path.iterdir():
+        flip(path)
+    assert checkpoint.load_entry(FIT) is None and checkpoint.load_partial(NEXT) is None
+    assert caplog.text.count("is damaged; its work is done again") == 2 and not list(tmp_path.iterdir())
+
+
+def test_every_file_holds_what_the_run_read(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0, identity=ONE)
+    checkpoint.save_event({"x": torch.ones(5)})
+    checkpoint.save_entry(FIT, {"x": torch.ones(5)})
+    checkpoint.save_partial(NEXT, {"x": torch.ones(5)})
+    check(tmp_path, ONE)
+    other = dataclasses.replace(ONE, weights="v" * 64)
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(DataError, match=r"the weights of the backbone \(wwwwwwww, now vvvvvvvv\) have changed"):
+            check(tmp_path, other)
+        path.unlink()
+    Checkpoint(tmp_path).save_event({"of": "0.1.0"})
+    check(tmp_path, ONE)
 
 
 def test_results_of_setup_are_in_order(tmp_path: Path) -> None:

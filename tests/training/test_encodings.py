@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +85,9 @@ def test_flops_of_shared_features_by_another_counter_are_counted_again(
 ) -> None:
     rows = np.arange(100)
     first = Encodings(tmp_path)
+    monkeypatch.setattr("cl.training.encodings.COUNTED_BY", "an older clbench")
     first.get(tiny_backbone(), store, rows, CPU)
     once = first.flops_per_image(tiny_backbone(), store, CPU)
-    monkeypatch.setattr("cl.training.encodings.COUNTED_BY", "an older clbench")
-    first.flush()
     monkeypatch.undo()
     second = Counting(tmp_path)
     second.get(tiny_backbone(), store, rows, CPU)
@@ -104,7 +105,67 @@ def test_a_damaged_cache_is_ignored(store: ImageStore, tmp_path: Path, caplog: p
         path.write_bytes(path.read_bytes()[:200])
     second = Counting(tmp_path)
     assert torch.equal(second.get(tiny_backbone(), store, np.arange(100), CPU), expected) and second.images > 0
-    assert "ignoring damaged features" in caplog.text
+    assert "is damaged; its features are computed again" in caplog.text
+    caplog.clear()
+    third = Counting(tmp_path)
+    assert torch.equal(third.get(tiny_backbone(), store, np.arange(100), CPU), expected) and third.images == 0
+    assert not caplog.text, "the damaged file is gone, and a whole one in its place"
+
+
+def test_no_flipped_bit_of_a_feature_file_reaches_a_result(store: ImageStore, tmp_path: Path) -> None:
+    first = Encodings(tmp_path)
+    expected = first.get(tiny_backbone(), store, np.arange(100), CPU)
+    path = max(tmp_path.rglob("*.safetensors"), key=lambda path: path.stat().st_size)
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 25).tolist():
+        data = bytearray(whole)
+        data[place] ^= 1 << (place % 8)
+        path.write_bytes(data)
+        assert torch.equal(Encodings(tmp_path).get(tiny_backbone(), store, np.arange(100), CPU), expected), place
+        for extra in tmp_path.rglob("*.safetensors"):
+            extra.unlink() if extra != path else None
+
+
+def test_features_of_other_images_are_not_taken(
+    store: ImageStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = ImageStore.from_arrays(255 - np.asarray(store.pixels), store.labels)
+    expected = Encodings().get(tiny_backbone(), store, np.arange(len(store)), CPU)
+    for each in (store, other):
+        Encodings(tmp_path).get(tiny_backbone(), each, np.arange(len(store)), CPU)
+    one, two = (folder for folder in tmp_path.iterdir())
+    for path in [*two.glob("*.safetensors")]:
+        path.rename(one / f"9{path.name}")
+    for path in [*one.glob("*.safetensors")]:
+        path.rename(two / path.name)
+    assert torch.equal(Encodings(tmp_path).get(tiny_backbone(), store, np.arange(len(store)), CPU), expected)
+    assert "is damaged" in caplog.text
+
+
+def test_processes_that_need_the_same_features_compute_each_block_once(store: ImageStore, tmp_path: Path) -> None:
+    class Slow(Counting):
+        def _compute(self, *arguments: Any) -> Any:
+            time.sleep(0.05)
+            return super()._compute(*arguments)
+
+    runs = [Slow(tmp_path) for _ in range(3)]
+    backbones = [tiny_backbone() for _ in runs]
+    rows = np.arange(len(store))
+    with ThreadPoolExecutor(len(runs)) as pool:  # file locks exclude threads as they exclude processes
+        found = list(pool.map(lambda each: each[0].get(each[1], store, rows, CPU), zip(runs, backbones, strict=True)))
+    assert sum(each.images for each in runs) == len(store)
+    assert all(torch.equal(each, found[0]) for each in found)
+
+
+def test_without_locks_on_the_disk_features_are_computed_all_the_same(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise NotImplementedError("no locks here")
+
+    expected = Encodings().get(tiny_backbone(), store, np.arange(100), CPU)
+    monkeypatch.setattr("cl.training.encodings.FileLock.acquire", refuse)
+    assert torch.equal(Encodings(tmp_path).get(tiny_backbone(), store, np.arange(100), CPU), expected)
 
 
 def test_features_of_recent_changed_backbones_only_stay_in_memory(store: ImageStore) -> None:

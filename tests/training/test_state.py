@@ -82,3 +82,29 @@ def test_a_damaged_file_names_the_fix(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(DataError, match=r"damaged .*delete it and run the same command again"):
         state.load(path)
+
+
+def test_no_flipped_bit_of_a_file_goes_unnoticed(tmp_path: Path) -> None:
+    value = {"x": torch.arange(7.0), "n": torch.zeros(0), "flag": torch.tensor(True), "half": torch.ones(3).bfloat16()}
+    path = tmp_path / "s.safetensors"
+    state.save(path, {**value, "name": "a", "f": float("inf")})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 1 << (place % 8)
+        path.write_bytes(data)
+        try:
+            found = state.load(path, fix="start over")
+        except DataError as error:
+            assert "is damaged (" in str(error) and str(error).endswith("; start over.")
+            continue
+        assert all(torch.equal(found[key], tensor) for key, tensor in value.items()), f"byte {place}"
+
+
+def test_the_header_of_a_file_is_read_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    state.save(path, {"a": {"b": [1, torch.ones(2)]}})
+    assert state.peek(path) == {"a": {"b": [1, None]}}
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="is damaged"):
+        state.peek(path)
