@@ -38,7 +38,7 @@ class Folder(ClassIncremental):
 
     def prepared(self, options: Any, argument: str) -> Any:
         """The options for the classes of the folder; raises `UsageError` or `DataError` for an unusable folder."""
-        from cl.data.folders import scan
+        from cl.data.folders import refuse_single_class, scan
 
         if not argument:
             raise UsageError("Give the path of a folder of images, as in folder:/path/to/images.")
@@ -46,7 +46,9 @@ class Folder(ClassIncremental):
             raise UsageError(f"size={options.size} must be in 1..4096 pixels.")
         if not 0 < options.test_fraction < 1:
             raise UsageError(f"test_fraction={options.test_fraction} must be between 0 and 1.")
-        classes, _, _ = scan(_root(argument), options.test_fraction, options.split_seed)
+        root = _root(argument)
+        classes = scan(root, options.test_fraction, options.split_seed).classes
+        refuse_single_class(root, classes)
         tasks = max(1, min(DEFAULT_TASKS, len(classes) - max(options.base - 1, 0)))
         options = with_defaults(options, len(classes), tasks=tasks)
         check_options(options, len(classes))

@@ -89,6 +89,7 @@ def _state(plan: Plan) -> tuple[str, list[str]]:
 
 def _stream(plan: Plan) -> dict[str, Any]:
     """Tasks, classes and images if the data is available, else what would have to be downloaded."""
+    from cl.data.duplicates import notes_on
     from cl.running.build import build_stream
 
     try:
@@ -102,7 +103,7 @@ def _stream(plan: Plan) -> dict[str, Any]:
             "test_images": sum(len(rows) for group in stream.groups for rows in [group.rows[stream.split]]),
             "test_passes": _passes(stream),
             "missing": None,
-            "notes": list(stream.dataset.notes),
+            "notes": notes_on(stream.dataset),
         }
     except DataError as error:
         return {"tasks": None, "classes": None, "missing": str(error), "notes": []}

@@ -123,6 +123,13 @@ def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -
     write_bytes(path, data.getvalue())
 
 
+def notes(stream: Stream) -> list[str]:
+    """What to know about the images: files left out, duplicates."""
+    from cl.data.duplicates import notes_on
+
+    return notes_on(stream.dataset)
+
+
 def samples(stream: Stream, task: int, count: int) -> list[int]:
     """Sample training rows of a task: the first image of each class, then the second, ..."""
     rows = stream.experiences[task].train

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,8 +21,18 @@ import numpy as np
 import xxhash
 from filelock import FileLock
 
+from cl.data.images import UnreadableImage, unreadable
 from cl.data.progress import Bar
-from cl.data.store import Fingerprint, ImageStore, IndexArray, PixelArray, Progress, pixel_hashes
+from cl.data.store import (
+    Fingerprint,
+    HashArray,
+    ImageStore,
+    IndexArray,
+    PixelArray,
+    Progress,
+    pixel_hashes,
+    short_hashes,
+)
 from cl.errors import DataError
 from cl.paths import home, writable_cache, writing_nothing
 
@@ -108,13 +119,15 @@ class _Cache:
                 raise ValueError(f"its shape is {list(pixels.shape)}")
             if set(meta) not in ({"fingerprint", "shape"}, {"fingerprint", "shape", "pixels", "rest"}):
                 raise ValueError("meta.json has other keys")
+            hashes = np.load(self.folder / "hashes.npy", allow_pickle=False) if "rest" in meta else None
             if not np.array_equal(labels, self.labels[order]) or not np.array_equal(labels, np.sort(self.labels)):
                 raise ValueError("its labels are others")
             digest = meta.get("pixels")  # version 0.1.0 wrote none: its fingerprint is compared
-            if digest is not None and meta["rest"] != _digest_of_rest(meta["fingerprint"], digest, labels, order):
+            rest = (labels, order, hashes)
+            if digest is not None and meta["rest"] != _digest_of_rest(meta["fingerprint"], digest, *rest):
                 raise ValueError("its content is not what was written")
             verified = partial(self._verified, meta["fingerprint"], digest)
-            return ImageStore(pixels, labels, meta["fingerprint"], verified), order
+            return ImageStore(pixels, labels, meta["fingerprint"], verified, hashes), order
         except FileNotFoundError:
             return None
         except _DAMAGE as error:
@@ -143,18 +156,21 @@ class _Cache:
         log.warning("The decoded cache %s is damaged (%s); the images are decoded again.", self.folder, reason)
 
 
-def _digest_of_rest(fingerprint: str, pixels: str, labels: IndexArray, order: IndexArray) -> str:
+def _digest_of_rest(fingerprint: str, pixels: str, *arrays: np.ndarray | None) -> str:
     """128-bit hash of everything in the cache but the pixels, whose hash is `pixels`."""
-    digest = xxhash.xxh3_128(f"{fingerprint} {pixels} {labels.dtype} {len(labels)} {order.dtype} {len(order)}".encode())
-    digest.update(np.ascontiguousarray(labels).data)
-    digest.update(np.ascontiguousarray(order).data)
+    digest = xxhash.xxh3_128(f"{fingerprint} {pixels}".encode())
+    for array in arrays:
+        if array is not None:
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).reshape(-1).data)
     return digest.hexdigest()
 
 
 def _blocks(
     what: str, labels: IndexArray, decode: Decode, progress: Progress | None
-) -> Iterator[tuple[PixelArray, IndexArray]]:
-    """Decoded images in canonical order with their indices, one class at a time, to hold only one class in memory."""
+) -> Iterator[tuple[PixelArray, IndexArray, HashArray]]:
+    """Decoded images in canonical order with indices and hashes, one class at a time, to hold only one in memory."""
+    decode = _naming_all(decode, len(labels))
     by_label = np.argsort(labels, kind="stable")
     bounds = np.flatnonzero(np.diff(labels[by_label], prepend=-1, append=-1))
     with Bar(f"decode {what}", len(labels), progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -165,45 +181,75 @@ def _blocks(
                 parts += part
                 bar.add(len(part))
             block = np.stack(parts)
-            order = np.argsort(pixel_hashes(block), kind="stable")
-            yield block[order], by_label[start:stop][order]
+            names = pixel_hashes(block)
+            order = np.argsort(names, kind="stable")
+            yield block[order], by_label[start:stop][order], short_hashes(names[order])
+
+
+def _naming_all(decode: Decode, count: int) -> Decode:
+    """`decode`, whose error names every image that cannot be read, and not only the first."""
+
+    errors: list[UnreadableImage] = []
+    lock = threading.Lock()
+
+    def checked(index: int) -> PixelArray:
+        try:
+            return decode(index)
+        except UnreadableImage:
+            with lock:  # several threads meet a damaged image at the same time
+                for each in range(count) if not errors else ():
+                    try:
+                        decode(each)
+                    except UnreadableImage as error:
+                        errors.append(error)
+            raise unreadable(errors) from None
+
+    return checked
 
 
 def _in_memory(
     what: str, labels: IndexArray, decode: Decode, progress: Progress | None
 ) -> tuple[ImageStore, IndexArray]:
-    pixels = np.empty((len(labels), *decode(0).shape), np.uint8)
-    digest, order = Fingerprint(pixels.shape), [np.empty(0, np.int64)]
-    for block, index in _blocks(what, labels, decode, progress):
+    pixels = np.empty((len(labels), *_naming_all(decode, len(labels))(0).shape), np.uint8)
+    digest, order, hashes = Fingerprint(pixels.shape), [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    for block, index, names in _blocks(what, labels, decode, progress):
         digest.update(block)
         done = sum(map(len, order))
         pixels[done : done + len(block)] = block
         order.append(index)
+        hashes.append(names)
     labels = np.sort(labels)
     pixels.flags.writeable = labels.flags.writeable = False
-    return ImageStore(pixels, labels, digest.finish(labels)), np.concatenate(order)
+    store = ImageStore(pixels, labels, digest.finish(labels), hashes=np.concatenate(hashes))
+    return store, np.concatenate(order)
 
 
 def _write(folder: Path, what: str, labels: IndexArray, decode: Decode, progress: Progress | None) -> None:
     """Write the cache with ordinary writes: a full disk is then an exception; with a memory map it is a bus error."""
-    shape = (len(labels), *decode(0).shape)
-    digest, order, quick = Fingerprint(shape), [np.empty(0, np.int64)], xxhash.xxh3_128()
+    shape = (len(labels), *_naming_all(decode, len(labels))(0).shape)
+    digest, quick = Fingerprint(shape), xxhash.xxh3_128()
+    order, hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
     with open(folder / "pixels.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for block, index in _blocks(what, labels, decode, progress):
+        for block, index, names in _blocks(what, labels, decode, progress):
             digest.update(block)
             quick.update(block.reshape(-1).data)
             file.write(block.reshape(-1).data)
             order.append(index)
+            hashes.append(names)
         _sync(file)
-    labels, rows = np.sort(labels), np.concatenate(order)
-    for name, values in (("labels", labels), ("order", rows)):
+    arrays: dict[str, Any] = {
+        "labels": np.sort(labels),
+        "order": np.concatenate(order),
+        "hashes": np.concatenate(hashes),
+    }
+    for name, values in arrays.items():
         with open(folder / f"{name}.npy", "wb") as file:
             np.save(file, values)
             _sync(file)
     with open(folder / "meta.json", "wb") as file:
-        fingerprint, pixels = digest.finish(labels), quick.hexdigest()
-        rest = _digest_of_rest(fingerprint, pixels, labels, rows)
+        fingerprint, pixels = digest.finish(arrays["labels"]), quick.hexdigest()
+        rest = _digest_of_rest(fingerprint, pixels, *arrays.values())
         meta = {"fingerprint": fingerprint, "shape": shape, "pixels": pixels, "rest": rest}
         file.write(json.dumps(meta).encode())
         _sync(file)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +16,27 @@ from cl.data.decoded import Decode, decoded_store
 from cl.data.images import decode_resized
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
+from cl.data.tree_walk import Found, LeftOut, folders_in, has_images, images_below, without_borrowed
 from cl.errors import DataError, UsageError
 
-FOLDER_READER = 1
+FOLDER_READER = 2
 """Version of the decoding of folders; increased when the same files would give other pixels."""
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 Files = dict[str, list[Path]]
+
+_TRAIN, _TEST, _VAL = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
+"""Names of the folders of a split, compared without regard to case."""
+_LABELS = frozenset({".csv", ".json", ".tsv", ".xlsx", ".xml", ".mat"})
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree of images: class names in order, the training and test files of each class, and notes for users."""
+
+    classes: tuple[str, ...]
+    train: Files
+    test: Files
+    notes: tuple[str, ...] = ()
+    own_split: bool = False  # drawn by us
 
 
 def read_image_folder(
@@ -32,9 +50,9 @@ def read_image_folder(
     centre cropped, and cached. Classes are numbered by name. Raises `UsageError` for a tree of another form,
     `DataError` for a class without images or an image that cannot be read.
     """
-    classes, train, test = scan(root, test_fraction, split_seed)
-    own_split = official_folders(root) is None
-    return dataset_of(root, root.name, classes, train, test, size, progress), own_split
+    tree = scan(root, test_fraction, split_seed)
+    dataset = dataset_of(root, root.name, tree.classes, tree.train, tree.test, size, progress)
+    return replace(dataset, notes=tree.notes), tree.own_split
 
 
 def dataset_of(
@@ -54,42 +72,73 @@ def dataset_of(
     )
 
 
-def scan(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, ...], Files, Files]:
-    """Class names in order, and the training and test files of each; decodes nothing. Raises as `read_image_folder`."""
+def scan(root: Path, test_fraction: float, split_seed: int) -> Tree:
+    """The classes and files of a tree; decodes nothing. Raises as `read_image_folder`."""
     if not root.is_dir():
         raise UsageError(
             f"There is no folder {root}; give the path of a folder of images, as in folder:/path/to/images."
         )
-    official = official_folders(root)
+    _refuse_known_layouts(root)
+    left = LeftOut()
+    official = official_folders(root, left)
     if official is None:
-        return split_files(root, test_fraction, split_seed)
-    train, test = (class_files(part) for part in official)
+        classes, train, test = split_files(root, test_fraction, split_seed, left)
+        return Tree(classes, train, test, left.notes(), own_split=True)
+    train, test = (class_files(part, left) for part in official)
     if not train:
-        raise UsageError(f"{official[0]} has no class folders; put the images of each class into a separate folder.")
+        raise _no_classes(official[0])
     for kind, files, other in (("training", train, test), ("test", test, train)):
         absent = sorted(other.keys() - files.keys())
         if absent:
             raise DataError(f"Class {absent[0]!r} of {root} has no {kind} images; add some or remove the class.")
-    return tuple(sorted(train)), train, test
+    return Tree(tuple(sorted(train)), train, test, left.notes())
 
 
-def official_folders(root: Path) -> tuple[Path, Path] | None:
-    """The train and test folders of a tree that has its own split."""
-    tests = [root / name for name in ("test", "val") if (root / name).is_dir()]
-    if not (root / "train").is_dir():
+def official_folders(root: Path, left: LeftOut | None = None) -> tuple[Path, Path] | None:
+    """The train and test folders of a tree that has its own split; `left` gets what is not read next to them.
+
+    Raises `UsageError` if there are two of a kind, or only training images.
+    """
+    here = folders_in(root)
+    train, tests, vals = (_one_of(root, here, names) for names in (_TRAIN, _TEST, _VAL))
+    if train is None or (tests is None and vals is None and has_images(train)):  # perhaps a class of trains
         return None
-    if not tests:
+    labelled = [part for part in (tests, vals) if part is not None and folders_in(part)]
+    if not labelled and (part := tests or vals) is not None:
         raise UsageError(
-            f"{root} has train/ but neither test/ nor val/; add one, or give the path of the class folders."
+            f"{part} has no class folders, so that its images have no labels; put the images of each class into a "
+            f"separate folder there, or give the path of the class folders, as in folder:{train}."
         )
-    return root / "train", tests[0]
+    if not labelled:
+        raise UsageError(
+            f"{root} has {train.name}/ but neither test/ nor val/; add one, or give the path of the class folders, as "
+            f"in folder:{train}."
+        )
+    if left is not None:
+        for path in here:
+            if path not in (train, labelled[0]):
+                why = "its images have no labels" if path == tests else f"{labelled[0].name}/ holds the test images"
+                left.sentences.append(f"Left out: the folder {path} ({why}).")
+        folders_in(root, left)
+    return train, labelled[0]
 
 
-def split_files(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, ...], Files, Files]:
+def _one_of(root: Path, folders: list[Path], names: tuple[str, ...]) -> Path | None:
+    found = [path for path in folders if path.name.lower() in names]
+    if len(found) > 1:
+        raise UsageError(
+            f"{root} has {found[0].name}/ and {found[1].name}/, and which of them to read is not clear; move one away."
+        )
+    return found[0] if found else None
+
+
+def split_files(
+    root: Path, test_fraction: float, split_seed: int, left: LeftOut | None = None
+) -> tuple[tuple[str, ...], Files, Files]:
     """Class names, and the files of class folders without an official split, split by a seed. Raises as `scan`."""
-    files = class_files(root)
+    files = class_files(root, left)
     if not files:
-        raise UsageError(f"{root} has no class folders; put the images of each class into a separate folder.")
+        raise _no_classes(root)
     train: Files = {}
     test: Files = {}
     for name, paths in files.items():
@@ -106,26 +155,69 @@ def split_files(root: Path, test_fraction: float, split_seed: int) -> tuple[tupl
     return tuple(sorted(files)), train, test
 
 
-def class_files(folder: Path) -> Files:
-    """Image files of every class folder, sorted by relative path; hidden files and folders are skipped."""
-    result: Files = {}
-    for entry in sorted(folder.iterdir(), key=lambda path: path.name):
-        if entry.name.startswith(".") or not entry.is_dir():
-            continue
-        found = []
-        for where, folders, names in os.walk(entry, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            found += [
-                os.path.join(where, name)
-                for name in names
-                if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-            ]
+def class_files(folder: Path, left: LeftOut | None = None) -> Files:
+    """Image files of every class folder, sorted by relative path; names in Unicode NFC. `left` gets what is left out.
+
+    Each real file is read once. Raises `DataError` for class folders without images or with equal names, and as
+    `cl.data.tree_walk.images_below`; `UsageError` if the folders are not classes.
+    """
+    left = left if left is not None else LeftOut()
+    folders = folders_in(folder, left)
+    _refuse_nested(folder, folders)
+    classes: dict[str, list[Found]] = {}
+    for path in folders:
+        name = unicodedata.normalize("NFC", path.name)
+        if name in classes:
+            raise DataError(f"{folder} has two folders named {name!r} in different spellings of Unicode; rename one.")
+        found = images_below(path, left)
         if not found:
-            raise DataError(
-                f"Class folder {entry} holds no images ({', '.join(sorted(SUFFIXES))}); add some or remove it."
-            )
-        result[entry.name] = [Path(path) for path in sorted(found, key=lambda path: _below(entry, path))]
+            raise DataError(f"Class folder {path} holds no images that Pillow reads; add some or remove it.")
+        classes[name] = found
+    result = without_borrowed(classes)
+    if empty := [name for name, paths in result.items() if not paths]:
+        raise DataError(f"All images of class folder {folder / empty[0]} are links into other classes; remove it.")
     return result
+
+
+def _refuse_known_layouts(root: Path) -> None:
+    """Raise `UsageError` for a tree that a stream of ours reads in another way."""
+    if (root / "wnids.txt").is_file() and (root / "val" / "val_annotations.txt").is_file():
+        raise UsageError(
+            f"{root} is the unpacked Tiny-ImageNet, whose test images are labelled by a file; use --stream "
+            f"tiny-imagenet --set stream.folder={root}."
+        )
+
+
+def _refuse_nested(folder: Path, folders: list[Path]) -> None:
+    """Raise `UsageError` if the folders in `folder` are not classes, but hold the class folders or the images."""
+    if not folders or any(has_images(path) for path in folders):
+        return
+    inside = {path: folders_in(path) for path in folders}
+    names = [each.name for below in inside.values() for each in below]
+    repeated = len(folders) > 1 and len(names) > len(set(names)) and all(len(below) > 1 for below in inside.values())
+    alone = len(folders) == 1 and len(names) > 1
+    if repeated or alone:
+        raise UsageError(
+            f"{folder} holds no class folders but {len(folders)} folder{'s' if len(folders) > 1 else ''} of folders "
+            f"({folders[0].name}/{names[0]}, ...); give the path of the class folders, as in folder:{folders[0]}."
+        )
+
+
+def refuse_single_class(root: Path, classes: Sequence[str]) -> None:
+    """Raise `UsageError` for a tree with one class, naming the file of labels next to it if there is one."""
+    if len(classes) > 1:
+        return
+    labels = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in _LABELS]
+    if labels:
+        raise UsageError(
+            f"{root} has one folder of images and {labels[0]}; clbench reads labels from folders, so put the images of "
+            "each class into a separate folder."
+        )
+    raise UsageError(f"{root} has the single class {classes[0]!r}; a stream needs at least two classes.")
+
+
+def _no_classes(folder: Path) -> UsageError:
+    return UsageError(f"{folder} has no class folders; put the images of each class into a separate folder.")
 
 
 def _store(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +11,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cl.data.store import PixelArray
-from cl.errors import DataError
+from cl.errors import ClbenchError, DataError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+_LONGEST = 32
+"""Ratio of the sides above which an image is cropped before it is resized: the whole would take gigabytes."""
+
+_SIXTEEN_BITS = 257
+"""The value of an 8-bit step on 16 bits: 65535 / 255."""
+
+
+class UnreadableImage(DataError):
+    """An image file that cannot be decoded: its `name` and the reason."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"Cannot read the image {name} ({reason}); replace or remove it and run again.")
+        self.name, self.reason = name, reason
+
+
+def unreadable(errors: Sequence[UnreadableImage]) -> DataError:
+    """One error for all of them; it names the first ten."""
+    if len(errors) == 1:
+        return errors[0]
+    shown = ", ".join(f"{each.name} ({each.reason})" for each in errors[:10])
+    more = f" and {len(errors) - 10} more" if len(errors) > 10 else ""
+    return DataError(f"Cannot read {len(errors)} images: {shown}{more}; replace or remove them and run again.")
 
 
 def decode_image(data: bytes, channels: int, name: str) -> PixelArray:
@@ -24,7 +46,7 @@ def decode_image(data: bytes, channels: int, name: str) -> PixelArray:
     from PIL import Image
 
     with readable(name), Image.open(io.BytesIO(data)) as image:
-        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+        pixels = np.asarray(_eight_bits(image).convert("L" if channels == 1 else "RGB"))
     return pixels[..., None] if channels == 1 else pixels
 
 
@@ -33,20 +55,21 @@ def image_channels(data: bytes, name: str) -> int:
     from PIL import Image
 
     with readable(name), Image.open(io.BytesIO(data)) as image:
-        return 1 if image.mode in ("1", "L", "LA") else 3
+        return 1 if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16") else 3
 
 
 def decode_resized(path: Path, size: int) -> PixelArray:
     """Decode a file to RGB, resize its shorter side to `size` (bicubic, antialiased), crop the centre: uint8 [size,
     size, 3].
 
-    Applies the EXIF orientation, and puts transparent images on white. Raises `DataError`.
+    Applies the EXIF orientation, and puts transparent images on white. Grey levels of 16 bits are divided by 257, those
+    of floating-point images are scaled from their declared range or from 0 to 1. Images more than 32 times as long as
+    wide are cropped first. Raises `DataError`.
     """
     from PIL import Image, ImageOps
 
     with readable(str(path)), Image.open(path) as opened:
-        image = _opaque(ImageOps.exif_transpose(opened))
-    return _square(image, size)
+        return _square(_opaque(ImageOps.exif_transpose(_eight_bits(opened))), size)
 
 
 def resized(pixels: PixelArray, size: int) -> PixelArray:
@@ -61,12 +84,57 @@ def resized(pixels: PixelArray, size: int) -> PixelArray:
 def _square(image: Image.Image, size: int) -> PixelArray:
     from PIL import Image
 
-    scale = size / min(image.size)
+    short = min(image.size)
+    if not short:
+        raise ValueError("it has no pixels")
+    if max(image.size) > _LONGEST * short:
+        left, top = ((side - _LONGEST * short) // 2 if side > _LONGEST * short else 0 for side in image.size)
+        image = image.crop((left, top, image.width - left, image.height - top))
+    scale = size / short
     width, height = (max(size, round(side * scale)) for side in image.size)
     if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - size) // 2, (height - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey image of 16 bits or floating point as 8 bits; other images unchanged.
+
+    Raises `ValueError` for values whose range is not known.
+    """
+    from PIL import Image
+
+    if not (image.mode in ("I", "F") or image.mode.startswith("I;16")):
+        return image
+    pixels = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        eight = np.rint(pixels / _SIXTEEN_BITS)
+    elif image.mode == "I":
+        if image.format not in ("PNG", "PPM"):  # which know no more than 16 bits
+            raise ValueError("it holds 32-bit integers, whose range is not known; convert it to 8 or 16 bits")
+        eight = np.rint(pixels.clip(0, 65535) / _SIXTEEN_BITS)
+    else:
+        low, high = _declared_range(image)
+        if not pixels.size or not (low <= pixels.min() <= pixels.max() <= high):
+            raise ValueError(
+                f"it holds floating-point values outside {low:g} to {high:g}; scale them, or declare their range"
+            )
+        eight = np.rint((pixels - low) / (high - low) * 255)
+    result = Image.fromarray(eight.astype(np.uint8))
+    result.info = dict(image.info)
+    result._exif = image.getexif()
+    return result
+
+
+def _declared_range(image: Image.Image) -> tuple[float, float]:
+    """The smallest and largest value that a TIFF declares; 0 to 1 if there is none."""
+    tags = getattr(image, "tag_v2", {})
+    low, high = (tags.get(tag) for tag in (340, 341))  # SMinSampleValue, SMaxSampleValue
+    low, high = (float(value[0] if isinstance(value, tuple) else value) for value in (low or 0.0, high or 1.0))
+    if not low < high:
+        raise ValueError(f"it declares values from {low:g} to {high:g}; declare another range")
+    return low, high
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -80,22 +148,16 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turn Pillow's errors for a damaged, truncated or foreign file into a `DataError` with its name."""
+    """Turn an error of Pillow for a damaged, truncated or foreign file into an `UnreadableImage` with its name."""
     from PIL import Image
 
     try:
         yield
+    except ClbenchError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{name} disappeared while it was read; put it back and run again.") from error
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        TypeError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
-        why = "it is not an image that Pillow reads" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise DataError(f"Cannot read the image {name} ({why}); replace or remove it and run again.") from error
+    except Exception as error:  # decoders of damaged files raise nearly every type
+        known = isinstance(error, Image.UnidentifiedImageError)
+        why = "it is not an image that Pillow reads" if known else str(error) or type(error).__name__
+        raise UnreadableImage(name, " ".join(why.split())) from error

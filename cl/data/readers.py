@@ -24,7 +24,7 @@ from cl.errors import DataError
 from cl.files import sha256_of
 
 SPLITS = ("train", "test")
-PACK_READER = 1
+PACK_READER = 2
 """Version of the decoding of packs; increased when the same file would give other pixels."""
 _BATCH = 256 << 20
 """Maximum bytes of a CIFAR batch; the largest, CIFAR-100's training set, has 155 million."""

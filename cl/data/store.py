@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 IndexArray = NDArray[np.int64]
 PixelArray = NDArray[np.uint8]
+HashArray = NDArray[np.uint64]
 Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)`; `total` is 0 if unknown."""
 
@@ -23,9 +25,8 @@ class ImageStore:
     `pixels` is uint8 [N, H, W, C] with C in {1, 3}; `labels` is int64 [N], the dataset's own labels; `fingerprint` is
     the SHA-256 of shape, pixels and labels in that order, so it does not depend on the source of the images. `verified`
     is called once, before the pixels are first used, and returns them: pixels from a file are checked when needed.
+    `hashes` is uint64 [N], equal for images with equal pixels.
     """
-
-    __slots__ = ("_pixels", "_verified", "fingerprint", "labels")
 
     def __init__(
         self,
@@ -33,9 +34,12 @@ class ImageStore:
         labels: IndexArray,
         fingerprint: str,
         verified: Callable[[PixelArray], PixelArray] | None = None,
+        hashes: HashArray | None = None,
     ) -> None:
         _check(pixels, labels)
         self._pixels, self.labels, self.fingerprint, self._verified = pixels, labels, fingerprint, verified
+        if hashes is not None:
+            self.hashes = hashes
 
     @classmethod
     def from_arrays(cls, pixels: np.ndarray, labels: np.ndarray) -> ImageStore:
@@ -48,12 +52,13 @@ class ImageStore:
             pixels = pixels[..., None]
         labels = np.asarray(labels).astype(np.int64, casting="same_kind")
         _check(pixels, labels)
-        order = canonical_order(pixels, labels)
+        names = pixel_hashes(pixels)
+        order = np.lexsort((names, labels)).astype(np.int64)
         pixels, labels = pixels[order], labels[order]
         digest = Fingerprint(pixels.shape)
         digest.update(pixels)
         pixels.flags.writeable = labels.flags.writeable = False
-        return cls(pixels, labels, digest.finish(labels))
+        return cls(pixels, labels, digest.finish(labels), hashes=short_hashes(names[order]))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,6 +69,11 @@ class ImageStore:
         if self._verified is not None:
             self._pixels, self._verified = self._verified(self._pixels), None
         return self._pixels
+
+    @cached_property
+    def hashes(self) -> HashArray:
+        """The first eight bytes of the SHA-1 of every image."""
+        return short_hashes(pixel_hashes(self.pixels))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -126,6 +136,11 @@ def canonical_order(pixels: PixelArray, labels: IndexArray) -> IndexArray:
     """The permutation that sorts images by label, then by the hash of their pixels; equal images are
     interchangeable."""
     return np.lexsort((pixel_hashes(pixels), labels)).astype(np.int64)
+
+
+def short_hashes(hashes: NDArray[np.bytes_]) -> HashArray:
+    """The first eight bytes of hashes of `pixel_hashes` as numbers."""
+    return np.array([int(text[:16], 16) for text in hashes.tolist()], dtype=np.uint64)
 
 
 def _check(pixels: Any, labels: Any) -> None:

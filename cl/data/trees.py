@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from cl.data.archives import safe_extract
 from cl.data.catalog import declaration, obtain
-from cl.data.folders import SUFFIXES, Files, class_files, dataset_of, official_folders, split_files
+from cl.data.folders import Files, class_files, dataset_of, official_folders, split_files
 from cl.data.sources import check_md5
 from cl.data.store import Dataset, Progress
+from cl.data.tree_walk import LeftOut, suffixes
 from cl.errors import DataError, UsageError
 from cl.paths import home, writable_cache
 
@@ -26,7 +28,6 @@ folders train/ and test/ (or val/)."""
 
 TEST_SHARE = 0.2
 Official = Callable[[Path], tuple[Files, Files]]
-_PATH = re.compile(rf"[^\s\"',\[\]]+(?:{'|'.join(re.escape(suffix) for suffix in sorted(SUFFIXES))})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def read_tree(
     root = inner(Path(folder).expanduser()) if folder else find_tree(name, progress)
     if not root.is_dir():
         raise UsageError(f"There is no folder {root}; give the path of the unpacked {declared.title}.")
-    train, test, about = _chosen(root, below, split, official, declared.title)
+    left = LeftOut()
+    train, test, about = _chosen(root, below, split, official, declared.title, left)
     classes = tuple(sorted(train))
     if len(classes) != declared.n_classes or train.keys() != test.keys():
         raise DataError(
@@ -74,7 +76,7 @@ def read_tree(
         root, declared.name, classes, train, test, size, progress,
         licence=declared.licence, citation=declared.citation,
     )  # fmt: skip
-    return dataset, {"size": size, "split": split.name, **about}
+    return replace(dataset, notes=left.notes()), {"size": size, "split": split.name, **about}
 
 
 def find_tree(name: str, progress: Progress | None = None) -> Path:
@@ -106,7 +108,7 @@ def inner(root: Path) -> Path:
 
 
 def _chosen(
-    root: Path, below: str, split: Split, official: Official, title: str
+    root: Path, below: str, split: Split, official: Official, title: str, left: LeftOut
 ) -> tuple[Files, Files, dict[str, object]]:
     """Training and test files by class, and the identity of the split."""
     split.check()
@@ -120,13 +122,13 @@ def _chosen(
             raise UsageError(
                 f"{root} has no train/ and test/ (or val/); choose another split of {title}, such as split=seeded."
             )
-        return class_files(parts[0]), class_files(parts[1]), {}
+        return class_files(parts[0], left), class_files(parts[1], left), {}
     if split.name == "seeded":
         if parts is not None:
             raise UsageError(
                 f"{root} is split into folders already, which is another split than ours; set stream.split=folders."
             )
-        _, train, test = split_files(base, TEST_SHARE, split.seed)
+        _, train, test = split_files(base, TEST_SHARE, split.seed, left)
         return train, test, {"split_seed": split.seed, "test_fraction": TEST_SHARE}
     assert split.train_list and split.test_list
     known = {(name, path.name): path for part in parts or (base,) for name, files in class_files(part).items()
@@ -139,13 +141,20 @@ def _chosen(
     return train, test, {"train_list": digests[0], "test_list": digests[1]}
 
 
+@cache
+def _path_pattern() -> re.Pattern[str]:
+    """Matches the path of an image in any text."""
+    endings = "|".join(re.escape(suffix) for suffix in sorted(suffixes(), key=len, reverse=True))
+    return re.compile(rf"[^\s\"',\[\]]+(?:{endings})\b", re.IGNORECASE)
+
+
 def _listed(path: Path, known: dict[tuple[str, str], Path]) -> Files:
     """The files of a list, by class. A list is any text (lines, YAML, JSON) with paths CLASS/FILE; leading folders,
     such as the author's data folder, are ignored."""
     if not path.is_file():
         raise UsageError(f"There is no list of files {path}; give the path of one.")
     files: Files = {}
-    for text in dict.fromkeys(_PATH.findall(path.read_text(encoding="utf-8", errors="replace"))):
+    for text in dict.fromkeys(_path_pattern().findall(path.read_text(encoding="utf-8", errors="replace"))):
         *above, name = text.replace("\\", "/").split("/")
         owner = next((part for part in reversed(above) if (part, name) in known), None)
         if owner is None:

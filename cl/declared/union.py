@@ -99,6 +99,7 @@ def union(
         licence=_each(parts, "licence"),
         citation=_each(parts, "citation"),
         verified=all(part.dataset.verified for part in parts),
+        notes=tuple(dict.fromkeys(f"{part.dataset.name}: {note}" for part in parts for note in part.dataset.notes)),
     )
     return dataset, rows
 

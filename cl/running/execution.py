@@ -10,6 +10,7 @@ from typing import Any
 
 from cl import registry
 from cl.data import reads
+from cl.data.duplicates import notes_on
 from cl.errors import ClbenchError, RunInUse, StorageError, UsageError
 from cl.files import make_folder
 from cl.loggers import check as check_loggers
@@ -92,7 +93,7 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
     what = identity(plan, stream, backbone)
     of_method = check_partial(plan, what)
     save_inputs(folder, of_stream, of_method)
-    notes += stream.dataset.notes
+    notes += notes_on(stream.dataset)
     for text in notes:
         progress.message(text)
     trainer = Trainer(

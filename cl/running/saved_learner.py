@@ -10,6 +10,7 @@ from typing import Any
 
 from cl import registry
 from cl.errors import ClbenchError, DataError, UsageError
+from cl.running.folder import KEEP_LEARNER
 from cl.strategy import Strategy
 from cl.stream import StreamInfo
 from cl.training import state
@@ -55,7 +56,7 @@ def load(path: Path) -> Saved:
 
     Raises `UsageError` if the strategy is not registered, `DataError` for a damaged file or another format.
     """
-    content = state.load(path)
+    content = state.load(path, fix=KEEP_LEARNER)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not a learner that this version of clbench can read; update clbench.")
     name = str(content["strategy"]["name"])

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cl.data.duplicates import notes_on
+from cl.errors import DataError, UsageError
 from cl.plan.run_options import with_old_name
 from cl.strategy import Strategy
 from cl.stream import Stream
@@ -198,4 +201,10 @@ def examine_stream(
     """
     chosen = checks_named(STREAM_CHECKS, only)
     subject = stream_checks.Subject(stream, options or {})
-    return examine(subject.name, "stream", chosen, subject, tell)
+    try:
+        notes = tuple(notes_on(subject.stream.dataset))
+    except (UsageError, DataError):  # its file or its data is missing: no check can tell more
+        raise
+    except Exception:  # a fault of the stream's code: the checks report it
+        notes = ()
+    return replace(examine(subject.name, "stream", chosen, subject, tell), remarks=notes)

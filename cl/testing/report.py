@@ -57,11 +57,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcomes of all checks of one strategy or stream."""
+    """The outcomes of all checks of one strategy or stream, and remarks on the images of a stream."""
 
     name: str
     kind: str
     outcomes: tuple[Outcome, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[Outcome, ...]:

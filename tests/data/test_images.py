@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+import pytest
+from PIL import Image, TiffImagePlugin
 
+from cl.data.images import decode_image, decode_resized, image_channels
+from cl.errors import DataError
 from tests.help.image_folders import folder, save
 
 
@@ -36,3 +42,68 @@ def test_orientation_and_transparency(cache: Path, tmp_path: Path) -> None:
     clear, turned = folder(tmp_path).dataset.train.pixels
     assert clear.min() == 255
     assert turned[:4].max() == 0 and turned[4:].min() == 255
+
+
+def encoded(image: Image.Image, kind: str, **more: Any) -> bytes:
+    image.save(buffer := io.BytesIO(), kind, **more)
+    return buffer.getvalue()
+
+
+RAMP = np.linspace(0, 1, 256).reshape(16, 16)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_keep_their_values(tmp_path: Path, kind: str) -> None:
+    data = encoded(Image.fromarray(np.rint(RAMP * 65535).astype(np.uint16)), kind)
+    right = np.rint(RAMP * 255).astype(np.uint8)
+    assert image_channels(data, "x") == 1
+    np.testing.assert_array_equal(decode_image(data, 1, "x")[..., 0], right)
+    (tmp_path / "x").write_bytes(data)
+    np.testing.assert_array_equal(decode_resized(tmp_path / "x", 16)[..., 1], right)
+
+
+def test_floating_point_is_scaled_from_its_declared_range_or_from_zero_to_one() -> None:
+    right = np.rint(RAMP * 255).astype(np.uint8)
+    plain = encoded(Image.fromarray(RAMP.astype(np.float32)), "TIFF")
+    np.testing.assert_array_equal(decode_image(plain, 1, "x")[..., 0], right)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in ((340, -5.0), (341, 15.0)):
+        tags[tag] = value
+        tags.tagtype[tag] = 12
+    declared = encoded(Image.fromarray((RAMP * 20 - 5).astype(np.float32)), "TIFF", tiffinfo=tags)
+    np.testing.assert_array_equal(decode_image(declared, 1, "x")[..., 0], right)
+    for wrong in (RAMP * 2, np.full((4, 4), np.nan)):
+        with pytest.raises(DataError, match=r"image x \(it holds floating-point values outside 0 to 1; scale them"):
+            decode_image(encoded(Image.fromarray(wrong.astype(np.float32)), "TIFF"), 1, "x")
+
+
+def test_integers_of_an_unknown_range_are_refused() -> None:
+    data = encoded(Image.fromarray(np.full((4, 4), 70_000, np.int32)), "TIFF")
+    with pytest.raises(DataError, match="32-bit integers, whose range is not known; convert it to 8 or 16 bits"):
+        decode_image(data, 1, "x")
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000)])
+def test_thin_images_take_little_memory(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.fromarray(np.arange(20_000, dtype=np.uint32).astype(np.uint8).reshape(size[::-1])).save(tmp_path / "x.png")
+    tracemalloc.start()
+    pixels = decode_resized(tmp_path / "x.png", 224)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert pixels.shape == (224, 224, 3) and peak < 50e6
+
+
+def test_images_of_ordinary_shape_are_resized_whole(tmp_path: Path) -> None:
+    save(tmp_path / "x.png", (320, 10))
+    with Image.open(tmp_path / "x.png") as image:
+        right = np.asarray(image.convert("RGB").resize((640, 20), Image.Resampling.BICUBIC))[:, 310:330]
+    np.testing.assert_array_equal(decode_resized(tmp_path / "x.png", 20), right)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(7), b"P5 0 0 255\n", b"BM" + bytes(60)])
+def test_false_headers_are_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.png").write_bytes(data)
+    with pytest.raises(DataError, match=r"Cannot read the image .*x\.png \(.*\); replace or remove it"):
+        decode_resized(tmp_path / "x.png", 8)
+    with pytest.raises(DataError, match=r"Cannot read the image pack, image 3 \("):
+        decode_image(data, 3, "pack, image 3")

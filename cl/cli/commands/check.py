@@ -115,4 +115,5 @@ def _summary(report: Report) -> str:
     skipped = sum(outcome.status == "skipped" for outcome in report.outcomes)
     passed = len(report.outcomes) - skipped - len(report.failures)
     parts = [f"{passed} passed", f"{len(report.failures)} failed", f"{skipped} skipped"]
-    return f"{report.kind} '{report.name}': {', '.join(part for part in parts if not part.startswith('0 '))}."
+    result = f"{report.kind} '{report.name}': {', '.join(part for part in parts if not part.startswith('0 '))}."
+    return "\n".join([*(f"Note: {text}" for text in report.remarks), result])

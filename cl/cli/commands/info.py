@@ -70,6 +70,7 @@ def _show_stream(
         found["facts"]["Tasks"] = f"not known without the data: {error}"
     if stream is not None:
         found["tasks"] = stream_info.tasks(stream, declaration)
+        found["facts"]["Notes"] = " ".join(stream_info.notes(stream))
     _show(found, as_json)
     if stream is not None and not as_json:
         stream_info.show(stream, declaration)

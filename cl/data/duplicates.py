@@ -1,0 +1,44 @@
+"""Images that occur in more than one place: in training and test, or in two classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from cl.data.store import Dataset
+
+
+def duplicates(dataset: Dataset) -> list[str]:
+    """Sentences about equal images, pixel by pixel: test images that are trained, and images in two classes."""
+    train, test = dataset.train, dataset.test
+    notes = []
+    shared = np.isin(test.hashes, train.hashes)
+    if count := int(shared.sum()):
+        names = _most(dataset.class_names[label] for label in test.labels[shared].tolist())
+        were = "image is also a training image" if count == 1 else "images are also training images"
+        notes.append(f"{count:,} of {len(test):,} test {were} ({names}).")
+    hashes = np.concatenate([train.hashes, test.hashes])
+    labels = np.concatenate([train.labels, test.labels])
+    order = np.lexsort((labels, hashes))
+    hashes, labels = hashes[order], labels[order]
+    other = (hashes[1:] == hashes[:-1]) & (labels[1:] != labels[:-1])
+    if count := len(np.unique(hashes[1:][other])):
+        pairs = zip(labels[:-1][other].tolist(), labels[1:][other].tolist(), strict=True)
+        names = _most(f"{dataset.class_names[one]} and {dataset.class_names[two]}" for one, two in pairs)
+        notes.append(
+            f"{count:,} image{'s are' if count > 1 else ' is'} in two classes ({names}), so one label is wrong."
+        )
+    return notes
+
+
+def notes_on(dataset: Dataset) -> list[str]:
+    """What users and records should know about the images: notes of their reader, and duplicates."""
+    return [*dataset.notes, *duplicates(dataset)]
+
+
+def _most(names: Iterable[str]) -> str:
+    counts = Counter(names).most_common()
+    shown = ", ".join(f"{name}: {count}" for name, count in counts[:3])
+    return f"{shown}, ..." if len(counts) > 3 else shown
