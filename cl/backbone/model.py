@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import timm
 import torch
-from safetensors import SafetensorError
 from timm.data import resolve_data_config
-from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from cl import registry
 from cl.backbone.options import STATISTICS, BackboneOptions
 from cl.backbone.transform import Transform
-from cl.data.sources import find_file, is_offline
-from cl.errors import ContractError, DataError, UsageError, did_you_mean
+from cl.backbone.weight_files import build_pretrained, find_weights
+from cl.errors import ContractError, UsageError, did_you_mean
 from cl.files import sha256_of
 from cl.random import derive
 
@@ -226,8 +221,8 @@ def load(
         model = _untrained(create, derive(seed, "backbone", arch))
         weights = f"random-{seed}"
     else:
-        path = _weights_file(arch, source)
-        model = _pretrained(name, arch, path, build)
+        path = find_weights(arch, source)
+        model = build_pretrained(name, arch, path, build)
         weights = sha256_of(path) if path else _digest(model)
     model = model.to(device)
     data = resolve_data_config({}, model=model)
@@ -300,64 +295,6 @@ def factory(name: str) -> Callable[..., nn.Module]:
             f"{did_you_mean(name.partition('@')[0], known)}"
         )
     return functools.partial(timm.create_model, f"{arch}.{tag}" if tag else arch)
-
-
-def _weights_file(arch: str, source: str) -> Path | None:
-    """The local file of the weights, or None if the hub must be used; raises `DataError` for a missing file."""
-    if source:
-        return find_file(source, kind="weights")
-    config = timm.get_pretrained_cfg(arch)
-    if config is not None and config.file:
-        return Path(config.file)
-    full = f"{arch.partition('.')[0]}.{config.tag}" if config is not None and config.tag else arch
-    try:
-        return find_file(f"{full}.safetensors", kind="weights")
-    except DataError:
-        return None
-
-
-def _pretrained(name: str, arch: str, path: Path | None, build: Callable[..., nn.Module]) -> nn.Module:
-    if path is not None and not path.is_file():
-        raise DataError(f"the weights file {path} is missing; reinstall clbench.")
-    if is_offline():
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    known = timm.is_model(arch.partition(".")[0])
-    if path is None and known and is_offline():
-        config = timm.get_pretrained_cfg(arch)
-        where = (config.hf_hub_id or config.url) if config is not None else None
-        raise DataError(
-            f"the weights of backbone {name!r} are not here and CLBENCH_OFFLINE is set; unset it to download them"
-            f"{f' from {where}' if where else ''}, put {arch}.safetensors in a folder of CLBENCH_DATA_PATH, "
-            "or use arch@file."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # timm warns when it converts weights
-            if path is None:
-                return build(pretrained=True)
-            if not known:  # timm cannot load weights into it
-                model = build(pretrained=False)
-                model.load_state_dict(load_state_dict(str(path), device="cpu"))
-                return model
-            model = build(pretrained=True, pretrained_cfg_overlay=_local_weights(arch, path))
-            getattr(model, "pretrained_cfg", {}).pop("state_dict", None)  # otherwise it keeps the tensors in memory
-            return model
-    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
-        source = f"the file {path}" if path else "the hub"
-        raise DataError(
-            f"cannot load the weights of backbone {name!r} from {source} ({reason}); check the name and the network, "
-            "put the weights in a folder of CLBENCH_DATA_PATH, or use arch@file or arch@random."
-        ) from error
-
-
-def _local_weights(arch: str, path: Path) -> dict[str, Any]:
-    """The tensors of a file without the classifier, so that timm can check strictly that all others fit."""
-    config = timm.get_pretrained_cfg(arch)
-    named = (config.classifier or ()) if config is not None else ()
-    heads = (named,) if isinstance(named, str) else tuple(named)
-    tensors = load_state_dict(str(path), device="cpu")
-    return {"state_dict": {k: v for k, v in tensors.items() if k.rpartition(".")[0] not in heads}, "num_classes": 0}
 
 
 def _digest(model: nn.Module) -> str:
