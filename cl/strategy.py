@@ -18,7 +18,7 @@ from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import UsageError
 from cl.options import nested, option
-from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK
+from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK, Needs
 from cl.stream import ImageSet, StreamInfo, View
 from cl.training import state
 from cl.training.augment import RECIPES
@@ -60,6 +60,7 @@ __all__ = [
     "ImageSet",
     "Inputs",
     "MultiStep",
+    "Needs",
     "Plateau",
     "Source",
     "Step",
@@ -123,6 +124,12 @@ class Strategy:
     def supports(cls, setting: str, options: Any) -> bool:
         """Whether the method with these options supports a setting; by default, whether it is in `settings`."""
         return setting in cls.settings
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        """What the method with these options needs of a stream (images of a class, classes of a task, batches); a run
+        without it is refused before anything is trained."""
+        return Needs()
 
     # --------------------------------------------------------------------------------- what a method implements
 

@@ -11,6 +11,7 @@ import timm
 import torch
 from timm.data import resolve_data_config
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
 from cl.backbone.options import STATISTICS, BackboneOptions
@@ -113,6 +114,12 @@ class Backbone(nn.Module):
         dtype = str(self.precision).removeprefix("torch.")
         name, weights = self.identity["name"], self.identity["weights_sha256"][:16]
         return f"{name}:{weights}:{self._digest[1]}:{self.transform.key}:{dtype}"
+
+    @property
+    def least_batch(self) -> int:
+        """Images that a training batch needs, 1 or 2; see `least_batch`."""
+        like = next(self.model.parameters())
+        return least_batch(self.model, like.new_zeros(1, 3, self.transform.size, self.transform.size))
 
     # --------------------------------------------------------------------------------------------------- weights
 
@@ -250,6 +257,28 @@ def load(
     if precision == "bf16":
         backbone.precision = torch.bfloat16
     return backbone
+
+
+def least_batch(model: nn.Module, image: Tensor) -> int:
+    """Images that a training batch of a model in evaluation mode needs, from a pass of one image [1, 3, s, s].
+
+    2 if some batch norm sees a single value per channel of one image, which leaves nothing to normalise; else 1.
+    """
+    single: list[bool] = []
+
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        single.append(inputs[0].numel() == inputs[0].shape[1])
+
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    try:
+        if norms:
+            with torch.no_grad():
+                model(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return 2 if any(single) else 1
 
 
 def _untrained(create: Callable[[], nn.Module], seed: int) -> nn.Module:

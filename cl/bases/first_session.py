@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from torch.nn import functional as F
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from cl.parts.attached import Adapters, Attached, ScaleShift, VisualPrompts
 from cl.parts.heads import CosineHead
 from cl.parts.weights import TunedWeights
-from cl.strategy import RECIPES, Cosine, Extractor, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Cosine, Extractor, Needs, Strategy, StreamInfo, View, option, sgd
 
 TUNING = ("adapter", "ssf", "vpt-deep", "vpt-shallow", "finetune", "none")
 
@@ -36,6 +37,11 @@ class FirstSession(Strategy):
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of the module and the head", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        trained = options.tuning != "none" and options.epochs
+        return Needs(adapts=f"its module (tuning={options.tuning})" if trained else "")
 
     def setup(self, info: StreamInfo) -> None:
         self.module = self._draw()  # a few tensors in addition to the backbone's own

@@ -96,7 +96,7 @@ def test_weights_that_do_not_fit(capsys: pytest.CaptureFixture[str], tmp_path: P
     weights.write_bytes(b"no weights")
     command = ["run", "-s", "simplecil", *DIGITS, "--backbone", f"test_vit@{weights}"]
     sentence = fails(capsys, command, 3)
-    assert f"cannot load the weights of backbone 'test_vit@{weights}' from the file" in sentence
+    assert f"cannot read the weights file {weights}" in sentence
     weights.unlink()
     assert f"There is no file {weights}; check the path." in fails(capsys, command, 3)
 
