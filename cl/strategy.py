@@ -186,8 +186,9 @@ class Strategy:
         which holds the epoch, the step and the optimiser. `validate()` runs after each epoch (higher is better);
         `select="best"` restores the trained tensors of the best epoch at the end. `clip` bounds the gradient norm.
         In a network with dropout, the running averages of batch norms are measured again without dropout, before each
-        validation and at the end. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf
-        without `validate`), and the FLOPs of the steps. Raises `NonFiniteLoss`.
+        validation and at the end. If a trained module has batch norms, a last batch of one image joins the batch
+        before. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf without
+        `validate`), and the FLOPs of the steps. Raises `NonFiniteLoss`.
         """
         spec = FitSpec(
             data, loss, params, epochs, optimizer, schedule, before_step, after_step, validate, select, plateau, clip

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from cl.parts.attached import Adapters, Attached, ScaleShift, VisualPrompts
 from cl.parts.heads import CosineHead
 from cl.parts.weights import TunedWeights
-from cl.strategy import RECIPES, Cosine, Extractor, Needs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Cosine, Extractor, Needs, Strategy, StreamInfo, UsageError, View, option, sgd
 
 TUNING = ("adapter", "ssf", "vpt-deep", "vpt-shallow", "finetune", "none")
 
@@ -44,7 +44,13 @@ class FirstSession(Strategy):
         return Needs(adapts=f"its module (tuning={options.tuning})" if trained else "")
 
     def setup(self, info: StreamInfo) -> None:
-        self.module = self._draw()  # a few tensors in addition to the backbone's own
+        try:
+            self.module = self._draw()  # a few tensors in addition to the backbone's own
+        except UsageError as error:  # most modules need a Vision Transformer
+            reason = str(error).removesuffix(".")
+            raise UsageError(
+                f"{reason}, or --set tuning=none (no adaptation) or --set tuning=finetune, which fit any network."
+            ) from error
         head = CosineHead(self.backbone.dim, info.classes_per_task[0], self.init_rng("head"))
         self.head = head.to(self.device) if self.module is not None else None  # used in the first task only
 

@@ -17,7 +17,7 @@ from cl.protocol import ONLINE, Needs, rules_on
 if TYPE_CHECKING:
     from cl.stream import Stream
 
-MORE = "add images, raise --limit or stream.train_per_class, or leave it out"
+MORE = "add images, raise --limit, stream.train_per_class or stream.shots, or leave it out"
 
 
 def refuse(strategy: str, options: Any, stream: Stream, least_batch: int = 1) -> None:

@@ -76,7 +76,7 @@ def test_a_refusal_names_class_task_count_and_fix() -> None:
         refuse("slca", options_of("slca"), stream)
     assert str(caught.value) == (
         "slca needs 2 training images of each class for its covariance, but class 3 (three) in task 2 of 5 of "
-        "split-digits has 1; add images, raise --limit or stream.train_per_class, or leave it out."
+        "split-digits has 1; add images, raise --limit, stream.train_per_class or stream.shots, or leave it out."
     )
     assert caught.value.exit_code == 2
     refuse("slca", options_of("slca"), thinned(tiny_stream(tasks=5, order="natural"), 1, images=2))
