@@ -183,8 +183,8 @@ def test_a_batch_of_one_joins_the_batch_before_if_batch_norms_train(size: int, e
 
 
 def test_batches_stay_as_they_are_if_no_batch_norm_trains() -> None:
-    learner, seen = probe(p=0.0), []
-    learner.free = nn.Linear(6, 2)
+    learner: Any = probe(p=0.0)
+    learner.free, seen = nn.Linear(6, 2), []
 
     def loss(batch: Batch) -> Tensor:
         seen.append(len(batch))
