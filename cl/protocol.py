@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 CLASS = "class-incremental"
 FEW_SHOT = "few-shot class-incremental"
@@ -21,6 +22,32 @@ DISJOINT = (CLASS, FEW_SHOT, LONG_TAILED, TASK)
 
 ANYTIME = "anytime"
 """Matches online and blurry settings, in which a group of test images may contain classes not seen yet."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs of a stream; `cl.plan.needs` checks it before anything is trained."""
+
+    images_per_class: int = 1
+    """Training images of each class of a task."""
+    images_per_task: int = 1
+    """Training images of a task."""
+    validation: bool = False
+    """Whether every task needs a validation image."""
+    purpose: str = ""
+    """What these images are for: "for its covariance"."""
+    compares: str = ""
+    """The loss that compares only the classes of one task, so a task of one class teaches it nothing: "its softmax over
+    the classes of a task"; empty: none."""
+    adapts: str = ""
+    """The part trained on the first task only, by comparing its classes; empty: none."""
+    batch_size: int = 0
+    """Images per step of fits that train the whole backbone; 0: its batch norms do not train."""
+    batches: str = "all"
+    """Tasks with such fits: "all"; "first"; "unreplayed", all until there are remembered images to add to a batch."""
+    merges: bool = True
+    """Whether these fits merge a last batch of one image into the batch before; `Strategy.fit` does."""
+
 
 RULES = ("cil_seen", "cil_all", "dil", "til_masked", "til_oracle")
 """Prediction rules, the preferred one for display first: argmax over the classes seen; over all outputs; over all

@@ -18,7 +18,7 @@ from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import UsageError
 from cl.options import nested, option
-from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK
+from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK, Needs
 from cl.stream import ImageSet, StreamInfo, View
 from cl.training import state
 from cl.training.augment import RECIPES
@@ -60,6 +60,7 @@ __all__ = [
     "ImageSet",
     "Inputs",
     "MultiStep",
+    "Needs",
     "Plateau",
     "Source",
     "Step",
@@ -124,6 +125,12 @@ class Strategy:
         """Whether the method with these options supports a setting; by default, whether it is in `settings`."""
         return setting in cls.settings
 
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        """What the method with these options needs of a stream (images of a class, classes of a task, batches); a run
+        without it is refused before anything is trained."""
+        return Needs()
+
     # --------------------------------------------------------------------------------- what a method implements
 
     def setup(self, info: StreamInfo) -> None:
@@ -179,8 +186,9 @@ class Strategy:
         which holds the epoch, the step and the optimiser. `validate()` runs after each epoch (higher is better);
         `select="best"` restores the trained tensors of the best epoch at the end. `clip` bounds the gradient norm.
         In a network with dropout, the running averages of batch norms are measured again without dropout, before each
-        validation and at the end. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf
-        without `validate`), and the FLOPs of the steps. Raises `NonFiniteLoss`.
+        validation and at the end. If a trained module has batch norms, a last batch of one image joins the batch
+        before. Resumable at any step. Returns losses per epoch, the best epoch and its score (-inf without
+        `validate`), and the FLOPs of the steps. Raises `NonFiniteLoss`.
         """
         spec = FitSpec(
             data, loss, params, epochs, optimizer, schedule, before_step, after_step, validate, select, plateau, clip

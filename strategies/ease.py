@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from cl.parts.attached import Adapters, AdapterSets
 from cl.parts.heads import CosineHead, SubspacePrototypes, class_means, cosines
-from cl.strategy import RECIPES, Batch, Cosine, Inputs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Batch, Cosine, Inputs, Needs, Strategy, StreamInfo, View, option, sgd
 
 
 class EASE(Strategy):
@@ -39,6 +40,10 @@ class EASE(Strategy):
         alpha: float = option(0.1, "total weight of all subspaces other than a class's own", ge=0)
         beta: float = option(0.0, "weight of the backbone's features without adapters; 0: not used", ge=0)
         recalculate: bool = option(True, "after every task, estimate old classes in all later subspaces again")
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(compares="its softmax over the classes of a task")
 
     def setup(self, info: StreamInfo) -> None:
         self.sets = AdapterSets(self._fresh())

@@ -14,8 +14,9 @@ from torch.func import functional_call
 from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, classification
-from cl.parts.statistics import LABELS, SQUARES, Anchors, Parameters, answers, diagonal
+from cl.parts.statistics import LABELS, SQUARES, Anchors, Parameters, answers, batch_norms, diagonal
 from cl.strategy import DISJOINT, Batch, StreamInfo, UsageError, View, option
+from cl.training.batches import without_single
 
 
 class EWC(Regularized):
@@ -129,7 +130,10 @@ class EWC(Regularized):
         """The task's images without augmentation, with the labels for the Fisher."""
         o, order, labels = self.options, self.rng("order of the Fisher"), self.rng("labels of the Fisher")
         columns = view.classes if o.fisher_loss in ("local", "bce-local") else view.seen
-        for batch in self.batches(view.train, o.batch_size).epoch(0, lambda *key: order):
+        images = self.batches(view.train, o.batch_size)
+        if o.fisher_mode == "train" and batch_norms(self.backbone):
+            images = without_single(images)
+        for batch in images.epoch(0, lambda *key: order):
             if o.fisher_label == "truth":
                 yield batch
                 continue

@@ -20,6 +20,7 @@ from cl.strategy import (
     Batch,
     Cosine,
     Inputs,
+    Needs,
     Source,
     Strategy,
     StreamInfo,
@@ -87,6 +88,11 @@ class HiDePrompt(Strategy):
     @classmethod
     def marks(cls, options: Any) -> tuple[str, ...]:
         return ("batch-dependent", "legacy") if options.prompt_layout == "legacy" else ()
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        compares = "its softmax over the classes of a task"
+        return Needs(images_per_class=2, purpose="for its covariance", compares=compares)
 
     def setup(self, info: StreamInfo) -> None:
         o, dim = self.options, self.backbone.dim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,20 @@ from torch.nn import functional as F
 from cl.parts.attached import Attached, TaskKeys, TaskNorms, similarity
 from cl.parts.heads import GrowingHead
 from cl.parts.losses import local_cross_entropy
-from cl.strategy import RECIPES, Batch, Extractor, Inputs, Source, Strategy, StreamInfo, UsageError, View, adam, option
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Extractor,
+    Inputs,
+    Needs,
+    Source,
+    Strategy,
+    StreamInfo,
+    UsageError,
+    View,
+    adam,
+    option,
+)
 
 
 class LayerNormTuning(Strategy):
@@ -53,6 +67,10 @@ class LayerNormTuning(Strategy):
         detach_query: bool = option(False, "in one stage, do not train LayerNorms with the similarity of the keys")
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
         key_augment: str = option("none", "augmentation for key training in two stages", choices=tuple(RECIPES))
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(compares="its softmax over the classes of a task")
 
     def setup(self, info: StreamInfo) -> None:
         o, dim = self.options, self.backbone.dim

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from cl.parts.attached import Adapters, AdapterSets
 from cl.parts.heads import GrowingHead, class_means, cosines
 from cl.parts.losses import contrastive, local_cross_entropy
 from cl.parts.statistics import ClassGaussians
-from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Strategy, StreamInfo, View, When, option, sgd
+from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Needs, Strategy, StreamInfo, View, When, option, sgd
 
 
 class MOS(Strategy):
@@ -62,6 +63,11 @@ class MOS(Strategy):
     @classmethod
     def marks(cls, options: Options) -> tuple[str, ...]:
         return ("legacy",) if options.legacy else ()
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        compares = "its softmax over the classes of a task"
+        return Needs(images_per_class=2, purpose="for its covariance", compares=compares)
 
     def setup(self, info: StreamInfo) -> None:
         self.adapters = Adapters(self.backbone, self.options.rank, self.init_rng("adapters"))  # the current set

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cl.bases.first_session import FirstSession
 from cl.parts.heads import RandomProjection, RidgeRegression, choose_ridge, cosines
-from cl.strategy import BLURRY, DISJOINT, DOMAIN, ImageSet, Inputs, StreamInfo, View, option
+from cl.strategy import BLURRY, DISJOINT, DOMAIN, ImageSet, Inputs, Needs, StreamInfo, View, option
 
 
 class RanPAC(FirstSession):
@@ -39,6 +40,11 @@ class RanPAC(FirstSession):
     @classmethod
     def marks(cls, options: Options) -> tuple[str, ...]:
         return ("legacy",) if options.legacy_cosine else ()
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        needs, chosen = super().needs(options), options.ridge is None
+        return replace(needs, images_per_task=2, purpose="to choose a ridge penalty") if chosen else needs
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

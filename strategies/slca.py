@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from cl.parts.heads import GrowingHead
 from cl.parts.statistics import ClassGaussians
-from cl.strategy import RECIPES, Batch, Cosine, Inputs, MultiStep, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Batch, Cosine, Inputs, MultiStep, Needs, Strategy, StreamInfo, View, option, sgd
 
 
 class SLCA(Strategy):
@@ -47,6 +48,15 @@ class SLCA(Strategy):
             0.1, "shrinkage of old class means: s_c = 1 - shrink + shrink (tau + 1) / t", ge=0, lt=1
         )
         legacy_task_index: bool = option(False, "use the task index of the authors' code, wrong for unequal tasks")
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(
+            images_per_class=2,
+            purpose="for its covariance",
+            compares="its softmax over the classes of a task",
+            batch_size=options.batch_size,
+        )
 
     def setup(self, info: StreamInfo) -> None:
         if self.options.fresh_norm:

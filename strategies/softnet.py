@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from cl.strategy import (
     ImageSet,
     Inputs,
     MultiStep,
+    Needs,
     Source,
     Strategy,
     StreamInfo,
@@ -80,6 +82,10 @@ class SoftNet(Strategy):
         temperature: float = option(1.0, "temperature of the cosine distances in the loss of later tasks", gt=0)
         exemplars: int = option(5, "images per class of earlier few-shot tasks kept for replay", ge=0)
         distance: str = option("euclidean", "distance to the prototypes", choices=("euclidean", "cosine"))
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(adapts="its subnetwork", batch_size=options.batch_size, batches="first")
 
     def setup(self, info: StreamInfo) -> None:
         dim, rng = self.backbone.dim, self.init_rng("head")

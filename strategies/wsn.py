@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from cl.strategy import (
     Batch,
     ImageSet,
     Inputs,
+    Needs,
     Plateau,
     Strategy,
     StreamInfo,
@@ -66,6 +68,10 @@ class WSN(Strategy):
     @classmethod
     def marks(cls, options: Options) -> tuple[str, ...]:
         return ("legacy", "batch-dependent") if options.legacy else ()
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(compares="its softmax over the classes of a task")
 
     def setup(self, info: StreamInfo) -> None:
         self.scores = Scores(self.backbone, self.init_rng("scores"))  # drawn once, then carried from task to task

@@ -19,7 +19,7 @@ class Folder(ClassIncremental):
 
     Without train/ and test/, a fixed share of every class becomes the test set (`test_fraction`, `split_seed`); this
     split is part of the stream's identity. Images are converted to RGB, shorter side `size`, centre crop. By default 5
-    tasks (fewer if there are fewer classes); change this with `tasks` or `increment`.
+    tasks (fewer if there are fewer than 10 classes: each has at least 2); change this with `tasks` or `increment`.
     """
 
     family = "folder"

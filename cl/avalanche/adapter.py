@@ -17,7 +17,7 @@ from cl.avalanche.lib import DatasetExperience, EvaluationPlugin, SupervisedTemp
 from cl.avalanche.meter import Meter
 from cl.backbone import Backbone
 from cl.options import option
-from cl.strategy import Inputs, Strategy
+from cl.strategy import Inputs, Needs, Strategy
 from cl.stream import StreamInfo, View
 from cl.training.augment import RECIPES, augment
 from cl.training.state import State
@@ -48,6 +48,10 @@ class AvalancheStrategy(Strategy):
         )
         weight_decay: float = option(0.0, "weight decay of backbone and classifier", ge=0)
         augment: str = option("rrc-flip", "augmentation of every training batch", choices=tuple(RECIPES))
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(batch_size=options.batch_size, merges=False)
 
     # ------------------------------------------------------------------------------- what a subclass implements
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
 WEIGHTS = Path(__file__).with_name("weights") / "vit_micro_patch4_32.safetensors"
 """The model card next to it, vit_micro_patch4_32.md, gives data, recipe, terms and measurements."""
@@ -33,5 +33,6 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def vit_micro_patch4_32(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     """ViT for 32 px: width 192, depth 6, 3 heads, patches of 4 px (2.7 M parameters), weights embedded."""
-    settings = {"img_size": 32, "patch_size": 4, "embed_dim": 192, "depth": 6, "num_heads": 3}
+    settings: dict[str, Any] = {"img_size": 32, "patch_size": 4, "embed_dim": 192, "depth": 6, "num_heads": 3}
+    settings |= {"pretrained_filter_fn": checkpoint_filter_fn}  # resamples the position embedding for other sizes
     return build_model_with_cfg(VisionTransformer, "vit_micro_patch4_32", pretrained, **{**settings, **kwargs})

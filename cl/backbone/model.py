@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import timm
 import torch
-from safetensors import SafetensorError
 from timm.data import resolve_data_config
-from timm.models import load_state_dict
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
 from cl.backbone.options import STATISTICS, BackboneOptions
 from cl.backbone.transform import Transform
-from cl.data.sources import find_file, is_offline
-from cl.errors import ContractError, DataError, UsageError, did_you_mean
+from cl.backbone.weight_files import build_pretrained, find_weights
+from cl.errors import ContractError, UsageError, did_you_mean
 from cl.files import sha256_of
 from cl.random import derive
 
@@ -118,6 +114,12 @@ class Backbone(nn.Module):
         dtype = str(self.precision).removeprefix("torch.")
         name, weights = self.identity["name"], self.identity["weights_sha256"][:16]
         return f"{name}:{weights}:{self._digest[1]}:{self.transform.key}:{dtype}"
+
+    @property
+    def least_batch(self) -> int:
+        """Images that a training batch needs, 1 or 2; see `least_batch`."""
+        like = next(self.model.parameters())
+        return least_batch(self.model, like.new_zeros(1, 3, self.transform.size, self.transform.size))
 
     # --------------------------------------------------------------------------------------------------- weights
 
@@ -226,8 +228,8 @@ def load(
         model = _untrained(create, derive(seed, "backbone", arch))
         weights = f"random-{seed}"
     else:
-        path = _weights_file(arch, source)
-        model = _pretrained(name, arch, path, build)
+        path = find_weights(arch, source)
+        model = build_pretrained(name, arch, path, build)
         weights = sha256_of(path) if path else _digest(model)
     model = model.to(device)
     data = resolve_data_config({}, model=model)
@@ -255,6 +257,28 @@ def load(
     if precision == "bf16":
         backbone.precision = torch.bfloat16
     return backbone
+
+
+def least_batch(model: nn.Module, image: Tensor) -> int:
+    """Images that a training batch of a model in evaluation mode needs, from a pass of one image [1, 3, s, s].
+
+    2 if some batch norm sees a single value per channel of one image, which leaves nothing to normalise; else 1.
+    """
+    single: list[bool] = []
+
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        single.append(inputs[0].numel() == inputs[0].shape[1])
+
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    try:
+        if norms:
+            with torch.no_grad():
+                model(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return 2 if any(single) else 1
 
 
 def _untrained(create: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -300,64 +324,6 @@ def factory(name: str) -> Callable[..., nn.Module]:
             f"{did_you_mean(name.partition('@')[0], known)}"
         )
     return functools.partial(timm.create_model, f"{arch}.{tag}" if tag else arch)
-
-
-def _weights_file(arch: str, source: str) -> Path | None:
-    """The local file of the weights, or None if the hub must be used; raises `DataError` for a missing file."""
-    if source:
-        return find_file(source, kind="weights")
-    config = timm.get_pretrained_cfg(arch)
-    if config is not None and config.file:
-        return Path(config.file)
-    full = f"{arch.partition('.')[0]}.{config.tag}" if config is not None and config.tag else arch
-    try:
-        return find_file(f"{full}.safetensors", kind="weights")
-    except DataError:
-        return None
-
-
-def _pretrained(name: str, arch: str, path: Path | None, build: Callable[..., nn.Module]) -> nn.Module:
-    if path is not None and not path.is_file():
-        raise DataError(f"the weights file {path} is missing; reinstall clbench.")
-    if is_offline():
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    known = timm.is_model(arch.partition(".")[0])
-    if path is None and known and is_offline():
-        config = timm.get_pretrained_cfg(arch)
-        where = (config.hf_hub_id or config.url) if config is not None else None
-        raise DataError(
-            f"the weights of backbone {name!r} are not here and CLBENCH_OFFLINE is set; unset it to download them"
-            f"{f' from {where}' if where else ''}, put {arch}.safetensors in a folder of CLBENCH_DATA_PATH, "
-            "or use arch@file."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # timm warns when it converts weights
-            if path is None:
-                return build(pretrained=True)
-            if not known:  # timm cannot load weights into it
-                model = build(pretrained=False)
-                model.load_state_dict(load_state_dict(str(path), device="cpu"))
-                return model
-            model = build(pretrained=True, pretrained_cfg_overlay=_local_weights(arch, path))
-            getattr(model, "pretrained_cfg", {}).pop("state_dict", None)  # otherwise it keeps the tensors in memory
-            return model
-    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
-        source = f"the file {path}" if path else "the hub"
-        raise DataError(
-            f"cannot load the weights of backbone {name!r} from {source} ({reason}); check the name and the network, "
-            "put the weights in a folder of CLBENCH_DATA_PATH, or use arch@file or arch@random."
-        ) from error
-
-
-def _local_weights(arch: str, path: Path) -> dict[str, Any]:
-    """The tensors of a file without the classifier, so that timm can check strictly that all others fit."""
-    config = timm.get_pretrained_cfg(arch)
-    named = (config.classifier or ()) if config is not None else ()
-    heads = (named,) if isinstance(named, str) else tuple(named)
-    tensors = load_state_dict(str(path), device="cpu")
-    return {"state_dict": {k: v for k, v in tensors.items() if k.rpartition(".")[0] not in heads}, "num_classes": 0}
 
 
 def _digest(model: nn.Module) -> str:

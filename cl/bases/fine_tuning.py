@@ -16,6 +16,7 @@ from cl.strategy import (
     Batch,
     ImageSet,
     Inputs,
+    Needs,
     Source,
     Strategy,
     StreamInfo,
@@ -52,6 +53,11 @@ class FineTuning(Strategy):
             "trunc_normal", "initialisation of new head rows", choices=("trunc_normal", "kaiming", "zero")
         )
         fresh_norm: bool = option(False, "replace the final LayerNorm by a new one, as SLCA's code does")
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        compares = "its softmax over the classes of a task (loss=local)" if options.loss == "local" else ""
+        return Needs(compares=compares, batch_size=0 if options.trains == "head" else options.batch_size)
 
     def setup(self, info: StreamInfo) -> None:
         if self.options.fresh_norm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from torch.nn import functional as F
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from cl.parts.attached import Adapters, Attached, ScaleShift, VisualPrompts
 from cl.parts.heads import CosineHead
 from cl.parts.weights import TunedWeights
-from cl.strategy import RECIPES, Cosine, Extractor, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Cosine, Extractor, Needs, Strategy, StreamInfo, UsageError, View, option, sgd
 
 TUNING = ("adapter", "ssf", "vpt-deep", "vpt-shallow", "finetune", "none")
 
@@ -37,8 +38,19 @@ class FirstSession(Strategy):
         weight_decay: float = option(5e-4, "weight decay of the module and the head", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
 
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        trained = options.tuning != "none" and options.epochs
+        return Needs(adapts=f"its module (tuning={options.tuning})" if trained else "")
+
     def setup(self, info: StreamInfo) -> None:
-        self.module = self._draw()  # a few tensors in addition to the backbone's own
+        try:
+            self.module = self._draw()  # a few tensors in addition to the backbone's own
+        except UsageError as error:  # most modules need a Vision Transformer
+            reason = str(error).removesuffix(".")
+            raise UsageError(
+                f"{reason}, or --set tuning=none (no adaptation) or --set tuning=finetune, which fit any network."
+            ) from error
         head = CosineHead(self.backbone.dim, info.classes_per_task[0], self.init_rng("head"))
         self.head = head.to(self.device) if self.module is not None else None  # used in the first task only
 

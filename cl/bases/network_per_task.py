@@ -19,7 +19,20 @@ from cl.errors import NonFiniteLoss
 from cl.parts.heads import TaskHeads
 from cl.parts.weights import Lent, Networks
 from cl.protocol import CLASS, LONG_TAILED
-from cl.strategy import RECIPES, TASK, Batch, ImageSet, Inputs, Strategy, StreamInfo, UsageError, View, option, sgd
+from cl.strategy import (
+    RECIPES,
+    TASK,
+    Batch,
+    ImageSet,
+    Inputs,
+    Needs,
+    Strategy,
+    StreamInfo,
+    UsageError,
+    View,
+    option,
+    sgd,
+)
 from cl.training import state
 from cl.training.optim import WarmupCosine
 from cl.training.rounds import Rounds
@@ -67,6 +80,15 @@ class NetworkPerTask(Strategy):
             "random",
             "initial weights of a task without a source network: drawn for the task, or pretrained",
             choices=("random", "pretrained"),
+        )
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(
+            validation=True,
+            purpose="to choose a trial by",
+            compares="its softmax over the classes of a task",
+            batch_size=options.batch_size,
         )
 
     def source(self, view: View) -> int:

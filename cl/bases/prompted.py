@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cl.parts.heads import GrowingHead
 from cl.parts.losses import local_cross_entropy
-from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Strategy, StreamInfo, View, option, schedule
+from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Needs, Strategy, StreamInfo, View, option, schedule
 from cl.training.optim import OPTIMIZERS, optimizer
 
 
@@ -34,6 +35,10 @@ class Prompted(Strategy):
         head_init: str = option(
             "kaiming", "initialisation of new head rows", choices=("trunc_normal", "kaiming", "zero")
         )
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(compares="its softmax over the classes of a task")
 
     def setup(self, info: StreamInfo) -> None:
         self.head = GrowingHead(self.backbone.dim, init=self.options.head_init).to(self.device)

@@ -9,7 +9,7 @@ A method is a subclass that sets its own term; the other terms can be added to i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cl.bases.replayed import Replayed
 from cl.parts.losses import DISTANCES, LOSSES, REDUCTIONS, classification, feature_distance, softened_cross_entropy
 from cl.parts.weights import Teacher
-from cl.strategy import DISJOINT, DOMAIN, Batch, StreamInfo, View, option
+from cl.strategy import DISJOINT, DOMAIN, Batch, Needs, StreamInfo, View, option
 
 
 class Regularized(Replayed):
@@ -30,6 +30,13 @@ class Regularized(Replayed):
         """Distillation keeps the old model's outputs for all its classes, which is wrong if a class returns."""
         distils = options.pred_kd or options.feat_kd
         return super().supports(setting, options) and (setting in DISJOINT or not distils)
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        needs = super().needs(options)
+        if options.loss == "bce-local":
+            needs = replace(needs, compares="its sigmoids of the classes of a task (loss=bce-local)")
+        return replace(needs, batch_size=0) if options.eval_mode else needs
 
     @dataclass(frozen=True)
     class Options(Replayed.Options):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cl.bases.fine_tuning import FineTuning
 from cl.parts.memory import POLICIES, Memory, ReplayBatches
-from cl.strategy import ImageSet, Source, StreamInfo, UsageError, View, option
+from cl.strategy import ImageSet, Needs, Source, StreamInfo, UsageError, View, option
 from cl.training.encodings import BLOCK
 
 
@@ -21,6 +22,11 @@ class Replayed(FineTuning):
         memory_size: int = option(0, "number of images of earlier tasks kept for replay; 0: none", ge=0)
         memory_policy: str = option("reservoir", "how the kept images are chosen", choices=POLICIES)
         replay_batch_size: int = option(0, "replayed images added to each batch; 0: as many as new ones", ge=0)
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        needs = super().needs(options)
+        return replace(needs, batches="unreplayed") if options.memory_size else needs
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from cl import registry
-from cl.strategy import Inputs, Step, Strategy, StreamInfo, UsageError, View, nested, option
+from cl.strategy import Inputs, Needs, Step, Strategy, StreamInfo, UsageError, View, nested, option
 from cl.training.fit import FitSpec, Learner
 from cl.training.trainer import Trainer
 
@@ -42,6 +42,12 @@ class Wrapper(Strategy):
             raise UsageError(
                 f"base={name} needs {' and '.join(needs)}, which {cls.__name__} cannot give it; choose another base."
             )
+
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        """The needs of the base."""
+        base: type[Strategy] = registry.strategies.get(options.base)
+        return base.needs(base.Options(**options.base_options))
 
     def setup(self, info: StreamInfo) -> None:
         method = registry.strategies.get(self.options.base)

@@ -78,15 +78,31 @@ def with_defaults(options: Options, n_classes: int, **usual: int) -> Options:
     """Fill in task sizes: `usual`, such as `increment=10`, if neither tasks nor increment is given.
 
     With `shots`, the first task has 60 % of the classes, and eight more tasks follow: 60 + 8 x 5 for 100 classes, as in
-    Tao et al. 2020 (TOPIC).
+    Tao et al. 2020 (TOPIC). Without `shots` there are fewer tasks if one of them would have a single class, from which
+    many methods learn nothing.
     """
     chosen: dict[str, Any] = {}
     if options.shots is not None and not options.base:
         chosen["base"] = max(1, round(0.6 * n_classes))
     if options.tasks is None and options.increment is None:
-        rest = n_classes - chosen.get("base", options.base)
-        chosen |= usual if options.shots is None else {"increment": max(1, -(-rest // 8))}
+        base = chosen.get("base", options.base)
+        rest = n_classes - base
+        few = {"increment": max(1, -(-rest // 8))}
+        chosen |= _without_single_classes(usual, base, rest) if options.shots is None else few
     return replace(options, **chosen)
+
+
+def _without_single_classes(sizes: Mapping[str, int], base: int, rest: int) -> Mapping[str, int]:
+    """Default task sizes, with fewer tasks if one of them would have a single class of the `rest` after `base`.
+
+    Sizes of one class each are what a family asks for.
+    """
+    increment, most = sizes.get("increment"), rest // 2
+    if increment is not None and increment > 1 and rest % increment == 1:
+        most = rest // increment
+    elif increment is not None or sizes.get("tasks", 0) - bool(base) <= most:
+        return sizes
+    return {"tasks": most + bool(base)} if most else sizes
 
 
 class ClassIncremental(Family):

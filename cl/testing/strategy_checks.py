@@ -14,7 +14,7 @@ from torch import Tensor
 from cl.backbone.transform import Transform
 from cl.errors import UsageError
 from cl.options import options_of, parse_value
-from cl.protocol import RULES
+from cl.protocol import RULES, Needs
 from cl.strategy import Inputs, StoredImages, Strategy
 from cl.stream import Stream
 from cl.testing.reachable import differences
@@ -54,6 +54,12 @@ def declarations(bench: Workbench) -> None:
         raise CheckFailure(f"resumes = {method.resumes!r}.", "declare 'step', or 'task' for training that is not ours.")
     if not 0 <= method.val_fraction < 1:
         raise CheckFailure(f"val_fraction = {method.val_fraction!r}.", "declare a share between 0 and 1.")
+    needs = method.needs(bench.plan.options)
+    if not isinstance(needs, Needs) or needs.batches not in ("all", "first", "unreplayed"):
+        raise CheckFailure(
+            f"needs(options) returned {needs!r}.",
+            "return cl.strategy.Needs(...); its batches are 'all', 'first' or 'unreplayed'.",
+        )
     options = options_of(method.Options)
     for key, info in options.items():
         if info.nested is not None:  # its keys are those of the base

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -48,21 +49,44 @@ class Source(Protocol):
         ...
 
 
+def without_single(source: Source) -> Source:
+    """The source with a last batch of one item merged into the batch before; a fit that trains batch norms uses it.
+
+    A source with a method `without_single` returns such a source itself. Other sources are returned unchanged.
+    """
+    own = getattr(source, "without_single", None)
+    merged: Source = source if own is None else own()
+    return merged
+
+
+Same = TypeVar("Same", bound="_Shuffled")
+
+
 class _Shuffled:
     """Shuffled mini-batches over `count` items; the last batch may be smaller."""
 
     def __init__(self, count: int, size: int, *, drop_last: bool = False) -> None:
         self.count, self.size, self.drop_last = count, size, drop_last
+        self.merges = False
 
     @property
     def steps(self) -> int:
         whole, rest = divmod(self.count, self.size)
-        return whole if (self.drop_last and whole) or not rest else whole + 1
+        left_out = whole and (self.drop_last or (self.merges and rest == 1))
+        return whole if left_out or not rest else whole + 1
+
+    def without_single(self: Same) -> Same:
+        """The same batches, but a last batch of one item is part of the batch before."""
+        merged = copy.copy(self)
+        merged.merges = True
+        return merged
 
     def _indices(self, rng: Rng, start: int) -> Iterator[tuple[int, Tensor]]:
         order = torch.randperm(self.count, generator=rng("order"))
-        for step in range(start, self.steps):
-            yield step, order[step * self.size : (step + 1) * self.size]
+        steps, merges = self.steps, self.merges and not self.drop_last
+        for step in range(start, steps):
+            end = self.count if merges and step == steps - 1 else (step + 1) * self.size
+            yield step, order[step * self.size : end]
 
 
 class ImageBatches(_Shuffled):

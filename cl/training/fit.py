@@ -17,12 +17,12 @@ from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.errors import ContractError, NonFiniteLoss, UsageError
 from cl.progress.base import Observer
 from cl.training import state
-from cl.training.batches import Batch, Rng, Source
+from cl.training.batches import Batch, Rng, Source, without_single
 from cl.training.checkpoint import Key
 from cl.training.cost import count_flops
 from cl.training.generators import generator, global_state, seed_globals, set_global_state
 from cl.training.journal import Journal, Learner
-from cl.training.norm_statistics import measured_anew, under_dropout
+from cl.training.norm_statistics import has_batch_norms, measured_anew, under_dropout
 from cl.training.optim import Constant, Optimizer, Plateau, Schedule, Step, When
 
 SYNC_EVERY = 20
@@ -83,7 +83,9 @@ class Fit:
         self.device, self.observer, self.cost, self.seed = device, observer, journal.cost, journal.seeds.data
         self.trained = spec.trained
         self._own(strategy)
-        self.norms, self.dropouts = under_dropout(filter(_trains, self.modules))
+        trained = list(filter(_trains, self.modules))
+        self.data = without_single(spec.data) if has_batch_norms(trained) else spec.data
+        self.norms, self.dropouts = under_dropout(trained)
         self.tracked = [int(norm.num_batches_tracked) for norm in self.norms]
         self.attention = slow_to_differentiate(self.modules, device)
         self.optimizer = spec.optimizer(spec.groups)
@@ -134,7 +136,7 @@ class Fit:
         """Do the remaining steps; `occurrence` distinguishes fits of the same name within a task."""
         seed_globals(self.seed, "fit", self.key.task, self.key.name, occurrence)
         self._resume()
-        epochs, steps = self.spec.epochs, self.spec.data.steps
+        epochs, steps = self.spec.epochs, self.data.steps
         self.observer.phase(self.key.name, epochs * steps, self.epoch * steps + self.step)
         try:
             self._train_mode()
@@ -159,7 +161,7 @@ class Fit:
             return generator(self.seed, "fit", self.key.task, self.key.name, occurrence, epoch, *purpose)
 
         clock = time.perf_counter()
-        for batch in self.spec.data.epoch(self.epoch, rng, self.step):
+        for batch in self.data.epoch(self.epoch, rng, self.step):
             self.cost.seconds["data"] += time.perf_counter() - clock
             self._one_step(batch, Step(self.epoch, self.step, epochs, steps, self.optimizer))
             self.step += 1
@@ -187,7 +189,7 @@ class Fit:
         if self.spec.after_step:
             self.spec.after_step(step)
         self.loss_sum += value
-        cached = getattr(self.spec.data, "flops_per_item", 0.0) * len(batch)
+        cached = getattr(self.data, "flops_per_item", 0.0) * len(batch)
         self.cost.add_flops(self.flops[shape], self.flops[shape] + cached)
         self.spent += self.flops[shape]
         shown = None
@@ -213,8 +215,16 @@ class Fit:
 
     def _backward(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        with explicit(self.attention):
-            loss = self.spec.loss(batch)
+        try:
+            with explicit(self.attention):
+                loss = self.spec.loss(batch)
+        except ValueError as error:
+            if len(batch) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                f"fit {self.key.name!r} of task {self.key.task} trains batch norms on one image, whose mean is the "
+                "image itself; use batches of two or more images, or a network without batch norm."
+            ) from error
         loss.backward()
         return loss.detach()
 
@@ -228,7 +238,7 @@ class Fit:
         moved = [norm for norm, count, before in zip(self.norms, now, self.tracked, strict=True) if count != before]
         if not moved:
             return
-        batches = self.spec.data.epoch(self.epoch, functools.partial(rng, "norms"))
+        batches = self.data.epoch(self.epoch, functools.partial(rng, "norms"))
 
         def pass_images() -> None:
             with torch.no_grad():

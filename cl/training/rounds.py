@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from cl.training.batches import Batch, Rng, Source
+from cl.training.batches import Batch, Rng, Source, without_single
 
 
 class Rounds:
@@ -27,6 +27,10 @@ class Rounds:
     def steps(self) -> int:
         """Batches per round."""
         return self.size
+
+    def without_single(self) -> Rounds:
+        """The rounds of a source whose last batch of one item is part of the batch before."""
+        return Rounds(without_single(self.source), self.total, self.size)
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, ... of a round."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import pytest
 import timm
 import torch
+from timm.layers import resample_abs_pos_embed
 
 from cl.backbone import load
+from cl.backbone.options import BackboneOptions
 
 MICRO = "vit_micro_patch4_32.tinyimagenet_distill"
 
@@ -21,3 +26,15 @@ def test_the_embedded_backbone_matches_its_model_card() -> None:
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(backbone(images), twin(images))
+
+
+@pytest.mark.parametrize(("size", "grid"), [(48, 12), (64, 16)])
+def test_another_image_size_resamples_the_position_embedding_as_timm_does(size: int, grid: int) -> None:
+    native, larger = load(MICRO), load(MICRO, BackboneOptions(image_size=size))
+    before, after = (cast(torch.Tensor, each.model.pos_embed) for each in (native, larger))
+    stored = before.half()  # the file holds half precision
+    assert torch.equal(stored.float(), before)
+    assert torch.equal(after, resample_abs_pos_embed(stored, new_size=[grid, grid]).float())
+    assert larger.transform.size == size and larger(torch.rand(2, 3, size, size)).shape == (2, 192)
+    own, theirs = native.model.state_dict(), larger.model.state_dict()
+    assert all(torch.equal(own[name], theirs[name]) for name in own if name != "pos_embed")

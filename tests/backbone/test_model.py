@@ -208,3 +208,26 @@ def test_images_of_another_size_fit_every_architecture(name: str) -> None:
     backbone = load(name, BackboneOptions(image_size=64))
     assert backbone.transform.size == 64
     assert backbone(torch.rand(2, 3, 64, 64)).shape == (2, backbone.dim)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "least"),
+    [
+        ("resnet18_32@random", 0, 1),
+        ("resnet18@random", 32, 2),
+        ("test_resnet@random", 64, 1),
+        ("test_vit@random", 0, 1),
+        ("wsn_alexnet@random", 0, 2),
+    ],
+)
+def test_the_least_batch_is_two_if_a_batch_norm_sees_one_value(name: str, size: int, least: int) -> None:
+    backbone = load(name, BackboneOptions(image_size=size))
+    assert backbone.least_batch == least
+    assert backbone.is_pristine and not any(module._forward_pre_hooks for module in backbone.modules())
+    one = torch.rand(1, 3, backbone.transform.size, backbone.transform.size)
+    backbone.train()
+    if least == 1:
+        backbone(one)
+    else:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            backbone(one)

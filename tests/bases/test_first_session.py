@@ -8,10 +8,16 @@ from typing import Any
 import pytest
 import torch
 
+from cl.backbone import Backbone, load
+from cl.backbone.options import BackboneOptions
 from cl.bases.first_session import TUNING
+from cl.errors import UsageError
 from cl.parts.attached import Adapters, ScaleShift, VisualPrompts
 from cl.parts.weights import TunedWeights
 from cl.strategies.aper import APER
+from cl.strategies.ranpac import RanPAC
+from cl.strategies.simplecil import SimpleCIL
+from cl.strategy import Inputs
 from cl.training import state
 from cl.training.optim import When
 from tests.conftest import make, tiny_stream
@@ -79,3 +85,31 @@ def test_later_tasks_run_no_fit(learn: Learn) -> None:
     vars(learner.trainer)["fit"] = lambda strategy, phase, spec: phases.append(phase)
     learn(learner, tiny_stream(), 3)
     assert phases == ["adaptation"]
+
+
+def on_a_cnn(method: Any, **options: Any) -> Any:
+    return method(method.Options(**options), network(), make(APER).trainer)
+
+
+def network() -> Backbone:
+    return load("test_resnet@random", BackboneOptions(image_size=32))
+
+
+@pytest.mark.parametrize("method", [APER, RanPAC])
+@pytest.mark.parametrize("tuning", ["adapter", "ssf", "vpt-deep", "vpt-shallow"])
+def test_a_convolutional_network_is_sent_to_a_tuning_that_fits_it(method: Any, tuning: str) -> None:
+    with pytest.raises(UsageError, match=r"choose a timm Vision Transformer.*, or --set tuning=none .*tuning=finetune"):
+        on_a_cnn(method, tuning=tuning).setup(tiny_stream().info)
+
+
+@pytest.mark.parametrize("tuning", ["none", "finetune"])
+def test_the_tunings_that_the_error_names_work_on_a_convolutional_network(tuning: str, learn: Learn) -> None:
+    stream = tiny_stream(tasks=5)
+    options: dict[str, Any] = {"tuning": tuning, "epochs": 1, "batch_size": 23}
+    learners = [on_a_cnn(APER, **options), on_a_cnn(RanPAC, width=16, **options), on_a_cnn(SimpleCIL)]
+    images = torch.tensor(stream.dataset.test.pixels[:20].transpose(0, 3, 1, 2))
+    for learner in learners:
+        learn(learner, stream, 2)
+    scores = [learner.predict(Inputs(images)) for learner in learners]
+    assert all(each.shape == (20, 4) and bool(torch.isfinite(each).all()) for each in scores)
+    assert torch.allclose(scores[0], scores[2], atol=1e-5) == (tuning == "none"), "without adaptation it is SimpleCIL"

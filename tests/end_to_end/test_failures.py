@@ -96,7 +96,7 @@ def test_weights_that_do_not_fit(capsys: pytest.CaptureFixture[str], tmp_path: P
     weights.write_bytes(b"no weights")
     command = ["run", "-s", "simplecil", *DIGITS, "--backbone", f"test_vit@{weights}"]
     sentence = fails(capsys, command, 3)
-    assert f"cannot load the weights of backbone 'test_vit@{weights}' from the file" in sentence
+    assert f"cannot read the weights file {weights}" in sentence
     weights.unlink()
     assert f"There is no file {weights}; check the path." in fails(capsys, command, 3)
 
@@ -121,7 +121,8 @@ def test_a_class_with_one_training_image_names_the_class(capsys: pytest.CaptureF
     images(root / "train", {"ant": 3, "bee": 1})
     images(root / "test", {"ant": 2, "bee": 2})
     command = ["run", "-s", "slca", "--stream", f"folder:{root}", *TINY]
-    command += ["--set", "stream.size=8", "--set", "stream.order=natural", "--set", "epochs=1"]
+    options = ("stream.size=8", "stream.order=natural", "stream.tasks=2", "epochs=1")
+    command += [text for each in options for text in ("--set", each)]
     sentence = fails(capsys, command, 2)
     assert "(bee) has 1 training image, too few for a covariance; give it at least two images" in sentence
     folder, record = record_of(tmp_path)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from cl.options import option
 from cl.parts.heads.growing import GrowingHead
-from cl.strategy import Inputs, Strategy
+from cl.strategy import Inputs, Needs, Strategy
 from cl.stream import StreamInfo, View
 from cl.training.optim import sgd
 
@@ -80,6 +80,12 @@ class DefaultOutOfBounds(Good):
 
 class UnknownRule(Good):
     rules = ("cil_sene",)
+
+
+class UnknownNeeds(Good):
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        return Needs(batches="some")
 
 
 class TooFewColumns(Good):
@@ -241,6 +247,7 @@ BROKEN: list[tuple[type[Strategy], str, str]] = [
     (UnreadOption, "declarations", "'momentum_that_nobody_reads' of Options is never read"),
     (DefaultOutOfBounds, "declarations", "lr must be above 0"),
     (UnknownRule, "declarations", "cil_sene"),
+    (UnknownNeeds, "declarations", "needs(options) returned Needs("),
     (TooFewColumns, "runs", "5 columns after 10 classes"),
     (CountsPredictions, "pure", "state.asked is"),
     (RandomAnswers, "pure", "global random stream"),

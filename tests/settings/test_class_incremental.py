@@ -9,7 +9,13 @@ import pytest
 
 from cl.data.store import Dataset, ImageStore
 from cl.errors import DataError, UsageError
-from cl.settings.class_incremental import IncrementalOptions, check_options, class_incremental, task_sizes
+from cl.settings.class_incremental import (
+    IncrementalOptions,
+    check_options,
+    class_incremental,
+    task_sizes,
+    with_defaults,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,30 @@ from cl.settings.class_incremental import IncrementalOptions, check_options, cla
 )
 def test_task_sizes(n: int, options: dict[str, int], sizes: list[int]) -> None:
     assert task_sizes(n, IncrementalOptions(**options)) == sizes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("n", "options", "usual", "sizes"),
+    [
+        (12, {}, {"tasks": 5}, [3, 3, 2, 2, 2]),
+        (9, {}, {"tasks": 5}, [3, 2, 2, 2]),
+        (4, {}, {"tasks": 4}, [2, 2]),
+        (3, {}, {"tasks": 3}, [3]),
+        (1, {}, {"tasks": 1}, [1]),
+        (6, {"base": 1}, {"tasks": 5}, [1, 3, 2]),
+        (6, {"base": 5}, {"tasks": 2}, [5, 1]),
+        (101, {}, {"increment": 20}, [21, 20, 20, 20, 20]),
+        (100, {}, {"increment": 20}, [20] * 5),
+        (4, {}, {"increment": 1}, [1] * 4),
+        (4, {"increment": 1}, {"tasks": 5}, [1] * 4),
+        (4, {"tasks": 4}, {"tasks": 5}, [1] * 4),
+    ],
+)
+def test_default_tasks_have_two_classes_unless_single_ones_are_asked_for(
+    n: int, options: dict[str, int], usual: dict[str, int], sizes: list[int]
+) -> None:
+    chosen = with_defaults(IncrementalOptions(**options), n, **usual)  # type: ignore[arg-type]
+    assert task_sizes(n, chosen) == sizes
 
 
 @pytest.mark.parametrize(

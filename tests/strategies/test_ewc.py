@@ -21,6 +21,7 @@ from cl.strategies.l2 import L2
 from cl.stream import View
 from cl.training import state
 from tests.conftest import make, tiny_stream
+from tests.help.backbones import conv_backbone
 from tests.help.compare import same
 
 with lib.quiet():
@@ -274,3 +275,13 @@ def test_labels_are_drawn_from_a_named_stream(learn: Learn) -> None:
     for each in (paper, again):
         learn(each, tiny_stream(), 2)
     assert same(tensors(paper), tensors(again))
+
+
+def test_a_fisher_pass_in_training_mode_needs_no_batch_of_one_image(learn: Learn) -> None:
+    """Its batch norms could not normalise one image."""
+    stream = tiny_stream(tasks=5)  # 24 images in a task
+    options: dict[str, Any] = {**FAST, "batch_size": 23, "fisher": "batches", "fisher_mode": "train"}
+    learner = EWC(EWC.Options(**options), conv_backbone(), make(EWC).trainer)
+    assert learner.backbone.least_batch == 2
+    learn(learner, stream, 2)
+    assert all(bool(torch.isfinite(value).all()) for value in learner.anchors.terms[0]["weights"].values())

@@ -14,7 +14,7 @@ from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import UsageError
 from cl.stream import ImageSet
-from cl.training.batches import ImageBatches, TensorBatches
+from cl.training.batches import ImageBatches, TensorBatches, without_single
 from tests.help.probe import X, Y
 
 
@@ -33,6 +33,41 @@ def test_batches_cover_every_item_and_start_at_any_step() -> None:
     assert source.steps == len(whole) == 6 and sorted(chain(*whole)) == sorted(X[:, 0].tolist())
     assert list(labels(4)) == whole[4:]
     assert TensorBatches(X, Y, 7, drop_last=True).steps == 5 and TensorBatches(X, Y, 100, drop_last=True).steps == 1
+
+
+def sizes(source: Any, start: int = 0) -> list[int]:
+    return [len(batch) for batch in source.epoch(0, lambda *key: torch.Generator().manual_seed(1), start)]
+
+
+def test_a_last_batch_of_one_joins_the_batch_before() -> None:
+    nine, plain = TensorBatches(X[:9], Y[:9], 4), TensorBatches(X[:9], Y[:9], 4)
+    merged = without_single(nine)
+    assert (merged.steps, sizes(merged), sizes(merged, 1)) == (2, [4, 5], [5])
+    assert (nine.steps, sizes(nine)) == (3, [4, 4, 1]), "the source itself is as before"
+
+    def items(source: Any) -> list[float]:
+        return [x for b in source.epoch(0, lambda *key: torch.Generator().manual_seed(1)) for x in b.x[:, 0].tolist()]
+
+    assert items(merged) == items(plain), "the same order"
+    assert sizes(without_single(TensorBatches(X[:9], Y[:9], 4, drop_last=True))) == [4, 4], "which stays left out"
+    assert sizes(without_single(TensorBatches(X[:10], Y[:10], 4))) == [4, 4, 2]
+    assert sizes(without_single(TensorBatches(X[:8], Y[:8], 4))) == [4, 4]
+    assert sizes(without_single(TensorBatches(X[:1], Y[:1], 4))) == [1], "nothing to join"
+    assert sizes(without_single(TensorBatches(X[:3], Y[:3], 1))) == [1, 1, 1], "a batch size of one stays"
+    assert sizes(without_single(TensorBatches(X[:1], Y[:1], 4, drop_last=True))) == [1]
+    images = without_single(ImageBatches([grey([7, 3, 5]), grey([11, 2])], 2, Transform(8, (0.0,) * 3, (1.0,) * 3)))
+    assert sizes(images) == [2, 3]
+
+
+def test_a_source_of_another_kind_is_returned_unchanged() -> None:
+    class Own:
+        steps = 1
+
+        def epoch(self, epoch: int, rng: Any, start: int = 0) -> Iterator[Any]:
+            yield from ()
+
+    own = Own()
+    assert without_single(own) is own
 
 
 def grey(values: list[int]) -> ImageSet:

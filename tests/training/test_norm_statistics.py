@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cl.errors import UsageError
 from cl.parts.statistics.batch_norms import batch_statistics
 from cl.strategy import Strategy
 from cl.training.batches import Batch, TensorBatches
@@ -160,3 +161,46 @@ def test_a_fit_resumed_anywhere_gives_the_same_averages(tmp_path: Path) -> None:
         assert torch.equal(whole.norm.running_mean, again.norm.running_mean), stop
         assert torch.equal(whole.norm.running_var, again.norm.running_var)
         assert torch.equal(whole.norm.weight, again.norm.weight)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(47, [48]), (24, [24, 24]), (1, None)])
+def test_a_batch_of_one_joins_the_batch_before_if_batch_norms_train(size: int, expected: list[int] | None) -> None:
+    learner, seen = probe(p=0.0), []
+
+    def loss(batch: Batch) -> Tensor:
+        seen.append(len(batch))
+        return learner.loss(batch)
+
+    def train(params: Any) -> Any:
+        return learner.fit("a", TensorBatches(X, Y, size), loss, params, epochs=1, optimizer=sgd(0.1))
+
+    if expected is None:
+        with pytest.raises(UsageError, match=r"fit 'a' of task 0 trains batch norms on one image.*two or more images"):
+            train(learner.layer.parameters())
+        return
+    train(learner.layer.parameters())
+    assert seen == expected
+
+
+def test_batches_stay_as_they_are_if_no_batch_norm_trains() -> None:
+    learner: Any = probe(p=0.0)
+    learner.free, seen = nn.Linear(6, 2), []
+
+    def loss(batch: Batch) -> Tensor:
+        seen.append(len(batch))
+        return nn.functional.cross_entropy(learner.free(batch.x), batch.y)
+
+    learner.fit("a", TensorBatches(X, Y, 47), loss, learner.free.parameters(), epochs=1, optimizer=sgd(0.1))
+    assert seen == [47, 1]
+
+
+def test_a_killed_fit_with_a_merged_batch_resumes_to_the_same_result(tmp_path: Path) -> None:
+    whole, killed = probe(), probe(folder=tmp_path)
+    whole.train(size=47)
+    killed._stop = 2
+    with pytest.raises(KeyboardInterrupt):
+        killed.train(size=47)
+    again = probe(folder=tmp_path)
+    again.train(size=47)
+    assert again.calls < whole.calls + 1 and torch.equal(again.norm.running_mean, whole.norm.running_mean)
+    assert all(torch.equal(a, b) for a, b in zip(again.layer.parameters(), whole.layer.parameters(), strict=True))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from cl.training.batches import Batch, Rng, TensorBatches
+from cl.training.batches import Batch, Rng, TensorBatches, without_single
 from cl.training.generators import generator
 from cl.training.rounds import Rounds
 
@@ -62,3 +62,11 @@ def test_no_batch_is_drawn_that_is_not_used() -> None:
 
     endless = Endless()
     assert rounds_of(Rounds(endless, 3, 3), 0) == [[0], [1], [2]] and endless.given == 3
+
+
+def test_a_batch_of_one_joins_the_batch_before_within_its_epoch() -> None:
+    rounds = without_single(Rounds(source(count=9), 5, 3))
+    assert isinstance(rounds, Rounds) and rounds.count == 2
+    found = [rounds_of(rounds, turn) for turn in range(2)]
+    assert [[len(batch) for batch in each] for each in found] == [[4, 5, 4], [5, 4]]
+    assert sorted(found[0][0] + found[0][1]) == list(range(9))

@@ -1,7 +1,7 @@
 """Statistics of images and weights: Gaussians, Fisher information, anchors, batch norms."""
 
 from cl.parts.statistics.anchors import Anchors, Tensors
-from cl.parts.statistics.batch_norms import TaskStatistics, batch_statistics
+from cl.parts.statistics.batch_norms import TaskStatistics, batch_norms, batch_statistics
 from cl.parts.statistics.fisher import LABELS, SQUARES, Parameters, answers, diagonal
 from cl.parts.statistics.gaussians import KINDS, ClassGaussians
 
@@ -15,6 +15,7 @@ __all__ = [
     "TaskStatistics",
     "Tensors",
     "answers",
+    "batch_norms",
     "batch_statistics",
     "diagonal",
 ]

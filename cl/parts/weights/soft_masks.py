@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cl.backbone import Backbone
 from cl.parts.weights.masks import Scores
-from cl.training.batches import Batch, Rng, Source
+from cl.training.batches import Batch, Rng, Source, without_single
 
 
 class SoftScores(Scores):
@@ -68,6 +68,10 @@ class Redrawn:
     @property
     def steps(self) -> int:
         return self.source.steps
+
+    def without_single(self) -> Redrawn:
+        """The same for a source whose last batch of one item is part of the batch before."""
+        return Redrawn(without_single(self.source), self.scores, every=self.every, soft_from=self.soft_from)
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         soft = epoch >= self.soft_from

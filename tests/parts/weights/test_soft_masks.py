@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from cl.parts.weights.masks import best
-from cl.parts.weights.soft_masks import SoftScores
+from cl.parts.weights.soft_masks import Redrawn, SoftScores
 from cl.testing import tiny_backbone
+from cl.training.batches import TensorBatches, without_single
 from cl.training.generators import generator
 
 
@@ -40,3 +41,15 @@ def test_gradients_pass_to_weights_by_their_mask_and_straight_to_all_scores() ->
     for weight, values, g, soft in zip(scores.weights(backbone), scores.values, upstream, scores.soft(), strict=True):
         torch.testing.assert_close(weight.grad, g * soft)
         torch.testing.assert_close(values.grad, g * weight.detach() * values.detach().sign())
+
+
+def test_a_source_of_redrawn_masks_merges_a_last_batch_of_one() -> None:
+    scores = SoftScores(tiny_backbone(), generator(0, "scores"))
+    source = TensorBatches(torch.zeros(9, 1), torch.arange(9), 4)
+    merged = without_single(Redrawn(source, scores, every="step", soft_from=1))
+    assert isinstance(merged, Redrawn) and (merged.every, merged.soft_from) == ("step", 1)
+
+    def rng(*purpose: str | int) -> torch.Generator:
+        return generator(0, *purpose)
+
+    assert merged.steps == 2 and [len(batch) for batch in merged.epoch(0, rng)] == [4, 5]

@@ -1,0 +1,132 @@
+"""Whether a built stream has what a strategy needs, known before anything is trained (`cl.protocol.Needs`).
+
+`refuse` ends a run that could not finish or could only mislead; `remarks` are warnings for its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cl import registry
+from cl.errors import Incompatible
+from cl.protocol import ONLINE, Needs, rules_on
+
+if TYPE_CHECKING:
+    from cl.stream import Stream
+
+MORE = "add images, raise --limit, stream.train_per_class or stream.shots, or leave it out"
+
+
+def refuse(strategy: str, options: Any, stream: Stream, least_batch: int = 1) -> None:
+    """Raise `Incompatible` if a strategy with these options cannot learn a stream to the end.
+
+    `least_batch` are the images that a training batch of the backbone needs (`Backbone.least_batch`).
+    """
+    method = registry.strategies.get(strategy)
+    needs = _needs(method, options)
+    for problem in (
+        *_too_few_images(needs, stream),
+        *_trivial(method, stream),
+        *(_single_images(needs, method, stream) if least_batch > 1 else ()),
+    ):
+        raise Incompatible(f"{strategy} {problem}.")
+
+
+def remarks(strategy: str, options: Any, stream: Stream) -> list[str]:
+    """Sentences for the warnings of a run's record: tasks of one class that teach a strategy nothing."""
+    needs, sizes = _needs(registry.strategies.get(strategy), options), stream.info.classes_per_task
+    single, what = sum(size == 1 for size in sizes), _tasks(stream)
+    texts = []
+    if needs.compares and single:
+        texts.append(
+            f"{single} of {len(sizes)} {what} have a single class, so {needs.compares} teaches {strategy} nothing in "
+            f"them; {_larger(stream)}."
+        )
+    if needs.adapts and sizes[0] == 1:
+        texts.append(
+            f"The first of {len(sizes)} {what} has a single class, so {strategy} leaves {needs.adapts} untrained; "
+            f"{_larger(stream, 'stream.base')}."
+        )
+    return texts
+
+
+def _needs(method: Any, options: Any) -> Needs:
+    declared = getattr(method, "needs", None)
+    needs: Needs = Needs() if declared is None else declared(options)
+    return needs
+
+
+def _tasks(stream: Stream) -> str:
+    return "chunks" if ONLINE in stream.setting else "tasks"
+
+
+def _larger(stream: Stream, option: str = "stream.increment or stream.tasks") -> str:
+    return "raise stream.chunk" if ONLINE in stream.setting else f"set {option} for more classes in a task"
+
+
+# --------------------------------------------------------------------------------------------------- what is missing
+
+
+def _too_few_images(needs: Needs, stream: Stream) -> Iterator[str]:
+    """Classes and tasks with fewer images than a strategy needs."""
+    labels, names = stream.positions[stream.dataset.train.labels], stream.info.class_names
+    for number, experience in enumerate(stream.experiences):
+        where = f"task {number + 1} of {len(stream.experiences)}"
+        found = len(experience.train)
+        if found < needs.images_per_task:
+            yield (
+                f"needs {needs.images_per_task} training images in every task {needs.purpose}, but {where} of "
+                f"{stream.name} has {found}; {MORE}"
+            )
+        if needs.images_per_class > 1:
+            counts = np.bincount(labels[experience.train], minlength=len(names))
+            for position in experience.classes:
+                if counts[position] < needs.images_per_class:
+                    yield (
+                        f"needs {needs.images_per_class} training images of each class {needs.purpose}, but class "
+                        f"{position} ({names[position]}) in {where} of {stream.name} has {counts[position]}; {MORE}"
+                    )
+        if needs.validation and not len(experience.val):
+            yield (
+                f"needs validation images {needs.purpose}, but {where} of {stream.name} has none; leave "
+                "stream.val_fraction above 0, or take a stream with more images"
+            )
+
+
+def _trivial(method: Any, stream: Stream) -> Iterator[str]:
+    """Streams on which every answer is right: the task is given, and it has one class."""
+    given = rules_on(method.rules, stream.setting) == ("til_oracle",)
+    if given and all(len(group.classes) == 1 for group in stream.groups):
+        yield (
+            f"is told the task of each test image, and every task of {stream.name} has a single class, so every answer "
+            "is right; give tasks two or more classes (stream.increment or stream.tasks)"
+        )
+
+
+# --------------------------------------------------------------------------------------------- batches of one image
+
+
+def _single_images(needs: Needs, method: Any, stream: Stream) -> Iterator[str]:
+    """Training batches of one image, of which a batch norm cannot take the mean."""
+    size = needs.batch_size
+    if not size:
+        return
+    why = "trains batch norms, which need two images in a batch"
+    if size == 1:
+        yield f"{why}: raise batch_size, which is 1, or choose a backbone without batch norm"
+    sizes = [len(experience.train) for experience in stream.experiences]
+    if method.access == "past":
+        sizes = [sum(sizes)]
+    for number, count in enumerate(sizes[:1] if needs.batches != "all" else sizes):
+        where = f"{_tasks(stream)[:-1]} {number + 1} of {len(stream.experiences)}"
+        if count == 1:
+            fix = "choose another stream.chunk" if ONLINE in stream.setting else MORE
+            yield f"{why}, but {where} of {stream.name} has one; {fix}, or choose a backbone without batch norm"
+        elif not needs.merges and count % size == 1:
+            yield (
+                f"{why}, but the last batch of {where} of {stream.name} has one; choose a batch_size other than "
+                f"{size}, or a backbone without batch norm"
+            )
