@@ -37,14 +37,21 @@ def describe(plans: Sequence[Plan], as_json: bool) -> int:
 
 
 def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any]) -> dict[str, Any]:
-    stream = _once(streams, (plan.stream, plan.stream_options, plan.transforms, plan.seeds), _stream, plan)
-    backbone = _once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan)
-    state, remarks = _state(plan)
+    from cl.plan.needs import refuse, remarks
+
+    key = (plan.stream, plan.stream_options, plan.transforms, plan.seeds)
+    stream = dict(_once(streams, key, _stream, plan))
+    backbone = dict(_once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan))
+    built, least_batch = stream.pop("built"), backbone.pop("least_batch")
+    state, notes = _state(plan, built)
+    if built is not None:
+        refuse(plan.strategy, plan.options, built, least_batch)
+        notes += remarks(plan.strategy, plan.options, built)
     return {
         "run": plan.title,
         "folder": str(plan.folder),
         "state": state,
-        "remarks": [*stream["notes"], *remarks],
+        "remarks": [*stream["notes"], *notes],
         "limited": plan.limited,
         "untuned": plan.untuned,
         "precision": plan.precision,
@@ -64,7 +71,7 @@ def _once(
     return known[repr(key)]
 
 
-def _state(plan: Plan) -> tuple[str, list[str]]:
+def _state(plan: Plan, stream: Any) -> tuple[str, list[str]]:
     """What the folder holds, and remarks; raises `DataError` if the run could not be continued or kept as it is."""
     from cl.running.existing import check_complete, check_partial, complete_record, identity
     from cl.running.folder import MARKS
@@ -80,7 +87,7 @@ def _state(plan: Plan) -> tuple[str, list[str]]:
     from cl.running.build import build_backbone, build_stream
 
     try:
-        now = identity(plan, build_stream(plan), build_backbone(plan))
+        now = identity(plan, stream or build_stream(plan), build_backbone(plan))
     except DataError as error:
         return "partial", [str(error)]
     check_partial(plan, now)
@@ -104,9 +111,10 @@ def _stream(plan: Plan) -> dict[str, Any]:
             "test_passes": _passes(stream),
             "missing": None,
             "notes": notes_on(stream.dataset),
+            "built": stream,
         }
     except DataError as error:
-        return {"tasks": None, "classes": None, "missing": str(error), "notes": []}
+        return {"tasks": None, "classes": None, "missing": str(error), "notes": [], "built": None}
 
 
 def _passes(stream: Any) -> int:
@@ -123,7 +131,7 @@ def _backbone(plan: Plan) -> dict[str, Any]:
     from timm.data import resolve_data_config
     from torch.utils.flop_counter import FlopCounterMode
 
-    from cl.backbone.model import factory, input_size
+    from cl.backbone.model import factory, input_size, least_batch
 
     name, _, source = plan.backbone.partition("@")
     build = factory(name.partition(".")[0])
@@ -144,6 +152,7 @@ def _backbone(plan: Plan) -> dict[str, Any]:
         "forward_flops": counter.get_total_flops(),
         "weights": source or declared.get("file") or remote or "unknown",
         "hub": bool(remote),
+        "least_batch": least_batch(model, image),
     }
 
 

@@ -16,6 +16,7 @@ from cl.files import make_folder
 from cl.loggers import check as check_loggers
 from cl.options import options_of
 from cl.plan.config_file import run_id_of
+from cl.plan.needs import refuse, remarks
 from cl.plan.plan import Plan
 from cl.plan.run_options import EXISTING
 from cl.progress.base import Observer, Observers
@@ -93,7 +94,8 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
     what = identity(plan, stream, backbone)
     of_method = check_partial(plan, what)
     save_inputs(folder, of_stream, of_method)
-    notes += notes_on(stream.dataset)
+    refuse(plan.strategy, plan.options, stream, backbone.least_batch)
+    notes += [*notes_on(stream.dataset), *remarks(plan.strategy, plan.options, stream)]
     for text in notes:
         progress.message(text)
     trainer = Trainer(
@@ -151,14 +153,14 @@ def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer, *, held:
     Raises `DataError` if something that the run read has changed.
     """
     folder = plan.folder
-    remarks = [check_complete(plan, record)]
+    texts = [check_complete(plan, record)]
     try:
         with nullcontext() if held else locked(folder):
-            remarks += repair(plan, record)
+            texts += repair(plan, record)
     except (RunInUse, StorageError) as error:  # in use, or read only: it is complete all the same
         log.info("%s is not checked for damage (%s)", folder, error)
     progress.message(f"{plan.title}: complete already; --existing always runs it again.")
-    for text in filter(None, remarks):
+    for text in filter(None, texts):
         progress.message(text)
     if _source_changed(plan, record):
         progress.message(f"The code of {plan.strategy} has changed since that run.")

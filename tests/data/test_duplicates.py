@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from cl.data.duplicates import duplicates, notes_on
 from cl.data.store import Dataset, ImageStore
@@ -43,15 +41,12 @@ def test_images_in_two_classes_are_counted_and_named() -> None:
     assert "1 image is in two classes" in duplicates(dataset([(0, 1), (1, 1)], [(0, 7)]))[0]
 
 
-def test_hashes_from_the_cache_are_those_of_the_pixels(
-    cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_hashes_from_the_cache_are_those_of_the_pixels(cache: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         for index in range(4):
-            save(tmp_path / name / f"{index}.png", seed=index)
-    caplog.set_level(logging.WARNING)
+            save(tmp_path / "images" / name / f"{index}.png", seed=index)
     for _ in range(2):  # decoded, then cached
-        data = folder(tmp_path).dataset
+        data = folder(tmp_path / "images").dataset
         again = ImageStore.from_arrays(np.asarray(data.train.pixels), data.train.labels)
         np.testing.assert_array_equal(data.train.hashes, again.hashes)
         assert any("in two classes (a and b: 4)" in note for note in duplicates(data))

@@ -102,7 +102,7 @@ def tiny_imagenet(root: Path) -> None:
             UsageError,
         ),
         (
-            lambda root: (tree(root / "train", {"a": 1, "b": 1}), save(root / "test" / "1.png")),
+            lambda root: (tree(root / "train", {"a": 1, "b": 1}), tree(root, {"test": 1})),
             "test has no class folders, so that its images have no labels",
             UsageError,
         ),
