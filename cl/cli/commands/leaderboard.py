@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cl import paths
+from cl.cli.reading import read_runs
 from cl.cli.shared import metric_options
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def command(
 ) -> int:  # fmt: skip
     """Rank strategies, one board per stream, rule and backbone; seeds are averaged, with 95 % intervals.
 
-    Reads every record below the folders (default: the results folder); a run that is in several counts once.
+    Reads every record below the folders (default: the results folder); a run that is in several counts once. A
+    record that cannot be read is named on stderr and left out.
     """
     from cl.files import write_text
     from cl.results.leaderboard import board_tables
@@ -82,16 +83,6 @@ def command(
     }[form]
     click.echo(write(rows).rstrip("\n"))
     return 0
-
-
-def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Every run below the folders, by default below the results folder."""
-
-    from cl.results.leaderboard.entries import Run
-    from cl.results.store import load_results
-
-    results = load_results(list(folders) or [paths.results()])
-    return [Run(record, file.parent) for record, file in zip(results.records, results.files, strict=True)]
 
 
 def _patterns(texts: Sequence[str]) -> dict[str, list[str]]:

@@ -23,11 +23,12 @@ def render(
     metric: str = "A_last_sample",
     rule: str | None = None,
     title: str = "clbench report",
+    left_out: int = 0,
 ) -> str:
     """The report as HTML; the same text for the same records.
 
     `folders`, one per record, hold the predictions that the leaderboard's intervals use. `metric`, `rule` and errors
-    as for `cl.results.leaderboard.ranking.board_rows`.
+    as for `cl.results.leaderboard.ranking.board_rows`. `left_out` is the number of records that could not be read.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
@@ -46,6 +47,7 @@ def render(
         version=own_version(),
         boards=boards,
         runs=len(data["runs"]),
+        left_out=left_out,
         newest=max((run["created"] for run in data["runs"]), default="")[:10],
         data=htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),
         style=Markup(_asset("report.css")),
