@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 
 
 class ClbenchError(Exception):
@@ -54,9 +55,14 @@ class StorageError(ClbenchError):
 INTERRUPTED = 130
 """Exit code of a run stopped by the user; the same command continues it."""
 
+TERMINATED = 143
+"""Exit code after SIGTERM, which batch systems send; the same command continues a run."""
+
 
 def sentence(error: BaseException) -> str:
-    """An error message on one line; errors other than `ClbenchError` are marked as unexpected."""
+    """An error message on one line; errors other than `ClbenchError` and of files are marked as unexpected."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions."
     text = " ".join(str(error).split())
     return text if isinstance(error, ClbenchError) else f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
 

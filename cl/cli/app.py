@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -9,7 +10,9 @@ from collections.abc import Sequence
 
 import click
 
-from cl.errors import INTERRUPTED, ClbenchError, sentence
+from cl.cli import signals
+from cl.cli.streams import say, stdout_failed
+from cl.errors import INTERRUPTED, TERMINATED, ClbenchError, sentence
 
 COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
@@ -83,7 +86,8 @@ CLBENCH_DEBUG=1 (tracebacks), NO_COLOR.
 
 \b
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 data missing or damaged, 4 the loss became NaN or infinite,
-5 outside the expected interval (reproduce), 130 interrupted (the same command continues)."""
+5 outside the expected interval (reproduce), 130 interrupted, 143 ended by SIGTERM (the same
+command continues after both)."""
 
 
 @click.group(cls=_Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,13 +96,14 @@ def cli() -> None:
     """Continual learning with pre-trained models: methods, streams and one honest evaluation loop."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its exit code."""
-    sys.exit(call(arguments))
-
-
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every error becomes one sentence on stderr."""
+    signals.forget()
+    code = _call(arguments)
+    return TERMINATED if signals.terminated() else code  # also if the code that SIGTERM stopped went on
+
+
+def _call(arguments: Sequence[str] | None) -> int:
     try:
         code = cli.main(
             args=list(arguments) if arguments is not None else None,
@@ -109,19 +114,20 @@ def call(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):  # stderr is full
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted; the same command continues.", err=True)
+        say("Interrupted; the same command continues.")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has closed it, as in `clbench list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except ClbenchError as error:
         report(error)
         return error.exit_code
     except Exception as error:  # anything else: a sentence, never a bare traceback
-        report(error)
+        if signals.terminated():  # an import that was stopped may fail in any way
+            say("Interrupted; the same command continues.")
+        elif not (isinstance(error, OSError) and stdout_failed(error)):  # a full disk, or `clbench list | head`
+            report(error)
         return 1
 
 
@@ -136,6 +142,6 @@ def report(error: BaseException, more: str = "") -> None:
         import traceback
 
         traceback.print_exception(error)
-    if not isinstance(error, ClbenchError):
+    if not isinstance(error, ClbenchError | OSError):
         more = more or " CLBENCH_DEBUG=1 shows where."
-    click.echo(f"Error: {sentence(error)}{more}", err=True)
+    say(f"Error: {sentence(error)}{more}")
