@@ -62,7 +62,9 @@ TERMINATED = 143
 def sentence(error: BaseException) -> str:
     """An error message on one line; errors other than `ClbenchError` and of files are marked as unexpected."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions."
+        name = os.fsdecode(error.filename)
+        name = name if len(name) <= 300 else f"{name[:150]}...{name[-150:]}"
+        return f"cannot use {name}: {error.strerror}; check the path and its permissions."
     text = " ".join(str(error).split())
     return text if isinstance(error, ClbenchError) else f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
 

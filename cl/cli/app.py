@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -12,7 +13,10 @@ import click
 
 from cl.cli import signals
 from cl.cli.streams import say, stdout_failed
-from cl.errors import INTERRUPTED, TERMINATED, ClbenchError, sentence
+from cl.errors import INTERRUPTED, TERMINATED, ClbenchError, UsageError, sentence
+
+_LONGEST = 1000
+"""Characters of a message."""
 
 COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
@@ -114,6 +118,7 @@ def _call(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
+        error.message = _line(error.message) + _variable(error)
         with contextlib.suppress(OSError):  # stderr is full
             error.show()
         return error.exit_code
@@ -123,12 +128,35 @@ def _call(arguments: Sequence[str] | None) -> int:
     except ClbenchError as error:
         report(error)
         return error.exit_code
+    except OSError as error:
+        if not stdout_failed(error):  # a full disk, or `clbench list | head`
+            report(error)
+        return UsageError.exit_code if error.errno == errno.ENAMETOOLONG else 1
     except Exception as error:  # anything else: a sentence, never a bare traceback
         if signals.terminated():  # an import that was stopped may fail in any way
             say("Interrupted; the same command continues.")
-        elif not (isinstance(error, OSError) and stdout_failed(error)):  # a full disk, or `clbench list | head`
+        elif isinstance(error, RuntimeError) and "home directory" in str(error):  # of `Path.expanduser`
+            report(UsageError("A path begins with ~ and the name of a user that does not exist; give the whole path."))
+            return UsageError.exit_code
+        else:
             report(error)
         return 1
+
+
+def _line(text: str) -> str:
+    """A message of click without most of a value of thousands of characters."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
+
+
+def _variable(error: click.ClickException) -> str:
+    """The environment variable that holds a wrong value, if click read it there."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    if not isinstance(parameter, click.Option) or context is None or parameter.name is None:
+        return ""
+    if context.get_parameter_source(parameter.name) is not click.core.ParameterSource.ENVIRONMENT:
+        return ""
+    named = parameter.envvar if isinstance(parameter.envvar, str) else None
+    return f" It is set by {named or f'{context.auto_envvar_prefix}_{parameter.name.upper()}'}."
 
 
 def debugging() -> bool:

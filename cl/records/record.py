@@ -158,9 +158,11 @@ def _read(path: Path) -> Any:
             f"{path} is no clbench record: it is nested too deeply; delete its folder and run the same command again."
         ) from error
     except ValueError as error:
-        raise DataError(
-            f"{path} is not valid JSON ({error}); delete its folder and run the same command again."
-        ) from error
+        fix = "delete its folder and run the same command again"
+        if path.name != RECORD:  # a file that a user named
+            fix = "give a record.json, or a folder that holds runs"
+        problem = str(error).partition("; use sys.set_int")[0]  # an integer of thousands of digits
+        raise DataError(f"{path} is not valid JSON ({problem}); {fix}.") from error
 
 
 def _refuse(name: str) -> float:

@@ -238,7 +238,8 @@ def _logger(name: str) -> dict[str, Any]:
 
 
 def _options(options_class: type, prefix: str) -> list[dict[str, Any]]:
-    from cl.options import describe_constraints, jsonable, options_of
+    from cl.options import jsonable, options_of
+    from cl.values import describe_constraints
 
     return [
         {
