@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
 import os
@@ -118,9 +117,9 @@ def _call(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.message = _line(error.message) + _variable(error)
-        with contextlib.suppress(OSError):  # stderr is full
-            error.show()
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            say(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n")
+        say(f"Error: {_line(error.format_message())}{_variable(error)}")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         say("Interrupted; the same command continues.")

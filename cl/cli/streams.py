@@ -15,9 +15,9 @@ _FAILED = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errn
 
 def prepare() -> bool:
     """Make stdout and stderr usable; False, with one sentence on stderr, if stdout is closed."""
-    if sys.stderr is None:  # type: ignore[redundant-expr]
+    if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it stays open until the process ends
-    if sys.stdout is None:  # type: ignore[redundant-expr]
+    if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         say("Error: stdout is closed, so results cannot be printed; redirect it to a file or to /dev/null.")
         return False

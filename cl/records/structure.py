@@ -39,6 +39,9 @@ _COUNTS = b"[],0123456789nul"
 """The characters of a table of counts: lists, numbers from 0, and null."""
 
 
+_AT_MOST: Callable[[Any, Any], bool] = operator.le
+
+
 @cache
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a record."""
@@ -198,4 +201,4 @@ def _tables_agree(result: Mapping[str, Any]) -> bool:
 def _row_fits(row: list[int | None], count: list[int]) -> bool:
     if None in row:
         row = [0 if value is None else value for value in row]
-    return len(row) == len(count) and all(map(operator.le, row, count))
+    return len(row) == len(count) and all(map(_AT_MOST, row, count))

@@ -33,4 +33,4 @@ def test_the_exit_code_is_that_of_the_command(arguments: list[str], code: int, m
 def test_there_are_no_other_names() -> None:
     assert callable(cl.cli.call)
     with pytest.raises(AttributeError, match="has no attribute 'cal'"):
-        _ = cl.cli.cal  # type: ignore[attr-defined]
+        _ = cl.cli.cal

@@ -204,7 +204,7 @@ def test_a_file_is_checked_against_the_hash_of_its_record(tmp_path: Path) -> Non
     for wrong in ("0" * 64, None):
         with pytest.raises(DataError, match=r"predictions\.npz is damaged or of another run: .*; run the same command"):
             check_predictions(path, wrong)
-    np.savez(path, **{"rows": np.arange(3) - 1, "label": np.arange(3), "group": np.arange(3)})
+    np.savez(path, rows=np.arange(3) - 1, label=np.arange(3), group=np.arange(3))
     with pytest.raises(DataError, match="damaged or of another run"):
         check_predictions(path, digest)
     path.unlink()

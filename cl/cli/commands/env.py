@@ -61,15 +61,15 @@ def _folders() -> list[dict[str, Any]]:
 
 def _state(path: Path) -> dict[str, Any]:
     """Whether a folder exists and is usable, and the free space of its disk."""
-    there = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+    there = next((folder for folder in (path, *path.parents) if os.path.exists(folder)), path)
     try:
         free: int | None = shutil.disk_usage(there).free
     except OSError:
         free = None
     return {
-        "exists": path.is_dir(),
+        "exists": os.path.isdir(path),
         "readable": os.access(path, os.R_OK | os.X_OK),
-        "writable": os.access(there, os.W_OK) and there.is_dir(),
+        "writable": os.access(there, os.W_OK) and os.path.isdir(there),
         "free": free,
     }
 
