@@ -95,7 +95,11 @@ def _plugins() -> dict[str, list[str]]:
                 found.setdefault("collisions", []).append(str(error))
                 continue
             if owner.name != registry.DISTRIBUTION:
-                found.setdefault(" ".join(owner).strip(), []).append(f"{known.kind} {name}")
+                problem = known.problem(name)
+                about = f"{known.kind} {name}" + (f" (broken: {problem})" if problem else "")
+                found.setdefault(" ".join(owner).strip(), []).append(about)
+        for place, reason in known.broken.items():
+            found[place] = [reason]
     return found
 
 

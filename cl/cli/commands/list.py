@@ -42,7 +42,17 @@ def command(kind: str | None, pattern: str | None, as_json: bool) -> int:
         click.echo(json.dumps(found[kind] if kind else found, indent=1))
     else:
         _print(found, alone=kind is not None)
+    for place, reason in _broken().items():
+        click.echo(f"Left out: plugins of {place}: {reason}.", err=True)
     return 0
+
+
+def _broken() -> dict[str, str]:
+    """Distributions whose metadata cannot be read, as far as names were asked for."""
+    from cl import registry
+
+    kinds = (registry.strategies, registry.streams, registry.backbones, registry.loggers)
+    return {place: reason for kind in kinds for place, reason in kind.broken.items()}
 
 
 def _items(kind: str) -> list[dict[str, Any]]:
@@ -57,8 +67,9 @@ def _items(kind: str) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     for name in names:
         try:
-            owner = names.distribution(name)
-            items.append({"name": name, "summary": names.summary(name), "distribution": " ".join(owner).strip()})
+            owner, problem = names.distribution(name), names.problem(name)
+            summary = names.summary(name) if problem is None else f"broken: {problem}"
+            items.append({"name": name, "summary": summary, "distribution": " ".join(owner).strip()})
         except UsageError as error:  # two distributions register the name: report it here
             items.append({"name": name, "summary": str(error), "distribution": None})
     return items
