@@ -12,7 +12,7 @@ import click
 from cl.cli import signals
 from cl.cli.app import debugging
 from cl.cli.shared import Display, Execution
-from cl.errors import INTERRUPTED
+from cl.errors import INTERRUPTED, printable
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
@@ -77,7 +77,7 @@ class _Screen:
         else:
             if debugging():
                 click.echo(outcome.traceback, err=True)
-            click.echo(f"Error: {outcome.error}{whose}", err=True)
+            click.echo(printable(f"Error: {outcome.error}{whose}"), err=True)
 
 
 def show_skipped(sentences: Sequence[str], display: Display) -> None:
@@ -98,4 +98,4 @@ def print_result(result: RunResult, as_json: bool) -> None:
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     click.echo(result.table(width).rstrip("\n"))
-    click.echo(f"Record: {result.folder / RECORD}")
+    click.echo(f"Record: {printable(str(result.folder / RECORD))}")

@@ -21,14 +21,14 @@ def read_results(folders: Sequence[Path]) -> Results:
 
     Raises `UsageError` for a folder that does not exist, `DataError` if there are records and none can be read.
     """
-    from cl.errors import DataError
+    from cl.errors import DataError, printable
     from cl.results.store import load_results, told
 
     set_up(quiet=False, verbose=0)  # so that warnings of damaged predictions are shown
     results = load_results(list(folders) or [paths.results()], on_bad="skip")
     number = len(results.left_out)
     for text in told(results.left_out):
-        click.echo(f"Left out: {text}", err=True)
+        click.echo(printable(f"Left out: {text}"), err=True)
     if number and not len(results):
         raise DataError(f"None of the {number} records here can be read; the lines above name the fixes.")
     if number:

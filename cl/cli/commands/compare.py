@@ -13,6 +13,7 @@ import click
 
 from cl.cli.completers import complete, complete_metric
 from cl.cli.reading import read_runs
+from cl.errors import printable
 
 if TYPE_CHECKING:
     from cl.results.leaderboard.compare import Comparison
@@ -115,7 +116,7 @@ def _text(found: Comparison, classes: int) -> str:
         if chosen:
             rows = [[each["name"], *_sides(each)] for each in chosen]
             lines += ["", title, *_table(["class", "A", "B", "A - B"], rows, left=1)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _names(found: Comparison) -> tuple[str, str]:

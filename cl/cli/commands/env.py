@@ -12,6 +12,7 @@ import click
 
 from cl import paths
 from cl.cli.text import size_text
+from cl.errors import printable
 from cl.plan.run_options import declared
 
 _EPILOG = """\b
@@ -47,7 +48,7 @@ def command(as_json: bool) -> int:
     for heading, content in found.items():
         click.echo(f"{heading}:")
         for line in _lines(heading, content) or ["none"]:
-            click.echo(f"  {line}")
+            click.echo(f"  {printable(line)}")
     return 0
 
 

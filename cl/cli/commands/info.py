@@ -80,19 +80,21 @@ def _show_stream(
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:
+    from cl.errors import printable
+
     if as_json:
         click.echo(json.dumps(found, indent=1, default=str))
         return
     click.echo(f"{found['name']} ({found['kind']})")
     if found.get("doc"):
-        click.echo(f"\n{found['doc']}")
+        click.echo("\n" + "\n".join(map(printable, str(found["doc"]).splitlines())))
     facts = {key: value for key, value in found.get("facts", {}).items() if value not in (None, "", [])}
     if facts:
         click.echo()
         width = max(map(len, facts))
         for key, value in facts.items():
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            click.echo(f"{key:<{width}}  {text}")
+            click.echo(f"{key:<{width}}  {printable(str(text))}")
     _print_options(found.get("options", []))
     _print_presets(found.get("presets", []))
     if found.get("bibtex"):

@@ -99,6 +99,7 @@ def _patterns(texts: Sequence[str]) -> dict[str, list[str]]:
 
 def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
     """Print remarks on the runs, on stderr."""
+    from cl.errors import printable
     from cl.results.leaderboard.entries import distinct
 
     unfinished = sum(run.record["status"] != "complete" for run in runs)
@@ -108,7 +109,7 @@ def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
         click.echo(f"{what} left out; `clbench resume` continues unfinished runs.", err=True)
     if copies:
         where = ", ".join(str(run.folder) for run in copies[:3]) + (", ..." if len(copies) > 3 else "")
-        click.echo(f"{len(copies)} copies of runs counted once: {where}.", err=True)
+        click.echo(printable(f"{len(copies)} copies of runs counted once: {where}."), err=True)
     without = sum(run.record["status"] == "complete" and not run.has_predictions for run in runs)
     if without:
         what = "1 run has" if without == 1 else f"{without} runs have"

@@ -42,8 +42,10 @@ def command(kind: str | None, pattern: str | None, as_json: bool) -> int:
         click.echo(json.dumps(found[kind] if kind else found, indent=1))
     else:
         _print(found, alone=kind is not None)
+    from cl.errors import printable
+
     for place, reason in _broken().items():
-        click.echo(f"Left out: plugins of {place}: {reason}.", err=True)
+        click.echo(printable(f"Left out: plugins of {place}: {reason}."), err=True)
     return 0
 
 
@@ -76,6 +78,7 @@ def _items(kind: str) -> list[dict[str, Any]]:
 
 
 def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
+    from cl.errors import printable
     from cl.registry import DISTRIBUTION
 
     width = max((len(item["name"]) for items in found.values() for item in items), default=0)
@@ -84,8 +87,8 @@ def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
             click.echo(("\n" if position else "") + f"{kind.capitalize()}:")
         for item in items:
             owner = item.get("distribution") or ""
-            plugin = f"  [{owner}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
-            name = item["name"] + {":": "PATH", "/": "NAME"}.get(item["name"][-1], "")
-            click.echo(f"{'' if alone else '  '}{name:<{width + 4}}  {item['summary']}{plugin}".rstrip())
+            plugin = f"  [{printable(owner)}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
+            name = printable(item["name"]) + {":": "PATH", "/": "NAME"}.get(item["name"][-1], "")
+            click.echo(f"{'' if alone else '  '}{name:<{width + 4}}  {printable(item['summary'])}{plugin}".rstrip())
         if kind == "backbones":
             click.echo(f"{'' if alone else '  '}Any timm model works too, as arch.tag, arch@file or arch@random.")
