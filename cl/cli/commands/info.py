@@ -272,6 +272,7 @@ def _print_presets(presets: list[dict[str, Any]]) -> None:
     if not presets:
         return
     click.echo("\nPresets (unnamed ones apply by themselves where they match, in this order):")
+    click.echo("  None applies to a stream whose setting is not among those above: `clbench run` refuses it.")
     for preset in presets:
         name = f"--preset {preset['name']}: " if preset["name"] else ""
         click.echo(f"  {name}{'|'.join(preset['stream'])} with {'|'.join(preset['backbone'])}")
