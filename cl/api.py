@@ -16,7 +16,7 @@ from cl.running.execution import execute
 from cl.running.result import RunResult
 
 if TYPE_CHECKING:
-    from cl.results.store import Paths, Results
+    from cl.results.store import OnBad, Paths, Results
 
 
 def run(
@@ -60,7 +60,7 @@ def resume(folder: str | os.PathLike[str], *, progress: Observer | str | None = 
         return execute(plan, progress=show)
 
 
-def load_results(paths: Paths | None = None) -> Results:
+def load_results(paths: Paths | None = None, *, on_bad: OnBad = "warn") -> Results:
     """Read every record below the given folders (default: the results folder) into data frames, without torch.
 
         results = cl.load_results("results").filter(stream="split-digits")
@@ -68,9 +68,12 @@ def load_results(paths: Paths | None = None) -> Results:
         results.metrics               # the same metrics in long form: run, strategy, rule, metric, value
         results.accuracy              # one row per (run, rule, evaluation, group)
         results.leaderboard()         # seeds averaged, with intervals and ranks
+        results.left_out              # records that could not be read: (path, reason)
 
-    Raises `UsageError` for a path that does not exist, `DataError` for a damaged record.
+    `on_bad`: what to do about a record that is damaged, edited, unreadable or of a newer clbench. "warn" leaves it out
+    with a warning, "skip" without, and "error" raises `DataError` or `UsageError`. Raises `UsageError` for a path that
+    does not exist.
     """
     from cl.results.store import load_results as load
 
-    return load(paths if paths is not None else results_folder())
+    return load(paths if paths is not None else results_folder(), on_bad=on_bad)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 
 
 class ClbenchError(Exception):
@@ -54,10 +56,26 @@ class StorageError(ClbenchError):
 INTERRUPTED = 130
 """Exit code of a run stopped by the user; the same command continues it."""
 
+TERMINATED = 143
+"""Exit code after SIGTERM, which batch systems send; the same command continues a run."""
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that move the cursor, colour the terminal or reorder text: C0, DEL, C1, line separators, overrides."""
+
+
+def printable(text: str) -> str:
+    r"""Text from a record, a plugin or a file name on one line, with control characters as \x1b and the like."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
 
 def sentence(error: BaseException) -> str:
-    """An error message on one line; errors other than `ClbenchError` are marked as unexpected."""
-    text = " ".join(str(error).split())
+    """An error message on one line; errors other than `ClbenchError` and of files are marked as unexpected."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        name = os.fsdecode(error.filename)
+        name = name if len(name) <= 300 else f"{name[:150]}...{name[-150:]}"
+        return f"cannot use {printable(name)}: {error.strerror}; check the path and its permissions."
+    text = printable(" ".join(str(error).split()))
     return text if isinstance(error, ClbenchError) else f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
 
 

@@ -22,6 +22,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     """Turn an `OSError` from writing `path` into one sentence that names the fix."""
     if error.errno in _FULL:
         fix = "the disk is full or a file-size limit was reached; free space, then run the same command to continue"
+    elif error.errno == errno.ENAMETOOLONG:
+        fix = "the path is too long; choose a shorter one with --results or CLBENCH_RESULTS"
     elif error.errno in _IN_THE_WAY:
         fix = "a file is in the place of a folder; move it, or choose another with --results or CLBENCH_RESULTS"
     elif error.errno in _DENIED:

@@ -7,20 +7,26 @@ strategy, `stream.tasks` to the stream, `backbone.normalize` to the backbone, `b
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-import types
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from cl.errors import ContractError, UsageError, did_you_mean
+from cl.values import describe, parse_value, shortened
 
 T = TypeVar("T")
 OptionsT = TypeVar("OptionsT")
 
 DEFAULT = "default"
+VARIABLE = "CLBENCH_SET"
+ENVIRONMENT = "environment"
+"""The origin of values from `VARIABLE`."""
+_NAMES = {ENVIRONMENT: VARIABLE}
+"""Origins that errors call by another name."""
+_DEEPEST = 20
+"""Levels of nested tables that options may have."""
 Layer = tuple[str, Mapping[str, Any]]
 """An origin and the values it sets."""
 
@@ -42,12 +48,14 @@ def option(
     le: float | None = None,
     lt: float | None = None,
     choices: Sequence[Any] | None = None,
+    infinite: bool = False,
     unlisted: bool = False,
     env: str = "",
 ) -> T:
     """A field of an options dataclass: its default, its help text and the values it accepts.
 
-    Bounds and choices apply to every element of a tuple; None always passes if the annotation allows it. `unlisted`:
+    Bounds and choices apply to every element of a tuple; None always passes if the annotation allows it. `infinite`
+    allows infinity, which only an option that no record holds may do. `unlisted`:
     recorded only when changed, so that hashes of older records stay valid. `env`: name of an environment variable,
     which only `cl.plan.run_options` reads.
     """
@@ -55,6 +63,8 @@ def option(
     constraints = {name: bound for name, bound in constraints.items() if bound is not None}
     if choices is not None:
         constraints["choices"] = tuple(choices)
+    if infinite:
+        constraints["infinite"] = True
     metadata = {"help": help, "constraints": constraints, "unlisted": unlisted, "env": env}
     if isinstance(default, list | dict | set):
         raise ContractError(f"an option's default must not be mutable ({default!r}); use a tuple.")
@@ -87,20 +97,6 @@ class OptionInfo:
     @property
     def type_name(self) -> str:
         return describe(self.annotation)
-
-
-def describe(annotation: Any) -> str:
-    """A short name of an annotation for help texts: `int`, `tuple[float, ...]`, `int or none`."""
-    if annotation is type(None):
-        return "none"
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType):
-        return " or ".join(describe(argument) for argument in arguments)
-    if origin is Literal:
-        return " or ".join(repr(argument) for argument in arguments)
-    if origin is None:
-        return getattr(annotation, "__name__", str(annotation))
-    return str(annotation)
 
 
 def options_of(options_class: type) -> dict[str, OptionInfo]:
@@ -142,174 +138,6 @@ def listed(options: Any) -> dict[str, Any]:
     }
 
 
-_GRID = "; a run takes one value, and `clbench run` makes a grid of several"
-
-
-def parse_value(
-    annotation: Any, value: Any, key: str, constraints: Mapping[str, Any] | None = None, *, grid: str = _GRID
-) -> Any:
-    """Convert text or a TOML value to the type `annotation`.
-
-    Raises `UsageError` naming the key and what it accepts; `grid` is added if a list is given for a single value.
-    """
-    try:
-        parsed = _parse(annotation, value)
-    except ValueError as error:
-        detail = f" ({error})" if str(error) else ""
-        if isinstance(value, list | tuple) and get_origin(annotation) is not tuple:
-            detail = grid
-        raise UsageError(f"{key} must be {_expected(annotation)}, not {value!r}{detail}.") from None
-    for element in parsed if isinstance(parsed, tuple) else (parsed,):
-        problem = _violated(element, constraints or {})
-        if problem:
-            raise UsageError(f"{key} must be {problem}, not {value!r}.")
-    return parsed
-
-
-_WORDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-_WORDS |= {Path: "a path", type(None): "none"}
-_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-
-
-def _expected(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_expected(argument) for argument in arguments)
-    if origin is Literal:
-        return "one of " + ", ".join(str(argument) for argument in arguments)
-    if origin is tuple:
-        many = "a list of" if arguments[-1:] == (Ellipsis,) else f"{len(arguments)} comma-separated values, each"
-        return f"{many} {_expected(arguments[0])}"
-    return _WORDS.get(annotation, describe(annotation))
-
-
-def _parse(annotation: Any, value: Any) -> Any:
-    """Convert `value`; raises ValueError, with or without a detail, if it does not fit `annotation`."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if annotation is Any:
-        return value
-    if origin in (Union, types.UnionType):
-        return _parse_union(arguments, value)
-    if origin is Literal:
-        for choice in arguments:
-            if value == choice or (isinstance(value, str) and value == str(choice)):
-                return choice
-        raise ValueError
-    if origin is tuple:
-        return _parse_tuple(arguments, value)
-    if annotation is type(None):
-        if value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null")):
-            return None
-        raise ValueError
-    if annotation is bool:
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.strip().lower() in _BOOLEANS:
-            return _BOOLEANS[value.strip().lower()]
-        raise ValueError
-    if annotation is int:
-        return _parse_int(value)
-    if annotation is float:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        number = _number(value)
-        if math.isnan(number):
-            raise ValueError
-        return number
-    if annotation is str:
-        if isinstance(value, str):
-            return value
-        raise ValueError
-    if annotation is Path:
-        if isinstance(value, str | os.PathLike):
-            return Path(value)
-        raise ValueError
-    raise ContractError(
-        f"options of type {describe(annotation)} are not supported; use int, float, bool, str or a tuple."
-    )
-
-
-def _number(value: int | float | str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError from None  # Python's own message does not help the user
-
-
-def _parse_int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError
-    try:
-        return int(value) if isinstance(value, int | str) else _whole(value)
-    except ValueError:
-        return _whole(_number(value))
-
-
-def _whole(number: float) -> int:
-    if not number.is_integer():
-        raise ValueError
-    return int(number)
-
-
-def _parse_union(members: tuple[Any, ...], value: Any) -> Any:
-    if type(value) in members and not isinstance(value, str):  # 1.0 stays a share; 1 would be a count
-        return value
-    # None first, then the order written down: "none" is never text when None is allowed.
-    for member in sorted(members, key=lambda member: member is not type(None)):
-        if member is int and float in members and isinstance(value, str) and not value.strip().lstrip("+-").isdecimal():
-            continue
-        try:
-            return _parse(member, value)
-        except ValueError:
-            continue
-    raise ValueError
-
-
-def _parse_tuple(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    if isinstance(value, str):
-        text = value.strip().removeprefix("(").removesuffix(")").removeprefix("[").removesuffix("]")
-        items: list[Any] = [item.strip() for item in text.split(",") if item.strip()]
-    elif isinstance(value, list | tuple):
-        items = list(value)
-    else:
-        items = [value]
-    if arguments[-1:] == (Ellipsis,):
-        return tuple(_parse(arguments[0], item) for item in items)
-    if len(items) != len(arguments):
-        raise ValueError(f"{len(items)} values")
-    return tuple(_parse(argument, item) for argument, item in zip(arguments, items, strict=True))
-
-
-def _violated(value: Any, constraints: Mapping[str, Any]) -> str | None:
-    """The constraint that `value` violates, in words; None if it violates none."""
-    if value is None:
-        return None
-    tests = {
-        "ge": ("at least", lambda bound: value >= bound),
-        "gt": ("above", lambda bound: value > bound),
-        "le": ("at most", lambda bound: value <= bound),
-        "lt": ("below", lambda bound: value < bound),
-    }
-    # A string in a union with numbers (`int | Literal["auto"]`) has no size.
-    numeric = isinstance(value, int | float)
-    for name, bound in constraints.items():
-        if name == "choices":
-            if value not in bound:
-                return "one of " + ", ".join(str(choice) for choice in bound)
-        elif numeric and not tests[name][1](bound):
-            return f"{tests[name][0]} {bound}"
-    return None
-
-
-def describe_constraints(constraints: Mapping[str, Any]) -> str:
-    """Constraints in words for help texts: `at least 0, below 1`, `one of a, b`."""
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "choices": "one of"}
-    return ", ".join(
-        f"{words[name]} {' | '.join(map(str, bound)) if name == 'choices' else bound}"
-        for name, bound in constraints.items()
-    )
-
-
 def resolve(
     options_class: type[OptionsT], layers: Iterable[Layer], *, prefix: str = ""
 ) -> tuple[OptionsT, dict[str, Value]]:
@@ -333,7 +161,10 @@ def resolve(
             info = known.get(key)
             if info is None or info.nested is not None:
                 raise UsageError(unknown_key(prefix + key, [prefix + name for name in values], origin))
-            values[key] = parse_value(info.annotation, value, prefix + key, info.constraints)
+            try:
+                values[key] = parse_value(info.annotation, value, prefix + key, info.constraints)
+            except UsageError as error:
+                raise UsageError(f"{str(error).removesuffix('.')}{_set_by(origin)}.") from error
             found[key] = Value(values[key], origin)
     try:
         instance = options_class(**values, **collected)
@@ -346,7 +177,12 @@ def resolve(
 def unknown_key(key: str, known: list[str], origin: str) -> str:
     """The sentence for a key that does not exist."""
     hint = did_you_mean(key, known) or f" Known: {', '.join(known) or 'none'}."
-    return f"There is no option '{key}' (set by {origin}).{hint}"
+    return f"There is no option '{key}' (set by {_NAMES.get(origin, origin)}).{hint}"
+
+
+def _set_by(origin: str) -> str:
+    """The file, preset or variable that holds a wrong value; empty for the command line, which names its options."""
+    return f" (set by {_NAMES.get(origin, origin)})" if origin.startswith(("file ", "preset", ENVIRONMENT)) else ""
 
 
 def split_keys(
@@ -363,26 +199,42 @@ def split_keys(
     return parts
 
 
-def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys."""
+def flatten(mapping: Mapping[str, Any], prefix: str = "", *, place: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys.
+
+    Raises `UsageError`, which begins with `place`, for a key that is set twice and for tables that are nested deeply.
+    """
+    if prefix.count(".") > _DEEPEST:
+        raise UsageError(f"{place}{shortened(prefix)} is nested too deeply; options have no such key.")
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
+        inner = flatten(value, f"{prefix}{key}.", place=place) if isinstance(value, Mapping) else {prefix + key: value}
+        if twice := flat.keys() & inner.keys():
+            raise UsageError(f"{place}{min(twice)} is set twice; keep one of the two.")
+        flat.update(inner)
     return flat
 
 
-def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
+def parse_assignments(texts: Iterable[str], *, where: str = "--set", example: str = "--set lr=0.01") -> dict[str, str]:
     """`key=value` texts as a mapping, the last one winning; raises `UsageError` for a text without '='."""
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set takes KEY=VALUE, such as --set lr=0.01, not '{text}'.")
+            raise UsageError(f"{where} takes KEY=VALUE, such as {example}, not {shortened(text)}.")
         found[key.strip()] = value.strip()
     return found
+
+
+def assignments_of_environment() -> dict[str, str]:
+    """The values of CLBENCH_SET; raises `UsageError`, which names the variable, if it cannot be read."""
+    text = os.environ.get(VARIABLE, "")
+    try:
+        words = shlex.split(text)
+    except ValueError as error:  # an open quote, or a backslash at the end
+        problem = str(error).lower()
+        raise UsageError(f"{VARIABLE} cannot be read ({problem}); write it as 'lr=0.01 stream.tasks=5'.") from error
+    return parse_assignments(words, where=VARIABLE, example="lr=0.01")
 
 
 def jsonable(value: Any) -> Any:

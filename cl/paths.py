@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 
+from cl.errors import UsageError
+
 _ROOT = Path(__file__).resolve().parent.parent
 CHECKOUT: Path | None = _ROOT if (_ROOT / "pyproject.toml").is_file() and (_ROOT / "strategies").is_dir() else None
 """The repository root when `cl` is imported from a source checkout, None once it is installed from a wheel."""
@@ -23,18 +25,26 @@ def home() -> Path:
     from platformdirs import user_cache_dir
 
     chosen = os.environ.get("CLBENCH_HOME", "").strip()
-    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("clbench", appauthor=False))
+    return _expanded("CLBENCH_HOME", chosen) if chosen else Path(user_cache_dir("clbench", appauthor=False))
 
 
 def results() -> Path:
     """The results folder: CLBENCH_RESULTS, else ./results."""
-    return Path(os.environ.get(RESULTS_VARIABLE) or RESULTS)
+    return _expanded(RESULTS_VARIABLE, os.environ.get(RESULTS_VARIABLE) or RESULTS)
 
 
 def data_path() -> list[Path]:
     """The folders of CLBENCH_DATA_PATH, which are searched for data and weights before the cache."""
     entries = os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep)
-    return [Path(entry).expanduser() for entry in entries if entry.strip()]
+    return [_expanded("CLBENCH_DATA_PATH", entry) for entry in entries if entry.strip()]
+
+
+def _expanded(variable: str, text: str) -> Path:
+    """A path with ~ expanded; raises `UsageError`, which names the variable, if there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{variable} is {text}, and there is no such user; give the whole path.") from error
 
 
 class _Scratch:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from cl import code_hash, paths
-from cl.errors import ClbenchError, UsageError, did_you_mean
-from cl.source import docstring_in, source_path
+from cl.errors import ClbenchError, ContractError, UsageError, did_you_mean
+from cl.source import UNREADABLE, can_be_found, docstring_in, parsed, source_path
 from cl.tables import read_toml
 
 T = TypeVar("T")
@@ -64,9 +64,12 @@ def own_version() -> str:
 class Registry(Generic[T]):
     """The names of one kind of plugin, found through entry points and loaded on demand."""
 
-    def __init__(self, group: str, kind: str) -> None:
+    def __init__(self, group: str, kind: str, methods: tuple[str, ...] = ()) -> None:
         self.group = group
         self.kind = kind
+        self.broken: dict[str, str] = {}
+        """Distributions whose metadata cannot be read, and why; known once names were asked for."""
+        self._methods = methods  # what the class of a plugin must have
         self._found: dict[str, list[Entry]] | None = None
         self._registered: dict[str, Entry] = {}
 
@@ -93,11 +96,19 @@ class Registry(Generic[T]):
             value: Any = importlib.import_module(entry.module)
             for part in entry.attribute.split("."):
                 value = getattr(value, part)
-        except Exception as error:  # any error at import is a bug of the plugin's distribution
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # any error at import, SystemExit too, is a bug of the plugin's distribution
             raise ClbenchError(
                 f"{self.kind} '{entry.name}' of {' '.join(entry.distribution)} cannot be imported from {entry.target}: "
                 f"{type(error).__name__}: {error}."
             ) from error
+        lacks = [name for name in self._methods if not hasattr(value, name)]
+        if lacks or (self._methods and not isinstance(value, type)):
+            is_class = isinstance(value, type)
+            what = f"a class without {', '.join(lacks)}" if is_class else f"of type {type(value).__name__}, no class"
+            whose = f"{self.kind} '{entry.name}' of {' '.join(entry.distribution)}"
+            raise ContractError(f"{whose} is no {self.kind}: {entry.target} is {what}.")
         return cast(T, value)
 
     def split(self, name: str) -> tuple[str, str | None]:
@@ -148,6 +159,27 @@ class Registry(Generic[T]):
         source = source_path(entry.module)
         return docstring_in(source, entry.attribute) if source is not None else ""
 
+    def problem(self, name: str) -> str | None:
+        """Why the plugin `name` cannot work, as far as its source tells without importing it; None if nothing is known.
+
+        Raises `UsageError` as `entry` does.
+        """
+        entry = self.entry(name)
+        if entry.value is not None or entry.distribution.name == DISTRIBUTION:
+            return None
+        if not entry.attribute:
+            return f"its entry point '{entry.target}' is not of the form module:class"
+        source = source_path(entry.module)
+        if source is None:
+            return None if can_be_found(entry.module) else f"there is no module {entry.module}"
+        try:
+            parsed(source)
+        except SyntaxError as error:
+            return f"{source.name}, line {error.lineno}: {error.msg}"
+        except UNREADABLE as error:
+            return f"{source.name} cannot be read: {error}"
+        return None
+
     def source(self, name: str) -> Path | None:
         """The source file that defines `name`, found without importing it; raises `UsageError` as `entry` does."""
         entry = self.entry(name)
@@ -157,11 +189,17 @@ class Registry(Generic[T]):
         return source_path(entry.module)
 
     def source_sha256(self, name: str) -> str | None:
-        """Hash of the code that `name` computes with, read without importing it; None if there is no source.
+        """Hash of the code that `name` computes with, read without importing it; None if there is no source, or none
+        that is Python.
 
         See `cl.code_hash`. Raises `UsageError` as `entry` does.
         """
-        entry = self.entry(name)
+        try:
+            return self._source_sha256(self.entry(name), name)
+        except UNREADABLE:
+            return None
+
+    def _source_sha256(self, entry: Entry, name: str) -> str | None:
         if entry.value is None:
             return code_hash.code_sha256(entry.target)
         path = self.source(name)
@@ -198,14 +236,14 @@ class Registry(Generic[T]):
     def _entries(self) -> dict[str, list[Entry]]:
         if self._found is None:
             found: dict[str, list[Entry]] = {}
-            for entry in _scan(self.group):
+            for entry in _scan(self.group, self.broken):
                 found.setdefault(entry.name, []).append(entry)
             self._found = found
         return self._found
 
 
-def _scan(group: str) -> Iterator[Entry]:
-    """Entry points of every installed distribution, each distribution once."""
+def _scan(group: str, broken: dict[str, str]) -> Iterator[Entry]:
+    """Entry points of every installed distribution, each distribution once; others are added to `broken`."""
     from importlib import metadata
 
     seen: set[str] = set()
@@ -216,18 +254,30 @@ def _scan(group: str) -> Iterator[Entry]:
         for name, target in project.get("entry-points", {}).get(group, {}).items():
             yield Entry(name, target, owner)
     for distribution in metadata.distributions():
-        points = [point for point in distribution.entry_points if point.group == group]
-        if not points:
+        try:
+            points = [point for point in distribution.entry_points if point.group == group]
+            if not points:
+                continue
+            owner = Distribution(str(distribution.metadata["Name"] or "unnamed"), str(distribution.version or ""))
+        except Exception as error:  # metadata is a file that anything may have written
+            broken[_place_of(distribution)] = f"its metadata cannot be read ({type(error).__name__}: {error})"
             continue
-        owner = Distribution(distribution.metadata["Name"], distribution.version)
         if owner.name in seen:  # the same distribution found twice on sys.path: the first one is imported
             continue
         seen.add(owner.name)
         for point in points:
-            yield Entry(point.name, point.value, owner)
+            if point.name:
+                yield Entry(point.name, point.value, owner)
+            else:
+                broken[" ".join(owner)] = f"it has an entry point without a name ({point.value})"
 
 
-strategies: Registry[Any] = Registry("clbench.strategies", "strategy")
-streams: Registry[Any] = Registry("clbench.streams", "stream")
+def _place_of(distribution: Any) -> str:
+    """The folder of a distribution's metadata, which names it if the metadata cannot."""
+    return str(getattr(distribution, "_path", None) or distribution.locate_file(""))
+
+
+strategies: Registry[Any] = Registry("clbench.strategies", "strategy", ("Options", "learn", "predict"))
+streams: Registry[Any] = Registry("clbench.streams", "stream", ("Options", "build"))
 backbones: Registry[Any] = Registry("clbench.backbones", "backbone")
-loggers: Registry[Any] = Registry("clbench.loggers", "logger")
+loggers: Registry[Any] = Registry("clbench.loggers", "logger", ("start", "scalar", "close"))

@@ -11,6 +11,17 @@ from typing import Any
 
 def source_path(module: str) -> Path | None:
     """The source file of a module, located as an import would locate it but without running code."""
+    spec = _spec_of(module)
+    origin = spec.origin if spec is not None else None
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def can_be_found(module: str) -> bool:
+    """Whether an import would find the module, also if it has no source file."""
+    return module in sys.modules or _spec_of(module) is not None
+
+
+def _spec_of(module: str) -> ModuleSpec | None:
     path: Any = None
     spec: ModuleSpec | None = None
     parts = module.split(".")
@@ -24,23 +35,37 @@ def source_path(module: str) -> Path | None:
             if spec is None:
                 return None
             path = spec.submodule_search_locations
-    origin = spec.origin if spec is not None else None
-    return Path(origin) if origin and origin.endswith(".py") else None
+    return spec
 
 
 def _find_spec(name: str, path: Any) -> ModuleSpec | None:
     # importlib.util.find_spec would import the parent packages, and a parent may import torch.
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        spec = find(name, path) if find is not None else None
+        try:
+            spec = find(name, path) if find is not None else None
+        except (ImportError, OSError, ValueError, AttributeError):  # of a finder of another package, or a strange name
+            continue
         if spec is not None:
             return spec
     return None
 
 
+UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError, MemoryError)
+"""What reading and parsing a source file may raise: no access, no Python, a wrong encoding, a NUL, deep nesting."""
+
+
+def parsed(source: Path) -> ast.Module:
+    """The syntax tree of a source file in its own encoding; raises one of `UNREADABLE`."""
+    return ast.parse(source.read_bytes(), filename=str(source))
+
+
 def docstring_in(source: Path, attribute: str) -> str:
-    """The docstring of a class or function in a source file; empty if it has none."""
-    node: ast.AST | None = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    """The docstring of a class or function in a source file; empty if it has none, or if the file is no Python."""
+    try:
+        node: ast.AST | None = parsed(source)
+    except UNREADABLE:
+        return ""
     for part in attribute.split("."):
         body = getattr(node, "body", [])
         node = next(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from cl.errors import UsageError, did_you_mean
-from cl.options import parse_value
+from cl.values import parse_value, shortened
 
 T = TypeVar("T")
 
@@ -31,8 +31,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows may write a byte order mark
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # syntax, encoding, integers of thousands of digits, deep nesting
-        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text; save it as UTF-8.") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is not valid TOML: it is nested too deeply.") from error
+    except ValueError as error:  # syntax, or an integer of thousands of digits
+        problem = str(error).partition("; use sys.set_int")[0]
+        raise UsageError(f"{path} is not valid TOML: {problem}.") from error
 
 
 def read_record(path: Path, kind: type[T], **given: Any) -> T:
@@ -103,5 +108,5 @@ def _label(key: str, number: int, table: Any) -> str:
 
 def _table(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UsageError(f"{place} must be a table, not {value!r}.")
+        raise UsageError(f"{place} must be a table, not {shortened(value)}.")
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cl import errors
-from cl.errors import ClbenchError, DataError, did_you_mean, sentence
+from cl.errors import ClbenchError, DataError, UsageError, did_you_mean, printable, sentence
 
 
 def test_each_kind_of_error_has_its_exit_code() -> None:
@@ -36,3 +36,17 @@ def test_similar_names_are_suggested_as_they_are_written() -> None:
         == " Did you mean finetune or finetune-dynamic?"
     )
     assert did_you_mean("ewc", ["slca", "mos"]) == ""
+
+
+def test_control_characters_are_written_out() -> None:
+    assert printable("plain é 中") == "plain é 中"
+    assert printable("\x1b[31mred\x07\r\n\x7f\x9b\u202e") == r"\x1b[31mred\x07\r\n\x7f\x9b\u202e"
+    assert sentence(UsageError("no \x1b[2J\nsuch")) == r"no \x1b[2J such"
+
+
+def test_errors_of_files_name_the_file_and_the_fix() -> None:
+    assert sentence(PermissionError(13, "Permission denied", "a\x1b")) == (
+        r"cannot use a\x1b: Permission denied; check the path and its permissions."
+    )
+    assert len(sentence(OSError(36, "File name too long", "x" * 5000))) < 400
+    assert sentence(OSError("text")) == "unexpected OSError: text."

@@ -10,17 +10,16 @@ from cl.errors import ContractError, UsageError
 from cl.options import (
     Layer,
     Value,
-    describe,
-    describe_constraints,
+    assignments_of_environment,
     flatten,
     nested,
     option,
     options_of,
     parse_assignments,
-    parse_value,
     resolve,
     split_keys,
 )
+from cl.values import describe, describe_constraints, parse_value
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Options:
         (int, 5.0, 5),
         (float, "1e-3", 1e-3),
         (float, 2, 2.0),
-        (float, "inf", float("inf")),
         (bool, "no", False),
         (bool, "On", True),
         (bool, True, True),
@@ -166,3 +164,50 @@ def test_keys_are_sorted_flattened_and_read_from_text() -> None:
     assert parse_assignments(["lr=1", "lr = 2", "a.b=c=d"]) == {"lr": "2", "a.b": "c=d"}
     with pytest.raises(UsageError, match="--set takes KEY=VALUE"):
         parse_assignments(["lr"])
+
+
+def test_a_key_that_is_set_twice_or_nested_deeply_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"a.toml: stream.tasks is set twice; keep one of the two\."):
+        flatten({"stream.tasks": 2, "stream": {"tasks": 3}}, place="a.toml: ")
+    assert flatten({"base": "slca", "base.lr": 1}) == {"base": "slca", "base.lr": 1}
+    deep: dict[str, Any] = {"a": 1}
+    for _ in range(3000):
+        deep = {"a": deep}
+    with pytest.raises(UsageError, match=r"a.toml: 'a.a.*' is nested too deeply") as caught:
+        flatten(deep, place="a.toml: ")
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lr='0.1", r"CLBENCH_SET cannot be read \(no closing quotation\); write it as 'lr=0.01 stream.tasks=5'\."),
+        ("lr=1\\", r"CLBENCH_SET cannot be read \(no escaped character\)"),
+        ("lr", "CLBENCH_SET takes KEY=VALUE, such as lr=0.01, not 'lr'"),
+        ("=1", "CLBENCH_SET takes KEY=VALUE"),
+    ],
+)
+def test_a_broken_variable_is_named(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLBENCH_SET", text)
+    with pytest.raises(UsageError, match=says):
+        assignments_of_environment()
+    monkeypatch.setenv("CLBENCH_SET", "lr='0.1' name='a b'")
+    assert assignments_of_environment() == {"lr": "0.1", "name": "a b"}
+
+
+def test_wrong_values_name_their_file_and_variable() -> None:
+    @dataclass(frozen=True)
+    class Options:
+        lr: float = option(0.1, "rate")
+
+    for origin, said in (
+        ("file a.toml", " (set by file a.toml)"),
+        ("environment", " (set by CLBENCH_SET)"),
+        ("preset paper", " (set by preset paper)"),
+        ("command line", ""),
+    ):
+        with pytest.raises(UsageError) as caught:
+            resolve(Options, [(origin, {"lr": "x"})])
+        assert str(caught.value) == f"lr must be a number, not 'x'{said}."
+    with pytest.raises(UsageError, match=r"There is no option 'l' \(set by CLBENCH_SET\)"):
+        resolve(Options, [("environment", {"l": "x"})])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cl import paths
+from cl.errors import UsageError
 
 
 def test_the_checkout_is_the_folder_of_this_repository() -> None:
@@ -34,3 +36,15 @@ def test_empty_entries_are_no_data_folders(monkeypatch: pytest.MonkeyPatch) -> N
     assert paths.data_path() == []
     monkeypatch.setenv("CLBENCH_DATA_PATH", os.pathsep.join(["a", "", " ", "~/b"]))
     assert paths.data_path() == [Path("a"), Path.home() / "b"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "look"),
+    [("CLBENCH_HOME", paths.home), ("CLBENCH_RESULTS", paths.results), ("CLBENCH_DATA_PATH", paths.data_path)],
+)
+def test_a_user_that_does_not_exist_is_named_with_the_variable(
+    variable: str, look: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "~no-such-user/x")
+    with pytest.raises(UsageError, match=f"{variable} is ~no-such-user/x, and there is no such user"):
+        look()

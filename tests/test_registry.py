@@ -12,6 +12,7 @@ import cl
 from cl import registry
 from cl.errors import ClbenchError, UsageError
 from cl.registry import Distribution, Registry, own_version
+from tests.help.broken_plugins import SOURCES, install
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -129,3 +130,49 @@ def test_summaries_are_one_whole_sentence() -> None:
             assert summary.endswith(".") and "\n" not in summary, (
                 f"{name}: end the docstring's first line with a period"
             )
+
+
+def test_broken_plugins_stop_nothing_and_say_what_is_wrong(plugin: Plugin) -> None:
+    installed = install(plugin)
+    names = fresh()
+    assert set(installed) <= set(names) and names.summary("slca") and names.problem("slca") is None
+    for name, (_, problem) in SOURCES.items():
+        found = names.problem(f"bad/{name}")
+        assert found is None if problem is None else found is not None and found.startswith(problem), name
+        assert names.summary(f"bad/{name}") == ""
+        names.source_sha256(f"bad/{name}")
+    assert names.problem("bad/absent") == "there is no module bad_absent"
+    assert str(names.problem("bad/encoding")).startswith("bad_encoding.py, line ")
+    assert names.problem("bad/form") == "its entry point 'bad_other' is not of the form module:class"
+    ((place, reason),) = names.broken.items()
+    assert "garbage" in place and "its metadata cannot be read" in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("syntax", "cannot be imported from bad_syntax:M: SyntaxError"),
+        ("nul", "cannot be imported from bad_nul:M"),
+        ("missing", "ModuleNotFoundError: No module named 'no_such_module'."),
+        ("exits", "SystemExit: bye."),
+        ("base", "BaseException: odd."),
+        ("empty", "has no attribute 'M'"),
+        ("function", "is no strategy: bad_function:M is of type function, no class."),
+        ("other", "is no strategy: bad_other:M is a class without Options, learn, predict."),
+        ("absent", "No module named 'bad_absent'."),
+        ("encoding", "cannot be imported from bad_encoding:M: SyntaxError"),
+        ("form", "cannot be imported from bad_other"),
+    ],
+)
+def test_using_a_broken_plugin_is_one_sentence_with_its_distribution(plugin: Plugin, name: str, says: str) -> None:
+    install(plugin)
+    names: Registry[object] = Registry("clbench.strategies", "strategy", ("Options", "learn", "predict"))
+    with pytest.raises(ClbenchError) as caught:
+        names.get(f"bad/{name}")
+    assert f"strategy 'bad/{name}' of bad 1.5" in str(caught.value) and says in str(caught.value)
+
+
+def test_ctrl_c_during_an_import_is_no_fault_of_the_plugin(plugin: Plugin) -> None:
+    plugin("acme", {"acme_slow": "raise KeyboardInterrupt\n"}, {"clbench.strategies": {"slow": "acme_slow:X"}})
+    with pytest.raises(KeyboardInterrupt):
+        fresh().get("slow")

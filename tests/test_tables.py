@@ -92,7 +92,7 @@ def test_a_mistake_is_named_with_its_place(text: str, says: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b'title = "\xff"', "is not valid TOML: 'utf-8' codec"),
+        (b'title = "\xff"', "is not UTF-8 text; save it as UTF-8."),
         (b"x = " + b"[" * 5000 + b"]" * 5000, "is not valid TOML: "),
         (b"x = " + b"1" * 5000, "is not valid TOML: "),
         (b"x = 1\nx = 2", "is not valid TOML: Cannot overwrite a value"),
@@ -129,3 +129,20 @@ def test_unknown_keys_of_anything() -> None:
 
 def test_defaults_of_the_format_hold() -> None:
     assert record(File, {"title": "t"}, "here") == File("t")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a = " + b"[" * 5000, "is not valid TOML: it is nested too deeply."),
+        (b"a = " + b"9" * 5000, "is not valid TOML: Exceeds the limit (4300 digits) for integer string conversion"),
+        ("a = 'é'".encode("latin-1"), "is not UTF-8 text; save it as UTF-8."),
+        ("a = 1".encode("utf-16"), "is not UTF-8 text; save it as UTF-8."),
+        (b"a = 1\x00", "is not valid TOML: "),
+    ],
+)
+def test_files_that_are_no_toml_are_one_sentence(content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_toml(tmp_path / "a.toml")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.toml'} {says}") and "sys.set_int" not in str(caught.value)

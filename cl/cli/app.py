@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -9,7 +10,12 @@ from collections.abc import Sequence
 
 import click
 
-from cl.errors import INTERRUPTED, ClbenchError, sentence
+from cl.cli import signals
+from cl.cli.streams import say, stdout_failed
+from cl.errors import INTERRUPTED, TERMINATED, ClbenchError, UsageError, sentence
+
+_LONGEST = 1000
+"""Characters of a message."""
 
 COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
@@ -83,7 +89,8 @@ CLBENCH_DEBUG=1 (tracebacks), NO_COLOR.
 
 \b
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 data missing or damaged, 4 the loss became NaN or infinite,
-5 outside the expected interval (reproduce), 130 interrupted (the same command continues)."""
+5 outside the expected interval (reproduce), 130 interrupted, 143 ended by SIGTERM (the same
+command continues after both)."""
 
 
 @click.group(cls=_Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,13 +99,14 @@ def cli() -> None:
     """Continual learning with pre-trained models: methods, streams and one honest evaluation loop."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its exit code."""
-    sys.exit(call(arguments))
-
-
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every error becomes one sentence on stderr."""
+    signals.forget()
+    code = _call(arguments)
+    return TERMINATED if signals.terminated() else code  # also if the code that SIGTERM stopped went on
+
+
+def _call(arguments: Sequence[str] | None) -> int:
     try:
         code = cli.main(
             args=list(arguments) if arguments is not None else None,
@@ -109,20 +117,45 @@ def call(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            say(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n")
+        say(f"Error: {_line(error.format_message())}{_variable(error)}")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted; the same command continues.", err=True)
+        say("Interrupted; the same command continues.")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has closed it, as in `clbench list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except ClbenchError as error:
         report(error)
         return error.exit_code
+    except OSError as error:
+        if not stdout_failed(error):  # a full disk, or `clbench list | head`
+            report(error)
+        return UsageError.exit_code if error.errno == errno.ENAMETOOLONG else 1
     except Exception as error:  # anything else: a sentence, never a bare traceback
-        report(error)
+        if signals.terminated():  # an import that was stopped may fail in any way
+            say("Interrupted; the same command continues.")
+        elif isinstance(error, RuntimeError) and "home directory" in str(error):  # of `Path.expanduser`
+            report(UsageError("A path begins with ~ and the name of a user that does not exist; give the whole path."))
+            return UsageError.exit_code
+        else:
+            report(error)
         return 1
+
+
+def _line(text: str) -> str:
+    """A message of click without most of a value of thousands of characters."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
+
+
+def _variable(error: click.ClickException) -> str:
+    """The environment variable that holds a wrong value, if click read it there."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    if not isinstance(parameter, click.Option) or context is None or parameter.name is None:
+        return ""
+    if context.get_parameter_source(parameter.name) is not click.core.ParameterSource.ENVIRONMENT:
+        return ""
+    named = parameter.envvar if isinstance(parameter.envvar, str) else None
+    return f" It is set by {named or f'{context.auto_envvar_prefix}_{parameter.name.upper()}'}."
 
 
 def debugging() -> bool:
@@ -136,6 +169,6 @@ def report(error: BaseException, more: str = "") -> None:
         import traceback
 
         traceback.print_exception(error)
-    if not isinstance(error, ClbenchError):
+    if not isinstance(error, ClbenchError | OSError):
         more = more or " CLBENCH_DEBUG=1 shows where."
-    click.echo(f"Error: {sentence(error)}{more}", err=True)
+    say(f"Error: {sentence(error)}{more}")

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from cl.cli import signals
 from cl.cli.app import debugging
 from cl.cli.shared import Display, Execution
-from cl.errors import INTERRUPTED
+from cl.errors import INTERRUPTED, printable
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
     from cl.progress.base import Observer
     from cl.running.executors import Outcome
     from cl.running.result import RunResult
-
-
-@contextlib.contextmanager
-def terminating() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C: batch systems send it before SIGKILL."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def perform(
@@ -60,10 +41,10 @@ def perform(
         log_level=display.log_level,
         lines=not display.quiet and display.progress != "none",
     )
-    with terminating():
+    with signals.handled():
         outcomes = executor.execute(plans, _Screen(display, len(plans) > 1, show_result or print_result))
     codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
-    return INTERRUPTED if INTERRUPTED in codes else next(iter(codes), 0)
+    return signals.exit_code() if INTERRUPTED in codes else next(iter(codes), 0)
 
 
 class _Screen:
@@ -96,7 +77,7 @@ class _Screen:
         else:
             if debugging():
                 click.echo(outcome.traceback, err=True)
-            click.echo(f"Error: {outcome.error}{whose}", err=True)
+            click.echo(printable(f"Error: {outcome.error}{whose}"), err=True)
 
 
 def show_skipped(sentences: Sequence[str], display: Display) -> None:
@@ -117,4 +98,4 @@ def print_result(result: RunResult, as_json: bool) -> None:
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     click.echo(result.table(width).rstrip("\n"))
-    click.echo(f"Record: {result.folder / RECORD}")
+    click.echo(f"Record: {printable(str(result.folder / RECORD))}")

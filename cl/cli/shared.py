@@ -14,6 +14,7 @@ from typing import Any, TextIO, TypeVar, cast, get_args
 
 import click
 
+from cl.errors import UsageError
 from cl.options import OptionInfo
 from cl.plan.run_options import EXISTING, declared
 
@@ -21,7 +22,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def names_in(texts: tuple[str, ...]) -> list[str | None]:
-    """Names from comma lists; [None] if there are none, so that the config file decides."""
+    """Names from comma lists; [None] if none is given, so that the config file decides.
+
+    Raises `UsageError` for a list without a name, such as that of an unset variable of a shell.
+    """
+    if texts and not any(name.strip() for text in texts for name in text.split(",")):
+        raise UsageError("An option that takes names or numbers was given an empty list; leave it out, or name one.")
     return [name.strip() for text in texts for name in text.split(",") if name.strip()] or [None]
 
 
@@ -48,7 +54,7 @@ def streams_in(texts: tuple[str, ...]) -> list[str | None]:
 
 def seeds_in(texts: tuple[str, ...]) -> list[int | None]:
     """Integers from comma lists; raises `UsageError` for anything else."""
-    from cl.options import parse_value
+    from cl.values import parse_value
 
     return [parse_value(int, name, "--seed") for name in names_in(texts) if name is not None] or [None]
 
@@ -97,7 +103,7 @@ def run_option(name: str, *flags: str, **more: Any) -> Callable[[F], F]:
 def _click_type(info: OptionInfo) -> Any:
     limits, members = info.constraints, (*get_args(info.annotation), info.annotation)
     if info.annotation is Path:
-        return click.Path(path_type=Path)
+        return str  # `parse_value` makes the path, with one sentence for each that cannot be
     if str in members:
         return click.Choice(limits["choices"]) if "choices" in limits else str
     if int in members and float not in members:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from cl.errors import UsageError
+from cl.errors import UsageError, printable
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -42,7 +42,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))  # as text: a path may contain what rich would read as markup
+        table.add_row(*(Text(printable(cell)) for cell in row))  # a path may hold what rich reads as markup
     click.echo(render(table).rstrip("\n"))
 
 
@@ -50,6 +50,6 @@ def confirmed(question: str, yes: bool) -> bool:
     """Ask on stderr; raises `UsageError` if there is no terminal and --yes was not given."""
     if yes:
         return True
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError("Nothing was removed, because nobody can be asked here; give --yes to remove, or --dry-run.")
     return click.confirm(question, err=True)

@@ -19,11 +19,13 @@ from pathlib import Path
 
 from cl.data.catalog import DATASETS
 from cl.data.sources import TORCHVISION
+from cl.errors import ClbenchError
 from cl.housekeeping.datasets import in_data_path, tree_size
 from cl.plan.config_file import CONFIG
+from cl.records.record import RECORD, load
 from cl.results.leaderboard.resamples import FILE as RESAMPLES
 
-CLEANABLE = ("features", "decoded", "resamples", "downloads", "checkpoints")
+CLEANABLE = ("features", "decoded", "resamples", "downloads", "checkpoints", "leftovers")
 KINDS = (*CLEANABLE, "learners", "unknown")
 TITLES = {
     "features": "encodings of frozen backbones; computed again when needed",
@@ -31,10 +33,13 @@ TITLES = {
     "resamples": "bootstrap resamples for intervals and ranks; computed again when needed",
     "downloads": "archives of datasets; downloaded again when needed",
     "checkpoints": "unfinished runs; without them they start from the beginning",
+    "leftovers": "left by processes that were killed: temporary files, checkpoints of complete runs, locks alone",
     "learners": "trained learners (--save-learner); never cleaned",
     "unknown": "damaged or not ours; never touched",
 }
+LOCK = ".lock"
 _CHECKPOINT = r"(event|event-before|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
+_TEMPORARY = r"\.(config\.toml|record\.json|predictions\.npz|events\.jsonl|learner\.safetensors)\..*\.tmp"
 _BEING_WRITTEN = 3600.0
 """Age in seconds below which a temporary file without a lock counts as being written."""
 
@@ -193,15 +198,33 @@ def _downloads(root: Path) -> Iterator[Item]:
         yield _item("downloads" if ours else "unknown", path, root / f"{name}.lock" if ours else None)
 
 
+def _is_complete(folder: Path) -> bool:
+    """Whether the record of a run is complete and sound, so that its checkpoint is of no use."""
+    try:
+        return bool(load(folder / RECORD, trust_hash=True)["status"] == "complete")
+    except ClbenchError:
+        return False
+
+
 def _of_runs(results: Path) -> Iterator[Item]:
-    """Checkpoints and learners in run folders, which hold a config.toml; other folders are ignored."""
+    """Checkpoints, leftovers and learners in run folders, which hold a config.toml.
+
+    Of other folders only those are listed that hold nothing but the lock of a run that never began.
+    """
     for where, folders, files in os.walk(results):
         folder = Path(where)
+        lock = folder / LOCK
+        if files == [LOCK] and not folders and not lock.is_symlink():
+            yield _item("leftovers", lock, lock)
         if CONFIG not in files:
             continue
         checkpoint = folder / "checkpoint"
         if "checkpoint" in folders and not checkpoint.is_symlink():
             ours = all(re.fullmatch(_CHECKPOINT, path.name) and path.is_file() for path in _entries(checkpoint))
-            yield _item("checkpoints" if ours else "unknown", checkpoint, folder / ".lock" if ours else None)
+            kind = "unknown" if not ours else "leftovers" if _is_complete(folder) else "checkpoints"
+            yield _item(kind, checkpoint, lock if ours else None)
+        for name in files:
+            if re.fullmatch(_TEMPORARY, name) and not (folder / name).is_symlink():
+                yield _item("leftovers", folder / name, lock)
         if "learner.safetensors" in files:
             yield _item("learners", folder / "learner.safetensors")

@@ -50,7 +50,7 @@ def read_config(path: Path) -> tuple[dict[str, Any], Layer]:
     if not path.is_file():
         raise UsageError(f"There is no config file {path}.")
     found = _read(path)
-    return dict(found.run), (f"file {path.name}", flatten(found.options))
+    return dict(found.run), (f"file {path.name}", flatten(found.options, place=f"{path}: "))
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:
@@ -63,7 +63,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:
         raise UsageError(f"{folder} holds no run (no {CONFIG}); give the folder that `clbench run` printed.")
     found = _read(path)
     layers: dict[str, dict[str, Any]] = {}
-    for key, value in flatten(found.options).items():
+    for key, value in flatten(found.options, place=f"{path}: ").items():
         layers.setdefault(found.origins.get(key, f"file {path.name}"), {})[key] = value
     return dict(found.run), list(layers.items()), found.invocation.untuned
 

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 from cl import paths
 from cl.errors import UsageError, did_you_mean
-from cl.options import OptionInfo, jsonable, option, options_of, parse_value
+from cl.options import OptionInfo, jsonable, option, options_of
 from cl.settings import SETTINGS
+from cl.values import parse_value, shortened
 
 DEFAULT_BACKBONE = "vit_micro_patch4_32.tinyimagenet_distill"
 DEFAULT_SEED = 1993
@@ -56,7 +57,7 @@ class RunOptions:
         "fp32", "fp32, or bf16 for autocast.", choices=("fp32", "bf16"), env="CLBENCH_PRECISION"
     )  # fmt: skip
     results: Path = option(_RESULTS, "Results folder.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
-    checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0)
+    checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0, infinite=True)
     save_learner: bool = option(False, "Save the trained learner in the run's folder, for cl.load_learner(FOLDER).")
     loggers: tuple[str, ...] = option(
         (), "Loggers that also get losses and metrics, such as tensorboard.", env="CLBENCH_LOGGER"
@@ -141,6 +142,9 @@ def with_old_name(
 
     Raises `UsageError` if both are given.
     """
+    for given in (options, settings):
+        if given is not None and not (isinstance(given, Mapping) and all(isinstance(key, str) for key in given)):
+            raise UsageError(f"options must map names to values, such as {{'lr': 0.01}}, not {shortened(given)}.")
     if settings is None:
         return dict(options or {})
     if options is not None:

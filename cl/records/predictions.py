@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ from cl.files import write_bytes
 
 ABSENT = 65535
 """Prediction of an image that was not evaluated."""
+
+MOST_BYTES = 1 << 32
+"""The arrays of a file that is read may take this much memory; more than any stream needs, so it is damage."""
 
 _INDEX = {"rows": "<i4", "label": "<u2", "group": "<u2"}
 
@@ -102,8 +107,49 @@ def write_predictions(path: Path | str, predictions: Predictions) -> str:
     return _content_hash(arrays)
 
 
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, IndexError, TypeError, EOFError, RuntimeError, OverflowError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 """What NumPy and zipfile raise for damaged archives; RuntimeError means encryption or an unknown compression."""
+
+
+def _read_arrays(archive: zipfile.ZipFile, wanted: Iterable[str] | None, most: int) -> dict[str, NDArray[Any]]:
+    """The wanted arrays by name (None: all); raises `ValueError` before it allocates what a header falsely declares."""
+    entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+    arrays: dict[str, NDArray[Any]] = {}
+    left = most
+    for name in entries if wanted is None else wanted:
+        entry = entries[name]
+        left -= entry.file_size
+        if left < 0:
+            raise ValueError(f"its arrays declare more than {most:,} bytes")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{name} has another compression")
+        with archive.open(entry) as file:
+            arrays[name] = _read_array(file, entry.file_size, name)
+    return arrays
+
+
+def _read_array(file: Any, size: int, name: str) -> NDArray[Any]:
+    """The array in a .npy file of `size` bytes; raises `ValueError` for other types than numbers and other sizes."""
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"{name} has the unknown format {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(file)
+    except Exception as error:  # NumPy parses the header as Python, so a damaged one raises almost anything
+        raise ValueError(f"the header of {name} cannot be read") from error
+    if dtype.kind not in "iuf" or dtype.shape:
+        raise ValueError(f"{name} has type {dtype}")
+    expected = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or expected != size - file.tell():
+        raise ValueError(f"{name} declares {shape} and holds {size - file.tell()} bytes")
+    data = bytearray(file.read(expected))
+    if len(data) != expected or file.read(1):  # the second call also checks the checksum of the entry
+        raise ValueError(f"{name} is cut off")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _check_read(index: Mapping[str, NDArray[Any]], tables: Mapping[str, NDArray[Any]]) -> None:
@@ -119,27 +165,42 @@ def _check_read(index: Mapping[str, NDArray[Any]], tables: Mapping[str, NDArray[
             raise ValueError(f"{name} has shape {array.shape} and type {array.dtype}, for {images[0]} images")
 
 
-def read_predictions(path: Path | str, rule: str | None = None) -> Predictions:
+def read_predictions(path: Path | str, rule: str | None = None, *, most: int = MOST_BYTES) -> Predictions:
     """Read a predictions file, compressed or not; with `rule`, only the predictions of that rule, without margins.
 
+    `most`: bytes that the arrays may take in memory; a file that declares more is damaged.
     Raises `DataError`, naming the file and the fix, if it is missing or damaged.
     """
     path = Path(path)
     try:
-        # Opened here, because np.load leaves a file open that is not an archive.
-        with open(path, "rb") as stream:
-            archive = np.load(stream, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is no archive")
-            wanted = archive.files if rule is None else [*_INDEX, f"prediction/{rule}"]
-            arrays = {name: archive[name] for name in wanted}
+        with zipfile.ZipFile(path) as archive:
+            arrays = _read_arrays(archive, None if rule is None else [*_INDEX, f"prediction/{rule}"], most)
         index = {name: arrays.pop(name) for name in _INDEX}
         _check_read(index, arrays)
     except _DAMAGE as error:
-        raise DataError(f"Cannot read predictions from {path} ({error}); run the same command again.") from error
+        problem = "it is no archive" if isinstance(error, zipfile.BadZipFile) else error
+        raise DataError(f"Cannot read predictions from {path} ({problem}); run the same command again.") from error
     tables: dict[str, dict[str, NDArray[Any]]] = {"prediction": {}, "margin": {}}
     for name, array in arrays.items():
         kind, _, rule = name.partition("/")
         if kind in tables:
             tables[kind][rule] = array
     return Predictions(**index, prediction=tables["prediction"], margin=tables["margin"])
+
+
+def check_predictions(path: Path | str, sha256: str | None, *, most: int = MOST_BYTES) -> None:
+    """Check that a file holds the predictions of a record, whose `predictions_sha256` is given; `most` as for reading.
+
+    Raises `DataError`, naming the file and the fix, if it is missing, damaged or of another run.
+    """
+    path = Path(path)
+    found = read_predictions(path, most=most)
+    try:
+        fits = predictions_sha256(found) == sha256
+    except ContractError:  # a value that no file holds
+        fits = False
+    if not fits:
+        raise DataError(
+            f"{path} is damaged or of another run: its content does not have the predictions_sha256 of the record; "
+            "run the same command again."
+        )

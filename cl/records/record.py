@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
+import stat
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from cl.files import write_text
 from cl.records import identity
 from cl.records.matrix import AccuracyMatrix, class_counts_of, counts_of, matrix_of
 from cl.records.metrics import metrics_of
+from cl.records.structure import canonical, conforms, schema
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -46,26 +48,15 @@ SCHEMA_VERSION = "1.0"
 
 
 @cache
-def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a record."""
-    text = resources.files("cl.records").joinpath("record.schema.json").read_text(encoding="utf-8")
-    return json.loads(text)
-
-
-@cache
 def _validator() -> Validator:
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(schema())
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def result_sha256(result: Mapping[str, Any]) -> str:
     """SHA-256 of canonical JSON: sorted keys, no spaces, ASCII. Raises `ValueError` for NaN or infinity."""
-    return hashlib.sha256(_canonical(result).encode()).hexdigest()
+    return hashlib.sha256(canonical(result)).hexdigest()
 
 
 def config_hash(record: Mapping[str, Any]) -> str:
@@ -111,7 +102,13 @@ def validate(record: Mapping[str, Any]) -> None:
     if error is not None:
         raise ContractError(f"The record is invalid at {_dotted(error.absolute_path)}: {error.message[:200]}.")
     result = record["result"]
-    groups = len(result["stream"]["groups"])
+    stream = result["stream"]
+    for key in ("class_order", "class_names"):
+        _require(len(stream[key]) == stream["n_classes"], f"result.stream.{key}", "it needs one entry per class")
+    for index, group in enumerate(stream["groups"]):
+        known = max(group["classes"], default=-1) < stream["n_classes"]
+        _require(known, f"result.stream.groups[{index}].classes", "it has a position that is not a class")
+    groups = len(stream["groups"])
     _require(len(result["count"]) == groups, "result.count", f"it needs {groups} entries, one per group of the stream")
     for split, count in result.get("split_count", {}).items():
         _require(len(count) == groups, f"result.split_count.{split}", f"it needs {groups} entries, one per group")
@@ -134,46 +131,56 @@ def validate(record: Mapping[str, Any]) -> None:
     )
 
 
-def _unchanged(record: Mapping[str, Any]) -> bool:
-    """Whether `result` is unchanged since it was checked and written, and the other keys are present."""
-    if not _has_keys(record, schema()):
+def _is_sound(record: Mapping[str, Any]) -> bool:
+    """Whether the fast checks find a record valid and its result unedited; if not, `validate` names the fault."""
+    result = record.get("result")
+    if not isinstance(result, dict):
         return False
-    return bool(result_sha256(record["result"]) == record["result_sha256"])
+    try:
+        text = canonical(result)
+    except ValueError:  # a number too large for a float
+        return False
+    return hashlib.sha256(text).hexdigest() == record.get("result_sha256") and conforms(record, text)
 
 
-def _has_keys(value: Any, node: Mapping[str, Any]) -> bool:
-    """Whether an object and its nested objects have the required keys; `result` and lists are not checked."""
-    if not isinstance(value, dict) or not set(node.get("required", ())) <= value.keys():
-        return False
-    for key, inner in node.get("properties", {}).items():
-        place = schema()["$defs"][inner["$ref"].rpartition("/")[2]] if "$ref" in inner else inner
-        entered = key != "result" and key in value and place.get("type") == "object"
-        if entered and not _has_keys(value[key], place):
-            return False
-    return True
+def _read(path: Path) -> Any:
+    """The content of a JSON file; raises `DataError` if it cannot be read or is not JSON."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            raise DataError(f"{path} is not a file; leave it out of the results folder.")
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except OSError as error:
+        raise DataError(
+            f"Cannot read {path}: {error.strerror or error}; check the path and its permissions."
+        ) from error
+    except RecursionError as error:
+        raise DataError(
+            f"{path} is no clbench record: it is nested too deeply; delete its folder and run the same command again."
+        ) from error
+    except ValueError as error:
+        fix = "delete its folder and run the same command again"
+        if path.name != RECORD:  # a file that a user named
+            fix = "give a record.json, or a folder that holds runs"
+        problem = str(error).partition("; use sys.set_int")[0]  # an integer of thousands of digits
+        raise DataError(f"{path} is not valid JSON ({problem}); {fix}.") from error
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def load(path: Path | str, *, trust_hash: bool = False) -> Record:
     """Read a record.json and check it.
 
-    With `trust_hash` a result that matches its hash is not checked against the schema again, which takes 95 % of the
-    time: records are checked before they are written.
+    With `trust_hash` a result that matches its hash and passes a fast check of the schema is not checked with
+    `jsonschema` again, which takes 95 % of the time: records are checked before they are written.
     Raises `UsageError` if a newer clbench wrote it, `DataError` if it cannot be read, is damaged or was edited; both
     name the file and the fix.
     """
     path = Path(path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(
-            f"Cannot read {path}: {error.strerror or error}; check the path and its permissions."
-        ) from error
-    except ValueError as error:
-        raise DataError(
-            f"{path} is not valid JSON ({error}); delete its folder and run the same command again."
-        ) from error
+    record = _read(path)
     version = record.get("schema_version") if isinstance(record, dict) else None
-    if not isinstance(version, str) or not version.partition(".")[0].isdecimal():
+    if not isinstance(version, str) or re.match(r"[0-9]{1,9}(\.|$)", version) is None:
         raise DataError(
             f"{path} is not a clbench record: it has no schema_version; leave it out of the results folder."
         )
@@ -183,12 +190,12 @@ def load(path: Path | str, *, trust_hash: bool = False) -> Record:
             "update it with: pip install --upgrade clbench."
         )
     try:
-        if not (trust_hash and _unchanged(record)):
+        if not (trust_hash and _is_sound(record)):
             validate(record)
-    except ContractError as error:
-        sentence = str(error).removesuffix(".")
+    except (ContractError, ValueError, RecursionError) as error:
+        problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).removesuffix(".")
         raise DataError(
-            f"{path} is damaged or was edited: {sentence}; restore it or run the same command again."
+            f"{path} is damaged or was edited: {problem}; restore it or run the same command again."
         ) from error
     return record
 

@@ -16,6 +16,7 @@ from cl.records.metrics import metrics_of
 from cl.records.record import Record, accuracy_rows, config_hash
 from cl.results.leaderboard.entries import options_text
 from cl.results.store import Results
+from cl.results.tables import csv_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,5 +133,10 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """The table as CSV at full precision; unknown values are empty."""
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+    """The table as CSV at full precision; unknown values are empty. Text is escaped by `csv_cell`."""
+    import pandas as pd
+
+    escaped = {
+        name: frame[name].map(csv_cell) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])
+    }
+    return str(frame.assign(**escaped).to_csv(index=False, lineterminator="\n"))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from cl.errors import UsageError, did_you_mean
+from cl.errors import DataError, UsageError, did_you_mean, sentence
 from cl.protocol import default_rule
 from cl.records.record import ACCURACY_COLUMNS, RECORD, Record, accuracy_rows, config_hash, load
 
@@ -32,21 +35,64 @@ RUN_COLUMNS = (
 """Columns of `Results.runs` that every run has; metrics follow as "<rule>/<metric id>"."""
 
 
+OnBad = Literal["warn", "error", "skip"]
+"""What `load_results` does about a record that cannot be read."""
+
+NAMED = 10
+"""Records left out that are named one by one; the rest are counted."""
+
+
+class LeftOut(NamedTuple):
+    """A record or a folder that could not be read, and one sentence that says why."""
+
+    path: Path
+    reason: str
+
+
 def find_records(paths: Paths) -> list[Path]:
     """Every record.json in the given folders (or files), recursively, sorted, each once.
 
     Usually results/<stream>/<strategy>/<backbone>/<hash8>/seed<k>/record.json, but any layout does. Raises `UsageError`
-    for a path that does not exist.
+    for a path that does not exist, `DataError` for a folder that cannot be read.
     """
+    found, unreadable = _search(paths)
+    if unreadable:
+        raise DataError(unreadable[0].reason)
+    return found
+
+
+def has_records(path: str | Path) -> bool:
+    """Whether there is a record at or below an existing path, readable or not."""
+    found, unreadable = _search(path)
+    return bool(found or unreadable)
+
+
+def _search(paths: Paths) -> tuple[list[Path], list[LeftOut]]:
+    """The records below `paths`, and the folders that cannot be read."""
     found: set[Path] = set()
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        if path.is_file():
-            found.add(path)
-        elif path.is_dir():
-            found.update(Path(folder) / RECORD for folder, _, files in os.walk(path) if RECORD in files)
+    closed: list[LeftOut] = []
+
+    def refused(error: OSError) -> None:
+        folder = Path(os.fsdecode(error.filename))
+        closed.append(LeftOut(folder, f"Cannot read {folder}: {error.strerror}; check its permissions."))
+
+    for path in map(Path, [paths] if isinstance(paths, str | os.PathLike) else paths):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise UsageError(
+                f"There are no results at {path}; check the path, or name the folder with --results."
+            ) from None
+        except (OSError, ValueError) as error:  # a name that is too long or holds a NUL, or a folder not to be entered
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(f"Cannot read results at {path}: {why}; check the path and its permissions.") from error
+        if path.is_dir():
+            found.update(
+                Path(folder) / RECORD for folder, _, files in os.walk(path, onerror=refused) if RECORD in files
+            )
         else:
-            raise UsageError(f"There are no results at {path}; check the path, or name the folder with --results.")
-    return sorted({path.resolve(): path for path in sorted(found, reverse=True)}.values())
+            found.add(path)
+    return sorted({path.resolve(): path for path in sorted(found, reverse=True)}.values()), closed
 
 
 METRIC_COLUMNS = (
@@ -67,10 +113,14 @@ METRIC_COLUMNS = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """Records as data frames, row i of `runs` is `records[i]`, read from `files[i]`; a notebook shows a summary."""
+    """Records as data frames, row i of `runs` is `records[i]`, read from `files[i]`; a notebook shows a summary.
+
+    `left_out` names the records that could not be read.
+    """
 
     records: tuple[Record, ...]
     files: tuple[Path, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -123,7 +173,8 @@ class Results:
                 raise UsageError(f"runs have no column '{column}'.{did_you_mean(column, known)}")
             allowed = values if isinstance(values, list | tuple | set) else [values]
             kept = [run for run in kept if self.runs[column].iloc[run] in allowed]
-        return Results(tuple(self.records[run] for run in kept), tuple(self.files[run] for run in kept))
+        records, files = tuple(self.records[run] for run in kept), tuple(self.files[run] for run in kept)
+        return Results(records, files, self.left_out)
 
     def leaderboard(self, *, metric: str = "A_last_sample", rule: str | None = None) -> pd.DataFrame:
         """The leaderboard of these runs; see `cl.results.leaderboard.ranking.leaderboard`."""
@@ -132,7 +183,7 @@ class Results:
         return leaderboard(self.records, metric=metric, rule=rule, folders=[file.parent for file in self.files])
 
     def __repr__(self) -> str:
-        return f"Results({len(self)} runs)"
+        return f"Results({len(self)} runs{f', {len(self.left_out)} left out' if self.left_out else ''})"
 
     def _repr_html_(self) -> str:
         columns = ["stream", "strategy", "backbone", "seed_order", "status", "seconds_total"]
@@ -175,11 +226,50 @@ def run_row(record: Mapping[str, Any], folder: Path | str | None = None) -> dict
     return row
 
 
-def load_results(paths: Paths) -> Results:
+def load_results(paths: Paths, *, on_bad: OnBad = "warn") -> Results:
     """Read every record under the given folders or files.
 
     `.runs` has one row per run, `.accuracy` one per (run, rule, evaluation, group); both are empty, with their columns,
-    if nothing is found. Raises `UsageError` for a path that does not exist and `DataError` for a damaged record.
+    if nothing is found. A record that is damaged, edited, unreadable or of a newer clbench is left out and listed in
+    `.left_out`. `on_bad`: "warn" also warns of each, "skip" does not, and "error" raises the error of the first.
+    Raises `UsageError` for a path that does not exist.
     """
-    files = find_records(paths)
-    return Results(tuple(load(path, trust_hash=True) for path in files), tuple(files))
+    if on_bad not in get_args(OnBad):
+        raise UsageError(f"on_bad must be one of {', '.join(get_args(OnBad))}, not {on_bad!r}.")
+    files, bad = _search(paths)
+    if bad and on_bad == "error":
+        raise DataError(bad[0].reason)
+    kept: list[Path] = []
+    records: list[Record] = []
+    with _without_collecting():
+        for path in files:
+            try:
+                records.append(load(path, trust_hash=True))
+                kept.append(path)
+            except (DataError, UsageError) as error:
+                if on_bad == "error":
+                    raise
+                bad.append(LeftOut(path, sentence(error)))
+    if on_bad == "warn":
+        for text in told(bad):
+            warnings.warn(text, stacklevel=2)
+    return Results(tuple(records), tuple(kept), tuple(bad))
+
+
+def told(left_out: Iterable[LeftOut]) -> list[str]:
+    """The sentences about records that were left out: the first `NAMED`, then the number of the rest."""
+    reasons = [each.reason for each in left_out]
+    more = len(reasons) - NAMED
+    return reasons[:NAMED] + ([f"{more} more records could not be read either."] if more > 0 else [])
+
+
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Pause the garbage collector: records hold no cycles, and scanning thousands of new lists takes a fifth longer."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cl.errors import printable
 from cl.protocol import default_rule
 from cl.records.formulas import accuracy_by_sample, forgetting_per_group
 from cl.records.matrix import steps_of
@@ -18,6 +19,7 @@ from cl.records.record import matrix
 if TYPE_CHECKING:
     from rich.table import Table
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _UNBOUNDED = 100_000
 """Characters; wider than any table, so that rich never cuts one."""
 
@@ -25,6 +27,21 @@ _UNBOUNDED = 100_000
 def percent(value: float | None) -> str:
     """A fraction in percent with two decimals, "-" if undefined."""
     return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}"
+
+
+def csv_cell(value: Any) -> Any:
+    """A cell of a CSV file: text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    As OWASP recommends (https://owasp.org/www-community/attacks/CSV_Injection): text, not numbers, that begins with
+    = + - @ TAB or CR.
+    """
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def _rule(record: Mapping[str, Any], rule: str | None) -> str:
@@ -55,7 +72,7 @@ def _title(record: Mapping[str, Any], rule: str) -> str:
     limited = ", limited" if result["limited"] else ""
     state = "" if record["status"] == "complete" else f", {record['status']}"
     names = f"{result['strategy']['name']} on {result['stream']['name']} with {result['backbone']['name']}"
-    return f"{names}, accuracy in percent, rule {rule}{limited}{state}"
+    return printable(f"{names}, accuracy in percent, rule {rule}{limited}{state}")
 
 
 def forgetting_table(
@@ -116,6 +133,7 @@ def aligned(
 
     `colon` ":" marks the alignment for Markdown too. Rich is not used: it takes a second for a few hundred rows.
     """
+    columns, rows = [printable(name) for name in columns], [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     sides = ["<" if name in left else ">" for name in columns]
 

@@ -24,6 +24,7 @@ from cl.testing import run_checks, strategy_checks, stream_checks
 from cl.testing.pytest_items import Expected, Shared, parametrize
 from cl.testing.report import Check, CheckFailure, Outcome, Report, checks_named, examine
 from cl.testing.workbench import Workbench, named, record_header, tiny_backbone
+from cl.values import shortened
 
 if TYPE_CHECKING:
     import pytest
@@ -72,6 +73,21 @@ CHECKS: dict[str, Check] = _checks(
 
 STREAM_CHECKS: dict[str, Check] = _checks(*stream_checks.ALL)
 """The checks of a stream by name, in the order in which they run."""
+
+
+def _refuse_wrong_types(
+    what: str, subject: Any, kinds: tuple[type, ...], *, options: Any, only: Any, tell: Any
+) -> None:
+    """Raise `UsageError` for an argument of another type than the functions below declare."""
+    if not isinstance(subject, kinds):
+        other = "a class" if what == "strategy" else "a built stream"
+        raise UsageError(f"Give the name of a {what} or {other}, not {shortened(subject)}.")
+    if options is not None and not (isinstance(options, Mapping) and all(isinstance(key, str) for key in options)):
+        raise UsageError(f"options must map names to values, such as {{'lr': 0.01}}, not {shortened(options)}.")
+    if isinstance(only, str) or not (isinstance(only, Iterable) and all(isinstance(name, str) for name in only)):
+        raise UsageError(f"only must be a list of names of checks, such as ['resume'], not {shortened(only)}.")
+    if tell is not None and not callable(tell):
+        raise UsageError(f"tell must be a function that takes an outcome, not {shortened(tell)}.")
 
 
 def _takes_settings(call: Call) -> Call:
@@ -146,6 +162,10 @@ def examine_strategy(
     `batch_size` at 16. `only` names checks to run; `tell` is called with each outcome. Raises `UsageError` for an
     unknown name.
     """
+    _refuse_wrong_types("strategy", strategy, (str, type), options=options, only=only, tell=tell)
+    for name, value in (("stream", stream), ("backbone", backbone)):
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{name} must be a name, not {shortened(value)}.")
     chosen = checks_named(CHECKS, only)
     with named(strategy) as name:
         bench = Workbench(name, options=options, stream=stream, backbone=backbone)
@@ -199,6 +219,7 @@ def examine_stream(
     `options` maps keys of `--set` such as `stream.tasks` to values. Raises `UsageError` for an unknown name,
     `DataError` if the data is missing.
     """
+    _refuse_wrong_types("stream", stream, (str, Stream), options=options, only=only, tell=tell)
     chosen = checks_named(STREAM_CHECKS, only)
     subject = stream_checks.Subject(stream, options or {})
     try:

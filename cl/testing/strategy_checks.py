@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cl.backbone.transform import Transform
 from cl.errors import UsageError
-from cl.options import options_of, parse_value
+from cl.options import options_of
 from cl.protocol import RULES, Needs
 from cl.strategy import Inputs, StoredImages, Strategy
 from cl.stream import Stream
@@ -21,6 +21,7 @@ from cl.testing.reachable import differences
 from cl.testing.report import CheckFailure, CheckSkipped
 from cl.testing.workbench import TASKS, Workbench
 from cl.training import state
+from cl.values import parse_value
 
 SECTIONS = ("Paper", "Trains", "Stores", "Cost", "Differences from the paper")
 MARGIN = 1e-6

@@ -11,11 +11,12 @@ from typing import Any
 import cl
 from cl import registry
 from cl.errors import ClbenchError
-from cl.options import OptionInfo, describe_constraints, options_of
+from cl.options import OptionInfo, options_of
 from cl.plan.presets import Preset, load_presets
 from cl.plan.references import bibtex
 from cl.results.leaderboard.published import Published, absent, published
 from cl.results.tables import percent
+from cl.values import describe_constraints
 
 from .markdown import Docstring, code, fenced, parse_docstring, sentence, table, text
 

@@ -66,6 +66,20 @@ def test_help_and_list_import_nothing_heavy(arguments: list[str], never: set[str
         (["run", "-s", "toy", *QUICK, "--backbone", "vit_micro_patch4_33"], 2, "Did you mean vit_micro_patch4_32"),
         (["run", "-s", "toy", *QUICK, "--device", "cuda:99"], 2, "--device cuda:99 is not available here"),
         (["run", "-s", "toy", "--stream", "split-cifar100"], 3, "CLBENCH_DATA_PATH"),
+        (
+            ["run", "-s", "toy", *QUICK, "--set", f"favourite={'9' * 5000}"],
+            2,
+            "favourite must be a whole number, not '9",
+        ),
+        (["run", "-s", "toy", *QUICK, "--max-tasks", "9" * 400], 2, "--max-tasks must be"),
+        (["run", "-s", "toy", *QUICK, "--results", ""], 2, "--results must be a path, not '' (it is empty)."),
+        (["run", "-s", "toy", *QUICK, "--results", "x" * 300], 2, "(it is too long for a path)."),
+        (["run", "-s", "toy", *QUICK, "--results", "a\udcff"], 2, "(it is not valid Unicode; rename the"),
+        (["run", "-s", "toy", *QUICK, "--results", "~no-such-user/x"], 2, "(there is no such user)."),
+        (["run", "-s", "toy", "--stream", "folder:~no-such-user/x"], 2, "begins with ~ and the name of a user"),
+        (["run", "-s", "toy", "--stream", "folder:" + "x" * 5000], 2, "File name too long; check the path"),
+        (["run", "-s", "toy", *QUICK, "--backbone", ""], 2, "was given an empty list; leave it out"),
+        (["run", "-s", "toy", *QUICK, "-c", "x" * 5000], 2, "File name too long; check the path"),
         (["info", "sclca"], 2, "Did you mean slca"),
         (["list", "strategy", "*"], 2, "Did you mean strategies"),
         (["leaderboard", "/no/such/folder"], 2, "There are no results at /no/such/folder"),
@@ -95,3 +109,22 @@ def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]
         shown = capsys.readouterr().out
         assert "\x1b[" not in shown
         assert "Examples:" in shown or name == "resume"
+
+
+def test_a_wrong_value_in_a_variable_names_the_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, command in (("CLBENCH_THREADS", "run"), ("CLBENCH_EXPORT_TABLE", "export")):
+        monkeypatch.setenv(name, "x")
+        assert call([command]) == 2
+        assert f"It is set by {name}." in capsys.readouterr().err
+    monkeypatch.setenv("CLBENCH_HOME", "~no-such-user/x")
+    assert call(["cache"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: CLBENCH_HOME is ~no-such-user/x, and there is no such user; give the whole path.\n"
+    )
+
+
+def test_messages_of_thousands_of_characters_are_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["run", "--threads", "9" * 5000]) == 2
+    assert len(capsys.readouterr().err) < 1200

@@ -48,13 +48,13 @@ def test_a_bug_in_a_method_is_one_sentence_and_a_log(capsys: pytest.CaptureFixtu
     assert "Traceback" in (folder / "log.txt").read_text()
 
 
-@pytest.mark.parametrize("how", ["interrupt", "terminate"])
+@pytest.mark.parametrize(("how", "code"), [("interrupt", 130), ("terminate", 143)])
 def test_an_interrupted_run_says_so_and_continues(
-    how: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    how: str, code: int, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["run", "-s", "toy", *QUICK, "--set", f"fail={how}"]
     before = signal.getsignal(signal.SIGTERM)
-    assert call(command) == 130
+    assert call(command) == code
     assert signal.getsignal(signal.SIGTERM) is before
     assert "Interrupted; the same command continues" in capsys.readouterr().err
     (path,) = records(tmp_path)

@@ -45,7 +45,10 @@ def test_a_path_of_weights_keeps_its_commas(tmp_path: Path) -> None:
 
 def test_comma_lists_are_names_and_none_leaves_the_choice_open() -> None:
     assert names_in(("slca, ewc", "mos,")) == ["slca", "ewc", "mos"]
-    assert names_in(()) == names_in((" ,",)) == [None]
+    assert names_in(()) == [None]
+    for empty in (("",), (" ,",)):  # `-b "$UNSET"` would otherwise run the default
+        with pytest.raises(UsageError, match="was given an empty list; leave it out, or name one"):
+            names_in(empty)
     assert seeds_in(("1,2", "3")) == [1, 2, 3] and seeds_in(()) == [None]
     with pytest.raises(UsageError, match="--seed must be a whole number, not 'x'"):
         seeds_in(("1,x",))

@@ -124,7 +124,7 @@ def build_run(folder: Path, right: NDArray[np.bool_], *, seed: int = 0, **change
         seed=seed,
         result__stream__class_order=order.tolist(),
         result__stream__class_names=[f"class {label}" for label in order],
-        result__stream__id=f"order {seed}",
+        result__stream__id=f"order-{seed}",
         result__accuracy={"cil_seen": {"correct": correct, "class_correct": classes}},
         result__count=[images // 3] * 3,
         result__class_count=[images // 6] * 6,
@@ -132,5 +132,5 @@ def build_run(folder: Path, right: NDArray[np.bool_], *, seed: int = 0, **change
     )
     at = np.argsort(position, kind="stable")  # as a stream lists its test images: group after group
     found = Predictions(at, position[at], group[at], {"cil_seen": answer[:, at]}, {})
-    write_predictions(folder / "predictions.npz", found)
+    record["result"]["predictions_sha256"] = write_predictions(folder / "predictions.npz", found)
     return Run(save(record, folder / "record.json"), folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from filelock import FileLock
 
 from cl.cli import call
 from cl.housekeeping import cache
+from cl.records.record import save
 from cl.training import state
 from tests.help.cached import Shown, decode_something, listed
 
@@ -78,3 +80,37 @@ def test_what_cannot_be_deleted_is_reported(monkeypatch: pytest.MonkeyPatch, cap
     assert call(["cache", "clean", "decoded", "--yes"]) == 1
     shown = capsys.readouterr()
     assert "(Permission denied)" in shown.err and "Freed 0 B" in shown.out
+
+
+def test_leftovers_of_killed_processes_are_recognised_and_cleaned(
+    make_record: Any, tmp_path: Path, capsys: Shown
+) -> None:
+    results = tmp_path / "results"
+    for name, status in (("done", "complete"), ("partial", "partial"), ("damaged", "complete")):
+        folder = results / name
+        save(make_record(status=status), folder / "record.json")
+        (folder / "config.toml").touch()
+        (folder / ".lock").touch()
+        (folder / "checkpoint").mkdir()
+        (folder / "checkpoint" / "event.safetensors").write_bytes(b"x")
+        (folder / ".record.json.a1b2.tmp").write_bytes(b"{")
+        (folder / ".mine.tmp").write_bytes(b"mine")
+    (results / "damaged" / "record.json").write_text("{")
+    (results / "begun" / "seed1").mkdir(parents=True)
+    (results / "begun" / "seed1" / ".lock").touch()
+    found = listed(capsys)
+    assert {kind: len(items) for kind, items in found.items()} == {"checkpoints": 2, "leftovers": 5}
+    assert {Path(item["path"]) for item in found["checkpoints"]} == {
+        results / "partial" / "checkpoint",
+        results / "damaged" / "checkpoint",
+    }
+    with FileLock(results / "done" / ".lock"):
+        assert call(["cache", "clean", "leftovers", "--yes"]) == 0
+        assert capsys.readouterr().err.count("(a running process uses it)") == 2
+    assert call(["cache", "clean", "leftovers", "--yes"]) == 0
+    assert "will start from the beginning" not in capsys.readouterr().out
+    left = {path.relative_to(results) for path in results.rglob("*") if path.is_file() and path.name != ".lock"}
+    files = ("record.json", "config.toml", ".mine.tmp")
+    kept = {Path(name, file) for name in ("done", "partial", "damaged") for file in files}
+    assert left == kept | {Path(name, "checkpoint", "event.safetensors") for name in ("partial", "damaged")}
+    assert not (results / "begun" / "seed1" / ".lock").exists()

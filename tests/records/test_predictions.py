@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 from cl.errors import ContractError, DataError
-from cl.records.predictions import ABSENT, Predictions, predictions_sha256, read_predictions, write_predictions
+from cl.records.predictions import (
+    ABSENT,
+    Predictions,
+    check_predictions,
+    predictions_sha256,
+    read_predictions,
+    write_predictions,
+)
 
 
 def example(**changes: Any) -> Predictions:
@@ -142,6 +149,67 @@ def test_arrays_that_were_never_written_so_are_damage(tmp_path: Path, changes: d
     path = archive_of(tmp_path / "predictions.npz", **changes)
     with pytest.raises(DataError, match=r"Cannot read predictions from .*predictions\.npz \("):
         read_predictions(path)
+
+
+def npz(path: Path, header: bytes, data: bytes = b"", compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    """A predictions file whose array `rows` has this header."""
+    whole = archive_of(path)
+    with zipfile.ZipFile(whole) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    entries["rows.npy"] = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "says"),
+    [
+        (b"{'descr': '<i4', 'fortran_order': False, 'shape': (900000000000,)}\n", b"", "declares"),
+        (b"{'descr': '<i4', 'fortran_order': False, 'shape': (3, -1, -1)}\n", bytes(12), "declares"),
+        (b"{'descr': '<i4', 'fortran_order': False, 'shape': (" + b"9" * 400 + b",)}\n", b"", "declares"),
+        (b"{'descr': '<i4', 'fortran_order': False, 'shape': (" + b"9" * 5000 + b",)}\n", b"", ""),
+        (b"{'descr': '|O', 'fortran_order': False, 'shape': (3,)}\n", b"cos\nsystem\n(S'false'\ntR.", "rows has type"),
+        (b"{'descr': '<U9', 'fortran_order': False, 'shape': (3,)}\n", bytes(108), "rows has type"),
+        (b"{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (3,)}\n", bytes(12), "rows has type"),
+        (b"[" * 4000, b"", ""),
+        (b"", b"", ""),
+    ],
+    ids=["huge", "negative", "400 digits", "5,000 digits", "pickle", "text", "fields", "deep", "empty"],
+)
+def test_headers_are_checked_before_anything_is_allocated(
+    tmp_path: Path, header: bytes, data: bytes, says: str
+) -> None:
+    path = npz(tmp_path / "predictions.npz", header, data)
+    with pytest.raises(DataError, match=rf"Cannot read predictions from .*predictions\.npz \(.*{says}"):
+        read_predictions(path)
+
+
+def test_archives_that_unpack_to_more_than_allowed_are_not_unpacked(tmp_path: Path) -> None:
+    path = npz(
+        tmp_path / "predictions.npz", b"{'descr': '<i4', 'fortran_order': False, 'shape': (3,)}\n", bytes(1 << 20)
+    )
+    with pytest.raises(DataError, match="declare more than 1,000 bytes"):
+        read_predictions(path, most=1000)
+    npz(path, b"{'descr': '<i4', 'fortran_order': False, 'shape': (3,)}\n", bytes(12), zipfile.ZIP_LZMA)
+    with pytest.raises(DataError, match="another compression"):
+        read_predictions(path)
+
+
+def test_a_file_is_checked_against_the_hash_of_its_record(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    digest = write_predictions(path, example())
+    check_predictions(path, digest)
+    for wrong in ("0" * 64, None):
+        with pytest.raises(DataError, match=r"predictions\.npz is damaged or of another run: .*; run the same command"):
+            check_predictions(path, wrong)
+    np.savez(path, rows=np.arange(3) - 1, label=np.arange(3), group=np.arange(3))
+    with pytest.raises(DataError, match="damaged or of another run"):
+        check_predictions(path, digest)
+    path.unlink()
+    with pytest.raises(DataError, match="No such file"):
+        check_predictions(path, digest)
 
 
 def test_a_plain_array_is_no_archive(tmp_path: Path) -> None:

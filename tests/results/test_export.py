@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from cl.errors import UsageError
 from cl.records.record import save
-from cl.results.export import IDENTITY, TABLES, long_table, write_table
+from cl.results.export import IDENTITY, TABLES, long_table, to_csv, write_table
 from cl.results.store import Results, load_results
 from tests.help.on_disk import write_records
 
@@ -72,3 +74,13 @@ def test_parquet_without_pyarrow_names_the_fix(
     with pytest.raises(UsageError, match=r"pip install 'clbench\[parquet\]'"):
         write_table(long_table(results), tmp_path / "metrics.parquet")
     assert not (tmp_path / "metrics.parquet").exists()
+
+
+def test_formulas_in_csv_are_escaped_and_numbers_are_not(make_record: Make, tmp_path: Path) -> None:
+    record = make_record(strategy="=cmd|' /C calc'!A0", result__backbone__name="@x", result__strategy__preset="-p")
+    frame = long_table(load_results(write_records(tmp_path, [record])))
+    text = to_csv(frame)
+    row = next(row for row in csv.DictReader(io.StringIO(text)) if row["metric"] == "BWT")
+    assert (row["strategy"], row["backbone"], row["preset"]) == ("'=cmd|' /C calc'!A0", "'@x", "'-p")
+    assert float(row["value"]) == -0.125
+    assert frame["strategy"][0] == "=cmd|' /C calc'!A0", "only the file is escaped"

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cl.errors import UsageError
 from cl.records.metrics import shown
-from cl.results.tables import forgetting_table, forgetting_text, summary_line
+from cl.results.tables import aligned, csv_cell, forgetting_table, forgetting_text, summary_line
 from tests.help.few_shot import few_shot_runs, runs
 
 Make = Callable[..., dict[str, Any]]
@@ -113,3 +113,17 @@ def test_the_summary_line_says_base_and_novel_instead_of_forgetting(make_record:
     assert "F_chaudhry" not in line and "BWT" not in line
     assert "F_chaudhry" in summary_line(runs(make_record, "a")[0])
     assert shown("class-incremental") == ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1 a", "-a", "@SUM(A1)", "\tx", "\rx", "=", "-"])
+def test_text_that_a_spreadsheet_takes_for_a_formula_is_escaped(text: str) -> None:
+    assert csv_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["-1.5", "+2e3", "a=1", "", "1-2", -1.5, None, 3, "'=1"])
+def test_numbers_and_other_text_stay(value: object) -> None:
+    assert csv_cell(value) is value
+
+
+def test_cells_hold_no_control_characters() -> None:
+    assert aligned(["a"], [["x\x1b[31m\n|y"]])[2] == r"| x\x1b[31m\n|y |"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from cl import registry
 from cl.errors import UsageError
-from cl.testing import CHECKS, examine_strategy, parametrize_with_checks
+from cl.testing import CHECKS, check_strategy, check_stream, examine_strategy, parametrize_with_checks
 from tests.help.broken_strategies import Good
 
 
@@ -40,3 +41,29 @@ def test_built_in_strategies_keep_the_contract(check: Callable[[], None]) -> Non
 @parametrize_with_checks(sorted(set(registry.strategies) - set(ONE_OF_EACH)))
 def test_all_other_built_in_strategies_keep_the_contract(check: Callable[[], None]) -> None:
     check()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((3, {}), "Give the name of a strategy or a class, not 3."),
+        ((None, {}), "Give the name of a strategy or a class, not None."),
+        (("slca", {"options": ["lr=1"]}), "options must map names to values, such as {'lr': 0.01}, not ['lr=1']."),
+        (("slca", {"options": "lr=1"}), "options must map names to values"),
+        (("slca", {"options": {1: 2}}), "options must map names to values"),
+        (("slca", {"only": "resume"}), "only must be a list of names of checks, such as ['resume'], not 'resume'."),
+        (("slca", {"only": 1}), "only must be a list of names of checks"),
+        (("slca", {"stream": 1}), "stream must be a name, not 1."),
+        (("slca", {"backbone": ["x"]}), "backbone must be a name, not ['x']."),
+        (("slca", {"tell": "me"}), "tell must be a function that takes an outcome, not 'me'."),
+    ],
+)
+def test_arguments_of_wrong_types_are_one_sentence(arguments: tuple[Any, dict[str, Any]], says: str) -> None:
+    subject, more = arguments
+    with pytest.raises(UsageError) as caught:
+        check_strategy(subject, **more)
+    assert str(caught.value).startswith(says)
+    if not {"stream", "backbone"} & set(more):
+        with pytest.raises(UsageError) as caught:
+            check_stream(subject, **more)
+        assert str(caught.value).startswith(says.replace("strategy or a class", "stream or a built stream"))

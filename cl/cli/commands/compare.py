@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cl.cli.completers import complete, complete_metric
+from cl.cli.reading import read_runs
+from cl.errors import printable
 
 if TYPE_CHECKING:
     from cl.results.leaderboard.compare import Comparison
@@ -56,22 +60,27 @@ def command(
     """Compare A with B over common seeds: paired difference with a 95 % interval, McNemar, tasks and classes."""
     from cl.results.leaderboard.compare import compare
 
-    sides = [_runs(text, folders, stream, backbone) for text in (first, second)]
+    read = cache(lambda *places: read_runs(places))  # a record that cannot be read is named once
+    sides = [_runs(text, folders, stream, backbone, read) for text in (first, second)]
     found = compare(*sides, metric=metric, rule=rule)
     click.echo(json.dumps(found, indent=1) if as_json else _text(found, classes).rstrip("\n"))
     return 0
 
 
-def _runs(text: str, folders: Sequence[Path], stream: str | None, backbone: str | None) -> list[Run]:
+def _runs(
+    text: str,
+    folders: Sequence[Path],
+    stream: str | None,
+    backbone: str | None,
+    read: Callable[..., list[Run]],
+) -> list[Run]:
     from fnmatch import fnmatchcase
 
-    from cl.cli.commands.leaderboard import read_runs
     from cl.errors import UsageError
     from cl.results.leaderboard.compare import chosen
-    from cl.results.store import find_records
+    from cl.results.store import has_records
 
-    path = Path(text)
-    runs = read_runs([path]) if path.exists() and find_records(path) else chosen(text, read_runs(folders))
+    runs = read(Path(text)) if os.path.exists(text) and has_records(text) else chosen(text, read(*folders))
     fits = [
         run
         for run in runs
@@ -107,7 +116,7 @@ def _text(found: Comparison, classes: int) -> str:
         if chosen:
             rows = [[each["name"], *_sides(each)] for each in chosen]
             lines += ["", title, *_table(["class", "A", "B", "A - B"], rows, left=1)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _names(found: Comparison) -> tuple[str, str]:

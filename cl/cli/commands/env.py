@@ -12,6 +12,7 @@ import click
 
 from cl import paths
 from cl.cli.text import size_text
+from cl.errors import printable
 from cl.plan.run_options import declared
 
 _EPILOG = """\b
@@ -47,7 +48,7 @@ def command(as_json: bool) -> int:
     for heading, content in found.items():
         click.echo(f"{heading}:")
         for line in _lines(heading, content) or ["none"]:
-            click.echo(f"  {line}")
+            click.echo(f"  {printable(line)}")
     return 0
 
 
@@ -61,15 +62,15 @@ def _folders() -> list[dict[str, Any]]:
 
 def _state(path: Path) -> dict[str, Any]:
     """Whether a folder exists and is usable, and the free space of its disk."""
-    there = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+    there = next((folder for folder in (path, *path.parents) if os.path.exists(folder)), path)
     try:
         free: int | None = shutil.disk_usage(there).free
     except OSError:
         free = None
     return {
-        "exists": path.is_dir(),
+        "exists": os.path.isdir(path),
         "readable": os.access(path, os.R_OK | os.X_OK),
-        "writable": os.access(there, os.W_OK) and there.is_dir(),
+        "writable": os.access(there, os.W_OK) and os.path.isdir(there),
         "free": free,
     }
 
@@ -95,7 +96,11 @@ def _plugins() -> dict[str, list[str]]:
                 found.setdefault("collisions", []).append(str(error))
                 continue
             if owner.name != registry.DISTRIBUTION:
-                found.setdefault(" ".join(owner).strip(), []).append(f"{known.kind} {name}")
+                problem = known.problem(name)
+                about = f"{known.kind} {name}" + (f" (broken: {problem})" if problem else "")
+                found.setdefault(" ".join(owner).strip(), []).append(about)
+        for place, reason in known.broken.items():
+            found[place] = [reason]
     return found
 
 

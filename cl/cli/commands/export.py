@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cl import paths
+from cl.cli.reading import read_results
 
 _EPILOG = """\b
 Examples:
@@ -35,9 +35,8 @@ def command(folders: tuple[Path, ...], table: str, out: Path | None) -> int:
     """Write every run below the folders (default: the results folder) as one long table, including unfinished runs."""
     from cl.errors import UsageError
     from cl.results.export import long_table, to_csv, write_table
-    from cl.results.store import load_results
 
-    results = load_results(list(folders) or [paths.results()])
+    results = read_results(folders)
     if not len(results):
         raise UsageError("There are no records here; make one with clbench run, or name another folder.")
     frame = long_table(results, table)

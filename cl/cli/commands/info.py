@@ -81,19 +81,21 @@ def _show_stream(
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:
+    from cl.errors import printable
+
     if as_json:
         click.echo(json.dumps(found, indent=1, default=str))
         return
     click.echo(f"{found['name']} ({found['kind']})")
     if found.get("doc"):
-        click.echo(f"\n{found['doc']}")
+        click.echo("\n" + "\n".join(map(printable, str(found["doc"]).splitlines())))
     facts = {key: value for key, value in found.get("facts", {}).items() if value not in (None, "", [])}
     if facts:
         click.echo()
         width = max(map(len, facts))
         for key, value in facts.items():
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            click.echo(f"{key:<{width}}  {text}")
+            click.echo(f"{key:<{width}}  {printable(str(text))}")
     _print_options(found.get("options", []))
     _print_presets(found.get("presets", []))
     if found.get("bibtex"):
@@ -239,7 +241,8 @@ def _logger(name: str) -> dict[str, Any]:
 
 
 def _options(options_class: type, prefix: str) -> list[dict[str, Any]]:
-    from cl.options import describe_constraints, jsonable, options_of
+    from cl.options import jsonable, options_of
+    from cl.values import describe_constraints
 
     return [
         {
@@ -270,6 +273,7 @@ def _print_presets(presets: list[dict[str, Any]]) -> None:
     if not presets:
         return
     click.echo("\nPresets (unnamed ones apply by themselves where they match, in this order):")
+    click.echo("  None applies to a stream whose setting is not among those above: `clbench run` refuses it.")
     for preset in presets:
         name = f"--preset {preset['name']}: " if preset["name"] else ""
         click.echo(f"  {name}{'|'.join(preset['stream'])} with {'|'.join(preset['backbone'])}")

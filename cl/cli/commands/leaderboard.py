@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cl import paths
+from cl.cli.reading import read_runs
 from cl.cli.shared import metric_options
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def command(
 ) -> int:  # fmt: skip
     """Rank strategies, one board per stream, rule and backbone; seeds are averaged, with 95 % intervals.
 
-    Reads every record below the folders (default: the results folder); a run that is in several counts once.
+    Reads every record below the folders (default: the results folder); a run that is in several counts once. A
+    record that cannot be read is named on stderr and left out.
     """
     from cl.files import write_text
     from cl.results.leaderboard import board_tables
@@ -84,16 +85,6 @@ def command(
     return 0
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Every run below the folders, by default below the results folder."""
-
-    from cl.results.leaderboard.entries import Run
-    from cl.results.store import load_results
-
-    results = load_results(list(folders) or [paths.results()])
-    return [Run(record, file.parent) for record, file in zip(results.records, results.files, strict=True)]
-
-
 def _patterns(texts: Sequence[str]) -> dict[str, list[str]]:
     from cl.errors import UsageError
 
@@ -108,6 +99,7 @@ def _patterns(texts: Sequence[str]) -> dict[str, list[str]]:
 
 def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
     """Print remarks on the runs, on stderr."""
+    from cl.errors import printable
     from cl.results.leaderboard.entries import distinct
 
     unfinished = sum(run.record["status"] != "complete" for run in runs)
@@ -117,7 +109,7 @@ def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
         click.echo(f"{what} left out; `clbench resume` continues unfinished runs.", err=True)
     if copies:
         where = ", ".join(str(run.folder) for run in copies[:3]) + (", ..." if len(copies) > 3 else "")
-        click.echo(f"{len(copies)} copies of runs counted once: {where}.", err=True)
+        click.echo(printable(f"{len(copies)} copies of runs counted once: {where}."), err=True)
     without = sum(run.record["status"] == "complete" and not run.has_predictions for run in runs)
     if without:
         what = "1 run has" if without == 1 else f"{without} runs have"

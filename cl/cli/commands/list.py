@@ -42,7 +42,19 @@ def command(kind: str | None, pattern: str | None, as_json: bool) -> int:
         click.echo(json.dumps(found[kind] if kind else found, indent=1))
     else:
         _print(found, alone=kind is not None)
+    from cl.errors import printable
+
+    for place, reason in _broken().items():
+        click.echo(printable(f"Left out: plugins of {place}: {reason}."), err=True)
     return 0
+
+
+def _broken() -> dict[str, str]:
+    """Distributions whose metadata cannot be read, as far as names were asked for."""
+    from cl import registry
+
+    kinds = (registry.strategies, registry.streams, registry.backbones, registry.loggers)
+    return {place: reason for kind in kinds for place, reason in kind.broken.items()}
 
 
 def _items(kind: str) -> list[dict[str, Any]]:
@@ -57,14 +69,16 @@ def _items(kind: str) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     for name in names:
         try:
-            owner = names.distribution(name)
-            items.append({"name": name, "summary": names.summary(name), "distribution": " ".join(owner).strip()})
+            owner, problem = names.distribution(name), names.problem(name)
+            summary = names.summary(name) if problem is None else f"broken: {problem}"
+            items.append({"name": name, "summary": summary, "distribution": " ".join(owner).strip()})
         except UsageError as error:  # two distributions register the name: report it here
             items.append({"name": name, "summary": str(error), "distribution": None})
     return items
 
 
 def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
+    from cl.errors import printable
     from cl.registry import DISTRIBUTION
 
     width = max((len(item["name"]) for items in found.values() for item in items), default=0)
@@ -73,8 +87,8 @@ def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
             click.echo(("\n" if position else "") + f"{kind.capitalize()}:")
         for item in items:
             owner = item.get("distribution") or ""
-            plugin = f"  [{owner}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
-            name = item["name"] + {":": "PATH", "/": "NAME"}.get(item["name"][-1], "")
-            click.echo(f"{'' if alone else '  '}{name:<{width + 4}}  {item['summary']}{plugin}".rstrip())
+            plugin = f"  [{printable(owner)}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
+            name = printable(item["name"]) + {":": "PATH", "/": "NAME"}.get(item["name"][-1], "")
+            click.echo(f"{'' if alone else '  '}{name:<{width + 4}}  {printable(item['summary'])}{plugin}".rstrip())
         if kind == "backbones":
             click.echo(f"{'' if alone else '  '}Any timm model works too, as arch.tag, arch@file or arch@random.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cl import paths
+from cl.cli.reading import read_results
 from cl.results.plots import DATA_FORMAT, FORMATS, KINDS, THEMES
 
 _EPILOG = """\b
@@ -59,12 +59,10 @@ def command(
 
     from cl.errors import UsageError
     from cl.results.plots import plots_of
-    from cl.results.store import load_results
 
     kinds, suffixes = _several("kind", KINDS, kind), _several("format", (*FORMATS, DATA_FORMAT), formats)
     themes = _several("theme", THEMES, theme)
-    chosen = list(folders) or [paths.results()]
-    plots = plots_of(load_results(chosen).records, kinds, rule)
+    plots = plots_of(read_results(folders).records, kinds, rule)
     if not plots:
         raise UsageError(f"These runs have nothing to show as {', '.join(kinds)}; `--kind curves` shows any run.")
     written = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cl import paths
+from cl.cli.reading import read_results
 from cl.cli.shared import metric_options
 
 _EPILOG = """\b
@@ -33,12 +33,16 @@ def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule:
     """
 
     from cl.results.report import write_report
-    from cl.results.store import load_results
 
-    chosen = list(folders) or [paths.results()]
-    results = load_results(chosen)
+    results = read_results(folders)
     size = write_report(
-        results.records, out, folders=[file.parent for file in results.files], metric=metric, rule=rule, title=title
+        results.records,
+        out,
+        folders=[file.parent for file in results.files],
+        metric=metric,
+        rule=rule,
+        title=title,
+        left_out=len(results.left_out),
     )
     click.echo(f"{len(results)} runs, {size / 1e6:.2f} MB", err=True)
     click.echo(out)

@@ -9,19 +9,20 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from cl.errors import printable
 from cl.records.metrics import shown
 from cl.results.leaderboard.ranking import COLUMNS, Row
-from cl.results.tables import aligned, percent
+from cl.results.tables import aligned, csv_cell, percent
 
 Cells = dict[str, str]
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """The rows as CSV: all columns at full precision; unknown values are empty."""
+    """The rows as CSV: all columns at full precision; unknown values are empty. Text is escaped by `csv_cell`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(COLUMNS), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -103,7 +104,7 @@ _LATEX = {
 
 
 def _escape(text: str) -> str:
-    escaped = "".join(_LATEX.get(letter, letter) for letter in text)
+    escaped = "".join(_LATEX.get(letter, letter) for letter in printable(text))
     return f"{{{escaped}}}" if escaped.startswith("[") else escaped  # a bracket after \\ would be read as an option
 
 
@@ -114,6 +115,7 @@ class _Notes:
         self.found: dict[str, int] = {}
 
     def number(self, text: str) -> str:
+        text = printable(text)
         return str(self.found.setdefault(text, len(self.found) + 1)) if text else ""
 
     def items(self) -> Iterator[tuple[int, str]]:
@@ -127,7 +129,7 @@ def _boards(rows: Sequence[Row]) -> list[list[Row]]:
 def _title(row: Row) -> str:
     setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
     stream = f"{row['stream']} {row['stream_options']}".rstrip()
-    return f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {row['metric']}"
+    return printable(f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {row['metric']}")
 
 
 def _table(board: Sequence[Row], notes: _Notes) -> list[Cells]:

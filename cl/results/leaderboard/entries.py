@@ -21,7 +21,7 @@ from cl.protocol import ANYTIME, answering, belongs
 from cl.records.flops import COUNTED_BY, counted_by
 from cl.records.metrics import metrics_of_rule
 from cl.records.record import Record, config_hash
-from cl.results.leaderboard.image_shares import PREDICTIONS
+from cl.results.leaderboard.image_shares import PREDICTIONS, damage_of
 
 _PACKAGES = ("python", "torch", "timm", "numpy", "clbench", "avalanche-lib")
 
@@ -41,6 +41,11 @@ class Run:
     @property
     def has_predictions(self) -> bool:
         return self.folder is not None and (self.folder / PREDICTIONS).is_file()
+
+    @property
+    def has_damaged_predictions(self) -> bool:
+        """Whether its predictions were read and found damaged or of another run, so that they count as missing."""
+        return damage_of(self.result, self.folder) is not None
 
     def rule_for(self, rule: str) -> str:
         """The run's own rule that answers `rule`; see `cl.protocol.answering`."""

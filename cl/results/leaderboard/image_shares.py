@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,31 +13,74 @@ from numpy.typing import NDArray
 from cl.errors import DataError
 from cl.records.matrix import AccuracyMatrix, matrix_of, rows_of
 from cl.records.metrics import METRICS
-from cl.records.predictions import Predictions, read_predictions
+from cl.records.predictions import Predictions, check_predictions, read_predictions
 from cl.results.leaderboard.statistics import Floats, ImageShares
 
 PREDICTIONS = "predictions.npz"
+
+log = logging.getLogger("clbench")
+
+_checked: dict[tuple[Path, str | None, int, int], str | None] = {}
+"""What is wrong with the predictions that were read; None: nothing. By file, expected hash, size and time."""
 
 _SMOOTH = {"A_inc_sample_pilot": "A_inc_sample"}
 """Metrics that round have no derivative; the derivative of the unrounded metric is used."""
 
 
 def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predictions | None:
-    """The stored predictions of a run under one rule; None if they are missing or do not match the record's counts."""
+    """The stored predictions of a run under one rule; None if they are missing, damaged or of another run.
+
+    Damaged predictions are named in one warning.
+    """
     if folder is None or rule not in result["accuracy"]:
         return None
-    try:
-        found = read_predictions(folder / PREDICTIONS, rule)
-    except DataError:
+    key = _key(result, folder)
+    if key is None:
         return None
-    return found if _fit(found, result, rule) else None
+    try:
+        if key not in _checked:
+            _checked[key] = None
+            check_predictions(folder / PREDICTIONS, result["predictions_sha256"], most=_most_bytes(result))
+        elif _checked[key] is not None:
+            return None
+        found = read_predictions(folder / PREDICTIONS, rule, most=_most_bytes(result))
+        if not _fit(found, result, rule):
+            file = folder / PREDICTIONS
+            raise DataError(f"{file} does not have the counts of the record under {rule}; run the same command again.")
+        return found
+    except DataError as error:
+        _checked[key] = str(error)
+        log.warning("Not used: %s", error)
+        return None
+
+
+def _most_bytes(result: Mapping[str, Any]) -> int:
+    """Twice the memory that the predictions of a run need; a file that declares more is not read."""
+    images = max(map(sum, [result["count"], *result.get("split_count", {}).values()]), default=0)
+    tables = len(result["accuracy"]) * len(result["rows"])
+    return 2 * images * (8 + 4 * tables) + (1 << 20)
+
+
+def damage_of(result: Mapping[str, Any], folder: Path | None) -> str | None:
+    """What is wrong with the predictions of a run, as far as `answers` has read them; None if nothing is known."""
+    key = None if folder is None else _key(result, folder)
+    return None if key is None else _checked.get(key)
+
+
+def _key(result: Mapping[str, Any], folder: Path) -> tuple[Path, str | None, int, int] | None:
+    try:
+        status = (folder / PREDICTIONS).stat()
+    except OSError:
+        return None
+    return folder.absolute(), result["predictions_sha256"], status.st_size, status.st_mtime_ns
 
 
 def _fit(found: Predictions, result: Mapping[str, Any], rule: str) -> bool:
     """Whether the correct answers per group match the record, in the rows that metrics use."""
     groups, rows = len(result["stream"]["groups"]), rows_of(result)
     table = found.prediction[rule]
-    if not rows or table.shape[0] <= max(rows) or (found.group.size and int(found.group.max()) >= groups):
+    limits = ((found.group, groups), (found.label, result["stream"]["n_classes"]))
+    if not rows or table.shape[0] <= max(rows) or any(values.size and values.max() >= most for values, most in limits):
         return False
     row, image = np.nonzero(right(found, rule)[rows])
     counted = np.bincount(row * groups + found.group[image], minlength=len(rows) * groups)

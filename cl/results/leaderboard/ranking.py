@@ -234,6 +234,8 @@ def _differences(entry: Entry, usual: Usual) -> list[str]:
         notes.append(f"has no rule {entry.rule}")
     elif len(defined := entry.values(entry.metric)) < len(entry.runs):
         notes.append(f"{entry.metric} undefined in {_some(len(entry.runs) - len(defined), 'run')}")
+    if damaged := sum(run.has_damaged_predictions for run in entry.runs):
+        notes.append(f"predictions of {_some(damaged, 'run')} are damaged and not used")
     if entry.replaced:
         notes.append(f"{_some(entry.replaced, 'older run')} of the same seeds left out")
     packages = [packages_of(run.record) for run in entry.runs]

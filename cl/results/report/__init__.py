@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,8 @@ from cl.registry import own_version
 from cl.results.plots.style import THEMES, Theme
 from cl.results.report.data import payload
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL_IN_JSON = re.compile(r"(?<!\\)\\u(00[019][0-9a-f]|008[0-9a-f]|202[a-e]|206[6-9])")
 _SCRIPTS = ("table.js", "charts.js", "views.js", "compare.js", "app.js")
 
 
@@ -23,11 +26,12 @@ def render(
     metric: str = "A_last_sample",
     rule: str | None = None,
     title: str = "clbench report",
+    left_out: int = 0,
 ) -> str:
     """The report as HTML; the same text for the same records.
 
     `folders`, one per record, hold the predictions that the leaderboard's intervals use. `metric`, `rule` and errors
-    as for `cl.results.leaderboard.ranking.board_rows`.
+    as for `cl.results.leaderboard.ranking.board_rows`. `left_out` is the number of records that could not be read.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
@@ -41,18 +45,25 @@ def render(
         lstrip_blocks=True,
     )
     boards, data = payload(records, folders=folders, metric=metric, rule=rule)
-    return environment.get_template("report.html").render(
+    page = environment.get_template("report.html").render(
         title=title,
         version=own_version(),
         boards=boards,
         runs=len(data["runs"]),
+        left_out=left_out,
         newest=max((run["created"] for run in data["runs"]), default="")[:10],
-        data=htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),
+        data=_without_controls(htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False)),
         style=Markup(_asset("report.css")),
         light=_variables(THEMES["light"]),
         dark=_variables(THEMES["dark"]),
         script=Markup("\n".join(map(_asset, _SCRIPTS))),
     )
+    return _CONTROL.sub("\ufffd", page)
+
+
+def _without_controls(text: Any) -> Any:
+    """JSON in a script element with U+FFFD instead of escaped control characters."""
+    return type(text)(_CONTROL_IN_JSON.sub(lambda _: "\\ufffd", str(text)))
 
 
 def write_report(records: Iterable[Record], path: Path, **options: Any) -> int:

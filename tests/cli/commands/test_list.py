@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from cl import registry
 from cl.cli import call
 from cl.cli.app import cli
+from tests.help.broken_plugins import install
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -54,3 +55,23 @@ def test_built_in_declarations_are_listed_and_hold_what_they_say() -> None:
         "cartoon",
         "sketch",
     ]
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["list", "strategies", "--json"], ["env"], ["env", "--json"], ["info", "slca"]]
+)
+def test_broken_plugins_stop_no_command_that_does_not_use_them(
+    command: list[str], plugin: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(plugin)
+    monkeypatch.setattr(registry, "strategies", registry.Registry("clbench.strategies", "strategy"))
+    monkeypatch.setattr(registry, "streams", registry.Registry("clbench.streams", "stream"))
+    assert call(command) == 0
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    if command[0] != "info":
+        assert "broken: bad_syntax.py, line 1" in shown.out
+        assert "broken: there is no module bad_absent" in shown.out
+        assert "its metadata cannot be read" in (shown.out if command[0] == "env" else shown.err)
+    assert call(["info", "bad/exits"]) == 1
+    assert "'bad/exits' of bad 1.5 cannot be imported" in capsys.readouterr().err

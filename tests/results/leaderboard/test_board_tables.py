@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,20 @@ def test_the_reference_leaderboard_is_rebuilt_byte_for_byte() -> None:
     fix = "rebuild it: clbench leaderboard results/reference --csv results/reference/leaderboard.csv"
     assert to_csv(rows) == (REFERENCE / "leaderboard.csv").read_text(encoding="utf-8"), fix
     assert {row["drawn"] for row in rows} <= {"seeds x images", "images", ""}, "predictions of some runs do not fit"
+
+
+HOSTILE = "\x1b[31m=evil\x07\n"
+
+
+def test_control_characters_of_records_reach_no_table(make_record: Callable[..., Any]) -> None:
+    changes: dict[str, Any] = {"result__backbone__name": HOSTILE, "result__strategy__preset": HOSTILE}
+    config = {"loss": {"value": HOSTILE, "origin": "command line"}}
+    rows = board_rows([Run(make_record(strategy=HOSTILE, result__config=config, **changes))])
+    for write in (to_text, to_markdown, to_latex):
+        text = write(rows)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text), write.__name__
+        assert "31m=evil" in text
+        lines = [line for line in text.splitlines() if "evil" in line]
+        assert all("x07" in line for line in lines), "a newline in a name begins no line"
+    row = next(csv.DictReader(io.StringIO(to_csv(board_rows([Run(make_record(strategy="+evil"))])))))
+    assert row["strategy"] == "'+evil"

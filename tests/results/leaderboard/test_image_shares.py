@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cl.records.matrix import AccuracyMatrix, matrix_of
 from cl.records.metrics import METRICS
-from cl.records.predictions import read_predictions, write_predictions
+from cl.records.predictions import Predictions, read_predictions, write_predictions
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.image_shares import PREDICTIONS, answers, image_shares
 
@@ -69,13 +69,53 @@ def test_no_shares_without_predictions_for_metrics_of_two_matrices_and_for_undef
     assert image_shares(run.result, run.folder, "cil_seen", "A_last_sample") is None
 
 
-def test_predictions_that_do_not_give_the_counts_of_the_record_are_not_used(make_run: Make) -> None:
+def test_damaged_and_foreign_predictions_are_not_used_and_named_once(
+    make_run: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     run = make_run(draw())
     assert run.folder is not None and answers(run.result, run.folder, "cil_seen") is not None
+    assert not run.has_damaged_predictions
+    file = run.folder / PREDICTIONS
+    found = read_predictions(file)
+    swapped = np.array(found.prediction["cil_seen"])
+    first, second = np.flatnonzero((found.label == 0) & (swapped[2] == 0))[0], np.flatnonzero(swapped[2] != found.label)
+    other = second[found.label[second] == 0][0]
+    swapped[2, [first, other]] = swapped[2, [other, first]]  # the counts of the record still fit
+    write_predictions(file, replace(found, prediction={"cil_seen": swapped}))
+    for _ in range(2):
+        assert answers(run.result, run.folder, "cil_seen") is None
+    assert run.has_damaged_predictions and run.has_predictions
+    (said,) = [each.message for each in caplog.records]
+    assert said == (
+        f"Not used: {file} is damaged or of another run: its content does not have the predictions_sha256 of the "
+        "record; run the same command again."
+    )
+    file.write_bytes(b"no archive")
+    assert answers(run.result, run.folder, "cil_seen") is None
+    assert "it is no archive" in caplog.records[-1].message
+
+
+def test_predictions_that_do_not_give_the_counts_of_the_record_are_not_used(make_run: Make) -> None:
+    run = make_run(draw())
+    assert run.folder is not None
     found = read_predictions(run.folder / PREDICTIONS)
     table = np.array(found.prediction["cil_seen"])
     table[2, 0] = (table[2, 0] + 1) % 6 if table[2, 0] == found.label[0] else found.label[0]
-    write_predictions(run.folder / PREDICTIONS, replace(found, prediction={"cil_seen": table}))
-    assert answers(run.result, run.folder, "cil_seen") is None
-    (run.folder / PREDICTIONS).write_bytes(b"no archive")
-    assert answers(run.result, run.folder, "cil_seen") is None
+    digest = write_predictions(run.folder / PREDICTIONS, replace(found, prediction={"cil_seen": table}))
+    result = {**run.result, "predictions_sha256": digest}
+    assert answers(result, run.folder, "cil_seen") is None
+    label = np.where(found.label == 5, 6, found.label)  # no class of the stream
+    digest = write_predictions(run.folder / PREDICTIONS, replace(found, label=label))
+    assert answers({**result, "predictions_sha256": digest}, run.folder, "cil_seen") is None
+
+
+def test_predictions_larger_than_a_run_needs_are_not_read(make_run: Make, caplog: pytest.LogCaptureFixture) -> None:
+    run = make_run(draw())
+    assert run.folder is not None
+    many = 1 << 20
+    zeros = np.zeros(many, np.uint16)
+    digest = write_predictions(
+        run.folder / PREDICTIONS, Predictions(zeros, zeros, zeros, {"cil_seen": np.zeros((3, many), np.uint16)}, {})
+    )
+    assert answers({**run.result, "predictions_sha256": digest}, run.folder, "cil_seen") is None
+    assert "declare more than" in caplog.text

@@ -13,6 +13,7 @@ import pytest
 
 from cl.cli import call
 from cl.records.predictions import read_predictions, write_predictions
+from cl.records.record import save
 from cl.results.leaderboard import resamples
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.ranking import board_rows
@@ -86,7 +87,11 @@ def test_other_predictions_and_other_code_are_drawn_anew(
     for label in np.unique(found.label[one]):  # as many right answers as before, to other images
         mine = np.flatnonzero(found.label == label)
         answer[2, mine] = answer[2, mine[::-1]]
-    write_predictions(file, type(found)(found.rows, found.label, found.group, {"cil_seen": answer}, {}))
+    digest = write_predictions(file, type(found)(found.rows, found.label, found.group, {"cil_seen": answer}, {}))
+    assert moves_of(asked(run)) == [None], "predictions of another run, although their counts fit"
+    computed.pop()
+    record = {**run.record, "result": {**run.result, "predictions_sha256": digest}}
+    run = Run(save(record, run.folder / "record.json"), run.folder)
     (after,) = moves_of(asked(run))
     assert computed == ["a", "a"] and not np.array_equal(before, after)  # type: ignore[arg-type]
     monkeypatch.setattr(resamples, "_code", lambda: "another")

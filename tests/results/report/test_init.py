@@ -44,3 +44,11 @@ def test_a_thousand_records_stay_small(make_record: Make) -> None:
 
     small, large = size(2), size(4)
     assert small + (large - small) / 2 * 198 < 5e6
+
+
+def test_control_characters_of_records_do_not_reach_the_page(make_record: Callable[..., Any]) -> None:
+    hostile = "\x1b[31mevil\x07\u202e\x7f"
+    page = render([make_record(strategy=hostile, result__backbone__name=hostile, result__strategy__preset="\\u001b")])
+    assert "evil" in page and "\ufffd[31mevil\ufffd" in page and r"\ufffd[31mevil\ufffd" in page
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", page)
+    assert r'"preset":"\\u001b"' in page, "a backslash in a name is no escape"
