@@ -44,7 +44,7 @@ def perform(
     with signals.handled():
         outcomes = executor.execute(plans, _Screen(display, len(plans) > 1, show_result or print_result))
     codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
-    return signals.exit_code() if INTERRUPTED in codes else next(iter(codes), 0)
+    return signals.exit_code() if INTERRUPTED in codes or signals.terminated() else next(iter(codes), 0)
 
 
 class _Screen:
@@ -69,7 +69,8 @@ class _Screen:
         whose = f" ({outcome.plan.title})" if self.many else ""
         if outcome.result is not None:
             self.show_result(outcome.result, self.display.as_json)
-        elif outcome.exit_code == INTERRUPTED:
+        elif outcome.exit_code == INTERRUPTED or (signals.terminated() and outcome.error):
+            # SIGTERM during an import may surface as any error
             click.echo(f"Interrupted; the same command continues ({outcome.plan.folder}).", err=True)
         elif outcome.skipped:
             if not self.display.quiet:

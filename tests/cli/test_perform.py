@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -65,3 +66,18 @@ def test_an_interrupted_run_says_so_and_continues(
     record = json.loads(path.read_text())
     assert record["status"] == "complete"
     assert record["measurement"]["resumed_from"]
+
+
+def test_an_import_that_sigterm_stopped_is_no_error_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learn(self: Toy, view: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise RecursionError("maximum recursion depth exceeded") from None
+
+    monkeypatch.setattr(Toy, "learn", learn)
+    assert call(["run", "-s", "toy", *QUICK]) == 143
+    shown = capsys.readouterr().err
+    assert "Interrupted; the same command continues" in shown and "Error" not in shown
