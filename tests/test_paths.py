@@ -48,3 +48,18 @@ def test_a_user_that_does_not_exist_is_named_with_the_variable(
     monkeypatch.setenv(variable, "~no-such-user/x")
     with pytest.raises(UsageError, match=f"{variable} is ~no-such-user/x, and there is no such user"):
         look()
+
+
+def test_looking_only_puts_new_files_into_a_folder_that_goes_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path))
+    assert paths.writable_cache() == tmp_path and not paths.looking_only() and not paths.writing_nothing()
+    with paths.look_only():
+        folder = paths.writable_cache()
+        (folder / "file").touch()
+        assert folder == paths.writable_cache() != tmp_path and paths.looking_only() and paths.writing_nothing()
+        assert paths.home() == tmp_path
+    assert not folder.exists()
+    with paths.look_only(cache=True):
+        assert paths.writable_cache() == tmp_path and paths.looking_only() and not paths.writing_nothing()

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from cl import registry
 from cl.errors import UsageError
 from cl.loggers import check as check_loggers
-from cl.options import Layer, Value, jsonable, parse_assignments
+from cl.options import Layer, Value, assignments_of_environment, jsonable
 from cl.plan import compatibility
 from cl.plan.config_file import config_text, read_config, read_run
 from cl.plan.resolution import Resolved, resolve_existing, resolve_new, shorthands
@@ -111,7 +110,7 @@ def make_plan(
             raise UsageError(f"Choose a {key} with --{key}; `clbench list` shows what there is.")
     run = dataclasses.replace(run, stream=checked_stream(run.stream), loggers=check_loggers(run.loggers))
     layers: list[Layer] = [file_layer] if file_layer is not None else []
-    layers.append(("environment", parse_assignments(shlex.split(os.environ.get("CLBENCH_SET", "")))))
+    layers.append(("environment", assignments_of_environment()))
     layers += shorthands(run)
     layers.append((origin, with_old_name(options, settings)))
     return _plan(run, resolve_new(run, layers))
@@ -137,9 +136,13 @@ def _plan(run: RunOptions, resolved: Resolved, at: Path | None = None) -> Plan:
 def checked_stream(stream: str) -> str:
     """The stream's name; a path in it is made absolute so that the run can be resumed from any folder."""
     family, argument = registry.streams.split(stream)
-    if argument is not None and family.endswith(":") and Path(argument).expanduser().exists():
-        return family + str(Path(argument).expanduser().resolve())
-    return str(Path(stream).expanduser().resolve()) if argument == stream else stream
+    try:
+        if argument is not None and family.endswith(":") and Path(argument).expanduser().exists():
+            return family + str(Path(argument).expanduser().resolve())
+        return str(Path(stream).expanduser().resolve()) if argument == stream else stream
+    except (RuntimeError, OSError, ValueError) as error:  # an unknown user, a name that is too long, a zero byte
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise UsageError(f"--stream {stream[:100]!r} holds no path ({reason}); give the whole path.") from error
 
 
 def _version_of(thing: Any) -> str:

@@ -43,7 +43,7 @@ ACCURACY_COLUMNS = (
 )
 """Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Version written by this package; a newer minor version only adds keys."""
 
 
@@ -57,6 +57,12 @@ def _validator() -> Validator:
 def result_sha256(result: Mapping[str, Any]) -> str:
     """SHA-256 of canonical JSON: sorted keys, no spaces, ASCII. Raises `ValueError` for NaN or infinity."""
     return hashlib.sha256(canonical(result)).hexdigest()
+
+
+def rest_sha256(record: Mapping[str, Any]) -> str:
+    """The same hash of everything but the result: names, status and measurement, which damage may also change."""
+    rest = {key: value for key, value in record.items() if key not in ("result", "result_sha256", "rest_sha256")}
+    return hashlib.sha256(canonical(rest)).hexdigest()
 
 
 def config_hash(record: Mapping[str, Any]) -> str:
@@ -192,6 +198,8 @@ def load(path: Path | str, *, trust_hash: bool = False) -> Record:
     try:
         if not (trust_hash and _is_sound(record)):
             validate(record)
+        if "rest_sha256" in record and record["rest_sha256"] != rest_sha256(record):
+            raise ContractError("its measurement, status or names do not hash to rest_sha256")
     except (ContractError, ValueError, RecursionError) as error:
         problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).removesuffix(".")
         raise DataError(
@@ -212,6 +220,7 @@ def save(record: Mapping[str, Any], path: Path | str) -> Record:
         raise ContractError(f"The record is not plain JSON: {error}.") from error
     if isinstance(plain.get("result"), dict):
         plain["result_sha256"] = result_sha256(plain["result"])
+        plain["rest_sha256"] = rest_sha256(plain)
     validate(plain)
     write_text(Path(path), json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return plain

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from cl.cli import call
 from cl.plan.run_options import DEFAULT_BACKBONE
+from tests.help.image_folders import tree
 from tests.help.toy import QUICK
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -42,3 +44,34 @@ def test_a_dry_run_prints_every_run_of_a_grid(capsys: Shown, tmp_path: Path) -> 
         (backbone, lr) for backbone in ("test_vit@random", DEFAULT_BACKBONE) for lr in (0.1, 0.2)
     ]
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("command", [["run", "-s", "toy", "--dry-run", "--stream"], ["info"]])
+def test_no_message_names_what_the_user_did_not_set(
+    command: list[str], capsys: Shown, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CLBENCH_OFFLINE")
+    monkeypatch.delenv("CLBENCH_DATA_PATH", raising=False)
+    assert call([*command, "split-cifar100"]) == 0
+    shown = "".join(capsys.readouterr())
+    assert "a run downloads it" in shown and "CLBENCH_OFFLINE" not in shown
+    places = re.search(r"was not found in ([^;]*);", shown)
+    assert places is not None and places[1] == str(tmp_path / "home" / "data")
+
+
+def test_a_dry_run_refuses_what_the_method_cannot_learn(capsys: Shown, tmp_path: Path) -> None:
+    tree(tmp_path / "images" / "train", {"ant": 3, "bee": 3, "crab": 3, "dog": 1})
+    tree(tmp_path / "images" / "test", {"ant": 1, "bee": 1, "crab": 1, "dog": 1})
+    command = ["run", "-s", "slca", "--stream", f"folder:{tmp_path / 'images'}", "-b", "test_vit@random"]
+    for more in ([], ["--dry-run"]):
+        assert call([*command, "--set", "stream.size=32", "--set", "backbone.image_size=32", *more]) == 2
+        assert re.search(r"slca needs 2 training images of each class .* \(dog\) .* has 1;", capsys.readouterr().err)
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_a_dry_run_says_what_is_left_out(capsys: Shown, tmp_path: Path) -> None:
+    tree(tmp_path / "images", {"ant": 3, "bee": 3})
+    (tmp_path / "images" / "ant" / "notes.txt").touch()
+    command = ["run", "-s", "toy", "--stream", f"folder:{tmp_path / 'images'}", "--set", "stream.size=8", "--dry-run"]
+    assert call(command) == 0
+    assert "Note      Left out: 1 file (1 .txt)." in capsys.readouterr().out

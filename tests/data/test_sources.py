@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cl.data import sources
-from cl.data.sources import RemoteFile, candidates, check_sha256, fetch, find_file
+from cl.data.reads import recording
+from cl.data.sources import RemoteFile, candidates, check_sha256, fetch, find_file, found_again
 from cl.errors import DataError, StorageError
 
 BODY = bytes(range(256)) * 2000
@@ -202,3 +203,21 @@ def test_find_file(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         find_file("other")
     with pytest.raises(DataError, match="There is no file"):
         find_file("./other")
+
+
+def test_searches_are_recorded_and_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "weights").mkdir(parents=True)
+    (tmp_path / "b" / "x.npz").touch()
+    (tmp_path / "b" / "weights" / "w.pth").touch()
+    monkeypatch.setenv("CLBENCH_DATA_PATH", os.pathsep.join(str(tmp_path / name) for name in ("a", "b")))
+    with recording() as found:
+        assert next(candidates(["x.npz"])) == (tmp_path / "b" / "x.npz",)
+        assert not list(candidates(["missing"]))
+        find_file("w.pth")
+    assert [found_again(search) == search["found"] for search in found.searches] == [True, True, True]
+    (tmp_path / "a" / "x.npz").touch()
+    (tmp_path / "a" / "missing").touch()
+    (tmp_path / "a" / "w.pth").touch()
+    assert [found_again(search) == search["found"] for search in found.searches] == [False, False, False]
+    assert list(found.paths) == [str(tmp_path / "b" / "weights" / "w.pth")]

@@ -99,6 +99,12 @@ def test_a_path_gives_a_folder_its_last_name_and_a_digest() -> None:
     assert folder_name("vit@own.pth") == safe_name("vit@own.pth")
 
 
+@pytest.mark.parametrize("stream", ["folder:~nouser/x", "folder:" + "x" * 5000, "folder:a\0b"])
+def test_a_stream_that_holds_no_path_is_refused(stream: str) -> None:
+    with pytest.raises(UsageError, match=r"--stream .* (holds no path|NUL|zero)"):
+        make_plan("method", stream)
+
+
 def test_the_config_file_of_a_run_gives_the_origins_of_its_command(tmp_path: Path) -> None:
     """A value that equals the preset's is not shown as an option, wherever it was written."""
     first = make_plan("method", "split-digits", options={"lr": 0.123})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -33,7 +34,7 @@ def test_save_and_load_give_back_the_record(make_record: Make, tmp_path: Path) -
     record = make_record()
     path = tmp_path / "run" / "record.json"
     written = records.save({**record, "result_sha256": "stale"}, path)
-    assert written == record == records.load(path)
+    assert written == {**record, "rest_sha256": records.rest_sha256(record)} == records.load(path)
     first = path.read_bytes()
     records.save(records.load(path), path)
     assert path.read_bytes() == first
@@ -197,3 +198,17 @@ def test_matrix_names_the_rules_there_are(make_record: Make) -> None:
     assert records.matrix(make_record(), "cil_seen").correct[2, 0] == 60
     with pytest.raises(UsageError, match="no prediction rule 'dil'; it has: cil_seen"):
         records.matrix(make_record(), "dil")
+
+
+def test_no_flipped_bit_of_a_record_goes_unnoticed(make_record: Make, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    records.save(make_record(), path)
+    whole = path.read_bytes()
+    expected = records.load(path)
+    for place in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[place] ^= 1 << (place // 7 % 8)
+        path.write_bytes(data)
+        for trust in (False, True):
+            with contextlib.suppress(DataError, UsageError):
+                assert records.load(path, trust_hash=trust) == expected, f"byte {place}"

@@ -116,4 +116,4 @@ def _summary(report: Report) -> str:
     passed = len(report.outcomes) - skipped - len(report.failures)
     parts = [f"{passed} passed", f"{len(report.failures)} failed", f"{skipped} skipped"]
     result = f"{report.kind} '{report.name}': {', '.join(part for part in parts if not part.startswith('0 '))}."
-    return "\n".join([*(f"Note: {text}" for text in report.remarks), result])
+    return "\n".join([result, *(f"Note: {text}" for text in report.remarks)])
