@@ -174,7 +174,7 @@ def _is_decoded(folder: Path) -> bool:
         header = (folder / "pixels.npy").stat().st_size - math.prod(map(int, shape))
     except (OSError, ValueError, TypeError, KeyError):
         return False
-    return names - {"order.npy"} == {"meta.json", "pixels.npy", "labels.npy"} and 0 < header < 4096
+    return names - {"order.npy", "hashes.npy"} == {"meta.json", "pixels.npy", "labels.npy"} and 0 < header < 4096
 
 
 def _resamples(home: Path) -> Iterator[Item]:

@@ -16,6 +16,7 @@ from cl.cli import signals
 _SCRIPT = """
 import atexit, os, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore it
 number, moment = getattr(signal, sys.argv[1]), sys.argv[2]
 
 

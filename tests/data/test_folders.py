@@ -20,10 +20,10 @@ def test_train_and_test_folders_keep_their_split(cache: Path, tmp_path: Path, na
     tree(root / "train", {f"c{i}": 1 for i in range(7)})
     tree(root / name, {f"c{i}": 2 for i in range(7)})
     stream = folder(root)
-    assert stream.info.classes_per_task == (2, 2, 1, 1, 1)
+    assert stream.info.classes_per_task == (3, 2, 2)
     assert (len(stream.dataset.train), len(stream.dataset.test)) == (7, 14)
     assert folder(root, split_seed=3).id == stream.id
-    assert folder(root, base=5).info.classes_per_task == (5, 1, 1)
+    assert folder(root, base=5).info.classes_per_task == (5, 2)
 
 
 def test_the_order_of_files_does_not_matter_and_a_changed_file_is_seen(cache: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_the_overview_counts_what_is_there(tmp_path: Path, capsys: Shown) -> Non
     state.save(run / "learner.safetensors", {"x": torch.zeros(10)})
     found = listed(capsys)
     assert {kind: len(items) for kind, items in found.items()} == {"decoded": 1, "downloads": 3, "learners": 1}
-    assert found["decoded"][0]["files"] == 4 and found["decoded"][0]["used"] > time.time() - 100
+    assert found["decoded"][0]["files"] == 5 and found["decoded"][0]["used"] > time.time() - 100
     assert call(["cache"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"\| downloads +\| +3 \| +3 kB \| now", shown) and re.search(r"\| features +\| +0 \|", shown)
