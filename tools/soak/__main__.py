@@ -17,12 +17,12 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.soak import kills, report
+from tools.soak import damage, kills, report
 from tools.soak.outcome import Outcome
 from tools.soak.scenarios import SCENARIOS, Workshop
 from tools.soak.server import preload
 
-PARTS = {"kill": kills.attempt}
+PARTS = {"kill": kills.attempt, "damage": damage.attempt}
 _WORKSHOP: list[Workshop] = []
 
 
