@@ -24,12 +24,14 @@ KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "predictions.npz": ("RUN/predictions.npz", ("simplecil", "weights", "toml"), ("complete", *HALFWAY)),
     "events.jsonl": ("RUN/events.jsonl", ("simplecil", "weights"), ("complete", *HALFWAY)),
     "config.toml": ("RUN/config.toml", ("simplecil", "weights", "toml"), ("complete", *HALFWAY)),
+    "inputs.json": ("RUN/inputs.json", ("simplecil", "weights", "toml"), ("complete", *HALFWAY)),
     "learner": ("RUN/learner.safetensors", ("learner",), ("complete",)),
     "features": ("home/features/*/*", ("simplecil", "toml"), ("warm", "warm", "complete", *HALFWAY)),
     "decoded: pixels": ("home/decoded/*/pixels.npy", ("simplecil", "toml"), ("warm", "warm", "complete", *HALFWAY)),
     "decoded: labels": ("home/decoded/*/labels.npy", ("simplecil", "toml"), ("warm", "warm", "complete", *HALFWAY)),
     "decoded: order": ("home/decoded/*/order.npy", ("simplecil", "toml"), ("warm", "warm", "complete", *HALFWAY)),
     "decoded: meta": ("home/decoded/*/meta.json", ("simplecil", "toml"), ("warm", "warm", "complete", *HALFWAY)),
+    "decoded: hashes": ("home/decoded/*/hashes.npy", ("simplecil", "toml"), ("warm", "warm", "complete", *HALFWAY)),
     "weights file": ("weights.safetensors", ("weights", "learner"), ("complete", *HALFWAY)),
     "image": ("images/*/*/*.png", ("simplecil", "weights", "toml"), ("complete", *HALFWAY)),
     "stream file": ("stream.toml", ("toml",), ("complete", *HALFWAY)),
@@ -65,6 +67,9 @@ def attempt(workshop: Workshop, number: int, seed: int) -> Outcome:
     damage()
     case.noticeable = not same_times or path.stat().st_size != times.st_size
     verdicts = [case.read(name, ended) for name, ended in normal.items()]
+    if kind == "learner":
+        workshop.enter(state)
+        damage()
     verdicts.append(case.rerun("run"))
     if state != "warm" and kind != "stream file" and rng.random() < 0.5:
         workshop.enter(state)
@@ -84,7 +89,7 @@ def _target(workshop: Workshop, kind: str, rng: random.Random) -> tuple[str, Pat
         folder = workshop.whole.folder
         workshop.enter(state)
         below = f"{folder}/{pattern.removeprefix(RUN)}" if pattern.startswith(RUN) else pattern
-        if files := sorted(path for path in workshop.work.glob(below) if path.is_file()):
+        if files := sorted(path for path in workshop.work.glob(below) if path.is_file() and path.suffix != ".lock"):
             return state, rng.choice(files)
     return None
 
@@ -106,7 +111,7 @@ class Case:
 
     def readers(self) -> dict[str, Ended]:
         """The commands that only read the results, and how they end without damage."""
-        if KINDS[self.kind][0].startswith(RUN) is False:
+        if not KINDS[self.kind][0].startswith(RUN):
             return {}
         names = ["leaderboard", "compare", *(["load_learner"] if self.kind == "learner" else [])]
         found = {}
@@ -129,18 +134,38 @@ class Case:
         done = self.workshop.run(self._reader(name))
         if done.code != 0:
             verdict, why = failure(done)
+            if name == "load_learner" and verdict == "sentence":
+                return self._loadable(normal, complaint(done.err))
             return ("equal", "") if (done.code, done.err) == (normal.code, normal.err) else (verdict, f"{name}: {why}")
         if symptom := symptom_in(done.err):
             return "unexpected", f"{name} prints {symptom!r}"
-        new = [line for line in (done.out + done.err).splitlines() if line not in (normal.out + normal.err).splitlines()]
+        new = [
+            line for line in (done.out + done.err).splitlines() if line not in (normal.out + normal.err).splitlines()
+        ]
         if done.out == normal.out:
             return ("warned", "") if warns("\n".join(new)) else ("equal", "")
         noted = done.err.strip() != normal.err.strip() or any(_NOTES.search(line) for line in new)
         return ("warned", "") if noted else ("silent", f"{name} prints another table without a word: {new[:2]}")
 
+    def _loadable(self, normal: Ended, text: str) -> tuple[str, str]:
+        """The verdict on a learner that cannot be loaded: the advice of the message must lead to one that can."""
+        advice, first = Advice(self.workshop.work, self._again, self._restore), text
+        for _ in range(4):
+            fault = advice.follow(text)
+            if fault:
+                return "unexpected", f"load_learner: {first}; advice does not help: {fault}"
+            loaded = self.workshop.run(self._reader("load_learner"))
+            if loaded.code == 0:
+                good = loaded.out == normal.out
+                return ("sentence", f"load_learner: {first}") if good else ("silent", "load_learner: another learner")
+            text = complaint(loaded.err)
+        return "unexpected", f"load_learner: {first}; advice does not help: {text}"
+
     def rerun(self, how: str) -> tuple[str, str]:
         """The verdict on running the same command, or on resuming the folder."""
-        first = self._again() if how == "run" else self.workshop.run(clbench(["resume", str(self.workshop.whole.folder)]))
+        first = (
+            self._again() if how == "run" else self.workshop.run(clbench(["resume", str(self.workshop.whole.folder)]))
+        )
         if first.code != 0:
             verdict, why = failure(first)
             if verdict == "unexpected":
@@ -149,6 +174,8 @@ class Case:
         if symptom := symptom_in(first.err):
             return "unexpected", f"{how} prints {symptom!r}"
         difference = self.workshop.differs()
+        if self.kind == "learner" and difference == "another learner":  # running does not read it; load_learner does
+            difference = ""
         said = warns(first.err)
         if not difference:
             stale = self.kind in INPUTS and self.state == "complete" and self.noticeable and how == "run"
@@ -167,11 +194,11 @@ class Case:
     def _advised(self, why: str, text: str) -> tuple[str, str]:
         """The verdict after following the advice of a message."""
         advice = Advice(self.workshop.work, self._again, self._restore)
-        done, fault = advice.follow(text)
+        fault = advice.follow(text)
         if fault:
             return "unexpected", f"{why}; advice does not help: {fault}"
         restored = "restoring the file" in advice.steps
-        if (self.kind not in INPUTS or restored) and (difference := self.workshop.differs()):
+        if (self.kind not in {*INPUTS, "learner"} or restored) and (difference := self.workshop.differs()):
             return "silent", f"{why}; after {', then '.join(advice.steps)}: {difference}"
         return "sentence", why
 

@@ -52,18 +52,17 @@ class Advice:
         self.root, self.again, self.restore = root, again, restore
         self.steps: list[str] = []
 
-    def follow(self, text: str, most: int = 3) -> tuple[Ended | None, str]:
-        """Follow a message, and the messages that come after; the end of the last command, and what is wrong."""
-        done = None
+    def follow(self, text: str, most: int = 3) -> str:
+        """Follow a message, and the messages that come after, until a command works; else what is wrong."""
         for _ in range(most):
             done = self._step(text)
             if done.code == 0:
-                return done, ""
+                return ""
             verdict, why = failure(done)
             if verdict == "unexpected":
-                return done, f"after {self.steps[-1]}: {why}"
+                return f"after {self.steps[-1]}: {why}"
             text = complaint(done.err)
-        return done, f"after {', then '.join(self.steps)} there is still: {text}"
+        return f"after {', then '.join(self.steps)} there is still: {text}"
 
     def _step(self, text: str) -> Ended:
         if "--existing always" in text:

@@ -18,13 +18,18 @@ VERDICTS = {
 
 FAILURES = ("silent", "unexpected")
 CODES = frozenset({1, 2, 3, 4, 5, 130, 143, -2, -15})
-"""Documented exit codes of a failure. A process that a signal ended has the negative number here; shells say 130, 143."""
+"""Documented exit codes of a failure. Negative: a signal ended the process before Python could; shells say 130, 143."""
 
-LONGEST = 900
-"""Characters of a message, paths included, that still count as one sentence."""
+LONGEST = 600
+"""Characters of a message, without the folders of its paths, that still count as one sentence."""
 
-_WARNING = re.compile(r"warning|damaged|ignor|changed since|computed again|left out|no predictions|cannot be read", re.I)
-_SYMPTOMS = ("Traceback (most recent call last)", "unexpected ", "Exception ignored", "Fatal Python error")
+_WARNING = re.compile(
+    r"warning|damaged|ignor|changed since|computed again|left out|no predictions|cannot be read", re.I
+)
+_SYMPTOM = re.compile(
+    r"Traceback \(most recent call last\)|unexpected \w+(?=: |\.)|Exception ignored|Fatal Python error|AssertionError"
+)
+_PATH = re.compile(r"[^\s'\"(]*/(?=[^/\s]+)")
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,10 @@ def fault_of(sentence: str) -> str:
     """Why a message is not one plain sentence; empty if it is one."""
     if "\n" in sentence:
         return "the message has several lines"
-    if len(sentence) > LONGEST:
-        return f"the message has {len(sentence)} characters"
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in sentence):
+        return "the message has control characters"
+    if (length := len(_PATH.sub("", sentence))) > LONGEST:
+        return f"the message has {length} characters"
     if not sentence.rstrip(" )'\"`").endswith((".", "?", "!")) and not sentence.endswith(")"):
         return "the message does not end with a full stop"
     return ""
@@ -104,7 +111,8 @@ def failure(ended: Ended) -> tuple[str, str]:
 
 def symptom_in(text: str) -> str:
     """A sign of an error that nobody handled, or an empty string."""
-    return next((symptom for symptom in _SYMPTOMS if symptom in text), "")
+    found = _SYMPTOM.search(text)
+    return found.group() if found else ""
 
 
 def warns(text: str) -> bool:

@@ -33,9 +33,6 @@ path = "others"
 SPARE = {".lock", "log.txt"}
 """Files of a run's folder that do not count: the lock, and the log for people."""
 
-COMPLETE = {"config.toml", "events.jsonl", "learner.safetensors", "predictions.npz", "record.json"}
-"""Files that a complete run may have; anything else is a leftover."""
-
 
 @dataclass(frozen=True)
 class Scenario:
@@ -92,7 +89,7 @@ stream file, and a saved learner."""
 
 @dataclass
 class Whole:
-    """The undisturbed run: its results, how often it passes each moment, and its time."""
+    """The undisturbed run: its results, how often it passes each moment, its time, its folder and the files in it."""
 
     result: dict[str, Any]
     predictions: str
@@ -100,6 +97,7 @@ class Whole:
     ticks: dict[str, int]
     seconds: float
     folder: Path
+    names: frozenset[str]
 
 
 @dataclass
@@ -160,7 +158,11 @@ class Workshop:
             return done
         [folder] = [path.parent for path in (self.work / "results").rglob("record.json")]
         self.wholes[self.scenario.name] = Whole(
-            *contents(folder), done.ticks or {}, done.seconds, folder.relative_to(self.work)
+            *contents(folder),
+            done.ticks or {},
+            done.seconds,
+            folder.relative_to(self.work),
+            frozenset(path.name for path in folder.iterdir()),
         )
         companion = self.base / "states" / self.scenario.name / "companion"
         again = self.run(clbench(self.scenario.companion()))
@@ -202,9 +204,8 @@ class Workshop:
         return "another learner" if learner != whole.learner else ""
 
     def leftovers(self) -> list[str]:
-        """Files in the folder of a complete run that do not belong there."""
-        names = (path.name for path in self.folder.iterdir() if path.name not in SPARE)
-        return sorted(name for name in names if name not in COMPLETE)
+        """Files in the folder of the run that the undisturbed one does not have."""
+        return sorted({path.name for path in self.folder.iterdir()} - self.whole.names - SPARE)
 
 
 def contents(folder: Path) -> tuple[dict[str, Any], str, str]:
