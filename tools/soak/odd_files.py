@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def _archive(members: dict[str, bytes], form: str) -> bytes:
                 archive.writestr(f"{name}.npy", data)
     data = buffer.getvalue()
     if form == "crc":
-        at = len(data) // 3
+        at = (
+            30 + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little") + 40
+        )  # in the first member
         return data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
     if form == "encrypted":  # the flag in the first local header and in the central directory
         at = data.rindex(b"PK\x01\x02")
@@ -172,4 +175,5 @@ def _bomb(path: Path) -> None:
     Image.new("L", (1, 1)).save(path, "PNG")
     data = bytearray(path.read_bytes())
     data[16:24] = (60_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     path.write_bytes(bytes(data))
