@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help run test bench docs docs-serve clean
+.PHONY: help run test soak bench docs docs-serve clean
 
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
 	@echo "make test   set up .venv, then ruff, mypy, import-linter and the fast tests"
+	@echo "make soak   set up .venv, then kill runs, damage files and feed odd input (docs/reliability.md); about 40 minutes"
 	@echo "make bench  set up .venv, then measure the overhead of the loop (benchmarks/README.md)"
 	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve updates it while you write)"
 	@echo "make clean  remove .venv and caches"
@@ -24,6 +25,10 @@ test: $(VENV)/dev.stamp
 	$(BIN)/python tools/typecheck.py
 	$(BIN)/python tools/lint_imports.py
 	OMP_NUM_THREADS=1 CLBENCH_OFFLINE=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# SOAK holds more arguments, as in: make soak SOAK="--seed 1 --only kill:17"
+soak: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.soak $(SOAK)
 
 bench: $(VENV)/run.stamp
 	$(BIN)/python benchmarks/loop_overhead.py
