@@ -90,8 +90,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Atomically replace `path` with UTF-8 `text`."""
-    write_bytes(path, text.encode())
+    """Atomically replace `path` with UTF-8 `text`; what UTF-8 cannot encode becomes escapes, as in JSON."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -167,6 +167,8 @@ def class_files(folder: Path, left: LeftOut | None = None) -> Files:
     classes: dict[str, list[Found]] = {}
     for path in folders:
         name = unicodedata.normalize("NFC", path.name)
+        if not name.isprintable():  # bytes that are not UTF-8, or control characters
+            raise DataError(f"The name of class folder {folder}/{ascii(name)[1:-1]} cannot be printed; rename it.")
         if name in classes:
             raise DataError(f"{folder} has two folders named {name!r} in different spellings of Unicode; rename one.")
         found = images_below(path, left)

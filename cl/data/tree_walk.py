@@ -15,8 +15,8 @@ from cl.errors import DataError
 SKIPPED = "__MACOSX"
 """Folder that macOS adds to archives: it holds no images, although its files have their names."""
 
-_NO_IMAGES = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"})
-"""Formats that Pillow recognises but does not decode by itself."""
+_NO_IMAGES = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "PCD", "WMF"})
+"""Formats that Pillow does not decode by itself, and PCD, whose suffix point clouds have."""
 
 
 @cache

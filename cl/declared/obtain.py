@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
 from cl.data import reads
@@ -11,7 +12,7 @@ from cl.data.readers import read_packs
 from cl.data.sources import candidates, check_sha256
 from cl.data.store import Dataset, Progress
 from cl.declared.declaration import DatasetEntry, Declaration
-from cl.errors import DataError
+from cl.errors import DataError, UsageError
 from cl.family import make_stream
 from cl.paths import data_path, home
 
@@ -67,9 +68,27 @@ def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Pro
             paths[0], size=size, test_fraction=fraction, split_seed=declaration.split_seed, progress=progress
         )
     else:
-        dataset = make_stream(entry.stream, progress=progress).dataset
+        dataset = _images_of(declaration, entry, progress)
     said = {key: getattr(entry, key) or getattr(dataset, key) for key in ("name", "licence", "citation")}
     return dataclasses.replace(dataset, **said)
+
+
+_being_read: ContextVar[tuple[str, ...]] = ContextVar("streams being read", default=())
+
+
+def _images_of(declaration: Declaration, entry: DatasetEntry, progress: Progress | None) -> Dataset:
+    """The images of a registered stream; raises `UsageError` if they are those of the stream that is being read."""
+    outer = _being_read.get()
+    if entry.stream in outer:
+        raise UsageError(
+            f"{declaration.where or declaration.name}: dataset {entry.name} reads the stream {entry.stream}, which reads "
+            "it again; name another stream."
+        )
+    token = _being_read.set((*outer, entry.stream))
+    try:
+        return make_stream(entry.stream, progress=progress).dataset
+    finally:
+        _being_read.reset(token)
 
 
 def _pack(entry: DatasetEntry, paths: Sequence[Path], progress: Progress | None) -> Dataset:

@@ -153,15 +153,15 @@ def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer, *, held:
     Raises `DataError` if something that the run read has changed.
     """
     folder = plan.folder
-    texts = [check_complete(plan, record)]
+    found = [check_complete(plan, record)]
     try:
         with nullcontext() if held else locked(folder):
-            texts += repair(plan, record)
+            found += repair(plan, record)
     except (RunInUse, StorageError) as error:  # in use, or read only: it is complete all the same
         log.info("%s is not checked for damage (%s)", folder, error)
     progress.message(f"{plan.title}: complete already; --existing always runs it again.")
-    for text in filter(None, texts):
-        progress.message(text)
+    for text in filter(None, found):
+        log.warning(text)
     if _source_changed(plan, record):
         progress.message(f"The code of {plan.strategy} has changed since that run.")
     if plan.save_learner and not (folder / LEARNER).is_file():

@@ -65,7 +65,7 @@ class Checkpoint:
                 os.replace(path, self.folder / _BEFORE)
         except OSError as error:
             raise storage_error(path, error) from error
-        self._write(path, value)
+        self._write(path, "event", value)
         for path in [*self.folder.glob("entry-[0-9]*.safetensors"), self.folder / _PARTIAL]:
             path.unlink(missing_ok=True)  # not the entries of setup() (task -1), which every start needs
 
@@ -74,7 +74,7 @@ class Checkpoint:
         paths = [path for path in (self.folder / _EVENT, self.folder / _BEFORE) if path.exists()]
         for number, path in enumerate(paths):
             try:
-                return dict(state.load(path, fix="start over with --existing always"))
+                return _load(path, "event", fix="start over with --existing always")
             except DataError as error:
                 if number + 1 == len(paths):
                     raise
@@ -98,11 +98,11 @@ class Checkpoint:
 
     def save_entry(self, key: Key, value: dict[str, Any]) -> None:
         """Save a finished call."""
-        self._write(self._entry(key), {"key": asdict(key), **value})
+        self._write(self._entry(key), "entry", {"key": asdict(key), **value})
 
     def load_entry(self, key: Key) -> dict[str, Any] | None:
         """The finished call with this task and number; raises `ContractError` if another call was journaled there."""
-        value = _undamaged(self._entry(key))
+        value = _undamaged(self._entry(key), "entry")
         return None if value is None else _checked(value, key)
 
     def setup_entries(self) -> list[dict[str, Any]]:
@@ -112,11 +112,11 @@ class Checkpoint:
 
     def save_partial(self, key: Key, value: dict[str, Any]) -> None:
         """Save an unfinished fit."""
-        self._write(self.folder / _PARTIAL, {"key": asdict(key), **value})
+        self._write(self.folder / _PARTIAL, "partial", {"key": asdict(key), **value})
 
     def load_partial(self, key: Key) -> dict[str, Any] | None:
         """The unfinished fit, if it has this task and number."""
-        value = _undamaged(self.folder / _PARTIAL)
+        value = _undamaged(self.folder / _PARTIAL, "partial")
         if value is None or (value["key"]["task"], value["key"]["ordinal"]) != (key.task, key.ordinal):
             return None  # none, or an earlier fit, which has finished since
         return _checked(value, key)
@@ -124,10 +124,10 @@ class Checkpoint:
     def _entry(self, key: Key) -> Path:
         return self.folder / f"entry-{key.task}-{key.ordinal}.safetensors"
 
-    def _write(self, path: Path, value: dict[str, Any]) -> None:
+    def _write(self, path: Path, kind: str, value: dict[str, Any]) -> None:
         start = time.monotonic()
-        read = {} if self.identity is None else {"identity": asdict(self.identity)}
-        state.save(path, {**read, **value})
+        about = {"kind": kind, "identity": None if self.identity is None else asdict(self.identity)}
+        state.save(path, {"about": about, **value})
         self._last = time.monotonic()
         self._duration = self._last - start
 
@@ -142,7 +142,7 @@ def check(folder: Path, identity: RunIdentity) -> None:
     """
     for path in sorted(folder.glob("*.safetensors")):
         try:
-            then = state.peek(path).get("identity")
+            then = state.peek(path).get("about", {}).get("identity")
             changed = identity.changed_since(then) if then else ""
             if not changed:
                 continue
@@ -156,12 +156,21 @@ def check(folder: Path, identity: RunIdentity) -> None:
         )
 
 
-def _undamaged(path: Path) -> dict[str, Any] | None:
+def _load(path: Path, kind: str, **more: Any) -> dict[str, Any]:
+    """The content of a file; raises `DataError` if it is damaged or of another kind."""
+    value = dict(state.load(path, **more))
+    found = value.pop("about", {"kind": kind})["kind"]  # version 0.1.0 did not say it
+    if found != kind:
+        raise DataError(f"{path} is of kind {found}; delete it and run the same command again.")
+    return value
+
+
+def _undamaged(path: Path, kind: str) -> dict[str, Any] | None:
     """The content of a file of the journal; None if there is none or it is damaged: the call is then computed again."""
     if not path.exists():
         return None
     try:
-        return dict(state.load(path))
+        return _load(path, kind)
     except DataError as error:
         log.warning("%s is damaged; its work is done again.", path)
         log.info("%s", error)

@@ -111,6 +111,7 @@ def tiny_imagenet(root: Path) -> None:
             "two folders named 'caf\u00e9' in different spellings of Unicode",
             DataError,
         ),
+        (lambda root: tree(root, {"a": 2, "b\udcff": 2}), r"class folder .*data/b\\udcff cannot be printed", DataError),
         (tiny_imagenet, "--stream tiny-imagenet --set stream.folder=", UsageError),
         (several_damaged, r"Cannot read 2 images: .*a/0.png \(.*\), .*b/1.png \(it is not an image", DataError),
         (damaged, r"Cannot read the image .*0.png .*replace or remove it", DataError),

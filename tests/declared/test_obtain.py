@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from cl.errors import DataError
+from cl.errors import DataError, UsageError
+from cl.family import make_stream
 from tests.help.declared import Write, build
 
 
@@ -22,3 +25,13 @@ def test_what_is_not_here_is_named_or_left_out(write: Write, caplog: pytest.LogC
 def test_a_file_of_another_hash_is_refused(write: Write) -> None:
     with pytest.raises(DataError, match=r"grey\.npz"):
         build(write(tables={"grey": f'sha256 = ["{"0" * 64}"]\n'}))
+
+
+def test_streams_that_read_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = 'name = "{0}"\nsetting = "class-incremental"\nsize = 8\n[[datasets]]\nname = "d"\nreader = "stream"\n'
+    for one, two in (("a", "b"), ("b", "a"), ("self", "self")):
+        (tmp_path / f"{one}.toml").write_text(text.format(one) + f'stream = "{two}.toml"\n')
+    for name in ("a", "self"):
+        with pytest.raises(UsageError, match=r"dataset d reads the stream .*\.toml, which reads it again"):
+            make_stream(f"{name}.toml")

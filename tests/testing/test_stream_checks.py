@@ -20,6 +20,7 @@ from cl.options import option
 from cl.settings.class_incremental import IncrementalOptions, class_incremental
 from cl.stream import Evaluate, ImageSet, Stream, Train, View
 from cl.testing import STREAM_CHECKS, check_stream, examine_stream, parametrize_with_stream_checks
+from tests.help.image_folders import tree
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -244,3 +245,13 @@ def test_an_option_without_help_is_caught() -> None:
     registry.streams.register("noise", Family)
     (outcome,) = examine_stream("noise", only=["documented"]).outcomes
     assert "option 'secret' has no help text" in outcome.found
+
+
+def test_a_stream_without_its_file_is_one_error_and_remarks_are_reported(tmp_path: Path) -> None:
+    for name in (f"{tmp_path}/missing.toml", f"folder:{tmp_path}/missing"):
+        with pytest.raises(UsageError, match="There is no"):
+            examine_stream(name)
+    tree(tmp_path / "images", {"a": 4, "b": 4})
+    (tmp_path / "images" / "a" / "notes.txt").touch()
+    report = examine_stream(f"folder:{tmp_path}/images", options={"stream.size": 8}, only=["documented"])
+    assert report.remarks == ("Left out: 1 file (1 .txt).",)

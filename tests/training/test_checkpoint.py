@@ -95,6 +95,18 @@ def test_damaged_work_of_a_task_is_done_again(tmp_path: Path, caplog: pytest.Log
     assert caplog.text.count("is damaged; its work is done again") == 2 and not list(tmp_path.iterdir())
 
 
+def test_a_file_in_the_place_of_another_is_damage(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, every=0)
+    checkpoint.save_event({"number": 1})
+    checkpoint.save_event({"number": 2})
+    for name in ("entry-0-1", "partial"):
+        (tmp_path / f"{name}.safetensors").write_bytes((tmp_path / "event.safetensors").read_bytes())
+    assert checkpoint.load_entry(FIT) is None and checkpoint.load_partial(FIT) is None
+    checkpoint.save_partial(FIT, {"step": 1})
+    (tmp_path / "partial.safetensors").rename(tmp_path / "event.safetensors")
+    assert checkpoint.load_event() == {"number": 1}
+
+
 def test_every_file_holds_what_the_run_read(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, every=0, identity=ONE)
     checkpoint.save_event({"x": torch.ones(5)})

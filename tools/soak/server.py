@@ -144,7 +144,8 @@ def _child(
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(files[0], 1)
         os.dup2(files[1], 2)
-        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)  # whoever forks us may have put others in place
+        # Whoever forks us may have put others in place. The command line replaces what UTF-8 cannot encode, too.
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
         clock = Clock(strike, files[2])
         with clock.running(calls=count or (strike is not None and strike.moment == "call")):
