@@ -184,6 +184,9 @@ class Case:
             return ("warned", "") if said else ("equal", "")
         if self.kind == "stream file" and self._another_run():
             return "other", f"{how}: the stream file declares another stream"
+        if said and (lines := [line for line in first.err.splitlines() if "--existing always" in line]):
+            verdict, why = self._advised(f"{how}: {lines[-1]}", lines[-1])
+            return ("warned" if verdict == "sentence" else verdict), why
         return ("unexpected" if said else "silent"), f"{how}: exit code 0 and {difference}"
 
     def _another_run(self) -> bool:
