@@ -81,8 +81,8 @@ def _images_of(declaration: Declaration, entry: DatasetEntry, progress: Progress
     outer = _being_read.get()
     if entry.stream in outer:
         raise UsageError(
-            f"{declaration.where or declaration.name}: dataset {entry.name} reads the stream {entry.stream}, which reads "
-            "it again; name another stream."
+            f"{declaration.where or declaration.name}: dataset {entry.name} reads the stream {entry.stream}, which "
+            "reads it again; name another stream."
         )
     token = _being_read.set((*outer, entry.stream))
     try:
