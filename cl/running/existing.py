@@ -86,7 +86,7 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
         return ""
     since = f"since this run was completed on {_when(plan.folder / RECORD)}"
     then = RunIdentity.of(config_hash(record), record["result"])
-    if plan.config_hash != then.config:
+    if plan.config_hash != then.config or dict(plan.seeds) != record["result"]["seeds"]:
         raise DataError(
             f"The configuration in {plan.folder} has changed {since}: {CONFIG} or the stream's file was edited; put it "
             f"back, or start over with the command of `clbench run` and --existing always."

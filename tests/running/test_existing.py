@@ -184,10 +184,12 @@ def test_weights_that_are_found_in_another_place_now_are_compared(
         run("split-digits", backbone="test_vit@own.safetensors")
 
 
-def test_an_edited_config_is_not_continued(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("old", "new"), [('"stream.tasks" = 2', '"stream.tasks" = 5'), ("seed = 1993", "seed = 7")])
+def test_an_edited_config_is_not_continued(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
     first = run("split-digits")
     config = first.folder / "config.toml"
-    config.write_text(config.read_text().replace('"stream.tasks" = 2', '"stream.tasks" = 5'))
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new))
     assert call(["resume", str(first.folder)]) == 3
     assert "config.toml or the stream's file was edited" in capsys.readouterr().err
 
