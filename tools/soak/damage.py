@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def attempt(workshop: Workshop, number: int, seed: int) -> Outcome:
             keep_times(path, times)
 
     damage()
-    case.noticeable = not same_times or path.stat().st_size != times.st_size
+    case.noticeable = (not same_times or path.stat().st_size != times.st_size) and not _same_image(before, path)
     verdicts = [case.read(name, ended) for name, ended in normal.items()]
     if kind == "learner":
         workshop.enter(state)
@@ -99,6 +100,17 @@ def _foreign(workshop: Workshop, path: Path, rng: random.Random) -> bytes:
     files = sorted(file for file in workshop.work.rglob("*") if file.is_file() and file != path)
     alike = [file for file in files if file.suffix == path.suffix]
     return rng.choice(alike or files).read_bytes()
+
+
+def _same_image(before: bytes, path: Path) -> bool:
+    """Whether a file is still an image with the same pixels, as after bytes were appended to it."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(before)) as old, Image.open(path) as new:
+            return (old.mode, old.size, old.tobytes()) == (new.mode, new.size, new.tobytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
 
 
 class Case:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -33,7 +34,9 @@ def write_npz(path: Path, changes: Sequence[tuple[str, str, Any]]) -> None:
             elif kind != "drop":
                 arrays[name] = _changed(value, kind, argument)
     members = {name: _member(array, headers.get(name, "")) for name, array in arrays.items()}
-    path.write_bytes(_archive(members, form))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # zipfile warns of names that occur twice
+        path.write_bytes(_archive(members, form))
 
 
 def _changed(array: np.ndarray, kind: str, argument: Any) -> np.ndarray:
@@ -45,7 +48,7 @@ def _changed(array: np.ndarray, kind: str, argument: Any) -> np.ndarray:
     if kind == "dtype":
         changed = np.zeros(array.shape, argument)
         if changed.dtype.kind in "iuf?c":
-            changed[...] = np.clip(array, 0, 100)
+            changed[...] = np.clip(np.nan_to_num(array), 0, 100)
         return changed
     shapes: dict[str, Callable[[], np.ndarray]] = {
         "scalar": lambda: np.array(0, array.dtype),

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,11 +214,23 @@ def contents(folder: Path) -> tuple[dict[str, Any], str, str]:
     """The result of a run's record, and hashes of its predictions and of its learner."""
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     predictions, learner = folder / "predictions.npz", folder / "learner.safetensors"
-    hashes = [
-        hashlib.sha256(predictions.read_bytes()).hexdigest() if predictions.is_file() else "",
+    return (
+        record["result"],
+        _predicted(predictions) if predictions.is_file() else "",
         _learned(learner) if learner.is_file() else "",
-    ]
-    return record["result"], hashes[0], hashes[1]
+    )
+
+
+def _predicted(path: Path) -> str:
+    """Hash of the arrays of a file of predictions; "unreadable" for a damaged file."""
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                digest.update(name.encode() + archive.read(name))
+    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return "unreadable"
+    return digest.hexdigest()
 
 
 def _learned(path: Path) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tools.soak.damage import KINDS, Case, attempt
+from tools.soak.damage import KINDS, Case, _same_image, attempt
 from tools.soak.outcome import Ended
 from tools.soak.scenarios import SCENARIOS, Workshop
 
@@ -31,6 +33,18 @@ def case(workshop: Workshop, kind: str, name: str) -> Case:
     workshop.enter("complete")
     path = (workshop.work if "." in kind[:1] or kind == "stream file" else workshop.folder) / name
     return Case(workshop, kind, "complete", path, path.read_bytes())
+
+
+def test_bytes_after_an_image_do_not_change_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(path)
+    before = path.read_bytes()
+    path.write_bytes(before + b"more")
+    assert _same_image(before, path)
+    Image.new("RGB", (4, 4), (1, 2, 4)).save(path)
+    assert not _same_image(before, path)
+    path.write_bytes(before[:-30])
+    assert not _same_image(before, path)
 
 
 def test_another_result_without_a_word_is_silent(workshop: Workshop) -> None:
