@@ -12,7 +12,7 @@ import click
 
 from cl.cli import signals
 from cl.cli.streams import say, stdout_failed
-from cl.errors import INTERRUPTED, TERMINATED, ClbenchError, UsageError, sentence
+from cl.errors import INTERRUPTED, TERMINATED, ClbenchError, UsageError, printable, sentence
 
 _LONGEST = 1000
 """Characters of a message."""
@@ -144,6 +144,7 @@ def _call(arguments: Sequence[str] | None) -> int:
 
 def _line(text: str) -> str:
     """A message of click without most of a value of thousands of characters."""
+    text = printable(text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
 
 

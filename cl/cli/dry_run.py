@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.app import report
-from cl.errors import ClbenchError, DataError
+from cl.errors import ClbenchError, DataError, UsageError, printable
 from cl.paths import look_only
 
 if TYPE_CHECKING:
@@ -141,8 +141,15 @@ def _backbone(plan: Plan) -> dict[str, Any]:
         channels, height, width = resolve_data_config({}, model=model)["input_size"]
         side = plan.backbone_options.image_size
         image = torch.empty(1, channels, side or height, side or width)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(image)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(image)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UsageError(
+            f"Backbone {name} cannot take images of {side or height} pixels ({reason}); choose another "
+            "backbone.image_size."
+        ) from error
     config = timm.get_pretrained_cfg(name) if source == "" else None
     declared = config.to_dict() if config is not None else {}
     remote = None if declared.get("file") else declared.get("hf_hub_id") or declared.get("url")
@@ -197,8 +204,8 @@ def _print(about: dict[str, Any]) -> None:
     lines.append(("Options", "no preset fits: defaults (untuned)" if about["untuned"] else "from a preset"))
     lines += [("Note", text) for text in about["remarks"]]
     for name, value in lines:
-        click.echo(f"{name:<9} {value}")
+        click.echo(printable(f"{name:<9} {value}"))
     width = max(len(key) for key in about["config"])
     for key, each in about["config"].items():
-        click.echo(f"  {key:<{width}}  {each['value']}  [{each['origin']}]")
+        click.echo(printable(f"  {key:<{width}}  {each['value']}  [{each['origin']}]"))
     click.echo()

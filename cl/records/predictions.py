@@ -177,9 +177,16 @@ def read_predictions(path: Path | str, rule: str | None = None, *, most: int = M
             arrays = _read_arrays(archive, None if rule is None else [*_INDEX, f"prediction/{rule}"], most)
         index = {name: arrays.pop(name) for name in _INDEX}
         _check_read(index, arrays)
-    except _DAMAGE as error:
+        index = {name: _integers(name, array, _INDEX[name]) for name, array in index.items()}
+        arrays = {
+            name: _integers(name, array, "<u2") if name.startswith("prediction/") else array
+            for name, array in arrays.items()
+        }
+    except (*_DAMAGE, ContractError) as error:
         problem = "it is no archive" if isinstance(error, zipfile.BadZipFile) else error
-        raise DataError(f"Cannot read predictions from {path} ({problem}); run the same command again.") from error
+        raise DataError(
+            f"Cannot read predictions from {path} ({problem}); run it again with --existing always."
+        ) from error
     tables: dict[str, dict[str, NDArray[Any]]] = {"prediction": {}, "margin": {}}
     for name, array in arrays.items():
         kind, _, rule = name.partition("/")
@@ -202,5 +209,5 @@ def check_predictions(path: Path | str, sha256: str | None, *, most: int = MOST_
     if not fits:
         raise DataError(
             f"{path} is damaged or of another run: its content does not have the predictions_sha256 of the record; "
-            "run the same command again."
+            "run it again with --existing always."
         )

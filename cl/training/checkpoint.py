@@ -159,10 +159,15 @@ def check(folder: Path, identity: RunIdentity) -> None:
 def _load(path: Path, kind: str, **more: Any) -> dict[str, Any]:
     """The content of a file; raises `DataError` if it is damaged or of another kind."""
     value = dict(state.load(path, **more))
-    found = value.pop("about", {"kind": kind})["kind"]  # version 0.1.0 did not say it
-    if found != kind:
-        raise DataError(f"{path} is of kind {found}; delete it and run the same command again.")
+    about = value.pop("about", None)
+    whole = about["kind"] == kind if about is not None else value.keys() >= _KEYS_OF_0_1_0[kind]
+    if not whole:
+        raise DataError(f"{path} is another file than its name says; delete it and run the same command again.")
     return value
+
+
+_KEYS_OF_0_1_0 = {"event": {"strategy", "run"}, "entry": {"key"}, "partial": {"key"}}
+"""Keys of files that do not say of which kind they are."""
 
 
 def _undamaged(path: Path, kind: str) -> dict[str, Any] | None:

@@ -107,7 +107,7 @@ def test_damaged_predictions_are_named_and_not_used(
     folder = runs[0].folder.parents[1]
     assert call(command(name, folder, tmp_path)) == 0
     shown = capsys.readouterr()
-    assert shown.err.count(f"{damaged}") == 1 and "run the same command again" in shown.err
+    assert shown.err.count(f"{damaged}") == 1 and "run it again with --existing always" in shown.err
     assert str(missing) not in shown.err
     if name == "leaderboard":
         assert "1 run has no predictions.npz" in shown.err

@@ -11,6 +11,7 @@ import torch
 
 from cl.errors import ContractError, DataError
 from cl.records.identity import RunIdentity
+from cl.training import state
 from cl.training.checkpoint import Checkpoint, Key, check
 from tests.help.probe import probe
 
@@ -105,6 +106,9 @@ def test_a_file_in_the_place_of_another_is_damage(tmp_path: Path) -> None:
     checkpoint.save_partial(FIT, {"step": 1})
     (tmp_path / "partial.safetensors").rename(tmp_path / "event.safetensors")
     assert checkpoint.load_event() == {"number": 1}
+    state.save(tmp_path / "event-before.safetensors", {"blocks": torch.ones(2)})  # of the features
+    with pytest.raises(DataError, match="another file than its name says; delete it|start over"):
+        checkpoint.load_event()
 
 
 def test_every_file_holds_what_the_run_read(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_damaged_and_foreign_predictions_are_not_used_and_named_once(
     (said,) = [each.message for each in caplog.records]
     assert said == (
         f"Not used: {file} is damaged or of another run: its content does not have the predictions_sha256 of the "
-        "record; run the same command again."
+        "record; run it again with --existing always."
     )
     file.write_bytes(b"no archive")
     assert answers(run.result, run.folder, "cil_seen") is None
