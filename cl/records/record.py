@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from cl.errors import ContractError, DataError, UsageError
 from cl.files import write_text
 from cl.records import identity
@@ -154,7 +156,11 @@ def _read(path: Path) -> Any:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
             raise DataError(f"{path} is not a file; leave it out of the results folder.")
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        data = path.read_bytes()
+        try:
+            return orjson.loads(data)  # three times as fast as json
+        except orjson.JSONDecodeError:  # json names more faults, and reads escapes that no UTF-8 has
+            return json.loads(data.decode(), parse_constant=_refuse)
     except OSError as error:
         raise DataError(
             f"Cannot read {path}: {error.strerror or error}; check the path and its permissions."

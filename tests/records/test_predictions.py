@@ -202,10 +202,10 @@ def test_a_file_is_checked_against_the_hash_of_its_record(tmp_path: Path) -> Non
     digest = write_predictions(path, example())
     check_predictions(path, digest)
     for wrong in ("0" * 64, None):
-        with pytest.raises(DataError, match=r"predictions\.npz is damaged or of another run: .*; run the same command"):
+        with pytest.raises(DataError, match=r"predictions\.npz is damaged or of another run: .*; run it again with"):
             check_predictions(path, wrong)
     np.savez(path, rows=np.arange(3) - 1, label=np.arange(3), group=np.arange(3))
-    with pytest.raises(DataError, match="damaged or of another run"):
+    with pytest.raises(DataError, match="rows needs integers from 0 to 2147483647"):
         check_predictions(path, digest)
     path.unlink()
     with pytest.raises(DataError, match="No such file"):
@@ -230,3 +230,15 @@ def test_every_flipped_byte_is_damage_or_changes_no_array(tmp_path: Path) -> Non
         except (DataError, ContractError):
             continue
         assert found == digest, place
+
+
+def test_other_types_of_integers_are_read_as_the_fixed_ones(tmp_path: Path) -> None:
+    arrays = {"rows": np.array([1, 2], np.uint64), "label": np.array([0, 1], np.int64)}
+    arrays |= {"group": np.zeros(2, np.uint64), "prediction/cil_seen": np.array([[0, 1]], np.int64)}
+    np.savez(tmp_path / "p.npz", **arrays)  # type: ignore[arg-type]
+    found = read_predictions(tmp_path / "p.npz")
+    assert [array.dtype.name for array in (found.rows, found.label, found.group)] == ["int32", "uint16", "uint16"]
+    assert found.prediction["cil_seen"].dtype == np.uint16
+    np.savez(tmp_path / "p.npz", **{**arrays, "label": np.array([0, -1])})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"label needs integers from 0 to 65535.*--existing always"):
+        read_predictions(tmp_path / "p.npz")

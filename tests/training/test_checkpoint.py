@@ -107,7 +107,7 @@ def test_a_file_in_the_place_of_another_is_damage(tmp_path: Path) -> None:
     (tmp_path / "partial.safetensors").rename(tmp_path / "event.safetensors")
     assert checkpoint.load_event() == {"number": 1}
     state.save(tmp_path / "event-before.safetensors", {"blocks": torch.ones(2)})  # of the features
-    with pytest.raises(DataError, match="another file than its name says; delete it|start over"):
+    with pytest.raises(DataError, match="another file than its name says"):
         checkpoint.load_event()
 
 
