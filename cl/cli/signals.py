@@ -7,6 +7,7 @@ differs: 143 after SIGTERM, 130 after Ctrl-C.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -57,6 +58,10 @@ def leave() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        if sys.implementation.name == "cpython":
+            # A KeyboardInterrupt in code that an extension ran (imports of torch do) stays noted as unhandled, and Python
+            # would then end itself by SIGINT whatever the exit code. The next code run like that resets the note.
+            ctypes.pythonapi.PyRun_SimpleString(b"")
 
 
 @contextlib.contextmanager

@@ -92,6 +92,24 @@ main([])
     assert (done.returncode, done.stderr) == (143, "Interrupted; the same command continues.\n")
 
 
+def test_a_stop_inside_code_of_an_extension_keeps_the_exit_code() -> None:
+    script = """
+import ctypes
+import cl.cli.app as app
+
+def stopped(_):
+    ctypes.pythonapi.PyRun_SimpleString(b"import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    return 0
+
+app._call = stopped
+from cl.cli import main
+main([])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(cl.__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 143
+
+
 def test_handlers_are_restored_after_the_block() -> None:
     before = signal.getsignal(signal.SIGTERM)
     signals.forget()
