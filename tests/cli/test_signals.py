@@ -92,7 +92,7 @@ main([])
     assert (done.returncode, done.stderr) == (143, "Interrupted; the same command continues.\n")
 
 
-def test_a_stop_inside_code_of_an_extension_keeps_the_exit_code() -> None:
+def test_a_stop_inside_code_of_an_extension_keeps_the_exit_code(tmp_path: Path) -> None:
     script = """
 import ctypes
 import cl.cli.app as app
@@ -105,8 +105,10 @@ app._call = stopped
 from cl.cli import main
 main([])
 """
+    (tmp_path / "stopped.py").write_text(script)
     environment = {**os.environ, "PYTHONPATH": str(Path(cl.__file__).parent.parent)}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, timeout=120)
+    command = [sys.executable, "-m", "stopped"]  # as a script it would not matter
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, timeout=120, check=False)
     assert done.returncode == 143
 
 
