@@ -59,8 +59,8 @@ def leave() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         if sys.implementation.name == "cpython":
-            # A KeyboardInterrupt in code that an extension ran (imports of torch do) stays noted as unhandled, and
-            # `python -m` then ends itself by SIGINT whatever the exit code. The next code run like that resets the note.
+            # A KeyboardInterrupt in code that an extension ran, as imports of torch do, stays noted as unhandled, and
+            # `python -m` then ends itself by SIGINT whatever the exit code. The next such code resets the note.
             ctypes.pythonapi.PyRun_SimpleString(b"")
 
 
