@@ -80,9 +80,15 @@ def clbench(arguments: Sequence[str]) -> Callable[[], int]:
     """The command line as a function for a child."""
 
     def command() -> int:
+        from cl.cli import signals
         from cl.cli.app import call
 
-        return call(arguments)
+        signals.handle()
+
+        try:
+            return call(arguments)
+        except KeyboardInterrupt:
+            return signals.exit_code()
 
     return command
 
