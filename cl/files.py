@@ -42,10 +42,12 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+def replace_file(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
     """Write a temporary file next to `path` and rename it over `path` once it is on disk.
 
-    `write` receives the temporary path. Raises `StorageError` and keeps the old file if anything fails.
+    `write` receives the temporary path. Without `durable` a power cut may leave a file that is not whole, which suits
+    files that are checked when they are read and can be computed again. Raises `StorageError` and keeps the old file if
+    anything fails.
     """
     make_folder(path.parent)
     temporary: Path | None = None
@@ -54,13 +56,15 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
         os.close(handle)
         temporary = Path(name)
         write(temporary)
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
+        if durable:
+            with open(temporary, "rb") as stream:
+                os.fsync(stream.fileno())
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
     finally:

@@ -266,7 +266,7 @@ class Encodings:
         }
         path = self._place(key) / f"{time.time_ns()}-{os.getpid()}.safetensors"
         try:
-            state.save(path, value)
+            state.save(path, value, durable=False)
         except StorageError as error:
             log.warning("features are not shared with other runs: %s", error)
             self.folder = None

@@ -155,8 +155,11 @@ def nbytes(state: State) -> int:
 # ------------------------------------------------------------------------------------------------- state <-> file
 
 
-def save(path: Path, state: State) -> None:
-    """Write a state atomically, with a digest of its content; raises `StorageError` if it cannot be written."""
+def save(path: Path, state: State, *, durable: bool = True) -> None:
+    """Write a state atomically, with a digest of its content; raises `StorageError` if it cannot be written.
+
+    `durable` is as for `cl.files.replace_file`.
+    """
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_flatten(state, tensors), allow_nan=False)
     metadata = {"skeleton": skeleton, _DIGEST: _digest(skeleton, tensors)}
@@ -167,7 +170,7 @@ def save(path: Path, state: State) -> None:
         except SafetensorError as error:  # the library wraps the operating system's error
             raise _system_error(error) from error
 
-    replace_file(path, write)
+    replace_file(path, write, durable=durable)
 
 
 def load(path: Path, fix: str = "delete it and run the same command again") -> State:
