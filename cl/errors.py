@@ -29,6 +29,10 @@ class DataError(ClbenchError):
     exit_code = 3
 
 
+class MissingData(DataError):
+    """Data is not on this machine; a run may be able to download it."""
+
+
 class NonFiniteLoss(ClbenchError):
     """The loss became NaN or infinite."""
 

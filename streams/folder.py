@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cl.data import reads
 from cl.data.store import Dataset, Progress
 from cl.errors import UsageError
 from cl.options import option
@@ -75,4 +76,5 @@ class Folder(ClassIncremental):
 
 
 def _root(argument: str) -> Path:
+    reads.note_written(Path(argument))
     return Path(argument).expanduser().resolve()

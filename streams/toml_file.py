@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cl.data import reads
 from cl.declared.declaration import Declaration, load
 from cl.declared.family import Declared
 
@@ -18,4 +19,6 @@ class TomlFile(Declared):
     @classmethod
     def declaration(cls, argument: str = "") -> Declaration:
         """The declaration in the file; raises `UsageError` if it is invalid."""
+        reads.note_written(Path(argument))
+        reads.note(Path(argument).expanduser())
         return load(Path(argument).expanduser())

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.app import report
-from cl.errors import ClbenchError, DataError, UsageError, printable
+from cl.errors import ClbenchError, MissingData, UsageError, printable
 from cl.paths import look_only
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
 
 
-def describe(plans: Sequence[Plan], as_json: bool) -> int:
+def describe(plans: Sequence[Plan], as_json: bool, existing: str = "only-missing") -> int:
     """Print what each run would do; returns the exit code of the first plan that could not run."""
     streams: dict[str, dict[str, Any]] = {}
     backbones: dict[str, dict[str, Any]] = {}
@@ -24,7 +24,7 @@ def describe(plans: Sequence[Plan], as_json: bool) -> int:
     for plan in plans:
         try:
             with look_only():
-                about = _describe(plan, streams, backbones)
+                about = _describe(plan, streams, backbones, existing)
         except ClbenchError as error:
             report(error, f" ({plan.title})" if len(plans) > 1 else "")
             code = code or error.exit_code
@@ -36,14 +36,14 @@ def describe(plans: Sequence[Plan], as_json: bool) -> int:
     return code
 
 
-def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any]) -> dict[str, Any]:
+def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], existing: str) -> dict[str, Any]:
     from cl.plan.needs import refuse, remarks
 
     key = (plan.stream, plan.stream_options, plan.transforms, plan.seeds)
     stream = dict(_once(streams, key, _stream, plan))
     backbone = dict(_once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan))
     built, least_batch = stream.pop("built"), backbone.pop("least_batch")
-    state, notes = _state(plan, built)
+    state, notes = _state(plan, built, existing)
     if built is not None:
         refuse(plan.strategy, plan.options, built, least_batch)
         notes += remarks(plan.strategy, plan.options, built)
@@ -71,7 +71,7 @@ def _once(
     return known[repr(key)]
 
 
-def _state(plan: Plan, stream: Any) -> tuple[str, list[str]]:
+def _state(plan: Plan, stream: Any, existing: str) -> tuple[str, list[str]]:
     """What the folder holds, and remarks; raises `DataError` if the run could not be continued or kept as it is."""
     from cl.running.existing import check_complete, check_partial, complete_record, identity
     from cl.running.folder import MARKS
@@ -79,6 +79,10 @@ def _state(plan: Plan, stream: Any) -> tuple[str, list[str]]:
     folder = plan.folder
     if not any((folder / mark).exists() for mark in MARKS):
         return "new", []
+    if existing == "never":
+        raise UsageError(f"{folder} exists; choose --existing only-missing to continue it or always to start over.")
+    if existing == "always":
+        return "new", ["The files of an earlier run are deleted."]
     record = complete_record(folder)
     if record is not None:
         return "complete", list(filter(None, [check_complete(plan, record)]))
@@ -88,7 +92,7 @@ def _state(plan: Plan, stream: Any) -> tuple[str, list[str]]:
 
     try:
         now = identity(plan, stream or build_stream(plan), build_backbone(plan))
-    except DataError as error:
+    except MissingData as error:
         return "partial", [str(error)]
     check_partial(plan, now)
     return "partial", []
@@ -113,7 +117,7 @@ def _stream(plan: Plan) -> dict[str, Any]:
             "notes": notes_on(stream.dataset),
             "built": stream,
         }
-    except DataError as error:
+    except MissingData as error:
         return {"tasks": None, "classes": None, "missing": str(error), "notes": [], "built": None}
 
 
@@ -132,8 +136,11 @@ def _backbone(plan: Plan) -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from cl.backbone.model import factory, input_size, least_batch
+    from cl.data.sources import find_file
 
     name, _, source = plan.backbone.partition("@")
+    if source not in ("", "random"):
+        find_file(source)
     build = factory(name.partition(".")[0])
     size = input_size(name, plan.backbone_options.image_size)
     with torch.device("meta"):

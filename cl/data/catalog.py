@@ -11,7 +11,7 @@ from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar
 from cl.data.sources import RemoteFile, announce, candidates, check_sha256, fetch, is_offline, missing
 from cl.data.store import Dataset, Progress
 from cl.data.tree_catalog import TREES
-from cl.errors import DataError, UsageError, did_you_mean
+from cl.errors import DataError, MissingData, UsageError, did_you_mean
 
 
 def declaration(name: str) -> KnownDataset:
@@ -48,7 +48,7 @@ def obtain(name: str, progress: Progress | None = None) -> Copy:
         reads.note(*copy.paths)
         return copy
     if not declared.archive.urls:
-        raise DataError(
+        raise MissingData(
             f"{declared.title} was not found and cannot be downloaded by clbench; get it from its authors and put it "
             f"into a folder named by CLBENCH_DATA_PATH as {declared.sources[0].names[0]}."
         )

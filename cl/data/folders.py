@@ -175,6 +175,13 @@ def class_files(folder: Path, left: LeftOut | None = None) -> Files:
         if not found:
             raise DataError(f"Class folder {path} holds no images that Pillow reads; add some or remove it.")
         classes[name] = found
+    inner = {path: folders_in(path) for path in folders if not has_images(path)}
+    if len(folders) > 1 and len(inner) == len(folders) and any(len(below) > 1 for below in inner.values()):
+        example = next(f"{path.name}/{below[0].name}" for path, below in inner.items() if len(below) > 1)
+        left.sentences.append(
+            f"The {len(folders)} folders of {folder} hold only folders ({example}, ...); each of the outer ones is one "
+            "class."
+        )
     result = without_borrowed(classes)
     if empty := [name for name, paths in result.items() if not paths]:
         raise DataError(f"All images of class folder {folder / empty[0]} are links into other classes; remove it.")
@@ -246,10 +253,9 @@ def _below(folder: Path, path: str) -> str:
 
 
 def _key(root: Path, paths: list[Path], size: int) -> str:
-    """Hash of paths, sizes and modification times, so that naming the cache does not read gigabytes."""
+    """Hash of paths, sizes, times and inodes, so that naming the cache does not read gigabytes."""
     digest = hashlib.sha256(f"folder {FOLDER_READER} {size}".encode())
     for path in paths:
-        status = path.stat()
-        line = f"\n{_below(root, str(path))}\t{status.st_size}\t{status.st_mtime_ns}"
+        line = f"\n{_below(root, str(path))}\t{reads.text_of(path.stat())}"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

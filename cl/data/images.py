@@ -108,6 +108,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if not (image.mode in ("I", "F") or image.mode.startswith("I;16")):
         return image
     pixels = np.asarray(image)
+    if getattr(image, "tag_v2", {}).get(262) == 0 and image.mode.startswith("I;16"):  # white is zero
+        pixels = 65535 - pixels
     if image.mode.startswith("I;16"):
         eight = np.rint(pixels / _SIXTEEN_BITS)
     elif image.mode == "I":
@@ -123,6 +125,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         eight = np.rint((pixels - low) / (high - low) * 255)
     result = Image.fromarray(eight.astype(np.uint8))
     result.info = dict(image.info)
+    if "transparency" in result.info and image.mode != "F":  # one 16-bit level: several levels share its 8 bits
+        clear = np.where(pixels == result.info.pop("transparency"), 0, 255).astype(np.uint8)
+        result.putalpha(Image.fromarray(clear))
     result._exif = image.getexif()
     return result
 

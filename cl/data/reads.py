@@ -85,6 +85,11 @@ def note(*paths: Path) -> None:
             reads.paths.setdefault(str(path.absolute()), Stamp.of(path))
 
 
+def note_written(written: Path) -> None:
+    """Tell what a path as it was written leads to: a relative path or a link may lead elsewhere later."""
+    note_search((written.expanduser().resolve(),), path=os.fspath(written))
+
+
 def note_search(found: Sequence[Path], **search: Any) -> None:
     """Tell what a search for files by name found; `search` are its JSON arguments."""
     if (reads := _recording.get()) is not None:
@@ -94,8 +99,12 @@ def note_search(found: Sequence[Path], **search: Any) -> None:
 
 
 def _quick(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
+    return text_of(path.stat())
+
+
+def text_of(status: os.stat_result) -> str:
+    """Size, times and inode of a file. The time of change, unlike that of modification, cannot be set by a user."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def _content(path: Path) -> str:
@@ -122,8 +131,7 @@ def _tree(root: Path) -> str:
                     if entry.is_dir():
                         waiting.append((entry.path, below))
                         continue
-                    about = entry.stat()
-                    lines.append(f"{below}\t{about.st_size}\t{about.st_mtime_ns}")
+                    lines.append(f"{below}\t{text_of(os.stat(entry.path))}")
                 except OSError:  # a dangling link
                     lines.append(f"{below}\tunreadable")
     text = "\n".join(sorted(lines))

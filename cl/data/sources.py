@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from cl.data import reads
 from cl.data.progress import Bar
 from cl.data.store import Progress
-from cl.errors import DataError, StorageError
+from cl.errors import DataError, MissingData, StorageError
 from cl.files import make_folder, sha256_of, write_text
 from cl.paths import data_path, home, looking_only
 
@@ -62,9 +62,23 @@ def candidates(names: Sequence[str], subfolders: Sequence[str] = ()) -> Iterator
         reads.note_search((), names=list(names), subfolders=list(subfolders))
 
 
+def next_to_or_candidates(folder: Path, names: Sequence[str], subfolders: Sequence[str]) -> tuple[Path, ...] | None:
+    """The paths of `names` in a folder that holds all of them, else the first of `candidates`, else None."""
+    if all((folder / name).exists() for name in names):
+        found: tuple[Path, ...] | None = tuple((folder / name).resolve() for name in names)
+    else:
+        found = next(candidates(names, subfolders), None)
+    reads.note_search(found or (), names=list(names), subfolders=list(subfolders), next_to=str(folder.absolute()))
+    return found
+
+
 def found_again(search: Mapping[str, Any]) -> list[str]:
     """The paths that a search of `cl.data.reads` finds now."""
-    if "names" in search:
+    if "path" in search:
+        found: tuple[Path, ...] = (Path(search["path"]).expanduser().resolve(),)
+    elif "next_to" in search:
+        found = next_to_or_candidates(Path(search["next_to"]), search["names"], search["subfolders"]) or ()
+    elif "names" in search:
         found = next(candidates(search["names"], search["subfolders"]), ())
     else:
         found = (find_file(search["file"], search["kind"]),)
@@ -83,6 +97,7 @@ def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Pa
     if path.is_absolute() or name.startswith("."):
         if path.is_file():
             reads.note(path)
+            reads.note_written(Path(name))
             return path
         raise DataError(f"There is no file {path}; check the path.")
     places = [*data_path(), home()]
@@ -97,12 +112,12 @@ def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Pa
     )
 
 
-def missing(what: str, names: Sequence[str]) -> DataError:
+def missing(what: str, names: Sequence[str]) -> MissingData:
     """The error for data that was not found and may not be downloaded, with the fix, in one sentence."""
     absent = f"{what} ({' or '.join(names)}) was not found in {_listed([*data_path(), home() / 'data'])}"
     if not _told_to_be_offline():
-        return DataError(f"{absent}; a run downloads it.")
-    return DataError(
+        return MissingData(f"{absent}; a run downloads it.")
+    return MissingData(
         f"{absent} and CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or "
         "unset CLBENCH_OFFLINE."
     )

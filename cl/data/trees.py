@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from cl.data import reads
 from cl.data.archives import safe_extract
 from cl.data.catalog import declaration, obtain
 from cl.data.folders import Files, class_files, dataset_of, official_folders, split_files
@@ -61,6 +62,8 @@ def read_tree(
     have.
     """
     declared = declaration(name)
+    if folder:
+        reads.note_written(Path(folder))
     root = inner(Path(folder).expanduser()) if folder else find_tree(name, progress)
     if not root.is_dir():
         raise UsageError(f"There is no folder {root}; give the path of the unpacked {declared.title}.")
@@ -153,6 +156,8 @@ def _listed(path: Path, known: dict[tuple[str, str], Path]) -> Files:
     such as the author's data folder, are ignored."""
     if not path.is_file():
         raise UsageError(f"There is no list of files {path}; give the path of one.")
+    reads.note(path)
+    reads.note_written(path)
     files: Files = {}
     for text in dict.fromkeys(_path_pattern().findall(path.read_text(encoding="utf-8", errors="replace"))):
         *above, name = text.replace("\\", "/").split("/")

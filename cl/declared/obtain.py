@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cl.data import reads
 from cl.data.readers import read_packs
-from cl.data.sources import candidates, check_sha256
+from cl.data.sources import candidates, check_sha256, next_to_or_candidates
 from cl.data.store import Dataset, Progress
 from cl.declared.declaration import DatasetEntry, Declaration
-from cl.errors import DataError, UsageError
+from cl.errors import DataError, MissingData, UsageError
 from cl.family import make_stream
 from cl.paths import data_path, home
 
@@ -29,8 +29,8 @@ def find(entry: DatasetEntry, next_to: Path | None) -> tuple[Path, ...] | None:
     if entry.reader == "stream":
         return ()
     names = entry.files or (entry.path,)
-    if next_to is not None and all((next_to / name).exists() for name in names):
-        return tuple((next_to / name).resolve() for name in names)
+    if next_to is not None:
+        return next_to_or_candidates(next_to, names, SUBFOLDERS)
     return next(candidates(names, SUBFOLDERS), None)
 
 
@@ -45,7 +45,7 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
         places = ", ".join(str(folder) for folder in [*data_path(), home() / "data"])
         leave = ", or leave it out with --set stream.missing=skip" if here else ""
-        raise DataError(
+        raise MissingData(
             f"Stream {declaration.name} needs {names}{more}, not found in {places}; set CLBENCH_DATA_PATH to a folder "
             f"that holds it{leave}."
         )

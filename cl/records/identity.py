@@ -45,7 +45,7 @@ class RunIdentity:
     @classmethod
     def of(cls, config: str, result: Mapping[str, Any]) -> RunIdentity:
         """The identity from the `result` of a record; only its parts seeds, strategy, backbone and stream are used."""
-        backbone, prints = result["backbone"], result["stream"]["fingerprints"]
+        prints, backbone = result["stream"]["fingerprints"], result["backbone"]
         return cls(
             config=config,
             seeds=_text(result["seeds"]),
@@ -58,18 +58,34 @@ class RunIdentity:
         )
 
     def changed_since(self, then: Mapping[str, Any] | RunIdentity, ignoring: Collection[str] = ()) -> str:
-        """What differs from `then`, as in "the test images (1a2b, now 3c4d) have changed"; empty if nothing does.
+        """As the function `changed_since`."""
+        return changed_since(vars(self), then, ignoring)
 
-        Parts that `then` lacks are not compared.
-        """
-        before = then if isinstance(then, Mapping) else vars(then)
-        names = [each.name for each in fields(self) if each.name not in ignoring]
-        found = [name for name in names if name in before and before[name] != getattr(self, name)]
-        if found != ["stream"]:  # its id covers the images
-            found = [name for name in found if name != "stream"]
-        said = [f"{_SAID[name]} ({_short(before[name])}, now {_short(getattr(self, name))})" for name in found]
-        has = "has" if len(found) == 1 and found[0] in _ONE else "have"
-        return f"{' and '.join(said)} {has} changed" if said else ""
+
+def of_stream(stream: Any) -> dict[str, str]:
+    """The parts of an identity that a `cl.stream.Stream` gives."""
+    prints = stream.dataset.fingerprints
+    return {"training_images": prints["train"], "test_images": prints["test"], "stream": stream.id}
+
+
+def of_backbone(backbone: Any) -> dict[str, str]:
+    """The parts of an identity that a `cl.backbone.Backbone` gives."""
+    return {"weights": str(backbone.identity["weights_sha256"]), "inputs": _text(backbone.identity.get("input"))}
+
+
+def changed_since(now: Mapping[str, Any], then: Mapping[str, Any] | RunIdentity, ignoring: Collection[str] = ()) -> str:
+    """What differs from `then`, as in "the test images (1a2b, now 3c4d) have changed"; empty if nothing does.
+
+    Parts that one of both lacks are not compared.
+    """
+    before = then if isinstance(then, Mapping) else vars(then)
+    names = [each.name for each in fields(RunIdentity) if each.name not in ignoring and each.name in now]
+    found = [name for name in names if name in before and before[name] != now[name]]
+    if found != ["stream"]:  # its id covers the images
+        found = [name for name in found if name != "stream"]
+    said = [f"{_SAID[name]} ({_short(before[name])}, now {_short(now[name])})" for name in found]
+    has = "has" if len(found) == 1 and found[0] in _ONE else "have"
+    return f"{' and '.join(said)} {has} changed" if said else ""
 
 
 _SAID = {

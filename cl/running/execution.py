@@ -93,7 +93,7 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
         backbone = build_backbone(plan, device)
     what = identity(plan, stream, backbone)
     of_method = check_partial(plan, what)
-    save_inputs(folder, of_stream, of_method)
+    save_inputs(plan, of_stream, of_method)
     refuse(plan.strategy, plan.options, stream, backbone.least_batch)
     notes += [*notes_on(stream.dataset), *remarks(plan.strategy, plan.options, stream)]
     for text in notes:
@@ -113,12 +113,13 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
     def finish(learner: Any) -> None:
         if plan.save_learner:
             saved_learner.save(folder / LEARNER, learner, about["strategy"])
-        save_inputs(folder, of_stream, of_method)
+        save_inputs(plan, of_stream, of_method)
 
     with reads.recording(of_method):
         record = loop.run(
             strategy, stream, folder, about,
-            trainer=trainer, max_tasks=plan.max_tasks, warnings=tuple(notes), finish=finish,
+            trainer=trainer, max_tasks=plan.max_tasks, warnings=tuple(notes),
+            ready=lambda: save_inputs(plan, of_stream, of_method), finish=finish,
         )  # fmt: skip
     return RunResult(record, folder, strategy)
 

@@ -7,6 +7,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from cl.errors import ClbenchError, DataError, UsageError
 from cl.files import remove_temporaries, write_text
 from cl.plan.config_file import CONFIG, invocation, run_id_of
 from cl.plan.plan import Plan, load_plan
-from cl.records.identity import RunIdentity
+from cl.records.identity import RunIdentity, changed_since, of_backbone, of_stream
 from cl.records.predictions import predictions_sha256, read_predictions
 from cl.records.record import RECORD, config_hash, load
 
@@ -47,6 +48,8 @@ def complete_record(folder: Path) -> Mapping[str, Any] | None:
     try:
         record = load(path)
     except DataError as error:
+        if isinstance(error.__cause__, OSError):
+            raise  # it cannot be read, and may be whole
         log.info("%s", error)
         if any((folder / "checkpoint").glob("event*.safetensors")):
             log.warning("%s is damaged; it is written again from the checkpoint.", path)
@@ -57,41 +60,33 @@ def complete_record(folder: Path) -> Mapping[str, Any] | None:
 
 def identity(plan: Plan, stream: Stream, backbone: Backbone) -> RunIdentity:
     """The identity of everything that a run of `plan` reads."""
-    source = registry.strategies.source_sha256(plan.strategy)
-    parts = {
-        "seeds": dict(plan.seeds),
-        "strategy": {"source_sha256": source},
-        "backbone": backbone.identity,
-        "stream": {"fingerprints": stream.dataset.fingerprints, "id": stream.id},
-    }
-    return RunIdentity.of(plan.config_hash, parts)
+    code = registry.strategies.source_sha256(plan.strategy) or ""
+    seeds = json.dumps(dict(plan.seeds), sort_keys=True)
+    return RunIdentity(config=plan.config_hash, seeds=seeds, code=code, **of_stream(stream), **of_backbone(backbone))
 
 
-def save_inputs(folder: Path, stream: reads.Reads, method: reads.Reads) -> None:
+def save_inputs(plan: Plan, stream: reads.Reads, method: reads.Reads) -> None:
     """Write down which files a run read: for its stream and backbone, and others that its method read."""
     paths = {path: stamp for path, stamp in method.paths.items() if path not in stream.paths}
     extra = reads.Reads(paths, [each for each in method.searches if each not in stream.searches])
-    content = {"stream": stream.as_json(), "method": extra.as_json()}
-    write_text(folder / INPUTS, json.dumps(content, indent=1) + "\n")
+    content = {"of": _sources(plan), "stream": stream.as_json(), "method": extra.as_json()}
+    write_text(plan.folder / INPUTS, json.dumps(content, indent=1) + "\n")
 
 
 def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
     """Raise `DataError` if something that a complete run read has changed; return a remark if that cannot be told.
 
-    Names, sizes and times of files are compared first, then contents. Runs of version 0.1.0 did not write down which
-    files they read.
+    Names, sizes and times of files are compared first, then contents.
     """
-    found = _inputs(plan.folder)
-    if found is None:
-        return ""
+    stream, method = _inputs(plan)
     since = f"since this run was completed on {_when(plan.folder / RECORD)}"
     then = RunIdentity.of(config_hash(record), record["result"])
-    if plan.config_hash != then.config or dict(plan.seeds) != record["result"]["seeds"]:
+    old = "rest_sha256" not in record  # of version 0.1.0, whose hashes covered paths
+    if (plan.config_hash != then.config and not old) or dict(plan.seeds) != record["result"]["seeds"]:
         raise DataError(
             f"The configuration in {plan.folder} has changed {since}: {CONFIG} or the stream's file was edited; put it "
             f"back, or start over with the command of `clbench run` and --existing always."
         )
-    stream, method = found
     if changed := [*method.changed(), *_found_elsewhere(method)]:
         raise DataError(f"{changed[0]}, read by {plan.strategy}, has changed {since}; put it back, or {_START_OVER}.")
     changed = [*stream.changed(), *_found_elsewhere(stream)]
@@ -101,17 +96,22 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
     from cl.running.build import build_backbone, build_stream
 
     what = changed[0] if changed else str(plan.folder / INPUTS)
-    try:
-        with reads.recording() as again:
-            now = identity(plan, build_stream(plan), build_backbone(plan))
-    except (DataError, UsageError) as error:
-        if all(Path(path).exists() for path in changed):
-            raise DataError(f"{what} has changed {since}, and cannot be read: {error}") from error
-        return f"{what} is not here any more, so that it cannot be compared with what this run read."
-    if difference := now.changed_since(then, ignoring=("code",)):
+    now: dict[str, Any] = {}
+    lost = None
+    with reads.recording() as again:
+        for build, part in ((build_stream, of_stream), (build_backbone, of_backbone)):
+            try:
+                now |= part(build(plan))
+            except (DataError, UsageError) as error:
+                if changed and all(Path(path).exists() for path in changed):
+                    raise DataError(f"{what} has changed {since}, and cannot be read: {error}") from error
+                lost = error
+    if difference := changed_since(now, then, ignoring=("stream",) if old else ()):
         raise DataError(f"{difference} {since} ({what}); put back what it read, or {_START_OVER}.")
+    if lost is not None:
+        return f"What this run read is not all here any more, so that it cannot be compared: {lost}"
     if not writing_nothing():  # the same content under other names or times
-        save_inputs(plan.folder, again, method)
+        save_inputs(plan, again, method)
     return ""
 
 
@@ -120,7 +120,14 @@ def check_partial(plan: Plan, now: RunIdentity) -> reads.Reads:
     from cl.training.checkpoint import check
 
     check(plan.folder / CHECKPOINT, now)
-    _, method = _inputs(plan.folder) or (None, reads.Reads())
+    record = None
+    with suppress(ClbenchError):  # a damaged record is written again
+        record = load(plan.folder / RECORD)
+    if record is not None and any((plan.folder / CHECKPOINT).glob("*.safetensors")):  # perhaps of version 0.1.0
+        read = {name: getattr(now, name) for name in ("training_images", "test_images", "weights", "seeds")}
+        if difference := changed_since(read, RunIdentity.of(config_hash(record), record["result"])):
+            raise DataError(f"{difference} since this run was stopped; put back what it read, or {_START_OVER}.")
+    _, method = _inputs(plan)
     if changed := [*method.changed(), *_found_elsewhere(method)]:
         since = f"since this run was stopped on {_when(plan.folder / INPUTS)}"
         raise DataError(f"{changed[0]}, read by {plan.strategy}, has changed {since}; put it back, or {_START_OVER}.")
@@ -172,17 +179,24 @@ def events_text(events: Sequence[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(event, sort_keys=True) + "\n" for event in events)
 
 
-def _inputs(folder: Path) -> tuple[reads.Reads, reads.Reads] | None:
-    """The reads of stream and method; None if they were not written down. Damaged ones are empty and not whole."""
+def _sources(plan: Plan) -> list[str]:
+    return [plan.stream, plan.backbone]
+
+
+def _inputs(plan: Plan) -> tuple[reads.Reads, reads.Reads]:
+    """The reads of stream and method. Those that are missing, damaged or of another run are empty and not whole."""
+    path = plan.folder / INPUTS
     try:
-        content = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         stream, method = (reads.Reads.from_json(content[part]) for part in ("stream", "method"))
-        return stream, method
+        if content["of"] == _sources(plan):
+            return stream, method
+        log.info("%s is of another run; contents are compared.", path)
     except FileNotFoundError:
-        return None
+        log.info("%s is missing; contents are compared.", path)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        log.warning("%s is damaged (%s); contents are compared.", folder / INPUTS, error)
-        return reads.Reads(whole=False), reads.Reads()
+        log.warning("%s is damaged (%s); contents are compared.", path, error)
+    return reads.Reads(whole=False), reads.Reads()
 
 
 def _found_elsewhere(seen: reads.Reads) -> list[str]:

@@ -26,14 +26,15 @@ def run(
     trainer: Trainer,
     max_tasks: int | None = None,
     warnings: tuple[str, ...] = (),
+    ready: Callable[[], None] | None = None,
     finish: Callable[[Strategy], None] | None = None,
 ) -> dict[str, Any]:
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
-    precision, limited. `max_tasks` stops after this many experiences. `finish` is called with the learner after the
-    last event, before the record says complete. Raises the `ClbenchError` that ended the run, after writing a record
-    with status "failed"; the checkpoint is kept.
+    precision, limited. `max_tasks` stops after this many experiences. `ready` is called after the
+    setup, `finish` with the learner after the last event, before the record says complete. Raises the `ClbenchError`
+    that ended the run, after writing a record with status "failed"; the checkpoint is kept.
     """
     writer = Writer(strategy, stream, folder, header, trainer, warnings)
     state = RunState()
@@ -42,6 +43,8 @@ def run(
         trainer.encodings.expect(stream)
         with trainer.cost.timed("train"):
             strategy.setup(stream.info)
+        if ready is not None:
+            ready()
         state = _continue(state, strategy, trainer)
         writer.write(state, "partial")
         for number, event in enumerate(stream.events):

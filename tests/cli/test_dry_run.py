@@ -75,3 +75,17 @@ def test_a_dry_run_says_what_is_left_out(capsys: Shown, tmp_path: Path) -> None:
     command = ["run", "-s", "toy", "--stream", f"folder:{tmp_path / 'images'}", "--set", "stream.size=8", "--dry-run"]
     assert call(command) == 0
     assert "Note      Left out: 1 file (1 .txt)." in capsys.readouterr().out
+
+
+def test_a_dry_run_ends_as_the_run_would(capsys: Shown, tmp_path: Path) -> None:
+    tree(tmp_path / "images", {"ant": 3, "bee": 3})
+    (tmp_path / "images" / "ant" / "0.png").write_bytes(b"")
+    command = ["run", "-s", "toy", "--stream", f"folder:{tmp_path / 'images'}", "--set", "stream.size=8", "--dry-run"]
+    assert call(command) == 3 and "Cannot read the image" in capsys.readouterr().err
+    assert call(["run", "-s", "toy", *QUICK, "-b", f"test_vit@{tmp_path}/none.pth", "--dry-run"]) == 3
+    assert "There is no file" in capsys.readouterr().err
+    assert call(["run", "-s", "toy", *QUICK, "-q"]) == 0
+    assert call(["run", "-s", "toy", *QUICK, "--existing", "never", "--dry-run"]) == 2
+    assert "choose --existing only-missing" in capsys.readouterr().err
+    assert call(["run", "-s", "toy", *QUICK, "--existing", "always", "--dry-run"]) == 0
+    assert "The files of an earlier run are deleted" in capsys.readouterr().out

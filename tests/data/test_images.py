@@ -107,3 +107,15 @@ def test_false_headers_are_named(tmp_path: Path, data: bytes) -> None:
         decode_resized(tmp_path / "x.png", 8)
     with pytest.raises(DataError, match=r"Cannot read the image pack, image 3 \("):
         decode_image(data, 3, "pack, image 3")
+
+
+def test_a_transparent_level_of_sixteen_bits_is_only_that_level(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 25_700, np.uint16)).save(tmp_path / "x.png", transparency=100)
+    assert (decode_resized(tmp_path / "x.png", 4) == 100).all()
+    Image.fromarray(np.full((4, 4), 25_700, np.uint16)).save(tmp_path / "x.png", transparency=25_700)
+    assert (decode_resized(tmp_path / "x.png", 4) == 255).all(), "transparent pixels are put on white"
+
+
+def test_sixteen_bits_with_white_as_zero_are_inverted() -> None:
+    data = encoded(Image.fromarray(np.full((4, 4), 25_700, np.uint16)), "TIFF", tiffinfo={262: 0})
+    assert (decode_image(data, 1, "x") == 155).all()

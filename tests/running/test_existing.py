@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import cl
@@ -160,7 +162,7 @@ def test_a_complete_run_is_kept_when_its_images_are_gone(animals: Path) -> None:
     first = run(f"folder:{animals}")
     plan = load_plan(first.folder)
     shutil.rmtree(animals)
-    assert "is not here any more, so that it cannot be compared" in existing.check_complete(plan, first.record)
+    assert "so that it cannot be compared: There is no folder" in existing.check_complete(plan, first.record)
 
 
 def test_another_weights_file_is_not_complete_already(tmp_path: Path) -> None:
@@ -282,3 +284,105 @@ def test_the_same_images_in_a_folder_of_another_name_are_one_board(animals: Path
     assert third.record["result"]["stream"]["id"] == streams[0]["id"]
     assert str(tmp_path) not in third.folder.relative_to(os.environ["CLBENCH_RESULTS"]).as_posix()
     assert third.folder.parents[3].name.startswith("folder-beasts-") and len(third.folder.parents[3].name) == 20
+
+
+# ------------------------------------------------------------------------------------ what a quick look could miss
+
+
+def same_times(root: Path) -> None:
+    for path in root.rglob("*"):
+        os.utime(path, (1, 1))
+
+
+def bitmaps(root: Path, first: int) -> Path:
+    """Images of equal names, sizes and times."""
+    for number, name in enumerate(("ant", "bee")):
+        for index in range(4):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng([first, number, index]).integers(0, 256, (12, 12, 3), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index}.bmp")
+    same_times(root)
+    return root
+
+
+def test_images_of_equal_names_sizes_and_times_are_told_apart(tmp_path: Path) -> None:
+    one, two = (bitmaps(tmp_path / name / "birds", seed) for seed, name in enumerate("ab"))
+    prints = [run(f"folder:{root}").record["result"]["stream"]["fingerprints"]["train"] for root in (one, two)]
+    assert prints[0] != prints[1]
+    (one / "ant").rename(one / "x"), (one / "bee").rename(one / "ant"), (one / "x").rename(one / "bee")
+    same_times(one)
+    with pytest.raises(DataError, match="the training images"):
+        run(f"folder:{one}")
+
+
+def test_a_relative_path_is_looked_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, factor in (("x", 1.0), ("y", 0.5)):
+        write_weights(tmp_path / name / "own.safetensors", factor)
+    monkeypatch.chdir(tmp_path / "x")
+    run("split-digits", backbone="test_vit@./own.safetensors", results=tmp_path / "r")
+    monkeypatch.chdir(tmp_path / "y")
+    with pytest.raises(DataError, match="the weights of the backbone"):
+        run("split-digits", backbone="test_vit@./own.safetensors", results=tmp_path / "r")
+
+
+def test_the_folder_of_another_run_in_the_place_of_this_one_is_noticed(tmp_path: Path) -> None:
+    one, two = (bitmaps(tmp_path / name / "birds", seed) for seed, name in enumerate("ab"))
+    first, second = run(f"folder:{one}"), run(f"folder:{two}")
+    shutil.rmtree(second.folder)
+    shutil.copytree(first.folder, second.folder)
+    with pytest.raises(DataError, match="the training images"):
+        run(f"folder:{two}")
+
+
+def test_a_run_under_another_seed_is_noticed() -> None:
+    first = run("split-digits", seed=1)
+    shutil.copytree(first.folder, first.folder.with_name("seed2"))
+    with pytest.raises(DataError, match=r"The configuration in .* has changed"):
+        run("split-digits", seed=2)
+
+
+def test_without_the_list_of_inputs_contents_are_compared(animals: Path) -> None:
+    first = run(f"folder:{animals}")
+    (first.folder / existing.INPUTS).unlink()
+    assert run(f"folder:{animals}").record == first.record and (first.folder / existing.INPUTS).is_file()
+    (first.folder / existing.INPUTS).unlink()
+    add_a_class(animals)
+    with pytest.raises(DataError, match="the training images"):
+        run(f"folder:{animals}")
+
+
+def test_weights_that_are_gone_do_not_hide_images_that_changed(animals: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    write_weights(own)
+    run(f"folder:{animals}", backbone=f"test_vit@{own}")
+    own.unlink()
+    add_a_class(animals)
+    with pytest.raises(DataError, match="the training images"):
+        run(f"folder:{animals}", backbone=f"test_vit@{own}")
+
+
+def test_images_of_the_method_are_compared_when_a_run_is_resumed(tmp_path: Path) -> None:
+    pool = bitmaps(tmp_path / "pool", 7)
+
+    def keys(**more: Any) -> Any:
+        options = {**SMALL, "keys_from": f"folder:{pool}", "key_images": 4}
+        try:
+            return cl.run("kvb", "split-digits", backbone="test_vit@random", options=options, **more)
+        except KeyboardInterrupt:
+            return None
+
+    keys(progress=Stop())
+    save(pool / "ant" / "new.png")
+    with pytest.raises(DataError, match=r"read by kvb, has changed since this run was stopped"):
+        keys()
+
+
+def test_a_record_that_cannot_be_opened_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run("split-digits")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("cl.records.record.Path.read_bytes", refuse)
+    with pytest.raises(DataError, match=r"Cannot read .*record\.json: Permission denied; check the path and its perm"):
+        existing.complete_record(first.folder)

@@ -122,7 +122,7 @@ def command(dry_run: bool, execution: Execution, display: Display, **chosen: Any
     if dry_run:
         from cl.cli.dry_run import describe
 
-        return describe(found.plans, display.as_json)
+        return describe(found.plans, display.as_json, execution.existing)
     return perform(found.plans, execution, display)
 
 
