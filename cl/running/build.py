@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cl import registry
-from cl.errors import UsageError
+from cl.errors import ClbenchError, DataError, UsageError
 from cl.family import make_stream
 from cl.plan.config_file import CONFIG
 from cl.plan.plan import Plan, load_plan
 from cl.progress.base import Observer
+from cl.records.record import RECORD, load
 from cl.running.folder import KEEP_LEARNER, LEARNER
 from cl.settings import transform
+
+if TYPE_CHECKING:
+    from cl.stream import StreamInfo
 
 
 def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any:
@@ -40,11 +44,23 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any
 
     saved = saved_learner.load(path)
     plan = load_plan(path.parent)
+    _check_owner(path, saved.info)
     device = pick_device(device)
     with generators_untouched():
         trainer = Trainer(seeds=Seeds(**plan.seeds), device=device, checkpoint=saved_learner.SetupJournal(saved.setup))
         strategy = registry.strategies.get(plan.strategy)(plan.options, build_backbone(plan, device), trainer)
         return saved_learner.rebuild(saved, strategy, path)
+
+
+def _check_owner(path: Path, info: StreamInfo) -> None:
+    """Raise `DataError` if a learner did not learn what the record next to it says."""
+    try:
+        stream = load(path.parent / RECORD, trust_hash=True)["result"]["stream"]
+    except ClbenchError:  # no record, or a damaged one: the learner can be used without it
+        return
+    learned = info.train_fingerprint or stream["fingerprints"]["train"], list(info.class_names)
+    if learned != (stream["fingerprints"]["train"], stream["class_names"]):
+        raise DataError(f"{path} is the learner of another run than the record next to it; {KEEP_LEARNER}.")
 
 
 def build_stream(plan: Plan, progress: Observer | None = None) -> Any:

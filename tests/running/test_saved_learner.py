@@ -254,3 +254,17 @@ def test_the_images_may_be_gone_and_the_folder_moved(tmp_path: Path, pixels: np.
     learner = cl.load_learner(moved)
     assert torch.equal(learner.predict_images(pixels), expected)
     assert set(learner.info.class_names) == {"ant", "bee"}
+
+
+def test_the_learner_of_another_run_is_refused() -> None:
+    few = {**OPTIONS, "stream.train_per_class": 5}
+    folders = [
+        cl.run(
+            "simplecil", "split-digits", backbone="test_vit@random", seed=seed, options=few, save_learner=True
+        ).folder
+        for seed in (1, 2)
+    ]
+    shutil.copy(folders[0] / "learner.safetensors", folders[1] / "learner.safetensors")
+    with pytest.raises(DataError, match="is the learner of another run than the record next to it; run again with"):
+        cl.load_learner(folders[1])
+    assert cl.load_learner(folders[0]).info.n_classes == 10
