@@ -117,22 +117,22 @@ def _content(path: Path) -> str:
 
 def _tree(root: Path) -> str:
     """Hash of names, sizes and times of all files below a folder; links are followed, each folder once."""
-    lines, seen, waiting = [], set[tuple[int, int]](), [(os.fspath(root), "")]
-    while waiting:
-        folder, name = waiting.pop()
+    lines, seen = [], set[tuple[int, int]]()
+    for folder, folders, files in os.walk(root, onerror=_fail, followlinks=True):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                below = f"{name}/{entry.name}"
-                try:
-                    if entry.is_dir():
-                        waiting.append((entry.path, below))
-                        continue
-                    lines.append(f"{below}\t{text_of(os.stat(entry.path))}")
-                except OSError:  # a dangling link
-                    lines.append(f"{below}\tunreadable")
+        for name in files:
+            path = os.path.join(folder, name)
+            try:
+                lines.append(f"{path[len(str(root)) :]}\t{text_of(os.stat(path))}")
+            except OSError:  # a dangling link
+                lines.append(f"{path[len(str(root)) :]}\tunreadable")
     text = "\n".join(sorted(lines))
     return f"{len(lines)} files {xxhash.xxh3_128(text.encode(errors='surrogateescape')).hexdigest()}"
+
+
+def _fail(error: OSError) -> None:
+    raise error

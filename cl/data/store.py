@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,7 @@ class ImageStore:
     ) -> None:
         _check(pixels, labels)
         self._pixels, self.labels, self.fingerprint, self._verified = pixels, labels, fingerprint, verified
+        self._checking = threading.Lock()  # threads that decode a union read its stores together
         if hashes is not None:
             self.hashes = hashes
 
@@ -66,9 +68,10 @@ class ImageStore:
     @property
     def pixels(self) -> PixelArray:
         """The images; raises `DataError` if their file is damaged and they cannot be decoded again."""
-        if self._verified is not None:
-            self._pixels, self._verified = self._verified(self._pixels), None
-        return self._pixels
+        with self._checking:
+            if self._verified is not None:
+                self._pixels, self._verified = self._verified(self._pixels), None
+            return self._pixels
 
     @cached_property
     def hashes(self) -> HashArray:

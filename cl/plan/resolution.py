@@ -51,8 +51,12 @@ def _with_origins_by_value(resolved: Resolved, run: RunOptions, below: Sequence[
         usual = _resolved(run, below, fresh=len(below), untuned=resolved.untuned).values
     except UsageError:  # the run needs the user's values
         return resolved
+
+    def same(key: str, each: Value) -> bool:  # 1 image per class is not 1.0, all of them
+        return key in usual and repr(usual[key].value) == repr(each.value)
+
     values = {
-        key: usual[key] if key in usual and usual[key].value == each.value else each
+        key: dataclasses.replace(each, origin=usual[key].origin) if same(key, each) else each
         for key, each in resolved.values.items()
     }
     return dataclasses.replace(resolved, values=values)

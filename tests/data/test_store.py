@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -76,3 +78,18 @@ def test_a_dataset_refuses_labels_without_a_name() -> None:
     store = ImageStore.from_arrays(*images())
     with pytest.raises(ValueError, match="lie outside"):
         Dataset("toy", store, store, ("a", "b"), origin="test")
+
+
+def test_threads_that_need_the_pixels_check_them_once() -> None:
+    made = ImageStore.from_arrays(np.zeros((3, 2, 2, 3), np.uint8), np.zeros(3, np.int64))
+    calls: list[int] = []
+
+    def verified(pixels: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        time.sleep(0.02)
+        return pixels
+
+    store = ImageStore(made.pixels, made.labels, made.fingerprint, verified)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pixels is made.pixels for pixels in pool.map(lambda _: store.pixels, range(16)))
+    assert len(calls) == 1

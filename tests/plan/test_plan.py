@@ -9,7 +9,8 @@ import pytest
 
 from cl.errors import UsageError
 from cl.plan.plan import folder_name, load_plan, make_plan, safe_name, without_path
-from cl.plan.run_options import DEFAULT_BACKBONE
+from cl.plan.resolution import _resolved, _with_origins_by_value
+from cl.plan.run_options import DEFAULT_BACKBONE, resolve_run
 
 pytestmark = pytest.mark.usefixtures("methods")
 
@@ -116,3 +117,16 @@ def test_the_config_file_of_a_run_gives_the_origins_of_its_command(tmp_path: Pat
         config_file=tmp_path / "config.toml", options={"lr": make_plan("method", "split-digits").options.lr}
     )
     assert back.config()["lr"]["origin"] == make_plan("method", "split-digits").config()["lr"]["origin"]
+
+
+def test_one_image_is_not_told_apart_from_all_by_its_origin_alone(tmp_path: Path) -> None:
+    """1 == 1.0, but as a limit 1 is one image and 1.0 is all of them: the recorded value is the one in force."""
+    plan = make_plan("method", "split-digits", options={"stream.train_per_class": 1})
+    whole = make_plan("method", "split-digits", options={"stream.train_per_class": 1.0})
+    assert repr(plan.values["stream.train_per_class"].value) == "1" == repr(plan.stream_options.train_per_class)
+    assert repr(whole.values["stream.train_per_class"].value) == "1.0" and plan.config_hash != whole.config_hash
+    layers: list[Any] = [("preset x", {"stream.train_per_class": 1.0}), ("call", {"stream.train_per_class": 1})]
+    run = resolve_run({"strategy": "method", "stream": "split-digits"}, {})
+    resolved = _with_origins_by_value(_resolved(run, layers, fresh=1, untuned=False), run, layers[:1])
+    assert repr(resolved.values["stream.train_per_class"].value) == "1"
+    assert resolved.values["stream.train_per_class"].origin == "call"
