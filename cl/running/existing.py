@@ -88,7 +88,9 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
             f"back, or start over with the command of `clbench run` and --existing always."
         )
     if changed := [*method.changed(), *_found_elsewhere(method)]:
-        raise DataError(f"{changed[0]}, read by {plan.strategy}, has changed {since}; put it back, or {_START_OVER}.")
+        raise DataError(
+            f"{changed[0]}, read by {plan.strategy}, has changed {since}; put it back, or {_start_over(plan)}."
+        )
     changed = [*stream.changed(), *_found_elsewhere(stream)]
     if not changed and stream.whole:
         return ""
@@ -107,7 +109,7 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
                     raise DataError(f"{what} has changed {since}, and cannot be read: {error}") from error
                 lost = error
     if difference := changed_since(now, then, ignoring=("stream",) if old else ()):
-        raise DataError(f"{difference} {since} ({what}); put back what it read, or {_START_OVER}.")
+        raise DataError(f"{difference} {since} ({what}); put back what it read, or {_start_over(plan)}.")
     if lost is not None:
         return f"What this run read is not all here any more, so that it cannot be compared: {lost}"
     if not writing_nothing():  # the same content under other names or times
@@ -117,20 +119,23 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
 
 def check_partial(plan: Plan, now: RunIdentity) -> reads.Reads:
     """Raise `DataError` if something that an interrupted run read has changed; return what only its method read."""
-    from cl.training.checkpoint import check
+    from cl.training.checkpoint import changed as changed_in
 
-    check(plan.folder / CHECKPOINT, now)
+    if difference := changed_in(plan.folder / CHECKPOINT, now):
+        raise DataError(f"{difference}; put back what it read, or {_start_over(plan)}.")
     record = None
     with suppress(ClbenchError):  # a damaged record is written again
         record = load(plan.folder / RECORD)
     if record is not None and any((plan.folder / CHECKPOINT).glob("*.safetensors")):  # perhaps of version 0.1.0
         read = {name: getattr(now, name) for name in ("training_images", "test_images", "weights", "seeds")}
         if difference := changed_since(read, RunIdentity.of(config_hash(record), record["result"])):
-            raise DataError(f"{difference} since this run was stopped; put back what it read, or {_START_OVER}.")
+            raise DataError(f"{difference} since this run was stopped; put back what it read, or {_start_over(plan)}.")
     _, method = _inputs(plan)
     if changed := [*method.changed(), *_found_elsewhere(method)]:
         since = f"since this run was stopped on {_when(plan.folder / INPUTS)}"
-        raise DataError(f"{changed[0]}, read by {plan.strategy}, has changed {since}; put it back, or {_START_OVER}.")
+        raise DataError(
+            f"{changed[0]}, read by {plan.strategy}, has changed {since}; put it back, or {_start_over(plan)}."
+        )
     return method
 
 
@@ -155,7 +160,7 @@ def repair(plan: Plan, record: Mapping[str, Any]) -> list[str]:
         return []
     missing = not (folder / PREDICTIONS).exists()
     state = "are missing" if missing else "are damaged or of another run"
-    return [f"The predictions in {folder} {state}, so that this run has no paired tests; {_START_OVER}."]
+    return [f"The predictions in {folder} {state}, so that this run has no paired tests; {_start_over(plan)}."]
 
 
 def restore_config(plan: Plan, run_id: str | None = None) -> None:
@@ -172,6 +177,11 @@ def restore_config(plan: Plan, run_id: str | None = None) -> None:
             why = str(error).rstrip(".")
         log.warning("%s was damaged or edited and is written again (%s).", path, why)
     write_text(path, plan.to_toml(run_id=run_id or uuid.uuid4().hex, command=invocation()))
+
+
+def _start_over(plan: Plan) -> str:
+    """The advice that starts a run over; `clbench resume`, whose plan has a folder, has no such option."""
+    return _START_OVER if plan.at is None else f"the command of `clbench run` with {_START_OVER}"
 
 
 def events_text(events: Sequence[Mapping[str, Any]]) -> str:

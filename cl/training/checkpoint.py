@@ -135,25 +135,23 @@ class Checkpoint:
 _EVENT, _BEFORE, _PARTIAL = "event.safetensors", "event-before.safetensors", "partial.safetensors"
 
 
-def check(folder: Path, identity: RunIdentity) -> None:
-    """Raise `DataError` if a file of a checkpoint folder was written by a run that read something else.
+def changed(folder: Path, identity: RunIdentity) -> str:
+    """What a run read differently when it wrote a file of a checkpoint folder, as a sentence; empty if nothing.
 
     Files of version 0.1.0 do not say what the run read.
     """
     for path in sorted(folder.glob("*.safetensors")):
         try:
             then = state.peek(path).get("about", {}).get("identity")
-            changed = identity.changed_since(then) if then else ""
-            if not changed:
+            found = identity.changed_since(then) if then else ""
+            if not found:
                 continue
             state.load(path)
         except (DataError, AttributeError):
             continue  # damaged: handled where it is loaded
         when = datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
-        raise DataError(
-            f"This run was stopped at {when}, and {changed} since; put back what it read, or start over with "
-            "--existing always."
-        )
+        return f"This run was stopped at {when}, and {found} since"
+    return ""
 
 
 def _load(path: Path, kind: str, **more: Any) -> dict[str, Any]:
