@@ -87,10 +87,7 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
             f"The configuration in {plan.folder} has changed {since}: {CONFIG} or the stream's file was edited; put it "
             f"back, or start over with the command of `clbench run` and --existing always."
         )
-    if changed := [*method.changed(), *_found_elsewhere(method)]:
-        raise DataError(
-            f"{changed[0]}, read by {plan.strategy}, has changed {since}; put it back, or {_start_over(plan)}."
-        )
+    _check_method(plan, method, since)
     changed = [*stream.changed(), *_found_elsewhere(stream)]
     if not changed and stream.whole:
         return ""
@@ -131,12 +128,16 @@ def check_partial(plan: Plan, now: RunIdentity) -> reads.Reads:
         if difference := changed_since(read, RunIdentity.of(config_hash(record), record["result"])):
             raise DataError(f"{difference} since this run was stopped; put back what it read, or {_start_over(plan)}.")
     _, method = _inputs(plan)
-    if changed := [*method.changed(), *_found_elsewhere(method)]:
-        since = f"since this run was stopped on {_when(plan.folder / INPUTS)}"
-        raise DataError(
-            f"{changed[0]}, read by {plan.strategy}, has changed {since}; put it back, or {_start_over(plan)}."
-        )
+    if method.paths or method.searches:
+        _check_method(plan, method, f"since this run was stopped on {_when(plan.folder / INPUTS)}")
     return method
+
+
+def _check_method(plan: Plan, method: reads.Reads, since: str) -> None:
+    """Raise `DataError` if a file that only the method read has changed."""
+    if changed := [*method.changed(), *_found_elsewhere(method)]:
+        fix = f"put it back, or {_start_over(plan)}"
+        raise DataError(f"{changed[0]}, read by {plan.strategy}, has changed {since}; {fix}.")
 
 
 def repair(plan: Plan, record: Mapping[str, Any]) -> list[str]:
