@@ -25,7 +25,7 @@ from cl.data.store import Dataset, ImageStore
 from cl.progress.base import Observer
 from cl.random import Seeds
 from cl.strategy import Strategy
-from cl.stream import Evaluate, Experience, Group, Stream, Train
+from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
 from cl.training.batches import Batch, Rng, Source
 from cl.training.fit import FitSpec
 from cl.training.journal import Learner
@@ -106,7 +106,8 @@ class Oracle:
         store = ImageStore.from_arrays(np.concatenate(pixels), np.concatenate(labels))
         classes = tuple(f"class{label}" for label in range(int(max(part.max() for part in labels)) + 1))
         dataset = Dataset(self.name, store, store, classes, "tests/oracles")
-        chunks, groups, events = [], [], []
+        chunks, groups = [], []
+        events: list[Event] = []
         for task, (images, own) in enumerate(zip(pixels, labels, strict=True)):
             rows = np.array([_row(store, image, label) for image, label in zip(images, own, strict=True)])
             held = tuple(int(label) for label in np.unique(own))
@@ -121,7 +122,8 @@ class Oracle:
     def tolerance(self, quantity: str = "*") -> float:
         """The largest difference that the file allows."""
         stated = self.meta["tolerance"]
-        return float(stated.get(quantity, stated["*"]) if isinstance(stated, dict) else stated)
+        allowed: float = stated.get(quantity, stated["*"]) if isinstance(stated, dict) else stated
+        return allowed
 
     def compare(self, kind: str, ours: Any, theirs: Any, quantity: str = "*") -> None:
         """Assert that two arrays differ by no more than the file allows; the table of docs/fidelity.md shows `kind`."""
