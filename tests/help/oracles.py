@@ -122,8 +122,8 @@ class Oracle:
     def tolerance(self, quantity: str = "*") -> float:
         """The largest difference that the file allows."""
         stated = self.meta["tolerance"]
-        allowed: float = stated.get(quantity, stated["*"]) if isinstance(stated, dict) else stated
-        return allowed
+        allowed: Any = stated.get(quantity, stated["*"]) if isinstance(stated, dict) else stated
+        return float(allowed)
 
     def compare(self, kind: str, ours: Any, theirs: Any, quantity: str = "*") -> None:
         """Assert that two arrays differ by no more than the file allows; the table of docs/fidelity.md shows `kind`."""
