@@ -122,3 +122,11 @@ def test_impossible_options_raise_one_clear_sentence() -> None:
         coda(components=4).setup(tiny_stream().info)
     with pytest.raises(UsageError, match="prompts for 5 blocks do not fit"):
         make(CODAPrompt).setup(tiny_stream().info)
+
+
+def test_the_head_is_drawn_like_a_linear_layer_with_its_bias() -> None:
+    learner = coda()
+    learner.setup(tiny_stream().info)
+    learner.head.grow_to(400, learner.init_rng("head"))
+    for values in learner.head.blocks[0].parameters():
+        assert float(values.std()) == pytest.approx(0.25 / 3**0.5, rel=0.1), "U(-1 / 4, 1 / 4) for 16 features"
