@@ -14,7 +14,6 @@ from cl.parts.losses import local_cross_entropy
 from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Needs, Strategy, StreamInfo, View, option, schedule
 from cl.training.optim import OPTIMIZERS, optimizer
 
-
 HEAD_INIT = "initialisation of new head rows; linear: weights and bias as in nn.Linear, kaiming: bias 0"
 HEAD_INITS = ("trunc_normal", "linear", "kaiming", "zero")
 
