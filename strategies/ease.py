@@ -35,7 +35,7 @@ class EASE(Strategy):
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(48, "images per step", ge=1)
         lr: float = option(0.025, "learning rate of adapters and temporary head", gt=0)
-        optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS)
+        optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS, unlisted=True)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of all trained parameters", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
