@@ -9,7 +9,9 @@ import torch
 
 from cl.strategies.mos import MOS
 from cl.strategy import Inputs
-from tests.help.oracles import Oracle, Replay, features, names, replay, rows
+from cl.training.batches import Source
+from cl.training.fit import FitSpec
+from tests.help.oracles import InOrder, Oracle, Replay, features, names, replay, rows
 from tests.help.oracles_tuned import adapters_of, as_many_steps, compare_adapters, fill
 
 
@@ -52,6 +54,33 @@ def test_every_task_ends_in_the_weights_of_the_code(name: str) -> None:
         head_lr_scale=meta["head_lr"] / meta["lr"], momentum=meta["momentum"], weight_decay=meta["weight_decay"],
         merge=meta["merge"], reg=meta["reg"], ca_epochs=0,
     )  # fmt: skip
+
+
+def test_adapters_and_head_decay() -> None:
+    # the files train without decay; after one step, decay has moved a parameter by -rate x decay x its start
+    oracle, decay = Oracle("train-mos-merge0.0-a"), 0.05
+    lr, head_lr = oracle.meta["lr"], oracle.meta["head_lr"]
+    starts, ends = [], []
+
+    def given(task: int, spec: FitSpec) -> Source:
+        return InOrder(spec.data, oracle.tensor(f"batches/{task}")[:1], 1)
+
+    def begin(learner: Any, task: int, phase: str) -> None:
+        learner.adapters.dropout = 0.0
+        if task == 0:
+            starts.append((learner.adapters.down.clone(), rows_of(learner.head).clone()))
+
+    def after(learner: Any, task: int) -> None:
+        if task == 0:
+            ends.append((learner.adapters.down.clone(), rows_of(learner.head).clone()))
+
+    for value in (0.0, decay):
+        replay(
+            MOS, oracle, {"adapters": given}, begin=begin, after=after, augment="none", rank=2, epochs=1, batch_size=4,
+            lr=lr, head_lr_scale=head_lr / lr, weight_decay=value, ca_epochs=0,
+        )  # fmt: skip
+    for start, without, with_decay, rate in zip(starts[0], *ends, (lr, head_lr), strict=True):
+        assert torch.allclose(with_decay - without, -rate * decay * start, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", names("train-align-mos"))
