@@ -75,7 +75,7 @@ def augment(pixels: Tensor, name: str, transform: Transform, generator: torch.Ge
             shift = torch.randint(0, 2 * pad + 1, (count, 2), generator=generator) - pad
             boxes[:, :2] += shift
     mirror = torch.rand(count, generator=generator) < 0.5 if chosen.flip else torch.zeros(count, dtype=torch.bool)
-    x = _cut(x, boxes.to(x.device), mirror.to(x.device), transform.size, chosen.filter or transform.interpolation)
+    x = _cut(x, boxes.to(x.device), mirror.to(x.device), transform, chosen.filter)
     if chosen.brightness:
         factor = 1 + (2 * torch.rand(count, generator=generator) - 1) * chosen.brightness
         x = x * factor.to(x.device).view(-1, 1, 1, 1)
@@ -100,14 +100,17 @@ def _random_boxes(
     return torch.stack([left, top, w, h], 1)
 
 
-def _cut(x: Tensor, boxes: Tensor, mirror: Tensor, size: int, interpolation: str) -> Tensor:
-    """Resample the box of each image to size x size; pixels outside the image are reflected."""
+def _cut(x: Tensor, boxes: Tensor, mirror: Tensor, transform: Transform, interpolation: str = "") -> Tensor:
+    """Resample the box of each image to size x size; pixels outside the image are reflected.
+
+    `interpolation` is the filter; "": the filter of the transform.
+    """
     height, width = x.shape[-2:]
     left, top, w, h = boxes.unbind(1)
     sign = 1.0 - 2.0 * mirror.float()
     theta = x.new_zeros(len(x), 2, 3)
     theta[:, 0, 0], theta[:, 0, 2] = sign * w / width, (2 * left + w) / width - 1
     theta[:, 1, 1], theta[:, 1, 2] = h / height, (2 * top + h) / height - 1
-    grid = F.affine_grid(theta, [len(x), x.shape[1], size, size], align_corners=False)
-    mode = "bicubic" if interpolation == "bicubic" else "bilinear"
+    grid = F.affine_grid(theta, [len(x), x.shape[1], transform.size, transform.size], align_corners=False)
+    mode = "bicubic" if (interpolation or transform.interpolation) == "bicubic" else "bilinear"
     return F.grid_sample(x, grid, mode=mode, padding_mode="reflection", align_corners=False)
