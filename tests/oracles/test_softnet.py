@@ -18,7 +18,8 @@ ORACLE = Oracle("train-softnet-a")
 
 def base_session(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[SoftNet, dict[str, Any]]:
     """Learn the base session with the file's batches and minor values; also returns head, scores and losses."""
-    meta, seen = ORACLE.meta, {}
+    meta = ORACLE.meta
+    seen: dict[str, Any] = {}
     steps = len(ORACLE.tensor("batches/0")) // meta["epochs"]
     calls = iter(range(10_000))
 
