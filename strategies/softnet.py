@@ -55,7 +55,8 @@ class SoftNet(Strategy):
         the features depend on. The epoch of the first task is chosen on held-out training images. In the loss, classes
         of earlier tasks use their stored prototypes, even if exemplars are replayed. In the loss of the authors' code,
         `temperature` is 0.1, images are averaged (`session_loss=mean`), and new prototypes are means of normalised
-        features (`new_prototypes=unit`); preset `authors` has these values. Crops are padded by reflection. For pretrained weights (a transplant, not in the paper) see `trains`.
+        features (`new_prototypes=unit`); preset `authors` has these values. Crops are padded by reflection. For
+        pretrained weights (a transplant, not in the paper) see `trains`.
     """
 
     version = "2"
