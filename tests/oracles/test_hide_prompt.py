@@ -1,4 +1,4 @@
-"""HiDe-Prompt against thu-ml/HiDe-Prompt @ 0ed433334ff2, NoRGa against Minhchuyentoancbn/MoE_PromptCL @ e418337fe9af."""
+"""HiDe-Prompt (thu-ml/HiDe-Prompt @ 0ed433334ff2) and NoRGa (Minhchuyentoancbn/MoE_PromptCL @ e418337fe9af)."""
 
 from __future__ import annotations
 
