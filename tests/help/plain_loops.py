@@ -60,7 +60,10 @@ class Keeping(Trainer):
 def weights(learner: Any) -> Tensors:
     """Copies of the parameters of the backbone, and of the head: all rows, or the newest head of a task."""
     found = {name: parameter.detach().clone() for name, parameter in learner.backbone.model.named_parameters()}
-    blocks = learner.head.blocks[-1:] if hasattr(learner, "networks") else learner.head.blocks
+    blocks = getattr(learner.head, "blocks", ())
+    if not blocks:  # SoftNet has a head in the first task only, which no loop starts from
+        return found
+    blocks = blocks[-1:] if hasattr(learner, "networks") else blocks
     found["head_weight"] = torch.cat([block.weight.detach() for block in blocks])
     found["head_bias"] = torch.cat([block.bias.detach() for block in blocks])
     return found
@@ -80,7 +83,7 @@ def descend(
 ) -> Tensors:  # fmt: skip
     """SGD on `held`: v <- momentum v + g, g with the decay's term; w <- w - lr v, or lr (g + momentum v) for Nesterov.
 
-    `after(step, weights)` is called after each step, from 0.
+    `after(step, weights)` is called after each step, from 0, and may change the weights.
     """
     held = {name: value.clone() for name, value in held.items()}
     speed = {name: torch.zeros_like(value) for name, value in held.items()}

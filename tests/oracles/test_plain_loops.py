@@ -1,6 +1,6 @@
 """Methods without an oracle against plain training loops, written from the papers' formulas.
 
-L2, experience replay, momentum interpolation, and the four baselines of NEVIS'22.
+L2, experience replay, momentum interpolation, SoftNet's later sessions, and the four baselines of NEVIS'22.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from cl.bases.network_per_task import NetworkPerTask
@@ -23,6 +24,7 @@ from cl.strategies.l2 import L2
 from cl.strategies.momentum import Momentum
 from cl.strategies.pretrained import Pretrained
 from cl.strategies.replay import Replay
+from cl.strategies.softnet import SoftNet
 from cl.training.batches import Batch
 from cl.training.optim import When
 from tests.conftest import tiny_backbone, tiny_stream
@@ -132,6 +134,44 @@ def test_momentum_predicts_with_slow_weights(base: str, every: int, learn: Learn
         with torch.no_grad():
             expected = logits(model, slow, method.backbone.transform(pixels))
         torch.testing.assert_close(predicted, expected, rtol=1e-4, atol=1e-4)
+
+
+# ---------------------------------------------------------------------------------------------------------- SoftNet
+
+
+def test_softnet_trains_the_minor_weights_of_one_block_in_later_sessions(learn: Learn) -> None:
+    """theta <- theta - b (dL/dtheta * m_minor); L sums -log softmax(-d) over images, d the cosine distance."""
+    options: dict[str, Any] = {"share": 0.6, "epochs": 1, "batch_size": 36, "lr": 0.01, "milestones": ()}
+    options |= {"session_lr": 0.05, "session_epochs": 3, "momentum": 0.8, "weight_decay": 0.03, "augment": "none"}
+    method = learner(SoftNet, **options, exemplars=2, temperature=0.5)
+    stream = tiny_stream(shots=3, increment=2, test_per_class=2)
+    ends = learn(method, stream, 3, lambda s, view: [weight.detach().clone() for weight in s._weights])
+    model, masks = method.backbone.model, dict(zip(method._names, method.masks.values, strict=True))
+    late = [method._names[i] for i in method._late]
+    held = dict(zip(method._names, ends[0], strict=True))
+    for task in (1, 2):
+        batches, old = method.trainer.batches[task, "few shots"], method.prototypes[: 4 + 2 * task]
+        others = {name: value for name, value in held.items() if name not in late}
+        start = {name: held[name] for name in late}
+        assert [len(batch) for batch in batches] == [6 + 4 * (task - 1)] * 3, "all new images and the exemplars"
+
+        def loss(trained: Tensors, batch: Batch, old: Tensor = old, others: Tensors = others) -> Tensor:
+            effective = {name: value * masks[name] for name, value in {**others, **trained}.items()}
+            features = functional_call(model, effective, (batch.x,))
+            new = [features[batch.y == c].mean(0) for c in (len(old), len(old) + 1)]
+            distances = 1 - F.cosine_similarity(features[:, None], torch.stack([*old, *new]), dim=2)
+            return -(-distances / 0.5).log_softmax(1)[torch.arange(len(batch)), batch.y].sum()
+
+        def keep_major(step: int, trained: Tensors, start: Tensors = start) -> None:
+            for name, value in start.items():
+                trained[name] = torch.where(masks[name] == 1, value, trained[name])
+
+        plain = descend(
+            start, batches, loss, lambda step: 0.05, momentum=0.8, decay=lambda name: 0.03, after=keep_major
+        )  # fmt: skip
+        assert all(bool(((value != start[name]) == (masks[name] < 1)).all()) for name, value in plain.items())
+        held = {**others, **plain}
+        close(dict(zip(method._names, ends[task], strict=True)), held)
 
 
 # ---------------------------------------------------------------------------------------------------------- NEVIS'22

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from cl.errors import UsageError
 from cl.parts.weights.mask_coding import PAPER_RATE, compression_rate
 from cl.parts.weights.masks import best
+from cl.plan.plan import make_plan
 from cl.random import Seeds
 from cl.records import record
 from cl.strategies.wsn import WSN
@@ -301,3 +302,8 @@ def test_learns_something(tmp_path: Path) -> None:
     found = run(learner, stream(), tmp_path)
     assert found["result"]["metrics"]["til_oracle"]["A_last_sample"] > 0.7
     assert found["result"]["metrics"]["til_oracle"]["F_avalanche"] == 0
+
+
+def test_a_twentieth_of_the_images_is_for_validation_as_in_the_scripts() -> None:
+    plan = make_plan("wsn", "split-cifar100", "wsn_alexnet@random")
+    assert WSN.val_fraction == 0.05 == plan.values["stream.val_fraction"].value
