@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cl.errors import ContractError
 from cl.protocol import rules_on
+from cl.running import untrained
 from cl.strategy import Inputs, StoredImages, Strategy
 from cl.stream import Evaluate, Stream
 from cl.training.generators import generator
@@ -76,6 +77,8 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
             row.prediction["til_oracle"], row.margin["til_oracle"] = _oracle(
                 strategy, stream, rows, owners, chosen, masks, trainer, event.split
             )
+        if untrained.can_grow(strategy):
+            _answer_before_learning(strategy, stream, event, seen, trainer, row)
     trainer.observer.end_phase()
     return row
 
@@ -135,6 +138,37 @@ def _oracle(
             top, gap = _decide("til_masked", scores, scores.shape[1], masks[[group]].expand(len(part), -1))
             best[part], margin[part] = top.cpu().numpy(), gap.cpu().numpy()
     return best, margin
+
+
+def _answer_before_learning(
+    strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, row: Row
+) -> None:
+    """Replace the answers to images of later tasks under rules whose heads exist before their task.
+
+    Forward transfer needs them: the accuracy before any training, and before each task.
+    """
+    rules = [rule for rule in untrained.RULES if rule in row.prediction]
+    rows, _, owners = stream.test_rows(range(len(stream.groups)), event.split)
+    later = [index for index, group in enumerate(stream.groups) if max(group.classes, default=-1) >= seen]
+    places = np.flatnonzero(np.isin(owners[row.index], later))
+    if not rules or not len(places):
+        return
+    masks, store, head_flops = _class_masks(stream), stream.store(event.split), 0.0
+    with untrained.grown(strategy, stream, trainer.seeds):
+        for start in range(0, len(places), BATCH):
+            part = places[start : start + BATCH]
+            images = row.index[part]
+            inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[images]))
+            if start == 0:
+                scores, head_flops = _counted(strategy, inputs, trainer)
+            else:
+                scores = strategy.predict(inputs)
+            trainer.cost.add_flops(head_flops * len(part))
+            _check(scores, len(part), strategy)
+            for rule in rules:
+                allowed = "dil" if rule == "dil" else "til_masked"
+                best, margin = _decide(allowed, scores, seen, masks[owners[images]])
+                row.prediction[rule][part], row.margin[rule][part] = best.cpu().numpy(), margin.cpu().numpy()
 
 
 def _check(scores: Tensor, images: int, strategy: Strategy) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +108,18 @@ def _evaluate(
         row = evaluate(strategy, stream, event, state.seen, trainer, number)
     done = [e.experience for e in stream.events[:number] if isinstance(e, Train)]
     seen = {"seen": state.seen} if stream.classes_return else {}  # otherwise the groups tell which classes were seen
-    state.rows.append({"event": number, "task": done[-1] if done else None, "split": event.split, **seen})
+    place = {"event": number, "task": done[-1] if done else None, "split": event.split}
+    state.rows.append({**place, **seen, **_periodic(stream, done)})
     state.results.append(row)
+
+
+def _periodic(stream: Stream, done: Sequence[int]) -> dict[str, bool]:
+    """On a stream with a period: whether a multiple of it was reached with the last experience."""
+    period = stream.options.get("evaluate_every")
+    if not period:
+        return {}
+    images = [len(stream.experiences[experience].train) for experience in done]
+    return {"periodic": bool(done) and sum(images) // period > sum(images[:-1]) // period}
 
 
 def _account(state: RunState, trainer: Trainer, number: int, event: Train | Evaluate, seconds: float) -> None:

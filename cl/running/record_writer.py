@@ -106,7 +106,7 @@ class Writer:
             "metrics": {},
             "predictions_sha256": digest,
         }
-        return {**result, "metrics": metrics.metrics_of(result)}
+        return {**result, "metrics": metrics.recorded_metrics(result)}
 
     def _tally(self, state: RunState, index: int, rule: str) -> Tally:
         if (index, rule) not in self._tallies:
