@@ -65,7 +65,7 @@ def si_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Str
         homes = [tuple(sorted([*few.tolist(), *many.tolist()])) for few, many in zip(single, blurred, strict=True)]
         movable = [np.sort(np.concatenate([np.empty(0, np.int64), *(rows[p] for p in many)])) for many in blurred]
         total = int(blur * sum(map(len, movable)) + 1e-9)
-        sizes = np.diff([0, *_cuts(rng, total, tasks), total])
+        sizes = np.diff([0, *_cuts(rng, total, tasks), total]).tolist()
         given = [rng.permutation(each)[:size] for each, size in zip(movable, sizes, strict=True)]
         kept = [sum(len(rows[p]) for p in home) - len(out) for home, out in zip(homes, given, strict=True)]
         if all(homes) and all(k + n for k, n in zip(kept, _taken(sizes, sum(map(len, given))), strict=True)):

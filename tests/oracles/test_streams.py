@@ -36,11 +36,11 @@ def test_i_blurry_has_the_shares_of_the_published_lists(of: dict[str, Any]) -> N
     for table in (ours, theirs):
         assert table.shape == (tasks, of["classes"]) and int(table.sum()) == size * of["classes"]
     alone = [sorted(((table > 0) & (table == table.sum(0))).sum(1)) for table in (ours, theirs)]
-    LISTS.compare("forward", *alone, "disjoint classes per task")
+    LISTS.compare("forward", alone[0], alone[1], "disjoint classes per task")
     totals = [np.sort(table.sum(1)) / table.sum(1).mean() for table in (ours, theirs)]
-    LISTS.compare("forward", *totals, "images per task, relative")
+    LISTS.compare("forward", totals[0], totals[1], "images per task, relative")
     home = [np.sort(table.max(0) / table.sum(0)).mean() for table in (ours, theirs)]
-    LISTS.compare("forward", *home)
+    LISTS.compare("forward", home[0], home[1])
 
 
 class Theirs:
