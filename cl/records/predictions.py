@@ -30,6 +30,9 @@ from numpy.typing import NDArray
 from cl.errors import ContractError, DataError
 from cl.files import write_bytes
 
+PREDICTIONS = "predictions.npz"
+"""Name of the file in the folder of a run."""
+
 ABSENT = 65535
 """Prediction of an image that was not evaluated."""
 
