@@ -217,6 +217,12 @@ def read_predictions(path: Path | str, rule: str | None = None, *, most: int = M
     return Predictions(**index, prediction=tables["prediction"], margin=tables["margin"], scores=scores)
 
 
+def has_scores(path: Path | str) -> bool:
+    """Whether a predictions file holds stored scores; raises `DataError` if it is damaged."""
+    path = Path(path)
+    return path.is_file() and bool(read_predictions(path).scores)
+
+
 def check_predictions(path: Path | str, sha256: str | None, *, most: int = MOST_BYTES) -> None:
     """Check that a file holds the predictions of a record, whose `predictions_sha256` is given; `most` as for reading.
 
