@@ -250,6 +250,12 @@ class Replay(Trainer):
         return result
 
 
+def losses_of(learner: Strategy) -> dict[tuple[int, str], list[float]]:
+    """The losses of the steps of each fit of a replay, by task and phase."""
+    assert isinstance(learner.trainer, Replay)
+    return learner.trainer.losses
+
+
 def replay(
     method: type[S],
     oracle: Oracle,

@@ -323,7 +323,12 @@ def test_the_capacity_is_computed_once_per_task_and_again_for_another_state(
 ) -> None:
     learner, counted = wsn(epochs=1), []
     own = learner._capacity
-    vars(learner)["_capacity"] = lambda count: counted.append(count) or own(count)
+
+    def watched(count: int) -> Any:
+        counted.append(count)
+        return own(count)
+
+    vars(learner)["_capacity"] = watched
     reports = learn(learner, stream(), 3, lambda s, view: s.report())
     assert counted == [1, 2, 3]
     assert all(reports[2][key] == value for key, value in reports[1].items() if key.startswith("task"))
