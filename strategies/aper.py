@@ -22,7 +22,8 @@ class APER(FirstSession):
     Cost: two forward passes per image, each once per run; all runs share the pass through the pretrained network.
     Differences from the paper: follows the authors' code. Both branches share one network, to which the module is
         attached; means are accumulated in float64. `finetune` trains without dropout, which timm's ViTs do not use
-        anyway. The variant that tunes batch norms of a ResNet is not implemented. With `tuning=none` it is SimpleCIL.
+        anyway. The variants that tune batch norms or SSF of a ResNet are not implemented. With `tuning=none` it is
+        SimpleCIL.
     """
 
     def setup(self, info: StreamInfo) -> None:

@@ -29,9 +29,11 @@ class MOS(Strategy):
     Cost: 1 to T forward passes per test image, each (image, set of adapters) once per run; alignment draws 5 batches of
         features per class and epoch, with one Cholesky factor per class.
     Differences from the paper: the contrastive term and the alignment are in the authors' code, not in the paper (the
-        authors say so); `reg=0` and `ca_epochs=0` turn them off. Our head has a column per class seen; theirs has one
-        for every class of the stream. In their code, weight decay shrinks the rows of old classes, and prototypes of
-        later tasks are computed with dropout; here neither happens. Their code also merges in place within every
+        authors say so); `reg=0` and `ca_epochs=0` turn them off. Our head has a column per class seen, drawn from a
+        truncated normal distribution (std 0.02) with bias 0. Theirs has one for every class of the stream, with the
+        draw of `nn.Linear` (uniform, random bias): equal in scale for ViT-B, twice as large for 192 dimensions. In
+        their code, weight decay shrinks the rows of old classes and of classes still to come, and prototypes of later
+        tasks are computed with dropout; here neither happens. Their code also merges in place within every
         forward pass, 13 times per step in ViT-B, and in evaluation. So a stored set soon becomes the mean of the
         trained sets before it, and the next task starts from there. `legacy` reproduces this limit at the end of
         `learn`, together with the merges of a step and the weight decay, so prediction stays pure. The second set of

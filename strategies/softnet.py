@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -52,9 +53,10 @@ class SoftNet(Strategy):
         gives weights masks of zeros and, by reading, takes no step, while statistics of batch norms drift. Here minor
         weights are trained and batch norms are frozen. With `soft_from=never` (HardNet) later tasks move nothing that
         the features depend on. The epoch of the first task is chosen on held-out training images. In the loss, classes
-        of earlier tasks use their stored prototypes, even if exemplars are replayed. In the authors' code,
-        `temperature` is 0.1, the loss is a mean, and new prototypes in it are means of normalised features. Crops are
-        padded by reflection. For pretrained weights (a transplant, not in the paper) see `trains`.
+        of earlier tasks use their stored prototypes, even if exemplars are replayed. In the loss of the authors' code,
+        `temperature` is 0.1, images are averaged (`session_loss=mean`), and new prototypes are means of normalised
+        features (`new_prototypes=unit`); preset `authors` has these values. Crops are padded by reflection. For
+        pretrained weights (a transplant, not in the paper) see `trains`.
     """
 
     version = "2"
@@ -95,6 +97,15 @@ class SoftNet(Strategy):
         session_batch: int = option(256, "maximum number of images per step on a later task", ge=1)
         temperature: float = option(1.0, "temperature of the cosine distances in the loss of later tasks", gt=0)
         exemplars: int = option(5, "images per class of earlier few-shot tasks kept for replay", ge=0)
+        session_loss: str = option(
+            "sum", "loss of later tasks: sum over images, or mean, as the authors' code", choices=("sum", "mean")
+        )
+        new_prototypes: str = option(
+            "raw",
+            "in the loss of later tasks, prototypes of new classes are means of features, or of features of length 1, "
+            "as in the authors' code (unit)",
+            choices=("raw", "unit"),
+        )
         distance: str = option("euclidean", "distance to the prototypes", choices=("euclidean", "cosine"))
 
     @classmethod
@@ -205,13 +216,7 @@ class SoftNet(Strategy):
 
         def loss(batch: Batch) -> Tensor:
             self.backbone.eval()  # batch norms keep the statistics of the first task
-            features = self._features(batch.x)
-            prototypes = [self.prototypes]
-            for i, position in enumerate(view.classes):
-                mine = features[batch.y == position]
-                prototypes.append(mine.mean(0, keepdim=True) if len(mine) or before is None else before[i : i + 1])
-            distances = 1 - cosines(features, torch.cat(prototypes))
-            return F.cross_entropy(-distances / o.temperature, batch.y, reduction="sum")
+            return self.pull(self._features(batch.x), batch.y, view.classes, before)
 
         def protect(when: When) -> None:
             with torch.no_grad():  # neither momentum nor weight decay moves a major weight
@@ -227,6 +232,23 @@ class SoftNet(Strategy):
             "few shots", source, loss, weights, epochs=o.session_epochs, after_step=protect,
             optimizer=sgd(o.session_lr, o.momentum, o.weight_decay),
         )  # fmt: skip
+
+    def pull(self, features: Tensor, labels: Tensor, classes: Sequence[int], before: Tensor | None = None) -> Tensor:
+        """Step 7: cross-entropy of the cosine distances of features [B, dim] to the prototypes of all classes seen.
+
+        Prototypes of the new `classes` are means over the batch and have a gradient; those of a class without an image
+        in the batch are rows of `before`.
+        """
+        o, prototypes = self.options, [self.prototypes]
+        for i, position in enumerate(classes):
+            mine = features[labels == position]
+            if not len(mine) and before is not None:
+                prototypes.append(before[i : i + 1])
+            else:
+                of = F.normalize(mine) if o.new_prototypes == "unit" else mine
+                prototypes.append(of.mean(0, keepdim=True))
+        distances = 1 - cosines(features, torch.cat(prototypes))
+        return F.cross_entropy(-distances / o.temperature, labels, reduction=o.session_loss)
 
     def _remember(self, view: View) -> None:
         """Steps 5 and 9: store the means of the new classes, and images of them unless they are base classes."""

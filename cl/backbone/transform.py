@@ -36,7 +36,7 @@ class Transform:
         scale = edge / min(height, width)
         target = (max(edge, round(height * scale)), max(edge, round(width * scale)))
         if target != (height, width):
-            pixels = self._resize(pixels, target)
+            pixels = self.resize(pixels, target)
         top, left = (pixels.shape[-2] - self.size) // 2, (pixels.shape[-1] - self.size) // 2
         return self.normalise(pixels[..., top : top + self.size, left : left + self.size])
 
@@ -48,7 +48,8 @@ class Transform:
         mean, std = (x.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (x - mean) / std
 
-    def _resize(self, pixels: Tensor, target: tuple[int, int]) -> Tensor:
+    def resize(self, pixels: Tensor, target: tuple[int, int]) -> Tensor:
+        """Resize uint8 images to (height, width), with antialiasing."""
         if pixels.device.type == "cpu":  # exact integer kernels, within 2/255 of Pillow
             return F.interpolate(pixels, target, mode=self.interpolation, antialias=True, align_corners=False)
         resized = F.interpolate(pixels.float(), target, mode=self.interpolation, antialias=True, align_corners=False)

@@ -2,7 +2,8 @@
 
 Boxes are drawn like those of torchvision's RandomResizedCrop (area, log-uniform aspect ratio, ten tries, whole
 pixels), but one sampling grid cuts and resizes the whole batch. Crops that are enlarged, as with CIFAR, need no
-antialiasing; crops that shrink become a little sharper than Pillow's.
+antialiasing; crops that shrink become a little sharper than Pillow's. The filter is that of the backbone's transform
+(`backbone.interpolation`), unless a recipe has its own.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ class Recipe:
 
     area: tuple[float, float] | None = None  # random resized crop
     pad: float = 0.0  # random crop after reflection padding by this share of the side
+    window: float = 0.0  # random crop of this share of the side, after resizing to a square
     flip: bool = False
     brightness: float = 0.0
+    filter: str = ""  # resizing filter of the crop; "": the filter of the transform
 
 
 RECIPES: dict[str, Recipe] = {
@@ -35,8 +38,10 @@ RECIPES: dict[str, Recipe] = {
     "crop-flip": Recipe(pad=0.125, flip=True),
     "rrc-flip": Recipe(area=(0.08, 1.0), flip=True),
     "rrc05-flip": Recipe(area=(0.05, 1.0), flip=True),
+    "rrc05-flip-bilinear": Recipe(area=(0.05, 1.0), flip=True, filter="bilinear"),
     "rrc50-flip": Recipe(area=(0.5, 1.0), flip=True),
     "rrc-flip-jitter": Recipe(area=(0.08, 1.0), flip=True, brightness=63 / 255),
+    "resize-crop-flip": Recipe(window=224 / 300, flip=True),
 }
 """Recipes by name."""
 
@@ -53,9 +58,15 @@ def augment(pixels: Tensor, name: str, transform: Transform, generator: torch.Ge
     chosen = recipe(name)
     if chosen == Recipe():
         return transform(pixels)
+    if chosen.window:
+        edge = round(transform.size / chosen.window)
+        pixels = transform.resize(pixels, (edge, edge))
     count, (height, width) = pixels.shape[0], pixels.shape[-2:]
     x = pixels.float()
-    if chosen.area is not None:
+    if chosen.window:
+        boxes = torch.full((count, 4), float(transform.size))
+        boxes[:, :2] = torch.randint(0, height - transform.size + 1, (count, 2), generator=generator)
+    elif chosen.area is not None:
         boxes = _random_boxes(count, height, width, chosen.area, generator)
     else:
         pad = round(chosen.pad * min(height, width))
@@ -64,7 +75,7 @@ def augment(pixels: Tensor, name: str, transform: Transform, generator: torch.Ge
             shift = torch.randint(0, 2 * pad + 1, (count, 2), generator=generator) - pad
             boxes[:, :2] += shift
     mirror = torch.rand(count, generator=generator) < 0.5 if chosen.flip else torch.zeros(count, dtype=torch.bool)
-    x = _cut(x, boxes.to(x.device), mirror.to(x.device), transform)
+    x = _cut(x, boxes.to(x.device), mirror.to(x.device), transform, chosen.filter)
     if chosen.brightness:
         factor = 1 + (2 * torch.rand(count, generator=generator) - 1) * chosen.brightness
         x = x * factor.to(x.device).view(-1, 1, 1, 1)
@@ -89,8 +100,11 @@ def _random_boxes(
     return torch.stack([left, top, w, h], 1)
 
 
-def _cut(x: Tensor, boxes: Tensor, mirror: Tensor, transform: Transform) -> Tensor:
-    """Resample the box of each image to size x size; pixels outside the image are reflected."""
+def _cut(x: Tensor, boxes: Tensor, mirror: Tensor, transform: Transform, interpolation: str = "") -> Tensor:
+    """Resample the box of each image to size x size; pixels outside the image are reflected.
+
+    `interpolation` is the filter; "": the filter of the transform.
+    """
     height, width = x.shape[-2:]
     left, top, w, h = boxes.unbind(1)
     sign = 1.0 - 2.0 * mirror.float()
@@ -98,5 +112,5 @@ def _cut(x: Tensor, boxes: Tensor, mirror: Tensor, transform: Transform) -> Tens
     theta[:, 0, 0], theta[:, 0, 2] = sign * w / width, (2 * left + w) / width - 1
     theta[:, 1, 1], theta[:, 1, 2] = h / height, (2 * top + h) / height - 1
     grid = F.affine_grid(theta, [len(x), x.shape[1], transform.size, transform.size], align_corners=False)
-    mode = "bicubic" if transform.interpolation == "bicubic" else "bilinear"
+    mode = "bicubic" if (interpolation or transform.interpolation) == "bicubic" else "bilinear"
     return F.grid_sample(x, grid, mode=mode, padding_mode="reflection", align_corners=False)

@@ -173,7 +173,7 @@ def test_every_strategy_and_stream_has_a_page() -> None:
 def test_a_page_of_a_strategy_holds_options_presets_and_figures() -> None:
     text = strategies.page("slca")
     assert "| `lr` | `0.01` | float, above 0 | learning rate of the head (eta) |" in text
-    assert "| 4 |" in text and "all MoCo-v3 configurations" in text
+    assert "| 5 |" in text and "all four benchmarks" in text
     assert "56.84" in text and "91.53" in text  # measured by us, published by the authors
     assert "@inproceedings{slca," in text and "[arXiv 2303.05118](https://arxiv.org/abs/2303.05118)" in text
 

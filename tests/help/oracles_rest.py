@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -33,3 +36,28 @@ def small_net(oracle: Oracle) -> Backbone:
 
 
 LAYERS = ("conv1", "fc1")
+
+
+def trained(source: Backbone | Oracle, prefix: str = "") -> Tensor:
+    """All parameters of a Vision Transformer in one vector, by name; of a file, those below `prefix`."""
+    if isinstance(source, Oracle):
+        found: dict[str, Tensor] = source.group(prefix)
+    else:
+        found = {name: parameter.detach() for name, parameter in source.model.named_parameters()}
+    return torch.cat([found[name].flatten() for name in sorted(found)])
+
+
+def first_rows(oracle: Oracle) -> Callable[[Any, int, str], None]:
+    """A `begin` of `replay` that sets new rows of a growing head before the first fit of their task; biases are 0."""
+    done: set[int] = set()
+
+    def begin(learner: Any, task: int, phase: str) -> None:
+        blocks = learner.head.blocks
+        if len(blocks) in done:
+            return
+        done.add(len(blocks))
+        before = sum(block.out_features for block in blocks[:-1])
+        blocks[-1].weight.copy_(oracle.tensor("init/head_weight")[before : before + blocks[-1].out_features])
+        blocks[-1].bias.zero_()
+
+    return begin

@@ -10,7 +10,8 @@ import torch
 from cl.parts.weights.soft_masks import Redrawn, SoftScores
 from cl.strategies.softnet import SoftNet
 from cl.training.fit import FitSpec
-from tests.help.oracles import InOrder, Oracle, replay
+from tests.conftest import make
+from tests.help.oracles import InOrder, Oracle, names, replay
 from tests.help.oracles_rest import LAYERS, small_net
 
 ORACLE = Oracle("train-softnet-a")
@@ -18,7 +19,8 @@ ORACLE = Oracle("train-softnet-a")
 
 def base_session(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[SoftNet, dict[str, Any]]:
     """Learn the base session with the file's batches and minor values; also returns head, scores and losses."""
-    meta, seen = ORACLE.meta, {}
+    meta = ORACLE.meta
+    seen: dict[str, Any] = {}
     steps = len(ORACLE.tensor("batches/0")) // meta["epochs"]
     calls = iter(range(10_000))
 
@@ -74,3 +76,24 @@ def test_the_gradient_of_the_size_of_a_score_trains_another_subnetwork(monkeypat
     _, seen = base_session(monkeypatch, mask_gradient="size")
     differ = (seen["scores"].values[0] - ORACLE.tensor("final/conv1.w_m")).abs().max()
     assert float(differ) > 0.01, "the option is WSN's way, which the authors of SoftNet do not use"
+
+
+@pytest.mark.parametrize("kind", ["raw", "unit"])
+@pytest.mark.parametrize("name", names("softnet-loss"))
+def test_the_loss_of_a_later_session(name: str, kind: str) -> None:
+    """The code's loss: a mean over images, with means of normalised features as prototypes of the new classes."""
+    oracle = Oracle(name)
+    old, ways, shots = (oracle.meta[key] for key in ("old", "ways", "shots"))
+    options = {"temperature": oracle.meta["temperature"], "session_loss": "mean", "new_prototypes": "unit"}
+    learner = make(SoftNet, **options)
+    learner.prototypes = oracle.tensor(f"{kind}/prototypes")
+    features = oracle.tensor(f"{kind}/features").requires_grad_(True)
+    new = range(old, old + ways)
+    loss = learner.pull(features, torch.tensor(new).repeat_interleave(shots), new)
+    loss.backward()
+    oracle.compare("loss", loss, oracle.tensor(f"{kind}/loss"))
+    oracle.compare("loss", features.grad, oracle.tensor(f"{kind}/gradient"))
+    paper = make(SoftNet, **{**options, "session_loss": "sum"})
+    paper.prototypes = learner.prototypes
+    total = paper.pull(features, torch.tensor(new).repeat_interleave(shots), new)
+    oracle.compare("loss", total / (ways * shots), oracle.tensor(f"{kind}/loss"))

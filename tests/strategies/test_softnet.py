@@ -311,3 +311,13 @@ def test_a_run_on_a_few_shot_stream_has_its_metrics(tmp_path: Path) -> None:
     metrics = record["result"]["metrics"]["cil_seen"]
     assert record["result"]["stream"]["setting"] == "few-shot class-incremental"
     assert all(metrics[name] is not None for name in ("A_base", "A_novel", "A_harmonic", "PD"))
+
+
+def test_the_head_begins_near_zero_and_scores_as_weights_do() -> None:
+    strategy = softnet()
+    strategy.setup(few_shot().info)
+    assert strategy.head is not None and strategy.scores is not None
+    assert float(strategy.head.weight.std()) == pytest.approx(1e-3, rel=0.25) and not strategy.head.bias.any()
+    for scores in strategy.scores.values:
+        bound = scores[0].numel() ** -0.5
+        assert bound * 0.97 < float(scores.abs().max()) <= bound

@@ -60,3 +60,34 @@ def test_boxes_lie_inside_and_cover_the_area_asked_for() -> None:
 def test_unknown_recipe_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="unknown augmentation 'mixup'; choose one of none"):
         augment(photo(), "mixup", PLAIN, torch.Generator())
+
+
+def test_a_window_is_cut_from_the_image_resized_to_a_square_with_pillows_values() -> None:
+    pixels, size = photo(120, 200), 56
+    square = Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).resize((75, 75), Image.Resampling.BICUBIC)
+    expected = torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255
+    transform = Transform(size, (0.0,) * 3, (1.0,) * 3)
+    views = augment(pixels.repeat(24, 1, 1, 1), "resize-crop-flip", transform, torch.Generator().manual_seed(0))
+    windows = expected.unfold(1, size, 1).unfold(2, size, 1).permute(1, 2, 0, 3, 4).flatten(0, 1)
+    found = []
+    for view in views:
+        straight, mirrored = ((windows - image).abs().amax((1, 2, 3)) for image in (view, view.flip(-1)))
+        assert min(straight.min(), mirrored.min()) <= 3 / 255, "a whole-pixel window of the 75 x 75 image"
+        found.append((int(straight.argmin()), bool(straight.min() < mirrored.min())))
+    places = [place for place, _ in found]
+    assert len(set(places)) > 12 and 0 < sum(straight for _, straight in found) < len(found)
+    assert max(place // 20 for place in places) > 14 and max(place % 20 for place in places) > 14
+
+
+def test_a_recipe_can_have_its_own_filter() -> None:
+    pixels, transform = photo(16, 16).repeat(8, 1, 1, 1), Transform(32, (0.0,) * 3, (1.0,) * 3, "bicubic")
+
+    def view(name: str, interpolation: str) -> torch.Tensor:
+        own = Transform(32, transform.mean, transform.std, interpolation)
+        return augment(pixels, name, own, torch.Generator().manual_seed(1))
+
+    assert torch.equal(view("rrc05-flip-bilinear", "bicubic"), view("rrc05-flip", "bilinear"))
+    assert not torch.equal(view("rrc05-flip-bilinear", "bicubic"), view("rrc05-flip", "bicubic"))
+    assert torch.equal(transform(pixels), Transform(32, transform.mean, transform.std)(pixels)), (
+        "test images keep theirs"
+    )

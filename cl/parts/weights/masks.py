@@ -135,17 +135,21 @@ class TaskMasks:
         """The masks of a task, bool, one per layer."""
         return [unpack(bits, shape) for bits, shape in zip(self.packed[task], self._shapes, strict=True)]
 
-    def union(self) -> list[Tensor]:
-        """Weights that any task uses, bool, one per layer."""
+    def union(self, tasks: int | None = None) -> list[Tensor]:
+        """Weights that any task uses, or any of the first `tasks`, bool, one per layer."""
         taken = [torch.zeros(shape, dtype=torch.bool, device=self._device) for shape in self._shapes]
-        for task in range(len(self)):
+        for task in range(len(self) if tasks is None else tasks):
             taken = [before | mask for before, mask in zip(taken, self[task], strict=True)]
         return taken
 
     @property
     def density(self) -> float:
         """Share of the weights that any task uses."""
-        taken = self.union()
+        return self.density_of(len(self))
+
+    def density_of(self, tasks: int) -> float:
+        """Share of the weights that any of the first `tasks` uses."""
+        taken = self.union(tasks)
         return sum(int(mask.sum()) for mask in taken) / sum(mask.numel() for mask in taken)
 
     def get_state(self) -> list[list[Tensor]]:

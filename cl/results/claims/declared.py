@@ -31,7 +31,7 @@ RELATIONS = ("equals", "below", "above")
 
 @dataclass(frozen=True)
 class Board:
-    """A stream, a backbone and seeds on which rows are compared; `results` is the folder below the results folder."""
+    """A stream, a backbone and seeds on which rows are compared; `results` is the folder of its records."""
 
     name: str
     about: str
@@ -169,8 +169,8 @@ class Claims:
         for key, value in {**board.options, **row.options}.items():
             words += ["--set", f"{key}={_value(value)}"]
         words += ["--precision", board.precision] if board.precision != RunOptions.precision else []
-        words += ["--threads", "1", "--seed", ",".join(map(str, seeds)), "--results", f"RESULTS/{board.results}"]
-        return shlex.join(words).replace("RESULTS/", "$CLBENCH_RESULTS/")
+        words += ["--threads", "1", "--seed", ",".join(map(str, seeds)), "--results", board.results]
+        return shlex.join(words)
 
 
 def _value(value: Any) -> str:
