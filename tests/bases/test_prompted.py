@@ -117,7 +117,7 @@ def test_training_is_adam_with_the_rate_decay_schedule_and_clip_of_the_options(l
             queries = backbone(batch.x)
         steps.zero_grad()
         loss = local_cross_entropy(head(queries + prompt), batch.y, (0, 1))
-        (loss + 0.5 * (prompt - queries.mean(0)).square().sum()).backward()  # type: ignore[no-untyped-call]
+        (loss + 0.5 * (prompt - queries.mean(0)).square().sum()).backward()
         clipped += int(nn.utils.clip_grad_norm_(trained, 0.3) > 0.3)
         steps.step()
         if number % (len(batches) // 3) == 0:
