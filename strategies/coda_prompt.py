@@ -24,7 +24,7 @@ class CODAPrompt(Prompted):
     Differences from the paper: as in the released code, components are made orthonormal at the start of each task, not
         once, and the penalty is off (the paper has `ortho=0.1`). New components are exactly orthogonal to the span of
         the trained old ones; the code's Gram-Schmidt is only approximate there. The last, smaller batch of an epoch is
-        used; the code drops it.
+        used; the code drops it. New rows of the head are drawn with each task; the code draws all rows at the start.
     """
 
     @dataclass(frozen=True)

@@ -27,7 +27,10 @@ class DualPrompt(Prompted):
         them with all keys of the pool, including untrained ones (`all_keys`, legacy). The task is chosen per image; in
         the code for CIFAR-100 the batch votes (`selection=batch`). The PyTorch ports reshape E-prompts such that images
         of a batch get each other's prompts and keys are used as values (`prompt_layout=legacy`); the JAX original does
-        not. Runs with these options are not ranked. The head grows with the classes.
+        not. Runs with these options are not ranked. The head grows with the classes. The original draws prompts and
+        keys from [0, 0.01), starts the head at zero, and clips by the norm of all gradients, including the gradients of
+        frozen parameters. The ports draw from [-1, 1] and start the head at a truncated normal (`prompt_init`,
+        `head_init`); they clip by the norm of the trained gradients, and so does ours.
     """
 
     rules = ("cil_seen", "til_masked", "til_oracle")

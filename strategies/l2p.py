@@ -36,9 +36,13 @@ class L2P(Prompted):
     Cost: two forward passes per test image, the first memoised across runs; the second has N L additional tokens.
     Differences from the paper: prompts are chosen per image. The authors' code uses the prompts chosen most often in
         the batch, in training and at test time (`selection=batch`). Predictions then depend on the batch, which holds a
-        single task in their evaluation, so such runs are not ranked. The head grows with the classes. The original and
-        the PyTorch port put prompts at different places in the sequence: `place`. `key_loss=legacy` is the key loss of
-        the L2P++ code: it pulls every key chosen by some image of the batch to all images of the batch.
+        single task in their evaluation, so such runs are not ranked. The head grows with the classes. The original
+        (also its copy in HiDe-Prompt's code) and the PyTorch ports put prompts at different places in the sequence:
+        `place`. Initial values are those of each code: the original draws prompts and keys from [0, 0.01) and starts
+        the head at zero; the ports draw from [-1, 1] and start the head at a truncated normal (`prompt_init`,
+        `head_init`). The original clips by the norm of all gradients, including the gradients of frozen parameters;
+        ours, like the ports, by the norm of the trained ones. `key_loss=legacy` is the key loss of the L2P++ code: it
+        pulls every key chosen by some image of the batch to all images of the batch.
     """
 
     @dataclass(frozen=True)

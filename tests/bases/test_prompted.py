@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from cl.bases.prompted import Prompted
+from cl.parts.heads import GrowingHead
 from cl.parts.losses import local_cross_entropy
 from cl.stream import StreamInfo
 from cl.testing import tiny_backbone
 from cl.training import state
+from cl.training.batches import Batch
 from tests.conftest import make, tiny_stream
 from tests.help.compare import same
 from tests.help.prompted import FAST, make_batch, pixels
@@ -91,6 +93,38 @@ def test_a_bound_of_zero_does_not_clip(learn: Learn, clip: float, bound: float |
     learn(learner, tiny_stream(), 1)
     (spec,) = specs
     assert spec.clip == bound and spec.epochs == FAST["epochs"] and len(spec.trained) == 1 + 2
+
+
+def test_training_is_adam_with_the_rate_decay_schedule_and_clip_of_the_options(learn: Learn) -> None:
+    learner = shift(epochs=3, lr=0.02, weight_decay=0.1, schedule="cosine", clip=0.3)
+    batches: list[Batch] = []
+    objective = learner.objective
+
+    def watched(batch: Batch, task: int, classes: tuple[int, ...]) -> Tensor:
+        batches.append(batch)
+        return objective(batch, task, classes)
+
+    learner.objective = watched  # type: ignore[method-assign]
+    learn(learner, tiny_stream(), 1)
+    head = GrowingHead(16, init="trunc_normal")
+    head.grow_to(2, learner.init_rng("head"))
+    prompt, backbone = nn.Parameter(torch.zeros(16)), tiny_backbone().eval()
+    trained = [prompt, *(parameter.requires_grad_(True) for parameter in head.parameters())]
+    steps = torch.optim.Adam(trained, lr=0.02, weight_decay=0.1)
+    rates, clipped = torch.optim.lr_scheduler.CosineAnnealingLR(steps, 3), 0
+    for number, batch in enumerate(batches, 1):
+        with torch.no_grad():
+            queries = backbone(batch.x)
+        steps.zero_grad()
+        loss = local_cross_entropy(head(queries + prompt), batch.y, (0, 1))
+        (loss + 0.5 * (prompt - queries.mean(0)).square().sum()).backward()
+        clipped += int(nn.utils.clip_grad_norm_(trained, 0.3) > 0.3)
+        steps.step()
+        if number % (len(batches) // 3) == 0:
+            rates.step()
+    assert clipped > len(batches) // 2, "the bound must matter"
+    assert torch.allclose(learner.shifts[0], prompt, atol=1e-5)
+    assert torch.allclose(learner.head.blocks[0].weight, head.blocks[0].weight, atol=1e-5)
 
 
 def test_it_is_ready_after_the_first_task(learn: Learn) -> None:

@@ -13,7 +13,7 @@ from cl.parts.task_parameters import TaskParameters
 
 RANGES = {"symmetric": (-1.0, 1.0), "positive": (0.0, 1.0), "small": (0.0, 0.01)}
 """Bounds of uniform initial values of prompts and keys: in the PyTorch ports of L2P and DualPrompt (symmetric), in
-CODA-Prompt's code (positive), in the JAX originals (small)."""
+CODA-Prompt's code (positive), in the JAX originals (small: flax's `uniform` draws from [0, 0.01))."""
 
 
 def uniform(shape: Sequence[int], kind: str, generator: torch.Generator) -> Tensor:
