@@ -23,7 +23,7 @@ from typing import Any
 import click
 import numpy as np
 
-from cl.records.metrics import metrics_of
+from cl.records.metrics import recorded_metrics
 from cl.records.predictions import ABSENT, Predictions, write_predictions
 from cl.records.record import result_sha256, validate
 
@@ -66,7 +66,7 @@ def synthetic(stream: int, strategy: int, seed: int, rng: np.random.Generator) -
         "count": [IMAGES * per_task] * TASKS, "class_count": [IMAGES] * CLASSES, "metrics": {},
         "predictions_sha256": None,
     }  # fmt: skip
-    result["metrics"] = metrics_of(result)
+    result["metrics"] = recorded_metrics(result)
     return {
         "schema_version": "1.0", "status": "complete", "run_id": f"{stream}-{strategy}-{seed}",
         "config_hash": f"{strategy:08x}", "error": None, "result": result, "result_sha256": result_sha256(result),

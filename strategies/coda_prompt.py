@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from cl.bases.prompted import Prompted
+from cl.bases.prompted import HEAD_INIT, HEAD_INITS, Prompted
 from cl.parts.attached import Components, Prefix, attention_blocks, prefixed
 from cl.strategy import RECIPES, SCHEDULES, StreamInfo, UsageError, option
 
@@ -35,6 +35,7 @@ class CODAPrompt(Prompted):
         schedule: str = option("quarter-cosine", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
         clip: float = option(0.0, "upper bound of the gradient norm; 0: none", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
+        head_init: str = option("linear", HEAD_INIT, choices=HEAD_INITS)
         components: int = option(100, "components per block over all tasks (M)", ge=0)
         length: int = option(8, "rows of a component: half for keys, half for values", ge=0)
         layers: tuple[int, ...] = option((0, 1, 2, 3, 4), "blocks with prompts", ge=0)

@@ -30,6 +30,10 @@ from cl.strategy import (
     schedule,
     sgd,
 )
+from cl.training.optim import Schedule
+
+MIN_LR = 1e-5
+"""The rate at which timm's cosine ends in the authors' code."""
 
 
 class HiDePrompt(Strategy):
@@ -59,9 +63,11 @@ class HiDePrompt(Strategy):
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(0.015, "learning rate of the prompt (Adam)", gt=0)
         head_lr_scale: float = option(0.1, "learning rate of the head as a multiple of lr (larger_prompt_lr)", gt=0)
-        schedule: str = option("multistep", "learning-rate schedule of WTP", choices=SCHEDULES)
-        milestones: tuple[int, ...] = option((30,), "epochs at which 'multistep' divides lr by ten", ge=0)
-        clip: float = option(1.0, "upper bound of the gradient norm in WTP and TII", gt=0)
+        schedule: str = option(
+            "multistep", "schedule of WTP; timm-cosine: one epoch late, to 1e-5", choices=(*SCHEDULES, "timm-cosine")
+        )
+        milestones: tuple[int, ...] = option((31,), "epochs, from 0, from which 'multistep' divides lr by ten", ge=0)
+        clip: float = option(1.0, "upper bound of the gradient norm in WTP", gt=0)
         augment: str = option("rrc-flip", "augmentation of training images in WTP", choices=tuple(RECIPES))
         length: int = option(5, "keys and values per prefix (L); 0: no prompts", ge=0)
         layers: tuple[int, ...] = option((0, 1, 2, 3, 4), "blocks with prefixes, from 0", ge=0)
@@ -76,6 +82,7 @@ class HiDePrompt(Strategy):
         tii_lr: float = option(2.5e-4, "learning rate of TII (Adam)", gt=0)
         tii_widths: tuple[int, ...] = option((2,), "hidden widths of TII's MLP as multiples of the feature width", ge=1)
         tii_augment: str = option("rrc-flip", "augmentation in TII; none: memoised features", choices=tuple(RECIPES))
+        tii_clip: float = option(1.0, "upper bound of the gradient norm in TII", gt=0)
         tii_ca_epochs: int = option(30, "epochs of TII's alignment; 0: none", ge=0)
         tii_ca_lr: float = option(0.0025, "learning rate of TII's alignment (SGD)", gt=0)
         tii_ca_samples: int = option(128, "TII's alignment: features drawn per class and epoch; batch size", ge=1)
@@ -154,7 +161,8 @@ class HiDePrompt(Strategy):
             return local_cross_entropy(self.tii(u), batch.y, view.classes)
 
         parameters = list(self.tii.parameters())
-        self.fit("task inference", data, loss, parameters, epochs=o.tii_epochs, optimizer=adam(o.tii_lr), clip=o.clip)
+        rate, epochs = adam(o.tii_lr), o.tii_epochs
+        self.fit("task inference", data, loss, parameters, epochs=epochs, optimizer=rate, clip=o.tii_clip)
         self.compute("statistics of u", lambda: self._add(self.uninstructed, self.encode(view.train), view))
         self._align("task inference alignment", self.uninstructed, self.tii, parameters, view,
                     epochs=o.tii_ca_epochs, lr=o.tii_ca_lr, samples=o.tii_ca_samples)  # fmt: skip
@@ -174,11 +182,17 @@ class HiDePrompt(Strategy):
         ]
         self.fit(
             "prompt", self.batches(view.train, o.batch_size, o.augment), loss, groups, epochs=o.epochs,
-            optimizer=adam(o.lr), schedule=schedule(o.schedule, o.milestones), clip=o.clip,
+            optimizer=adam(o.lr), schedule=self._schedule(), clip=o.clip,
         )  # fmt: skip
         self.compute("statistics of h", lambda: self._finish_prompt(view))
         self._align("head alignment", self.instructed, self.head, self.head.parameters(), view,
                     epochs=o.ca_epochs, lr=o.ca_lr, samples=o.ca_samples)  # fmt: skip
+
+    def _schedule(self) -> Schedule:
+        o = self.options
+        if o.schedule == "timm-cosine":
+            return Cosine(minimum=min(MIN_LR / o.lr, 1.0), late=1)
+        return schedule(o.schedule, o.milestones)
 
     def _finish_prompt(self, view: View) -> None:
         self.prompts.commit(view.task, self.options.prompt_momentum)

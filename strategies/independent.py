@@ -17,10 +17,12 @@ class Independent(NetworkPerTask):
     Stores: a network and a head per task; no images.
     Cost: all trials and their validations; one forward pass per test image.
     Differences from the paper: any backbone (the paper's is `resnet34_64@random`); batch sizes and weight decay follow
-        the authors' code. Trials are compared by their best validation accuracy, and the weights with that accuracy are
-        kept; the code keeps the same weights but compares trials by their last accuracy. The code's rule to halve the
-        learning rate on a plateau has no effect with its settings and is left out. All trials of a task start from the
-        same weights; each sees the images in a different order. Multi-label tasks are not supported.
+        the search of the authors' code. Its configurations of single strategies have no search, but one run (preset
+        `as-released`). A task that returns gets a new head; in the code it continues with the head it had. Trials are
+        compared by their best validation accuracy, and the weights with that accuracy are kept; the code keeps the same
+        weights but compares trials by their last accuracy. The code's rule to halve the learning rate on a plateau has
+        no effect with its settings and is left out. All trials of a task start from the same weights; each sees the
+        images in a different order. Multi-label tasks are not supported.
     """
 
     @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +47,19 @@ class SoftNet(Strategy):
         class of earlier few-shot tasks.
     Cost: one forward pass per image and task.
     Differences from the paper: the authors' configurations disagree with it (6 epochs at 0.02, or 15 at 0.001); the
-        defaults are the paper's values. In later tasks, their code multiplies gradients by two disjoint masks, and
-        still trains batch norms; here minor weights are trained and batch norms are frozen. The epoch of the first task
-        is chosen on held-out training images. In the loss, classes of earlier tasks use their stored prototypes, even
-        if exemplars are replayed. In their code, `temperature` is 0.1 and the loss is a mean. Crops are padded by
-        reflection. For pretrained weights (a transplant, not in the paper) see `trains`.
+        defaults are the paper's values. The gradient of a mask goes to the score itself, as in the paper and in the
+        authors' code; `mask_gradient=size` sends it to the absolute value, as WSN does. In later tasks, the authors'
+        code for topics multiplies gradients by two masks that have no weight in common; their code for class splits
+        gives weights masks of zeros and, by reading, takes no step, while statistics of batch norms drift. Here minor
+        weights are trained and batch norms are frozen. With `soft_from=never` (HardNet) later tasks move nothing that
+        the features depend on. The epoch of the first task is chosen on held-out training images. In the loss, classes
+        of earlier tasks use their stored prototypes, even if exemplars are replayed. In the loss of the authors' code,
+        `temperature` is 0.1, images are averaged (`session_loss=mean`), and new prototypes are means of normalised
+        features (`new_prototypes=unit`); preset `authors` has these values. Crops are padded by reflection. For
+        pretrained weights (a transplant, not in the paper) see `trains`.
     """
+
+    version = "2"
 
     @dataclass(frozen=True)
     class Options:
@@ -58,7 +67,14 @@ class SoftNet(Strategy):
         redraw: str = option(
             "epoch", "redraw minor values in the first task before each epoch, or each step", choices=("epoch", "step")
         )
-        soft_from: int = option(0, "first epoch with minor values; before it they are 0 (a hard subnetwork)", ge=0)
+        soft_from: int | Literal["never"] = option(
+            0, "first epoch with minor values; before it, or always (never), they are 0 (a hard subnetwork)", ge=0
+        )
+        mask_gradient: str = option(
+            "score",
+            "the gradient of a mask goes to the score itself, or to the absolute value of the score (size), as in WSN",
+            choices=("score", "size"),
+        )
         trains: str = option(
             "all",
             "in the first task, train the whole network, or the masked weights only",
@@ -81,6 +97,15 @@ class SoftNet(Strategy):
         session_batch: int = option(256, "maximum number of images per step on a later task", ge=1)
         temperature: float = option(1.0, "temperature of the cosine distances in the loss of later tasks", gt=0)
         exemplars: int = option(5, "images per class of earlier few-shot tasks kept for replay", ge=0)
+        session_loss: str = option(
+            "sum", "loss of later tasks: sum over images, or mean, as the authors' code", choices=("sum", "mean")
+        )
+        new_prototypes: str = option(
+            "raw",
+            "in the loss of later tasks, prototypes of new classes are means of features, or of features of length 1, "
+            "as in the authors' code (unit)",
+            choices=("raw", "unit"),
+        )
         distance: str = option("euclidean", "distance to the prototypes", choices=("euclidean", "cosine"))
 
     @classmethod
@@ -97,7 +122,9 @@ class SoftNet(Strategy):
         self._names, self._late = names, [i for i, name in enumerate(names) if name.startswith(f"{block}.")]
         if not self._late:
             raise UsageError(f"block={block} holds no masked weights; {names[-1]} is one, in {_last_block(names)}.")
-        self.scores: SoftScores | None = SoftScores(self.backbone, self.init_rng("scores"), names)
+        self.scores: SoftScores | None = SoftScores(
+            self.backbone, self.init_rng("scores"), names, gradient=self.options.mask_gradient
+        )
         self.head: nn.Linear | None = nn.Linear(dim, info.classes_per_task[0]).requires_grad_(False).to(self.device)
         with torch.no_grad():
             self.head.weight.copy_(1e-3 * torch.randn(self.head.weight.shape, generator=rng))
@@ -135,6 +162,7 @@ class SoftNet(Strategy):
         o, scores, head = self.options, self.scores, self.head
         assert scores is not None and head is not None
         train, held_out = self._split(view)
+        soft_from = math.inf if o.soft_from == "never" else o.soft_from
         tuned = self._weights if o.trains == "masked" else list(self.backbone.parameters())
 
         def loss(batch: Batch) -> Tensor:
@@ -153,7 +181,7 @@ class SoftNet(Strategy):
 
         self.fit(
             "soft subnetwork",
-            Redrawn(self.batches(train, o.batch_size, o.augment), scores, every=o.redraw, soft_from=o.soft_from),
+            Redrawn(self.batches(train, o.batch_size, o.augment), scores, every=o.redraw, soft_from=soft_from),
             loss,
             [*tuned, *scores.parameters(), *head.parameters()],
             epochs=o.epochs,
@@ -188,13 +216,7 @@ class SoftNet(Strategy):
 
         def loss(batch: Batch) -> Tensor:
             self.backbone.eval()  # batch norms keep the statistics of the first task
-            features = self._features(batch.x)
-            prototypes = [self.prototypes]
-            for i, position in enumerate(view.classes):
-                mine = features[batch.y == position]
-                prototypes.append(mine.mean(0, keepdim=True) if len(mine) or before is None else before[i : i + 1])
-            distances = 1 - cosines(features, torch.cat(prototypes))
-            return F.cross_entropy(-distances / o.temperature, batch.y, reduction="sum")
+            return self.pull(self._features(batch.x), batch.y, view.classes, before)
 
         def protect(when: When) -> None:
             with torch.no_grad():  # neither momentum nor weight decay moves a major weight
@@ -210,6 +232,23 @@ class SoftNet(Strategy):
             "few shots", source, loss, weights, epochs=o.session_epochs, after_step=protect,
             optimizer=sgd(o.session_lr, o.momentum, o.weight_decay),
         )  # fmt: skip
+
+    def pull(self, features: Tensor, labels: Tensor, classes: Sequence[int], before: Tensor | None = None) -> Tensor:
+        """Step 7: cross-entropy of the cosine distances of features [B, dim] to the prototypes of all classes seen.
+
+        Prototypes of the new `classes` are means over the batch and have a gradient; those of a class without an image
+        in the batch are rows of `before`.
+        """
+        o, prototypes = self.options, [self.prototypes]
+        for i, position in enumerate(classes):
+            mine = features[labels == position]
+            if not len(mine) and before is not None:
+                prototypes.append(before[i : i + 1])
+            else:
+                of = F.normalize(mine) if o.new_prototypes == "unit" else mine
+                prototypes.append(of.mean(0, keepdim=True))
+        distances = 1 - cosines(features, torch.cat(prototypes))
+        return F.cross_entropy(-distances / o.temperature, labels, reduction=o.session_loss)
 
     def _remember(self, view: View) -> None:
         """Steps 5 and 9: store the means of the new classes, and images of them unless they are base classes."""

@@ -79,6 +79,7 @@ class WSN(Strategy):
         self.statistics = TaskStatistics(self.backbone)
         self.head = TaskHeads(self.backbone.dim, bias=False).to(self.device)
         self._lent: tuple[object, Lent] | None = None
+        self._capacities: tuple[object, list[dict[str, float]]] = self.masks.packed, []  # of each task, computed once
 
     def learn(self, view: View) -> None:
         self.head.add(view.classes, self.init_rng("head"))
@@ -102,12 +103,24 @@ class WSN(Strategy):
         return len(self.masks) > 0
 
     def report(self) -> dict[str, float]:
-        """CAP with the measured and with the paper's compression rate of masks, and its components."""
-        tasks = [[mask.cpu().numpy() for mask in self.masks[task]] for task in range(len(self.masks))]
-        rate, density = compression_rate(list(zip(*tasks, strict=True))), self.masks.density
+        """CAP with the measured and with the paper's compression rate of masks, and its components.
+
+        `taskT.NAME` are the numbers after task T, so a record shows how the capacity grows with the tasks.
+        """
+        if self._capacities[0] is not self.masks.packed:  # another state was loaded
+            self._capacities = self.masks.packed, []
+        found = self._capacities[1]
+        found += [self._capacity(tasks) for tasks in range(len(found) + 1, len(self.masks) + 1)]
+        after = {f"task{task}.{name}": value for task, each in enumerate(found) for name, value in each.items()}
+        return {**(found[-1] if found else self._capacity(0)), **after}
+
+    def _capacity(self, count: int) -> dict[str, float]:
+        """The numbers of `report` after `count` tasks."""
+        tasks = [[mask.cpu().numpy() for mask in self.masks[task]] for task in range(count)]
+        rate, density = compression_rate(list(zip(*tasks, strict=True))), self.masks.density_of(count)
         return {
-            "capacity": capacity(density, len(tasks), rate),
-            "capacity_paper_rate": capacity(density, len(tasks), PAPER_RATE),
+            "capacity": capacity(density, count, rate),
+            "capacity_paper_rate": capacity(density, count, PAPER_RATE),
             "mask_compression": rate,
             "density": density,
         }

@@ -36,7 +36,7 @@ def test_methods_that_support_online_and_blurry_streams_learn_them(
     method: Any, options: dict[str, Any], tmp_path: Path
 ) -> None:
     assert method.supports(ONLINE, method.Options(**options)) and method.supports(BLURRY, method.Options(**options))
-    stream = stream_in("online", "i-blurry", chunk=16)
+    stream = stream_in("online", "i-blurry", chunk=16, evaluate_every=40)
     strategy = make(method, **options)
     result = run(strategy, stream, tmp_path)["result"]
     assert [row["seen"] for row in result["rows"]] == sorted(row["seen"] for row in result["rows"])

@@ -14,6 +14,9 @@ from cl.parts.losses import local_cross_entropy
 from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Needs, Strategy, StreamInfo, View, option, schedule
 from cl.training.optim import OPTIMIZERS, optimizer
 
+HEAD_INIT = "initialisation of new head rows; linear: weights and bias as in nn.Linear, kaiming: bias 0"
+HEAD_INITS = ("trunc_normal", "linear", "kaiming", "zero")
+
 
 class Prompted(Strategy):
     """A frozen backbone, prompts and one growing linear head.
@@ -32,9 +35,7 @@ class Prompted(Strategy):
         schedule: str = option("constant", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
         clip: float = option(1.0, "upper bound of the gradient norm; 0: none", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
-        head_init: str = option(
-            "kaiming", "initialisation of new head rows", choices=("trunc_normal", "kaiming", "zero")
-        )
+        head_init: str = option("trunc_normal", HEAD_INIT, choices=HEAD_INITS)
 
     @classmethod
     def needs(cls, options: Any) -> Needs:

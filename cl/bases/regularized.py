@@ -94,7 +94,7 @@ class Regularized(Replayed):
         loss = o.loss_scale * classification(
             o.loss, logits, batch.y, classes, soft, o.pred_kd, reduction=o.bce_reduction, balanced=o.balanced_bce
         )
-        if taught is not None and o.pred_kd and not sigmoids:
+        if taught is not None and taught[1].shape[1] and o.pred_kd and not sigmoids:
             loss = loss + o.pred_kd * softened_cross_entropy(logits, taught[1], o.temperature)
         if taught is not None and o.feat_kd:
             loss = loss + o.feat_kd * feature_distance(features, taught[0], o.feat_kd_mode)

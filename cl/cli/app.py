@@ -22,6 +22,7 @@ COMMANDS = {
     "resume": "continue a run from its folder",
     "leaderboard": "rank the runs in results folders",
     "compare": "two rows side by side: how they differ, and whether it is significant",
+    "claims": "what papers claim, and the verdict on each from records",
     "export": "runs as one long table: CSV or Parquet",
     "plot": "figures of the runs: matrix, curves, forgetting, cost, stream, nevis",
     "report": "one HTML file: leaderboard, runs, comparison of any two",

@@ -5,10 +5,15 @@ Values are fractions, NaN if undefined. The notation is that of `cl.records.metr
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from cl.records.matrix import AccuracyMatrix, Floats
+from cl.records.matrix import AccuracyMatrix, Floats, Offline
+
+WINDOW = 10
+"""Consecutive evaluations in a window of WF_10 and WP_10."""
 
 
 def mean(values: Floats) -> float:
@@ -52,6 +57,15 @@ def forgetting_per_group(matrix: AccuracyMatrix, *, include_last: bool = False) 
     return values
 
 
+def by_step(compute: Callable[[AccuracyMatrix], float], matrix: AccuracyMatrix) -> Floats:
+    """A metric after each step, as if the run had ended there, [T]; NaN if undefined."""
+    parts = (
+        AccuracyMatrix(matrix.correct[:rows], matrix.count, matrix.learned, matrix.sizes)
+        for rows in range(1, matrix.steps + 1)
+    )
+    return np.array([compute(part) for part in parts], dtype=np.float64)
+
+
 def base(matrix: AccuracyMatrix) -> float:
     return of_groups(matrix, matrix.learned == 0)
 
@@ -67,9 +81,14 @@ def harmonic(matrix: AccuracyMatrix) -> float:
 
 def of_groups(matrix: AccuracyMatrix, chosen: NDArray[np.bool_]) -> float:
     """Accuracy over the images of some groups after the last step; NaN if one of them was not evaluated then."""
-    if not matrix.steps or not matrix.count[chosen].any():
+    return of_groups_at(matrix, chosen, -1) if matrix.steps else np.nan
+
+
+def of_groups_at(matrix: AccuracyMatrix, chosen: NDArray[np.bool_], row: int) -> float:
+    """The same after the step of a row."""
+    if not matrix.count[chosen].any():
         return np.nan
-    return float(matrix.correct[-1, chosen].sum() / matrix.count[chosen].sum())
+    return float(matrix.correct[row, chosen].sum() / matrix.count[chosen].sum())
 
 
 def drop(matrix: AccuracyMatrix) -> float:
@@ -151,3 +170,101 @@ def learning(matrix: AccuracyMatrix) -> float:
 
 def stability(matrix: AccuracyMatrix) -> float:
     return mean(matrix.accuracy[-1, matrix.old]) if matrix.steps else np.nan
+
+
+def last_pilot(matrix: AccuracyMatrix) -> float:
+    return float(np.around(last(accuracy_by_sample(matrix)) * 100, decimals=2)) / 100
+
+
+def _below(matrix: AccuracyMatrix, *, diagonal: bool) -> Floats:
+    """R[t,i] with i <= t, or i < t without the diagonal, as a flat array; NaN for entries that were not measured."""
+    rows = np.arange(matrix.steps)[:, None]
+    learned = matrix.learned[None, :]
+    known = (learned <= rows) if diagonal else (learned < rows)
+    return matrix.accuracy[known & (learned >= 0)]
+
+
+def dr_accuracy(matrix: AccuracyMatrix) -> float:
+    return mean(_below(matrix, diagonal=True))
+
+
+def dr_bwt(matrix: AccuracyMatrix) -> float:
+    groups, own = matrix.own()
+    later = np.arange(matrix.steps)[:, None] > matrix.learned[groups][None, :]
+    return mean((matrix.accuracy[:, groups] - own[None, :])[later])
+
+
+def dr_remembering(matrix: AccuracyMatrix) -> float:
+    return float(1 - np.abs(np.minimum(dr_bwt(matrix), 0)))
+
+
+def dr_positive_bwt(matrix: AccuracyMatrix) -> float:
+    return float(np.maximum(dr_bwt(matrix), 0))
+
+
+def dr_fwt(matrix: AccuracyMatrix) -> float:
+    learned = matrix.learned[None, :]
+    return mean(matrix.accuracy[(learned > np.arange(matrix.steps)[:, None]) & (learned < matrix.steps)])
+
+
+def omega_base(matrix: AccuracyMatrix, offline: Offline) -> float:
+    base = [of_groups_at(matrix, matrix.learned == 0, row) for row in range(1, matrix.steps)]
+    return mean(np.array(base) / offline.base)
+
+
+def omega_new(matrix: AccuracyMatrix) -> float:
+    groups, own = matrix.own()
+    return mean(own[matrix.learned[groups] > 0])
+
+
+def omega_all(matrix: AccuracyMatrix, offline: Offline) -> float:
+    return mean((accuracy_by_sample(matrix) / offline.seen)[1:])
+
+
+def _lowest(matrix: AccuracyMatrix) -> Floats:
+    """The lowest accuracy on each old group after the step that learned it; NaN if a later row lacks the group."""
+    old = np.flatnonzero(matrix.old)
+    return np.array([matrix.accuracy[matrix.learned[group] + 1 :, group].min() for group in old])
+
+
+def min_acc(matrix: AccuracyMatrix, continual: AccuracyMatrix) -> float:
+    return mean(_lowest(continual))
+
+
+def wc_acc(matrix: AccuracyMatrix, continual: AccuracyMatrix) -> float:
+    if continual.steps < 2:
+        return np.nan
+    newest = continual.accuracy[-1, continual.learned == continual.steps - 1]
+    return mean(np.concatenate([_lowest(continual), newest])) if newest.size else np.nan
+
+
+def windowed_forgetting(matrix: AccuracyMatrix, continual: AccuracyMatrix) -> float:
+    return _windowed(continual, 1.0)
+
+
+def windowed_plasticity(matrix: AccuracyMatrix, continual: AccuracyMatrix) -> float:
+    return _windowed(continual, -1.0)
+
+
+def _windowed(matrix: AccuracyMatrix, sign: float) -> float:
+    """The largest drop (sign 1) or rise (-1) of a group within `WINDOW` consecutive evaluations, at least 0; mean."""
+    largest = []
+    for group in np.flatnonzero((matrix.learned >= 0) & (matrix.learned < matrix.steps)):
+        values = sign * matrix.accuracy[:, group]
+        values = values[np.argmax(~np.isnan(values)) :]  # a group need not be evaluated before its classes arrive
+        moves = [0.0, *(values[i] - values[i + 1 : i + WINDOW].min() for i in range(len(values) - 1))]
+        largest.append(np.max(moves))  # NaN if an evaluation is missing
+    return mean(np.array(largest)) if matrix.steps > 1 else np.nan
+
+
+def class_forgetting(matrix: AccuracyMatrix, classes: AccuracyMatrix) -> float:
+    if classes.steps < 2:
+        return np.nan
+    table = classes.accuracy
+    best = np.where(np.isnan(table), 0.0, table)[:-1].max(axis=0)  # 0: no earlier evaluation of the class
+    known = best > 0
+    return mean((best - table[-1])[known])
+
+
+def macro_accuracy(matrix: AccuracyMatrix, classes: AccuracyMatrix) -> float:
+    return mean(classes.accuracy[-1][classes.evaluated()[-1]]) if classes.steps else np.nan

@@ -89,6 +89,17 @@ class AccuracyMatrix:
         return groups, self.accuracy[self.learned[groups], groups]
 
 
+@dataclass(frozen=True, eq=False)
+class Offline:
+    """Accuracy of a jointly trained model: on the classes of the first task, and on all classes seen at each step [T].
+
+    The same number for all steps if it was trained only once.
+    """
+
+    base: float
+    seen: Floats
+
+
 def _own_task(group: Mapping[str, Any], index: int, one_to_one: bool) -> int | None:
     task = group.get("task")
     return (index if one_to_one else None) if task is None else int(task)
@@ -165,13 +176,15 @@ def baseline_of(result: Mapping[str, Any], rule: str, split: str | None = None) 
 
 
 def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:
-    """Accuracy over the test images of the classes seen so far, at each evaluation after the first experience [E].
+    """Accuracy over the test images of the classes seen so far, at each periodic evaluation [E].
 
-    None if the rows do not hold the classes seen, or the record does not hold the images per class of `split`.
+    None without periodic evaluations (see `is_periodic`), if the rows do not hold the number of classes seen, or if the
+    record does not hold the images per class of `split`.
     """
     split = split or main_split(result)
     numbered = enumerate(result["rows"])
     rows = [(index, row["seen"]) for index, row in numbered if row["split"] == split and row.get("seen")]
+    rows = [(index, seen) for index, seen in rows if is_periodic(result, result["rows"][index])]
     if not rows or (counted := class_counts_of(result, split)) is None:
         return None
     total, found = np.asarray(counted), []
@@ -180,3 +193,52 @@ def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -
         correct = correct[total[:seen] > 0]  # classes without images have no count
         found.append(correct.sum() / total[:seen].sum() if len(correct) else np.nan)  # NaN: nothing to predict with
     return np.array(found)
+
+
+def is_periodic(result: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether an evaluation was due because `evaluate_every` training images had arrived.
+
+    Records of earlier versions do not say so: an evaluation between the ends of tasks is periodic, one at the end of a
+    task is not, although its number of images may be a multiple of the period.
+    """
+    return bool(row["periodic"]) if "periodic" in row else not _ends_a_task(result, row)
+
+
+def _ends_a_task(result: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    return (
+        row["task"] is None or row["task"] < 0 or any(g.get("task") == row["task"] for g in result["stream"]["groups"])
+    )
+
+
+def continual_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
+    """The matrix of all evaluations; None if there is none between the ends of tasks."""
+    split = main_split(result)
+    between = any(not _ends_a_task(result, row) for row in result["rows"] if row["split"] == split)
+    return matrix_of(result, rule) if between else None
+
+
+def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
+    """The matrix whose groups are the classes by position, at the ends of tasks; None if the record lacks the counts.
+
+    An entry is NaN unless all groups that hold the class were evaluated: in domain-incremental streams each group holds
+    every class, and the count of a class is that of all groups.
+    """
+    split, stream, tables = main_split(result), result["stream"], result["accuracy"][rule]
+    if "class_correct" not in tables or (counted := class_counts_of(result, split)) is None:
+        return None
+    rows = [row for row in rows_of(result, split) if _ends_a_task(result, result["rows"][row])] or rows_of(
+        result, split
+    )
+    ends = [result["rows"][row]["task"] for row in rows]
+    groups, sizes = stream["groups"], counts_of(result, split)
+    learned = np.full(len(counted), len(rows))
+    values = np.array([tables["class_correct"][row] for row in rows], dtype=np.float64).reshape(len(rows), len(counted))
+    one_to_one = len(groups) == stream["n_tasks"]
+    for index, group in enumerate(groups):
+        own, task = list(group["classes"]), _own_task(group, index, one_to_one)
+        first = 0 if task is None else int(np.searchsorted(ends, task))
+        learned[own] = np.minimum(learned[own], first)
+        for place, row in enumerate(rows if sizes[index] else ()):
+            if tables["correct"][row][index] is None:
+                values[place, own] = np.nan
+    return AccuracyMatrix.of(values, counted, learned)

@@ -4,265 +4,37 @@ Notation: R[t,i] is the accuracy on group i after step t, both counted from 1; T
 test images of group i. In a class-incremental stream group i is learned at step i and the formulas are those of the
 papers; in other streams "i < T" means "groups learned before step T", R[i,i] "the accuracy on group i at the step that
 learned it", and a mean over tasks is a mean over such groups. Accuracies and metrics are fractions. A value that cannot
-be computed is None, never 0 or NaN.
+be computed is None, never 0 or NaN; `cl.records.reasons` says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cl.protocol import ANYTIME, FEW_SHOT, TASK, belongs
-from cl.records import formulas
-from cl.records.matrix import AccuracyMatrix, Floats, anytime_of, baseline_of, matrix_of
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric: `compute(matrix, **needs)` gives a fraction, NaN if undefined.
-
-    `needs` names the inputs in addition to the matrix: "baseline" (accuracy per group of the untrained model),
-    "reference" (per group, accuracy of a jointly trained model at the group's step), "local" (the matrix of the
-    task-incremental rule) or "anytime" (accuracy over the classes seen, one per evaluation). Values lie between
-    `lowest`, 0 for accuracies and -1 for differences of them, and 1. A metric with a `setting` is recorded only for
-    streams of that setting (see `belongs`).
-    """
-
-    id: str
-    title: str
-    formula: str
-    source: str
-    higher_is_better: bool
-    compute: Callable[..., float]
-    needs: tuple[str, ...] = ()
-    lowest: float = 0.0
-    setting: str = ""
-
-
-_GEM = "Lopez-Paz & Ranzato 2017 (GEM)"
-_RWALK = "Chaudhry et al. 2018 (RWalk)"
-_ICARL = "Rebuffi et al. 2017 (iCaRL)"
-_RF = "Smith et al. 2023 (rehearsal-free)"
-_AT = "A_t = (1/t) sum_{i<=t} R[t,i]"
-_AW = "A_t = sum_{i<=t} n_i R[t,i] / sum_{i<=t} n_i"
-_TOPIC = "Tao et al. 2020 (TOPIC)"
-_CEC = "Zhang et al. 2021 (CEC), performance dropping rate"
-_ALICE = "Peng et al. 2022 (ALICE)"
-_RTL = "R[l,i] - R[T,i]"
-
-_ALL = (
-    Metric(
-        "A_last_task",
-        "last accuracy, mean over tasks",
-        f"A_T, {_AT}",
-        f"{_GEM}; L2P, DualPrompt, HiDe, CODA-Prompt, RanPAC",
-        True,
-        lambda m: formulas.last(formulas.accuracy_by_task(m)),
-    ),
-    Metric(
-        "A_last_sample",
-        "last accuracy, mean over images",
-        f"A_T, {_AW}",
-        "PyCIL, PILOT, SLCA, EASE, MOS",
-        True,
-        lambda m: formulas.last(formulas.accuracy_by_sample(m)),
-    ),
-    Metric(
-        "A_inc_task",
-        "average incremental accuracy, mean over tasks",
-        f"(1/T) sum_t A_t, {_AT}",
-        f"{_ICARL}; HiDe, NoRGa (CAA)",
-        True,
-        lambda m: formulas.mean(formulas.accuracy_by_task(m)),
-    ),
-    Metric(
-        "A_inc_sample",
-        "average incremental accuracy, mean over images",
-        f"(1/T) sum_t A_t, {_AW}",
-        f"{_ICARL}; SLCA, EASE, MOS",
-        True,
-        lambda m: formulas.mean(formulas.accuracy_by_sample(m)),
-    ),
-    Metric(
-        "A_inc_task_excl_first",
-        "average incremental accuracy without the first step, mean over tasks",
-        f"1/(T-1) sum_{{t>=2}} A_t, {_AT}",
-        f"{_ICARL}, the original convention",
-        True,
-        lambda m: formulas.mean(formulas.accuracy_by_task(m)[1:]),
-    ),
-    Metric(
-        "A_inc_sample_excl_first",
-        "average incremental accuracy without the first step, mean over images",
-        f"1/(T-1) sum_{{t>=2}} A_t, {_AW}",
-        f"{_ICARL}, the original convention",
-        True,
-        lambda m: formulas.mean(formulas.accuracy_by_sample(m)[1:]),
-    ),
-    Metric(
-        "A_inc_sample_pilot",
-        "average incremental accuracy as PILOT prints it",
-        f"(1/T) sum_t round(100 A_t, 2) / 100, {_AW}",
-        "PILOT (np.around before averaging)",
-        True,
-        formulas.pilot,
-    ),
-    Metric(
-        "F_chaudhry",
-        "forgetting, best step before the last",
-        f"1/(T-1) sum_{{i<T}} max_{{l<T}} ({_RTL})",
-        _RWALK,
-        False,
-        formulas.chaudhry,
-        lowest=-1.0,
-    ),
-    Metric(
-        "F_max_all",
-        "forgetting, best step including the last",
-        f"1/(T-1) sum_{{i<T}} max_{{l<=T}} ({_RTL})",
-        "L2P official, HiDe, NoRGa, LayerNorm tuning, PILOT, mammoth",
-        False,
-        formulas.max_all,
-    ),
-    Metric(
-        "F_avalanche",
-        "forgetting, first minus last value",
-        "1/(T-1) sum_{i<T} (R[i,i] - R[T,i]) = -BWT",
-        "Avalanche",
-        False,
-        formulas.avalanche,
-        lowest=-1.0,
-    ),
-    Metric(
-        "F_stepwise",
-        "forgetting, mean drop from one step to the next",
-        "1/(T-1) sum_{t>=2} 1/(t-1) sum_{i<t} (R[t-1,i] - R[t,i])",
-        "GT-RIPL, Smith et al. 2023 (CODA-Prompt code)",
-        False,
-        formulas.stepwise,
-        lowest=-1.0,
-    ),
-    Metric(
-        "F_global_rf",
-        "global forgetting of the rehearsal-free paper",
-        "1/(T-1) sum_{t>=2} sum_{i<t} (c_i / sum_{j<=t} c_j) (R[i,i] - R[t,i]), c_i = classes of task i",
-        _RF,
-        False,
-        formulas.global_rf,
-        lowest=-1.0,
-    ),
-    Metric(
-        "F_local_rf",
-        "local forgetting of the rehearsal-free paper (negative where it forgets)",
-        "1/(T-1) sum_{i<T} (L[T,i] - L[i,i]), L = matrix with the task given",
-        f"{_RF}, sign as printed",
-        True,
-        formulas.local_rf,
-        ("local",),
-        lowest=-1.0,
-    ),
-    Metric("BWT", "backward transfer", "1/(T-1) sum_{i<T} (R[T,i] - R[i,i])", _GEM, True, formulas.bwt, lowest=-1.0),
-    Metric(
-        "FWT",
-        "forward transfer",
-        "1/(T-1) sum_{i>=2} (R[i-1,i] - r_i), r = untrained model",
-        _GEM,
-        True,
-        formulas.fwt,
-        ("baseline",),
-        lowest=-1.0,
-    ),
-    Metric("LA", "learning accuracy", "(1/T) sum_t R[t,t]", "Riemer et al. 2019 (MER)", True, formulas.learning),
-    Metric(
-        "I_mean",
-        "intransigence, mean over steps",
-        "(1/T) sum_t (a_t - R[t,t]), a_t = joint model on task t",
-        _RWALK,
-        False,
-        formulas.intransigence,
-        ("reference",),
-        lowest=-1.0,
-    ),
-    Metric(
-        "I_last",
-        "intransigence at the last step",
-        "a_T - R[T,T], a_T = joint model on task T",
-        _RWALK,
-        False,
-        formulas.intransigence_last,
-        ("reference",),
-        lowest=-1.0,
-    ),
-    Metric(
-        "A_base",
-        "few-shot streams: last accuracy on the classes of the first task",
-        "R[T,1]",
-        f"{_TOPIC}, the setting; {_ALICE}",
-        True,
-        formulas.base,
-        setting=FEW_SHOT,
-    ),
-    Metric(
-        "A_novel",
-        "few-shot streams: last accuracy on the classes of later tasks, mean over images",
-        "sum_{i>1} n_i R[T,i] / sum_{i>1} n_i",
-        f"{_TOPIC}, the setting; {_ALICE}",
-        True,
-        formulas.novel,
-        setting=FEW_SHOT,
-    ),
-    Metric(
-        "A_harmonic",
-        "few-shot streams: harmonic mean of A_base and A_novel",
-        "2 A_base A_novel / (A_base + A_novel), 0 where both are 0",
-        _ALICE,
-        True,
-        formulas.harmonic,
-        setting=FEW_SHOT,
-    ),
-    Metric(
-        "PD",
-        "few-shot streams: performance drop from the first to the last step",
-        f"A_1 - A_T, {_AW}",
-        _CEC,
-        False,
-        formulas.drop,
-        lowest=-1.0,
-        setting=FEW_SHOT,
-    ),
-    Metric(
-        "A_auc",
-        "online and blurry streams: accuracy over the classes seen so far, mean over evaluations",
-        "(1/E) sum_e a_e, a_e = correct answers / test images of the classes seen at evaluation e",
-        "Koh et al. 2022 (i-Blurry), A_AUC",
-        True,
-        lambda m, anytime: formulas.mean(anytime),
-        ("anytime",),
-        setting=ANYTIME,
-    ),
-    Metric(
-        "E_own",
-        "task-incremental streams: error right after learning, mean over tasks",
-        "(1/T) sum_t (1 - R[t,t]) = 1 - LA",
-        "Bornschein et al. 2022 (NEVIS'22), single-label tasks",
-        False,
-        lambda m: 1 - formulas.learning(m),
-        setting=TASK,
-    ),
-    Metric(
-        "plasticity", "plasticity", "(1/T) sum_t R[t,t] = LA", "convention; definitions vary", True, formulas.learning
-    ),
-    Metric(
-        "stability", "stability", "1/(T-1) sum_{i<T} R[T,i]", "convention; definitions vary", True, formulas.stability
-    ),
+from cl.protocol import ANYTIME, FEW_SHOT, TASK, answering, belongs
+from cl.records.answers import answers_of, scores_of
+from cl.records.count_metrics import COUNT_METRICS
+from cl.records.later_metrics import LATER_METRICS
+from cl.records.matrix import (
+    AccuracyMatrix,
+    Floats,
+    anytime_of,
+    baseline_of,
+    classes_of,
+    continual_of,
+    matrix_of,
 )
+from cl.records.metric import Metric
+from cl.records.predictions import Predictions
+from cl.records.reference import offline_of, reference_of
 
-METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
+__all__ = ["METRICS", "Metric", "compute_all", "metrics_of", "metrics_of_rule", "recorded_metrics", "shown"]
+
+METRICS: dict[str, Metric] = {metric.id: metric for metric in (*COUNT_METRICS, *LATER_METRICS)}
 """Every metric by id."""
-
 
 FORGETTING = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
 """The metrics that summaries and leaderboards show."""
@@ -301,55 +73,86 @@ def compute_all(
     *,
     baseline: Sequence[float | None] | Floats | None = None,
     reference: Sequence[float | None] | Floats | None = None,
-    local: AccuracyMatrix | None = None,
-    anytime: Floats | None = None,
     setting: str = "",
     names: Iterable[str] | None = None,
+    **inputs: Any,
 ) -> dict[str, float | None]:
-    """Every metric of one matrix, or those in `names`; None if undefined or if an extra input is missing.
+    """Every metric of one matrix, or those in `names`; None if undefined or if an input is missing.
 
     Values are fractions. Metrics of another `setting` are left out. baseline, reference: [G] fractions, None for an
-    unknown entry; local, anytime: see `Metric`. Raises `ValueError` for wrong lengths.
+    unknown entry; for the other inputs see `cl.records.metric.INPUTS`. Raises `ValueError` for wrong lengths.
     """
     groups = len(matrix.count)
-    extra = {
+    given = {
+        **inputs,
         "baseline": _per_group(baseline, groups, "baseline"),
         "reference": _per_group(reference, groups, "reference"),
-        "local": local,
-        "anytime": anytime,
     }
     values: dict[str, float | None] = {}
     for metric in METRICS.values() if names is None else map(METRICS.__getitem__, names):
         if not belongs(metric.setting, setting):
             continue
-        needed = {name: extra[name] for name in metric.needs}
+        needed = {name: given.get(name) for name in metric.needs}
         missing = any(value is None for value in needed.values())
         value = np.nan if missing else float(metric.compute(matrix, **needed))
         values[metric.id] = value if np.isfinite(value) else None
     return values
 
 
-def metrics_of(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
-    """Metrics per rule on the test split of a record's result section: {rule: {metric id: fraction or None}}.
+def metrics_of(
+    result: Mapping[str, Any], *, reference: Mapping[str, Any] | None = None, predictions: Predictions | None = None
+) -> dict[str, dict[str, float | None]]:
+    """Every metric per rule on the test split of a record's result section: {rule: {metric id: fraction or None}}.
 
-    "local" is the matrix of `til_masked`, else of `til_oracle`. Intransigence needs another run, so it is None here.
+    `reference`: the result of a joint run, for intransigence and Omega; `predictions`: the stored predictions of the
+    run, for metrics of single answers. Metrics that need them are None without.
     """
-    return {rule: metrics_of_rule(result, rule) for rule in result["accuracy"]}
+    return {
+        rule: metrics_of_rule(result, rule, reference=reference, predictions=predictions) for rule in result["accuracy"]
+    }
+
+
+def recorded_metrics(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """The metrics that a record holds, per rule; computed from the counts alone."""
+    names = [name for name, metric in METRICS.items() if metric.recorded]
+    return {rule: metrics_of_rule(result, rule, names) for rule in result["accuracy"]}
 
 
 def metrics_of_rule(
-    result: Mapping[str, Any], rule: str, names: Iterable[str] | None = None
+    result: Mapping[str, Any],
+    rule: str,
+    names: Iterable[str] | None = None,
+    *,
+    reference: Mapping[str, Any] | None = None,
+    predictions: Predictions | None = None,
 ) -> dict[str, float | None]:
     """As `metrics_of`, for one rule that the result has; all metrics, or those in `names`."""
     wanted = list(METRICS if names is None else names)
     matrix = matrix_of(result, rule)
-    baseline, local = None, None
-    if any("baseline" in METRICS[name].needs for name in wanted):
-        baseline = baseline_of(result, rule)
-    if any("local" in METRICS[name].needs for name in wanted):
-        given = next((other for other in ("til_masked", "til_oracle") if other in result["accuracy"]), None)
-        local_rule = rule if rule.startswith("til_") else given
-        local = None if local_rule is None else matrix_of(result, local_rule)
-    setting = result["stream"].get("setting", "")
-    anytime = anytime_of(result, rule) if any("anytime" in METRICS[name].needs for name in wanted) else None
-    return compute_all(matrix, baseline=baseline, local=local, anytime=anytime, setting=setting, names=wanted)
+    needed = {need for name in wanted for need in METRICS[name].needs}
+    inputs: dict[str, Any] = {need: _INPUTS[need](result, rule) for need in _INPUTS if need in needed}
+    if reference is not None:
+        theirs = answering(reference["accuracy"], rule)
+        if theirs in reference["accuracy"]:
+            joint = matrix_of(reference, theirs)
+            inputs |= {"reference": reference_of(matrix, joint), "offline": offline_of(matrix, joint)}
+    if predictions is not None and rule in predictions.prediction:
+        inputs |= {need: of(result, predictions, rule) for need, of in _STORED.items() if need in needed}
+    return compute_all(matrix, setting=result["stream"].get("setting", ""), names=wanted, **inputs)
+
+
+def _local(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
+    """The matrix of the rule if it is told the task, else of `til_masked` or `til_oracle`."""
+    given = next((other for other in ("til_masked", "til_oracle") if other in result["accuracy"]), None)
+    told = rule if rule.startswith("til_") else given
+    return None if told is None else matrix_of(result, told)
+
+
+_INPUTS: dict[str, Callable[[Mapping[str, Any], str], Any]] = {
+    "baseline": baseline_of,
+    "local": _local,
+    "anytime": anytime_of,
+    "continual": continual_of,
+    "classes": classes_of,
+}
+_STORED: dict[str, Callable[[Mapping[str, Any], Predictions, str], Any]] = {"answers": answers_of, "scores": scores_of}

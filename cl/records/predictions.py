@@ -2,8 +2,13 @@
 
 Arrays: `rows` int32 [n], row of the image in the dataset's store; `label` uint16 [n], position; `group` uint16 [n];
 per rule `prediction/<rule>` uint16 [rows of the record, n], position or `ABSENT`, and `margin/<rule>` float16 of the
-same shape, best minus second score, NaN if absent. Files are compressed; those of version 0.1.0 are not. A record holds
-the hash of the content, which does not depend on the compression.
+same shape, best minus second score, NaN if absent. A run with --save-scores adds, in the same shape, `rank/<rule>`
+uint16, the number of classes that score higher than the image's own, or `ABSENT`; `confidence/<rule>` and
+`likelihood/<rule>` float16, natural logarithms of the probability (softmax of the scores that the rule may choose from)
+of the answer and of the image's own class, NaN if absent: 6 bytes per image and evaluation before compression.
+
+Files are compressed; those of version 0.1.0 are not. A record holds the hash of the content, which does not depend on
+the compression.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +30,19 @@ from numpy.typing import NDArray
 from cl.errors import ContractError, DataError
 from cl.files import write_bytes
 
+PREDICTIONS = "predictions.npz"
+"""Name of the file in the folder of a run."""
+
 ABSENT = 65535
 """Prediction of an image that was not evaluated."""
 
 MOST_BYTES = 1 << 32
 """The arrays of a file that is read may take this much memory; more than any stream needs, so it is damage."""
 
+SCORES = ("rank", "confidence", "likelihood")
+"""The optional arrays of --save-scores, per rule."""
+
+_INTEGER = ("prediction", "rank")
 _INDEX = {"rows": "<i4", "label": "<u2", "group": "<u2"}
 
 
@@ -43,6 +55,8 @@ class Predictions:
     group: NDArray[np.integer[Any]]
     prediction: Mapping[str, NDArray[np.integer[Any]]]
     margin: Mapping[str, NDArray[np.floating[Any]]]
+    scores: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    """Of `SCORES`: rule -> array; empty if the run did not store scores."""
 
 
 def _integers(name: str, values: Any, dtype: str) -> NDArray[Any]:
@@ -53,15 +67,21 @@ def _integers(name: str, values: Any, dtype: str) -> NDArray[Any]:
     return array.astype(dtype)
 
 
+def _halves(values: Any) -> NDArray[Any]:
+    most = float(np.finfo(np.float16).max)
+    return np.clip(np.asarray(values, dtype=np.float32), -most, most).astype("<f2")
+
+
 def _arrays(predictions: Predictions) -> dict[str, NDArray[Any]]:
     """Every array by its name in the file, checked and converted to its fixed type."""
     arrays = {name: _integers(name, getattr(predictions, name), dtype) for name, dtype in _INDEX.items()}
     images = len(arrays["rows"])
     for rule, values in predictions.prediction.items():
         arrays[f"prediction/{rule}"] = _integers(f"prediction/{rule}", values, "<u2")
-    for rule, scores in predictions.margin.items():
-        most = float(np.finfo(np.float16).max)
-        arrays[f"margin/{rule}"] = np.clip(np.asarray(scores, dtype=np.float32), -most, most).astype("<f2")
+    for kind, tables_of_kind in {"margin": predictions.margin, **predictions.scores}.items():
+        for rule, values in tables_of_kind.items():
+            name = f"{kind}/{rule}"
+            arrays[name] = _integers(name, values, "<u2") if kind in _INTEGER else _halves(values)
     tables = [array for name, array in arrays.items() if name not in _INDEX]
     flat = all(arrays[name].shape == (images,) for name in _INDEX)
     if not flat or any(table.ndim != 2 or table.shape != (len(tables[0]), images) for table in tables):
@@ -158,8 +178,9 @@ def _check_read(index: Mapping[str, NDArray[Any]], tables: Mapping[str, NDArray[
     if len(images) != 1 or any(array.shape != images or array.dtype.kind not in "iu" for array in index.values()):
         raise ValueError("rows, label and group must be integers of one length")
     for name, array in tables.items():
-        kinds = "f" if name.startswith("margin/") else "iu"
-        if name.partition("/")[0] in ("prediction", "margin") and (
+        kind = name.partition("/")[0]
+        kinds = "iu" if kind in _INTEGER else "f"
+        if kind in ("prediction", "margin", *SCORES) and (
             array.ndim != 2 or array.shape[1:] != images or array.dtype.kind not in kinds
         ):
             raise ValueError(f"{name} has shape {array.shape} and type {array.dtype}, for {images[0]} images")
@@ -179,7 +200,7 @@ def read_predictions(path: Path | str, rule: str | None = None, *, most: int = M
         _check_read(index, arrays)
         index = {name: _integers(name, array, _INDEX[name]) for name, array in index.items()}
         arrays = {
-            name: _integers(name, array, "<u2") if name.startswith("prediction/") else array
+            name: _integers(name, array, "<u2") if name.partition("/")[0] in _INTEGER else array
             for name, array in arrays.items()
         }
     except (*_DAMAGE, ContractError) as error:
@@ -187,12 +208,19 @@ def read_predictions(path: Path | str, rule: str | None = None, *, most: int = M
         raise DataError(
             f"Cannot read predictions from {path} ({problem}); run it again with --existing always."
         ) from error
-    tables: dict[str, dict[str, NDArray[Any]]] = {"prediction": {}, "margin": {}}
+    tables: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in ("prediction", "margin", *SCORES)}
     for name, array in arrays.items():
         kind, _, rule = name.partition("/")
         if kind in tables:
             tables[kind][rule] = array
-    return Predictions(**index, prediction=tables["prediction"], margin=tables["margin"])
+    scores = {kind: tables[kind] for kind in SCORES if tables[kind]}
+    return Predictions(**index, prediction=tables["prediction"], margin=tables["margin"], scores=scores)
+
+
+def has_scores(path: Path | str) -> bool:
+    """Whether a predictions file holds stored scores; raises `DataError` if it is damaged."""
+    path = Path(path)
+    return path.is_file() and bool(read_predictions(path).scores)
 
 
 def check_predictions(path: Path | str, sha256: str | None, *, most: int = MOST_BYTES) -> None:

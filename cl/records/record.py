@@ -18,7 +18,7 @@ from cl.errors import ContractError, DataError, UsageError
 from cl.files import write_text
 from cl.records import identity
 from cl.records.matrix import AccuracyMatrix, class_counts_of, counts_of, matrix_of
-from cl.records.metrics import metrics_of
+from cl.records.metrics import recorded_metrics
 from cl.records.structure import canonical, conforms, schema
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def matrix(record: Mapping[str, Any], rule: str, split: str | None = None) -> Ac
 def recompute(record: Mapping[str, Any]) -> Record:
     """A copy of a record with its metrics computed again from the counts, and the hash that goes with them."""
     fresh = copy.deepcopy(dict(record))
-    fresh["result"]["metrics"] = metrics_of(fresh["result"])
+    fresh["result"]["metrics"] = recorded_metrics(fresh["result"])
     fresh["result_sha256"] = result_sha256(fresh["result"])
     return fresh
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def run(
     *,
     trainer: Trainer,
     max_tasks: int | None = None,
+    save_scores: bool = False,
     warnings: tuple[str, ...] = (),
     ready: Callable[[], None] | None = None,
     finish: Callable[[Strategy], None] | None = None,
@@ -32,9 +33,9 @@ def run(
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
-    precision, limited. `max_tasks` stops after this many experiences. `ready` is called after the
-    setup, `finish` with the learner after the last event, before the record says complete. Raises the `ClbenchError`
-    that ended the run, after writing a record with status "failed"; the checkpoint is kept.
+    precision, limited. `max_tasks` stops after this many experiences. `save_scores`: see `cl.running.scores`. `ready`
+    is called after the setup, `finish` with the learner after the last event, before the record says complete. Raises
+    the `ClbenchError` that ended the run, after writing a record with status "failed"; the checkpoint is kept.
     """
     writer = Writer(strategy, stream, folder, header, trainer, warnings)
     state = RunState()
@@ -56,7 +57,7 @@ def run(
             if isinstance(event, Train):
                 _learn(strategy, stream, event, state, trainer)
             else:
-                _evaluate(strategy, stream, event, number, state, trainer)
+                _evaluate(strategy, stream, event, number, state, trainer, save_scores)
             state.next_event = number + 1
             _account(state, trainer, number, event, time.perf_counter() - clock)
             if _worth_a_commit(event, trainer):
@@ -102,14 +103,25 @@ def _learn(strategy: Strategy, stream: Stream, event: Train, state: RunState, tr
 
 
 def _evaluate(
-    strategy: Strategy, stream: Stream, event: Evaluate, number: int, state: RunState, trainer: Trainer
-) -> None:
+    strategy: Strategy, stream: Stream, event: Evaluate, number: int, state: RunState, trainer: Trainer,
+    save_scores: bool,
+) -> None:  # fmt: skip
     with trainer.cost.timed("eval"):
-        row = evaluate(strategy, stream, event, state.seen, trainer, number)
+        row = evaluate(strategy, stream, event, state.seen, trainer, number, save_scores=save_scores)
     done = [e.experience for e in stream.events[:number] if isinstance(e, Train)]
     seen = {"seen": state.seen} if stream.classes_return else {}  # otherwise the groups tell which classes were seen
-    state.rows.append({"event": number, "task": done[-1] if done else None, "split": event.split, **seen})
+    place = {"event": number, "task": done[-1] if done else None, "split": event.split}
+    state.rows.append({**place, **seen, **_periodic(stream, done)})
     state.results.append(row)
+
+
+def _periodic(stream: Stream, done: Sequence[int]) -> dict[str, bool]:
+    """On a stream with a period: whether a multiple of it was reached with the last experience."""
+    period = stream.options.get("evaluate_every")
+    if not period:
+        return {}
+    images = [len(stream.experiences[experience].train) for experience in done]
+    return {"periodic": bool(done) and sum(images) // period > sum(images[:-1]) // period}
 
 
 def _account(state: RunState, trainer: Trainer, number: int, event: Train | Evaluate, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from cl.errors import UsageError
 from cl.random import numpy_generator
 from cl.settings.rebuild import rebuilt, rows_by_position
 from cl.stream import Evaluate, Event, Stream, Train
+
+ATTEMPTS = 10_000
+"""Draws of Si-Blurry before a stream with too few classes for its tasks is refused."""
 
 
 def i_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Stream:
@@ -36,37 +40,53 @@ def i_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Stre
 
 
 def si_blurry(stream: Stream, disjoint: float, blur: float, *, seed: int) -> Stream:
-    """Si-Blurry (Moon et al. 2023): as i-Blurry, but a task's number of disjoint classes and the number of images it
-    gives to the pool are random: cut points in the shuffled classes and in the number of images.
+    """Si-Blurry (Moon et al. 2023): as i-Blurry, but a task's number of disjoint classes, its number of blurred classes
+    and its number of images in the pool are random, as the authors' trainer draws them (`OnlineSampler`).
 
-    Blurred classes are distributed evenly. Only the number of the stream's tasks is used: classes are redistributed by
-    the data seed, and each group of test images holds the classes of a task. A task gives at most the blurred images it
-    has, so slightly less than a share `blur` may move. The authors' sampler lists the images of a task before it swaps
-    them, so its random variant swaps nothing; here they are swapped, as in the paper. Raises `UsageError` if there are
-    fewer blurred classes than tasks, or if classes return already.
+    Cut points in the shuffled disjoint classes, in the blurred classes and in the number of images that move split each
+    of them among the tasks. A task gives the images of its cut to the pool, or all its blurred images if it has fewer,
+    and takes as many as its cut from the shuffled pool, while it lasts. Only the number of the stream's tasks is used:
+    classes are redistributed by the data seed, and each group of test images holds the classes of a task. The number of
+    disjoint classes is rounded down to a multiple of the tasks.
+
+    Differences from that sampler: the images that move are drawn, where it takes the first of the data set; classes
+    that do not divide by the number of tasks are blurred, where it leaves them out; a draw that leaves a task without
+    classes or images is repeated, because a group of test images needs a class. Raises `UsageError` if none of
+    `ATTEMPTS` draws has classes and images for every task, or if classes return already.
     """
     _check(stream, [experience.classes for experience in stream.experiences])
     rng, tasks, count = numpy_generator(seed, "si-blurry"), len(stream.experiences), len(stream.class_order)
-    order, alone = rng.permutation(count), int(disjoint * count)
-    if count - alone < tasks:
-        raise UsageError(
-            f"disjoint={disjoint:g} leaves {count - alone} blurred classes for the {tasks} tasks of {stream.name}; "
-            "si-blurry needs at least one per task; choose a lower share."
-        )
-    homes, blurred = [], np.array_split(order[alone:], tasks)
-    for few, many in zip(np.split(order[:alone], _cuts(rng, alone, tasks)), blurred, strict=True):
-        homes.append(tuple(sorted([*few.tolist(), *many.tolist()])))
+    alone = int(disjoint * count + 1e-9) // tasks * tasks
     rows = rows_by_position(stream)
-    movable = [np.concatenate([rows[p] for p in sorted(classes.tolist())]) for classes in blurred]
-    total = int(blur * sum(map(len, movable)))
-    sizes = np.diff([0, *_cuts(rng, total, tasks), total])
-    given = [rng.permutation(each)[:size] for each, size in zip(movable, sizes, strict=True)]
-    return _dealt(stream, "si-blurry", homes, given, disjoint, blur, seed)
+    for _ in range(ATTEMPTS):
+        order = rng.permutation(count)
+        single = np.split(order[:alone], _cuts(rng, alone, tasks))
+        blurred = np.split(order[alone:], _cuts(rng, count - alone, tasks))
+        homes = [tuple(sorted([*few.tolist(), *many.tolist()])) for few, many in zip(single, blurred, strict=True)]
+        movable = [np.sort(np.concatenate([np.empty(0, np.int64), *(rows[p] for p in many)])) for many in blurred]
+        total = int(blur * sum(map(len, movable)) + 1e-9)
+        sizes = np.diff([0, *_cuts(rng, total, tasks), total]).tolist()
+        given = [rng.permutation(each)[:size] for each, size in zip(movable, sizes, strict=True)]
+        kept = [sum(len(rows[p]) for p in home) - len(out) for home, out in zip(homes, given, strict=True)]
+        if all(homes) and all(k + n for k, n in zip(kept, _taken(sizes, sum(map(len, given))), strict=True)):
+            dealt = _dealt(stream, "si-blurry", homes, given, disjoint, blur, seed, sizes=sizes)
+            return replace(dealt, comparable={**(dealt.comparable or {}), "si-blurry": "OnlineSampler"})
+    raise UsageError(
+        f"no draw of si-blurry gave each of the {tasks} tasks of {stream.name} one of the {count} classes; choose "
+        "fewer tasks, or i-blurry."
+    )
 
 
 def _cuts(rng: np.random.Generator, total: int, parts: int) -> list[int]:
-    """Ascending cut points that split `total` items into `parts`; parts may be empty."""
-    return sorted(rng.integers(0, total + 1, parts - 1).tolist())
+    """Ascending cut points that split `total` items into `parts`; parts may be empty, but the last is so only if
+    `total` is 0."""
+    return sorted(rng.integers(0, total, parts - 1).tolist()) if total else [0] * (parts - 1)
+
+
+def _taken(sizes: Sequence[int], pool: int) -> list[int]:
+    """How many images of the pool each task takes: its size, while the pool lasts."""
+    ends = np.minimum(np.cumsum(sizes), pool)
+    return np.diff([0, *ends]).tolist()
 
 
 def _check(stream: Stream, homes: Sequence[tuple[int, ...]]) -> None:
@@ -81,11 +101,12 @@ def _check(stream: Stream, homes: Sequence[tuple[int, ...]]) -> None:
 
 def _dealt(
     stream: Stream, name: str, homes: Sequence[tuple[int, ...]], given: Sequence[IndexArray],
-    disjoint: float, blur: float, seed: int,
+    disjoint: float, blur: float, seed: int, sizes: Sequence[int] | None = None,
 ) -> Stream:  # fmt: skip
-    """Shuffle the images that the tasks give, and deal the same number back to each task."""
+    """Shuffle the images that the tasks give, and deal them: `sizes` of them to each task, by default what it gave."""
     rows, pool = rows_by_position(stream), np.concatenate(given)
-    dealt = np.split(numpy_generator(seed, name, "deal").permutation(pool), np.cumsum([len(g) for g in given])[:-1])
+    sizes = [len(each) for each in given] if sizes is None else sizes
+    dealt = np.split(numpy_generator(seed, name, "deal").permutation(pool), np.cumsum(_taken(sizes, len(pool)))[:-1])
     train = []
     for home, got in zip(homes, dealt, strict=True):
         own = np.concatenate([rows[position] for position in home])

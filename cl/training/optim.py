@@ -90,13 +90,17 @@ class MultiStep:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 to `minimum`, updated per epoch (like PyTorch's CosineAnnealingLR) or per mini-batch."""
+    """Half a cosine from 1 to `minimum`, updated per epoch (like PyTorch's CosineAnnealingLR) or per mini-batch.
+
+    Epochs are `late` epochs behind: 1 is timm's scheduler, which gives the second epoch the rate of the first.
+    """
 
     minimum: float = 0.0
     per_step: bool = False
+    late: int = 0
 
     def __call__(self, when: When) -> float:
-        share = when.epoch / when.epochs
+        share = max(when.epoch - self.late, 0) / when.epochs
         if self.per_step:
             share = (when.epoch * when.steps + when.step) / (when.epochs * when.steps)
         return self.minimum + (1 - self.minimum) * (1 + math.cos(math.pi * share)) / 2

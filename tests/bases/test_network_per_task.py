@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cl.bases.network_per_task import NetworkPerTask
 from cl.errors import NonFiniteLoss, UsageError
+from cl.plan.plan import make_plan
 from cl.strategies.finetune_dynamic import FinetuneDynamic
 from cl.strategies.finetune_previous import FinetunePrevious
 from cl.strategies.independent import Independent
@@ -212,3 +213,16 @@ def test_only_the_rule_with_the_task_told_applies() -> None:
         supported = {setting for setting in ("class-incremental", "task-incremental") if cls.supports(setting, None)}
         assert supported == {"class-incremental", "task-incremental"}
         assert not any(cls.supports(other, None) for other in ("domain-incremental", "online", "blurry"))
+
+
+# ------------------------------------------------------------------------------------------------------ presets
+
+
+@pytest.mark.parametrize("name", ["independent", "finetune-previous", "pretrained"])
+def test_the_released_configurations_have_one_run_and_the_paper_has_a_search(name: str) -> None:
+    released = make_plan(name, "split-cifar100", preset="as-released").options
+    assert (released.trials, released.lr_min, released.lr_max, released.smoothing_max) == (1, 0.1, 0.1, 0.0)
+    assert (released.batch_size, released.batch_share, released.steps) == (256, 0.0, 50_000)
+    paper = make_plan(name, "split-cifar100", preset="paper").options
+    assert (paper.trials, paper.lr_min, paper.lr_max, paper.smoothing_max) == (16, 1e-4, 0.1, 0.3)
+    assert (paper.batch_size, paper.batch_share) == (512, 0.0025)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cl.plan.presets import choose
 from cl.strategies.hide_prompt import HiDePrompt
 from cl.strategy import Inputs
 from cl.stream import Stream
@@ -30,3 +31,11 @@ def scores(learner: HiDePrompt, pixels: Tensor, task: int | None = None) -> Tens
 
 def of(fits: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:
     return [fit for fit in fits if fit["phase"] == phase]
+
+
+def preset(method: str, stream: str, backbone: str) -> dict[str, Any]:
+    """The options of the presets that apply to a stream and a backbone of the papers."""
+    found: dict[str, Any] = {}
+    for one in choose(method, stream, f"vit_base_patch16_224{backbone}"):
+        found |= one.options
+    return found

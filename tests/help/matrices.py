@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cl.records.matrix import AccuracyMatrix
-from cl.records.metrics import compute_all
+from cl.records.metrics import METRICS, compute_all
+
+RECORDED = tuple(name for name, metric in METRICS.items() if metric.recorded)
 
 
-def values(matrix: AccuracyMatrix, **extra: Any) -> dict[str, float]:
-    """Metrics, those that are defined."""
-    return {name: value for name, value in compute_all(matrix, **extra).items() if value is not None}
+def values(matrix: AccuracyMatrix, names: Sequence[str] = RECORDED, **extra: Any) -> dict[str, float]:
+    """Metrics that are defined, of those that records hold or of others."""
+    return {name: value for name, value in compute_all(matrix, names=names, **extra).items() if value is not None}
 
 
 def result_of(

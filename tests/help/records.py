@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cl.records.metrics import metrics_of
+from cl.records.metrics import recorded_metrics
 from cl.records.predictions import ABSENT, Predictions, write_predictions
 from cl.records.record import result_sha256, save
 from cl.results.leaderboard.entries import Run
@@ -95,7 +95,7 @@ def build_record(
         for parent in parents:
             section = section[parent]
         section[key] = value
-    result["metrics"] = metrics_of(result)
+    result["metrics"] = recorded_metrics(result)
     record["result_sha256"] = result_sha256(result)
     return record
 

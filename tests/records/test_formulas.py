@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cl.records.formulas import forgetting_per_group
 from cl.records.matrix import ALWAYS, AccuracyMatrix
 from cl.records.metrics import METRICS, compute_all
-from tests.help.matrices import values
+from tests.help.matrices import RECORDED, values
 
 WORKED: list[list[int | None]] = [[90, None, None], [80, 70, None], [60, 75, 50]]
 
@@ -40,7 +40,7 @@ def matrices(draw: st.DrawFn, *, equal: bool = False, full: bool = False, least:
 
 def test_worked_example_of_the_sheet() -> None:
     matrix = AccuracyMatrix.of(WORKED, [100] * 3)
-    got = compute_all(matrix, baseline=[0.5, 0.5, 0.5], reference=[0.9, 0.8, 0.6], local=matrix)
+    got = compute_all(matrix, baseline=[0.5, 0.5, 0.5], reference=[0.9, 0.8, 0.6], local=matrix, names=RECORDED)
     # By hand; drops: step 2 (90-80)=10, step 3 ((80-60)+(70-75))/2=7.5; weights of F_global_rf: 1/2, then 1/3 each.
     want = {
         "A_last_task": 185 / 3,

@@ -38,9 +38,27 @@ def test_expected_values_are_those_of_the_reference_records() -> None:
 
 def test_the_command_of_a_configuration_is_the_run() -> None:
     assert find("resnet18-ewc").command == (
-        "clbench run -s ewc --stream split-cifar100 --backbone resnet18@random --preset smith --set pred_kd=1.0 "
-        "--set stream.order=coda --set backbone.image_size=32 --seed 0,1,2"
+        "clbench run -s ewc --stream split-cifar100 --backbone resnet18@random --preset smith-table "
+        "--set stream.order=coda --seed 0,1,2"
     )
+
+
+def test_the_four_rows_of_one_published_table_have_one_recipe() -> None:
+    resolved = {}
+    for name in ("pred-kd", "ewc", "l2", "feat-kd"):
+        wanted = find(f"resnet18-{name}")
+        plan = wanted.plans(wanted.seeds[:1])[0]
+        resolved[name] = {key: value.value for key, value in plan.values.items()}
+    shared = set.intersection(*(set(values) for values in resolved.values())) - {"feat_kd"}
+    assert {"lr", "optimizer", "loss", "loss_scale", "eval_mode", "backbone.normalize", "stream.order"} <= shared
+    for key in shared:
+        assert len({str(values[key]) for values in resolved.values()}) == 1, key
+    recipe = {key: resolved["l2"][key] for key in ("optimizer", "lr", "batch_size", "epochs", "weight_decay")}
+    assert recipe == {"optimizer": "adam", "lr": 1e-3, "batch_size": 128, "epochs": 250, "weight_decay": 2e-4}
+    assert resolved["l2"]["loss_scale"] == 5 and resolved["l2"]["pred_kd"] == 1, "the weights are for a loss times 5"
+    assert (resolved["ewc"]["reg"], resolved["ewc"]["reg_factor"]) == (10, 0.5)
+    assert resolved["l2"]["reg"] == 0.05
+    assert [resolved[name]["feat_kd"] for name in ("pred-kd", "ewc", "l2", "feat-kd")] == [0, 0, 0, 5]
 
 
 def test_a_wrong_key_in_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def test_i_blurry_is_like_the_published_lists() -> None:
         assert 4550 <= present[1] <= 4650 and all(60 <= n <= 140 for n in present[2:])
 
 
-@given(st.integers(2, 5), st.floats(0, 0.5), st.floats(0, 0.5), st.integers(0, 99))
+@given(st.integers(2, 5), st.floats(0, 1), st.floats(0, 0.5), st.integers(0, 99))
 @hypothesis_settings(max_examples=25, deadline=None)
 def test_si_blurry_deals_every_image_once_and_varies(tasks: int, disjoint: float, blur: float, seed: int) -> None:
     base = toy((20,) * 10, tasks=tasks)
@@ -56,7 +56,10 @@ def test_si_blurry_deals_every_image_once_and_varies(tasks: int, disjoint: float
     assert sorted(rows(stream)) == sorted(rows(base))
     assert sorted(p for group in stream.groups for p in group.classes) == list(range(10))
     at_home = sum(counts(stream)[group.task, list(group.classes)].sum() for group in stream.groups)
-    assert 200 - at_home <= int(blur * 20 * (10 - int(disjoint * 10)))
+    alone = int(disjoint * 10 + 1e-9) // tasks * tasks
+    assert 200 - at_home <= int(blur * 20 * (10 - alone) + 1e-9)
+    inside = (counts(stream) == 20).any(0).sum()
+    assert inside >= alone, "classes that are not blurred keep all images"
 
 
 def test_si_blurry_draws_the_classes_of_tasks_and_the_images_that_move() -> None:
@@ -64,8 +67,17 @@ def test_si_blurry_draws_the_classes_of_tasks_and_the_images_that_move() -> None
     assert len({tuple(len(group.classes) for group in stream.groups) for stream in streams}) > 3
     moved = [sum(counts(s)[g.task, list(g.classes)].sum() for g in s.groups) for s in streams]
     assert len(set(moved)) > 3 and max(moved) < 400
-    with pytest.raises(UsageError, match="4 blurred classes for the 5 tasks"):
-        si_blurry(toy(), 0.6, 0.1, seed=0)
+
+
+def test_si_blurry_cuts_the_blurred_classes_at_random_places() -> None:
+    """With no disjoint class, all classes of a task are blurred; an even share would be four in each of five tasks."""
+    sizes = [len(group.classes) for seed in range(6) for group in si_blurry(toy((9,) * 20), 0.0, 0.1, seed=seed).groups]
+    assert min(sizes) == 1 and max(sizes) >= 8 and sum(sizes) == 6 * 20
+
+
+def test_si_blurry_with_too_few_classes_for_its_tasks_says_so() -> None:
+    with pytest.raises(UsageError, match="no draw of si-blurry gave each of the 20 tasks of toy one of the 20 classes"):
+        si_blurry(toy((9,) * 20, tasks=20), 0.0, 0.1, seed=0)
 
 
 def test_blurred_streams_are_tested_on_every_group_that_has_begun() -> None:

@@ -20,7 +20,7 @@ from tests.help.toy_streams import counts, digest, setting, toy
 GOLDEN = {
     ("long-tailed",): "37de71878610b336",
     ("i-blurry",): "0cc32d4c0d484e53",
-    ("si-blurry",): "3093ef70e4d235af",
+    ("si-blurry",): "30be71984788722e",
     ("online",): "33038cfe11e3e6cd",
     ("online", "i-blurry"): "f15442a37526625d",
 }

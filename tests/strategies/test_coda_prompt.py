@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cl.errors import UsageError
+from cl.plan.plan import make_plan
 from cl.strategies.coda_prompt import CODAPrompt
 from cl.testing import tiny_backbone
 from cl.training import state
@@ -122,3 +123,17 @@ def test_impossible_options_raise_one_clear_sentence() -> None:
         coda(components=4).setup(tiny_stream().info)
     with pytest.raises(UsageError, match="prompts for 5 blocks do not fit"):
         make(CODAPrompt).setup(tiny_stream().info)
+
+
+def test_the_head_is_drawn_like_a_linear_layer_with_its_bias() -> None:
+    learner = coda()
+    learner.setup(tiny_stream().info)
+    learner.head.grow_to(400, learner.init_rng("head"))
+    for values in learner.head.blocks[0].parameters():
+        assert float(values.std()) == pytest.approx(0.25 / 3**0.5, rel=0.1), "U(-1 / 4, 1 / 4) for 16 features"
+
+
+def test_every_preset_of_the_codes_has_the_quarter_cosine_and_bilinear_resizing() -> None:
+    for stream, preset in (("split-cifar100", None), ("imagenet-r", None), ("imagenet-r", "pilot")):
+        plan = make_plan("coda-prompt", stream, "vit_base_patch16_224.augreg_in21k_ft_in1k", preset=preset)
+        assert plan.options.schedule == "quarter-cosine" and plan.backbone_options.interpolation == "bilinear"

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from cl.errors import UsageError
+from cl.plan.plan import make_plan
 from cl.strategies.dualprompt import DualPrompt
 from cl.strategy import Inputs
 from cl.testing import tiny_backbone
@@ -148,3 +149,20 @@ def test_options_that_reproduce_defects_are_marked() -> None:
 def test_missing_blocks_raise_one_clear_sentence() -> None:
     with pytest.raises(UsageError, match="prompts for 5 blocks do not fit"):
         make(DualPrompt).setup(tiny_stream().info)
+
+
+@pytest.mark.parametrize(
+    ("stream", "backbone", "preset", "init"),
+    [
+        ("split-cifar100", "vit_base_patch16_224.augreg_in21k", None, "zero"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", None, "zero"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", "dualprompt-pytorch", "trunc_normal"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", "pilot", "trunc_normal"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", "hide", "trunc_normal"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", "coda", "linear"),
+        ("split-cifar100", "vit_micro_patch4_32.tinyimagenet_distill", "small", "trunc_normal"),
+        ("cub-200", "vit_micro_patch4_32.tinyimagenet_distill", None, "trunc_normal"),
+    ],
+)
+def test_each_preset_has_the_head_of_its_code(stream: str, backbone: str, preset: str | None, init: str) -> None:
+    assert make_plan("dualprompt", stream, backbone, preset=preset).options.head_init == init

@@ -149,3 +149,28 @@ def test_the_main_configuration_of_the_paper_is_a_preset() -> None:
     assert (code.loss_scale, code.feat_kd, code.eval_mode) == (5.0, 5.0, True)
     assert make_plan("feat-kd", "split-digits", preset="avalanche").options.feat_kd_mode == "cosine"
     assert make_plan("feat-kd", "split-digits", preset="smith-2022-alone").options.loss == "bce-local"
+
+
+@pytest.mark.parametrize("loss", ("local", "bce"))
+def test_the_legacy_first_task_is_drawn_to_the_initial_network(learn: Learn, loss: str) -> None:
+    stream = tiny_stream()
+    legacy = make(FeatKD, **FAST, loss=loss, feat_kd=3.0, pred_kd=1.0, first_task="legacy")
+    legacy.setup(stream.info)
+    legacy.head.grow_to(2, torch.Generator().manual_seed(0))
+    batch = Batch(legacy.backbone.transform(stream.view(0).train.pixels([0, 1, 2])), torch.tensor([0, 1, 0]))
+    before = legacy.backbone(batch.x).detach()
+    assert float(term(legacy, batch, (0, 1)).detach()) == 0, "nothing moved yet, and no class can be distilled"
+    shake(legacy)
+    moved = F.mse_loss(legacy.backbone(batch.x), before)
+    assert float(term(legacy, batch, (0, 1)).detach()) == pytest.approx(3 * float(moved.detach()), rel=1e-3)
+    assert float(term(with_options(legacy, first_task="skip"), batch, (0, 1)).detach()) == 0
+    assert FeatKD.marks(FeatKD.Options(first_task="legacy")) == ("legacy",) and FeatKD.marks(FeatKD.Options()) == ()
+    learner = make(FeatKD, **{**FAST, "lr": 0.001}, loss=loss, first_task="legacy")
+    classes = learn(learner, stream, 2, lambda s, view: s.teacher.classes)
+    assert classes == [2, 4], "later tasks have the model after the task before"
+
+
+def test_the_presets_of_2022_have_the_term_in_the_first_task() -> None:
+    for preset in ("smith-2022", "smith-2022-alone"):
+        assert make_plan("feat-kd", "split-digits", preset=preset).options.first_task == "legacy"
+    assert make_plan("feat-kd", "split-digits").options.first_task == "skip"

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.step_lr import StepLRScheduler
 from torch import Tensor, nn
 
 from cl.errors import UsageError
@@ -22,10 +24,10 @@ from cl.stream import StreamInfo, View
 from cl.testing import tiny_backbone
 from cl.training import state
 from cl.training.batches import Batch
-from cl.training.optim import adam
+from cl.training.optim import When, adam
 from tests.conftest import make, run, tiny_stream
 from tests.help.compare import same
-from tests.help.hide_prompt import FAST, images_of, of, scores
+from tests.help.hide_prompt import FAST, images_of, of, preset, scores
 
 Learn = Callable[..., list[Any]]
 PLAIN: dict[str, Any] = {"prompt_momentum": 0.0, "reg": 0.0, "ca_epochs": 0, "tii_ca_epochs": 0}
@@ -268,3 +270,54 @@ def test_no_prefix_leaves_the_frozen_model(learn: Learn) -> None:
 def test_blocks_that_the_backbone_lacks_are_refused(learn: Learn) -> None:
     with pytest.raises(UsageError, match="has 2"):
         learn(hide(layers=(0, 2)), tiny_stream(), 1)
+
+
+# ------------------------------------------------------------------------------------------------------- presets
+
+
+def test_the_preset_of_5_datasets_is_the_script() -> None:
+    found = preset("hide-prompt", "5-datasets", ".augreg_in21k")
+    assert (found["batch_size"], found["lr"], found["tii_lr"]) == (4 * 32, 0.03 * 32 / 256, 0.001 * 32 / 256)
+    assert (found["tii_ca_lr"], found["tii_ca_samples"]) == (0.005 * 32 / 256, 32)
+    assert (found["ca_lr"], found["ca_samples"], found["clip"], found["tii_clip"]) == (0.005, 5 * 32, 2.0, 1.0)
+
+
+def test_presets_have_timms_schedules() -> None:
+    assert HiDePrompt.Options().milestones == (31,)
+    for stream in ("split-cifar100", "cub-200"):
+        assert preset("hide-prompt", stream, ".augreg_in21k")["milestones"] == [31]
+    assert preset("hide-prompt", "imagenet-r", ".augreg_in21k")["schedule"] == "timm-cosine"
+
+
+def test_presets_of_self_supervised_weights() -> None:
+    for weights in (".dino", "@ibot.pth", "@mocov3.pth"):
+        found = preset("hide-prompt", "split-cifar100", weights)
+        assert (found["epochs"], found["prompt_momentum"], found["reg"]) == (20, 0.1, 0.1)
+        found = preset("hide-prompt", "imagenet-r", weights)
+        assert (found["epochs"], found["schedule"], found["prompt_momentum"]) == (50, "constant", 0.01)
+    assert preset("hide-prompt", "cub-200", "@ibot21k.pth")["tii_lr"] == 0.0005 * 24 / 256
+
+
+def test_step_learning_rates_of_timm(learn: Learn, fits: list[dict[str, Any]]) -> None:
+    learn(hide(epochs=1), tiny_stream(), 1)
+    found = of(fits, "prompt")[0]["schedule"]
+    theirs = StepLRScheduler(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0), decay_t=30, decay_rate=0.1)
+    for epoch in range(50):
+        assert found(When(epoch, 0, 50, 9)) == pytest.approx(theirs.optimizer.param_groups[0]["lr"])
+        theirs.step(epoch)
+
+
+def test_the_cosine_of_timm_ends_at_its_lowest_rate(learn: Learn, fits: list[dict[str, Any]]) -> None:
+    learn(hide(schedule="timm-cosine", lr=0.02), tiny_stream(), 1)
+    found = of(fits, "prompt")[0]["schedule"]
+    theirs = CosineLRScheduler(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.02), t_initial=150, lr_min=1e-5)
+    for epoch in range(150):
+        assert 0.02 * found(When(epoch, 0, 150, 9)) == pytest.approx(theirs.optimizer.param_groups[0]["lr"])
+        theirs.step(epoch)
+
+
+def test_task_inference_has_its_own_clip(learn: Learn, fits: list[dict[str, Any]]) -> None:
+    learn(hide(clip=2.0, tii_clip=0.5), tiny_stream(), 2)
+    assert [fit["clip"] for fit in of(fits, "task inference")] == [0.5, 0.5]
+    assert [fit["clip"] for fit in of(fits, "prompt")] == [2.0, 2.0]
+    assert hide().options.tii_clip == 1.0

@@ -211,3 +211,12 @@ def test_presets_are_the_published_ones() -> None:
         0.3, 1.0, 256, 0.1, 10, 0.95, 0.1,
     )  # fmt: skip
     assert make_plan("kvb", "split-cifar10", "vit_base_patch32_clip_224.openai").options.epochs == 2000
+
+
+@pytest.mark.parametrize(
+    ("stream", "backbone"), [("split-cifar10", "resnet50.a1_in1k"), ("split-cifar100", "resnet50.a1_in1k")]
+)
+def test_the_published_presets_shuffle_classes_as_the_code(stream: str, backbone: str) -> None:
+    plan = make_plan("kvb", stream, backbone)
+    assert plan.values["stream.order"].value == "python"
+    assert make_plan("kvb", stream).values["stream.order"].value == "pycil", "only the published configurations"

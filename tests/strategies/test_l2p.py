@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from cl.errors import UsageError
+from cl.plan.plan import make_plan
 from cl.strategies.l2p import L2P
 from cl.testing import tiny_backbone
 from cl.training import state
@@ -129,3 +130,30 @@ def test_impossible_options_raise_one_clear_sentence() -> None:
         l2p(top=7).setup(tiny_stream().info)
     with pytest.raises(UsageError, match="prompts for 6 blocks do not fit"):
         l2p(prompt="prefix", layers=(5,)).setup(tiny_stream().info)
+
+
+@pytest.mark.parametrize(
+    ("stream", "backbone", "preset", "init"),
+    [
+        ("split-cifar100", "vit_base_patch16_224.augreg_in21k", None, "zero"),
+        ("split-cifar100", "vit_base_patch16_224.augreg_in21k", "l2p-pytorch", "trunc_normal"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", "pilot", "trunc_normal"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", "hide", "trunc_normal"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", "l2p++", "linear"),
+        ("imagenet-r", "vit_base_patch16_224.augreg_in21k", "deep-l2p++", "linear"),
+        ("split-cifar100", "vit_micro_patch4_32.tinyimagenet_distill", "small", "trunc_normal"),
+        ("split-cifar100", "deit_tiny_patch16_224", "small", "trunc_normal"),
+        ("cub-200", "vit_micro_patch4_32.tinyimagenet_distill", None, "trunc_normal"),
+    ],
+)
+def test_each_preset_has_the_head_of_its_code(stream: str, backbone: str, preset: str | None, init: str) -> None:
+    assert make_plan("l2p", stream, backbone, preset=preset).options.head_init == init
+
+
+def test_the_head_starts_as_the_option_says() -> None:
+    for init, deviation in (("zero", 0.0), ("trunc_normal", 0.02), ("linear", 0.25 / 3**0.5)):
+        learner = l2p(head_init=init)
+        learner.setup(tiny_stream().info)
+        learner.head.grow_to(400, learner.init_rng("head"))
+        assert float(learner.head.blocks[0].weight.std()) == pytest.approx(deviation, rel=0.05)
+        assert bool(learner.head.blocks[0].bias.any()) is (init == "linear")

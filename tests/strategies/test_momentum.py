@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -315,3 +316,11 @@ def test_options_without_effect_are_refused() -> None:
         make_plan("momentum", "split-digits", options={"every": 3})
     plan = make_plan("momentum", "split-digits", options={"base": "finetune", "base.lr": "1e-5", "tau": 1})
     assert plan.options.base_options["lr"] == 1e-5 and plan.options.tau == 1.0
+
+
+def test_the_small_preset_has_a_half_life_of_a_tenth_to_half_of_a_task() -> None:
+    """The rule by which tau is chosen before a result is known."""
+    plan = make_plan("momentum", "split-cifar100", preset="small")
+    steps = math.ceil(100 * 10 / plan.options.base_options["batch_size"])
+    assert (steps, plan.options.base_options["epochs"]) == (63, 1)
+    assert 0.1 * steps <= math.log(0.5) / math.log(plan.options.tau) <= 0.5 * steps

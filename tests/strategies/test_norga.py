@@ -19,7 +19,7 @@ from cl.testing import tiny_backbone
 from cl.training import state
 from tests.conftest import make, tiny_stream
 from tests.help.compare import same
-from tests.help.hide_prompt import FAST, images_of, of, scores
+from tests.help.hide_prompt import FAST, images_of, of, preset, scores
 
 Learn = Callable[..., list[Any]]
 
@@ -185,3 +185,27 @@ def test_gates_and_prompts_come_back_with_the_state(learn: Learn) -> None:
     other.set_state(state.clone(learner.get_state()))
     assert torch.equal(scores(other, pixels), scores(learner, pixels))
     assert learner.stored()["parameters"] > 4 * 4, "prompts, gates and heads"
+
+
+def test_presets_of_self_supervised_weights() -> None:
+    for weights in (".dino", "@ibot21k.pth", "@21k_ibot.pth"):
+        found = preset("norga", "imagenet-r", weights)
+        assert (found["epochs"], found["schedule"], found["activation"]) == (50, "constant", "tanh")
+        assert (found["ca_epochs"], found["ca_lr"], found["tii_ca_lr"]) == (30, 0.005, 0.0025)
+    found = preset("norga", "imagenet-r", "@ibot.pth")
+    assert (found["epochs"], found["activation"], found["ca_epochs"]) == (50, "sigmoid", 80)
+    found = preset("norga", "cub-200", "@ibot21k.pth")
+    assert (found["tii_lr"], found["activation"], found["ca_epochs"], found["ca_lr"]) == (2.5e-4, "tanh", 80, 0.05)
+    for weights, gate in ((".dino", "tanh"), ("@ibot.pth", "tanh"), ("@mocov3.pth", "gelu")):
+        found = preset("norga", "split-cifar100", weights)
+        assert (found["epochs"], found["prompt_momentum"], found["activation"]) == (20, 0.1, gate)
+        assert (found["tii_ca_lr"], found["ca_lr"], found["ca_epochs"]) == (0.025, 0.005, 80)
+
+
+def test_presets_have_timms_schedules_and_5_datasets_a_clip_for_the_prompt_alone() -> None:
+    for stream in ("split-cifar100", "cub-200"):
+        assert preset("norga", stream, ".augreg_in21k")["milestones"] == [31]
+    assert preset("norga", "imagenet-r", ".augreg_in21k")["schedule"] == "timm-cosine"
+    found = preset("norga", "5-datasets", ".augreg_in21k")
+    assert (found["clip"], found["tii_clip"], found["activation"]) == (2.0, 1.0, "tanh")
+    assert preset("norga", "5-datasets", "@ibot21k.pth")["activation"] == "sigmoid"

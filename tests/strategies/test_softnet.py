@@ -17,6 +17,7 @@ from cl.backbone.transform import Transform
 from cl.errors import UsageError
 from cl.parts.heads.prototypes import class_means
 from cl.parts.weights.soft_masks import SoftScores
+from cl.plan.plan import make_plan
 from cl.random import Seeds
 from cl.strategies.softnet import SoftNet
 from cl.testing import tiny_backbone
@@ -91,6 +92,31 @@ def test_hard_masks_until_an_epoch(learn: Learn) -> None:
     soft = softnet(soft_from=1, holdout=0)
     learn(soft, few_shot(), 1)
     assert any(bool(((mask > 0) & (mask < 1)).any()) for mask in soft.masks.values)
+
+
+def test_a_subnetwork_that_is_hard_forever_is_the_class_mean_of_the_base_session(learn: Learn) -> None:
+    """HardNet of the paper: without minor values, later tasks move nothing that the features depend on."""
+    hard, stream = softnet(soft_from="never"), few_shot()
+    learn(hard, stream, 1)
+    assert {float(value) for mask in hard.masks.values for value in mask.unique()} == {0.0, 1.0}
+    hard = softnet(soft_from="never", session_lr=0.5)
+    images = stream.view(0).train.pixels(slice(None, 8))
+
+    def kept(strategy: SoftNet, view: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        return strategy._features(strategy.backbone.transform(images)).detach(), strategy._means(view)
+
+    seen = learn(hard, stream, 3, kept)
+    assert torch.equal(seen[0][0], seen[1][0]) and torch.equal(seen[0][0], seen[2][0])
+    assert torch.equal(hard.prototypes, torch.cat([means for _, means in seen]))
+
+
+def test_never_is_an_option_of_the_command_line() -> None:
+    options = {"stream.shots": 5}
+    plan = make_plan("softnet", "split-digits", options={**options, "soft_from": "never"})
+    assert plan.options.soft_from == "never"
+    assert make_plan("softnet", "split-digits", options={**options, "soft_from": "200"}).options.soft_from == 200
+    with pytest.raises(UsageError, match="soft_from must be a whole number or one of never, not 'later'"):
+        make_plan("softnet", "split-digits", options={**options, "soft_from": "later"})
 
 
 def test_weights_scores_and_minor_values_are_those_of_the_best_epoch(
@@ -285,3 +311,13 @@ def test_a_run_on_a_few_shot_stream_has_its_metrics(tmp_path: Path) -> None:
     metrics = record["result"]["metrics"]["cil_seen"]
     assert record["result"]["stream"]["setting"] == "few-shot class-incremental"
     assert all(metrics[name] is not None for name in ("A_base", "A_novel", "A_harmonic", "PD"))
+
+
+def test_the_head_begins_near_zero_and_scores_as_weights_do() -> None:
+    strategy = softnet()
+    strategy.setup(few_shot().info)
+    assert strategy.head is not None and strategy.scores is not None
+    assert float(strategy.head.weight.std()) == pytest.approx(1e-3, rel=0.25) and not strategy.head.bias.any()
+    for scores in strategy.scores.values:
+        bound = scores[0].numel() ** -0.5
+        assert bound * 0.97 < float(scores.abs().max()) <= bound

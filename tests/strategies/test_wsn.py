@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from cl.errors import UsageError
 from cl.parts.weights.mask_coding import PAPER_RATE, compression_rate
 from cl.parts.weights.masks import best
+from cl.plan.plan import make_plan
 from cl.random import Seeds
 from cl.records import record
 from cl.strategies.wsn import WSN
@@ -283,6 +285,14 @@ def test_capacity_is_in_the_record(tmp_path: Path) -> None:
     assert report["density"] == learner.masks.density and report["mask_compression"] == rate
     assert report["capacity"] == pytest.approx(learner.masks.density + (1 - rate) * 5 / 32)
     assert report["capacity_paper_rate"] == pytest.approx(learner.masks.density + (1 - PAPER_RATE) * 5 / 32)
+    for task in range(5):  # the record shows the capacity after every task
+        rate = compression_rate([masks[: task + 1] for masks in layers])
+        used = [np.logical_or.reduce(masks[: task + 1]) for masks in layers]
+        density = sum(int(mask.sum()) for mask in used) / sum(mask.size for mask in used)
+        assert report[f"task{task}.density"] == pytest.approx(density)
+        assert report[f"task{task}.capacity"] == pytest.approx(density + (1 - rate) * (task + 1) / 32)
+        assert report[f"task{task}.capacity_paper_rate"] == pytest.approx(density + 0.22 * (task + 1) / 32)
+    assert report["task4.capacity"] == report["capacity"] > report["task0.capacity"] and "task5.capacity" not in report
     assert 0 < rate < 1 and list(found["result"]["accuracy"]) == ["til_oracle"]
     counts = [weight.numel() for weight in weights(learner)]
     stored = found["measurement"]["stored"]
@@ -301,3 +311,26 @@ def test_learns_something(tmp_path: Path) -> None:
     found = run(learner, stream(), tmp_path)
     assert found["result"]["metrics"]["til_oracle"]["A_last_sample"] > 0.7
     assert found["result"]["metrics"]["til_oracle"]["F_avalanche"] == 0
+
+
+def test_a_twentieth_of_the_images_is_for_validation_as_in_the_scripts() -> None:
+    plan = make_plan("wsn", "split-cifar100", "wsn_alexnet@random")
+    assert WSN.val_fraction == 0.05 == plan.values["stream.val_fraction"].value
+
+
+def test_the_capacity_is_computed_once_per_task_and_again_for_another_state(
+    learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, counted = wsn(epochs=1), []
+    own = learner._capacity
+
+    def watched(count: int) -> Any:
+        counted.append(count)
+        return own(count)
+
+    vars(learner)["_capacity"] = watched
+    reports = learn(learner, stream(), 3, lambda s, view: s.report())
+    assert counted == [1, 2, 3]
+    assert all(reports[2][key] == value for key, value in reports[1].items() if key.startswith("task"))
+    learner.masks.set_state(learner.masks.get_state()[:1])
+    assert learner.report() == reports[0]

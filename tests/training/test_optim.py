@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import nn
 
 from cl.errors import UsageError
@@ -39,6 +40,18 @@ def test_schedules_match_pytorch() -> None:
             theirs.optimizer.step()
             theirs.step()
     assert Cosine(per_step=True)(When(2, 5, 5, 10)) == pytest.approx(0.5)
+
+
+def test_a_late_cosine_is_timms() -> None:
+    optim = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.02)
+    theirs = CosineLRScheduler(optim, t_initial=7, lr_min=1e-5)
+    for epoch in range(7):
+        ours = 0.02 * Cosine(minimum=1e-5 / 0.02, late=1)(When(epoch, 0, 7, 10))
+        assert ours == pytest.approx(optim.param_groups[0]["lr"])
+        theirs.step(epoch)  # after the epoch, as in the authors' code
+
+
+def test_other_schedules() -> None:
     quarter = QuarterCosine()
     assert quarter(When(0, 0, 20, 1)) == 1 and quarter(When(19, 0, 20, 1)) == pytest.approx(0.0157, abs=1e-3)
     assert Constant()(When(3, 1, 5, 10)) == 1

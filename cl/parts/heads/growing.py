@@ -15,7 +15,7 @@ class GrowingHead(nn.Module):
     """A linear classifier over the classes seen so far; each growth adds a block of columns.
 
     Features [B, dim] give logits [B, classes]; columns are position labels. `init` is `trunc_normal` (std 0.02,
-    bias 0), `kaiming` (weights drawn as in `nn.Linear`, bias 0), or `zero`.
+    bias 0), `linear` (weights and bias drawn as in `nn.Linear`), `kaiming` (the same weights, bias 0), or `zero`.
     """
 
     def __init__(self, dim: int, *, bias: bool = True, init: str = "trunc_normal") -> None:
@@ -56,18 +56,20 @@ class GrowingHead(nn.Module):
         """Redraw the newest block, in place."""
         block = self.blocks[-1]
         self._draw(block.weight, generator)
-        if block.bias is not None:
+        if block.bias is not None and self.init == "linear":
+            self._draw(block.bias, generator)
+        elif block.bias is not None:
             block.bias.zero_()
 
-    def _draw(self, weight: Tensor, generator: torch.Generator) -> None:
-        drawn = torch.empty(weight.shape, dtype=torch.float32)
+    def _draw(self, values: Tensor, generator: torch.Generator) -> None:
+        drawn = torch.empty(values.shape, dtype=torch.float32)
         if self.init == "trunc_normal":
             nn.init.trunc_normal_(drawn, std=0.02, generator=generator)
-        elif self.init == "kaiming":
+        elif self.init in ("kaiming", "linear"):
             drawn.uniform_(-1 / math.sqrt(self.dim), 1 / math.sqrt(self.dim), generator=generator)
         else:
             drawn.zero_()
-        weight.copy_(drawn)
+        values.copy_(drawn)
 
     def block_logits(self, features: Tensor) -> list[Tensor]:
         """Logits of each block, [B, width] each."""

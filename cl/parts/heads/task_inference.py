@@ -16,7 +16,7 @@ class TaskInference(nn.Module):
 
     m(u) = LN(u + W2 GELU(W1 u)) for `widths` (2,), in multiples of `dim`. More widths give more layers, the middle one
     with a LayerNorm in place of GELU, as in the authors' code. Without widths, m(u) = u. Weights are initialised like
-    timm's Vision Transformer: truncated normal, std 0.02, biases 0.
+    timm's Vision Transformer: truncated normal, std 0.02, biases 0. LayerNorms have PyTorch's eps 1e-5, as in the code.
     """
 
     def __init__(self, dim: int, widths: Sequence[int], generator: torch.Generator) -> None:
@@ -26,9 +26,9 @@ class TaskInference(nn.Module):
         for i in range(len(widths)):
             middle = 0 < i == len(widths) // 2
             layers.append(nn.Linear(sizes[i], sizes[i + 1]))
-            layers.append(nn.LayerNorm(sizes[i + 1], eps=1e-6) if middle else nn.GELU())
+            layers.append(nn.LayerNorm(sizes[i + 1]) if middle else nn.GELU())
         self.mlp = nn.Sequential(*layers, nn.Linear(sizes[-1], dim)) if widths else None
-        self.norm = nn.LayerNorm(dim, eps=1e-6) if widths else nn.Identity()
+        self.norm = nn.LayerNorm(dim) if widths else nn.Identity()
         self.head = GrowingHead(dim)
         for layer in self.modules():
             if isinstance(layer, nn.Linear):

@@ -43,10 +43,10 @@ def _smallest(values: NDArray[np.float32], k: int) -> float:
     return float(np.partition(bits[upper == half], rank)[rank].view(np.float32))
 
 
-def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
-    """The values of `mask`, with the gradient of |scores|."""
-    size = scores.abs()
-    return mask + (size - size.detach())  # adds zero
+def straight_through(mask: Tensor, scores: Tensor, *, of: str = "size") -> Tensor:
+    """The values of `mask`, with the gradient of |scores| (`of="size"`), or of the scores themselves ("score")."""
+    passed = scores.abs() if of == "size" else scores
+    return mask + (passed - passed.detach())  # adds zero
 
 
 def maskable(backbone: Backbone) -> tuple[str, ...]:
@@ -69,8 +69,11 @@ class Scores(nn.Module):
     """A score for each weight of some layers of a backbone, and the masks chosen last.
 
     `names` are names of weights in the model, by default all that can be masked. Scores are initialised like PyTorch's
-    weights of linear layers and convolutions. Masks are buffers, so `fit` saves them with the best state.
+    weights of linear layers and convolutions. Masks are buffers, so `fit` saves them with the best state. `gradient`
+    says where the gradient of a mask goes, see `straight_through`.
     """
+
+    gradient = "size"
 
     def __init__(self, backbone: Backbone, generator: torch.Generator, names: Sequence[str] | None = None) -> None:
         super().__init__()
@@ -100,7 +103,7 @@ class Scores(nn.Module):
             for scores, mask in zip(self.values, self.masks, strict=True):
                 mask.copy_(best(scores, share))
         for scores, mask in zip(self.values, self.masks, strict=True):
-            chosen.append(straight_through(mask.to(scores.dtype), scores))
+            chosen.append(straight_through(mask.to(scores.dtype), scores, of=self.gradient))
         return chosen
 
     def forward(self, backbone: Backbone, images: Tensor, masks: Sequence[Tensor]) -> Tensor:
@@ -132,17 +135,21 @@ class TaskMasks:
         """The masks of a task, bool, one per layer."""
         return [unpack(bits, shape) for bits, shape in zip(self.packed[task], self._shapes, strict=True)]
 
-    def union(self) -> list[Tensor]:
-        """Weights that any task uses, bool, one per layer."""
+    def union(self, tasks: int | None = None) -> list[Tensor]:
+        """Weights that any task uses, or any of the first `tasks`, bool, one per layer."""
         taken = [torch.zeros(shape, dtype=torch.bool, device=self._device) for shape in self._shapes]
-        for task in range(len(self)):
+        for task in range(len(self) if tasks is None else tasks):
             taken = [before | mask for before, mask in zip(taken, self[task], strict=True)]
         return taken
 
     @property
     def density(self) -> float:
         """Share of the weights that any task uses."""
-        taken = self.union()
+        return self.density_of(len(self))
+
+    def density_of(self, tasks: int) -> float:
+        """Share of the weights that any of the first `tasks` uses."""
+        taken = self.union(tasks)
         return sum(int(mask.sum()) for mask in taken) / sum(mask.numel() for mask in taken)
 
     def get_state(self) -> list[list[Tensor]]:

@@ -15,8 +15,16 @@ from cl.training.batches import Batch, Rng, Source, without_single
 class SoftScores(Scores):
     """Scores with soft masks; the minor values are buffers, so `fit` saves them with the best state."""
 
-    def __init__(self, backbone: Backbone, generator: torch.Generator, names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        generator: torch.Generator,
+        names: Sequence[str] | None = None,
+        *,
+        gradient: str = "score",
+    ) -> None:
         super().__init__(backbone, generator, names)
+        self.gradient = gradient
         for i, scores in enumerate(self.values):
             self.register_buffer(f"minor{i}", torch.zeros_like(scores))
 
@@ -58,10 +66,10 @@ class FixedMasks:
 class Redrawn:
     """The batches of `source`; soft masks get new minor values before each epoch or each step (`every`).
 
-    Before epoch `soft_from` the masks are hard.
+    Before epoch `soft_from` the masks are hard; infinity keeps them hard.
     """
 
-    def __init__(self, source: Source, scores: SoftScores, *, every: str = "epoch", soft_from: int = 0) -> None:
+    def __init__(self, source: Source, scores: SoftScores, *, every: str = "epoch", soft_from: float = 0) -> None:
         self.source, self.scores, self.every, self.soft_from = source, scores, every, soft_from
         self.flops_per_item: float = getattr(source, "flops_per_item", 0.0)
 

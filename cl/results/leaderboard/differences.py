@@ -9,7 +9,7 @@ import numpy as np
 
 from cl.results.leaderboard.entries import Entry
 from cl.results.leaderboard.resamples import Asked, moves_of
-from cl.results.leaderboard.statistics import Floats, mean_interval
+from cl.results.leaderboard.statistics import Floats, mean_interval, resampled_means, two_sided_p
 
 
 class Resamples:
@@ -29,13 +29,15 @@ class Resamples:
 class Difference:
     """One row minus another over common seeds; `interval` is None if nothing can be resampled.
 
-    drawn: "seeds x images", "images" (one seed), "seeds" (no predictions) or "".
+    drawn: "seeds x images", "images" (one seed), "seeds" (no predictions) or "". p: of the hypothesis that the rows do
+    not differ, two-sided, from the same resamples.
     """
 
     keys: tuple[Hashable, ...]
     values: tuple[float, ...]
     interval: tuple[float, float] | None
     drawn: str
+    p: float | None = None
 
     @property
     def tells(self) -> bool:
@@ -47,13 +49,20 @@ def interval_of(
     values: Mapping[Hashable, float], moves: Mapping[Hashable, Floats]
 ) -> tuple[tuple[float, float] | None, str]:
     """The interval of the mean of values by run, and what was resampled; `moves` as from `Resamples.of`."""
-    keys = sorted(values, key=repr)
-    images = bool(keys) and all(key in moves for key in keys)
-    moved = np.stack([moves[key] for key in keys], axis=1) if images else None
-    interval = mean_interval(np.array([values[key] for key in keys]), moved)
+    keys, each, moved = _arrays(values, moves)
+    interval = mean_interval(each, moved)
     if interval is None:
         return None, ""
-    return interval, "seeds" if not images else "images" if len(keys) == 1 else "seeds x images"
+    return interval, "seeds" if moved is None else "images" if len(keys) == 1 else "seeds x images"
+
+
+def _arrays(
+    values: Mapping[Hashable, float], moves: Mapping[Hashable, Floats]
+) -> tuple[list[Hashable], Floats, Floats | None]:
+    """The runs in order, their values, and their moves unless one of them has none."""
+    keys = sorted(values, key=repr)
+    moved = np.stack([moves[key] for key in keys], axis=1) if keys and all(key in moves for key in keys) else None
+    return keys, np.array([values[key] for key in keys]), moved
 
 
 def difference(first: Entry, second: Entry, resamples: Resamples) -> Difference:
@@ -64,4 +73,6 @@ def difference(first: Entry, second: Entry, resamples: Resamples) -> Difference:
     a, b = resamples.of(first), resamples.of(second)
     moves = {key: a[key] - b[key] for key in keys if key in a and key in b}
     interval, drawn = interval_of(values, moves)
-    return Difference(tuple(keys), tuple(values.values()), interval, drawn)
+    means = resampled_means(*_arrays(values, moves)[1:])
+    p = None if means is None else two_sided_p(means)
+    return Difference(tuple(keys), tuple(values.values()), interval, drawn, p)

@@ -89,8 +89,8 @@ def _centred(run: ImageShares) -> Floats:
     return np.asarray(run.shares - means[inverse], dtype=np.float64)
 
 
-def mean_interval(values: Floats, moves: Floats | None = None, level: float = LEVEL) -> tuple[float, float] | None:
-    """Bootstrap interval of the mean of `values` [n], one per seed; `moves` [`RESAMPLES`, n] from `resample_images`.
+def resampled_means(values: Floats, moves: Floats | None = None) -> Floats | None:
+    """The mean of `values` [n], one per seed, in each resample, [`RESAMPLES`]; `moves` from `resample_images`.
 
     Without moves only seeds are drawn; one seed with moves draws only images; None if there is nothing to draw.
     """
@@ -99,10 +99,35 @@ def mean_interval(values: Floats, moves: Floats | None = None, level: float = LE
         return None
     resampled = np.broadcast_to(values, (RESAMPLES, seeds)) if moves is None else values + moves
     draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, max(seeds - 1, 1)))
-    means = np.take_along_axis(resampled, draws, axis=1).mean(axis=1)
+    return np.asarray(np.take_along_axis(resampled, draws, axis=1).mean(axis=1), dtype=np.float64)
+
+
+def mean_interval(values: Floats, moves: Floats | None = None, level: float = LEVEL) -> tuple[float, float] | None:
+    """Bootstrap interval of the mean of `values`, from `resampled_means`; None if there is nothing to draw."""
+    means = resampled_means(values, moves)
+    if means is None:
+        return None
     tail = 50 * (1 - level)
     low, high = np.percentile(means, [tail, 100 - tail])
     return round(float(low), _DIGITS), round(float(high), _DIGITS)
+
+
+def two_sided_p(means: Floats) -> float:
+    """Bootstrap p-value of "the mean is 0": twice the smaller share of resamples on one side of 0, at least 2 / B.
+
+    Davison & Hinkley 1997, eq. 4.11, with the observed value counted as a resample.
+    """
+    below, above = int((means <= 0).sum()), int((means >= 0).sum())
+    return min(1.0, 2 * (min(below, above) + 1) / (len(means) + 1))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted p-values for several tests, in the given order. Holm 1979."""
+    adjusted, largest = [0.0] * len(p), 0.0
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda index: p[index])):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index] = largest
+    return adjusted
 
 
 def confidence_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:

@@ -18,3 +18,18 @@ def test_growing_head_draws_are_named_and_grow_only() -> None:
     assert head.blocks[1].weight.abs().max() <= 8**-0.5 and (head.blocks[0].bias == 0).all()
     with pytest.raises(Exception, match="cannot shrink"):
         head.grow_to(2, torch.Generator())
+
+
+def test_each_initialisation_draws_its_distribution() -> None:
+    drawn = {}
+    for init in ("trunc_normal", "linear", "kaiming", "zero"):
+        head = GrowingHead(64, init=init)
+        head.grow_to(500, torch.Generator().manual_seed(0))
+        drawn[init] = head.blocks[0]
+    assert drawn["trunc_normal"].weight.std() == pytest.approx(0.02, rel=0.02)
+    assert drawn["linear"].weight.std() == pytest.approx(0.125 / 3**0.5, rel=0.02), "U(-1 / 8, 1 / 8)"
+    assert drawn["linear"].bias.std() == pytest.approx(0.125 / 3**0.5, rel=0.1), "the bias too"
+    assert drawn["linear"].bias.abs().max() <= 0.125
+    assert torch.equal(drawn["kaiming"].weight, drawn["linear"].weight)
+    assert not drawn["zero"].weight.any()
+    assert not any(drawn[init].bias.any() for init in ("trunc_normal", "kaiming", "zero"))

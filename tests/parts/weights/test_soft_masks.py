@@ -29,9 +29,10 @@ def test_major_weights_have_the_largest_scores_and_minor_ones_a_value_below_one(
             assert float(minor.mean()) == pytest.approx(0.5, abs=0.15)
 
 
-def test_gradients_pass_to_weights_by_their_mask_and_straight_to_all_scores() -> None:
+@pytest.mark.parametrize("gradient", ["score", "size"])
+def test_gradients_pass_to_weights_by_their_mask_and_straight_to_all_scores(gradient: str) -> None:
     backbone = tiny_backbone()
-    scores = SoftScores(backbone, generator(0, "scores")).requires_grad_(True)
+    scores = SoftScores(backbone, generator(0, "scores"), gradient=gradient).requires_grad_(True)
     scores.redraw(generator(0, "minor"))
     backbone.requires_grad_(True)
     masks = scores.choose(0.7)
@@ -40,7 +41,8 @@ def test_gradients_pass_to_weights_by_their_mask_and_straight_to_all_scores() ->
     sum((w * g).sum() for w, g in zip(effective, upstream, strict=True)).backward()  # type: ignore[union-attr]
     for weight, values, g, soft in zip(scores.weights(backbone), scores.values, upstream, scores.soft(), strict=True):
         torch.testing.assert_close(weight.grad, g * soft)
-        torch.testing.assert_close(values.grad, g * weight.detach() * values.detach().sign())
+        sign = values.detach().sign() if gradient == "size" else 1.0
+        torch.testing.assert_close(values.grad, g * weight.detach() * sign)
 
 
 def test_a_source_of_redrawn_masks_merges_a_last_batch_of_one() -> None:

@@ -1,0 +1,142 @@
+"""Metrics of single answers: flips between two evaluations, confusion, macro F1, and calibration from stored scores.
+
+The formulas are in `cl.records.later_metrics`. Values are fractions (NLL: nats), NaN if undefined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cl.records.formulas import mean
+from cl.records.matrix import AccuracyMatrix, Floats, Ints, main_split, rows_of
+from cl.records.predictions import SCORES, Predictions
+
+BINS = 15
+"""Bins of the expected calibration error."""
+
+Right = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a run answered: label [n] and group [n] of each test image, and its prediction after each step [T, n].
+
+    Classes are numbered by position. A prediction that is no class (`cl.records.predictions.ABSENT`) is wrong.
+    """
+
+    label: Ints
+    group: Ints
+    prediction: Ints
+
+    @property
+    def right(self) -> Right:
+        """Whether each answer is correct, [T, n]."""
+        return np.asarray(self.prediction == self.label[None, :])
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a run stores of its scores after the last step, for each test image [n]; `group` is its group.
+
+    rank: number of classes that score higher than the image's own; confidence: natural logarithm of the probability of
+    the answer; likelihood: that of the image's own class; right: whether the answer is correct.
+    """
+
+    group: Ints
+    right: Right
+    rank: Ints
+    confidence: Floats
+    likelihood: Floats
+
+
+def answers_of(result: Mapping[str, Any], predictions: Predictions, rule: str) -> Answers:
+    """The predictions of one rule after each step, on the split that was evaluated."""
+    table = predictions.prediction[rule][rows_of(result, main_split(result))]
+    return Answers(*(np.asarray(values, dtype=np.int64) for values in (predictions.label, predictions.group, table)))
+
+
+def scores_of(result: Mapping[str, Any], predictions: Predictions, rule: str) -> Scores | None:
+    """The stored scores of one rule after the last step; None if the run did not store them."""
+    rows = rows_of(result, main_split(result))
+    if not rows or any(rule not in predictions.scores.get(kind, {}) for kind in SCORES):
+        return None
+    rank, confidence, likelihood = (np.asarray(predictions.scores[kind][rule][rows[-1]]) for kind in SCORES)
+    right = np.asarray(predictions.prediction[rule][rows[-1]] == predictions.label)
+    group = np.asarray(predictions.group, dtype=np.int64)
+    return Scores(group, right, rank.astype(np.int64), confidence.astype(np.float64), likelihood.astype(np.float64))
+
+
+def flip_rates(before: Right, after: Right) -> tuple[float, float]:
+    """Negative and positive flip rate between two rows of answers to the same images [n]; NaN for no images."""
+    return mean((before & ~after).astype(np.float64)), mean((~before & after).astype(np.float64))
+
+
+def flips_between(matrix: AccuracyMatrix, answers: Answers, first: int, second: int) -> tuple[float, float]:
+    """`flip_rates` from step `first` to step `second` (from 0), on the groups learned and evaluated at both."""
+    known = matrix.evaluated()
+    chosen = (known[first] & known[second])[answers.group]
+    right = answers.right
+    return flip_rates(right[first, chosen], right[second, chosen])
+
+
+def flips_by_step(matrix: AccuracyMatrix, answers: Answers) -> NDArray[np.float64]:
+    """Negative and positive flip rate from each step to the next, [T - 1, 2]."""
+    found = [flips_between(matrix, answers, step - 1, step) for step in range(1, matrix.steps)]
+    return np.array(found, dtype=np.float64).reshape(-1, 2)
+
+
+def negative_flips(matrix: AccuracyMatrix, answers: Answers) -> float:
+    return mean(flips_by_step(matrix, answers)[:, 0])
+
+
+def positive_flips(matrix: AccuracyMatrix, answers: Answers) -> float:
+    return mean(flips_by_step(matrix, answers)[:, 1])
+
+
+def confusion(matrix: AccuracyMatrix, answers: Answers, classes: int) -> Ints:
+    """Images by class (rows) and answer (columns) after the last step, [C, C + 1]; the last column: no class answered.
+
+    It counts the groups that were learned and evaluated by then.
+    """
+    table = np.zeros((classes, classes + 1), dtype=np.int64)
+    if matrix.steps:
+        chosen = matrix.evaluated()[-1][answers.group]
+        np.add.at(table, (answers.label[chosen], np.minimum(answers.prediction[-1, chosen], classes)), 1)
+    return table
+
+
+def macro_f1(matrix: AccuracyMatrix, answers: Answers) -> float:
+    table = confusion(matrix, answers, int(answers.label.max(initial=-1)) + 1)
+    images, right = table.sum(axis=1), table.diagonal()
+    answered = table[:, : len(table)].sum(axis=0)
+    known = images > 0
+    return mean(2 * right[known] / (images + answered)[known])
+
+
+def top5(matrix: AccuracyMatrix, scores: Scores) -> float:
+    return mean((scores.rank < 5)[_tested(matrix, scores)].astype(np.float64))
+
+
+def ece(matrix: AccuracyMatrix, scores: Scores) -> float:
+    chosen = _tested(matrix, scores)
+    confidence, right = np.exp(scores.confidence[chosen]), scores.right[chosen]
+    if not len(right) or np.isnan(confidence).any():
+        return np.nan
+    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # (0, 1/15], (1/15, 2/15], ...
+    gaps = np.bincount(bins, weights=right - confidence, minlength=BINS)  # n_b (acc_b - conf_b)
+    return float(np.abs(gaps).sum() / len(right))
+
+
+def nll(matrix: AccuracyMatrix, scores: Scores) -> float:
+    return -mean(scores.likelihood[_tested(matrix, scores)])
+
+
+def _tested(matrix: AccuracyMatrix, scores: Scores) -> NDArray[np.bool_]:
+    if not matrix.steps:
+        return np.zeros(len(scores.group), dtype=np.bool_)
+    return np.asarray(matrix.evaluated()[-1][scores.group])

@@ -1,0 +1,226 @@
+"""The declaration of claims: a TOML file as dataclasses, and the plan of every row that a claim needs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cl.errors import UsageError, did_you_mean
+from cl.plan.run_options import RunOptions
+from cl.records.metrics import METRICS
+from cl.tables import read_toml, record, records, refuse_unknown
+
+if TYPE_CHECKING:
+    from cl.plan.plan import Plan
+
+FILE = Path(__file__).with_name("claims.toml")
+
+KINDS = ("greater", "not-worse", "equal", "best-of", "gap", "correlation", "exact")
+COSTS = {
+    "trained-parameters": "parameters that are trained",
+    "tflops": "TFLOP of the whole run, as if nothing were memoised",
+}
+"""Quantities of a record that are not metrics; `report.NAME` is a number that the strategy reports itself."""
+
+RELATIONS = ("equals", "below", "above")
+
+
+@dataclass(frozen=True)
+class Board:
+    """A stream, a backbone and seeds on which rows are compared; `results` is the folder of its records."""
+
+    name: str
+    about: str
+    stream: str
+    seeds: tuple[int, ...]
+    results: str
+    backbone: str | None = None
+    precision: str = RunOptions.precision
+    options: Mapping[str, Any] = field(default_factory=dict)
+    minutes: float = 5.0
+    """CPU-minutes of a typical run, from the records of this board."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration of a strategy.
+
+    `config` pins the config hash of a row that was measured under earlier defaults or presets; its command would give
+    other options today.
+    """
+
+    name: str
+    strategy: str
+    preset: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    config: str = ""
+
+    def words(self) -> str:
+        """The row in words: `finetune --preset small lr=0.003`."""
+        preset = f" --preset {self.preset}" if self.preset else ""
+        return f"{self.strategy}{preset}" + "".join(f" {key}={value}" for key, value in self.options.items())
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison. A claim holds if all of its parts hold.
+
+    kind: `greater` (by `size` points where one is claimed), `not-worse` (than by `margin` points), `equal` (within
+    `tolerance` points), `gap` (the gain over `second` is at least the share `value` of what the bound, the one row in
+    `rows`, gains over it), `best-of` (greater than each of `others`, Holm over the comparisons), `correlation` (of
+    `quantity` with `with_quantity` over `rows`), `exact` (`quantity` of `first` `relation` `value`, or `factor` times
+    that of `second`). `needs` says what is not at hand; such a part has no rows to run.
+    """
+
+    name: str
+    kind: str
+    board: str
+    first: str = ""
+    second: str = ""
+    others: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    second_board: str = ""
+    quantity: str = "A_last_sample"
+    with_quantity: str = ""
+    rule: str | None = None
+    size: float = 0.0
+    margin: float = 0.0
+    tolerance: float = 0.0
+    relation: str = "equals"
+    value: float | None = None
+    factor: float = 1.0
+    needs: str = ""
+    command: str = ""
+    """The command that would decide a part whose `needs` is not empty."""
+
+    @property
+    def sides(self) -> tuple[tuple[str, str], ...]:
+        """Every (row, board) of the comparison; none if the part needs what is not at hand."""
+        if self.needs:
+            return ()
+        rows = dict.fromkeys([self.first, *self.others, *self.rows])
+        found = [(row, self.board) for row in rows if row]
+        if self.second:
+            found.append((self.second, self.second_board or self.board))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One declared way to decide a claim; kept with its verdict when another attempt follows.
+
+    declared: the day (ISO 8601) on which kinds, rows and sizes were committed. budget: training and CPU-minutes, the
+    same for all rows. trials: values of options that each side tried on training images.
+    """
+
+    declared: str
+    budget: str
+    trials: str
+    part: tuple[Part, ...]
+    why: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a paper, its source, and the attempts to decide it, oldest first.
+
+    unlike: how the boards differ from those of the paper.
+    """
+
+    id: str
+    paper: str
+    claim: str
+    source: str
+    unlike: str
+    attempt: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """A file of claims: boards and rows by name, and the claims."""
+
+    boards: Mapping[str, Board]
+    rows: Mapping[str, Row]
+    claims: tuple[Claim, ...]
+
+    def plan(self, row: Row, board: Board, seed: int, **how: Any) -> Plan:
+        """The plan of one run of a row; `how` are arguments of `make_plan` that do not change the numbers."""
+        from cl.plan.plan import make_plan
+
+        return make_plan(
+            row.strategy, board.stream, board.backbone, preset=row.preset, precision=board.precision, seed=seed,
+            options={**board.options, **row.options}, origin="claims", **how,
+        )  # fmt: skip
+
+    def config_hash(self, row: Row, board: Board) -> str:
+        """The config hash that the runs of a row have on a board."""
+        return row.config or self.plan(row, board, board.seeds[0]).config_hash
+
+    def command(self, row: Row, board: Board, seeds: Sequence[int]) -> str:
+        """The command that runs a row for some seeds."""
+        words = ["clbench", "run", "-s", row.strategy, "--stream", board.stream]
+        words += ["--backbone", board.backbone] if board.backbone else []
+        words += ["--preset", row.preset] if row.preset else []
+        for key, value in {**board.options, **row.options}.items():
+            words += ["--set", f"{key}={_value(value)}"]
+        words += ["--precision", board.precision] if board.precision != RunOptions.precision else []
+        words += ["--threads", "1", "--seed", ",".join(map(str, seeds)), "--results", board.results]
+        return shlex.join(words)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)
+
+
+@lru_cache(maxsize=4)
+def read_claims(file: Path = FILE) -> Claims:
+    """Read and check a file of claims.
+
+    Raises `UsageError` with the place of a mistake: an unknown kind, row, board or quantity, or a missing side.
+    """
+    table = read_toml(file)
+    refuse_unknown(table, ("board", "row", "claim"), str(file))
+    boards = records(Board, table.get("board", {}), f"{file}, board", "name")
+    rows = records(Row, table.get("row", {}), f"{file}, row", "name")
+    listed = [
+        record(Claim, each, f"{file}, claim {each.get('id', number)}")
+        for number, each in enumerate(table.get("claim", []), 1)
+    ]
+    claims = Claims(boards, rows, tuple(listed))
+    for claim in claims.claims:
+        for attempt in claim.attempt:
+            for part in attempt.part:
+                _check(part, claims, f"{file}, claim {claim.id}, part '{part.name}'")
+    return claims
+
+
+def _check(part: Part, claims: Claims, place: str) -> None:
+    _known(part.kind, KINDS, f"{place}: kind")
+    for quantity in filter(None, (part.quantity, part.with_quantity)):
+        if not quantity.startswith("report."):
+            _known(quantity, [*METRICS, *COSTS], f"{place}: quantity")
+    for row, board in part.sides:
+        _known(row, list(claims.rows), f"{place}: row")
+        _known(board, list(claims.boards), f"{place}: board")
+    wanted = {
+        "best-of": bool(part.first and part.others),
+        "gap": bool(part.first and part.second and part.value) and len(part.rows) == 1,
+        "correlation": len(part.rows) > 3 and bool(part.with_quantity),
+        "exact": bool(part.first) and bool(part.second) != (part.value is not None),
+    }.get(part.kind, bool(part.first and part.second))
+    if not wanted and not part.needs:
+        raise UsageError(f"{place}: a part of kind '{part.kind}' lacks a row or a value that it compares.")
+    _known(part.relation, RELATIONS, f"{place}: relation")
+
+
+def _known(value: str, known: Sequence[str], place: str) -> None:
+    if value not in known:
+        hint = did_you_mean(value, list(known)) or f" Known: {', '.join(known)}."
+        raise UsageError(f"{place} '{value}' is unknown.{hint}")

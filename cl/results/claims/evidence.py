@@ -1,0 +1,140 @@
+"""The runs that decide a part of a claim, and the values of a quantity in them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cl.errors import UsageError
+from cl.protocol import RULES, default_rule
+from cl.records.metrics import METRICS
+from cl.records.record import config_hash
+from cl.results.claims.declared import Attempt, Board, Claims, Part, Row
+from cl.results.leaderboard.differences import Difference, Resamples, difference, interval_of
+from cl.results.leaderboard.entries import Entry, Run, distinct, entries_of
+
+
+@dataclass(frozen=True)
+class Side:
+    """One row on one board: the runs that are there, by seed, and the seeds that are not."""
+
+    row: Row
+    board: Board
+    runs: tuple[Run, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [seed_of(run) for run in self.runs]
+
+    @property
+    def missing(self) -> list[int]:
+        """Seeds to run. A row of earlier options is as complete as it was then."""
+        return [] if self.row.config else [seed for seed in self.board.seeds if seed not in self.seeds]
+
+    @property
+    def wanted(self) -> int:
+        return len(self.runs) + len(self.missing)
+
+
+def seed_of(run: Run) -> int:
+    return int(run.result["seeds"]["order"])
+
+
+class Evidence:
+    """The complete runs of some records, found by strategy, config hash and seed."""
+
+    def __init__(self, claims: Claims, runs: Iterable[Run]) -> None:
+        self.claims = claims
+        self._hashes: dict[tuple[str, str], str] = {}
+        self._runs: dict[tuple[str, str], dict[int, Run]] = {}
+        complete = [run for run in distinct(runs)[0] if run.record["status"] == "complete"]
+        for run in sorted(complete, key=lambda run: str(run.record["measurement"]["created"])):
+            seeds = run.result["seeds"]
+            if len(set(seeds.values())) == 1:
+                key = (str(run.result["strategy"]["name"]), config_hash(run.record))
+                self._runs.setdefault(key, {})[seed_of(run)] = run
+
+    def side(self, row: str, board: str) -> Side:
+        """A row on a board; of two runs with the same seed the newer counts."""
+        known_row, known_board = self.claims.rows[row], self.claims.boards[board]
+        found = self._runs.get((known_row.strategy, self._hash(row, board)), {})
+        return Side(known_row, known_board, tuple(found[seed] for seed in known_board.seeds if seed in found))
+
+    def _hash(self, row: str, board: str) -> str:
+        if (row, board) not in self._hashes:
+            claims = self.claims
+            self._hashes[row, board] = claims.config_hash(claims.rows[row], claims.boards[board])
+        return self._hashes[row, board]
+
+    def sides(self, part: Part) -> list[Side]:
+        return [self.side(row, board) for row, board in part.sides]
+
+    def of_attempt(self, attempt: Attempt) -> list[Side]:
+        """Every row of an attempt once."""
+        pairs = dict.fromkeys(pair for part in attempt.part for pair in part.sides)
+        return [self.side(row, board) for row, board in pairs]
+
+
+def paired(first: Side, second: Side, part: Part) -> Difference | None:
+    """The paired difference of a metric, first minus second; None if the sides share no seed or no value."""
+    if not first.runs or not second.runs:
+        return None
+    if first.board.name != second.board.name:
+        return _across(first, second, part)
+    rule = _rule([*first.runs, *second.runs], part)
+    one, two = (entry_of(side, rule, part.quantity) for side in (first, second))
+    found = difference(one, two, Resamples([one, two]))
+    return found if found.keys else None
+
+
+def _across(first: Side, second: Side, part: Part) -> Difference | None:
+    """The difference of rows on two streams, paired by seed alone: their tasks differ, so images are not paired."""
+    mine, theirs = values_of(first, part.quantity, part), values_of(second, part.quantity, part)
+    values: dict[Hashable, float] = {seed: mine[seed] - theirs[seed] for seed in mine if seed in theirs}
+    if not values:
+        return None
+    interval, drawn = interval_of(values, {})
+    return Difference(tuple(values), tuple(values.values()), interval, drawn)
+
+
+def entry_of(side: Side, rule: str, metric: str) -> Entry:
+    return entries_of(side.runs, rule, metric)[0]
+
+
+def _rule(runs: Iterable[Run], part: Part) -> str:
+    """The rule of the part, else the strictest that all runs answer."""
+    common = set(RULES)
+    for run in runs:
+        common &= {rule for rule in RULES if run.rule_for(rule) in run.result["accuracy"]}
+    if part.rule is not None:
+        common &= {part.rule}
+    if not common:
+        raise UsageError(f"claims: part '{part.name}': its rows share no prediction rule; give them a rule in common.")
+    return default_rule(common)
+
+
+def values_of(side: Side, quantity: str, part: Part) -> dict[int, float]:
+    """The defined values of a quantity by seed: a metric, a cost, or a number that the strategy reports."""
+    if quantity in METRICS and side.runs:
+        entry = entry_of(side, _rule(side.runs, part), quantity)
+        defined = entry.values(quantity)
+        return {seed_of(run): defined[run.key] for run in entry.runs if run.key in defined}
+    measured = {seed_of(run): _measured(run.record["measurement"], quantity) for run in side.runs}
+    return {seed: value for seed, value in measured.items() if value is not None}
+
+
+def _measured(measurement: Mapping[str, Any], quantity: str) -> float | None:
+    if quantity == "trained-parameters":
+        return _number(measurement["parameters"]["trainable"])
+    if quantity == "tflops":
+        value = _number(measurement["flops"]["uncached"])
+        return None if value is None else value / 1e12
+    reported: Any = measurement.get("report", {})
+    for name in quantity.removeprefix("report.").split("."):
+        reported = reported.get(name) if isinstance(reported, Mapping) else None
+    return _number(reported[-1] if isinstance(reported, list) and reported else reported)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,303 @@
+"""The verdict on a claim: a pure function of its declaration and of records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cl.records.metrics import METRICS
+from cl.results.claims.declared import Attempt, Claim, Part
+from cl.results.claims.evidence import Evidence, paired, values_of
+from cl.results.leaderboard.differences import Difference
+from cl.results.leaderboard.statistics import LEVEL, holm, mean_interval, smallest_difference
+
+HOLDS, DIRECTION, UNTOLD, NOT = "holds", "holds in direction", "cannot be told", "does not hold here"
+NEEDS, RUNNING, NOTHING = "needs", "running", ""
+"""Verdicts; `NOTHING` if no pair of runs is there yet."""
+
+_WORST = (NOT, RUNNING, NEEDS, UNTOLD, DIRECTION, HOLDS)
+"""A claim is as good as its worst part, in this order."""
+
+_EQUAL = 1e-9
+"""Largest difference between two exact values that are equal; accuracies are ratios of integers."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparison inside a part, in points (fractions times 100), first minus second."""
+
+    name: str
+    difference: float
+    interval: Interval | None
+    smallest: float | None
+    seeds: int
+    drawn: str
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class JudgedPart:
+    """A part with its verdict, and what it was computed from.
+
+    `so_far` is the verdict on the runs that are there, if not all are. `values` are those of an exact part, in words.
+    """
+
+    part: Part
+    verdict: str
+    so_far: str = NOTHING
+    compared: tuple[Compared, ...] = ()
+    values: str = ""
+    done: int = 0
+    wanted: int = 0
+
+    @property
+    def text(self) -> str:
+        return _text(self.verdict, self.part.needs, self.done, self.wanted)
+
+
+@dataclass(frozen=True)
+class JudgedAttempt:
+    """An attempt with the verdicts of its parts; `older`: how many of its `done` records precede the declaration.
+
+    missing: the commands that make the missing runs, and the number of runs of each.
+    """
+
+    attempt: Attempt
+    parts: tuple[JudgedPart, ...]
+    done: int
+    wanted: int
+    older: int
+    missing: Mapping[str, int]
+    minutes: float = 0.0
+    """CPU-minutes of the missing runs, by the typical run of their boards."""
+
+    @property
+    def verdict(self) -> str:
+        return next(verdict for verdict in _WORST if any(part.verdict == verdict for part in self.parts))
+
+    @property
+    def text(self) -> str:
+        needs = ", ".join(part.part.needs for part in self.parts if part.verdict == NEEDS)
+        return _text(self.verdict, needs, self.done, self.wanted)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with all attempts; the last one decides, and the first stays visible."""
+
+    claim: Claim
+    attempts: tuple[JudgedAttempt, ...]
+
+    @property
+    def last(self) -> JudgedAttempt:
+        return self.attempts[-1]
+
+
+def _text(verdict: str, needs: str, done: int, wanted: int) -> str:
+    if verdict == NEEDS:
+        return f"needs {needs}"
+    return f"running {done} of {wanted}" if verdict == RUNNING else verdict
+
+
+def judge(claim: Claim, evidence: Evidence) -> Judged:
+    """Compute the verdict of every attempt of a claim."""
+    return Judged(claim, tuple(_attempt(attempt, evidence) for attempt in claim.attempt))
+
+
+def _attempt(attempt: Attempt, evidence: Evidence) -> JudgedAttempt:
+    sides = evidence.of_attempt(attempt)
+    created = [str(run.record["measurement"]["created"])[:10] for side in sides for run in side.runs]
+    unfinished = [side for side in sides if side.missing]
+    return JudgedAttempt(
+        attempt,
+        tuple(_part(part, evidence) for part in attempt.part),
+        done=sum(len(side.runs) for side in sides),
+        wanted=sum(side.wanted for side in sides),
+        older=sum(day < attempt.declared for day in created),
+        missing={evidence.claims.command(each.row, each.board, each.missing): len(each.missing) for each in unfinished},
+        minutes=sum(each.board.minutes * len(each.missing) for each in unfinished),
+    )
+
+
+def _part(part: Part, evidence: Evidence) -> JudgedPart:
+    if part.needs:
+        return JudgedPart(part, NEEDS)
+    sides = evidence.sides(part)
+    done, wanted = sum(len(side.runs) for side in sides), sum(side.wanted for side in sides)
+    judged = replace(_KINDS[part.kind](part, evidence), done=done, wanted=wanted)
+    if done < wanted or judged.verdict == NOTHING:
+        return replace(judged, verdict=RUNNING, so_far=judged.verdict)
+    return judged
+
+
+# -------------------------------------------------------------------------------------------------------------- kinds
+
+
+def _greater(part: Part, evidence: Evidence) -> JudgedPart:
+    found = _compared(part, evidence, part.first, part.second)
+    if found is None or found.interval is None:
+        return JudgedPart(part, NOTHING)
+    verdict = _by_sign(_claimed_side(part, found.interval), reached=abs(found.difference) >= part.size)
+    return JudgedPart(part, verdict, compared=(found,))
+
+
+def _not_worse(part: Part, evidence: Evidence) -> JudgedPart:
+    found = _compared(part, evidence, part.first, part.second)
+    if found is None or found.interval is None:
+        return JudgedPart(part, NOTHING)
+    low, high = _claimed_side(part, found.interval)
+    verdict = HOLDS if low > -part.margin else NOT if high < -part.margin else UNTOLD
+    return JudgedPart(part, verdict, compared=(found,))
+
+
+def _equal(part: Part, evidence: Evidence) -> JudgedPart:
+    found = _compared(part, evidence, part.first, part.second)
+    if found is None or found.interval is None:
+        return JudgedPart(part, NOTHING)
+    low, high = found.interval
+    inside, outside = -part.tolerance < low and high < part.tolerance, low > part.tolerance or high < -part.tolerance
+    return JudgedPart(part, HOLDS if inside else NOT if outside else UNTOLD, compared=(found,))
+
+
+def _best_of(part: Part, evidence: Evidence) -> JudgedPart:
+    """Greater than each of the others; the p-values are adjusted for the number of others by Holm's method."""
+    found = [_compared(part, evidence, part.first, other) for other in part.others]
+    known = tuple(each for each in found if each is not None)
+    if not known or any(each.p is None for each in known):
+        return JudgedPart(part, NOTHING, compared=known)
+    adjusted = holm([each.p or 0.0 for each in known])
+    sign = _sign(part)
+    tells = [p <= 1 - LEVEL for p in adjusted]
+    better = [told and sign * each.difference > 0 for told, each in zip(tells, known, strict=True)]
+    worse = [told and sign * each.difference < 0 for told, each in zip(tells, known, strict=True)]
+    verdict = NOT if any(worse) else HOLDS if all(better) else UNTOLD
+    return JudgedPart(
+        part, verdict, compared=tuple(replace(each, p=p) for each, p in zip(known, adjusted, strict=True))
+    )
+
+
+def _gap(part: Part, evidence: Evidence) -> JudgedPart:
+    """The share of the gap between a row and a bound that another row closes; the interval resamples seeds."""
+    one, two, bound = (
+        values_of(evidence.side(row, part.board), part.quantity, part) for row in (part.first, part.second, *part.rows)
+    )
+    seeds = sorted(one.keys() & two.keys() & bound.keys())
+    if any(bound[seed] <= two[seed] for seed in seeds):
+        return JudgedPart(part, UNTOLD, values="the bound is not above the row")
+    shares = np.array([(one[seed] - two[seed]) / (bound[seed] - two[seed]) for seed in seeds])
+    interval = mean_interval(shares)
+    if interval is None:
+        return JudgedPart(part, NOTHING)
+    low, high = interval
+    verdict = _by_sign(interval, reached=float(shares.mean()) >= (part.value or 0.0))
+    return JudgedPart(part, verdict, values=f"{shares.mean():.0%} of the gap ({low:.0%} to {high:.0%})")
+
+
+def _correlation(part: Part, evidence: Evidence) -> JudgedPart:
+    """Spearman's rank correlation over rows, with the interval of Bonett & Wright 2000."""
+    from scipy import stats
+
+    points = []
+    for row in part.rows:
+        side = evidence.side(row, part.board)
+        one, two = (values_of(side, quantity, part) for quantity in (part.quantity, part.with_quantity))
+        if one and two:
+            points.append((np.mean(list(one.values())), np.mean(list(two.values()))))
+    if len(points) < 4:
+        return JudgedPart(part, NOTHING)
+    rho = float(stats.spearmanr(*zip(*points, strict=True)).statistic)
+    half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(points) - 3))
+    centre = math.atanh(max(-0.999999, min(0.999999, rho)))
+    low, high = math.tanh(centre - half), math.tanh(centre + half)
+    claimed = (-high, -low) if part.relation == "below" else (low, high)
+    verdict = _by_sign(claimed, reached=True)
+    words = f"Spearman {rho:.2f} ({low:.2f} to {high:.2f}) over {len(points)} rows"
+    return JudgedPart(part, verdict, values=words)
+
+
+def _exact(part: Part, evidence: Evidence) -> JudgedPart:
+    """Every seed must fulfil the relation."""
+    mine = values_of(evidence.side(part.first, part.board), part.quantity, part)
+    if part.second:
+        other = values_of(evidence.side(part.second, part.second_board or part.board), part.quantity, part)
+        pairs = {seed: (mine[seed], part.factor * other[seed]) for seed in mine if seed in other}
+        words = f"{{:g}} and {{:g}}{'' if part.factor == 1 else f' ({part.factor:g} times)'}"
+    else:
+        pairs = {seed: (value, float(part.value or 0.0)) for seed, value in mine.items()}
+        words = "{:g}"
+    if not pairs:
+        return JudgedPart(part, NOTHING)
+    fulfilled = {
+        "equals": lambda one, two: abs(one - two) <= _EQUAL,
+        "below": lambda one, two: one < two,
+        "above": lambda one, two: one > two,
+    }[part.relation]
+    shown = "; ".join(dict.fromkeys(words.format(*pair) for pair in pairs.values()))
+    return JudgedPart(part, HOLDS if all(fulfilled(*pair) for pair in pairs.values()) else NOT, values=shown)
+
+
+_KINDS: Mapping[str, Callable[[Part, Evidence], JudgedPart]] = {
+    "greater": _greater,
+    "not-worse": _not_worse,
+    "equal": _equal,
+    "best-of": _best_of,
+    "gap": _gap,
+    "correlation": _correlation,
+    "exact": _exact,
+}
+
+
+def _by_sign(interval: Interval, *, reached: bool) -> str:
+    """The verdict on "above 0" from an interval; `reached`: whether the claimed size is reached."""
+    low, high = interval
+    if low > 0:
+        return HOLDS if reached else DIRECTION
+    return NOT if high < 0 else UNTOLD
+
+
+def _sign(part: Part) -> int:
+    return 1 if METRICS[part.quantity].higher_is_better else -1
+
+
+def _claimed_side(part: Part, interval: Interval) -> Interval:
+    """The interval with positive values on the claimed side: the first row is better."""
+    low, high = interval
+    return interval if _sign(part) > 0 else (-high, -low)
+
+
+def _compared(part: Part, evidence: Evidence, first: str, second: str) -> Compared | None:
+    one, two = evidence.side(first, part.board), evidence.side(second, part.second_board or part.board)
+    found = paired(one, two, part)
+    return None if found is None else _in_points(f"{first} - {second}", found)
+
+
+def _in_points(name: str, found: Difference) -> Compared:
+    smallest = smallest_difference(found.values)
+    return Compared(
+        name,
+        100 * float(np.mean(found.values)),
+        None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1]),
+        None if smallest is None else 100 * smallest,
+        len(found.values),
+        found.drawn,
+        found.p,
+    )
+
+
+def by_chance(attempts: Sequence[JudgedAttempt]) -> float:
+    """How many of the decided claims would hold by chance if no row differed from another, on average.
+
+    A part `greater`, `best-of` or `gap` then holds in at most one of forty cases (the upper half of a test at 5 %), and
+    all parts of a claim must hold. Claims of other kinds hold without a difference, or are exact, and are not counted.
+    """
+    total = 0.0
+    for each in attempts:
+        parts = [judged.part for judged in each.parts if judged.part.kind in ("greater", "best-of", "gap")]
+        if parts and each.verdict in (HOLDS, DIRECTION, UNTOLD, NOT):
+            total += ((1 - LEVEL) / 2) ** len(parts)
+    return total
