@@ -44,7 +44,9 @@ ALSO: dict[str, tuple[str, ...]] = {
     "finetune": ("bases/fine_tuning",),
     "momentum": ("bases/wrapper", "parts/weights/slow_weights"),
     "replay": ("bases/replayed",),
+    "finetune-adapter": ("parts/attached/adapters",),
     "slca": ("parts/statistics/gaussians",),
+    "slca-pp": ("parts/attached/low_rank",),
     "softnet": ("parts/weights/soft_masks",),
     "wsn": ("parts/weights/masks",),
 }

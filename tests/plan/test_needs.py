@@ -24,7 +24,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "ranpac": {"width": 32},
     **dict.fromkeys(("independent", "finetune-dynamic", "finetune-previous", "pretrained"), NETWORKS),
 }
-COVARIANCES = {"hide-prompt", "mos", "norga", "slca"}
+COVARIANCES = {"hide-prompt", "mos", "norga", "slca", "slca-pp"}
 TOLD = {"independent", "finetune-dynamic", "finetune-previous", "pretrained", "wsn"}
 STRATEGIES = [name for name in registry.strategies.names() if registry.strategies.distribution(name).name == "clbench"]
 

@@ -3,6 +3,7 @@
 from cl.parts.attached.adapters import Adapters, AdapterSets
 from cl.parts.attached.attach import Attached
 from cl.parts.attached.keys import TaskKeys, similarity
+from cl.parts.attached.low_rank import LowRank
 from cl.parts.attached.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
 from cl.parts.attached.prompts import RANGES, Components, PromptPool, nearest, uniform
 from cl.parts.attached.scale_shift import ScaleShift
@@ -19,6 +20,7 @@ __all__ = [
     "Adapters",
     "Attached",
     "Components",
+    "LowRank",
     "Prefix",
     "PromptPool",
     "ScaleShift",
