@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from cl.parts.heads import TaskHeads
 from cl.parts.statistics import TaskStatistics, batch_statistics
-from cl.parts.weights import PAPER_RATE, Lent, Scores, TaskMasks, capacity, compression_rate, selected, under
+from cl.parts.weights import PAPER_RATE, Lent, Scores, TaskMasks, best, capacity, compression_rate, selected, under
 from cl.strategy import (
     RECIPES,
     Batch,
@@ -28,6 +28,7 @@ from cl.strategy import (
     adam,
     option,
 )
+from cl.training.generators import generator
 
 CHUNK = 256
 """Batch size of validation and of statistics."""
@@ -48,11 +49,20 @@ class WSN(Strategy):
         batch (`legacy`). A head has only the classes of its task; in the code it has all classes, and classes of other
         tasks can win. Accuracies of earlier tasks are measured again after each task; the code's CIFAR-100 script
         copies them. Masks are stored as bits; the size of their Huffman code is only computed. With pretrained weights
-        (a transplant, not in the paper) norms, biases and embeddings are frozen.
+        (a transplant, not in the paper) norms, biases and embeddings are frozen. The code keeps the weights and scores
+        of the best epoch, but the mask of the last epoch's last batch; here all three are those of the best epoch. Its
+        coder compares sizes of Python objects, not bits; here bits are counted. SoftNet of the extended paper (arXiv
+        2303.14962) is `background` above 0 (preset `softnet`): in prediction, the weights around the exact subnetwork
+        have small noise, for forward transfer to tasks not learned yet. Its code has no such path, and its details were
+        not available to us: the size of the noise, one draw per task, and the latest subnetwork for later tasks (the
+        initial one before the first) are ours. Weights around a subnetwork still change, so earlier tasks can be
+        forgotten.
     """
 
     rules = ("til_oracle",)
     val_fraction = 0.05
+    answers_early = True
+    """Heads of tasks not learned yet can answer, on features of the latest subnetwork: forward transfer needs them."""
 
     @dataclass(frozen=True)
     class Options:
@@ -63,6 +73,13 @@ class WSN(Strategy):
         patience: int = option(5, "halve the learning rate after more than this many epochs without improvement", ge=0)
         lr_min: float = option(1e-6, "end a task when the learning rate falls below this value", ge=0)
         augment: str = option("none", "augmentation of training images", choices=tuple(RECIPES))
+        background: float = option(
+            0.0,
+            "SoftNet: in prediction, multiply weights outside the subnetwork by noise from U(0, background); 0: none",
+            ge=0,
+            le=1,
+            unlisted=True,
+        )
         legacy: bool = option(False, "test with batch norms that use statistics of the test batch, as the code does")
 
     @classmethod
@@ -89,7 +106,7 @@ class WSN(Strategy):
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         if task is None:
             raise UsageError("wsn has a subnetwork per task and cannot choose among them; say which task: task=0, ...")
-        if task >= len(self.masks):
+        if task >= len(self.head):
             return self.head.no_opinion(len(inputs))
         if self.options.legacy:
             with batch_statistics(self.backbone):
@@ -100,7 +117,7 @@ class WSN(Strategy):
 
     @property
     def ready(self) -> bool:
-        return len(self.masks) > 0
+        return len(self.head) > 0
 
     def report(self) -> dict[str, float]:
         """CAP with the measured and with the paper's compression rate of masks, and its components.
@@ -184,14 +201,29 @@ class WSN(Strategy):
     # ------------------------------------------------------------------------------------------------ prediction
 
     def tensors(self, task: int) -> dict[str, Tensor]:
-        """The weights of a task's subnetwork by name in the model; +0 for other weights."""
-        return selected(self.scores.names, self._weights, self.masks[task])
+        """The weights of a task's subnetwork by name in the model; +0 for other weights, or their share of noise.
+
+        A task not learned yet has the latest subnetwork, or that of the initial scores.
+        """
+        masks = self.masks[min(task, len(self.masks) - 1)] if len(self.masks) else self._initial()
+        found = selected(self.scores.names, self._weights, masks)
+        if not self.options.background:
+            return found
+        rng = generator(self.trainer.seeds.init, "init", task, "background")
+        for name, weight, mask in zip(self.scores.names, self._weights, masks, strict=True):
+            noise = self.options.background * torch.rand(weight.shape, generator=rng).to(weight)
+            found[name] = torch.where(mask, weight.detach(), weight.detach() * noise)
+        return found
+
+    def _initial(self) -> list[Tensor]:
+        return [best(scores, self.options.share) for scores in self.scores.values]
 
     def _subnetwork(self, task: int) -> Lent:
         """The extractor of a task; the latest extractor is cached until a weight changes."""
         key = (task, [(id(weight), weight._version, weight.dtype) for weight in self._weights])
         if self._lent is None or self._lent[0] != key:
-            self._lent = key, Lent(self.backbone, {**self.tensors(task), **self.statistics.of(task)})
+            statistics = self.statistics.of(min(task, len(self.masks) - 1)) if len(self.masks) else {}
+            self._lent = key, Lent(self.backbone, {**self.tensors(task), **statistics})
         return self._lent[1]
 
     @property

@@ -45,11 +45,22 @@ def evaluate(
     `seen` is the number of classes learned so far, `number` the event's index, which names the shuffle. `save_scores`
     fills `Row.scores`.
     """
-    rows, labels, owners = stream.test_rows(range(len(stream.groups)), event.split)
+    owners = stream.test_rows(range(len(stream.groups)), event.split)[2]
     chosen = np.flatnonzero(np.isin(owners, event.groups))
     order = torch.randperm(len(chosen), generator=generator(trainer.seeds.data, "evaluation", number)).numpy()
     chosen = chosen[order]
     row = Row(chosen)
+    tasks = {stream.groups[index].task for index in event.groups}
+    with untrained.with_heads(strategy, stream, tasks, trainer.seeds):
+        return _evaluated(strategy, stream, event, seen, trainer, row, save_scores=save_scores)
+
+
+def _evaluated(
+    strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, row: Row, *, save_scores: bool
+) -> Row:
+    """Fill `row` with the answers to its images."""
+    rows, labels, owners = stream.test_rows(range(len(stream.groups)), event.split)
+    chosen = row.index
     if not strategy.ready or not len(chosen):
         return row
     for module in modules_of(strategy):

@@ -6,10 +6,11 @@ A head of shared labels, or of a task that is told, exists before its task in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from cl.bases.fine_tuning import FineTuning
+from cl.parts.heads import TaskHeads
 from cl.random import Seeds
 from cl.strategy import Strategy
 from cl.stream import Stream
@@ -22,6 +23,28 @@ RULES = ("dil", "til_masked", "til_oracle")
 def can_grow(strategy: Strategy) -> bool:
     """Whether the method's scores are those of one growing linear head, which an untrained head can extend."""
     return isinstance(strategy, FineTuning) and type(strategy).predict is FineTuning.predict and strategy.ready
+
+
+@contextmanager
+def with_heads(strategy: Strategy, stream: Stream, tasks: Iterable[int], seeds: Seeds) -> Iterator[None]:
+    """Give a method with a head per task those of tasks not learned yet, as they will be drawn; undone at the end.
+
+    Only a method that says `answers_early` has a network for such tasks, and only if `tasks` has one of them.
+    """
+    head = getattr(strategy, "head", None)
+    before = len(head) if isinstance(head, TaskHeads) and getattr(strategy, "answers_early", False) else None
+    if before is None or not any(task >= before for task in tasks):
+        yield
+        return
+    assert isinstance(head, TaskHeads)
+    held = head.get_state()
+    for task in range(before, len(stream.experiences)):
+        head.add(stream.experiences[task].classes, generator(seeds.init, "init", task, "head"))
+    try:
+        yield
+    finally:
+        del head.blocks[before:]
+        head.tasks = held["tasks"]
 
 
 @contextmanager

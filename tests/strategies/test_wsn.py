@@ -20,6 +20,7 @@ from cl.parts.weights.masks import best
 from cl.plan.plan import make_plan
 from cl.random import Seeds
 from cl.records import record
+from cl.running.untrained import with_heads
 from cl.strategies.wsn import WSN
 from cl.stream import Stream
 from cl.testing import tiny_backbone
@@ -321,10 +322,11 @@ def test_a_twentieth_of_the_images_is_for_validation_as_in_the_scripts() -> None
 def test_the_capacity_is_computed_once_per_task_and_again_for_another_state(
     learn: Learn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner, counted = wsn(epochs=1), []
+    counted: list[int] = []
+    learner = wsn(epochs=1)
     own = learner._capacity
 
-    def watched(count: int) -> Any:
+    def watched(count: int) -> dict[str, float]:
         counted.append(count)
         return own(count)
 
@@ -334,3 +336,72 @@ def test_the_capacity_is_computed_once_per_task_and_again_for_another_state(
     assert all(reports[2][key] == value for key, value in reports[1].items() if key.startswith("task"))
     learner.masks.set_state(learner.masks.get_state()[:1])
     assert learner.report() == reports[0]
+
+
+# ------------------------------------------------------------------------------------- noisy backgrounds (SoftNet)
+
+
+@both
+def test_a_background_of_noise_leaves_the_subnetwork_exact(network: str, learn: Learn) -> None:
+    learner = wsn(network, background=0.2, epochs=1)
+    learn(learner, stream(), 2)
+    for task in (0, 1):
+        found = learner.tensors(task)
+        for name, mask, weight in zip(learner.scores.names, learner.masks[task], weights(learner), strict=True):
+            assert torch.equal(found[name][mask], weight[mask])
+            share = (found[name] / weight)[~mask]
+            assert bool(((share >= 0) & (share < 0.2)).all()) and float(share.mean()) == pytest.approx(0.1, abs=0.03)
+        assert all(torch.equal(value, learner.tensors(task)[name]) for name, value in found.items()), "drawn once"
+    assert not torch.equal(learner.tensors(0)[learner.scores.names[0]], learner.tensors(1)[learner.scores.names[0]])
+
+
+def test_training_does_not_know_the_background(learn: Learn) -> None:
+    hard, soft = wsn(), wsn(background=0.3)
+    for learner in (hard, soft):
+        learn(learner, stream(), 2)
+    assert same(weights(hard), weights(soft)) and not torch.equal(logits(hard, 0), logits(soft, 0))
+
+
+@pytest.mark.parametrize("background", [0.0, 0.3])
+def test_tasks_not_learned_yet_are_answered_for_forward_transfer(background: float, tmp_path: Path) -> None:
+    """By the latest subnetwork, at first that of the initial scores, and the head as its task will draw it."""
+    learner = wsn(background=background)
+    found = run(learner, stream(evaluate_on="all"), tmp_path)["result"]
+    table = np.array(found["accuracy"]["til_oracle"]["correct"], dtype=float) / found["count"]
+    assert table.shape == (6, 5) and not np.isnan(table).any()
+    fwt = np.mean([table[task, task] - table[0, task] for task in range(1, 5)])
+    assert found["metrics"]["til_oracle"]["FWT"] == pytest.approx(fwt)
+    assert len(learner.head) == len(learner.head.blocks) == 5
+    plain = wsn(background=background)
+    seen = run(plain, stream(), tmp_path / "seen")["result"]["accuracy"]["til_oracle"]["correct"]
+    for step, row in enumerate(seen):
+        ours = found["accuracy"]["til_oracle"]["correct"][step + 1]
+        assert row[: step + 1] == ours[: step + 1], "the heads of later tasks leave no trace"
+    assert same(weights(learner), weights(plain))
+
+
+def test_the_head_of_a_later_task_is_the_one_that_it_begins_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, data = wsn(epochs=1), stream()
+    learner.info = data.info
+    learner.setup(data.info)
+    with with_heads(learner, data, [2], learner.trainer.seeds):
+        early = [block.weight.clone() for block in learner.head.blocks]
+        expected = {
+            name: w.where(m, 0.0)
+            for name, w, m in zip(
+                learner.scores.names, weights(learner), [best(s, 0.3) for s in learner.scores.values], strict=True
+            )
+        }
+        assert same(learner.tensors(2), expected)
+    assert len(early) == 5 and len(learner.head) == len(learner.head.blocks) == 0 and not learner.ready
+    first = []
+    monkeypatch.setattr(learner, "fit", lambda *_, **__: first.append(learner.head.blocks[-1].weight.clone()))
+    for task in range(3):
+        learner.trainer.journal.begin(task)
+        learner.learn(data.view(task))
+    assert same(first, early[:3])
+
+
+def test_the_preset_softnet_has_a_background_and_others_have_none() -> None:
+    assert make_plan("wsn", "split-digits", preset="softnet").options.background == 0.1
+    assert make_plan("wsn", "split-digits").options.background == 0 and WSN.Options().background == 0

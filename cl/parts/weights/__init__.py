@@ -3,7 +3,7 @@
 from cl.parts.weights.kept_networks import Networks
 from cl.parts.weights.lend import Lent, under
 from cl.parts.weights.mask_coding import PAPER_RATE, capacity, compression_rate
-from cl.parts.weights.masks import Scores, TaskMasks, maskable, selected
+from cl.parts.weights.masks import Scores, TaskMasks, best, maskable, selected
 from cl.parts.weights.slow_weights import SlowWeights, places
 from cl.parts.weights.soft_masks import FixedMasks, Redrawn, SoftScores
 from cl.parts.weights.teacher import Teacher
@@ -21,6 +21,7 @@ __all__ = [
     "TaskMasks",
     "Teacher",
     "TunedWeights",
+    "best",
     "capacity",
     "compression_rate",
     "maskable",
