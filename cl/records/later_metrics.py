@@ -199,6 +199,7 @@ LATER_METRICS = (
         answers.nll,
         ("scores",),
         highest=math.inf,
+        unit="nats",
     ),
 )
 """In the order of display."""

@@ -14,7 +14,7 @@ class Metric:
     `needs` names the inputs in addition to the matrix; `INPUTS` describes them. Values are between `lowest`, 0 for
     accuracies and -1 for differences of them, and `highest`. A metric with a `setting` is computed only for streams of
     that setting (see `cl.protocol.belongs`). `recorded`: whether a record holds the metric. The metrics of later
-    versions are computed when a record is read, so that records keep their hash.
+    versions are computed when a record is read, so that records keep their hash. `unit`: "nats"; empty for a fraction.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Metric:
     setting: str = ""
     highest: float = 1.0
     recorded: bool = True
+    unit: str = ""
 
     @property
     def range(self) -> tuple[float, float | None]:
@@ -47,3 +48,6 @@ INPUTS = {
     "scores": "the stored scores (`cl.records.answers.Scores`)",
 }
 """The inputs that a metric may need."""
+
+STORED = frozenset({"answers", "scores"})
+"""The inputs that predictions.npz holds."""

@@ -151,6 +151,12 @@ def _read_arrays(archive: zipfile.ZipFile, wanted: Iterable[str] | None, most: i
     return arrays
 
 
+def _of_rule(archive: zipfile.ZipFile, rule: str) -> list[str]:
+    """Names of the arrays that one rule needs, with its scores if the run stored them."""
+    held = {entry.filename.removesuffix(".npy") for entry in archive.infolist()}
+    return [*_INDEX, f"prediction/{rule}", *(name for kind in SCORES if (name := f"{kind}/{rule}") in held)]
+
+
 def _read_array(file: Any, size: int, name: str) -> NDArray[Any]:
     """The array in a .npy file of `size` bytes; raises `ValueError` for other types than numbers and other sizes."""
     version = np.lib.format.read_magic(file)
@@ -187,7 +193,7 @@ def _check_read(index: Mapping[str, NDArray[Any]], tables: Mapping[str, NDArray[
 
 
 def read_predictions(path: Path | str, rule: str | None = None, *, most: int = MOST_BYTES) -> Predictions:
-    """Read a predictions file, compressed or not; with `rule`, only the predictions of that rule, without margins.
+    """Read a predictions file, compressed or not; with `rule`, only predictions and scores of that rule, no margins.
 
     `most`: bytes that the arrays may take in memory; a file that declares more is damaged.
     Raises `DataError`, naming the file and the fix, if it is missing or damaged.
@@ -195,7 +201,7 @@ def read_predictions(path: Path | str, rule: str | None = None, *, most: int = M
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = _read_arrays(archive, None if rule is None else [*_INDEX, f"prediction/{rule}"], most)
+            arrays = _read_arrays(archive, None if rule is None else _of_rule(archive, rule), most)
         index = {name: arrays.pop(name) for name in _INDEX}
         _check_read(index, arrays)
         index = {name: _integers(name, array, _INDEX[name]) for name, array in index.items()}

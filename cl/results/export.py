@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cl.errors import UsageError
 from cl.files import replace_file, write_text
 from cl.records.matrix import class_counts_of, main_split, rows_of
-from cl.records.metrics import metrics_of
 from cl.records.record import Record, accuracy_rows, config_hash
-from cl.results.leaderboard.entries import options_text
+from cl.results.leaderboard.entries import Run, options_text
 from cl.results.store import Results
 from cl.results.tables import csv_cell
 
@@ -45,21 +44,22 @@ def _identity(record: Record) -> Row:
     return dict(zip(IDENTITY, values, strict=True))
 
 
-def _metrics(record: Record) -> Iterator[Row]:
-    """Every metric, computed from the counts; undefined metrics have no row."""
-    for rule, values in metrics_of(record["result"]).items():
-        for metric, value in values.items():
+def _metrics(record: Record, folder: Path) -> Iterator[Row]:
+    """Every metric, computed from the counts and the stored predictions; undefined metrics have no row."""
+    run = Run(record, folder)
+    for rule in record["result"]["accuracy"]:
+        for metric, value in run.metrics(rule).items():
             if value is not None:
                 yield {"rule": rule, "metric": metric, "value": value}
 
 
-def _accuracy(record: Record) -> Iterator[Row]:
+def _accuracy(record: Record, folder: Path) -> Iterator[Row]:
     """Correct answers per evaluation and group; entries not measured have no row."""
     for row in accuracy_rows(record):
         yield {key: value for key, value in row.items() if key != "run"}
 
 
-def _classes(record: Record) -> Iterator[Row]:
+def _classes(record: Record, folder: Path) -> Iterator[Row]:
     """Correct answers per class after each task, on the split that the run was evaluated on."""
     result = record["result"]
     stream, split = result["stream"], main_split(result)
@@ -81,7 +81,7 @@ def _classes(record: Record) -> Iterator[Row]:
                     }
 
 
-def _costs(record: Record) -> Iterator[Row]:
+def _costs(record: Record, folder: Path) -> Iterator[Row]:
     """Seconds, FLOPs, bytes and parameters; unknown values have no row."""
     for section in ("seconds", "flops", "memory", "parameters", "stored"):
         for name, value in record["measurement"][section].items():
@@ -89,7 +89,7 @@ def _costs(record: Record) -> Iterator[Row]:
                 yield {"quantity": f"{section}.{name}", "value": float(value)}
 
 
-_TABLES: dict[str, tuple[Callable[[Record], Iterator[Row]], tuple[str, ...]]] = {
+_TABLES: dict[str, tuple[Callable[[Record, Path], Iterator[Row]], tuple[str, ...]]] = {
     "metrics": (_metrics, ("rule", "metric", "value")),
     "accuracy": (
         _accuracy,
@@ -109,7 +109,8 @@ def long_table(results: Results, table: str = "metrics") -> pd.DataFrame:
     if table not in _TABLES:
         raise UsageError(f"There is no table '{table}'; choose one of: {', '.join(TABLES)}.")
     rows_of_record, columns = _TABLES[table]
-    rows = [{**_identity(record), **row} for record in results.records for row in rows_of_record(record)]
+    runs = [(record, file.parent) for record, file in zip(results.records, results.files, strict=True)]
+    rows = [{**_identity(record), **row} for record, folder in runs for row in rows_of_record(record, folder)]
     return pd.DataFrame(rows, columns=[*IDENTITY, *columns])
 
 

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from cl.errors import UsageError
 from cl.records.record import save
 from cl.results.export import IDENTITY, TABLES, long_table, to_csv, write_table
+from cl.results.leaderboard.entries import Run
 from cl.results.store import Results, load_results
 from tests.help.on_disk import write_records
 
@@ -84,3 +86,13 @@ def test_formulas_in_csv_are_escaped_and_numbers_are_not(make_record: Make, tmp_
     assert (row["strategy"], row["backbone"], row["preset"]) == ("'=cmd|' /C calc'!A0", "'@x", "'-p")
     assert float(row["value"]) == -0.125
     assert frame["strategy"][0] == "=cmd|' /C calc'!A0", "only the file is escaped"
+
+
+def test_metrics_include_those_of_the_stored_predictions(make_run: Callable[..., Run]) -> None:
+    right = np.ones((3, 12), dtype=bool)
+    right[2, :4] = False
+    run = make_run(right)
+    assert run.folder is not None
+    found = long_table(load_results(run.folder)).set_index("metric")["value"]
+    assert found["NFR"] == pytest.approx(run.metrics("cil_seen")["NFR"]) and found["F1_macro"] < 1
+    assert "ECE" not in found

@@ -53,8 +53,9 @@ def command(
 ) -> int:
     """Draw the runs below the folders (default: the results folder); seeds are averaged.
 
-    One figure per stream definition and backbone, or per row for `matrix`. Only complete runs are drawn; limited runs
-    (--limit, --max-tasks) get their own, marked figures. The same records and matplotlib give the same bytes.
+    One figure per stream definition and backbone, or per row for `matrix` and `confusion`. Only complete runs are
+    drawn; limited runs (--limit, --max-tasks) get their own, marked figures. The same records and matplotlib give the
+    same bytes.
     """
 
     from cl.errors import UsageError
@@ -62,7 +63,8 @@ def command(
 
     kinds, suffixes = _several("kind", KINDS, kind), _several("format", (*FORMATS, DATA_FORMAT), formats)
     themes = _several("theme", THEMES, theme)
-    plots = plots_of(read_results(folders).records, kinds, rule)
+    results = read_results(folders)
+    plots = plots_of(results.records, kinds, rule, folders=[file.parent for file in results.files])
     if not plots:
         raise UsageError(f"These runs have nothing to show as {', '.join(kinds)}; `--kind curves` shows any run.")
     written = []

@@ -19,9 +19,10 @@ import numpy as np
 from cl.errors import UsageError
 from cl.protocol import ANYTIME, answering, belongs
 from cl.records.flops import COUNTED_BY, counted_by
-from cl.records.metrics import metrics_of_rule
+from cl.records.metric import STORED
+from cl.records.metrics import METRICS, metrics_of_rule
 from cl.records.record import Record, config_hash
-from cl.results.leaderboard.image_shares import PREDICTIONS, damage_of
+from cl.results.leaderboard.image_shares import PREDICTIONS, answers, damage_of
 
 _PACKAGES = ("python", "torch", "timm", "numpy", "clbench", "avalanche-lib")
 
@@ -50,6 +51,12 @@ class Run:
     def rule_for(self, rule: str) -> str:
         """The run's own rule that answers `rule`; see `cl.protocol.answering`."""
         return answering(self.result["accuracy"], rule)
+
+    def metrics(self, rule: str, names: Sequence[str] | None = None) -> dict[str, float | None]:
+        """Metrics under one of its own rules, with its predictions if a metric needs them and they are sound."""
+        needed = {need for name in names or METRICS for need in METRICS[name].needs}
+        stored = answers(self.result, self.folder, rule) if needed & STORED else None
+        return metrics_of_rule(self.result, rule, names, predictions=stored)
 
     @property
     def key(self) -> Hashable:
@@ -151,8 +158,7 @@ class Entry:
     def metrics(self) -> list[dict[str, float | None]]:
         wanted = tuple(dict.fromkeys((self.metric, *self.secondary)))
         own = self.runs[0].rule_for(self.rule)
-        results = [run.result for run in self.runs]
-        return [metrics_of_rule(each, own, wanted) if own in each["accuracy"] else {} for each in results]
+        return [run.metrics(own, wanted) if own in run.result["accuracy"] else {} for run in self.runs]
 
     def values(self, metric: str) -> dict[Hashable, float]:
         """Defined values by `Run.key`."""

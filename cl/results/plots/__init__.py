@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cl.errors import UsageError
 from cl.files import write_text
 from cl.records.record import Record
-from cl.results.plots import cost, curves, forgetting, matrix, nevis, stream
+from cl.results.plots import confusion, cost, curves, forgetting, matrix, nevis, stream
 from cl.results.plots.rows import Board, boards, slug
 from cl.results.plots.style import FORMATS, THEMES, Theme, save, styled
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KINDS = {
     "curves": "accuracy on all images seen against tasks, with 95 % intervals over seeds",
     "matrix": "accuracy on every group of classes after every task, one heat map per row",
+    "confusion": "answers by class after the last task, one heat map per row; needs the stored predictions",
     "forgetting": "forgetting of every row as bars",
     "cost": "last accuracy against compute, parameters and stored memory, with Pareto fronts",
     "stream": "what is learned and tested when",
@@ -68,16 +69,25 @@ class Plot:
         return path
 
 
-def plots_of(records: Iterable[Record], kinds: Sequence[str] = tuple(KINDS), rule: str | None = None) -> list[Plot]:
+def plots_of(
+    records: Iterable[Record],
+    kinds: Sequence[str] = tuple(KINDS),
+    rule: str | None = None,
+    *,
+    folders: Iterable[Path | None] | None = None,
+) -> list[Plot]:
     """Every figure of these kinds that the records allow; kinds without content are left out.
 
+    `folders`, one per record, hold the predictions that `confusion` needs.
     Raises `UsageError` for an unknown kind or rule, and if no run is complete.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise UsageError(f"There is no kind of plot {unknown[0]!r}; choose from: {', '.join(KINDS)}.")
-    found = boards(records, rule)
-    made = [plot for kind in KINDS if kind in kinds for plot in _of_kind(kind, found)]
+    given = list(records)
+    places = dict(zip(map(id, given), folders or [], strict=folders is not None))
+    found = boards(given, rule)
+    made = [plot for kind in KINDS if kind in kinds for plot in _of_kind(kind, found, lambda run: places.get(id(run)))]
     taken: Counter[str] = Counter()
     unique = []
     for plot in made:  # two boards may differ although their names are equal
@@ -87,7 +97,7 @@ def plots_of(records: Iterable[Record], kinds: Sequence[str] = tuple(KINDS), rul
     return unique
 
 
-def _of_kind(kind: str, found: Sequence[Board]) -> Iterator[Plot]:
+def _of_kind(kind: str, found: Sequence[Board], folder_of: confusion.FolderOf) -> Iterator[Plot]:
     streams: set[str] = set()
     backbones = defaultdict(set)
     for board in found:
@@ -98,6 +108,10 @@ def _of_kind(kind: str, found: Sequence[Board]) -> Iterator[Plot]:
         if kind == "matrix":
             for row in board.rows:
                 yield Plot(kind, f"{name}-{slug(row.label)}", matrix.data(board, row), matrix.draw)
+        elif kind == "confusion":
+            for row in board.rows:
+                if (shares := confusion.data(board, row, folder_of)) is not None:
+                    yield Plot(kind, f"{name}-{slug(row.label)}", shares, confusion.draw)
         elif kind == "stream":
             plot = Plot(kind, f"{kind}-{slug(board.stream)}", stream.data(board), stream.draw)
             if plot.digest not in streams:  # boards on other backbones show the same stream

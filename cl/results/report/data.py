@@ -50,7 +50,7 @@ def payload(
     boards = _boards(board_rows(runs, metric=metric, rule=rule), runs)
     pools = {name: _Pool() for name in ("streams", "backbones", "configs", "environments")}
     data = {
-        "metrics": [[metric.id, metric.title, metric.higher_is_better] for metric in METRICS.values()],
+        "metrics": [[each.id, each.title, each.higher_is_better, each.unit] for each in METRICS.values()],
         "boards": [
             {"title": board["title"], "rule": board["rule"], "rows": [row["runs"] for row in board["rows"]]}
             for board in boards
@@ -156,17 +156,17 @@ def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
         "environment": pools["environments"].place(measured["environment"]),
         "steps": [task + 1 for task in steps_of(result)],
         "rule": default_rule(result["accuracy"]),
-        "rules": {rule: _rule(result, rule) for rule in result["accuracy"]},
+        "rules": {rule: _rule(run, rule) for rule in result["accuracy"]},
         **{name: _rounded(measured[name]) for name in ("seconds", "flops", "memory", "parameters", "stored")},
         "warnings": measured["warnings"],
         "resumed": len(measured["resumed_from"]),
     }
 
 
-def _rule(result: Mapping[str, Any], rule: str) -> Row:
+def _rule(run: Run, rule: str) -> Row:
     """One rule's table: counts of correct answers (rows end at their last number), curve, forgetting, metrics."""
-    matrix = matrix_of(result, rule)
-    metrics = result["metrics"].get(rule, {})
+    matrix = matrix_of(run.result, rule)
+    metrics = run.metrics(rule)
     return {
         "correct": [_trimmed([None if np.isnan(v) else int(v) for v in row]) for row in matrix.correct],
         "curve": _fractions(accuracy_by_sample(matrix)),

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cl.results.leaderboard.board_tables import to_text
-from cl.results.leaderboard.entries import Run, distinct
+from cl.results.leaderboard.entries import Run, distinct, entries_of
 from cl.results.leaderboard.ranking import board_rows, leaderboard
 from cl.results.store import load_results
 
@@ -89,3 +89,14 @@ def test_seeds_among_the_options_are_averaged_and_precisions_are_not(make_record
     board = leaderboard([run(1), run(2), run(1, result__precision={"dtype": "bf16"})])
     assert sorted(board["n_seeds"]) == [1, 2]
     assert sorted(len(text.split()) for text in board["config_hash"]) == [1, 2]
+
+
+def test_metrics_of_answers_come_from_the_stored_predictions(make_run: MakeRun) -> None:
+    right = np.ones((3, 12), dtype=bool)
+    first = 2 * int(np.random.default_rng(0).permutation(6)[0])
+    right[1:, first] = False
+    run = make_run(right)
+    assert run.metrics("cil_seen", ["NFR", "LA"]) == pytest.approx({"NFR": (1 / 4 + 0) / 2, "LA": 1.0})
+    assert Run(run.record).metrics("cil_seen", ["NFR", "LA"]) == {"NFR": None, "LA": 1.0}
+    [entry] = entries_of([run], "cil_seen", "NFR")
+    assert entry.score == pytest.approx(1 / 8)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
+from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.ranking import leaderboard
 from cl.results.report import render
 from tests.help.report_runs import embedded, report_records
@@ -37,9 +39,11 @@ def test_what_runs_share_is_kept_once_and_numbers_survive(make_record: Make) -> 
     names = [name for name, *_ in data["metrics"]]
     stored = records[2]["result"]["metrics"]["cil_seen"]
     shown = dict(zip(names, table["metrics"], strict=True))
-    assert {k: v for k, v in shown.items() if v is not None} == pytest.approx(
+    assert {k: shown[k] for k in stored if shown[k] is not None} == pytest.approx(
         {k: round(v, 5) for k, v in stored.items() if v is not None}
     )
+    assert shown["DR_BWT"] == pytest.approx(-((99 - 99) + (99 - 62) + (80 - 62)) / 300, abs=1e-5)
+    assert shown["NFR"] is None and [unit for name, *_, unit in data["metrics"] if name == "NLL"] == ["nats"]
     assert data["configs"][run["config"]]["lr"] == [0.02, "preset slca#1"]
 
 
@@ -49,3 +53,13 @@ def test_the_newest_run_of_a_repeated_seed_stands_in_its_row(make_record: Make) 
     data = embedded(render([new, old]))
     [[row]] = [each["rows"] for each in data["boards"]]
     assert [data["runs"][index]["id"] for index in row] == ["newer"]
+
+
+def test_metrics_of_answers_come_from_the_predictions_in_the_folders(make_run: Callable[..., Run]) -> None:
+    right = np.ones((3, 12), dtype=bool)
+    right[1:, 0] = False
+    run = make_run(right)
+    data = embedded(render([run.record], folders=[run.folder]))
+    place = [name for name, *_ in data["metrics"]].index("NFR")
+    assert data["runs"][0]["rules"]["cil_seen"]["metrics"][place] == pytest.approx(run.metrics("cil_seen")["NFR"])
+    assert run.metrics("cil_seen", ["NFR"])["NFR"] is not None

@@ -134,9 +134,9 @@ function flattened(value, prefix = "") {
 
 function metricsTable(run) {
   const rules = Object.keys(run.rules);
-  const rows = DATA.metrics.map(([id, title], index) => [
-    el("code", { title }, id),
-    ...rules.map(rule => percent(run.rules[rule].metrics[index])),
+  const rows = DATA.metrics.map(([id, title, , unit], index) => [
+    el("code", { title }, unit ? `${id} (${unit})` : id),
+    ...rules.map(rule => (unit ? compact : percent)(run.rules[rule].metrics[index])),
   ]);
   const known = rows.filter((_, index) =>
     rules.some(rule => run.rules[rule].metrics[index] !== null && run.rules[rule].metrics[index] !== undefined),

@@ -1,0 +1,90 @@
+"""The confusion matrix after the last step as a heat map: rows are classes, columns answers; summed over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cl.protocol import answering
+from cl.records.answers import answers_of, confusion
+from cl.records.record import Record
+from cl.results.leaderboard.image_shares import answers
+from cl.results.plots import style
+from cl.results.plots.curves import percents
+from cl.results.plots.rows import Board, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_NUMBERS = 24
+"""Maximum number of classes with numbers; larger matrices show colours only."""
+
+FolderOf = Callable[[Record], Path | None]
+
+
+def data(board: Board, row: Row, folder_of: FolderOf) -> dict[str, Any] | None:
+    """Percent of each class's images by answer, classes in the dataset's order; None if a run has no predictions.
+
+    The last column is the share without an answer. A class without images has None.
+    """
+    tables = [_by_label(row, index, folder_of) for index in range(len(row.records))]
+    whole = [table for table in tables if table is not None]
+    if len(whole) < len(tables):
+        return None
+    counts = np.sum(whole, axis=0)
+    images = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, images, out=np.full(counts.shape, np.nan), where=images > 0)
+    stream = row.records[0]["result"]["stream"]
+    names = dict(zip(stream["class_order"], stream["class_names"], strict=True))
+    return {
+        "title": f"{row.label}: answers by class, %",
+        "subtitle": f"{board.title}, rule {board.rule}, {len(row.records)} seed{'s' * (len(row.records) > 1)}"
+        + (", LIMITED runs" if board.limited else ""),
+        "classes": [str(names[label]) for label in sorted(names)],
+        "table": [percents(values) for values in shares],
+    }
+
+
+def _by_label(row: Row, index: int, folder_of: FolderOf) -> NDArray[np.int64] | None:
+    """Images by class and answer of one run, in the order of the dataset's labels."""
+    record = row.records[index]
+    result, rule = record["result"], answering(record["result"]["accuracy"], row.rule)
+    found = answers(result, folder_of(record), rule)
+    if found is None:
+        return None
+    stream = result["stream"]
+    table = confusion(row.matrices[index], answers_of(result, found, rule), stream["n_classes"])
+    order = np.argsort(stream["class_order"])
+    return np.asarray(table[order][:, [*order, len(order)]])
+
+
+def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
+    """The figure of what `data` returned."""
+    values, names = np.array(data["table"], dtype=np.float64), data["classes"]
+    if not np.nansum(values[:, -1]):
+        values = values[:, :-1]
+    rows, columns = values.shape
+    cell = min(0.42, max(0.05, 9 / rows))
+    figure = style.new_figure(max(columns * cell, 2.2), max(rows * cell, 1.4))
+    axes = figure.add_axes((0, 0, 1, 1))
+    colours = style.scale(theme)
+    axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=100, aspect="auto", interpolation="none")
+    if rows <= _MOST_NUMBERS:
+        for (label, answer), value in np.ndenumerate(values):
+            if value >= 0.5:
+                axes.text(answer, label, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
+                          color=style.contrasting(colours(value / 100)))  # fmt: skip
+    every = max(1, int(np.ceil(0.15 / cell)))
+    shown = [*names, "none"][:columns]
+    axes.set_xticks(range(0, columns, every), shown[::every], rotation=90, fontsize=7.5)
+    axes.set_yticks(range(0, rows, every), names[::every], fontsize=7.5)
+    axes.set(xlabel="answer", ylabel="class")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    style.heading(axes, data["title"], data["subtitle"], theme)
+    return figure
