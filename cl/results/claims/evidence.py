@@ -130,10 +130,7 @@ def _measured(measurement: Mapping[str, Any], quantity: str) -> float | None:
     if quantity == "tflops":
         value = _number(measurement["flops"]["uncached"])
         return None if value is None else value / 1e12
-    reported: Any = measurement.get("report", {})
-    for name in quantity.removeprefix("report.").split("."):
-        reported = reported.get(name) if isinstance(reported, Mapping) else None
-    return _number(reported[-1] if isinstance(reported, list) and reported else reported)
+    return _number(measurement.get("report", {}).get(quantity.removeprefix("report.")))
 
 
 def _number(value: Any) -> float | None:

@@ -54,14 +54,14 @@ def test_the_newer_of_two_runs_with_one_seed_counts(make_record: Make) -> None:
 
 
 def test_costs_and_reported_numbers(make_record: Make) -> None:
-    report = {"capacity": 12.5, "masks": {"bits": [1.0, 3.0]}, "text": "x"}
+    report = {"capacity": 12.5, "task10.capacity": 3.0, "text": "x"}
     runs = runs_of(make_record, measurement__report=report)
     side = side_of(runs, Row("mine", "slca", config=config_hash(runs[0].record)))
     part = Part("p", "exact", BOARD.name)
     assert values_of(side, "trained-parameters", part) == {0: 100.0, 1: 100.0, 2: 100.0}
     assert values_of(side, "tflops", part)[0] == 2.0
     assert values_of(side, "report.capacity", part)[1] == 12.5
-    assert values_of(side, "report.masks.bits", part)[2] == 3.0
+    assert values_of(side, "report.task10.capacity", part)[2] == 3.0
     assert values_of(side, "report.text", part) == values_of(side, "report.none", part) == {}
     assert values_of(side, "BWT", part)[0] == pytest.approx(-0.125)
 
