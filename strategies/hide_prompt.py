@@ -58,6 +58,7 @@ class HiDePrompt(Strategy):
         the drawn features are not used; features are not normalised in the contrastive term; there is no weight decay.
     """
 
+    version = "2"
     rules: ClassVar[tuple[str, ...]] = ("cil_seen", "til_masked", "til_oracle")
 
     @dataclass(frozen=True)
