@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from _generate.markdown import code, parse_docstring, sentence, table, text
+from _generate.oracles import oracle_table
 from _generate.strategies import own
 from figures import with_table
 
@@ -48,6 +49,17 @@ ALSO: dict[str, tuple[str, ...]] = {
     "wsn": ("parts/weights/masks",),
 }
 """Strategies -> modules of `cl` with the code of their papers, whose tests are theirs too."""
+
+_ORACLES = """## Against official code
+
+The files in [tests/oracles](../tests/oracles/README.md) hold inputs, initial weights and outputs of official code, as
+numbers. Our tests compare the forward pass, the loss of every step, and the weights at the end of a whole training.
+Our own `learn` repeats that training on the same batches: a wrong rate, decay, schedule, clip, set of trained
+parameters or number of steps would end in other weights. The table has the largest absolute difference over all files
+of a method; each is within the tolerance that its file states (usually 1e-5 for forward passes and losses, 1e-4 after
+a training; 0.02 for the shares of i-Blurry's images). `CLBENCH_WRITE_DIFFERENCES=1 pytest tests/oracles` measures
+them again.
+"""
 
 _AVALANCHE = ("strategies/avalanche", "avalanche/adapter", "avalanche/slda")
 _METRICS = ("A_last_task", "A_last_sample", "A_inc_task", "A_inc_sample")
@@ -122,11 +134,12 @@ def _mean(runs: Sequence[Record], metric: str) -> float:
 
 
 def _stream(run: Record) -> str:
-    """The stream's name with its setting, and the number of images per class if it is limited."""
+    """The stream's name with its setting, the number of tasks, and of images per class if it is limited."""
     stream = run["result"]["stream"]
     images = stream["options"].get("train_per_class")
     setting = [] if stream["setting"] == "class-incremental" else [stream["setting"]]
-    return ", ".join([stream["name"], *setting, *([f"{images} images per class"] if images is not None else [])])
+    limit = [f"{images} images per class"] if images is not None else []
+    return ", ".join([stream["name"], *setting, _count(stream["n_tasks"], "task"), *limit])
 
 
 def _variant(run: Record) -> str:
@@ -238,7 +251,8 @@ def section(name: str, records: Sequence[Record]) -> str:
 def page(records: Sequence[Record]) -> str:
     """The text between the marks of the page."""
     names = own(registry.strategies)
-    return "\n".join([overview(records), "## Strategy by strategy\n", *(section(name, records) for name in names)])
+    sections = [section(name, records) for name in names]
+    return "\n".join([overview(records), _ORACLES, oracle_table(), "## Strategy by strategy\n", *sections])
 
 
 def expected(records: Sequence[Record]) -> str:

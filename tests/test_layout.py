@@ -19,6 +19,7 @@ UNTESTED: dict[str, str] = {
 ACROSS: dict[str, str] = {
     "docs/test_notebook.py": "the notebook in docs/notebooks",
     "docs/test_declare_a_stream_page.py": "a page of the documentation: its example",
+    "docs/test_claims_page.py": "docs/claims.py and its page",
     "docs/test_docs.py": "all pages, and the modules of docs/ that make them",
     "docs/test_fidelity.py": "docs/fidelity.py and its page",
     "docs/test_python_api_page.py": "a page of the documentation: its snippets",

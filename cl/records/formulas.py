@@ -5,6 +5,8 @@ Values are fractions, NaN if undefined. The notation is that of `cl.records.metr
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,6 +55,15 @@ def forgetting_per_group(matrix: AccuracyMatrix, *, include_last: bool = False) 
     if old.size:
         values[old] = best.max(axis=0) - table[-1, old]
     return values
+
+
+def by_step(compute: Callable[[AccuracyMatrix], float], matrix: AccuracyMatrix) -> Floats:
+    """A metric after each step, as if the run had ended there, [T]; NaN if undefined."""
+    parts = (
+        AccuracyMatrix(matrix.correct[:rows], matrix.count, matrix.learned, matrix.sizes)
+        for rows in range(1, matrix.steps + 1)
+    )
+    return np.array([compute(part) for part in parts], dtype=np.float64)
 
 
 def base(matrix: AccuracyMatrix) -> float:

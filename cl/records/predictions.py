@@ -30,6 +30,9 @@ from numpy.typing import NDArray
 from cl.errors import ContractError, DataError
 from cl.files import write_bytes
 
+PREDICTIONS = "predictions.npz"
+"""Name of the file in the folder of a run."""
+
 ABSENT = 65535
 """Prediction of an image that was not evaluated."""
 
@@ -212,6 +215,12 @@ def read_predictions(path: Path | str, rule: str | None = None, *, most: int = M
             tables[kind][rule] = array
     scores = {kind: tables[kind] for kind in SCORES if tables[kind]}
     return Predictions(**index, prediction=tables["prediction"], margin=tables["margin"], scores=scores)
+
+
+def has_scores(path: Path | str) -> bool:
+    """Whether a predictions file holds stored scores; raises `DataError` if it is damaged."""
+    path = Path(path)
+    return path.is_file() and bool(read_predictions(path).scores)
 
 
 def check_predictions(path: Path | str, sha256: str | None, *, most: int = MOST_BYTES) -> None:

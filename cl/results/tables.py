@@ -11,9 +11,11 @@ import numpy as np
 
 from cl.errors import printable
 from cl.protocol import default_rule
-from cl.records.formulas import accuracy_by_sample, forgetting_per_group
+from cl.records.answers import answers_of, confusion, flips_by_step
+from cl.records.formulas import accuracy_by_sample, accuracy_by_task, bwt, by_step, chaudhry, forgetting_per_group
 from cl.records.matrix import steps_of
-from cl.records.metrics import metrics_of, shown
+from cl.records.metrics import metrics_of_rule, shown
+from cl.records.predictions import Predictions
 from cl.records.record import matrix
 
 if TYPE_CHECKING:
@@ -55,11 +57,11 @@ def summary_line(record: Mapping[str, Any], rule: str | None = None) -> str:
     """
     rule = _rule(record, rule)
     matrix(record, rule)
-    values = metrics_of(record["result"])[rule]
+    names = shown(record["result"]["stream"]["setting"])
+    values = metrics_of_rule(record["result"], rule, names)
     measurement = record["measurement"]
     seconds, flops = measurement["seconds"]["total"], measurement["flops"]["executed"]
     peak = measurement["memory"]["peak_device"] or measurement["memory"]["peak_rss"]
-    names = shown(record["result"]["stream"]["setting"])
     parts = [f"{name} {percent(values[name])}" for name in names]
     parts.append("time -" if seconds is None else f"time {seconds:.1f} s")
     parts.append("GFLOP -" if flops is None else f"GFLOP {flops / 1e9:.6g}")
@@ -103,7 +105,7 @@ def forgetting_table(
         cells = ["" if math.isnan(entries[step, group]) else percent(entries[step, group]) for group in chosen]
         table.add_row(str(task + 1), *cells, percent(curve[step]))
     forgetting = forgetting_per_group(counts)
-    mean = metrics_of(record["result"])[rule]["F_chaudhry"]
+    mean = metrics_of_rule(record["result"], rule, ["F_chaudhry"])["F_chaudhry"]
     table.add_row("forgetting", *[percent(forgetting[group]) for group in chosen], percent(mean))
     return table
 
@@ -160,3 +162,42 @@ def forgetting_text(record: Mapping[str, Any], rule: str | None = None, *, width
         table.title = table.caption = None
         texts.append(render(table))
     return "\n".join([*texts, summary_line(record, rule)]) + "\n"
+
+
+CURVE = ("task", "A_t", "A_t_task", "forgetting", "BWT", "NFR", "PFR")
+"""Columns of `curve_rows`: accuracy over images and over tasks, F_chaudhry and BWT as if the run had ended there, and
+the flips since the step before."""
+
+
+def curve_rows(
+    record: Mapping[str, Any], rule: str | None = None, predictions: Predictions | None = None
+) -> list[dict[str, float | int | None]]:
+    """One row per step with the columns `CURVE`: fractions, None if undefined. Flips need the stored predictions.
+
+    Raises `UsageError` for a rule that the run does not have.
+    """
+    rule = _rule(record, rule)
+    counts, result = matrix(record, rule), record["result"]
+    curves = [accuracy_by_sample(counts), accuracy_by_task(counts), by_step(chaudhry, counts), by_step(bwt, counts)]
+    flips = np.full((counts.steps, 2), np.nan)
+    if predictions is not None and rule in predictions.prediction and counts.steps:
+        flips[1:] = flips_by_step(counts, answers_of(result, predictions, rule))
+    rows = []
+    for step, task in enumerate(steps_of(result)):
+        values = [*(curve[step] for curve in curves), *flips[step]]
+        fractions = [None if math.isnan(value) else float(value) for value in values]
+        rows.append(dict(zip(CURVE, (task + 1, *fractions), strict=True)))
+    return rows
+
+
+def confusion_table(
+    record: Mapping[str, Any], predictions: Predictions, rule: str | None = None
+) -> tuple[list[str], list[list[int]]]:
+    """Class names, and images by class (rows) and answer (columns) after the last step; last column: no class.
+
+    Raises `UsageError` for a rule that the run does not have.
+    """
+    rule = _rule(record, rule)
+    counts, stream = matrix(record, rule), record["result"]["stream"]
+    table = confusion(counts, answers_of(record["result"], predictions, rule), stream["n_classes"])
+    return list(stream["class_names"]), table.tolist()

@@ -12,6 +12,7 @@ from torch import Tensor
 from cl.errors import ContractError
 from cl.protocol import rules_on
 from cl.running import untrained
+from cl.running.scores import Kept, kept, put
 from cl.strategy import Inputs, StoredImages, Strategy
 from cl.stream import Evaluate, Stream
 from cl.training.generators import generator
@@ -32,12 +33,17 @@ class Row:
     index: np.ndarray  # positions in the order of `Stream.test_rows` over all groups
     prediction: dict[str, np.ndarray] = field(default_factory=dict)
     margin: dict[str, np.ndarray] = field(default_factory=dict)
+    scores: Kept = field(default_factory=dict)  # empty without --save-scores
 
 
-def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, number: int) -> Row:
+def evaluate(
+    strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, number: int, *,
+    save_scores: bool = False,
+) -> Row:  # fmt: skip
     """Predict the images of an event's groups in shuffled order.
 
-    `seen` is the number of classes learned so far, `number` the event's index, which names the shuffle.
+    `seen` is the number of classes learned so far, `number` the event's index, which names the shuffle. `save_scores`
+    fills `Row.scores`.
     """
     owners = stream.test_rows(range(len(stream.groups)), event.split)[2]
     chosen = np.flatnonzero(np.isin(owners, event.groups))
@@ -46,12 +52,14 @@ def evaluate(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, tra
     row = Row(chosen)
     tasks = {stream.groups[index].task for index in event.groups}
     with untrained.with_heads(strategy, stream, tasks, trainer.seeds):
-        return _evaluated(strategy, stream, event, seen, trainer, row)
+        return _evaluated(strategy, stream, event, seen, trainer, row, save_scores=save_scores)
 
 
-def _evaluated(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, row: Row) -> Row:
+def _evaluated(
+    strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, row: Row, *, save_scores: bool
+) -> Row:
     """Fill `row` with the answers to its images."""
-    rows, _, owners = stream.test_rows(range(len(stream.groups)), event.split)
+    rows, labels, owners = stream.test_rows(range(len(stream.groups)), event.split)
     chosen = row.index
     if not strategy.ready or not len(chosen):
         return row
@@ -79,15 +87,16 @@ def _evaluated(strategy: Strategy, stream: Stream, event: Evaluate, seen: int, t
                 best, margin = _decide(rule, scores, seen, masks[owners[part]])
                 predictions[rule].append(best)
                 margins[rule].append(margin)
+                if save_scores:
+                    found = kept(_choices(rule, scores, seen, masks[owners[part]]), labels[part])
+                    put(row.scores, rule, np.arange(start, start + len(part)), len(chosen), found)
             trainer.observer.advance(len(part))
         row.prediction = {rule: torch.cat(parts).cpu().numpy() for rule, parts in predictions.items()}
         row.margin = {rule: torch.cat(parts).cpu().numpy() for rule, parts in margins.items()}
         if "til_oracle" in rules:
-            row.prediction["til_oracle"], row.margin["til_oracle"] = _oracle(
-                strategy, stream, rows, owners, chosen, masks, trainer, event.split
-            )
+            _oracle(strategy, stream, trainer, event.split, row, save_scores=save_scores)
         if untrained.can_grow(strategy):
-            _answer_before_learning(strategy, stream, event, seen, trainer, row)
+            _answer_before_learning(strategy, stream, event.split, seen, trainer, row)
     trainer.observer.end_phase()
     return row
 
@@ -106,16 +115,22 @@ def _class_masks(stream: Stream) -> Tensor:
     return masks
 
 
+def _choices(rule: str, scores: Tensor, seen: int, allowed: Tensor) -> Tensor:
+    """The scores that a rule may choose from; -inf for those of other tasks."""
+    if rule == "cil_seen":
+        return scores[:, :seen]
+    if rule == "til_masked":
+        return scores.masked_fill(~allowed[:, : scores.shape[1]].to(scores.device), float("-inf"))
+    return scores
+
+
 def _decide(rule: str, scores: Tensor, seen: int, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """The best class under a rule and its margin over the second; `allowed` [B, classes] are the task's classes.
 
     The answer is `NONE` if the rule has no class to choose from, because nothing is learned yet.
     """
     allowed = allowed[:, : scores.shape[1]].to(scores.device)
-    if rule == "cil_seen":
-        scores = scores[:, :seen]
-    elif rule == "til_masked":
-        scores = scores.masked_fill(~allowed, float("-inf"))
+    scores = _choices(rule, scores, seen, allowed)
     if scores.shape[1] == 0:
         return torch.full((len(scores),), NONE), torch.zeros(len(scores))
     two = scores.topk(min(2, scores.shape[1]), dim=1)
@@ -125,44 +140,46 @@ def _decide(rule: str, scores: Tensor, seen: int, allowed: Tensor) -> tuple[Tens
     return best, margin
 
 
-def _oracle(
-    strategy: Strategy, stream: Stream, rows: np.ndarray, owners: np.ndarray, chosen: np.ndarray,
-    masks: Tensor, trainer: Trainer, split: str,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Predictions and margins under `til_oracle`: each batch holds images of one task, which `predict` is told."""
+def _oracle(strategy: Strategy, stream: Stream, trainer: Trainer, split: str, row: Row, *, save_scores: bool) -> None:
+    """Fill a row under `til_oracle`: each batch holds images of one task, which `predict` is told."""
+    rows, labels, owners = stream.test_rows(range(len(stream.groups)), split)
+    masks, store, chosen = _class_masks(stream), stream.store(split), row.index
     best, margin = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.float32)
     for group in np.unique(owners[chosen]):
         places, task, head_flops = np.flatnonzero(owners[chosen] == group), stream.groups[group].task, 0.0
         for start in range(0, len(places), BATCH):
             part = places[start : start + BATCH]
-            inputs = Inputs(
-                None, trainer.device, StoredImages(trainer.encodings, stream.store(split), rows[chosen[part]])
-            )
+            inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[chosen[part]]))
             if start == 0:
                 scores, head_flops = _counted(strategy, inputs, trainer, task)
             else:
                 scores = strategy.predict(inputs, task)
             trainer.cost.add_flops(head_flops * len(part))
             _check(scores, len(part), strategy)
-            top, gap = _decide("til_masked", scores, scores.shape[1], masks[[group]].expand(len(part), -1))
+            allowed = masks[[group]].expand(len(part), -1)
+            top, gap = _decide("til_masked", scores, scores.shape[1], allowed)
             best[part], margin[part] = top.cpu().numpy(), gap.cpu().numpy()
-    return best, margin
+            if save_scores:
+                found = kept(_choices("til_masked", scores, scores.shape[1], allowed), labels[chosen[part]])
+                put(row.scores, "til_oracle", part, len(chosen), found)
+    row.prediction["til_oracle"], row.margin["til_oracle"] = best, margin
 
 
 def _answer_before_learning(
-    strategy: Strategy, stream: Stream, event: Evaluate, seen: int, trainer: Trainer, row: Row
+    strategy: Strategy, stream: Stream, split: str, seen: int, trainer: Trainer, row: Row
 ) -> None:
     """Replace the answers to images of later tasks under rules whose heads exist before their task.
 
-    Forward transfer needs them: the accuracy before any training, and before each task.
+    Forward transfer needs them: the accuracy before any training, and before each task. Stored scores stay those of the
+    trained head.
     """
     rules = [rule for rule in untrained.RULES if rule in row.prediction]
-    rows, _, owners = stream.test_rows(range(len(stream.groups)), event.split)
+    rows, _, owners = stream.test_rows(range(len(stream.groups)), split)
     later = [index for index, group in enumerate(stream.groups) if max(group.classes, default=-1) >= seen]
     places = np.flatnonzero(np.isin(owners[row.index], later))
     if not rules or not len(places):
         return
-    masks, store, head_flops = _class_masks(stream), stream.store(event.split), 0.0
+    masks, store, head_flops = _class_masks(stream), stream.store(split), 0.0
     with untrained.grown(strategy, stream, trainer.seeds):
         for start in range(0, len(places), BATCH):
             part = places[start : start + BATCH]

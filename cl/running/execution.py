@@ -20,6 +20,7 @@ from cl.plan.needs import refuse, remarks
 from cl.plan.plan import Plan
 from cl.plan.run_options import EXISTING
 from cl.progress.base import Observer, Observers
+from cl.records.predictions import PREDICTIONS, has_scores
 from cl.records.record import RECORD, load
 from cl.running.build import build_backbone, build_stream, pick_device
 from cl.running.existing import (
@@ -118,7 +119,7 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
     with reads.recording(of_method):
         record = loop.run(
             strategy, stream, folder, about,
-            trainer=trainer, max_tasks=plan.max_tasks, warnings=tuple(notes),
+            trainer=trainer, max_tasks=plan.max_tasks, save_scores=plan.save_scores, warnings=tuple(notes),
             ready=lambda: save_inputs(plan, of_stream, of_method), finish=finish,
         )  # fmt: skip
     return RunResult(record, folder, strategy)
@@ -167,6 +168,8 @@ def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer, *, held:
         progress.message(f"The code of {plan.strategy} has changed since that run.")
     if plan.save_learner and not (folder / LEARNER).is_file():
         log.warning("%s is complete, but its learner was not kept; %s.", plan.title, KEEP_LEARNER)
+    if plan.save_scores and not any(found) and not has_scores(folder / PREDICTIONS):
+        log.warning("%s is complete, but it did not store scores; --existing always runs it again.", plan.title)
     return RunResult(record, folder)
 
 

@@ -11,6 +11,7 @@ from cl.errors import ClbenchError
 from cl.running.evaluation import evaluate
 from cl.running.record_writer import Writer
 from cl.running.run_state import RunState
+from cl.running.untrained import with_heads
 from cl.strategy import Strategy
 from cl.stream import Evaluate, Stream, Train
 from cl.training.cost import peak_memory
@@ -25,6 +26,7 @@ def run(
     *,
     trainer: Trainer,
     max_tasks: int | None = None,
+    save_scores: bool = False,
     warnings: tuple[str, ...] = (),
     ready: Callable[[], None] | None = None,
     finish: Callable[[Strategy], None] | None = None,
@@ -32,9 +34,9 @@ def run(
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
-    precision, limited. `max_tasks` stops after this many experiences. `ready` is called after the
-    setup, `finish` with the learner after the last event, before the record says complete. Raises the `ClbenchError`
-    that ended the run, after writing a record with status "failed"; the checkpoint is kept.
+    precision, limited. `max_tasks` stops after this many experiences. `save_scores`: see `cl.running.scores`. `ready`
+    is called after the setup, `finish` with the learner after the last event, before the record says complete. Raises
+    the `ClbenchError` that ended the run, after writing a record with status "failed"; the checkpoint is kept.
     """
     writer = Writer(strategy, stream, folder, header, trainer, warnings)
     state = RunState()
@@ -56,7 +58,7 @@ def run(
             if isinstance(event, Train):
                 _learn(strategy, stream, event, state, trainer)
             else:
-                _evaluate(strategy, stream, event, number, state, trainer)
+                _evaluate(strategy, stream, event, number, state, trainer, save_scores)
             state.next_event = number + 1
             _account(state, trainer, number, event, time.perf_counter() - clock)
             if _worth_a_commit(event, trainer):
@@ -102,10 +104,12 @@ def _learn(strategy: Strategy, stream: Stream, event: Train, state: RunState, tr
 
 
 def _evaluate(
-    strategy: Strategy, stream: Stream, event: Evaluate, number: int, state: RunState, trainer: Trainer
-) -> None:
-    with trainer.cost.timed("eval"):
-        row = evaluate(strategy, stream, event, state.seen, trainer, number)
+    strategy: Strategy, stream: Stream, event: Evaluate, number: int, state: RunState, trainer: Trainer,
+    save_scores: bool,
+) -> None:  # fmt: skip
+    tasks = [stream.groups[index].task for index in event.groups]
+    with trainer.cost.timed("eval"), with_heads(strategy, stream, tasks, trainer.seeds):
+        row = evaluate(strategy, stream, event, state.seen, trainer, number, save_scores=save_scores)
     done = [e.experience for e in stream.events[:number] if isinstance(e, Train)]
     seen = {"seen": state.seen} if stream.classes_return else {}  # otherwise the groups tell which classes were seen
     place = {"event": number, "task": done[-1] if done else None, "split": event.split}

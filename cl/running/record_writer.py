@@ -125,7 +125,18 @@ class Writer:
                     best[i, row.index], gap[i, row.index] = row.prediction[rule], row.margin[rule]
             best[best == NONE] = predictions.ABSENT
             prediction[rule], margin[rule] = best, gap
-        return predictions.Predictions(rows, labels, owners, prediction, margin)
+        scores = {kind: self._scores(state, kind, len(rows)) for kind in predictions.SCORES}
+        scores = {kind: table for kind, table in scores.items() if table}
+        return predictions.Predictions(rows, labels, owners, prediction, margin, scores)
+
+    def _scores(self, state: RunState, kind: str, images: int) -> dict[str, np.ndarray]:
+        """One kind of stored scores by rule; empty if the run does not store scores."""
+        found: dict[str, np.ndarray] = {}
+        empty, dtype = (predictions.ABSENT, np.int64) if kind == "rank" else (np.nan, np.float32)
+        for i, row in enumerate(state.results):
+            for rule, values in row.scores.get(kind, {}).items() if state.rows[i]["split"] == self.split else ():
+                found.setdefault(rule, np.full((len(state.rows), images), empty, dtype))[i, row.index] = values
+        return found
 
     def _measurement(self, state: RunState) -> dict[str, Any]:
         cost = self.trainer.cost

@@ -32,6 +32,10 @@ class RunState:
                 "index": torch.from_numpy(row.index),
                 "prediction": {rule: torch.from_numpy(best.astype(np.int32)) for rule, best in row.prediction.items()},
                 "margin": {rule: torch.from_numpy(value) for rule, value in row.margin.items()},
+                "scores": {
+                    kind: {rule: torch.from_numpy(values) for rule, values in table.items()}
+                    for kind, table in row.scores.items()
+                },
             }
             for row in self.results
         ]
@@ -45,6 +49,10 @@ class RunState:
                 row["index"].numpy(),
                 {rule: tensor.numpy() for rule, tensor in row["prediction"].items()},
                 {rule: tensor.numpy() for rule, tensor in row["margin"].items()},
+                {
+                    kind: {rule: tensor.numpy() for rule, tensor in table.items()}
+                    for kind, table in row.get("scores", {}).items()  # checkpoints of earlier versions have none
+                },
             )
             for row in value["results"]
         ]

@@ -35,8 +35,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "oracles"
 DIFFERENCES = FOLDER / "differences.json"
 """File -> kind of comparison -> the largest difference; the table of docs/fidelity.md is made from it."""
 
-WRITE = "CLBENCH_WRITE_DIFFERENCES"
-"""If this variable is set, every comparison is written to `DIFFERENCES`; run the tests in one process then."""
+WRITING = bool(os.environ.get("CLBENCH_WRITE_DIFFERENCES"))
+"""Whether every comparison is written to `DIFFERENCES`; run the tests in one process then. Tests hide the variable."""
 
 KINDS = ("forward", "loss", "training")
 
@@ -139,7 +139,7 @@ class Oracle:
 
     def _note(self, kind: str, largest: float) -> None:
         self.compared[kind] = max(largest, self.compared.get(kind, 0.0))
-        if os.environ.get(WRITE):
+        if WRITING:
             known = json.loads(DIFFERENCES.read_text()) if DIFFERENCES.exists() else {}
             known[self.name] = {**known.get(self.name, {}), **self.compared}
             DIFFERENCES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
@@ -248,6 +248,12 @@ class Replay(Trainer):
         result = super().fit(strategy, phase, spec)
         self.losses[task, phase] = self.seen.steps
         return result
+
+
+def losses_of(learner: Strategy) -> dict[tuple[int, str], list[float]]:
+    """The losses of the steps of each fit of a replay, by task and phase."""
+    assert isinstance(learner.trainer, Replay)
+    return learner.trainer.losses
 
 
 def replay(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cl.strategies.coda_prompt import CODAPrompt
-from tests.help.oracles import Oracle, names, replay, rows
+from tests.help.oracles import Oracle, losses_of, names, replay, rows
 from tests.help.oracles_prompts import compare_head, learner_of, set_rows
 
 PARTS = ("prompts", "keys", "attention")
@@ -48,7 +48,7 @@ def test_learning_ends_in_the_same_weights(name: str) -> None:
             ours = torch.cat(learner.components.column(index), 1)
             oracle.compare("training", ours, oracle.tensor(f"final/{task}/{part}"))
         compare_head(oracle, learner.head, task)
-        oracle.compare("loss", learner.trainer.losses[task, "train"], oracle.tensor(f"loss/{task}"))
+        oracle.compare("loss", losses_of(learner)[task, "train"], oracle.tensor(f"loss/{task}"))
 
     replay(
         CODAPrompt, oracle, {"train": rows(oracle)}, begin=begin, after=after, components=meta["components"],

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cl.strategies.dualprompt import DualPrompt
-from tests.help.oracles import Oracle, names, replay, rows
+from tests.help.oracles import Oracle, losses_of, names, replay, rows
 from tests.help.oracles_prompts import compare_head, learner_of, set_rows
 
 
@@ -76,7 +76,7 @@ def test_learning_ends_in_the_same_weights(name: str) -> None:
         oracle.compare("training", prompts.movedim(0, 2), oracle.tensor(f"final/{task}/experts"))
         oracle.compare("training", known[:, 0], oracle.tensor(f"final/{task}/keys"))
         compare_head(oracle, learner.head, task)
-        oracle.compare("loss", learner.trainer.losses[task, "train"], oracle.tensor(f"loss/{task}"))
+        oracle.compare("loss", losses_of(learner)[task, "train"], oracle.tensor(f"loss/{task}"))
 
     replay(
         DualPrompt, oracle, {"train": rows(oracle)}, begin=begin, after=after, key_weight=meta["key_weight"],

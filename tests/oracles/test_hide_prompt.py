@@ -13,7 +13,7 @@ from cl.strategies.hide_prompt import HiDePrompt
 from cl.strategies.norga import NoRGa
 from cl.training.batches import Source
 from cl.training.fit import FitSpec
-from tests.help.oracles import Oracle, features, names, replay, rows
+from tests.help.oracles import Oracle, features, losses_of, names, replay, rows
 from tests.help.oracles_prompts import compare_head, learner_of, set_rows
 
 UNTESTED: dict[str, Any] = {"tii_epochs": 1, "tii_ca_epochs": 0, "tii_augment": "none", "augment": "none"}
@@ -107,7 +107,7 @@ def test_learning_prompts_ends_in_the_same_weights(name: str) -> None:
             gates = torch.stack([learner.prompts.alpha_in, learner.prompts.alpha_out], 1)
             oracle.compare("training", gates, oracle.tensor(f"final/{task}/act_scale"))
         compare_head(oracle, learner.head, task)
-        oracle.compare("loss", learner.trainer.losses[task, "prompt"], oracle.tensor(f"loss/{task}"))
+        oracle.compare("loss", losses_of(learner)[task, "prompt"], oracle.tensor(f"loss/{task}"))
 
     replay(
         method, oracle, {"prompt": rows(oracle)}, begin=begin, after=after, **UNTESTED, **chosen, ca_epochs=0,
@@ -140,7 +140,7 @@ def test_the_alignment_of_the_head_ends_in_the_same_weights(name: str, method: t
     def after(learner: HiDePrompt, task: int) -> None:
         if task:
             compare_head(oracle, learner.head, task)
-            oracle.compare("loss", learner.trainer.losses[task, "head alignment"], oracle.tensor(f"loss/{task}"))
+            oracle.compare("loss", losses_of(learner)[task, "head alignment"], oracle.tensor(f"loss/{task}"))
 
     replay(
         method, oracle, {"head alignment": given}, begin=begin, after=after, **UNTESTED, epochs=1, layers=(0,),

@@ -7,7 +7,7 @@ import torch
 
 from cl.parts.attached import nearest
 from cl.strategies.l2p import L2P
-from tests.help.oracles import Oracle, names, replay, rows
+from tests.help.oracles import Oracle, losses_of, names, replay, rows
 from tests.help.oracles_prompts import compare_head, learner_of, set_rows
 
 
@@ -76,7 +76,7 @@ def test_learning_ends_in_the_same_weights(name: str) -> None:
         oracle.compare("training", learner.pool.prompts[0, :, 0], oracle.tensor(f"final/{task}/prompts"))
         oracle.compare("training", learner.pool.keys[0], oracle.tensor(f"final/{task}/keys"))
         compare_head(oracle, learner.head, task)
-        oracle.compare("loss", learner.trainer.losses[task, "train"], oracle.tensor(f"loss/{task}"))
+        oracle.compare("loss", losses_of(learner)[task, "train"], oracle.tensor(f"loss/{task}"))
 
     replay(
         L2P, oracle, {"train": rows(oracle)}, begin=begin, after=after, pool=meta["pool"], length=meta["length"],

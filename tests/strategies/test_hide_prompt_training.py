@@ -100,7 +100,7 @@ def train(
     for batches in phase.data.epochs:
         for batch in batches:
             steps.zero_grad()
-            loss(batch).backward()  # type: ignore[no-untyped-call]
+            loss(batch).backward()
             if clip:
                 nn.utils.clip_grad_norm_(parameters, clip)
             steps.step()

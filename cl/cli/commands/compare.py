@@ -29,7 +29,9 @@ Examples:
 \b
 A and B are strategies, as NAME, NAME:PRESET or NAME:HASH, or folders that hold the runs of one row. The interval
 resamples seeds and test images, the same for both sides. McNemar's test is exact and tests whether two runs classify
-equally many images correctly; it says nothing about other seeds."""
+equally many images correctly; it says nothing about other seeds. NFR and PFR are the negative and positive flips from
+B to A: images that B has right and A wrong, and the reverse, in percent. If one side is a joint run, I_mean and I_last
+are the intransigence of the other."""
 
 
 @click.command(
@@ -99,7 +101,7 @@ def _text(found: Comparison, classes: int) -> str:
         f"A: {_described(found['first'])}",
         f"B: {_described(found['second'])}",
         f"{found['stream']} on {found['backbone']}, rule {found['rule']}, {found['metric']} in percent",
-        *_table(["seed", "A", "B", "A - B", "only A right", "only B right", "McNemar p"], _seed_rows(found), left=0),
+        *_table(_seed_columns(found), _seed_rows(found), left=0),
         "",
         _verdict(found, a, b),
         _smallest(found),
@@ -130,13 +132,27 @@ def _described(side: dict[str, Any]) -> str:
     return text + (f" ({', '.join(side['marks'])}: unranked)" if side["marks"] else "")
 
 
+_BY_IMAGE = ("only A right", "only B right", "McNemar p", "NFR", "PFR")
+_JOINT = ("I_mean", "I_last")
+
+
+def _seed_columns(found: Comparison) -> list[str]:
+    """With the intransigence if one side was trained jointly."""
+    return ["seed", "A", "B", "A - B", *_BY_IMAGE, *(_JOINT if found["seeds"][0]["intransigence"] else ())]
+
+
 def _seed_rows(found: Comparison) -> list[list[str]]:
+    from cl.results.tables import percent
+
     rows = []
     for each in found["seeds"]:
-        test = each["mcnemar"]
+        test, flips, joint = each["mcnemar"], each["flips"], each["intransigence"]
         counts = ["-"] * 3 if test is None else [str(test["only_first"]), str(test["only_second"]), _p(test["p"])]
-        rows.append([each["seeds"], *_sides(each), *counts])
-    return [*rows, ["mean", *_sides(found["mean"]), "", "", ""]]
+        rates = ["-"] * 2 if flips is None else [percent(flips["negative"]), percent(flips["positive"])]
+        more = [] if joint is None else [percent(joint[name]) for name in _JOINT]
+        rows.append([each["seeds"], *_sides(each), *counts, *rates, *more])
+    blank = len(_seed_columns(found)) - 4
+    return [*rows, ["mean", *_sides(found["mean"]), *([""] * blank)]]
 
 
 def _verdict(found: Comparison, a: str, b: str) -> str:

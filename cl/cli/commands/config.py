@@ -28,7 +28,7 @@ Examples:
 \b
 The hash covers everything that changes a result, except seeds; it is part of the run's folder name."""
 
-_ELSEWHERE = ("device", "results", "checkpoint_every", "save_learner", "loggers")
+_ELSEWHERE = ("device", "results", "checkpoint_every", "save_learner", "save_scores", "loggers")
 _SHARED = {*declared(), "config", "assignments"} - {*_ELSEWHERE}
 """Options of `clbench run` that change a configuration; they mean the same here."""
 

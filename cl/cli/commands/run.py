@@ -30,6 +30,7 @@ _GROUPS = {
     "How much": ("few_shot", "setting", "limit", "max_tasks", "dry_run"),
     "How and where": (
         *("device", "precision", "threads", "jobs", "results", "existing", "checkpoint_every", "save_learner"),
+        "save_scores",
     ),
     "Display": ("progress", "loggers", "as_json", "quiet", "verbose", "help"),
 }
@@ -110,6 +111,7 @@ class _Grouped(click.Command):
 @run_option("results", metavar="FOLDER")
 @run_option("checkpoint_every", metavar="SECONDS")
 @run_option("save_learner")
+@run_option("save_scores")
 @run_option("loggers", "--logger", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("loggers"))
 @display_options
 def command(dry_run: bool, execution: Execution, display: Display, **chosen: Any) -> int:

@@ -83,8 +83,8 @@ def paired(first: Side, second: Side, part: Part) -> Difference | None:
     if first.board.name != second.board.name:
         return _across(first, second, part)
     rule = _rule([*first.runs, *second.runs], part)
-    entries = [entry_of(side, rule, part.quantity) for side in (first, second)]
-    found = difference(*entries, Resamples(entries))
+    one, two = (entry_of(side, rule, part.quantity) for side in (first, second))
+    found = difference(one, two, Resamples([one, two]))
     return found if found.keys else None
 
 
@@ -118,10 +118,10 @@ def values_of(side: Side, quantity: str, part: Part) -> dict[int, float]:
     """The defined values of a quantity by seed: a metric, a cost, or a number that the strategy reports."""
     if quantity in METRICS and side.runs:
         entry = entry_of(side, _rule(side.runs, part), quantity)
-        keys, found = {run.key: seed_of(run) for run in entry.runs}, entry.values(quantity)
-        return {keys[key]: value for key, value in found.items()}
-    found = {seed_of(run): _measured(run.record["measurement"], quantity) for run in side.runs}
-    return {seed: value for seed, value in found.items() if value is not None}
+        defined = entry.values(quantity)
+        return {seed_of(run): defined[run.key] for run in entry.runs if run.key in defined}
+    measured = {seed_of(run): _measured(run.record["measurement"], quantity) for run in side.runs}
+    return {seed: value for seed, value in measured.items() if value is not None}
 
 
 def _measured(measurement: Mapping[str, Any], quantity: str) -> float | None:

@@ -9,9 +9,11 @@ import numpy as np
 
 from cl.errors import UsageError, did_you_mean
 from cl.protocol import RULES, default_rule
+from cl.records.answers import flip_rates
 from cl.records.matrix import class_counts_of, main_split, matrix_of, rows_of
-from cl.records.metrics import METRICS
+from cl.records.metrics import METRICS, metrics_of_rule
 from cl.records.record import config_hash
+from cl.records.reference import PAST
 from cl.results.leaderboard.differences import Resamples, difference
 from cl.results.leaderboard.entries import (
     BOARD,
@@ -69,9 +71,10 @@ def compare(
 ) -> Comparison:
     """Compare one row with another on the board that both are on; fractions, `first` minus `second`.
 
-    Returns plain JSON: seeds (each with McNemar's test), mean, interval, drawn, better ("first", "second" or None if
-    they cannot be distinguished), smallest_difference, tasks, classes, options that differ. Raises `UsageError` if the
-    runs share no board or no seeds, or if a side matches several rows.
+    Returns plain JSON: seeds (each with McNemar's test, the flips from `second` to `first`, and the intransigence if
+    one side was trained jointly), mean, interval, drawn, better ("first", "second" or None if they cannot be
+    distinguished), smallest_difference, tasks, classes, options that differ. Raises `UsageError` if the runs share no
+    board or no seeds, or if a side matches several rows.
     """
     if metric not in METRICS:
         hint = did_you_mean(metric, list(METRICS)) or f" Choose one of: {', '.join(METRICS)}."
@@ -103,7 +106,8 @@ def compare(
                 "first": mine[one.key],
                 "second": theirs[one.key],
                 "difference": mine[one.key] - theirs[one.key],
-                "mcnemar": _mcnemar(one, two, rule),
+                **_by_image(one, two, rule),
+                "intransigence": _intransigence(one, two, rule),
             }
             for one, two in pairs
         ],
@@ -185,15 +189,31 @@ def _about(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _mcnemar(one: Run, two: Run, rule: str) -> dict[str, Any] | None:
-    """McNemar's test on the answers after the last step; None without predictions, or if the images differ."""
+def _by_image(one: Run, two: Run, rule: str) -> dict[str, Any]:
+    """McNemar's test on the answers after the last step, and the flips from `two` to `one` as shares of the images.
+
+    None without predictions, or if the images differ.
+    """
     found = [answers(run.result, run.folder, run.rule_for(rule)) for run in (one, two)]
     if found[0] is None or found[1] is None or not np.array_equal(found[0].rows, found[1].rows):
-        return None
+        return {"mcnemar": None, "flips": None}
     both = zip(found, (one, two), strict=True)
     last = [right(each, run.rule_for(rule))[rows_of(run.result)[-1]] for each, run in both if each]
     test = mcnemar(last[0], last[1])
-    return {"only_first": test.only_first, "only_second": test.only_second, "p": test.p}
+    negative, positive = flip_rates(last[1], last[0])
+    return {
+        "mcnemar": {"only_first": test.only_first, "only_second": test.only_second, "p": test.p},
+        "flips": {"negative": negative, "positive": positive},
+    }
+
+
+def _intransigence(one: Run, two: Run, rule: str) -> dict[str, float | None] | None:
+    """I_mean and I_last of the side that was not trained jointly, by the other; None unless one side was."""
+    joint = [run for run in (one, two) if run.result["strategy"]["access"] == PAST]
+    if len(joint) != 1:
+        return None
+    run = two if joint[0] is one else one
+    return metrics_of_rule(run.result, run.rule_for(rule), ("I_mean", "I_last"), reference=joint[0].result)
 
 
 def _smallest_by_images(

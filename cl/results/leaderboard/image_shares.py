@@ -58,7 +58,7 @@ def _most_bytes(result: Mapping[str, Any]) -> int:
     """Twice the memory that the predictions of a run need; a file that declares more is not read."""
     images = max(map(sum, [result["count"], *result.get("split_count", {}).values()]), default=0)
     tables = len(result["accuracy"]) * len(result["rows"])
-    return 2 * images * (8 + 4 * tables) + (1 << 20)
+    return 2 * images * (8 + 10 * tables) + (1 << 20)  # 10: with --save-scores
 
 
 def damage_of(result: Mapping[str, Any], folder: Path | None) -> str | None:

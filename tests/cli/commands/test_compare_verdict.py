@@ -10,7 +10,7 @@ import pytest
 
 from cl.cli.app import call
 from cl.results.leaderboard.entries import Run
-from tests.help.pairs import pair
+from tests.help.pairs import answers, pair
 
 MakeRun = Callable[..., Run]
 
@@ -32,3 +32,37 @@ def test_the_command_prints_a_verdict_or_json(
     assert "On one seed only." in capsys.readouterr().out
     assert call(["compare", "slca", "ewc", "--stream", "other"]) == 2
     assert "on other streams or backbones: split-toy on vit_micro" in capsys.readouterr().err
+
+
+def test_flips_and_intransigence_per_seed(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ewc loses 30 of 300 images and wins 6, so slca wins 30 and loses 6."""
+    pair(make_run, lost=30, won=6)
+    monkeypatch.setenv("CLBENCH_RESULTS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    assert call(["compare", "slca", "ewc", "--json"]) == 0
+    for each in json.loads(capsys.readouterr().out)["seeds"]:
+        assert each["flips"] == {"positive": 30 / 300, "negative": 6 / 300}
+        assert each["difference"] == pytest.approx(each["flips"]["positive"] - each["flips"]["negative"])
+        assert each["intransigence"] is None
+    assert call(["compare", "slca", "ewc"]) == 0
+    assert "| McNemar p |  NFR |   PFR |\n" in capsys.readouterr().out
+
+
+def test_a_joint_run_gives_the_intransigence_of_the_other(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are right on all images of the first tasks; the last has 100 images."""
+    run = make_run(answers(0, lost=30), strategy="ewc")
+    joint = make_run(answers(0), strategy="joint", result__strategy__access="past")
+    last = [each.result["accuracy"]["cil_seen"]["correct"][2][2] for each in (run, joint)]
+    monkeypatch.setenv("CLBENCH_RESULTS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    for sides in (["ewc", "joint"], ["joint", "ewc"]):
+        assert call(["compare", *sides, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["seeds"][0]["intransigence"]
+        assert found["I_last"] == pytest.approx((last[1] - last[0]) / 100) and found["I_last"] > 0
+        assert found["I_mean"] == pytest.approx((last[1] - last[0]) / 300)
+    assert call(["compare", "ewc", "joint"]) == 0
+    assert "|  PFR | I_mean | I_last |\n" in capsys.readouterr().out

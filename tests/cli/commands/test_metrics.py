@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cl
 from cl.cli import call
 from cl.records.metrics import METRICS
 from cl.records.record import save
+from tests.help.records import build_record, build_run
 
 Shown = pytest.CaptureFixture[str]
 
@@ -24,6 +26,9 @@ def test_metrics_explain_themselves(capsys: Shown) -> None:
     assert "range    -1 to 1, higher is better; needs local" in capsys.readouterr().out
     assert call(["metrics", "BWT", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["range"] == [-1.0, 1.0]
+    assert call(["metrics", "NLL", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["range"] == [0.0, None]
+    assert call(["metrics", "NLL"]) == 0 and "range    0 or more, lower is better" in capsys.readouterr().out
     assert call(["metrics", "F_chaudry"]) == 2
     assert "There is no metric and no run 'F_chaudry'. Did you mean F_chaudhry?" in capsys.readouterr().err
 
@@ -34,7 +39,9 @@ def test_metrics_of_a_run_come_from_its_counts(tmp_path: Path, capsys: Shown) ->
         pytest.skip("needs the records of the repository")
     record = json.loads(reference[0].read_text())
     assert call(["metrics", str(reference[0].parent), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == record["result"]["metrics"]
+    found = json.loads(capsys.readouterr().out)
+    for rule, recorded in record["result"]["metrics"].items():
+        assert {name: found[rule][name] for name in recorded} == recorded
     record["result"]["metrics"]["cil_seen"]["A_last_sample"] = 0.123
     save(record, tmp_path / "record.json")
     assert call(["metrics", str(tmp_path)]) == 0
@@ -44,3 +51,82 @@ def test_metrics_of_a_run_come_from_its_counts(tmp_path: Path, capsys: Shown) ->
     (tmp_path / "empty").mkdir()
     assert call(["metrics", str(tmp_path / "empty")]) == 2
     assert "holds no record.json" in capsys.readouterr().err
+
+
+def answered(folder: Path) -> str:
+    """A run of three tasks of four images; two images of the first task are wrong after the second."""
+    right = np.ones((3, 12), dtype=bool)
+    first = 2 * int(np.random.default_rng(0).permutation(6)[0])  # `build_run` draws the class order with the seed
+    right[1, first : first + 2] = right[2, first] = False
+    folder.mkdir()
+    build_run(folder, right)
+    return str(folder)
+
+
+def test_undefined_metrics_say_why(tmp_path: Path, capsys: Shown) -> None:
+    assert call(["metrics", answered(tmp_path / "run")]) == 0
+    shown = capsys.readouterr().out
+    assert "| FWT                     | undefined |" in shown
+    assert "undefined: FWT: a class-incremental head has no rows for classes before their task\n" in shown
+    assert "undefined: top5, ECE, NLL: the run did not store scores; run it with --save-scores\n" in shown
+    assert "| NFR                     |  0.250000 |" in shown, "2 of 4 images, then 0 of 8"
+
+
+def test_flips_between_two_tasks(tmp_path: Path, capsys: Shown) -> None:
+    run = answered(tmp_path / "run")
+    assert call(["metrics", run, "--flips", "1,3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"rule": "cil_seen", "negative": 0.25, "positive": 0.0}
+    assert call(["metrics", run, "--flips", "2,3"]) == 0
+    assert "positive flips (wrong, then right)  12.50" in capsys.readouterr().out
+    assert call(["metrics", run, "--flips", "2,4"]) == 2
+    assert "there are: 1 to 3." in capsys.readouterr().err
+
+
+def test_curve_and_confusion(tmp_path: Path, capsys: Shown) -> None:
+    run = answered(tmp_path / "run")
+    assert call(["metrics", run, "--curve", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["task"] for row in rows] == [1, 2, 3]
+    assert [row["forgetting"] for row in rows] == [None, 0.5, 0.125]
+    assert [row["NFR"] for row in rows] == [None, 0.5, 0.0] and [row["PFR"] for row in rows] == [None, 0.0, 0.125]
+    assert [row["A_t"] for row in rows] == pytest.approx([1, 6 / 8, 11 / 12])
+    assert call(["metrics", run, "--curve"]) == 0
+    assert "|    2 |  75.00 |" in capsys.readouterr().out
+    assert call(["metrics", run, "--confusion", "--json"]) == 0
+    table = json.loads(capsys.readouterr().out)["table"]
+    assert sum(map(sum, table)) == 12 and sum(table[i][i] for i in range(6)) == 11
+    assert call(["metrics", run, "--confusion"]) == 0 and "none |" in capsys.readouterr().out
+    (Path(run) / "predictions.npz").unlink()
+    assert call(["metrics", run, "--confusion"]) == 2
+    assert "has no predictions.npz" in capsys.readouterr().err
+
+
+def test_a_joint_run_gives_intransigence(tmp_path: Path, capsys: Shown) -> None:
+    each: list[list[int | None]] = [[95, None, None], [90, 85, None], [80, 82, 75]]
+    for name in ("run", "joint"):
+        access, table = ("past", each) if name == "joint" else ("present", None)
+        (tmp_path / name).mkdir()
+        save(build_record(table, strategy=name, result__strategy__access=access), tmp_path / name / "record.json")
+    run, joint = str(tmp_path / "run"), str(tmp_path / "joint")
+    assert call(["metrics", run, "--reference", joint, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["cil_seen"]
+    assert found["I_mean"] == pytest.approx(0.15) and found["Omega_base"] == pytest.approx(0.875)
+    assert call(["metrics", joint, "--reference", run]) == 2
+    assert "which is not trained jointly; give a run of joint." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--curve"], "need a RUN"),
+        (["BWT", "--reference", "x"], "need a RUN"),
+        (["RUN", "--curve", "--flips", "1,2"], "Choose one of"),
+        (["RUN", "--rule", "cil_seen"], "--rule belongs to"),
+        (["RUN", "--curve", "--rule", "cil"], "no prediction rule 'cil'"),
+        (["RUN", "--reference", "nowhere"], "holds no record.json"),
+    ],
+)
+def test_wrong_options(tmp_path: Path, capsys: Shown, words: list[str], fault: str) -> None:
+    run = answered(tmp_path / "run")
+    assert call(["metrics", *(run if word == "RUN" else word for word in words)]) == 2
+    assert fault in capsys.readouterr().err

@@ -1,0 +1,112 @@
+"""The declaration: mistakes have a place, and a row's command makes the runs that are looked for."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cl.errors import UsageError
+from cl.results import load_results
+from cl.results.claims import Board, Claims, Row, read_claims
+
+ROOT = Path(__file__).parents[3]
+
+TEXT = """
+[board.B]
+about = "a board"
+stream = "split-digits"
+seeds = [1993]
+results = "results/x"
+
+[row]
+one = { strategy = "simplecil" }
+two = { strategy = "slca", options = { lr = 0.02 } }
+
+[[claim]]
+id = "X1"
+paper = "p"
+claim = "c"
+source = "s"
+unlike = "u"
+
+[[claim.attempt]]
+declared = "2026-01-01"
+budget = "b"
+trials = "t"
+
+[[claim.attempt.part]]
+name = "part"
+kind = "greater"
+board = "B"
+first = "one"
+second = "two"
+"""
+
+
+def written(folder: Path, old: str = "", new: str = "") -> Path:
+    path = folder / "claims.toml"
+    assert old in TEXT
+    path.write_text(TEXT.replace(old, new) if old else TEXT)
+    return path
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    claims = read_claims(written(tmp_path))
+    assert claims.claims[0].attempt[0].part[0].sides == (("one", "B"), ("two", "B"))
+    assert claims.rows["two"].words() == "slca lr=0.02"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('kind = "greater"', 'kind = "greter"', "kind 'greter' is unknown"),
+        ('first = "one"', 'first = "on"', "row 'on' is unknown"),
+        ('board = "B"', 'board = "C"', "board 'C' is unknown"),
+        ('second = "two"', "", "lacks a row"),
+        ('second = "two"', 'second = "two"\nquantity = "A_lst"', "quantity 'A_lst' is unknown"),
+        ('unlike = "u"', 'unlik = "u"', "unknown key 'unlik'"),
+        ('kind = "greater"', 'kind = "correlation"', "lacks a row"),
+        ('kind = "greater"', 'kind = "exact"\nvalue = 1.0', "lacks a row"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as error:
+        read_claims(written(tmp_path, old, new))
+    assert "claims.toml" in str(error.value)
+
+
+def test_the_hash_of_a_row_is_that_of_its_runs() -> None:
+    board = Board("d", "digits", "split-digits", (1993,), "results/x")
+    row = Row("mine", "simplecil")
+    claims = Claims({"d": board}, {"mine": row}, ())
+    stored = load_results(ROOT / "results" / "reference" / "split-digits" / "simplecil").records
+    assert {record["config_hash"] for record in stored} == {claims.config_hash(row, board)}
+    assert claims.config_hash(Row("old", "simplecil", config="abc"), board) == "abc"
+
+
+def test_the_command_gives_the_plan_of_the_row() -> None:
+    from cl.plan.plan import make_plan
+
+    options = {"stream.train_per_class": 4, "stream.setting": ["i-blurry"], "stream.order": "natural"}
+    board = Board("d", "digits", "split-digits", (1993, 1996), "results/x", precision="bf16", options=options)
+    row = Row("mine", "finetune", options={"milestones": [1, 2], "fresh_norm": True, "lr": 0.5})
+    claims = Claims({"d": board}, {"mine": row}, ())
+    words = shlex.split(claims.command(row, board, board.seeds))
+    assert words[:4] == ["clbench", "run", "-s", "finetune"] and words[-1] == "results/x"
+    assigned = dict(words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "--set")
+    plan = make_plan("finetune", "split-digits", options=assigned, precision="bf16", seed=1993)
+    assert plan.config_hash == claims.config_hash(row, board)
+    assert words[words.index("--seed") + 1] == "1993,1996"
+
+
+def test_shipped_claims_are_declared_well() -> None:
+    claims = read_claims()
+    ids = [claim.id for claim in claims.claims]
+    assert len(set(ids)) == len(ids)
+    for claim in claims.claims:
+        assert claim.attempt, claim.id
+        dates = [attempt.declared for attempt in claim.attempt]
+        assert dates == sorted(dates)
+        assert all(attempt.why for attempt in claim.attempt[1:]), f"{claim.id}: a later attempt says why it was made"
