@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help run test soak bench docs docs-serve clean
+.PHONY: help run test soak mutants bench docs docs-serve clean
 
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
 	@echo "make test   set up .venv, then ruff, mypy, import-linter and the fast tests"
 	@echo "make soak   set up .venv, then kill runs, damage files and feed odd input (docs/reliability.md); about 40 minutes"
+	@echo "make mutants  set up .venv, then check that tests catch wrong versions of the methods (CONTRIBUTING.md)"
 	@echo "make bench  set up .venv, then measure the overhead of the loop (benchmarks/README.md)"
 	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve updates it while you write)"
 	@echo "make clean  remove .venv and caches"
@@ -29,6 +30,10 @@ test: $(VENV)/dev.stamp
 # SOAK holds more arguments, as in: make soak SOAK="--seed 1 --only kill:17"
 soak: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.soak $(SOAK)
+
+# MUTANTS holds more arguments, as in: make mutants MUTANTS="--only SLCA"
+mutants: $(VENV)/dev.stamp
+	$(BIN)/python -m tools.mutants $(MUTANTS)
 
 bench: $(VENV)/run.stamp
 	$(BIN)/python benchmarks/loop_overhead.py
