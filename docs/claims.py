@@ -50,15 +50,15 @@ def page(judged: Sequence[Judged]) -> str:
 
 
 def _anchor(judged: Judged) -> str:
-    return "claim-" + judged.claim.id.lower().replace(".", "-")
+    return judged.claim.id.lower().replace(".", "")
 
 
 def _section(judged: Judged) -> str:
     claim = judged.claim
     first = first_verdict(judged)
     lines = [
-        f"## {claim.id}: {judged.last.text} {{ #{_anchor(judged)} }}\n",
-        f"{text(claim.claim)}\n",
+        f"## {claim.id}\n",
+        f"{text(claim.claim)} Verdict: **{judged.last.text}**.\n",
         f"* Paper: {text(claim.paper)}; {text(claim.source)}.",
         f"* Unlike the paper: {text(claim.unlike)}.",
         *([f"* First verdict: {text(first)}."] if first else []),

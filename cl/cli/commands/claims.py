@@ -30,7 +30,7 @@ does not hold here: on the other side. needs X: X is not at hand. running k of n
 @click.argument("arguments", nargs=-1, metavar="[FOLDER...] [CLAIM...]")
 @click.option(
     "--file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=click.Path(path_type=Path),
     help="Declaration of claims.  [default: the shipped claims]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: every attempt with its parts.")
