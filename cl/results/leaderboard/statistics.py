@@ -113,7 +113,7 @@ def mean_interval(values: Floats, moves: Floats | None = None, level: float = LE
 
 
 def two_sided_p(means: Floats) -> float:
-    """Bootstrap p-value of "the mean is 0": twice the smaller share of resamples on one side of 0, at least 2 / B.
+    """Bootstrap p-value of "the mean is 0": twice the smaller share of resamples on one side of 0.
 
     Davison & Hinkley 1997, eq. 4.11, with the observed value counted as a resample.
     """
