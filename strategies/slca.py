@@ -11,7 +11,20 @@ from torch.nn import functional as F
 
 from cl.parts.heads import GrowingHead
 from cl.parts.statistics import ClassGaussians
-from cl.strategy import RECIPES, Batch, Cosine, Inputs, MultiStep, Needs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Cosine,
+    Inputs,
+    MultiStep,
+    Needs,
+    Source,
+    Strategy,
+    StreamInfo,
+    View,
+    option,
+    sgd,
+)
 
 
 class SLCA(Strategy):
@@ -103,7 +116,7 @@ class SLCA(Strategy):
         o = self.options
         self.fit(
             "classifier alignment",
-            self.gaussians.sampler(o.ca_samples, self.mean_scale(len(view.classes))),
+            self.drawn(len(view.classes)),
             self.alignment_loss,
             self.aligned.parameters(),
             epochs=o.ca_epochs,
@@ -111,13 +124,21 @@ class SLCA(Strategy):
             schedule=Cosine(),
         )
 
+    def drawn(self, newest: int) -> Source:
+        """The features of the alignment; `newest` is the number of classes of the current task."""
+        return self.gaussians.sampler(self.options.ca_samples, self.mean_scale(newest))
+
     def mean_scale(self, newest: int) -> Tensor:
         """s_c of each class: 1 for the newest task, down to almost 1 - mean_shrink for the oldest of many."""
-        widths = self.heads.widths
-        index = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
+        shrink = self.options.mean_shrink
+        return 1 - shrink + shrink * (self.task_index(newest) + 1) / len(self.heads.widths)
+
+    def task_index(self, newest: int) -> Tensor:
+        """The task of each class, from 0, [C]."""
         if self.options.legacy_task_index:
-            index = torch.arange(self.heads.classes) // newest
-        return 1 - self.options.mean_shrink + self.options.mean_shrink * (index + 1) / len(widths)
+            return torch.arange(self.heads.classes) // newest
+        widths = self.heads.widths
+        return torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
 
     def alignment_loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of z / (tau n(z)), where n(z) is the mean over tasks of the norm of a task's logits."""

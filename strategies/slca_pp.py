@@ -114,26 +114,14 @@ class SLCAPlusPlus(SLCA):
             self.encode(view.train, self._tuned()), view.train.labels, view.classes, self.info.class_names
         )
 
-    def _align(self, view: View) -> None:
-        """Retrain a copy of all heads on features drawn from the Gaussians, made smaller by the age of their class."""
+    def drawn(self, newest: int) -> Source:
+        """Features from the Gaussians, made smaller by the age of their class."""
         o = self.options
-        self.fit(
-            "classifier alignment",
-            AgedFeatures(self.gaussians.sampler(o.ca_samples), self.ages(len(view.classes)), o.age_scale, o.age_jitter),
-            self.alignment_loss,
-            self.aligned.parameters(),
-            epochs=o.ca_epochs,
-            optimizer=sgd(o.ca_lr, o.momentum, o.weight_decay),
-            schedule=Cosine(),
-        )
+        return AgedFeatures(self.gaussians.sampler(o.ca_samples), self.ages(newest), o.age_scale, o.age_jitter)
 
     def ages(self, newest: int) -> Tensor:
         """The number of tasks since each class was learned, [C]."""
-        widths = self.heads.widths
-        index = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
-        if self.options.legacy_task_index:
-            index = torch.arange(self.heads.classes) // newest
-        return len(widths) - 1 - index
+        return len(self.heads.widths) - 1 - self.task_index(newest)
 
 
 class AgedFeatures:
