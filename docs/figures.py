@@ -24,6 +24,7 @@ from cl.results.tables import percent
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results" / "reference"
+EARLIER = ROOT / "results" / "earlier"
 MARKS = ("<!-- table: python docs/figures.py -->", "<!-- end of table -->")
 
 _NONE = "–"  # noqa: RUF001
@@ -137,6 +138,7 @@ _NEVIS = {
 README = ROOT / "README.md"
 TABLES = {page: Shown(RECORDS / "split-cifar100") for page in (README, RECORDS / "README.md")}
 """The page of each table, and its contents."""
+TABLES[EARLIER / "README.md"] = Shown(EARLIER / "split-cifar100-small")
 TABLES |= {
     shown.folder / "README.md": shown
     for shown in (
