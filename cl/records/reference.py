@@ -62,7 +62,8 @@ def _compared(result: Mapping[str, Any], reference: Mapping[str, Any]) -> list[t
 def reference_of(matrix: AccuracyMatrix, joint: AccuracyMatrix) -> Floats:
     """Accuracy of the joint model on each group at the step of the group, [G]; NaN if it was not evaluated then.
 
-    The last steps of both are after the same task (`same_end`). A joint run that trains once (`form=once`) has the last step only.
+    The last steps of both are after the same task (`same_end`). A joint run that trains once (`form=once`) has the last
+    step only.
     """
     found = np.full(len(matrix.count), np.nan)
     groups, _ = matrix.own()
