@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cl.protocol import ANYTIME, belongs
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -220,8 +222,9 @@ def continual_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
 def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     """The matrix whose groups are the classes by position, at the ends of tasks; None if the record lacks the counts.
 
-    An entry is NaN unless all groups that hold the class were evaluated: in domain-incremental streams each group holds
-    every class, and the count of a class is that of all groups.
+    An entry is NaN unless the class was seen by then and all groups that hold it were evaluated: in domain-incremental
+    streams each group holds every class, and the count of a class is that of all groups. Classes that were not seen
+    have answers too if `evaluate_on` is all, from heads before their first training.
     """
     split, stream, tables = main_split(result), result["stream"], result["accuracy"][rule]
     if "class_correct" not in tables or (counted := class_counts_of(result, split)) is None:
@@ -234,6 +237,8 @@ def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     learned = np.full(len(counted), len(rows))
     values = np.array([tables["class_correct"][row] for row in rows], dtype=np.float64).reshape(len(rows), len(counted))
     one_to_one = len(groups) == stream["n_tasks"]
+    for place, row in enumerate(rows):
+        values[place, _seen(result, result["rows"][row], len(counted)) :] = np.nan
     for index, group in enumerate(groups):
         own, task = list(group["classes"]), _own_task(group, index, one_to_one)
         first = 0 if task is None else int(np.searchsorted(ends, task))
@@ -242,3 +247,14 @@ def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
             if tables["correct"][row][index] is None:
                 values[place, own] = np.nan
     return AccuracyMatrix.of(values, counted, learned)
+
+
+def _seen(result: Mapping[str, Any], row: Mapping[str, Any], classes: int) -> int:
+    """Number of the `classes` that were seen at a row; all of them if the record does not say so."""
+    stream = result["stream"]
+    if "seen" in row or belongs(ANYTIME, stream.get("setting", "")):
+        return int(row.get("seen", classes))
+    one_to_one = len(stream["groups"]) == stream["n_tasks"]
+    owners = [_own_task(group, index, one_to_one) for index, group in enumerate(stream["groups"])]
+    known = [g for g, own in zip(stream["groups"], owners, strict=True) if own is None or own <= row["task"]]
+    return max((position + 1 for group in known for position in group["classes"]), default=0)

@@ -29,7 +29,7 @@ from cl.records.matrix import (
 )
 from cl.records.metric import Metric
 from cl.records.predictions import Predictions
-from cl.records.reference import offline_of, reference_of
+from cl.records.reference import offline_of, reference_of, same_end
 
 __all__ = ["METRICS", "Metric", "compute_all", "metrics_of", "metrics_of_rule", "recorded_metrics", "shown"]
 
@@ -131,7 +131,7 @@ def metrics_of_rule(
     matrix = matrix_of(result, rule)
     needed = {need for name in wanted for need in METRICS[name].needs}
     inputs: dict[str, Any] = {need: _INPUTS[need](result, rule) for need in _INPUTS if need in needed}
-    if reference is not None:
+    if reference is not None and same_end(result, reference):
         theirs = answering(reference["accuracy"], rule)
         if theirs in reference["accuracy"]:
             joint = matrix_of(reference, theirs)

@@ -58,7 +58,7 @@ def _missing(
     if need == "anytime" and not _periodic(result):
         return f"the run has no periodic evaluations; {_PERIOD}"
     if need == "continual" and continual_of(result, rule) is None:
-        return f"the run has no evaluations between the ends of tasks; {_PERIOD}"
+        return f"the run has no evaluations between the ends of tasks; {_PERIOD} to fewer images than a task has"
     if need == "classes" and classes_of(result, rule) is None:
         return "the record does not hold correct answers per class; it is of an earlier version"
     if need == "answers" and predictions is None:

@@ -9,14 +9,14 @@ import numpy as np
 
 from cl.errors import UsageError
 from cl.records.formulas import accuracy_by_sample, of_groups
-from cl.records.matrix import AccuracyMatrix, Floats, Offline
+from cl.records.matrix import AccuracyMatrix, Floats, Offline, steps_of
 
 PAST = "past"
 """`strategy.access` of a run that was trained on all tasks jointly."""
 
 
 def check_reference(result: Mapping[str, Any], reference: Mapping[str, Any]) -> None:
-    """Check that `reference` was trained jointly, on the same stream, backbone and seeds.
+    """Check that `reference` was trained jointly, on the same stream, backbone and seeds, up to the same task.
 
     Raises `UsageError` with the first difference and the fix.
     """
@@ -29,6 +29,22 @@ def check_reference(result: Mapping[str, Any], reference: Mapping[str, Any]) -> 
                 f"The reference differs from the run in its {what} ({theirs} instead of {mine}); "
                 "give a joint run with the same stream, backbone and seeds."
             )
+    if not same_end(result, reference):
+        mine, theirs = (_end(each) for each in (result, reference))
+        raise UsageError(
+            f"The reference ends with task {theirs} and the run with task {mine}; "
+            "give a joint run of the same tasks (--max-tasks)."
+        )
+
+
+def same_end(result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    """Whether both were last evaluated after the same task: only then is the joint model one of the run's tasks."""
+    return _end(result) == _end(reference)
+
+
+def _end(result: Mapping[str, Any]) -> int:
+    """The last task that was evaluated, from 1; 0 if none was."""
+    return max(steps_of(result), default=-1) + 1
 
 
 def _compared(result: Mapping[str, Any], reference: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -46,11 +62,12 @@ def _compared(result: Mapping[str, Any], reference: Mapping[str, Any]) -> list[t
 def reference_of(matrix: AccuracyMatrix, joint: AccuracyMatrix) -> Floats:
     """Accuracy of the joint model on each group at the step of the group, [G]; NaN if it was not evaluated then.
 
-    A joint run that trains once (`form=once`) has the last step only.
+    The last steps of both are after the same task (`same_end`). A joint run that trains once (`form=once`) has the last
+    step only.
     """
     found = np.full(len(matrix.count), np.nan)
     groups, _ = matrix.own()
-    ago = matrix.steps - 1 - matrix.learned[groups]  # the last steps of both are the same
+    ago = matrix.steps - 1 - matrix.learned[groups]
     fits = ago < joint.steps
     found[groups[fits]] = joint.accuracy[joint.steps - 1 - ago[fits], groups[fits]]
     return found

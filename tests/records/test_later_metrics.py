@@ -84,6 +84,17 @@ def test_macro_accuracy_and_class_forgetting_come_from_the_counts_of_a_record() 
     assert metrics_of(old)["cil_seen"]["A_macro"] is None
 
 
+def test_answers_of_heads_before_their_training_are_not_forgotten() -> None:
+    """With `evaluate_on` all, the classes of the last task are answered before it too: that is no accuracy to lose."""
+    every = class_result()
+    every["accuracy"]["cil_seen"] |= {"correct": [[9, 5], [5, 9]], "class_correct": [[4, 5, 3, 2], [2, 3, 8, 1]]}
+    assert metrics_of(every)["cil_seen"]["F_class"] == metrics_of(class_result())["cil_seen"]["F_class"]
+    every["stream"]["setting"] = ONLINE  # here classes may come back in several tasks, and the row says how many came
+    for row, seen in zip(every["rows"], (3, 4), strict=True):
+        row["seen"] = seen
+    assert metrics_of(every)["cil_seen"]["F_class"] == pytest.approx((1 / 2 + 1 / 3 + 3 / 8 - 1) / 3)
+
+
 def test_domains_share_their_classes_so_an_early_row_does_not_have_all_images_of_a_class() -> None:
     groups = [{"classes": [0, 1], "task": 0}, {"classes": [0, 1], "task": 1}]
     shared = class_result(setting="domain-incremental", groups=groups)

@@ -63,3 +63,17 @@ def test_a_reference_that_does_not_fit_is_named(make_record: Make, changes: dict
 
 def test_a_reference_that_fits(make_record: Make) -> None:
     check_reference(make_record()["result"], joint(make_record, EACH)["result"])
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_reference_of_other_tasks_gives_no_value(make_record: Make, tasks: int) -> None:
+    """A model of all tasks is no upper bound of a run that ended earlier: its accuracy on the last task is another."""
+    part = [[90, None, None], [80, 70, None]][:tasks]
+    run, reference = make_record(part)["result"], joint(make_record, EACH)["result"]
+    got = metrics_of(run, reference=reference)["cil_seen"]
+    assert {name: got[name] for name in ("I_mean", "I_last", "Omega_base", "Omega_all")} == dict.fromkeys(
+        ("I_mean", "I_last", "Omega_base", "Omega_all")
+    )
+    with pytest.raises(UsageError, match=f"ends with task 3 and the run with task {tasks}; give a joint run"):
+        check_reference(run, reference)
+    check_reference(run, joint(make_record, EACH[:tasks])["result"])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl.errors import UsageError, did_you_mean
 from cl.plan.run_options import RunOptions
+from cl.protocol import RULES
 from cl.records.metrics import METRICS
 from cl.tables import read_toml, record, records, refuse_unknown
 
@@ -73,7 +75,8 @@ class Part:
     `tolerance` points), `gap` (the gain over `second` is at least the share `value` of what the bound, the one row in
     `rows`, gains over it), `best-of` (greater than each of `others`, Holm over the comparisons), `correlation` (of
     `quantity` with `with_quantity` over `rows`), `exact` (`quantity` of `first` `relation` `value`, or `factor` times
-    that of `second`). `needs` says what is not at hand; such a part has no rows to run.
+    that of `second`; `value` is in the unit of the quantity, a fraction for an accuracy). `needs` says what is not at
+    hand; such a part has no rows to run.
     """
 
     name: str
@@ -158,8 +161,11 @@ class Claims:
         )  # fmt: skip
 
     def config_hash(self, row: Row, board: Board) -> str:
-        """The config hash that the runs of a row have on a board."""
-        return row.config or self.plan(row, board, board.seeds[0]).config_hash
+        """The config hash that the runs of a row have on a board; raises `UsageError` with both for a wrong option."""
+        try:
+            return row.config or self.plan(row, board, board.seeds[0]).config_hash
+        except UsageError as error:
+            raise UsageError(f"claims: row '{row.name}' on board '{board.name}': {error}") from error
 
     def command(self, row: Row, board: Board, seeds: Sequence[int]) -> str:
         """The command that runs a row for some seeds."""
@@ -194,11 +200,59 @@ def read_claims(file: Path = FILE) -> Claims:
         for number, each in enumerate(table.get("claim", []), 1)
     ]
     claims = Claims(boards, rows, tuple(listed))
+    for board in boards.values():
+        if not board.seeds or len(set(board.seeds)) < len(board.seeds):
+            raise UsageError(f"{file}, board, {board.name}: seeds must name at least one seed, and each only once.")
     for claim in claims.claims:
-        for attempt in claim.attempt:
-            for part in attempt.part:
-                _check(part, claims, f"{file}, claim {claim.id}, part '{part.name}'")
+        _check_claim(claim, claims, f"{file}, claim {claim.id}")
     return claims
+
+
+def _check_claim(claim: Claim, claims: Claims, place: str) -> None:
+    if sum(claim.id == other.id for other in claims.claims) > 1:
+        raise UsageError(f"{place}: two claims have this id; give each its own.")
+    if not claim.attempt or not all(attempt.part for attempt in claim.attempt):
+        raise UsageError(f"{place}: it needs an attempt, and each attempt a part.")
+    for attempt in claim.attempt:
+        try:
+            date.fromisoformat(attempt.declared)
+        except ValueError as error:
+            raise UsageError(
+                f"{place}: declared must be a day such as 2026-01-31, not '{attempt.declared}'."
+            ) from error
+        for part in attempt.part:
+            _check(part, claims, f"{place}, part '{part.name}'")
+
+
+_USES = {
+    "greater": ("first", "second", "second_board", "size"),
+    "not-worse": ("first", "second", "second_board", "margin"),
+    "equal": ("first", "second", "second_board", "tolerance"),
+    "best-of": ("first", "others"),
+    "gap": ("first", "second", "rows", "value"),
+    "correlation": ("rows", "with_quantity", "relation"),
+    "exact": ("first", "second", "second_board", "relation", "value", "factor"),
+}
+"""Keys of a part that its kind reads, in addition to those that all kinds read."""
+
+_EVERY = ("name", "kind", "board", "quantity", "rule", "needs", "command")
+
+
+def _check_keys(part: Part, claims: Claims, place: str) -> None:
+    """Refuse what a kind would ignore, and values that no verdict can come from."""
+    for key in fields(Part):
+        if key.name not in (*_EVERY, *_USES[part.kind]) and getattr(part, key.name) != key.default:
+            raise UsageError(f"{place}: a part of kind '{part.kind}' does not read '{key.name}'; leave it out.")
+    if min(part.size, part.margin, part.tolerance) < 0 or part.factor <= 0:
+        raise UsageError(f"{place}: size, margin and tolerance are 0 or more, and factor is above 0.")
+    if part.rule is not None:
+        _known(part.rule, RULES, f"{place}: rule")
+    if part.kind not in ("exact", "correlation") and part.quantity not in METRICS:
+        raise UsageError(f"{place}: '{part.quantity}' is no metric; compare it by kind 'exact' or 'correlation'.")
+    if len(set(part.sides)) < sum(map(bool, (part.first, part.second, *part.others, *part.rows))) and part.sides:
+        raise UsageError(f"{place}: it compares a row with itself on one board; name another row or `second_board`.")
+    if len({claims.boards[board].seeds for _, board in part.sides}) > 1:
+        raise UsageError(f"{place}: its two boards have other seeds, so no runs can be paired; give them the same.")
 
 
 def _check(part: Part, claims: Claims, place: str) -> None:
@@ -218,6 +272,7 @@ def _check(part: Part, claims: Claims, place: str) -> None:
     if not wanted and not part.needs:
         raise UsageError(f"{place}: a part of kind '{part.kind}' lacks a row or a value that it compares.")
     _known(part.relation, RELATIONS, f"{place}: relation")
+    _check_keys(part, claims, place)
 
 
 def _known(value: str, known: Sequence[str], place: str) -> None:

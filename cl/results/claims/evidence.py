@@ -12,7 +12,7 @@ from cl.records.metrics import METRICS
 from cl.records.record import config_hash
 from cl.results.claims.declared import Attempt, Board, Claims, Part, Row
 from cl.results.leaderboard.differences import Difference, Resamples, difference, interval_of
-from cl.results.leaderboard.entries import Entry, Run, distinct, entries_of
+from cl.results.leaderboard.entries import Entry, Run, distinct
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def _across(first: Side, second: Side, part: Part) -> Difference | None:
 
 
 def entry_of(side: Side, rule: str, metric: str) -> Entry:
-    return entries_of(side.runs, rule, metric)[0]
+    """All runs of a side as one row: their config hash is the same, whatever their presets are called."""
+    return Entry(side.runs, rule, metric)
 
 
 def _rule(runs: Iterable[Run], part: Part) -> str:

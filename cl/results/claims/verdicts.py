@@ -10,7 +10,7 @@ import numpy as np
 
 from cl.records.metrics import METRICS
 from cl.results.claims.declared import Attempt, Claim, Part
-from cl.results.claims.evidence import Evidence, paired, values_of
+from cl.results.claims.evidence import Evidence, Side, paired, values_of
 from cl.results.leaderboard.differences import Difference
 from cl.results.leaderboard.statistics import LEVEL, holm, mean_interval, smallest_difference
 
@@ -29,7 +29,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Compared:
-    """One comparison inside a part, in points (fractions times 100), first minus second."""
+    """One comparison inside a part, first minus second: points (fractions times 100), or the metric's own unit."""
 
     name: str
     difference: float
@@ -44,7 +44,8 @@ class Compared:
 class JudgedPart:
     """A part with its verdict, and what it was computed from.
 
-    `so_far` is the verdict on the runs that are there, if not all are. `values` are those of an exact part, in words.
+    `so_far` is the verdict on the runs that are there, if not all are. `values` are those of an exact part, in words,
+    or why there is nothing to compare. `needs`: what is not at hand.
     """
 
     part: Part
@@ -54,10 +55,13 @@ class JudgedPart:
     values: str = ""
     done: int = 0
     wanted: int = 0
+    needs: str = ""
+    seeds: int = 0
+    """Seeds of a share of a gap; for other kinds see `compared`."""
 
     @property
     def text(self) -> str:
-        return _text(self.verdict, self.part.needs, self.done, self.wanted)
+        return _text(self.verdict, self.needs, self.done, self.wanted)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class JudgedAttempt:
 
     @property
     def text(self) -> str:
-        needs = ", ".join(part.part.needs for part in self.parts if part.verdict == NEEDS)
+        needs = ", ".join(part.needs for part in self.parts if part.verdict == NEEDS)
         return _text(self.verdict, needs, self.done, self.wanted)
 
 
@@ -126,13 +130,30 @@ def _attempt(attempt: Attempt, evidence: Evidence) -> JudgedAttempt:
 
 def _part(part: Part, evidence: Evidence) -> JudgedPart:
     if part.needs:
-        return JudgedPart(part, NEEDS)
+        return JudgedPart(part, NEEDS, needs=part.needs)
     sides = evidence.sides(part)
+    if lost := [f"{side.row.name} ({side.row.config})" for side in sides if side.row.config and not side.runs]:
+        return JudgedPart(part, NEEDS, needs=f"the stored records of {', '.join(lost)}")
     done, wanted = sum(len(side.runs) for side in sides), sum(side.wanted for side in sides)
     judged = replace(_KINDS[part.kind](part, evidence), done=done, wanted=wanted)
-    if done < wanted or judged.verdict == NOTHING:
+    if done < wanted:
         return replace(judged, verdict=RUNNING, so_far=judged.verdict)
+    if unknown := _unknown(part, sides):
+        return replace(judged, verdict=UNTOLD, values=unknown)
+    if judged.verdict == NOTHING:
+        return replace(judged, verdict=UNTOLD, values="no interval: too few runs share a seed, or none has predictions")
     return judged
+
+
+def _unknown(part: Part, sides: Sequence[Side]) -> str:
+    """The runs that lack a quantity of the part; empty if none does. A verdict on the others would be a choice."""
+    for quantity in filter(None, (part.quantity, part.with_quantity)):
+        for side in sides:
+            known = len(values_of(side, quantity, part))
+            if known < len(side.runs):
+                missing, runs = len(side.runs) - known, len(side.runs)
+                return f"{quantity} is undefined in {missing} of {runs} runs of {side.row.name} on {side.board.name}"
+    return ""
 
 
 # -------------------------------------------------------------------------------------------------------------- kinds
@@ -142,7 +163,7 @@ def _greater(part: Part, evidence: Evidence) -> JudgedPart:
     found = _compared(part, evidence, part.first, part.second)
     if found is None or found.interval is None:
         return JudgedPart(part, NOTHING)
-    verdict = _by_sign(_claimed_side(part, found.interval), reached=abs(found.difference) >= part.size)
+    verdict = _by_sign(_claimed_side(part, found.interval), reached=abs(found.difference) >= part.size - _EQUAL)
     return JudgedPart(part, verdict, compared=(found,))
 
 
@@ -187,15 +208,16 @@ def _gap(part: Part, evidence: Evidence) -> JudgedPart:
         values_of(evidence.side(row, part.board), part.quantity, part) for row in (part.first, part.second, *part.rows)
     )
     seeds = sorted(one.keys() & two.keys() & bound.keys())
-    if any(bound[seed] <= two[seed] for seed in seeds):
+    if any(_sign(part) * (bound[seed] - two[seed]) <= 0 for seed in seeds):
         return JudgedPart(part, UNTOLD, values="the bound is not above the row")
     shares = np.array([(one[seed] - two[seed]) / (bound[seed] - two[seed]) for seed in seeds])
     interval = mean_interval(shares)
     if interval is None:
         return JudgedPart(part, NOTHING)
     low, high = interval
-    verdict = _by_sign(interval, reached=float(shares.mean()) >= (part.value or 0.0))
-    return JudgedPart(part, verdict, values=f"{shares.mean():.0%} of the gap ({low:.0%} to {high:.0%})")
+    verdict = _by_sign(interval, reached=float(shares.mean()) >= (part.value or 0.0) - _EQUAL)
+    words = f"{shares.mean():.0%} of the gap ({low:.0%} to {high:.0%}), {len(seeds)} seed{'s' * (len(seeds) != 1)}"
+    return JudgedPart(part, verdict, values=words, seeds=len(seeds))
 
 
 def _correlation(part: Part, evidence: Evidence) -> JudgedPart:
@@ -273,16 +295,18 @@ def _claimed_side(part: Part, interval: Interval) -> Interval:
 def _compared(part: Part, evidence: Evidence, first: str, second: str) -> Compared | None:
     one, two = evidence.side(first, part.board), evidence.side(second, part.second_board or part.board)
     found = paired(one, two, part)
-    return None if found is None else _in_points(f"{first} - {second}", found)
+    boards = ["", ""] if one.board is two.board else [f" on {side.board.name}" for side in (one, two)]
+    scale = 1.0 if METRICS[part.quantity].unit else 100.0
+    return None if found is None else _scaled(f"{first}{boards[0]} - {second}{boards[1]}", found, scale)
 
 
-def _in_points(name: str, found: Difference) -> Compared:
+def _scaled(name: str, found: Difference, scale: float) -> Compared:
     smallest = smallest_difference(found.values)
     return Compared(
         name,
-        100 * float(np.mean(found.values)),
-        None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1]),
-        None if smallest is None else 100 * smallest,
+        scale * float(np.mean(found.values)),
+        None if found.interval is None else (scale * found.interval[0], scale * found.interval[1]),
+        None if smallest is None else scale * smallest,
         len(found.values),
         found.drawn,
         found.p,
@@ -290,14 +314,25 @@ def _in_points(name: str, found: Difference) -> Compared:
 
 
 def by_chance(attempts: Sequence[JudgedAttempt]) -> float:
-    """How many of the decided claims would hold by chance if no row differed from another, on average.
+    """How many of the decided claims would hold by chance if no row differed from another: at most so many on average.
 
-    A part `greater`, `best-of` or `gap` then holds in at most one of forty cases (the upper half of a test at 5 %), and
-    all parts of a claim must hold. Claims of other kinds hold without a difference, or are exact, and are not counted.
+    All parts of a claim must hold, so the least likely part is a bound. Claims without a part that claims a difference
+    hold without one, or are exact, and are not counted.
     """
-    total = 0.0
-    for each in attempts:
-        parts = [judged.part for judged in each.parts if judged.part.kind in ("greater", "best-of", "gap")]
-        if parts and each.verdict in (HOLDS, DIRECTION, UNTOLD, NOT):
-            total += ((1 - LEVEL) / 2) ** len(parts)
-    return total
+    decided = (each for each in attempts if each.verdict in (HOLDS, DIRECTION, UNTOLD, NOT))
+    return sum(min(map(_chance, each.parts), default=0.0) for each in map(_of_a_difference, decided))
+
+
+def _of_a_difference(judged: JudgedAttempt) -> JudgedAttempt:
+    parts = tuple(each for each in judged.parts if each.part.kind in ("greater", "best-of", "gap", "correlation"))
+    return replace(judged, parts=parts)
+
+
+def _chance(judged: JudgedPart) -> float:
+    """Upper bound of the chance that a part holds if nothing differs.
+
+    One of forty by the upper half of a test at 5 %. An interval over n seeds is on one side at the latest when all n
+    differences are, which happens by chance in one of 2^n cases.
+    """
+    seeds = min((each.seeds for each in judged.compared), default=judged.seeds)
+    return max((1 - LEVEL) / 2, 0.5**seeds if seeds else 0.0)

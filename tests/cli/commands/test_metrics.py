@@ -111,6 +111,8 @@ def test_a_joint_run_gives_intransigence(tmp_path: Path, capsys: Shown) -> None:
     assert call(["metrics", run, "--reference", joint, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["cil_seen"]
     assert found["I_mean"] == pytest.approx(0.15) and found["Omega_base"] == pytest.approx(0.875)
+    assert call(["metrics", run, "--reference", joint]) == 0
+    assert "The record says" not in capsys.readouterr().err, "no record holds what the reference gives"
     assert call(["metrics", joint, "--reference", run]) == 2
     assert "which is not trained jointly; give a run of joint." in capsys.readouterr().err
 

@@ -69,6 +69,41 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ('unlike = "u"', 'unlik = "u"', "unknown key 'unlik'"),
         ('kind = "greater"', 'kind = "correlation"', "lacks a row"),
         ('kind = "greater"', 'kind = "exact"\nvalue = 1.0', "lacks a row"),
+        ("seeds = [1993]", "seeds = []", "seeds must name at least one seed"),
+        ("seeds = [1993]", "seeds = [1, 1]", "seeds must name at least one seed"),
+        ('declared = "2026-01-01"', 'declared = "yesterday"', "must be a day such as 2026-01-31, not 'yesterday'"),
+        ('kind = "greater"', 'kind = "greater"\nrule = "cil"', "rule 'cil' is unknown"),
+        ('kind = "greater"', 'kind = "greater"\nsize = -3', "0 or more"),
+        ('kind = "greater"', 'kind = "greater"\nmargin = 3', "of kind 'greater' does not read 'margin'"),
+        (
+            'kind = "greater"',
+            'kind = "greater"\nquantity = "tflops"',
+            "'tflops' is no metric; compare it by kind 'exact'",
+        ),
+        ('kind = "greater"', 'kind = "equal"\nquantity = "report.capacity"', "'report.capacity' is no metric"),
+        ('second = "two"', 'second = "one"', "compares a row with itself"),
+        ('kind = "greater"', 'kind = "best-of"\nothers = ["one", "two"]', "does not read 'second'"),
+        (
+            'kind = "greater"\nboard = "B"\nfirst = "one"\nsecond = "two"',
+            'kind = "best-of"\nboard = "B"\nfirst = "one"\nothers = ["one", "two"]',
+            "compares a row with itself",
+        ),
+        (
+            'second = "two"',
+            'second = "two"\nsecond_board = "C"\n[board.C]\nabout = "a"\nstream = "s"\nseeds = [1]\nresults = "r"',
+            "boards have other seeds",
+        ),
+        (
+            '[[claim.attempt.part]]\nname = "part"\nkind = "greater"\nboard = "B"\nfirst = "one"\nsecond = "two"',
+            "",
+            "needs an attempt, and each attempt a part|lacks 'part'",
+        ),
+        (
+            'id = "X1"\npaper = "p"',
+            'id = "X1"\npaper = "p"\nclaim = "c"\nsource = "s"\nunlike = "u"\nattempt = []\n'
+            '[[claim]]\nid = "X1"\npaper = "p"',
+            "two claims have this id",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -84,6 +119,13 @@ def test_the_hash_of_a_row_is_that_of_its_runs() -> None:
     stored = load_results(ROOT / "results" / "reference" / "split-digits" / "simplecil").records
     assert {record["config_hash"] for record in stored} == {claims.config_hash(row, board)}
     assert claims.config_hash(Row("old", "simplecil", config="abc"), board) == "abc"
+
+
+def test_a_wrong_option_is_named_with_its_row_and_board() -> None:
+    board = Board("d", "digits", "split-digits", (1993,), "results/x")
+    claims = Claims({"d": board}, {}, ())
+    with pytest.raises(UsageError, match=r"row 'mine' on board 'd': There is no option 'lrr'"):
+        claims.config_hash(Row("mine", "finetune", options={"lrr": 1}), board)
 
 
 def test_the_command_gives_the_plan_of_the_row() -> None:

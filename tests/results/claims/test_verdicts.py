@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cl.results.claims import Attempt, JudgedAttempt, JudgedPart, by_chance, verdicts
+from cl.records.record import config_hash
+from cl.results.claims import Attempt, Compared, Evidence, JudgedAttempt, JudgedPart, Row, by_chance, judge, verdicts
+from cl.results.leaderboard.differences import Difference
 from cl.results.leaderboard.entries import Run
-from tests.help.claims import a_part, judged_part
+from tests.help.claims import BOARD, a_part, declared, judged_part
 from tests.help.pairs import answers, pair
 
 MakeRun = Callable[..., Run]
+MakeRecord = Callable[..., dict[str, Any]]
 # of 300 images per seed and three seeds: 30 lost and 6 won are 8 points, with an interval of about 4 to 12 points
 
 
@@ -141,5 +145,102 @@ def attempt(*found: str, kind: str = "greater") -> JudgedAttempt:
 
 def test_chance_counts_decided_claims_that_claim_a_difference() -> None:
     assert by_chance([attempt("holds"), attempt("cannot be told")]) == pytest.approx(0.05)
-    assert by_chance([attempt("holds", "holds")]) == pytest.approx(0.025**2)
+    assert by_chance([attempt("holds", "holds")]) == pytest.approx(0.025), "parts need not be independent"
+    assert by_chance([attempt("holds", kind="correlation")]) == pytest.approx(0.025)
     assert by_chance([attempt("running"), attempt("holds", kind="not-worse"), attempt("holds", kind="exact")]) == 0
+
+
+@pytest.mark.parametrize(("seeds", "chance"), [(1, 1 / 2), (2, 1 / 4), (3, 1 / 8), (9, 0.025)])
+def test_few_seeds_agree_by_chance(seeds: int, chance: float) -> None:
+    """All differences of n seeds have the claimed sign in one of 2^n cases; no interval makes that less."""
+    compared = (Compared("one - two", 1.0, (0.5, 1.5), None, seeds, "seeds", 0.01),)
+    part = JudgedPart(a_part("greater"), "holds", compared=compared)
+    judged = JudgedAttempt(Attempt("2025-06-01", "", "", ()), (part,), 0, 0, 0, {})
+    assert by_chance([judged]) == pytest.approx(chance)
+
+
+LOWER: list[list[int | None]] = [[90, None, None], [70, 70, None], [40, 55, 50]]
+
+
+def recorded(make: MakeRecord, table: list[list[int | None]] | None = None, **changes: Any) -> list[Run]:
+    """Three runs without predictions."""
+    return [Run(make(table, seed=seed, **changes)) for seed in range(3)]
+
+
+def test_a_row_without_the_metric_is_not_left_out_of_the_comparisons(make_record: MakeRecord) -> None:
+    """BWT needs two steps; a run of one step has none, and a verdict on the other rows would be another claim."""
+    one, two = recorded(make_record), recorded(make_record, LOWER, strategy="ewc")
+    gone = recorded(make_record, [[90, None, None]], strategy="l2")
+    part = a_part("best-of", second="", others=("two", "gone"), quantity="BWT")
+    found = judged_part(part, one=one, two=two, gone=gone)
+    assert found.verdict == "cannot be told"
+    assert found.values == "BWT is undefined in 3 of 3 runs of gone on toy"
+    assert judged_part(a_part("best-of", second="", others=("two",), quantity="BWT"), one=one, two=two).text == "holds"
+
+
+def test_a_metric_that_some_runs_lack_gives_no_verdict(make_record: MakeRecord) -> None:
+    runs = [
+        Run(make_record(seed=seed, measurement__report={"capacity": 1.0} if seed else {"other": 2.0}))
+        for seed in range(3)
+    ]
+    found = judged_part(a_part("exact", second="", quantity="report.capacity", value=1.0), one=runs)
+    assert found.verdict == "cannot be told" and "undefined in 1 of 3 runs of one" in found.values
+
+
+@pytest.mark.parametrize("kind", ["greater", "not-worse", "equal"])
+def test_complete_runs_without_a_value_are_not_running(make_record: MakeRecord, kind: str) -> None:
+    one, two = recorded(make_record), recorded(make_record, LOWER, strategy="ewc")
+    found = judged_part(a_part(kind, quantity="FWT"), one=one, two=two)
+    assert found.text == "cannot be told" and found.values == "FWT is undefined in 3 of 3 runs of one on toy"
+    single = judged_part(a_part(kind), one=one[:1], two=two[:1])
+    assert single.text == "cannot be told" and single.values.startswith("no interval: too few runs share a seed")
+
+
+def test_rows_of_earlier_options_need_their_records(make_record: MakeRecord) -> None:
+    row = Row("old", "slca", config="0" * 8)
+    claims = declared(a_part("greater", first="old", second="old"), rows=[row])
+    judged = judge(claims.claims[0], Evidence(claims, recorded(make_record))).last
+    assert judged.text == "needs the stored records of old (00000000), old (00000000)"
+
+
+def test_the_runs_of_a_row_count_whatever_their_preset_is_called(make_record: MakeRecord) -> None:
+    """Options typed by hand and the preset that holds them have one config hash."""
+    one, two = recorded(make_record), recorded(make_record, LOWER, strategy="ewc")
+    wanted = config_hash(one[0].record)
+    named = Run(make_record(seed=1, result__strategy__preset="small", config_hash=wanted))
+    found = judged_part(a_part("greater"), one=[one[0], named, one[2]], two=two)
+    assert found.compared[0].seeds == 3 and found.verdict == "holds"
+
+
+def test_a_gap_of_a_metric_where_lower_is_better(make_run: MakeRun, make_record: MakeRecord) -> None:
+    """Forgetting 0.2 is half of the way from 0.4 to 0; the other way round the bound is no bound."""
+    tables: dict[str, list[list[int | None]]] = {
+        "bad": [[80, None, None], [80, 80, None], [40, 40, 80]],
+        "good": [[80, None, None], [80, 80, None], [60, 60, 80]],
+    }
+    bad, good = (recorded(make_record, tables[name], strategy=name) for name in ("bad", "good"))
+    none = recorded(make_record, [[80, None, None], [80, 80, None], [80, 80, 80]], strategy="joint")
+    part = a_part("gap", first="good", second="bad", rows=("none",), value=0.5, quantity="F_avalanche")
+    found = judged_part(part, good=good, bad=bad, none=none)
+    assert found.verdict == "holds" and found.values == "50% of the gap (50% to 50%), 3 seeds"
+    swapped = a_part("gap", first="good", second="none", rows=("bad",), value=0.5, quantity="F_avalanche")
+    assert judged_part(swapped, good=good, bad=bad, none=none).verdict == "cannot be told"
+
+
+def test_rows_on_two_boards_are_named_with_their_boards(make_record: MakeRecord) -> None:
+    one, two = recorded(make_record), recorded(make_record, LOWER, strategy="ewc")
+    rows = [Row("one", "slca", config=config_hash(one[0].record)), Row("two", "ewc", config=config_hash(two[0].record))]
+    claims = declared(a_part("greater", second_board="other"), rows=rows)
+    claims = replace(claims, boards={**claims.boards, "other": replace(BOARD, name="other")})
+    part = judge(claims.claims[0], Evidence(claims, [*one, *two])).last.parts[0]
+    assert [each.name for each in part.compared] == ["one on toy - two on other"]
+
+
+def test_nats_are_not_points(make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Difference((0,), (-0.25,), (-0.5, -0.1), "images", 0.01)
+    monkeypatch.setattr(verdicts, "paired", lambda *_: found)
+    monkeypatch.setattr(verdicts, "values_of", lambda *_: {0: 1.0})
+    one, two = recorded(make_record)[:1], recorded(make_record, LOWER, strategy="ewc")[:1]
+    judged = judged_part(a_part("greater", quantity="NLL", size=0.2), one=one, two=two)
+    assert judged.verdict == "holds" and judged.compared[0].difference == -0.25
+    assert judged.compared[0].interval == (-0.5, -0.1)
