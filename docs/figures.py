@@ -144,6 +144,7 @@ TABLES |= {
     for shown in (
         Shown(RECORDS / "split-cifar100-small"),
         Shown(RECORDS / "deit-tiny-112"),
+        Shown(RECORDS / "efficientnet-lite0-112"),
         Shown(RECORDS / "wsn", _SUBNETWORKS, TOLD),
         Shown(RECORDS / "kvb"),
         Shown(RECORDS / "few-shot", _FEW_SHOT),

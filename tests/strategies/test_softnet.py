@@ -112,6 +112,7 @@ def test_a_subnetwork_that_is_hard_forever_is_the_class_mean_of_the_base_session
 
 def test_never_is_an_option_of_the_command_line() -> None:
     options = {"stream.shots": 5}
+    assert SoftNet.Options().soft_from == 0, "the paper's subnetworks are soft from the first epoch"
     plan = make_plan("softnet", "split-digits", options={**options, "soft_from": "never"})
     assert plan.options.soft_from == "never"
     assert make_plan("softnet", "split-digits", options={**options, "soft_from": "200"}).options.soft_from == 200
