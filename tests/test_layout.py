@@ -26,6 +26,7 @@ ACROSS: dict[str, str] = {
     "end_to_end/test_failures.py": "mistakes, broken files and full disks, from the command line to the exit code",
     "end_to_end/test_plugin_wheel.py": "a package made by `clbench new`, installed from its wheel",
     "end_to_end/test_packaging.py": "wheel, sdist and editable install",
+    "strategies/test_defaults.py": "the defaults of all methods",
     "test_layout.py": "this file",
     "end_to_end/test_checkout.py": "committed runs: their size and their predictions",
     "end_to_end/test_kill.py": "a run that is killed anywhere and started again: fits, journal, checkpoint and loop",

@@ -45,11 +45,13 @@ def _modules() -> list[Path]:
 
 
 def tests_of(path: Path) -> tuple[str, ...]:
-    """The test files of a module: those that mirror its path, and its oracles."""
+    """The test files of a module: those that mirror its path, its oracles, and for a method the defaults."""
     relative = path.relative_to(ROOT)
     folder = (
         ROOT / "tests" / (relative.parent if relative.parts[0] == "strategies" else relative.parent.relative_to("cl"))
     )
     mirrored = [folder / f"test_{path.stem}.py", *folder.glob(f"test_{path.stem}_*.py")]
     oracles = [ROOT / "tests" / "oracles" / f"test_{path.stem}.py"]
-    return tuple(file.relative_to(ROOT).as_posix() for file in [*sorted(mirrored), *oracles] if file.is_file())
+    defaults = [ROOT / "tests" / "strategies" / "test_defaults.py"] if relative.parts[0] == "strategies" else []
+    files = [*sorted(mirrored), *oracles]
+    return tuple(file.relative_to(ROOT).as_posix() for file in [*files, *defaults] if file.is_file())
