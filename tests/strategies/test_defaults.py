@@ -1,7 +1,7 @@
 """Every number among the defaults of a method is what it was: a default that changes by accident changes rows silently.
 
-The numbers are in `defaults.json`, most of them from the papers or their code. A change there is a decision, with another
-`version` or a preset for the old rows. `python -m tests.strategies.test_defaults` writes the file.
+The numbers are in `defaults.json`, most of them from the papers or their code. A change there is a decision, with
+another `version` or a preset for the old rows. `python -m tests.strategies.test_defaults` writes the file.
 """
 
 from __future__ import annotations
