@@ -11,7 +11,6 @@ from cl.errors import ClbenchError
 from cl.running.evaluation import evaluate
 from cl.running.record_writer import Writer
 from cl.running.run_state import RunState
-from cl.running.untrained import with_heads
 from cl.strategy import Strategy
 from cl.stream import Evaluate, Stream, Train
 from cl.training.cost import peak_memory
@@ -107,8 +106,7 @@ def _evaluate(
     strategy: Strategy, stream: Stream, event: Evaluate, number: int, state: RunState, trainer: Trainer,
     save_scores: bool,
 ) -> None:  # fmt: skip
-    tasks = [stream.groups[index].task for index in event.groups]
-    with trainer.cost.timed("eval"), with_heads(strategy, stream, tasks, trainer.seeds):
+    with trainer.cost.timed("eval"):
         row = evaluate(strategy, stream, event, state.seen, trainer, number, save_scores=save_scores)
     done = [e.experience for e in stream.events[:number] if isinstance(e, Train)]
     seen = {"seen": state.seen} if stream.classes_return else {}  # otherwise the groups tell which classes were seen

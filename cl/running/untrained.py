@@ -43,7 +43,7 @@ def with_heads(strategy: Strategy, stream: Stream, tasks: Iterable[int], seeds: 
     try:
         yield
     finally:
-        del head.blocks[before:]
+        del head.blocks[before:]  # those of tasks not learned yet
         head.tasks = held["tasks"]
 
 

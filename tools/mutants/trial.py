@@ -16,8 +16,8 @@ COPIED = ("cl", "strategies", "streams", "tests", "docs", "results", "tools", "p
 TIMEOUT = 300.0
 """Seconds; a mutant that hangs is caught."""
 
-FAILED, NONE_COLLECTED = 1, 5
-"""Exit codes of pytest."""
+FAILED, INTERRUPTED = 1, 2
+"""Exit codes of pytest; a test file that cannot be imported interrupts it."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Outcome:
     caught: bool
     broken: str = ""
     last_line: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the tests ran and none failed."""
+        return not self.caught and not self.broken
 
 
 def copy_of_repository(folder: Path) -> Path:
@@ -54,5 +59,5 @@ def run_tests(folder: Path, tests: Sequence[str]) -> Outcome:
         return Outcome(caught=True, last_line="timed out")
     last = (done.stdout.strip() or done.stderr.strip() or "nothing").splitlines()[-1]
     if done.returncode not in (0, FAILED):
-        return Outcome(caught=done.returncode != NONE_COLLECTED, broken=last, last_line=last)
+        return Outcome(caught=done.returncode == INTERRUPTED, broken=last, last_line=last)
     return Outcome(caught=done.returncode == FAILED, last_line=last)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tools.mutants import cli
+from tools.mutants import cli, listed
 from tools.mutants.cli import main, trials
 from tools.mutants.listed import Mutant
 
@@ -29,11 +29,45 @@ def test_survivors_are_counted_and_files_put_back(
     assert trials(mutants, copy, float("inf")) == 2
     shown = capsys.readouterr().out
     assert "caught    one" in shown and "SURVIVED  two" in shown and "CANNOT BE APPLIED  gone" in shown
-    assert "3 mutants, 1 caught, 2 survived or not applied, 0 not tried" in shown
+    assert "3 mutants, 1 caught, 2 survived or cannot be told, 0 not tried" in shown
     assert (copy / "mine.py").read_bytes() == (root / "mine.py").read_bytes()
     assert trials(mutants, copy, 0.0) == 0 and "3 not tried" in capsys.readouterr().out
 
 
-def test_an_unknown_name_is_an_error() -> None:
-    done = CliRunner().invoke(main, ["--only", "no such mutant"])
-    assert done.exit_code == 1 and "no mutant has" in done.output
+def test_tests_that_fail_without_a_mutant_catch_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text("x = 1\n")
+    (tmp_path / "test_code.py").write_text("def test_one():\n    assert 1 == 2\n")
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    mutants = [Mutant(name, "mine.py", "x = 1", "x = 2", ("test_code.py",)) for name in ("one", "two")]
+    assert trials(mutants, tmp_path, float("inf")) == 2
+    shown = capsys.readouterr().out
+    assert "CANNOT BE TOLD  one: its tests fail without it (1 failed" in shown and "0 caught" in shown
+
+
+@pytest.mark.parametrize(("failed", "code"), [(0, 0), (3, 1)])
+def test_survivors_give_the_exit_code_of_the_process(monkeypatch: pytest.MonkeyPatch, failed: int, code: int) -> None:
+    monkeypatch.setattr(cli, "trials", lambda *_: failed)
+    monkeypatch.setattr(cli, "copy_of_repository", lambda folder: folder)
+    assert CliRunner().invoke(main, []).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--only", "no such mutant"], "no mutant has"),
+        (["--only", "SLCA", "--sample", "3"], "leave it out with --sample"),
+        (["--sample", "-1"], "-1 is not in the range"),
+    ],
+)
+def test_wrong_options(words: list[str], fault: str) -> None:
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2 and fault in done.output
+
+
+def test_a_wrong_file_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text("[[mutant]]\nnam = 'x'\n")
+    monkeypatch.setattr(listed, "FOLDER", tmp_path)
+    done = CliRunner().invoke(main, [])
+    assert done.exit_code == 2 and "unknown key 'nam'. Did you mean name?" in done.output

@@ -19,6 +19,9 @@ def test_failing_passing_and_missing_tests(tmp_path: Path) -> None:
     assert not good.caught and not good.broken
     nothing = run_tests(tmp_path, ["test_none.py"])
     assert not nothing.caught and nothing.broken
+    absent = run_tests(tmp_path, ["test_absent.py"])
+    assert not absent.caught and absent.broken, "pytest was called wrongly; no test failed"
+    assert [each.passed for each in (good, nothing, absent)] == [True, False, False]
 
 
 def test_a_mutant_that_hangs_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
