@@ -11,6 +11,7 @@ from cl.records.answers import Answers, Scores, answers_of, confusion, flips_bet
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metrics import METRICS, metrics_of
 from cl.records.predictions import ABSENT, Predictions
+from cl.records.reasons import why_undefined
 
 # Four images of task 0 (classes 0, 1), two of task 1 (class 2).
 LABEL, GROUP = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 0, 1, 1])
