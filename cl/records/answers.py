@@ -119,7 +119,10 @@ def macro_f1(matrix: AccuracyMatrix, answers: Answers) -> float:
 
 
 def top5(matrix: AccuracyMatrix, scores: Scores) -> float:
-    return mean((scores.rank < 5)[_tested(matrix, scores)].astype(np.float64))
+    chosen = _tested(matrix, scores)
+    if np.isnan(scores.confidence[chosen]).any():  # an image whose scores were not stored; its rank says nothing
+        return np.nan
+    return mean((scores.rank < 5)[chosen].astype(np.float64))
 
 
 def ece(matrix: AccuracyMatrix, scores: Scores) -> float:

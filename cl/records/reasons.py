@@ -65,6 +65,8 @@ def _missing(
         return "the run has no predictions.npz next to its record"
     if need == "scores" and (predictions is None or not predictions.scores):
         return "the run did not store scores; run it with --save-scores"
+    if need == "scores":
+        return "the last evaluation did not store scores; run it again with --save-scores --existing always"
     return None
 
 

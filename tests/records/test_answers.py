@@ -11,6 +11,7 @@ from cl.records.answers import Answers, Scores, answers_of, confusion, flips_bet
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metrics import METRICS, metrics_of
 from cl.records.predictions import ABSENT, Predictions
+from cl.records.reasons import why_undefined
 
 # Four images of task 0 (classes 0, 1), two of task 1 (class 2).
 LABEL, GROUP = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 0, 1, 1])
@@ -95,3 +96,10 @@ def test_metrics_of_takes_the_stored_predictions() -> None:
     assert scores_of(result(), stored(), "cil_seen") is None
     found = metrics_of(result(), predictions=stored(scores=scores))["cil_seen"]
     assert (found["top5"], found["NLL"], found["ECE"]) == (1.0, 0.0, 0.5)
+    # A run that was continued without --save-scores has no scores after its last task.
+    table = np.array([[0.0] * 6, [np.nan] * 6])
+    cut = {kind: {"cil_seen": np.full((2, 6), 65535) if kind == "rank" else table} for kind in scores}
+    found = metrics_of(result(), predictions=stored(scores=cut))["cil_seen"]
+    assert (found["top5"], found["NLL"], found["ECE"]) == (None, None, None)
+    why = why_undefined(result(), "cil_seen", "top5", predictions=stored(scores=cut))
+    assert why.startswith("the last evaluation did not store scores; run it again with --save-scores")

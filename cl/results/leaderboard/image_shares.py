@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cl.errors import DataError
-from cl.records.matrix import AccuracyMatrix, matrix_of, rows_of
+from cl.records.matrix import AccuracyMatrix, main_split, matrix_of, rows_of
 from cl.records.metrics import METRICS
 from cl.records.predictions import Predictions, check_predictions, read_predictions
 from cl.results.leaderboard.statistics import Floats, ImageShares
@@ -77,7 +77,7 @@ def _key(result: Mapping[str, Any], folder: Path) -> tuple[Path, str | None, int
 
 def _fit(found: Predictions, result: Mapping[str, Any], rule: str) -> bool:
     """Whether the correct answers per group match the record, in the rows that metrics use."""
-    groups, rows = len(result["stream"]["groups"]), rows_of(result)
+    groups, rows = len(result["stream"]["groups"]), rows_of(result, main_split(result))
     table = found.prediction[rule]
     limits = ((found.group, groups), (found.label, result["stream"]["n_classes"]))
     if not rows or table.shape[0] <= max(rows) or any(values.size and values.max() >= most for values, most in limits):
@@ -100,7 +100,7 @@ def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metr
     if slopes is None:
         return None
     steps = np.flatnonzero(slopes.any(axis=1))
-    table = right(found, rule)[np.array(rows_of(result))[steps]]
+    table = right(found, rule)[np.array(rows_of(result, main_split(result)))[steps]]
     group = found.group.astype(np.int64)
     shares = (slopes[steps][:, group] * table).sum(axis=0)
     classes = np.asarray(result["stream"]["class_order"], dtype=np.int64)[found.label]

@@ -36,8 +36,12 @@ _CODE = (
     "cl.results.leaderboard.image_shares",
     "cl.records.predictions",
     "cl.records.matrix",
+    "cl.records.metric",
     "cl.records.metrics",
+    "cl.records.count_metrics",
+    "cl.records.later_metrics",
     "cl.records.formulas",
+    "cl.records.answers",
 )
 _BATCH = 500
 

@@ -32,6 +32,25 @@ def test_a_certain_difference(make_run: MakeRun) -> None:
     assert turned["better"] == "second" and turned["interval"] == pytest.approx([-high, -low], abs=0.004)
 
 
+def test_flips_of_runs_that_ended_early_are_shares_of_the_images_they_learned(make_run: MakeRun) -> None:
+    """Two of three tasks: a run has no answers to the third, whose images are neither right nor wrong."""
+    one, two = (make_run(answers(0)[[0, row]], strategy=name) for row, name in ((1, "slca"), (2, "ewc")))
+    each = compare([one], [two])["seeds"][0]
+    assert each["flips"] == {"negative": 0.0, "positive": pytest.approx(each["difference"])}
+    assert each["mcnemar"]["only_first"] == pytest.approx(200 * each["difference"])
+
+
+def test_runs_on_validation_images_have_paired_images_too(make_run: MakeRun) -> None:
+    counts = {"split_count": {"val": [100] * 3}, "split_class_count": {"val": [50] * 6}}
+    changes = {f"result__{key}": value for key, value in counts.items()}
+    rows = [{"event": 2 * step + 1, "task": step, "split": "val"} for step in range(3)]
+    one, two = (
+        make_run(answers(0, lost), strategy=name, result__rows=rows, **changes) for lost, name in ((0, "a"), (30, "b"))
+    )
+    found = compare([one], [two])
+    assert found["drawn"] == "images" and found["seeds"][0]["mcnemar"]["only_first"] == 30
+
+
 def test_tasks_and_classes_add_up_to_the_difference(make_run: MakeRun) -> None:
     found = compare(*pair(make_run, lost=50, won=0))
     for part in ("tasks", "classes"):

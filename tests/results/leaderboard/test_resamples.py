@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cl.cli import call
+from cl.records.metrics import METRICS
 from cl.records.predictions import read_predictions, write_predictions
 from cl.records.record import save
 from cl.results.leaderboard import resamples
@@ -160,3 +161,9 @@ def test_a_folder_that_cannot_be_written_is_named_once(
         assert moves_of(asked(make_run(right(0))))[0] is not None
     (warning,) = caplog.messages
     assert "set CLBENCH_HOME to a folder that can be written" in warning
+
+
+def test_what_is_kept_depends_on_the_code_of_every_metric() -> None:
+    """A metric that is computed in another way must not find what the earlier way gave."""
+    modules = {metric.compute.__module__ for metric in METRICS.values()} | {"cl.records.metric", "cl.records.metrics"}
+    assert modules <= set(resamples._CODE)
