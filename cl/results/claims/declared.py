@@ -52,7 +52,7 @@ class Row:
     """One configuration of a strategy.
 
     `config` pins the config hash of a row that was measured under earlier defaults or presets; its command would give
-    other options today.
+    other options today. `minutes`: CPU-minutes of a run, if unlike those of its board.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Row:
     preset: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
+    minutes: float = 0.0
 
     def words(self) -> str:
         """The row in words: `finetune --preset small lr=0.003`."""

@@ -124,7 +124,7 @@ def _attempt(attempt: Attempt, evidence: Evidence) -> JudgedAttempt:
         wanted=sum(side.wanted for side in sides),
         older=sum(day < attempt.declared for day in created),
         missing={evidence.claims.command(each.row, each.board, each.missing): len(each.missing) for each in unfinished},
-        minutes=sum(each.board.minutes * len(each.missing) for each in unfinished),
+        minutes=sum((each.row.minutes or each.board.minutes) * len(each.missing) for each in unfinished),
     )
 
 

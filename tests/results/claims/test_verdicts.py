@@ -203,6 +203,13 @@ def test_rows_of_earlier_options_need_their_records(make_record: MakeRecord) -> 
     assert judged.text == "needs the stored records of old (00000000), old (00000000)"
 
 
+def test_the_time_left_is_that_of_the_row_or_of_its_board() -> None:
+    rows = [Row("one", "simplecil"), Row("two", "slca", minutes=25.0)]
+    claims = declared(a_part("greater"), rows=rows)
+    judged = judge(claims.claims[0], Evidence(claims, [])).last
+    assert judged.minutes == 3 * BOARD.minutes + 3 * 25.0 and sum(judged.missing.values()) == 6
+
+
 def test_the_runs_of_a_row_count_whatever_their_preset_is_called(make_record: MakeRecord) -> None:
     """Options typed by hand and the preset that holds them have one config hash."""
     one, two = recorded(make_record), recorded(make_record, LOWER, strategy="ewc")
