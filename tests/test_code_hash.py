@@ -130,9 +130,7 @@ def test_imports_may_be_written_in_any_way(copy: Copy, before: Hashes) -> None:
         "from cl.parts.statistics import gaussians\n",
     )
     copy.edit("strategies/slca.py", "ClassGaussians(", "gaussians.ClassGaussians(")
-    copy.edit(
-        "strategies/slca.py", "View, option, sgd\n", "View, option\nfrom cl.training.optim import sgd as descent\n"
-    )
+    copy.edit("strategies/slca.py", "    sgd,\n)\n", ")\nfrom cl.training.optim import sgd as descent\n")
     copy.edit("strategies/slca.py", "=sgd(", "=descent(")
     assert changed(copy, before) == set()
     copy.edit("strategies/slca.py", "import torch.nn.functional\n", "import torch.functional\n")

@@ -141,7 +141,7 @@ def test_a_wrong_command_would_be_noticed() -> None:
 def test_readmes_show_what_the_records_say(path: Path) -> None:
     readme, table = path.read_text(encoding="utf-8"), figures.table(figures.TABLES[path])
     assert readme == figures.with_table(readme, table), "run `python docs/figures.py`"
-    assert len(table.splitlines()) >= 5
+    assert len(table.splitlines()) >= 4, "two rows"
 
 
 @pytest.mark.parametrize("path", figures.FIGURES, ids=lambda path: path.name)

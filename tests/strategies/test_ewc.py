@@ -79,6 +79,7 @@ def test_presets_follow_their_reference_codes() -> None:
     """The table of the codes, written down once more: Fisher, its labels and loss, terms, head, mode, clip, factors."""
     table = {
         "smith": ("scaled", "truth", "bce-local", "online", False, "eval", 0.0, 0.5, 5.0, False),
+        "smith-table": ("scaled", "truth", "bce-local", "online", False, "eval", 0.0, 0.5, 5.0, False),
         "smith-head": ("scaled", "truth", "bce-local", "online", False, "eval", 0.0, 1.0, 1.0, False),
         "clb": ("scaled", "argmax", "global", "separate", True, "eval", 0.0, 1.0, 1.0, False),
         "mammoth": ("padded", "truth", "global", "online", True, "eval", 0.0, 1.0, 1.0, True),
