@@ -84,3 +84,8 @@ def test_a_fresh_norm_replaces_the_final_one() -> None:
         each.setup(tiny_stream().info)
     assert bool((learner.backbone.model.get_parameter("norm.weight") == 1).all())
     assert bool((plain.backbone.model.get_parameter("norm.weight") == 3).all())
+
+
+def test_only_training_of_the_backbone_needs_batches_of_two_images() -> None:
+    for trains, size in (("head", 0), ("all", 24)):
+        assert Finetune.needs(Finetune.Options(trains=trains, batch_size=24)).batch_size == size

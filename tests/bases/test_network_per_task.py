@@ -74,6 +74,23 @@ def test_the_first_trials_do_not_depend_on_their_number(learn: Learn) -> None:
     assert (fixed.history[0]["trials"][0]["lr"], fixed.history[0]["trials"][0]["label_smoothing"]) == (0.03, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("options", "warmup"),
+    [
+        ({"warmup_epochs": 2.0}, 6),  # 36 images in batches of 16: three steps an epoch
+        ({"warmup_epochs": 100.0}, 7),
+        ({"warmup_epochs": 100.0, "warmup_share": 0.25}, 2),
+    ],
+)
+def test_the_warm_up_ends_before_the_last_step(options: dict[str, float], warmup: int, learn: Learn) -> None:
+    strategy, schedules = learner(Independent, trials=1, steps=8, **options), []
+    fit = strategy.fit
+    vars(strategy)["fit"] = lambda *arguments, **given: schedules.append(given["schedule"]) or fit(*arguments, **given)
+    learn(strategy, stream(), 1)
+    assert (schedules[0].warmup, schedules[0].total) == (warmup, 8)
+    assert schedules[0].minimum == pytest.approx(1e-8 / strategy.history[0]["trials"][0]["lr"])
+
+
 def test_a_trial_that_diverges_loses(learn: Learn) -> None:
     strategy = learner(FinetunePrevious, trials=2)
     fit = strategy.fit
@@ -226,3 +243,10 @@ def test_the_released_configurations_have_one_run_and_the_paper_has_a_search(nam
     paper = make_plan(name, "split-cifar100", preset="paper").options
     assert (paper.trials, paper.lr_min, paper.lr_max, paper.smoothing_max) == (16, 1e-4, 0.1, 0.3)
     assert (paper.batch_size, paper.batch_share) == (512, 0.0025)
+
+
+def test_the_defaults_are_the_search_of_the_paper() -> None:
+    o = NetworkPerTask.Options()
+    assert (o.trials, o.lr_min, o.lr_max, o.smoothing_max) == (16, 1e-4, 0.1, 0.3)
+    assert (o.steps, o.validate_every, o.batch_size, o.batch_share) == (50_000, 1000, 512, 0.0025)
+    assert (o.warmup_epochs, o.warmup_share, o.momentum, o.weight_decay) == (7, 1, 0.9, 1e-4)

@@ -16,6 +16,7 @@ def test_photos_are_unlabelled_and_the_same_every_time() -> None:
     assert images.pixels([0]).shape == (1, 3, 64, 64)
     with pytest.raises(ContractError, match="no labels"):
         _ = images.labels
+    assert len(unlabelled("photos")) == 3120
     assert unlabelled("photos").rows[:100].tolist() == images.rows.tolist()
 
 

@@ -67,3 +67,8 @@ def test_the_record_has_the_ranking_of_every_task_but_the_first(learn: Learn) ->
     }
     assert all(value in (0, 0.25, 0.5, 0.75, 1) for value in ranks.values()), "shares of four validation images"
     assert report["task0.source"] == SCRATCH and strategy.ranking[0] == [0.0]
+
+
+def test_the_search_has_the_size_of_the_authors_code() -> None:
+    o = FinetuneDynamic.Options()
+    assert (o.neighbours, o.search_train, o.search_val) == (5, 10_000, 5_000)

@@ -101,3 +101,9 @@ def test_one_stage_turns_the_keys_towards_the_queries() -> None:
         return torch.allclose(step, -uphill, atol=1e-6) and bool(uphill.any())
 
     assert learned(look, 1, stages="one") == [True, None]
+
+
+def test_the_defaults_are_those_of_the_configuration_for_cifar_100() -> None:
+    o = LayerNormTuning.Options()
+    assert (o.epochs, o.key_epochs, o.rectify_epochs, o.batch_size) == (5, 5, 5, 128)
+    assert (o.lr, o.rectify_lr) == (0.0025, 0.001)  # 0.005 x 128 / 256; not scaled

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cl.plan.plan import Plan, make_plan
+from cl.strategies.slca import SLCA
 
 IN21K = "vit_base_patch16_224.augreg_in21k"
 MOCO = "vit_base_patch16_224@moco_v3.pth"
@@ -50,3 +51,14 @@ def test_the_preset_pilot_has_the_values_of_pilot(stream: str, epochs: int, mile
     }
     assert {name: getattr(plan.options, name) for name in expected} == expected
     assert (plan.backbone_options.normalize, plan.backbone_options.crop_pct) == ("none", 0.875)
+
+
+def test_the_defaults_are_those_of_cifar_100() -> None:
+    """Published presets name a part of these options and leave momentum, gamma and the alignment to the defaults."""
+    expected: dict[str, Any] = {
+        **{"epochs": 20, "milestones": (18,), "gamma": 0.1, "batch_size": 128, "lr": 0.01, "backbone_lr_scale": 0.01},
+        **{"momentum": 0.9, "weight_decay": 5e-4, "mean_shrink": 0.1, "logit_norm": 0.1, "fresh_norm": True},
+        **{"ca_epochs": 5, "ca_samples": 256, "ca_lr": 0.01},
+    }
+    for options in (SLCA.Options(), resolved("split-cifar100").options):
+        assert {name: getattr(options, name) for name in expected} == expected

@@ -405,3 +405,8 @@ def test_the_head_of_a_later_task_is_the_one_that_it_begins_with(monkeypatch: py
 def test_the_preset_softnet_has_a_background_and_others_have_none() -> None:
     assert make_plan("wsn", "split-digits", preset="softnet").options.background == 0.1
     assert make_plan("wsn", "split-digits").options.background == 0 and WSN.Options().background == 0
+
+
+def test_the_defaults_are_those_of_the_script_for_cifar_100() -> None:
+    for o in (WSN.Options(), make_plan("wsn", "split-cifar100", "wsn_alexnet@random").options):
+        assert (o.share, o.epochs, o.batch_size, o.lr, o.patience, o.lr_min) == (0.5, 200, 64, 1e-3, 5, 1e-6)

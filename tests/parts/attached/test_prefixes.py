@@ -44,9 +44,12 @@ def by_hand(attn: Any, prefix: Prefix, x: Tensor, added: Any = None) -> Tensor:
     return cast(Tensor, attn.proj(torch.cat(out, 1)))
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("gate", [None, lambda scores: 0.7 * torch.sigmoid(1.3 * scores)])
-def test_attention_with_prefixes_follows_the_equation(gate: Any) -> None:
+def test_attention_with_prefixes_follows_the_equation(gate: Any, fused: bool) -> None:
     backbone = tiny_backbone(depth=2).double()
+    for attn in attention_blocks(backbone):
+        attn.fused_attn = fused
     given, x = prefixes(backbone, 6), images()
     features = prefixed(backbone, x, given, {0: gate, 1: gate} if gate else None)
     blocks = attention_blocks(backbone)

@@ -58,6 +58,9 @@ def test_rows_beyond_the_dimension_are_unit_vectors_and_the_others_orthonormal()
     assert torch.allclose(rows.norm(dim=1), torch.ones(6), atol=1e-6)
     assert torch.allclose(rows[:3] @ rows[:3].T, torch.eye(3), atol=1e-6)
     assert torch.isfinite(orthonormal(3, draw(7, 5), rng())).all()
+    for count, old in ((1, draw(6, 20)), (3, draw(4, 5))):  # room for one row
+        first = orthonormal(count, old, rng())[0]
+        assert float(first.norm()) == pytest.approx(1) and float((old.float() @ first).abs().max()) < 1e-5
 
 
 def components(tasks: int = 2, dim: int = 12) -> Components:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from torch import Tensor
 
 from cl.parts.attached.prefixes import Prefix, prefixed
 from cl.parts.attached.task_prefixes import TaskPrefixes
@@ -47,3 +49,24 @@ def test_the_legacy_layout_gives_half_a_batch_the_keys_and_half_the_values() -> 
     for part, rows in ((0, slice(0, 2)), (1, slice(2, 4))):
         twice = {i: Prefix(prompts.prompts[0][i, part], prompts.prompts[0][i, part]) for i in range(2)}
         assert torch.allclose(found[rows], prefixed(backbone, images[rows], twice), atol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [(0, 1), (1,)])
+def test_each_block_has_its_own_scalars_of_the_gate(blocks: tuple[int, ...]) -> None:
+    def gate(scores: Tensor, alpha_in: Tensor, alpha_out: Tensor) -> Tensor:
+        return alpha_out * torch.tanh(alpha_in * scores)
+
+    backbone, images = tiny_backbone(), torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    prompts = TaskPrefixes(backbone, blocks, 3, gate=gate)
+    prompts.grow_to(1, torch.Generator().manual_seed(1))
+    assert prompts.alpha_in.tolist() == prompts.alpha_out.tolist() == [1.0] * len(blocks)
+    with torch.no_grad():
+        prompts.alpha_in.copy_(torch.tensor([0.5, 2.0])[: len(blocks)])
+        prompts.alpha_out.copy_(torch.tensor([3.0, 0.7])[: len(blocks)])
+    prompt = prompts.prompts[0]
+    given = {block: Prefix(prompt[i, 0], prompt[i, 1]) for i, block in enumerate(blocks)}
+    gates = {
+        block: lambda scores, i=i: [3.0, 0.7][i] * torch.tanh([0.5, 2.0][i] * scores) for i, block in enumerate(blocks)
+    }
+    assert torch.allclose(prompts(backbone, images, prompt), prefixed(backbone, images, given, gates), atol=1e-5)
+    assert not torch.allclose(prompts(backbone, images, prompt), prefixed(backbone, images, given), atol=1e-3)

@@ -44,6 +44,10 @@ def test_columns_of_every_projection_have_length_one() -> None:
     torch.testing.assert_close(pairs.projections.norm(dim=0), torch.ones(BOOKS * KEY_DIM).double(), rtol=0, atol=1e-6)
 
 
+def test_a_lookup_costs_the_projection_and_a_product_with_every_key() -> None:
+    assert pairs_of().flops == 2 * (DIM * BOOKS * KEY_DIM + BOOKS * PAIRS * KEY_DIM)
+
+
 @pytest.mark.parametrize("count", [16, 192])  # 192 keys are searched by groups
 @pytest.mark.parametrize("tile", [1, 10_000])  # one codebook at a time, several
 def test_the_nearest_key_is_found(count: int, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,9 +93,10 @@ def test_the_first_of_several_equal_scores_is_found() -> None:
     assert search(scores, torch.zeros(1, 1, 192), torch.zeros(1, 192)).item() == 0
 
 
-def test_quantisation_equals_the_equations_one_key_at_a_time() -> None:
+@pytest.mark.parametrize(("decay", "dead"), [(0.9, 0.05), (0.4, 0.0)])  # 0: no count is below, so no key is replaced
+def test_quantisation_equals_the_equations_one_key_at_a_time(decay: float, dead: float) -> None:
     pairs = pairs_of()
-    keys, decay, eps, dead = pairs.keys.clone(), 0.9, 1e-5, 0.05
+    keys, eps = pairs.keys.clone(), 1e-5
     quantiser = KeyQuantiser(pairs, decay=decay, eps=eps, dead=dead)
     count, total = torch.zeros(BOOKS, PAIRS).double(), keys.clone()
     replaced = 0
@@ -119,7 +124,7 @@ def test_quantisation_equals_the_equations_one_key_at_a_time() -> None:
         keys = pairs.keys.clone()
         torch.testing.assert_close(quantiser.sums, total)  # replacement does not change the averages
         torch.testing.assert_close(quantiser.counts, count)
-    assert replaced
+    assert bool(replaced) == bool(dead)
 
 
 def test_trained_keys_are_within_the_range_of_the_queries() -> None:

@@ -45,6 +45,10 @@ def test_the_penalty_is_the_best_on_held_out_rows(count: int, width: int) -> Non
     assert chosen <= set(RIDGES) and max(chosen) < 1e8
 
 
+def test_the_penalties_are_the_powers_of_ten_of_the_paper() -> None:
+    assert [float(f"1e{power}") for power in range(-8, 9)] == pytest.approx(RIDGES)
+
+
 def test_the_penalty_depends_on_the_task_and_the_seed_only() -> None:
     h, labels = problem(40, 30)
     assert choose_ridge(h, labels + 7, rng(1)) == choose_ridge(h, labels, rng(1)), "columns of other classes are zero"

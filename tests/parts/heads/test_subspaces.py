@@ -55,14 +55,22 @@ def test_later_tasks_improve_estimates_only_if_asked() -> None:
         assert torch.equal(two.values[:2, 1], three.values[:2, 1]) != recalculate
 
 
-def test_scores_weigh_the_cosine_of_each_subspace() -> None:
+@pytest.mark.parametrize("widths", [(3,), (2, 3), (2, 1, 2), (1, 2, 1, 1)])
+def test_scores_weigh_the_cosine_of_each_subspace(widths: tuple[int, ...]) -> None:
+    prototypes, _ = drawn(*widths)
+    spaces = len(widths)
+    features = torch.randn(5, spaces, 8)
+    scores = prototypes.scores(features, 0.3)
+    for c, own in enumerate([task for task, width in enumerate(widths) for _ in range(width)]):
+        weights = [1.0 if j == own else 0.3 / (spaces - 1) for j in range(spaces)]
+        cosine = [F.cosine_similarity(features[:, j], prototypes.values[c, j], dim=1) for j in range(spaces)]
+        expected = torch.stack([weight * each for weight, each in zip(weights, cosine, strict=True)]).sum(0)
+        assert torch.allclose(scores[:, c], expected, atol=1e-6)
+
+
+def test_the_sum_of_cosines_is_no_cosine_of_joined_vectors() -> None:
     prototypes, _ = drawn(2, 1, 2)
     features = torch.randn(5, 3, 8)
-    scores = prototypes.scores(features, 0.3)
-    for c, own in enumerate([0, 0, 1, 2, 2]):
-        cosine = [F.cosine_similarity(features[:, j], prototypes.values[c, j], dim=1) for j in range(3)]
-        expected = torch.stack([(1.0 if j == own else 0.3 / 2) * cosine[j] for j in range(3)]).sum(0)
-        assert torch.allclose(scores[:, c], expected, atol=1e-6)
     joined = F.cosine_similarity(features.flatten(1)[:, None], prototypes.values.flatten(1)[None], dim=2)
     assert not torch.allclose(prototypes.scores(features, 2.0), joined, atol=0.01)
 

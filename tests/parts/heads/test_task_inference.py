@@ -28,3 +28,6 @@ def test_task_inference_is_its_equation() -> None:
     assert deep.mlp is not None
     assert [type(layer).__name__ for layer in deep.mlp] == ["Linear", "GELU", "Linear", "LayerNorm", "Linear"]
     assert TaskInference(6, (), rng).mlp is None
+    uneven = TaskInference(6, (2, 3), rng)
+    assert uneven.mlp is not None and uneven.mlp[3].normalized_shape == (18,)
+    assert uneven.mlp(u.float()).shape == (5, 6)

@@ -49,3 +49,15 @@ def test_rank_deficient_covariances_are_factored() -> None:
     gaussians = ClassGaussians(64)
     gaussians.add(100 * torch.randn(2, 64), torch.zeros(2), (0,))
     assert torch.isfinite(gaussians.factor()).all()
+
+
+def test_a_class_draws_from_its_own_clusters() -> None:
+    gaussians = ClassGaussians(2, kind="centroids", centroids=5)
+    sizes = (3, 2, 5, 4)  # as many clusters as images
+    means = torch.arange(sum(sizes)).float()
+    x, y = means[:, None].repeat(1, 2), torch.arange(4).repeat_interleave(torch.tensor(sizes))
+    gaussians.add(x, y, (0, 1, 2, 3))
+    assert gaussians.clusters == list(sizes)
+    drawn = gaussians.draw(400, lambda *key: torch.Generator().manual_seed(len(str(key))))
+    for c in range(4):
+        assert set(drawn[c].round().flatten().tolist()) == set(means[y == c].tolist())

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from cl.parts.weights.mask_coding import (
+    BITS,
+    PAPER_RATE,
     Coded,
     capacity,
     coded_bits,
@@ -35,6 +37,7 @@ def test_coded_masks_are_decoded_exactly(count: int, density: float, tasks: int)
     assert np.array_equal(back, found)
     assert all(np.array_equal(a, b) for a, b in zip(masks_in(back, tasks), masks, strict=True))
     assert len(coded.stream) == -(-coded_bits(found) // 8)
+    assert len(coded.lengths) == 2**7, "a byte per possible symbol"
 
 
 def test_the_first_mask_is_the_least_significant_bit() -> None:
@@ -70,3 +73,4 @@ def test_capacity_counts_weights_and_compressed_masks() -> None:
     """For comparison: the paper has 99.13 percent for c = 0.5 on ten tasks of CIFAR-100."""
     assert capacity(0.9, 10, 0.78) == pytest.approx(0.9 + 0.22 * 10 / 32)
     assert capacity(1.0, 40, 0.0) == pytest.approx(2.25)
+    assert (BITS, PAPER_RATE) == (7, 0.78)
