@@ -85,7 +85,12 @@ def test_the_first_trials_do_not_depend_on_their_number(learn: Learn) -> None:
 def test_the_warm_up_ends_before_the_last_step(options: dict[str, float], warmup: int, learn: Learn) -> None:
     strategy, schedules = learner(Independent, trials=1, steps=8, **options), []
     fit = strategy.fit
-    vars(strategy)["fit"] = lambda *arguments, **given: schedules.append(given["schedule"]) or fit(*arguments, **given)
+
+    def watched(*arguments: Any, **given: Any) -> Any:
+        schedules.append(given["schedule"])
+        return fit(*arguments, **given)
+
+    vars(strategy)["fit"] = watched
     learn(strategy, stream(), 1)
     assert (schedules[0].warmup, schedules[0].total) == (warmup, 8)
     assert schedules[0].minimum == pytest.approx(1e-8 / strategy.history[0]["trials"][0]["lr"])

@@ -133,6 +133,7 @@ def test_weights_scores_and_minor_values_are_those_of_the_best_epoch(
         def score() -> float:
             assert strategy.scores is not None and strategy.head is not None
             held_out = splits[0][1]
+            assert held_out is not None
             masks = strategy.scores.choose(strategy.options.share)
             x = strategy.backbone.transform(held_out.pixels(torch.arange(len(held_out))))
             answered = strategy.head(strategy.scores(strategy.backbone, x, masks)).argmax(1)
