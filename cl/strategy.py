@@ -5,7 +5,7 @@ A method imports everything in the contract from this module; parts are in `cl.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -76,6 +76,9 @@ __all__ = [
     "schedule",
     "sgd",
 ]
+
+CHUNK = 256
+"""Images per chunk of `Strategy.chunks`."""
 
 
 class Strategy:
@@ -227,6 +230,16 @@ class Strategy:
         """Shuffled mini-batches of augmented, normalised images."""
         sets = [images] if isinstance(images, ImageSet) else list(images)
         return ImageBatches(sets, size, self.backbone.transform, augment=augment, device=self.device)
+
+    def chunks(self, images: ImageSet, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Deterministic views [B, 3, s, s] and labels [B], `CHUNK` images at a time, in the set's order or in `order`.
+
+        For passes that are not memoised, such as a validation of weights that still change.
+        """
+        order = torch.arange(len(images)) if order is None else order
+        for index in order.split(CHUNK):
+            x = self.backbone.transform(images.pixels(index).to(self.device))
+            yield x, images.labels[index].to(self.device)
 
     def encode(
         self, images: ImageSet | Sequence[ImageSet], extractor: Extractor | None = None, *, charge: bool = True

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from cl.parts.attached import Attached
 from cl.parts.heads import class_means, cosines
 from cl.parts.memory import Memory, ReplayBatches
-from cl.parts.weights import FixedMasks, Redrawn, SoftScores, maskable, under
+from cl.parts.weights import FixedMasks, Redrawn, SoftScores, last_block, maskable, masked_pass
 from cl.strategy import (
     RECIPES,
     Batch,
@@ -32,9 +32,6 @@ from cl.strategy import (
     sgd,
 )
 
-CHUNK = 256
-"""Batch size of validation."""
-
 
 class SoftNet(Strategy):
     """A soft subnetwork, found on many base classes, whose minor weights learn later classes from a few images.
@@ -49,14 +46,12 @@ class SoftNet(Strategy):
     Differences from the paper: the authors' configurations disagree with it (6 epochs at 0.02, or 15 at 0.001); the
         defaults are the paper's values. The gradient of a mask goes to the score itself, as in the paper and in the
         authors' code; `mask_gradient=size` sends it to the absolute value, as WSN does. In later tasks, the authors'
-        code for topics multiplies gradients by two masks that have no weight in common; their code for class splits
-        gives weights masks of zeros and, by reading, takes no step, while statistics of batch norms drift. Here minor
-        weights are trained and batch norms are frozen. With `soft_from=never` (HardNet) later tasks move nothing that
-        the features depend on. The epoch of the first task is chosen on held-out training images. In the loss, classes
-        of earlier tasks use their stored prototypes, even if exemplars are replayed. In the loss of the authors' code,
-        `temperature` is 0.1, images are averaged (`session_loss=mean`), and new prototypes are means of normalised
-        features (`new_prototypes=unit`); preset `authors` has these values. Crops are padded by reflection. For
-        pretrained weights (a transplant, not in the paper) see `trains`.
+        code for topics multiplies gradients by two masks without a common weight; by reading, their code for class
+        splits takes no step, while statistics of batch norms drift. Here minor weights are trained and batch norms are
+        frozen. With `soft_from=never` (HardNet) later tasks move nothing that the features depend on. The epoch of the
+        first task is chosen on held-out images. In the loss, earlier classes use their stored prototypes, even if
+        exemplars are replayed. Preset `authors` has the loss of their code: temperature 0.1, the mean over images, and
+        prototypes of unit features. Crops are padded by reflection. `trains` is for pretrained weights.
     """
 
     version = "2"
@@ -64,21 +59,16 @@ class SoftNet(Strategy):
     @dataclass(frozen=True)
     class Options:
         share: float = option(0.97, "c: share of each masked layer's weights that are major", gt=0, le=1)
-        redraw: str = option(
-            "epoch", "redraw minor values in the first task before each epoch, or each step", choices=("epoch", "step")
-        )
+        redraw: str = option("epoch", "redraw minor values before each epoch, or each step", choices=("epoch", "step"))
         soft_from: int | Literal["never"] = option(
             0, "first epoch with minor values; before it, or always (never), they are 0 (a hard subnetwork)", ge=0
         )
         mask_gradient: str = option(
-            "score",
-            "the gradient of a mask goes to the score itself, or to the absolute value of the score (size), as in WSN",
+            "score", "the gradient of a mask goes to the score, or to its absolute value (size), as in WSN",
             choices=("score", "size"),
-        )
+        )  # fmt: skip
         trains: str = option(
-            "all",
-            "in the first task, train the whole network, or the masked weights only",
-            choices=("all", "masked"),
+            "all", "in the first task, train the whole network, or the masked weights only", choices=("all", "masked")
         )
         epochs: int = option(240, "epochs on the first task", ge=1)
         batch_size: int = option(256, "images per step", ge=1)
@@ -87,9 +77,7 @@ class SoftNet(Strategy):
         weight_decay: float = option(5e-4, "weight decay", ge=0)
         milestones: tuple[int, ...] = option((120,), "epochs at which the learning rate is multiplied by gamma", ge=0)
         gamma: float = option(0.01, "factor of the learning rate at a milestone", gt=0)
-        holdout: float = option(
-            0.1, "share of the first task's images held out to choose the best epoch; 0: use the last epoch", ge=0, lt=1
-        )
+        holdout: float = option(0.1, "share of the first task held out to choose the best epoch; 0: none", ge=0, lt=1)
         augment: str = option("crop-flip", "augmentation of training images", choices=tuple(RECIPES))
         block: str = option("", "module with the weights that later tasks train, such as layer3; empty: the last block")
         session_epochs: int = option(6, "epochs on a later task; 0: prototypes only", ge=0)
@@ -97,15 +85,11 @@ class SoftNet(Strategy):
         session_batch: int = option(256, "maximum number of images per step on a later task", ge=1)
         temperature: float = option(1.0, "temperature of the cosine distances in the loss of later tasks", gt=0)
         exemplars: int = option(5, "images per class of earlier few-shot tasks kept for replay", ge=0)
-        session_loss: str = option(
-            "sum", "loss of later tasks: sum over images, or mean, as the authors' code", choices=("sum", "mean")
-        )
+        session_loss: str = option("sum", "loss of later tasks: sum or mean over images", choices=("sum", "mean"))
         new_prototypes: str = option(
-            "raw",
-            "in the loss of later tasks, prototypes of new classes are means of features, or of features of length 1, "
-            "as in the authors' code (unit)",
+            "raw", "in the loss of later tasks, new prototypes are means of features, or of unit features (unit)",
             choices=("raw", "unit"),
-        )
+        )  # fmt: skip
         distance: str = option("euclidean", "distance to the prototypes", choices=("euclidean", "cosine"))
 
     @classmethod
@@ -113,17 +97,17 @@ class SoftNet(Strategy):
         return Needs(adapts="its subnetwork", batch_size=options.batch_size, batches="first")
 
     def setup(self, info: StreamInfo) -> None:
-        dim, rng = self.backbone.dim, self.init_rng("head")
+        o, dim, rng = self.options, self.backbone.dim, self.init_rng("head")
         names = maskable(self.backbone)
         blocks = getattr(self.backbone.model, "blocks", None)
         if blocks is not None:
             names = tuple(name for name in names if name.startswith(f"blocks.{len(blocks) - 1}."))
-        block = self.options.block or _last_block(names)
+        block = o.block or last_block(names)
         self._names, self._late = names, [i for i, name in enumerate(names) if name.startswith(f"{block}.")]
         if not self._late:
-            raise UsageError(f"block={block} holds no masked weights; {names[-1]} is one, in {_last_block(names)}.")
+            raise UsageError(f"block={block} holds no masked weights; {names[-1]} is one, in {last_block(names)}.")
         self.scores: SoftScores | None = SoftScores(
-            self.backbone, self.init_rng("scores"), names, gradient=self.options.mask_gradient
+            self.backbone, self.init_rng("scores"), names, gradient=o.mask_gradient
         )
         self.head: nn.Linear | None = nn.Linear(dim, info.classes_per_task[0]).requires_grad_(False).to(self.device)
         with torch.no_grad():
@@ -170,14 +154,12 @@ class SoftNet(Strategy):
 
         def accuracy() -> float:
             assert held_out is not None
-            right = 0
             with torch.no_grad():
                 masks = scores.choose(o.share)
-                for index in torch.arange(len(held_out)).split(CHUNK):
-                    x = self.backbone.transform(held_out.pixels(index).to(self.device))
-                    answers = head(scores(self.backbone, x, masks)).argmax(1).cpu()
-                    right += int((answers == held_out.labels[index]).sum())
-            return right / len(held_out)
+                right = sum(
+                    (head(scores(self.backbone, x, masks)).argmax(1) == y).sum() for x, y in self.chunks(held_out)
+                )
+            return float(right) / len(held_out)
 
         self.fit(
             "soft subnetwork",
@@ -208,8 +190,7 @@ class SoftNet(Strategy):
     def _learn_few(self, view: View) -> None:
         """Steps 6 to 8: train the minor weights of one block to pull images to the prototypes of their classes."""
         o, count = self.options, min(len(view.train), self.options.session_batch)
-        whole = count == len(view.train)
-        before = None if whole else self._means(view)  # for classes without an image in a batch
+        before = None if count == len(view.train) else self._means(view)  # for classes without an image in a batch
         weights = [self._weights[i] for i in self._late]
         major = [self.masks.values[i] == 1 for i in self._late]
         kept = [weight.detach().clone() for weight in weights]
@@ -262,14 +243,8 @@ class SoftNet(Strategy):
 
     def _features(self, images: Tensor) -> Tensor:
         """Features [B, dim] of normalised images with the soft mask."""
-        pairs = zip(self._names, self._weights, self.masks.values, strict=True)
-        return under(self.backbone, {name: weight * mask for name, weight, mask in pairs}, images)
+        return masked_pass(self.backbone, self._names, self.masks.values, images)
 
     @property
     def _weights(self) -> list[nn.Parameter]:
         return [self.backbone.model.get_parameter(name) for name in self._names]
-
-
-def _last_block(names: tuple[str, ...]) -> str:
-    """The module that contains the last masked layer: `blocks.11` of a Vision Transformer, `layer4.1` of a ResNet."""
-    return ".".join(names[-1].removesuffix(".weight").split(".")[:2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,6 @@ from cl.parts.weights import PAPER_RATE, Lent, Scores, TaskMasks, best, capacity
 from cl.strategy import (
     RECIPES,
     Batch,
-    ImageSet,
     Inputs,
     Needs,
     Plateau,
@@ -29,9 +27,6 @@ from cl.strategy import (
     option,
 )
 from cl.training.generators import generator
-
-CHUNK = 256
-"""Batch size of validation and of statistics."""
 
 
 class WSN(Strategy):
@@ -164,7 +159,7 @@ class WSN(Strategy):
             with torch.no_grad():
                 total = sum(
                     F.cross_entropy(head(self.scores(self.backbone, x, self.scores.masks)), column[y], reduction="sum")
-                    for x, y in self._chunks(view.val, order)
+                    for x, y in self.chunks(view.val, order)
                 )
             return -float(total) / len(order)
 
@@ -188,15 +183,9 @@ class WSN(Strategy):
         """Step 8: store the masks of the best epoch's last batch, and the statistics of batch norms with them."""
         self.masks.add(self.scores.masks)
         order = torch.randperm(len(view.train), generator=self.rng("statistics"))
-        images = (x for x, _ in self._chunks(view.train, order))
+        images = (x for x, _ in self.chunks(view.train, order))
         task = selected(self.scores.names, self._weights, self.scores.masks)
         self.statistics.add(self.backbone, images, lambda x: under(self.backbone, task, x))
-
-    def _chunks(self, images: ImageSet, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Deterministic views and labels, in an order that mixes the classes."""
-        for index in order.split(CHUNK):
-            x = self.backbone.transform(images.pixels(index).to(self.device))
-            yield x, images.labels[index].to(self.device)
 
     # ------------------------------------------------------------------------------------------------ prediction
 

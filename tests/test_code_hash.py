@@ -200,7 +200,7 @@ def test_a_change_of_a_part_changes_the_hashes_of_its_users(copy: Copy, before: 
 
 
 def test_a_constant_and_an_options_default_count(copy: Copy, before: Hashes) -> None:
-    copy.edit("strategies/wsn.py", "CHUNK = ", "CHUNK = 2 * ")
+    copy.edit("cl/parts/weights/mask_coding.py", "PAPER_RATE = ", "PAPER_RATE = 2 * ")
     assert changed(copy, before) == {"wsn"}
     copy.edit("strategies/slca.py", "option(256, ", "option(257, ")
     assert changed(copy, before) == {"wsn", "slca", "slca-pp"}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +40,6 @@ log = logging.getLogger("clbench")
 
 SCRATCH = -1
 """Used in place of a task number: start from the weights that the option `start` names, not from an earlier network."""
-
-CHUNK = 256
-"""Batch size of validation and of the search for a source network."""
 
 LEAST_BATCH = 16
 FINAL_LR = 1e-8
@@ -239,10 +235,3 @@ class NetworkPerTask(Strategy):
             return o.batch_size
         power = math.floor(math.log2(max(o.batch_share * images, LEAST_BATCH)))
         return min(o.batch_size, 2**power)
-
-    def chunks(self, images: ImageSet, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Deterministic views and position labels, in the order of the set or of `order`."""
-        order = torch.arange(len(images)) if order is None else order
-        for index in order.split(CHUNK):
-            x = self.backbone.transform(images.pixels(index).to(self.device))
-            yield x, images.labels[index].to(self.device)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cl.data.store import ImageStore
 from cl.errors import ContractError
 from cl.protocol import rules_on
 from cl.running import untrained
@@ -72,24 +75,16 @@ def _evaluated(
     store = stream.store(event.split)
     predictions: dict[str, list[Tensor]] = {rule: [] for rule in shared}
     margins: dict[str, list[Tensor]] = {rule: [] for rule in shared}
-    head_flops = 0.0
     with torch.no_grad():
-        for start in range(0, len(chosen), BATCH) if shared else ():
-            part = chosen[start : start + BATCH]
-            inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[part]))
-            if start == 0:
-                scores, head_flops = _counted(strategy, inputs, trainer)
-            else:
-                scores = strategy.predict(inputs)
-            trainer.cost.add_flops(head_flops * len(part))
-            _check(scores, len(part), strategy)
+        for part, scores in _scored(strategy, trainer, store, rows[chosen]) if shared else ():
+            allowed = masks[owners[chosen[part]]]
             for rule in shared:
-                best, margin = _decide(rule, scores, seen, masks[owners[part]])
+                best, margin = _decide(rule, scores, seen, allowed)
                 predictions[rule].append(best)
                 margins[rule].append(margin)
                 if save_scores:
-                    found = kept(_choices(rule, scores, seen, masks[owners[part]]), labels[part])
-                    put(row.scores, rule, np.arange(start, start + len(part)), len(chosen), found)
+                    found = kept(_choices(rule, scores, seen, allowed), labels[chosen[part]])
+                    put(row.scores, rule, part, len(chosen), found)
             trainer.observer.advance(len(part))
         row.prediction = {rule: torch.cat(parts).cpu().numpy() for rule, parts in predictions.items()}
         row.margin = {rule: torch.cat(parts).cpu().numpy() for rule, parts in margins.items()}
@@ -101,10 +96,25 @@ def _evaluated(
     return row
 
 
-def _counted(strategy: Strategy, inputs: Inputs, trainer: Trainer, task: int | None = None) -> tuple[Tensor, float]:
-    """Scores, and the FLOPs per image apart from those that the encodings count."""
-    scores, flops = trainer.cost.own_flops(lambda: strategy.predict(inputs, task))
-    return scores, flops / len(inputs)
+def _scored(
+    strategy: Strategy, trainer: Trainer, store: ImageStore, rows: np.ndarray, task: int | None = None
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Scores of the images at `rows` of a store, batch by batch, with their places in `rows`.
+
+    The FLOPs of the first batch are counted, apart from those that the encodings count, and charged for every image.
+    """
+    head_flops = 0.0
+    for start in range(0, len(rows), BATCH):
+        part = np.arange(start, min(start + BATCH, len(rows)))
+        inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[part]))
+        if start == 0:
+            scores, flops = trainer.cost.own_flops(partial(strategy.predict, inputs, task))
+            head_flops = flops / len(part)
+        else:
+            scores = strategy.predict(inputs, task)
+        trainer.cost.add_flops(head_flops * len(part))
+        _check(scores, len(part), strategy)
+        yield part, scores
 
 
 def _class_masks(stream: Stream) -> Tensor:
@@ -146,16 +156,9 @@ def _oracle(strategy: Strategy, stream: Stream, trainer: Trainer, split: str, ro
     masks, store, chosen = _class_masks(stream), stream.store(split), row.index
     best, margin = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.float32)
     for group in np.unique(owners[chosen]):
-        places, task, head_flops = np.flatnonzero(owners[chosen] == group), stream.groups[group].task, 0.0
-        for start in range(0, len(places), BATCH):
-            part = places[start : start + BATCH]
-            inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[chosen[part]]))
-            if start == 0:
-                scores, head_flops = _counted(strategy, inputs, trainer, task)
-            else:
-                scores = strategy.predict(inputs, task)
-            trainer.cost.add_flops(head_flops * len(part))
-            _check(scores, len(part), strategy)
+        places, task = np.flatnonzero(owners[chosen] == group), stream.groups[group].task
+        for within, scores in _scored(strategy, trainer, store, rows[chosen[places]], task):
+            part = places[within]
             allowed = masks[[group]].expand(len(part), -1)
             top, gap = _decide("til_masked", scores, scores.shape[1], allowed)
             best[part], margin[part] = top.cpu().numpy(), gap.cpu().numpy()
@@ -179,21 +182,13 @@ def _answer_before_learning(
     places = np.flatnonzero(np.isin(owners[row.index], later))
     if not rules or not len(places):
         return
-    masks, store, head_flops = _class_masks(stream), stream.store(split), 0.0
+    masks, images = _class_masks(stream), row.index[places]
     with untrained.grown(strategy, stream, trainer.seeds):
-        for start in range(0, len(places), BATCH):
-            part = places[start : start + BATCH]
-            images = row.index[part]
-            inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[images]))
-            if start == 0:
-                scores, head_flops = _counted(strategy, inputs, trainer)
-            else:
-                scores = strategy.predict(inputs)
-            trainer.cost.add_flops(head_flops * len(part))
-            _check(scores, len(part), strategy)
+        for within, scores in _scored(strategy, trainer, stream.store(split), rows[images]):
+            part = places[within]
             for rule in rules:
                 allowed = "dil" if rule == "dil" else "til_masked"
-                best, margin = _decide(allowed, scores, seen, masks[owners[images]])
+                best, margin = _decide(allowed, scores, seen, masks[owners[row.index[part]]])
                 row.prediction[rule][part], row.margin[rule][part] = best.cpu().numpy(), margin.cpu().numpy()
 
 

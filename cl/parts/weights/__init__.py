@@ -3,7 +3,7 @@
 from cl.parts.weights.kept_networks import Networks
 from cl.parts.weights.lend import Lent, under
 from cl.parts.weights.mask_coding import PAPER_RATE, capacity, compression_rate
-from cl.parts.weights.masks import Scores, TaskMasks, best, maskable, selected
+from cl.parts.weights.masks import Scores, TaskMasks, best, last_block, maskable, masked_pass, selected
 from cl.parts.weights.slow_weights import SlowWeights, places
 from cl.parts.weights.soft_masks import FixedMasks, Redrawn, SoftScores
 from cl.parts.weights.teacher import Teacher
@@ -24,7 +24,9 @@ __all__ = [
     "best",
     "capacity",
     "compression_rate",
+    "last_block",
     "maskable",
+    "masked_pass",
     "places",
     "selected",
     "under",

@@ -65,6 +65,11 @@ def maskable(backbone: Backbone) -> tuple[str, ...]:
     return tuple(f"{name}.weight" for name in layers)
 
 
+def last_block(names: Sequence[str]) -> str:
+    """The module with the last of the named weights: `blocks.11` of a Vision Transformer, `layer4.1` of a ResNet."""
+    return ".".join(names[-1].removesuffix(".weight").split(".")[:2])
+
+
 class Scores(nn.Module):
     """A score for each weight of some layers of a backbone, and the masks chosen last.
 
@@ -108,8 +113,13 @@ class Scores(nn.Module):
 
     def forward(self, backbone: Backbone, images: Tensor, masks: Sequence[Tensor]) -> Tensor:
         """Features [B, dim] of normalised images with every weight multiplied by its mask."""
-        pairs = zip(self.names, self.weights(backbone), masks, strict=True)
-        return under(backbone, {name: weight * mask for name, weight, mask in pairs}, images)
+        return masked_pass(backbone, self.names, masks, images)
+
+
+def masked_pass(backbone: Backbone, names: Sequence[str], masks: Sequence[Tensor], images: Tensor) -> Tensor:
+    """Features [B, dim] of normalised images with the named weights multiplied by masks, hard or soft."""
+    weights = {name: backbone.model.get_parameter(name) * mask for name, mask in zip(names, masks, strict=True)}
+    return under(backbone, weights, images)
 
 
 class TaskMasks:
