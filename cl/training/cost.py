@@ -33,6 +33,7 @@ class Cost:
         self.flops: dict[str, float] = {"executed": 0.0, "uncached": 0.0}
         self.trainable = 0  # most parameters trained by one fit
         self.counted_by = COUNTED_BY
+        self._counting: list[FlopCounter] = []
 
     @contextmanager
     def timed(self, kind: str) -> Iterator[None]:
@@ -44,15 +45,37 @@ class Cost:
             self.seconds[kind] += time.perf_counter() - start
 
     def add_flops(self, executed: float, uncached: float | None = None) -> None:
-        """Add executed FLOPs, and the FLOPs without memoised encodings (default: the same)."""
+        """Add executed FLOPs, and the FLOPs without memoised encodings (default: the same).
+
+        A count in progress leaves them out, so nothing is added twice.
+        """
+        if self._counting:
+            self._counting[-1].total -= executed
         self.flops["executed"] += executed
         self.flops["uncached"] += executed if uncached is None else uncached
 
     def own_flops(self, call: Callable[[], T]) -> tuple[T, float]:
         """Run `call`; return its result, and its FLOPs except those that it added itself, as encodings and fits do."""
-        before = self.flops["executed"]
-        result, flops = count_flops(call)
-        return result, max(flops - (self.flops["executed"] - before), 0.0)
+        self._counting.append(FlopCounter())
+        try:
+            with self._counting[-1] as counter:
+                result = call()
+        finally:
+            self._counting.pop()
+        return result, max(counter.total, 0.0)
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Suspend the counts in progress within a `with` block whose work adds its own FLOPs: counting is slow."""
+        suspended, self._counting = self._counting, []
+        for counter in reversed(suspended):
+            counter.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            for counter in suspended:
+                counter.__enter__()
+            self._counting = suspended
 
     def count(self, call: Callable[[], T]) -> T:
         """Run `call` and add its FLOPs, except those that it added itself; return its result."""
@@ -191,7 +214,7 @@ class FlopCounter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.total = 0
+        self.total = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
@@ -220,7 +243,7 @@ def count_flops(call: Callable[[], T]) -> tuple[T, float]:
     """
     with FlopCounter() as counter:
         result = call()
-    return result, float(counter.total)
+    return result, counter.total
 
 
 def peak_memory() -> dict[str, int]:

@@ -137,13 +137,14 @@ class Encodings:
         missing = missing[~table.done[missing]]
         executed = 0.0
         if len(rows) and (len(missing) or table.flops_per_image is None):
-            with self.cost.timed("encode"):
+            with self.cost.timed("encode"), self.cost.uncounted():
                 executed = self._count(extractor, store, table, device)
                 if extractor.is_pristine and self.folder is not None:
                     executed += self._compute_shared(extractor, store, table, missing, device)
                 else:
                     executed += self._compute(extractor, store, table, missing, device)
-        self.cost.add_flops(executed, len(rows) * table.flops if charge else 0.0)
+        with self.cost.uncounted():  # a count in progress did not see them
+            self.cost.add_flops(executed, len(rows) * table.flops if charge else 0.0)
         return table.values[torch.as_tensor(rows)].to(device)
 
     def flops_per_image(self, extractor: Extractor, store: ImageStore, device: torch.device) -> float:
