@@ -5,9 +5,9 @@ A method imports everything in the contract from this module; parts are in `cl.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -76,6 +76,8 @@ __all__ = [
     "schedule",
     "sgd",
 ]
+
+T = TypeVar("T")
 
 CHUNK = 256
 """Images per chunk of `Strategy.chunks`."""
@@ -213,6 +215,10 @@ class Strategy:
         """A random stream for `predict`: every call gives the same draws, so predictions stay pure."""
         return generator(self.trainer.seeds.data, "draws", purpose)
 
+    def alike(self, key: Hashable, call: Callable[[], T]) -> T:
+        """Run `call`, one of many of equal FLOPs in a `compute`; only the first of a key is counted, which is slow."""
+        return self.trainer.cost.alike((key, self.structure()), call)[0]
+
     @property
     def flops(self) -> float:
         """FLOPs executed by the run so far."""
@@ -282,6 +288,11 @@ class Strategy:
     def set_state(self, value: dict[str, Any]) -> None:
         """Restore a state; `setup` must have run."""
         state.restore(self, value, self.device)
+
+    def structure(self) -> Any:
+        """Names and shapes of the state without samples, hashable: steps of equal structure cost the same FLOPs."""
+        held = {k: v for k, v in vars(self).items() if not k.startswith("_") and k not in self._NOT_STATE}
+        return state.structure(held)
 
     def stored(self) -> dict[str, int]:
         """Bytes kept between tasks: raw samples, statistics, and parameters beyond the pretrained backbone."""

@@ -121,7 +121,7 @@ class EWC(Regularized):
         with explicit(slow_to_differentiate([model], self.device)):
             found = diagonal(
                 loss, self.held(), self._labelled(view, model), o.fisher, by_probability=o.fisher_by_probability,
-                clip=o.fisher_clip, chunk=o.fisher_chunk,
+                clip=o.fisher_clip, chunk=o.fisher_chunk, run=self.alike,
             )  # fmt: skip
         model.eval()
         return found

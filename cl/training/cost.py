@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ class Cost:
         self.trainable = 0  # most parameters trained by one fit
         self.counted_by = COUNTED_BY
         self._counting: list[FlopCounter] = []
+        self._known: dict[Hashable, float] = {}
 
     @contextmanager
     def timed(self, kind: str) -> Iterator[None]:
@@ -76,6 +77,20 @@ class Cost:
             for counter in suspended:
                 counter.__enter__()
             self._counting = suspended
+
+    def alike(self, key: Hashable, call: Callable[[], T], cached: float = 0.0) -> tuple[T, float]:
+        """Run `call`, one of many with equal FLOPs; return its result and its FLOPs.
+
+        Calls are alike if their `key` is equal: the first is counted, the others are charged the same. `cached` are
+        FLOPs of memoised encodings that it uses.
+        """
+        with self.uncounted():
+            if key in self._known:
+                result = call()
+            else:
+                result, self._known[key] = self.own_flops(call)
+            self.add_flops(self._known[key], self._known[key] + cached)
+        return result, self._known[key]
 
     def count(self, call: Callable[[], T]) -> T:
         """Run `call` and add its FLOPs, except those that it added itself; return its result."""

@@ -19,7 +19,6 @@ from cl.progress.base import Observer
 from cl.training import state
 from cl.training.batches import Batch, Rng, Source, without_single
 from cl.training.checkpoint import Key
-from cl.training.cost import count_flops
 from cl.training.generators import generator, global_state, seed_globals, set_global_state
 from cl.training.journal import Journal, Learner
 from cl.training.norm_statistics import has_batch_norms, measured_anew, under_dropout
@@ -31,7 +30,7 @@ SYNC_EVERY = 20
 NORM_BATCHES = 100
 """Maximum number of batches to measure the statistics of batch norms again."""
 
-_PROGRESS = ("epoch", "step", "rate", "best_score", "best_epoch", "stale", "best", "losses", "flops", "spent")
+_PROGRESS = ("epoch", "step", "rate", "best_score", "best_epoch", "stale", "best", "losses", "spent")
 """Attributes that hold the progress of a fit, in addition to the state of the strategy and of the optimiser."""
 
 
@@ -97,7 +96,7 @@ class Fit:
         self.losses: list[float] = []
         wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
         self.loss_sum = torch.zeros((), dtype=wide, device=device)
-        self.flops: dict[str, float] = {}
+        self.structure = key.name, strategy.structure(), tuple(parameter.shape for parameter in self.trained)
 
     def _own(self, strategy: Learner) -> None:
         """Let only the given parameters train, and freeze all others in the state.
@@ -176,11 +175,10 @@ class Fit:
         factor = self.rate * self.spec.schedule(step)
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = base * factor
-        shape = str((tuple(batch.x.shape), len(batch)))
-        if shape in self.flops:
-            value = self._backward(batch)
-        else:  # counted once per shape, then multiplied
-            value, self.flops[shape] = count_flops(lambda: self._backward(batch))
+        cached = getattr(self.data, "flops_per_item", 0.0) * len(batch)
+        alike = "step", self.structure, tuple(batch.x.shape), len(batch)
+        value, flops = self.cost.alike(alike, lambda: self._backward(batch), cached)
+        self.spent += flops
         if self.spec.before_step:
             self.spec.before_step(step)
         if self.spec.clip is not None:
@@ -189,9 +187,6 @@ class Fit:
         if self.spec.after_step:
             self.spec.after_step(step)
         self.loss_sum += value
-        cached = getattr(self.data, "flops_per_item", 0.0) * len(batch)
-        self.cost.add_flops(self.flops[shape], self.flops[shape] + cached)
-        self.spent += self.flops[shape]
         shown = None
         if value.device.type == "cpu" or step.step % SYNC_EVERY == 0 or step.step == step.steps - 1:
             shown = float(value)
@@ -246,7 +241,7 @@ class Fit:
                     self.spec.loss(batch)
 
         with measured_anew(moved, self.dropouts):
-            self.cost.count(pass_images)
+            self.cost.alike(("norms", self.structure), pass_images)
 
     # ------------------------------------------------------------------------------- selection, plateau, disk
 
@@ -255,7 +250,7 @@ class Fit:
         self.loss_sum.zero_()
         if self.spec.validate is not None:
             self._eval_mode()
-            score = float(self.cost.count(self.spec.validate))
+            score = float(self.cost.alike(("validation", self.structure), self.spec.validate)[0])
             if not math.isfinite(score):
                 raise self._diverged(f"the validation score became {score}", f"epoch {self.epoch}")
             self._train_mode()

@@ -14,11 +14,13 @@ from cl.training.generators import generator, seed_globals
 
 
 class Learner(Protocol):
-    """The part of a strategy that the journal needs: its state."""
+    """The part of a strategy that journal and fit need: its state, and the structure of its state."""
 
     def get_state(self) -> dict[str, Any]: ...
 
     def set_state(self, value: dict[str, Any]) -> None: ...
+
+    def structure(self) -> Any: ...
 
 
 class Journal:

@@ -67,6 +67,24 @@ def get(value: Any, name: str = "a value") -> State:
     )
 
 
+def structure(value: Any) -> Any:
+    """The shapes, names, flags and whole numbers of a state-holding value, hashable; samples of a memory are left out.
+
+    A value may have its own `structure`. Equal structures mean the same operators on tensors of the same shapes.
+    """
+    if (own := getattr(value, "structure", None)) is not None:
+        return own()
+    if getattr(value, "stores", "") == "samples" or isinstance(value, float):
+        return None
+    if isinstance(value, Tensor):
+        return tuple(value.shape), value.dtype
+    if isinstance(value, (list, tuple)):
+        return tuple(structure(item) for item in value)
+    if isinstance(value, dict):
+        return tuple((key, structure(item)) for key, item in value.items())
+    return value if value is None or isinstance(value, (bool, int, str)) else structure(get(value))
+
+
 def _set(current: Any, value: State, device: torch.device | str) -> Any:
     if value is None and isinstance(current, nn.Module):
         return None  # a module that was dropped after use

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from cl.training.batches import Batch
 Parameters = Mapping[str, Tensor]
 Loss = Callable[[Parameters, Tensor, Tensor], Tensor]
 """`loss(parameters, x, y)`: the mean loss of a batch, a pure function of `parameters`."""
+
+Found = tuple[dict[str, Tensor], Tensor]
+"""Gradients [k, ...] by name, and values [k], of k losses."""
 
 SQUARES = ("images", "padded", "batches", "scaled")
 """How squares are summed, with g_i the gradient of image i's loss and g_b the gradient of batch b's mean loss:
@@ -31,12 +35,14 @@ def diagonal(
     by_probability: bool = False,
     clip: float = 0.0,
     chunk: int = 8,
+    run: Callable[[Hashable, Callable[[], Found]], Found] = lambda _, call: call(),
 ) -> dict[str, Tensor]:
     """The diagonal of the Fisher information of each parameter, >= 0, in the shape of the parameter.
 
     `squares` is one of `SQUARES`; `by_probability` weighs each square by exp(-loss), the likelihood, as mammoth does;
     `clip` is an upper bound of the result (0: none). Gradients of single images are computed for `chunk` images at a
-    time, which takes `chunk` times the memory of the parameters.
+    time, which takes `chunk` times the memory of the parameters. `run(shape, call)` calls `call` for each batch, such
+    as `Strategy.alike`.
     """
     held = {name: parameter.detach() for name, parameter in parameters.items()}
     total = {name: torch.zeros_like(parameter) for name, parameter in held.items()}
@@ -46,7 +52,7 @@ def diagonal(
         count, images, largest = count + 1, images + len(batch), max(largest, len(batch))
         size = chunk if per_image else len(batch)
         for x, y in zip(batch.x.split(size), batch.y.split(size), strict=True):
-            gradients, values = _of_each(loss, held, x, y) if per_image else _of_batch(loss, held, x, y)
+            gradients, values = run(tuple(x.shape), partial(_of_each if per_image else _of_batch, loss, held, x, y))
             weights = torch.exp(-values) if by_probability else torch.ones_like(values)
             if squares == "scaled":
                 weights = weights * len(batch)
@@ -57,7 +63,7 @@ def diagonal(
     return {name: value.clamp(max=clip) for name, value in fisher.items()} if clip else fisher
 
 
-def _of_batch(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def _of_batch(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> Found:
     """Gradients [1, ...] and value [1] of the mean loss; plain autograd, so batch norms may be in training mode."""
     leaves = {name: value.detach().requires_grad_(True) for name, value in held.items()}
     value = loss(leaves, x, y)
@@ -65,7 +71,7 @@ def _of_batch(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> tuple[dict[
     return {name: g[None] for name, g in zip(leaves, found, strict=True)}, value.detach()[None]
 
 
-def _of_each(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def _of_each(loss: Loss, held: Parameters, x: Tensor, y: Tensor) -> Found:
     """Gradients [B, ...] and values [B] of the loss of each image."""
 
     def one(parameters: Parameters, image: Tensor, label: Tensor) -> Tensor:
