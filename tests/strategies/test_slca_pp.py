@@ -209,8 +209,8 @@ def test_the_gaussians_are_of_features_with_lora(learn: Any) -> None:
     images = learner.backbone.transform(view.train.pixels(torch.arange(len(view.train))))
     with torch.no_grad():
         with_lora, without = learner.lora(learner.backbone, images), learner.backbone(images)
-    for features, near in ((with_lora, True), (without, False)):
-        means = torch.stack([features[view.train.labels == label].mean(0) for label in view.classes])
+    for seen, near in ((with_lora, True), (without, False)):
+        means = torch.stack([seen[view.train.labels == label].mean(0) for label in view.classes])
         assert torch.allclose(learner.gaussians.mean, means, atol=1e-4) is near
 
 
