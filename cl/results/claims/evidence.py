@@ -33,6 +33,12 @@ class Side:
         return [] if self.row.config else [seed for seed in self.board.seeds if seed not in self.seeds]
 
     @property
+    def codes(self) -> set[Any]:
+        """Versions and hashes of the strategy's code in its runs."""
+        methods = [run.result["strategy"] for run in self.runs]
+        return {(method["version"], method["source_sha256"]) for method in methods}
+
+    @property
     def wanted(self) -> int:
         return len(self.runs) + len(self.missing)
 

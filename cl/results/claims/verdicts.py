@@ -68,7 +68,8 @@ class JudgedPart:
 class JudgedAttempt:
     """An attempt with the verdicts of its parts; `older`: how many of its `done` records precede the declaration.
 
-    missing: the commands that make the missing runs, and the number of runs of each.
+    missing: the commands that make the missing runs, and the number of runs of each. mixed: rows whose runs were not
+    all made by the same code of the strategy.
     """
 
     attempt: Attempt
@@ -79,6 +80,7 @@ class JudgedAttempt:
     missing: Mapping[str, int]
     minutes: float = 0.0
     """CPU-minutes of the missing runs, by the typical run of their boards."""
+    mixed: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -125,6 +127,7 @@ def _attempt(attempt: Attempt, evidence: Evidence) -> JudgedAttempt:
         older=sum(day < attempt.declared for day in created),
         missing={evidence.claims.command(each.row, each.board, each.missing): len(each.missing) for each in unfinished},
         minutes=sum((each.row.minutes or each.board.minutes) * len(each.missing) for each in unfinished),
+        mixed=tuple(f"{side.row.name} on {side.board.name}" for side in sides if len(side.codes) > 1),
     )
 
 
