@@ -37,6 +37,8 @@ def why_undefined(
     for need in metric.needs:
         if missing := _missing(need, result, rule, reference, predictions):
             return missing
+    if reference and "reference" in metric.needs:
+        return "the joint run was trained once, after the last task; give one that was run with form=oracle"
     if name in ("FWT", "DR_FWT"):
         return _of_transfer(result, rule, name)
     if matrix.steps < 2 and result["stream"]["n_tasks"] > 1:
