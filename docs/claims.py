@@ -14,7 +14,7 @@ from figures import with_table
 
 from cl.results import load_results
 from cl.results.claims import Evidence, Judged, JudgedAttempt, judge, read_claims
-from cl.results.claims.show import chance_text, first_verdict, measured, part_verdict
+from cl.results.claims.show import chance_text, first_verdict, measured, mixed_text, part_verdict
 from cl.results.leaderboard.entries import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,6 +73,8 @@ def _attempt(judged: JudgedAttempt, number: int) -> str:
     lines += [f"Budget: {text(attempt.budget)}. Trials: {text(attempt.trials)}."]
     if judged.older:
         lines.append(f"{judged.older} of {judged.done} records were made before the declaration.")
+    if judged.mixed:
+        lines.append(text(f"{mixed_text(judged)}."))
     rows = [
         [text(p.part.name), text(p.part.board), p.part.kind, part_verdict(p), text(measured(p))] for p in judged.parts
     ]

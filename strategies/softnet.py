@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -190,7 +190,7 @@ class SoftNet(Strategy):
     def _learn_few(self, view: View) -> None:
         """Steps 6 to 8: train the minor weights of one block to pull images to the prototypes of their classes."""
         o, count = self.options, min(len(view.train), self.options.session_batch)
-        before = None if count == len(view.train) else self._means(view)  # for classes without an image in a batch
+        before = None if count == len(view.train) else self._means(view, self._averaged)  # for classes not in a batch
         weights = [self._weights[i] for i in self._late]
         major = [self.masks.values[i] == 1 for i in self._late]
         kept = [weight.detach().clone() for weight in weights]
@@ -220,16 +220,12 @@ class SoftNet(Strategy):
         Prototypes of the new `classes` are means over the batch and have a gradient; those of a class without an image
         in the batch are rows of `before`.
         """
-        o, prototypes = self.options, [self.prototypes]
+        averaged, prototypes = self._averaged(features), [self.prototypes]
         for i, position in enumerate(classes):
-            mine = features[labels == position]
-            if not len(mine) and before is not None:
-                prototypes.append(before[i : i + 1])
-            else:
-                of = F.normalize(mine) if o.new_prototypes == "unit" else mine
-                prototypes.append(of.mean(0, keepdim=True))
+            mine = averaged[labels == position]
+            prototypes.append(mine.mean(0, keepdim=True) if len(mine) or before is None else before[i : i + 1])
         distances = 1 - cosines(features, torch.cat(prototypes))
-        return F.cross_entropy(-distances / o.temperature, labels, reduction=o.session_loss)
+        return F.cross_entropy(-distances / self.options.temperature, labels, reduction=self.options.session_loss)
 
     def _remember(self, view: View) -> None:
         """Steps 5 and 9: store the means of the new classes, and images of them unless they are base classes."""
@@ -238,8 +234,12 @@ class SoftNet(Strategy):
             self.memory.resize(self.options.exemplars * (len(view.seen) - self.info.classes_per_task[0]))
             self.memory.add(view.train, self.rng("exemplars"))
 
-    def _means(self, view: View) -> Tensor:
-        return class_means(self.encode(view.train, self.masked), view.train.labels, view.classes)
+    def _means(self, view: View, of: Callable[[Tensor], Tensor] = lambda features: features) -> Tensor:
+        return class_means(of(self.encode(view.train, self.masked)), view.train.labels, view.classes)
+
+    def _averaged(self, features: Tensor) -> Tensor:
+        """The vectors whose means are the prototypes in the loss."""
+        return F.normalize(features) if self.options.new_prototypes == "unit" else features
 
     def _features(self, images: Tensor) -> Tensor:
         """Features [B, dim] of normalised images with the soft mask."""

@@ -27,6 +27,7 @@ ACROSS: dict[str, str] = {
     "end_to_end/test_plugin_wheel.py": "a package made by `clbench new`, installed from its wheel",
     "end_to_end/test_packaging.py": "wheel, sdist and editable install",
     "strategies/test_defaults.py": "the defaults of all methods",
+    "strategies/test_image_pipelines.py": "the presets of all methods: how images are cropped, resized and normalised",
     "test_layout.py": "this file",
     "end_to_end/test_checkout.py": "committed runs: their size and their predictions",
     "end_to_end/test_kill.py": "a run that is killed anywhere and started again: fits, journal, checkpoint and loop",

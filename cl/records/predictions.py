@@ -67,9 +67,14 @@ def _integers(name: str, values: Any, dtype: str) -> NDArray[Any]:
     return array.astype(dtype)
 
 
-def _halves(values: Any) -> NDArray[Any]:
-    most = float(np.finfo(np.float16).max)
-    return np.clip(np.asarray(values, dtype=np.float32), -most, most).astype("<f2")
+def _halves(values: Any, kind: str) -> NDArray[Any]:
+    """Values as float16: too large margins become the largest number, too small log-probabilities minus infinity."""
+    table = np.asarray(values, dtype=np.float32)
+    if kind == "margin":
+        most = float(np.finfo(np.float16).max)
+        table = np.clip(table, -most, most)
+    with np.errstate(over="ignore"):
+        return table.astype("<f2")
 
 
 def _arrays(predictions: Predictions) -> dict[str, NDArray[Any]]:
@@ -81,7 +86,7 @@ def _arrays(predictions: Predictions) -> dict[str, NDArray[Any]]:
     for kind, tables_of_kind in {"margin": predictions.margin, **predictions.scores}.items():
         for rule, values in tables_of_kind.items():
             name = f"{kind}/{rule}"
-            arrays[name] = _integers(name, values, "<u2") if kind in _INTEGER else _halves(values)
+            arrays[name] = _integers(name, values, "<u2") if kind in _INTEGER else _halves(values, kind)
     tables = [array for name, array in arrays.items() if name not in _INDEX]
     flat = all(arrays[name].shape == (images,) for name in _INDEX)
     if not flat or any(table.ndim != 2 or table.shape != (len(tables[0]), images) for table in tables):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cl.protocol import DOMAIN, TASK, belongs
+from cl.records.answers import nll, scores_of
 from cl.records.matrix import baseline_of, classes_of, continual_of, is_periodic, main_split, matrix_of
 from cl.records.metrics import METRICS
 from cl.records.predictions import Predictions
@@ -31,9 +32,13 @@ def why_undefined(
         return "no task was evaluated yet"
     if name == "FWT" and _has_no_rows(result, rule):
         return "a class-incremental head has no rows for classes before their task"
+    if name == "NLL" and _is_infinite(result, rule, predictions):
+        return "it is infinite: the class of an image has no score, or a probability below the range of float16"
     for need in metric.needs:
         if missing := _missing(need, result, rule, reference, predictions):
             return missing
+    if reference and "reference" in metric.needs:
+        return "the joint run was trained once, after the last task; give one that was run with form=oracle"
     if name in ("FWT", "DR_FWT"):
         return _of_transfer(result, rule, name)
     if matrix.steps < 2 and result["stream"]["n_tasks"] > 1:
@@ -68,6 +73,12 @@ def _missing(
     if need == "scores":
         return "the last evaluation did not store scores; run it again with --save-scores --existing always"
     return None
+
+
+def _is_infinite(result: Mapping[str, Any], rule: str, predictions: Predictions | None) -> bool:
+    """Whether the class of a tested image has the probability 0 after the last step."""
+    found = None if predictions is None else scores_of(result, predictions, rule)
+    return found is not None and nll(matrix_of(result, rule), found) == np.inf
 
 
 def _periodic(result: Mapping[str, Any]) -> bool:

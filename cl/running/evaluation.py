@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cl.data.store import ImageStore
 from cl.errors import ContractError
-from cl.protocol import rules_on
+from cl.protocol import ANYTIME, belongs, rules_on
 from cl.running import untrained
 from cl.running.scores import Kept, kept, put
 from cl.strategy import Inputs, StoredImages, Strategy
@@ -178,7 +178,9 @@ def _answer_before_learning(
     """
     rules = [rule for rule in untrained.RULES if rule in row.prediction]
     rows, _, owners = stream.test_rows(range(len(stream.groups)), split)
-    later = [index for index, group in enumerate(stream.groups) if max(group.classes, default=-1) >= seen]
+    # On blurry and online streams the classes of a group come at different times; a seen class has a trained head
+    decides = min if belongs(ANYTIME, stream.setting) else max
+    later = [index for index, group in enumerate(stream.groups) if decides(group.classes, default=-1) >= seen]
     places = np.flatnonzero(np.isin(owners[row.index], later))
     if not rules or not len(places):
         return

@@ -19,15 +19,15 @@ LIMIT = 150_000
 """Bytes of a committed run, all files of its folder together."""
 
 HEAVY = {
-    "claims": 1,
+    "claims": 2,
     "deit-tiny-112": 6,
     "earlier": 20,
     "efficientnet-lite0-112": 2,
     "few-shot": 5,
     "kvb": 12,
     "nevis-real": 6,
-    "split-cifar100": 6,
-    "split-cifar100-small": 82,
+    "split-cifar100": 8,
+    "split-cifar100-small": 88,
     "wsn": 1,
 }
 """Runs over the limit by table: older than the limit, or rows of claims, whose differences are paired over images."""

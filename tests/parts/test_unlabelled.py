@@ -20,6 +20,21 @@ def test_photos_are_unlabelled_and_the_same_every_time() -> None:
     assert unlabelled("photos").rows[:100].tolist() == images.rows.tolist()
 
 
+def test_photos_are_the_half_overlapping_crops_and_their_mirror_images() -> None:
+    from sklearn.datasets import load_sample_images
+
+    from cl.parts.unlabelled import unlabelled
+
+    images = unlabelled("photos")
+    found = {image.tobytes() for image in images.pixels(slice(None)).permute(0, 2, 3, 1).numpy()}
+    for photo in load_sample_images().images:
+        height, width, _ = photo.shape
+        for top in range(0, height - 63, 32):
+            for left in range(0, width - 63, 32):
+                crop = photo[top : top + 64, left : left + 64]  # the scale that is not resized
+                assert {crop.tobytes(), crop[:, ::-1].tobytes()} <= found
+
+
 def test_a_stream_gives_its_training_images_without_labels_or_their_order() -> None:
     from cl.parts.unlabelled import unlabelled
     from cl.streams.digits import digits

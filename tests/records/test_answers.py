@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from cl.records.answers import Answers, Scores, answers_of, confusion, flips_between, scores_of
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metrics import METRICS, metrics_of
-from cl.records.predictions import ABSENT, Predictions
+from cl.records.predictions import ABSENT, Predictions, read_predictions, write_predictions
 from cl.records.reasons import why_undefined
 
 # Four images of task 0 (classes 0, 1), two of task 1 (class 2).
@@ -103,3 +104,23 @@ def test_metrics_of_takes_the_stored_predictions() -> None:
     assert (found["top5"], found["NLL"], found["ECE"]) == (None, None, None)
     why = why_undefined(result(), "cil_seen", "top5", predictions=stored(scores=cut))
     assert why.startswith("the last evaluation did not store scores; run it again with --save-scores")
+
+
+@pytest.mark.parametrize("likelihood", [-np.inf, -1e6])
+def test_a_class_of_probability_zero_makes_the_likelihood_infinite(tmp_path: Path, likelihood: float) -> None:
+    """The file must not turn it into the smallest float16, which would be a mean like any other."""
+    table = np.zeros((2, 6))
+    own = table.copy()
+    own[1, 3] = likelihood
+    scores = {
+        "rank": {"cil_seen": table.astype(int)},
+        "confidence": {"cil_seen": table},
+        "likelihood": {"cil_seen": own},
+    }
+    write_predictions(tmp_path / "predictions.npz", stored(scores=scores))
+    read = read_predictions(tmp_path / "predictions.npz")
+    found = metrics_of(result(), predictions=read)["cil_seen"]
+    assert (found["NLL"], found["top5"], found["ECE"]) == (None, 1.0, 0.5)
+    assert why_undefined(result(), "cil_seen", "NLL", predictions=read).startswith(
+        "it is infinite: the class of an image"
+    )

@@ -60,6 +60,8 @@ def test_one_task_and_a_joint_run(make_record: Make) -> None:
     joint = make_record([[None] * 3, [None] * 3, [1, 2, 3]], result__strategy__access="past")["result"]
     assert "trained jointly itself" in why_undefined(joint, "cil_seen", "I_mean")
     assert why_undefined(joint, "cil_seen", "BWT") == "an evaluation that it needs is missing"
+    several = make_record()["result"]
+    assert "run with form=oracle" in why_undefined(several, "cil_seen", "I_mean", reference=True)
     assert why_undefined(make_record([], result__rows=[])["result"], "cil_seen", "BWT") == "no task was evaluated yet"
 
 

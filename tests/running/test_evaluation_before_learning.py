@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from cl.protocol import TASK
+from cl.running import untrained
+from cl.settings.blurry import si_blurry
 from cl.strategies.finetune import Finetune
 from cl.strategies.linear_probe import LinearProbe
 from cl.strategies.simplecil import SimpleCIL
@@ -82,3 +84,13 @@ def test_task_incremental_streams_have_forward_transfer(tmp_path: Path) -> None:
     record = run(make(Finetune, **FAST), digits(TASK, LOW, HIGH, evaluate_on="all"), tmp_path)
     table = np.array(record["result"]["accuracy"]["til_oracle"]["correct"], dtype=float) / record["result"]["count"]
     assert record["result"]["metrics"]["til_oracle"]["FWT"] == pytest.approx(table[1, 1] - table[0, 1])
+
+
+def test_groups_with_a_trained_class_are_answered_by_the_trained_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a blurry stream a class may be seen before the others of its group; untrained columns must not win there."""
+    stream = si_blurry(tiny_stream(), 0.5, 0.3, seed=1)
+    found = run(make(Finetune, **FAST), stream, tmp_path / "with")["result"]["accuracy"]
+    monkeypatch.setattr(untrained, "can_grow", lambda _: False)
+    assert found == run(make(Finetune, **FAST), stream, tmp_path / "without")["result"]["accuracy"]

@@ -19,6 +19,10 @@ from tests.help.prompted import FAST, Learn, assert_a_linear_probe, assert_queri
 
 SMALL: dict[str, Any] = {"length_g": 2, "length_e": 3, "layers_g": (0,), "layers_e": (0, 1)}  # together in block 0
 
+RANGES = [("symmetric", -1.0, 1.0), ("positive", 0.0, 1.0), ("small", 0.0, 0.01)]
+DRAWS = {"zero": "small", "trunc_normal": "symmetric", "linear": "positive"}
+"""The draw of prompts and keys in the code that starts the head so."""
+
 
 def dual(**options: Any) -> DualPrompt:
     return make(DualPrompt, **{**FAST, **SMALL, **options})
@@ -165,4 +169,16 @@ def test_missing_blocks_raise_one_clear_sentence() -> None:
     ],
 )
 def test_each_preset_has_the_head_of_its_code(stream: str, backbone: str, preset: str | None, init: str) -> None:
-    assert make_plan("dualprompt", stream, backbone, preset=preset).options.head_init == init
+    options = make_plan("dualprompt", stream, backbone, preset=preset).options
+    assert (options.head_init, options.prompt_init) == (init, DRAWS[init])
+
+
+@pytest.mark.parametrize(("init", "low", "high"), RANGES)
+def test_prompts_and_keys_start_as_the_option_says(init: str, low: float, high: float) -> None:
+    learner = dual(prompt_init=init, length_g=20, length_e=20, keys="layer")
+    learner.setup(tiny_stream().info)
+    learner.begin(0)
+    prompt, keys = learner.experts[0]
+    for values, near in ((learner.general[0], 0.05), (prompt, 0.05), (keys, 0.3)):
+        assert low <= float(values.min()) < low + near * (high - low)
+        assert high - near * (high - low) < float(values.max()) <= high

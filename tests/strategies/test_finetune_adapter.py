@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from cl.strategies.finetune_adapter import FinetuneAdapter
 from cl.training import state
+from tests.conftest import make, tiny_stream
 from tests.help.oracles import Oracle, replay, rows
 
 ORACLE = Oracle("train-mos-merge0.0-a")  # its network, images and batches
@@ -68,3 +69,13 @@ def test_old_rows_of_the_head_neither_train_nor_decay() -> None:
         features = learner.adapters(learner.backbone, ORACLE.images("pixels/0"))
         expected = torch.cat([block(features) for block in learner.head.blocks], 1)
     assert torch.allclose(scores, expected, atol=1e-5)
+
+
+def test_adapters_and_head_start_as_in_aper_and_pilot() -> None:
+    learner = make(FinetuneAdapter, rank=3)
+    learner.setup(tiny_stream().info)
+    learner.head.grow_to(400, learner.init_rng("head"))
+    assert (learner.adapters.scale, learner.adapters.dropout, learner.adapters.down.shape[1]) == (0.1, 0.1, 3)
+    dim, weight = learner.backbone.dim, learner.head.blocks[0].weight
+    assert float(weight.abs().max()) <= dim**-0.5 and float(weight.std()) > 0.9 * (3 * dim) ** -0.5
+    assert not learner.head.blocks[0].bias.any()

@@ -31,6 +31,10 @@ FORMS: list[dict[str, Any]] = [
     {"prompt": "prefix", "layers": (0, 1)},
 ]
 
+RANGES = [("symmetric", -1.0, 1.0), ("positive", 0.0, 1.0), ("small", 0.0, 0.01)]
+DRAWS = {"zero": "small", "trunc_normal": "symmetric", "linear": "positive"}
+"""The draw of prompts and keys in the code that starts the head so."""
+
 
 def l2p(**options: Any) -> L2P:
     return make(L2P, **{**FAST, "pool": 6, "length": 2, "top": 2, **options})
@@ -147,7 +151,17 @@ def test_impossible_options_raise_one_clear_sentence() -> None:
     ],
 )
 def test_each_preset_has_the_head_of_its_code(stream: str, backbone: str, preset: str | None, init: str) -> None:
-    assert make_plan("l2p", stream, backbone, preset=preset).options.head_init == init
+    options = make_plan("l2p", stream, backbone, preset=preset).options
+    assert (options.head_init, options.prompt_init) == (init, DRAWS[init])
+
+
+@pytest.mark.parametrize(("init", "low", "high"), RANGES)
+def test_prompts_and_keys_start_as_the_option_says(init: str, low: float, high: float) -> None:
+    learner = l2p(prompt_init=init, pool=50, length=4)
+    learner.setup(tiny_stream().info)
+    for values in (learner.pool.prompts, learner.pool.keys):
+        assert low <= float(values.min()) < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < float(values.max()) <= high
 
 
 def test_the_head_starts_as_the_option_says() -> None:

@@ -191,6 +191,7 @@ def test_drawn_features_shrink_with_the_age_of_their_class() -> None:
     assert all(torch.equal(batch.x, batch.x[:, :1].expand(-1, 4)) for batch in batches), "one factor per feature"
     resumed = list(source.epoch(0, rng, 1))
     assert len(resumed) == 1 and torch.equal(resumed[0].x, batches[1].x)
+    assert not torch.equal(batches[0].x, batches[1].x), "every step draws its own factors"
 
 
 def test_the_alignment_draws_aged_features_of_unshrunk_means(fits: list[dict[str, Any]], learn: Any) -> None:
@@ -199,6 +200,26 @@ def test_the_alignment_draws_aged_features_of_unshrunk_means(fits: list[dict[str
     assert isinstance(last, AgedFeatures)
     assert (last.mu, last.jitter, last.source.scale, last.source.per_class) == (0.03, 0.01, None, 16)  # type: ignore[attr-defined]
     assert last.ages.tolist() == [2, 2, 1, 1, 0, 0]
+
+
+def test_the_gaussians_are_of_features_with_lora(learn: Any) -> None:
+    learner, stream = make(SLCAPlusPlus, **{**FAST, "lr": 0.2}), tiny_stream()
+    learn(learner, stream, 1)
+    view = stream.view(0)
+    images = learner.backbone.transform(view.train.pixels(torch.arange(len(view.train))))
+    with torch.no_grad():
+        with_lora, without = learner.lora(learner.backbone, images), learner.backbone(images)
+    for seen, near in ((with_lora, True), (without, False)):
+        means = torch.stack([seen[view.train.labels == label].mean(0) for label in view.classes])
+        assert torch.allclose(learner.gaussians.mean, means, atol=1e-4) is near
+
+
+def test_new_heads_are_drawn_from_a_narrow_normal_distribution() -> None:
+    learner = make(SLCAPlusPlus, **FAST)
+    learner.setup(tiny_stream().info)
+    learner.heads.grow_to(400, learner.init_rng("head"))
+    assert float(learner.heads.blocks[0].weight.std()) == pytest.approx(0.02, rel=0.05)
+    assert not learner.heads.blocks[0].bias.any()
 
 
 def test_ages_follow_the_tasks_of_the_classes_or_the_index_of_the_code() -> None:

@@ -21,6 +21,7 @@ from cl.plan.plan import make_plan
 from cl.random import Seeds
 from cl.strategies.softnet import SoftNet
 from cl.testing import tiny_backbone
+from cl.training.batches import Batch
 from cl.training.generators import generator
 from cl.training.trainer import Trainer
 from tests.conftest import run, tiny_stream
@@ -271,6 +272,29 @@ def test_the_loss_of_a_few_shot_task(temperature: float, learn: Learn, monkeypat
     for found, wanted in zip(grads, torch.autograd.grad(expected, weights), strict=True):
         torch.testing.assert_close(found, wanted)  # the new prototypes are differentiated
     assert len(batch) == 6 and strategy.backbone.training is False
+
+
+@pytest.mark.parametrize("kind", ["raw", "unit"])
+def test_a_class_without_an_image_in_the_batch_has_the_mean_of_its_images(
+    kind: str, learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy, stream = softnet(session_batch=2, new_prototypes=kind), few_shot()
+    learn(strategy, stream, 1)
+    caught: dict[str, Any] = {}
+    monkeypatch.setattr(strategy, "fit", lambda phase, source, loss, weights, **_: caught.update(locals()))
+    strategy.trainer.journal.begin(1)
+    view = stream.view(1)
+    features = strategy.encode(view.train, strategy.masked)
+    features[view.train.labels == 7] *= torch.tensor([1.0, 10.0, 100.0])[:, None]  # their mean depends on the kind
+    monkeypatch.setattr(strategy, "encode", lambda *_: features)
+    strategy._learn_few(view)
+    averaged = torch.stack([f / f.norm() for f in features]) if kind == "unit" else features
+    every = torch.cat([strategy.prototypes, *(averaged[view.train.labels == p].mean(0)[None] for p in (6, 7))])
+    mine = view.train.labels == 6
+    distances = torch.stack([1 - F.cosine_similarity(f[None], every) for f in features[mine]])
+    expected = -(-distances).log_softmax(1)[:, 6].sum()
+    batch = Batch(strategy.backbone.transform(view.train.pixels(mine.nonzero().flatten())), view.train.labels[mine])
+    torch.testing.assert_close(caught["loss"](batch).detach(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_exemplars_of_few_shot_classes_are_replayed_and_counted(learn: Learn) -> None:

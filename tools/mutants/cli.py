@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from cl.errors import ClbenchError
-from tools.mutants.listed import ROOT, Mutant, listed
+from tools.mutants.listed import Mutant, listed
 from tools.mutants.sampled import sample
 from tools.mutants.trial import Outcome, copy_of_repository, run_tests
 
@@ -59,9 +59,10 @@ def trials(mutants: Sequence[Mutant], folder: Path, seconds: float) -> int:
             survived.append(mutant.name)
             click.echo(f"CANNOT BE TOLD  {mutant.name}: its tests fail without it ({sound[mutant.tests].last_line})")
             continue
+        original = (folder / mutant.file).read_bytes()  # the repository may have been edited since it was copied
         mutant.apply(folder)
         outcome = run_tests(folder, mutant.tests)
-        (folder / mutant.file).write_bytes((ROOT / mutant.file).read_bytes())
+        (folder / mutant.file).write_bytes(original)
         word = "caught" if outcome.caught else "SURVIVED"
         broken = f" ({outcome.broken})" if outcome.broken else ""
         click.echo(f"{word:<9} {mutant.name}{broken}")

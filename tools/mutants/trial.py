@@ -56,7 +56,7 @@ def run_tests(folder: Path, tests: Sequence[str]) -> Outcome:
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
-        return Outcome(caught=True, last_line="timed out")
+        return Outcome(caught=True, broken="timed out", last_line="timed out")
     last = (done.stdout.strip() or done.stderr.strip() or "nothing").splitlines()[-1]
     if done.returncode not in (0, FAILED):
         return Outcome(caught=done.returncode == INTERRUPTED, broken=last, last_line=last)

@@ -12,7 +12,7 @@ from cl.records.metrics import METRICS
 from cl.records.record import config_hash
 from cl.results.claims.declared import Attempt, Board, Claims, Part, Row
 from cl.results.leaderboard.differences import Difference, Resamples, difference, interval_of
-from cl.results.leaderboard.entries import Entry, Run, distinct
+from cl.results.leaderboard.entries import BOARD, Entry, Run, board_key, distinct
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Side:
     def missing(self) -> list[int]:
         """Seeds to run. A row of earlier options is as complete as it was then."""
         return [] if self.row.config else [seed for seed in self.board.seeds if seed not in self.seeds]
+
+    @property
+    def codes(self) -> set[Any]:
+        """Versions and hashes of the strategy's code in its runs."""
+        methods = [run.result["strategy"] for run in self.runs]
+        return {(method["version"], method["source_sha256"]) for method in methods}
 
     @property
     def wanted(self) -> int:
@@ -70,27 +76,59 @@ class Evidence:
     def sides(self, part: Part) -> list[Side]:
         return [self.side(row, board) for row, board in part.sides]
 
+    def rule(self, part: Part) -> str:
+        """The prediction rule of a part, else the strictest that all runs of all its rows answer.
+
+        Empty for a part without a metric. Raises `UsageError` if the rows have no rule in common.
+        """
+        if part.quantity not in METRICS and part.with_quantity not in METRICS:
+            return ""
+        common = set(RULES if part.rule is None else [part.rule])
+        for run in (run for side in self.sides(part) for run in side.runs):
+            common &= {rule for rule in RULES if run.rule_for(rule) in run.result["accuracy"]}
+        if not common:
+            raise UsageError(
+                f"claims: part '{part.name}': its rows share no prediction rule; give them a rule in common."
+            )
+        return default_rule(common)
+
     def of_attempt(self, attempt: Attempt) -> list[Side]:
         """Every row of an attempt once."""
         pairs = dict.fromkeys(pair for part in attempt.part for pair in part.sides)
         return [self.side(row, board) for row, board in pairs]
 
 
-def paired(first: Side, second: Side, part: Part) -> Difference | None:
+def unlike(sides: Iterable[Side]) -> str:
+    """In what two runs of one board and seed differ, so that they are no pair; empty if all are alike."""
+    known: dict[tuple[str, int], tuple[str, Run]] = {}
+    for side in sides:
+        for run in side.runs:
+            row, first = known.setdefault((side.board.name, seed_of(run)), (side.row.name, run))
+            keys = zip(BOARD, board_key(first.result), board_key(run.result), strict=True)
+            parts = [what for what, one, two in keys if one != two]
+            if not parts and first.result["stream"]["id"] != run.result["stream"]["id"]:
+                parts = ["class order"]
+            if parts:
+                return (
+                    f"the runs of {row} and {side.row.name} differ in their {', '.join(parts)}; run one of them again"
+                )
+    return ""
+
+
+def paired(first: Side, second: Side, quantity: str, rule: str) -> Difference | None:
     """The paired difference of a metric, first minus second; None if the sides share no seed or no value."""
     if not first.runs or not second.runs:
         return None
     if first.board.name != second.board.name:
-        return _across(first, second, part)
-    rule = _rule([*first.runs, *second.runs], part)
-    one, two = (entry_of(side, rule, part.quantity) for side in (first, second))
+        return _across(first, second, quantity, rule)
+    one, two = (entry_of(side, rule, quantity) for side in (first, second))
     found = difference(one, two, Resamples([one, two]))
     return found if found.keys else None
 
 
-def _across(first: Side, second: Side, part: Part) -> Difference | None:
+def _across(first: Side, second: Side, quantity: str, rule: str) -> Difference | None:
     """The difference of rows on two streams, paired by seed alone: their tasks differ, so images are not paired."""
-    mine, theirs = values_of(first, part.quantity, part), values_of(second, part.quantity, part)
+    mine, theirs = values_of(first, quantity, rule), values_of(second, quantity, rule)
     values: dict[Hashable, float] = {seed: mine[seed] - theirs[seed] for seed in mine if seed in theirs}
     if not values:
         return None
@@ -103,22 +141,10 @@ def entry_of(side: Side, rule: str, metric: str) -> Entry:
     return Entry(side.runs, rule, metric)
 
 
-def _rule(runs: Iterable[Run], part: Part) -> str:
-    """The rule of the part, else the strictest that all runs answer."""
-    common = set(RULES)
-    for run in runs:
-        common &= {rule for rule in RULES if run.rule_for(rule) in run.result["accuracy"]}
-    if part.rule is not None:
-        common &= {part.rule}
-    if not common:
-        raise UsageError(f"claims: part '{part.name}': its rows share no prediction rule; give them a rule in common.")
-    return default_rule(common)
-
-
-def values_of(side: Side, quantity: str, part: Part) -> dict[int, float]:
+def values_of(side: Side, quantity: str, rule: str) -> dict[int, float]:
     """The defined values of a quantity by seed: a metric, a cost, or a number that the strategy reports."""
     if quantity in METRICS and side.runs:
-        entry = entry_of(side, _rule(side.runs, part), quantity)
+        entry = entry_of(side, rule, quantity)
         defined = entry.values(quantity)
         return {seed_of(run): defined[run.key] for run in entry.runs if run.key in defined}
     measured = {seed_of(run): _measured(run.record["measurement"], quantity) for run in side.runs}

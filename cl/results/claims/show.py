@@ -65,6 +65,7 @@ def _attempt(judged: JudgedAttempt) -> list[str]:
         lines += _filled(f"{name:<7} {text}") if text else []
     if judged.older:
         lines += _filled(f"records {judged.older} of {judged.done} were made before the declaration")
+    lines += _filled(f"code    {mixed_text(judged)}") if judged.mixed else []
     head = ["part", "board", "verdict", "measured"]
     rows = [[part.part.name, part.part.board, part_verdict(part), measured(part)] for part in judged.parts]
     lines += [f"    {line}" for line in aligned(head, rows, left=head)]
@@ -76,6 +77,11 @@ def _attempt(judged: JudgedAttempt) -> list[str]:
         ]
     lines += [f"      {part.part.command}" for part in judged.parts if part.part.command]
     return lines
+
+
+def mixed_text(judged: JudgedAttempt) -> str:
+    """The rows whose runs were made by different code."""
+    return f"the code of the strategy changed between the runs of {', '.join(judged.mixed)}; run the older ones again"
 
 
 def part_verdict(judged: JudgedPart) -> str:
@@ -126,6 +132,7 @@ def _attempt_json(judged: JudgedAttempt) -> dict[str, Any]:
         "done": judged.done,
         "wanted": judged.wanted,
         "older_records": judged.older,
+        "mixed_code": list(judged.mixed),
         "missing": dict(judged.missing),
         "cpu_minutes_left": judged.minutes,
         "parts": [

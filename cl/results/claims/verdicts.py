@@ -10,7 +10,7 @@ import numpy as np
 
 from cl.records.metrics import METRICS
 from cl.results.claims.declared import Attempt, Claim, Part
-from cl.results.claims.evidence import Evidence, Side, paired, values_of
+from cl.results.claims.evidence import Evidence, Side, paired, unlike, values_of
 from cl.results.leaderboard.differences import Difference
 from cl.results.leaderboard.statistics import LEVEL, holm, mean_interval, smallest_difference
 
@@ -68,7 +68,8 @@ class JudgedPart:
 class JudgedAttempt:
     """An attempt with the verdicts of its parts; `older`: how many of its `done` records precede the declaration.
 
-    missing: the commands that make the missing runs, and the number of runs of each.
+    missing: the commands that make the missing runs, and the number of runs of each. mixed: rows whose runs were not
+    all made by the same code of the strategy.
     """
 
     attempt: Attempt
@@ -79,6 +80,7 @@ class JudgedAttempt:
     missing: Mapping[str, int]
     minutes: float = 0.0
     """CPU-minutes of the missing runs, by the typical run of their boards."""
+    mixed: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -125,6 +127,7 @@ def _attempt(attempt: Attempt, evidence: Evidence) -> JudgedAttempt:
         older=sum(day < attempt.declared for day in created),
         missing={evidence.claims.command(each.row, each.board, each.missing): len(each.missing) for each in unfinished},
         minutes=sum((each.row.minutes or each.board.minutes) * len(each.missing) for each in unfinished),
+        mixed=tuple(f"{side.row.name} on {side.board.name}" for side in sides if len(side.codes) > 1),
     )
 
 
@@ -135,21 +138,23 @@ def _part(part: Part, evidence: Evidence) -> JudgedPart:
     if lost := [f"{side.row.name} ({side.row.config})" for side in sides if side.row.config and not side.runs]:
         return JudgedPart(part, NEEDS, needs=f"the stored records of {', '.join(lost)}")
     done, wanted = sum(len(side.runs) for side in sides), sum(side.wanted for side in sides)
-    judged = replace(_KINDS[part.kind](part, evidence), done=done, wanted=wanted)
+    differs = unlike(sides)
+    found = JudgedPart(part, UNTOLD, values=differs) if differs else _KINDS[part.kind](part, evidence)
+    judged = replace(found, done=done, wanted=wanted)
     if done < wanted:
         return replace(judged, verdict=RUNNING, so_far=judged.verdict)
-    if unknown := _unknown(part, sides):
+    if unknown := differs or _unknown(part, sides, evidence.rule(part)):
         return replace(judged, verdict=UNTOLD, values=unknown)
     if judged.verdict == NOTHING:
         return replace(judged, verdict=UNTOLD, values="no interval: too few runs share a seed, or none has predictions")
     return judged
 
 
-def _unknown(part: Part, sides: Sequence[Side]) -> str:
+def _unknown(part: Part, sides: Sequence[Side], rule: str) -> str:
     """The runs that lack a quantity of the part; empty if none does. A verdict on the others would be a choice."""
     for quantity in filter(None, (part.quantity, part.with_quantity)):
         for side in sides:
-            known = len(values_of(side, quantity, part))
+            known = len(values_of(side, quantity, rule))
             if known < len(side.runs):
                 missing, runs = len(side.runs) - known, len(side.runs)
                 return f"{quantity} is undefined in {missing} of {runs} runs of {side.row.name} on {side.board.name}"
@@ -196,7 +201,8 @@ def _best_of(part: Part, evidence: Evidence) -> JudgedPart:
     tells = [p <= 1 - LEVEL for p in adjusted]
     better = [told and sign * each.difference > 0 for told, each in zip(tells, known, strict=True)]
     worse = [told and sign * each.difference < 0 for told, each in zip(tells, known, strict=True)]
-    verdict = NOT if any(worse) else HOLDS if all(better) else UNTOLD
+    whole = len(known) == len(found)  # else a row shares no seed with the first
+    verdict = NOT if any(worse) else NOTHING if not whole else HOLDS if all(better) else UNTOLD
     return JudgedPart(
         part, verdict, compared=tuple(replace(each, p=p) for each, p in zip(known, adjusted, strict=True))
     )
@@ -204,9 +210,8 @@ def _best_of(part: Part, evidence: Evidence) -> JudgedPart:
 
 def _gap(part: Part, evidence: Evidence) -> JudgedPart:
     """The share of the gap between a row and a bound that another row closes; the interval resamples seeds."""
-    one, two, bound = (
-        values_of(evidence.side(row, part.board), part.quantity, part) for row in (part.first, part.second, *part.rows)
-    )
+    rule, rows = evidence.rule(part), (part.first, part.second, *part.rows)
+    one, two, bound = (values_of(evidence.side(row, part.board), part.quantity, rule) for row in rows)
     seeds = sorted(one.keys() & two.keys() & bound.keys())
     if any(_sign(part) * (bound[seed] - two[seed]) <= 0 for seed in seeds):
         return JudgedPart(part, UNTOLD, values="the bound is not above the row")
@@ -224,10 +229,10 @@ def _correlation(part: Part, evidence: Evidence) -> JudgedPart:
     """Spearman's rank correlation over rows, with the interval of Bonett & Wright 2000."""
     from scipy import stats
 
-    points = []
+    points, rule = [], evidence.rule(part)
     for row in part.rows:
         side = evidence.side(row, part.board)
-        one, two = (values_of(side, quantity, part) for quantity in (part.quantity, part.with_quantity))
+        one, two = (values_of(side, quantity, rule) for quantity in (part.quantity, part.with_quantity))
         if one and two:
             points.append((np.mean(list(one.values())), np.mean(list(two.values()))))
     if len(points) < 4:
@@ -244,9 +249,10 @@ def _correlation(part: Part, evidence: Evidence) -> JudgedPart:
 
 def _exact(part: Part, evidence: Evidence) -> JudgedPart:
     """Every seed must fulfil the relation."""
-    mine = values_of(evidence.side(part.first, part.board), part.quantity, part)
+    rule = evidence.rule(part)
+    mine = values_of(evidence.side(part.first, part.board), part.quantity, rule)
     if part.second:
-        other = values_of(evidence.side(part.second, part.second_board or part.board), part.quantity, part)
+        other = values_of(evidence.side(part.second, part.second_board or part.board), part.quantity, rule)
         pairs = {seed: (mine[seed], part.factor * other[seed]) for seed in mine if seed in other}
         words = f"{{:g}} and {{:g}}{'' if part.factor == 1 else f' ({part.factor:g} times)'}"
     else:
@@ -294,7 +300,7 @@ def _claimed_side(part: Part, interval: Interval) -> Interval:
 
 def _compared(part: Part, evidence: Evidence, first: str, second: str) -> Compared | None:
     one, two = evidence.side(first, part.board), evidence.side(second, part.second_board or part.board)
-    found = paired(one, two, part)
+    found = paired(one, two, part.quantity, evidence.rule(part))
     boards = ["", ""] if one.board is two.board else [f" on {side.board.name}" for side in (one, two)]
     scale = 1.0 if METRICS[part.quantity].unit else 100.0
     return None if found is None else _scaled(f"{first}{boards[0]} - {second}{boards[1]}", found, scale)

@@ -23,7 +23,7 @@ log = logging.getLogger("clbench")
 _checked: dict[tuple[Path, str | None, int, int], str | None] = {}
 """What is wrong with the predictions that were read; None: nothing. By file, expected hash, size and time."""
 
-_SMOOTH = {"A_inc_sample_pilot": "A_inc_sample"}
+_SMOOTH = {"A_inc_sample_pilot": "A_inc_sample", "A_last_sample_pilot": "A_last_sample"}
 """Metrics that round have no derivative; the derivative of the unrounded metric is used."""
 
 

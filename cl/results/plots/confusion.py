@@ -15,13 +15,11 @@ from cl.records.record import Record
 from cl.results.leaderboard.image_shares import answers
 from cl.results.plots import style
 from cl.results.plots.curves import percents
+from cl.results.plots.heat_map import MOST_NUMBERS, heat_map
 from cl.results.plots.rows import Board, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_MOST_NUMBERS = 24
-"""Maximum number of classes with numbers; larger matrices show colours only."""
 
 FolderOf = Callable[[Record], Path | None]
 
@@ -69,22 +67,16 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
         values = values[:, :-1]
     rows, columns = values.shape
     cell = min(0.42, max(0.05, 9 / rows))
-    figure = style.new_figure(max(columns * cell, 2.2), max(rows * cell, 1.4))
-    axes = figure.add_axes((0, 0, 1, 1))
-    colours = style.scale(theme)
-    axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=100, aspect="auto", interpolation="none")
-    if rows <= _MOST_NUMBERS:
-        for (label, answer), value in np.ndenumerate(values):
-            if value >= 0.5:
-                axes.text(answer, label, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
-                          color=style.contrasting(colours(value / 100)))  # fmt: skip
-    every = max(1, int(np.ceil(0.15 / cell)))
-    shown = [*names, "none"][:columns]
-    axes.set_xticks(range(0, columns, every), shown[::every], rotation=90, fontsize=7.5)
-    axes.set_yticks(range(0, rows, every), names[::every], fontsize=7.5)
+    figure, axes = heat_map(
+        values,
+        [*names, "none"][:columns],
+        names,
+        theme,
+        cell=(cell, cell),
+        label_size=7.5,
+        number_size=7.5 if rows <= MOST_NUMBERS else None,
+        least=0.5,
+    )
     axes.set(xlabel="answer", ylabel="class")
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     style.heading(axes, data["title"], data["subtitle"], theme)
     return figure

@@ -9,13 +9,11 @@ import numpy as np
 from cl.records.matrix import steps_of
 from cl.results.plots import style
 from cl.results.plots.curves import percents
+from cl.results.plots.heat_map import MOST_NUMBERS, heat_map
 from cl.results.plots.rows import Board, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_MOST_NUMBERS = 24
-"""Maximum number of columns with numbers; larger matrices show colours only."""
 
 
 def data(board: Board, row: Row) -> dict[str, Any]:
@@ -37,23 +35,17 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     values = np.array(data["accuracy"], dtype=np.float64)
     steps, groups = values.shape
     cell = min(0.46, max(0.11, 11 / max(steps, groups)))
-    figure = style.new_figure(max(groups * cell, 2.2), max(steps * cell * 0.8, 1.4))
-    axes = figure.add_axes((0, 0, 1, 1))
-    colours = style.scale(theme)
-    axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=100, aspect="auto", interpolation="none")
-    if max(groups, steps) <= _MOST_NUMBERS:
-        for (step, group), value in np.ndenumerate(values):
-            if not np.isnan(value):
-                axes.text(group, step, f"{value:.0f}", ha="center", va="center", fontsize=8.5 if cell > 0.4 else 7,
-                          color=style.contrasting(colours(value / 100)))  # fmt: skip
     names = data["groups"]
-    every = max(1, int(np.ceil(0.17 / cell)))
-    long = max(map(len, names)) > 4
-    axes.set_xticks(range(0, groups, every), names[::every], rotation=90 if long else 0, fontsize=8.5)
-    axes.set_yticks(range(0, steps, every), [str(task) for task in data["tasks"][::every]], fontsize=8.5)
+    figure, axes = heat_map(
+        values,
+        names,
+        [str(task) for task in data["tasks"]],
+        theme,
+        cell=(cell, cell * 0.8),
+        label_size=8.5,
+        number_size=(8.5 if cell > 0.4 else 7) if max(groups, steps) <= MOST_NUMBERS else None,
+        turned=max(map(len, names)) > 4,
+    )
     axes.set(xlabel="tested on", ylabel="after task")
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     style.heading(axes, data["title"], data["subtitle"], theme)
     return figure

@@ -58,57 +58,67 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert claims.rows["two"].words() == "slca lr=0.02"
 
 
+KIND, SECOND, SEEDS = 'kind = "greater"', 'second = "two"', "seeds = [1993]"
+SIDES = f'{KIND}\nboard = "B"\nfirst = "one"\n{SECOND}'
+IDENTITY = 'id = "X1"\npaper = "p"'
+
+
+def more(*lines: str) -> tuple[str, str]:
+    """The part with further keys."""
+    return KIND, "\n".join([KIND, *lines])
+
+
+def of_kind(kind: str, *lines: str) -> tuple[str, str]:
+    """The part as another kind, with further keys."""
+    return KIND, "\n".join([f'kind = "{kind}"', *lines])
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("change", "message"),
     [
-        ('kind = "greater"', 'kind = "greter"', "kind 'greter' is unknown"),
-        ('first = "one"', 'first = "on"', "row 'on' is unknown"),
-        ('board = "B"', 'board = "C"', "board 'C' is unknown"),
-        ('second = "two"', "", "lacks a row"),
-        ('second = "two"', 'second = "two"\nquantity = "A_lst"', "quantity 'A_lst' is unknown"),
-        ('unlike = "u"', 'unlik = "u"', "unknown key 'unlik'"),
-        ('kind = "greater"', 'kind = "correlation"', "lacks a row"),
-        ('kind = "greater"', 'kind = "exact"\nvalue = 1.0', "lacks a row"),
-        ("seeds = [1993]", "seeds = []", "seeds must name at least one seed"),
-        ("seeds = [1993]", "seeds = [1, 1]", "seeds must name at least one seed"),
-        ('declared = "2026-01-01"', 'declared = "yesterday"', "must be a day such as 2026-01-31, not 'yesterday'"),
-        ('kind = "greater"', 'kind = "greater"\nrule = "cil"', "rule 'cil' is unknown"),
-        ('kind = "greater"', 'kind = "greater"\nsize = -3', "0 or more"),
-        ('kind = "greater"', 'kind = "greater"\nmargin = 3', "of kind 'greater' does not read 'margin'"),
+        (of_kind("greter"), "kind 'greter' is unknown"),
+        (('first = "one"', 'first = "on"'), "row 'on' is unknown"),
+        (('board = "B"', 'board = "C"'), "board 'C' is unknown"),
+        ((SECOND, ""), "lacks a row"),
+        (more('quantity = "A_lst"'), "quantity 'A_lst' is unknown"),
+        (('unlike = "u"', 'unlik = "u"'), "unknown key 'unlik'"),
+        (of_kind("correlation"), "lacks a row"),
+        (of_kind("exact", "value = 1.0"), "lacks a row"),
+        ((SEEDS, "seeds = []"), "seeds must name at least one seed"),
+        ((SEEDS, "seeds = [1, 1]"), "seeds must name at least one seed"),
+        (('declared = "2026-01-01"', 'declared = "yesterday"'), "a day such as 2026-01-31, not 'yesterday'"),
+        (more('rule = "cil"'), "rule 'cil' is unknown"),
+        (more("size = -3"), "0 or more"),
+        (more("margin = 3"), "of kind 'greater' does not read 'margin'"),
+        (more('quantity = "tflops"'), "'tflops' is no metric; compare it by kind 'exact'"),
+        (of_kind("equal", 'quantity = "report.capacity"'), "'report.capacity' is no metric"),
+        ((SECOND, 'second = "one"'), "compares a row with itself"),
+        (of_kind("best-of", 'others = ["one", "two"]'), "does not read 'second'"),
         (
-            'kind = "greater"',
-            'kind = "greater"\nquantity = "tflops"',
-            "'tflops' is no metric; compare it by kind 'exact'",
-        ),
-        ('kind = "greater"', 'kind = "equal"\nquantity = "report.capacity"', "'report.capacity' is no metric"),
-        ('second = "two"', 'second = "one"', "compares a row with itself"),
-        ('kind = "greater"', 'kind = "best-of"\nothers = ["one", "two"]', "does not read 'second'"),
-        (
-            'kind = "greater"\nboard = "B"\nfirst = "one"\nsecond = "two"',
-            'kind = "best-of"\nboard = "B"\nfirst = "one"\nothers = ["one", "two"]',
+            (SIDES, 'kind = "best-of"\nboard = "B"\nfirst = "one"\nothers = ["one", "two"]'),
             "compares a row with itself",
         ),
         (
-            'second = "two"',
-            'second = "two"\nsecond_board = "C"\n[board.C]\nabout = "a"\nstream = "s"\nseeds = [1]\nresults = "r"',
+            (
+                SECOND,
+                f'{SECOND}\nsecond_board = "C"\n[board.C]\nabout = "a"\nstream = "s"\nseeds = [1]\nresults = "r"',
+            ),
             "boards have other seeds",
         ),
+        ((f'[[claim.attempt.part]]\nname = "part"\n{SIDES}', ""), "lacks 'part'"),
+        ((f'[[claim.attempt.part]]\nname = "part"\n{SIDES}', "part = []"), "needs an attempt, and each attempt a part"),
         (
-            '[[claim.attempt.part]]\nname = "part"\nkind = "greater"\nboard = "B"\nfirst = "one"\nsecond = "two"',
-            "",
-            "needs an attempt, and each attempt a part|lacks 'part'",
-        ),
-        (
-            'id = "X1"\npaper = "p"',
-            'id = "X1"\npaper = "p"\nclaim = "c"\nsource = "s"\nunlike = "u"\nattempt = []\n'
-            '[[claim]]\nid = "X1"\npaper = "p"',
+            (
+                IDENTITY,
+                f'{IDENTITY}\nclaim = "c"\nsource = "s"\nunlike = "u"\nattempt = []\n[[claim]]\n{IDENTITY}',
+            ),
             "two claims have this id",
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as error:
-        read_claims(written(tmp_path, old, new))
+        read_claims(written(tmp_path, *change))
     assert "claims.toml" in str(error.value)
 
 

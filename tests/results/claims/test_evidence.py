@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from cl.errors import UsageError
 from cl.records.record import config_hash
-from cl.results.claims import Board, Evidence, Part, Row
-from cl.results.claims.evidence import paired, values_of
+from cl.results.claims import Board, Evidence, Row
+from cl.results.claims.evidence import paired, unlike, values_of
 from cl.results.leaderboard.entries import Run
-from tests.help.claims import BOARD, declared
+from tests.help.claims import BOARD, a_part, declared
 
 Make = Callable[..., dict[str, Any]]
 
@@ -57,13 +58,12 @@ def test_costs_and_reported_numbers(make_record: Make) -> None:
     report = {"capacity": 12.5, "task10.capacity": 3.0, "text": "x"}
     runs = runs_of(make_record, measurement__report=report)
     side = side_of(runs, Row("mine", "slca", config=config_hash(runs[0].record)))
-    part = Part("p", "exact", BOARD.name)
-    assert values_of(side, "trained-parameters", part) == {0: 100.0, 1: 100.0, 2: 100.0}
-    assert values_of(side, "tflops", part)[0] == 2.0
-    assert values_of(side, "report.capacity", part)[1] == 12.5
-    assert values_of(side, "report.task10.capacity", part)[2] == 3.0
-    assert values_of(side, "report.text", part) == values_of(side, "report.none", part) == {}
-    assert values_of(side, "BWT", part)[0] == pytest.approx(-0.125)
+    assert values_of(side, "trained-parameters", "cil_seen") == {0: 100.0, 1: 100.0, 2: 100.0}
+    assert values_of(side, "tflops", "cil_seen")[0] == 2.0
+    assert values_of(side, "report.capacity", "cil_seen")[1] == 12.5
+    assert values_of(side, "report.task10.capacity", "cil_seen")[2] == 3.0
+    assert values_of(side, "report.text", "cil_seen") == values_of(side, "report.none", "cil_seen") == {}
+    assert values_of(side, "BWT", "cil_seen")[0] == pytest.approx(-0.125)
 
 
 def test_rows_of_two_boards_are_paired_by_seed_alone(make_record: Make) -> None:
@@ -77,6 +77,46 @@ def test_rows_of_two_boards_are_paired_by_seed_alone(make_record: Make) -> None:
     other = Board("other", "another", "split-digits", (0, 1, 2), "results/other")
     claims = type(claims)({**claims.boards, "other": other}, claims.rows, claims.claims)
     evidence = Evidence(claims, [*runs, *better])
-    found = paired(evidence.side("two", "other"), evidence.side("one", BOARD.name), Part("p", "equal", "other"))
+    found = paired(evidence.side("two", "other"), evidence.side("one", BOARD.name), "A_last_sample", "cil_seen")
     assert found is not None and found.drawn == "seeds"
     assert found.values == pytest.approx((10 / 300,) * 3)
+
+
+def test_the_rule_of_a_part_is_one_that_all_rows_answer(make_record: Make) -> None:
+    """One row answers without the task and with it, the other only with it: both are compared with the task told."""
+    strict = make_record()["result"]["accuracy"]["cil_seen"]
+    both = runs_of(make_record, result__accuracy={"cil_seen": strict, "til_masked": strict})
+    told = runs_of(make_record, result__accuracy={"til_oracle": strict}, strategy="ewc")
+    seen = runs_of(make_record, strategy="l2")
+    named = {"both": both, "told": told, "seen": seen}
+    rows = [Row(n, r[0].result["strategy"]["name"], config=config_hash(r[0].record)) for n, r in named.items()]
+    evidence = Evidence(declared(rows=rows), [run for runs in named.values() for run in runs])
+    assert evidence.rule(a_part("exact", "both", "seen")) == "cil_seen"
+    assert evidence.rule(a_part("exact", "both", "told")) == "til_oracle"
+    assert evidence.rule(a_part("exact", "seen", "told", quantity="tflops")) == ""
+    with pytest.raises(UsageError, match="its rows share no prediction rule; give them"):
+        evidence.rule(a_part("exact", "seen", "told"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"result__stream__fingerprints": {"train": "c", "test": "d"}, "result__stream__id": "e"}, "images"),
+        ({"result__backbone__weights_sha256": "c"}, "weights"),
+        ({"result__stream__id": "e"}, "class order"),
+    ],
+)
+def test_runs_of_other_images_weights_or_orders_are_no_pair(make_record: Make, changes: Any, what: str) -> None:
+    """Neither is part of the config hash, by which the runs of a row are found."""
+    mine, theirs = runs_of(make_record), runs_of(make_record, strategy="ewc")
+    changed = [*theirs[:2], Run(make_record(seed=2, strategy="ewc", **changes))]
+    rows = [
+        Row("one", "slca", config=config_hash(mine[0].record)),
+        Row("two", "ewc", config=config_hash(theirs[0].record)),
+    ]
+    for runs, want in (
+        (theirs, ""),
+        (changed, f"the runs of one and two differ in their {what}; run one of them again"),
+    ):
+        evidence = Evidence(declared(rows=rows), [*mine, *runs])
+        assert unlike(evidence.sides(a_part("greater"))) == want

@@ -39,3 +39,17 @@ def test_everything_about_a_claim_is_shown(make_run: MakeRun) -> None:
     first, second = found["attempts"]
     assert found["verdict"] == second["verdict"] == "holds" and first["cpu_minutes_left"] == 3 * BOARD.minutes
     assert second["parts"][0]["compared"][0]["seeds"] == len(one)
+
+
+def test_runs_of_one_row_that_were_made_by_different_code_are_named(make_run: MakeRun) -> None:
+    one, two = pair(make_run, lost=30, won=6)
+    rows = [Row(name, runs[0].result["strategy"]["name"], config=config_hash(runs[0].record))
+            for name, runs in (("one", one), ("two", two))]  # fmt: skip
+    claims = declared(a_part("greater"), rows=rows)
+    assert "code " not in details(judge(claims.claims[0], Evidence(claims, [*one, *two])))
+    one[1].result["strategy"]["source_sha256"] = "f" * 64
+    judged = judge(claims.claims[0], Evidence(claims, [*one, *two]))
+    says = f"the code of the strategy changed between the runs of one on {BOARD.name}; run the older ones again"
+    assert says in " ".join(details(judged).split())
+    found = claims_json([judged])["claims"][0]["attempts"][0]
+    assert found["mixed_code"] == [f"one on {BOARD.name}"] and found["verdict"] == "holds"

@@ -72,17 +72,18 @@ def test_best_of_needs_every_comparison_after_holm(make_run: MakeRun) -> None:
     level = [make_run(answers(seed), seed=seed, strategy="l2") for seed in range(len(one))]
     part = a_part("best-of", second="", others=("two", "level"))
     mixed = judged_part(part, one=one, two=two, level=level)
-    assert mixed.verdict in ("cannot be told", "holds") and len(mixed.compared) == 2
+    assert mixed.verdict == "cannot be told" and len(mixed.compared) == 2
+    assert [each.p for each in mixed.compared] == pytest.approx([2 * (found.compared[0].p or 0), 1.0])
     worse = judged_part(a_part("best-of", first="two", second="", others=("one",)), one=one, two=two)
     assert worse.verdict == "does not hold here"
 
 
 def test_exact_needs_every_seed(make_run: MakeRun) -> None:
     one, two = pair(make_run, lost=30, won=6)
-    accuracies = [float(run.result["metrics"]["cil_seen"]["A_last_sample"]) for run in one]
-    part = a_part("exact", second="", value=accuracies[0])
-    wanted = "holds" if len(set(accuracies)) == 1 else "does not hold here"
-    assert judged_part(part, one=one).verdict == wanted
+    part = a_part("exact", second="", value=0.6)
+    assert judged_part(part, one=one).verdict == "holds"
+    odd = [*one[:2], make_run(answers(2, lost=1), seed=2, strategy="slca")]
+    assert judged_part(part, one=odd).verdict == "does not hold here"
     assert judged_part(a_part("exact", relation="above"), one=one, two=two).verdict == "holds"
     assert judged_part(a_part("exact", relation="below"), one=one, two=two).verdict == "does not hold here"
     doubled = judged_part(a_part("exact", relation="below", factor=2.0), one=one, two=two)
@@ -106,7 +107,7 @@ def test_correlation_of_two_quantities_over_rows(make_run: MakeRun, monkeypatch:
     rows = {f"row{number}": [make_run(answers(0), seed=0, strategy=f"s{number}")] for number in range(8)}
     numbers = {f"s{number}": float(number) for number in range(8)}
 
-    def values(side: Any, quantity: str, part: Any) -> dict[int, float]:
+    def values(side: Any, quantity: str, rule: str) -> dict[int, float]:
         place = numbers[side.row.strategy]
         return {0: place if quantity == "A_last_sample" else 3 * place + 1}
 
@@ -251,3 +252,26 @@ def test_nats_are_not_points(make_record: MakeRecord, monkeypatch: pytest.Monkey
     judged = judged_part(a_part("greater", quantity="NLL", size=0.2), one=one, two=two)
     assert judged.verdict == "holds" and judged.compared[0].difference == -0.25
     assert judged.compared[0].interval == (-0.5, -0.1)
+
+
+def test_a_row_of_other_seeds_is_not_left_out_of_the_comparisons(make_run: MakeRun) -> None:
+    one, two = pair(make_run, lost=30, won=6)
+    away = [make_run(answers(seed), seed=seed, strategy="l2") for seed in (1, 2)]
+    found = judged_part(a_part("best-of", second="", others=("two", "away")), one=one[:1], two=two[:1], away=away)
+    assert found.verdict == "cannot be told" and found.values.startswith("no interval: too few runs share a seed")
+
+
+def test_runs_with_other_weights_give_no_verdict(make_record: MakeRecord) -> None:
+    one, two = recorded(make_record), recorded(make_record, LOWER, strategy="ewc", result__backbone__weights_sha256="c")
+    found = judged_part(a_part("greater"), one=one, two=two)
+    assert found.verdict == "cannot be told" and "the runs of one and two differ in their weights" in found.values
+
+
+def test_rows_that_answer_by_other_rules_are_compared_under_a_common_one(make_record: MakeRecord) -> None:
+    """One row's strictest rule gives 20 %, the other answers with the task told alone; told both are equal."""
+    low: list[list[int | None]] = [[20, None, None], [20, 20, None], [20, 20, 20]]
+    strict = make_record(low)["result"]["accuracy"]["cil_seen"]
+    told = make_record()["result"]["accuracy"]["cil_seen"]
+    one = recorded(make_record, result__accuracy={"cil_seen": strict, "til_masked": told})
+    two = recorded(make_record, result__accuracy={"til_oracle": told}, strategy="ewc")
+    assert judged_part(a_part("exact"), one=one, two=two).verdict == "holds"

@@ -12,34 +12,26 @@ from tools.mutants.cli import main, trials
 from tools.mutants.listed import Mutant
 
 
-def test_survivors_are_counted_and_files_put_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root, copy = tmp_path / "root", tmp_path / "copy"
-    for folder in (root, copy):
-        folder.mkdir()
-        (folder / "mine.py").write_text("def one():\n    return 1\n\ndef two():\n    return 2\n")
-        (folder / "test_code.py").write_text("from mine import one\n\ndef test_one():\n    assert one() == 1\n")
-    monkeypatch.setattr(cli, "ROOT", root)
+def test_survivors_are_counted_and_files_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = b"def one():\n    return 1\n\ndef two():\n    return 2\n"
+    (tmp_path / "mine.py").write_bytes(code)
+    (tmp_path / "test_code.py").write_text("from mine import one\n\ndef test_one():\n    assert one() == 1\n")
     mutants = [
         Mutant("one", "mine.py", "return 1", "return 3", ("test_code.py",)),
         Mutant("two", "mine.py", "return 2", "return 3", ("test_code.py",)),
         Mutant("gone", "mine.py", "return 9", "return 3", ("test_code.py",)),
     ]
-    assert trials(mutants, copy, float("inf")) == 2
+    assert trials(mutants, tmp_path, float("inf")) == 2
     shown = capsys.readouterr().out
     assert "caught    one" in shown and "SURVIVED  two" in shown and "CANNOT BE APPLIED  gone" in shown
     assert "3 mutants, 1 caught, 2 survived or cannot be told, 0 not tried" in shown
-    assert (copy / "mine.py").read_bytes() == (root / "mine.py").read_bytes()
-    assert trials(mutants, copy, 0.0) == 0 and "3 not tried" in capsys.readouterr().out
+    assert (tmp_path / "mine.py").read_bytes() == code
+    assert trials(mutants, tmp_path, 0.0) == 0 and "3 not tried" in capsys.readouterr().out
 
 
-def test_tests_that_fail_without_a_mutant_catch_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tests_that_fail_without_a_mutant_catch_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text("x = 1\n")
     (tmp_path / "test_code.py").write_text("def test_one():\n    assert 1 == 2\n")
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
     mutants = [Mutant(name, "mine.py", "x = 1", "x = 2", ("test_code.py",)) for name in ("one", "two")]
     assert trials(mutants, tmp_path, float("inf")) == 2
     shown = capsys.readouterr().out
