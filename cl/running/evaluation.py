@@ -25,8 +25,8 @@ from cl.training.trainer import Trainer
 NONE = -1
 """Prediction of a rule that had no class to choose from."""
 
-BATCH = 256
-"""Images per call of `predict`; results do not depend on it."""
+SMALL, LARGE = 64, 256
+"""Images per call of `predict` on CPUs, whose caches a larger batch does not fit, and on accelerators."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ def _evaluated(
         return row
     for module in modules_of(strategy):
         module.eval()
-    trainer.observer.phase("evaluate", -(-len(chosen) // BATCH))
+    trainer.observer.phase("evaluate", -(-len(chosen) // _batch(trainer)))
     masks = _class_masks(stream)
     rules = rules_on(strategy.rules, stream.setting)
     shared = [rule for rule in rules if rule != "til_oracle"]
@@ -103,9 +103,9 @@ def _scored(
 
     The FLOPs of the first batch are counted, apart from those that the encodings count, and charged for every image.
     """
-    head_flops = 0.0
-    for start in range(0, len(rows), BATCH):
-        part = np.arange(start, min(start + BATCH, len(rows)))
+    head_flops, size = 0.0, _batch(trainer)
+    for start in range(0, len(rows), size):
+        part = np.arange(start, min(start + size, len(rows)))
         inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[part]))
         if start == 0:
             scores, flops = trainer.cost.own_flops(partial(strategy.predict, inputs, task))
@@ -115,6 +115,10 @@ def _scored(
         trainer.cost.add_flops(head_flops * len(part))
         _check(scores, len(part), strategy)
         yield part, scores
+
+
+def _batch(trainer: Trainer) -> int:
+    return SMALL if trainer.device.type == "cpu" else LARGE
 
 
 def _class_masks(stream: Stream) -> Tensor:

@@ -1,7 +1,8 @@
 """Encodings: features computed once per (extractor, image) and shared by strategies, seeds and runs.
 
-Features are computed in fixed blocks of images of one class, so the bits of a feature do not depend on the run, class
-order or batch size that needed it first.
+Features of a frozen extractor are computed in fixed blocks of images of one class, so their bits do not depend on the
+run, class order or batch size that needed them first. Features of an extractor that changes are used by its own run
+only: its blocks hold images that the run uses together, such as the test images of a task.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ log = logging.getLogger("clbench")
 BLOCK = 64
 """Images per block; on an accelerator, a forward pass takes several blocks."""
 
+FIRST = 16
+"""Images per block for the first `BLOCK` images of a class, of which a limited run may need a few only."""
+
 SHARED = 16
 """Blocks per lock: of several processes that need the same blocks, one computes them while the others wait."""
 
@@ -66,21 +70,22 @@ class Extractor(Protocol):
 class _Table:
     """Features of one store by one extractor: values, finished blocks, and FLOPs per image.
 
-    A block holds images of one class; rows in `used` never share a block with other rows.
+    A block holds images of one class, or of one unit if `units` gives the unit of each row.
     """
 
-    def __init__(self, store: ImageStore, dim: int, kept: str = "recent", used: np.ndarray | None = None) -> None:
+    def __init__(self, store: ImageStore, dim: int, kept: str = "recent", units: np.ndarray | None = None) -> None:
         self.kept = kept  # pristine, lasting or recent
-        owner = 2 * np.cumsum(np.r_[False, store.labels[1:] != store.labels[:-1]])
-        if used is not None:
-            owner += ~np.isin(np.arange(len(owner)), used)
-        order = np.argsort(owner, kind="stable")
-        sizes = np.bincount(owner)
-        first = np.r_[0, np.cumsum(-(-sizes // BLOCK))]
-        within = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        owner = np.cumsum(np.r_[False, store.labels[1:] != store.labels[:-1]]) if units is None else units
+        self._order = np.argsort(owner, kind="stable")
+        owner = owner[self._order]
+        first = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
+        within = np.arange(len(owner)) - np.repeat(first, np.diff(np.r_[first, len(owner)]))
+        # Of a class, a limited run uses the first images only: its first blocks are smaller
+        size = np.where(within < BLOCK, BLOCK if units is not None else FIRST, BLOCK)
+        self._starts = np.r_[np.flatnonzero(within % size == 0), len(owner)]
         self.block_of = np.empty(len(owner), np.int64)
-        self.block_of[order] = np.repeat(first[:-1], sizes) + within // BLOCK
-        self.done = np.zeros(first[-1], dtype=bool)
+        self.block_of[self._order] = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
+        self.done = np.zeros(len(self._starts) - 1, dtype=bool)
         self.unsaved: list[int] = []
         self.files: set[str] = set()  # names of the files that were read
         # NumPy's zeros take no memory until they are written; torch's would, even for images that are never used.
@@ -97,7 +102,9 @@ class _Table:
         return int(self.done[self.block_of].sum()) * self.values.shape[1] * self.values.element_size()
 
     def rows_of(self, blocks: np.ndarray) -> np.ndarray:
-        return np.flatnonzero(np.isin(self.block_of, blocks))
+        """The rows in some blocks, block after block."""
+        parts = [self._order[self._starts[block] : self._starts[block + 1]] for block in blocks]
+        return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 class Encodings:
@@ -114,16 +121,19 @@ class Encodings:
         self.folder, self.recent, self.memory, self.exact = folder, recent, memory, exact
         self.cost = Cost()
         self._tables: dict[tuple[str, str], _Table] = {}
-        self._used: dict[str, np.ndarray] = {}
+        self._units: dict[str, np.ndarray] = {}
 
     def expect(self, stream: Stream) -> None:
-        """Tell which images a run will use, so that features not shared with other runs are computed only for these."""
+        """Tell which images a run will use, and which together: blocks of changing extractors hold no others."""
         for store in (stream.dataset.train, stream.dataset.test):
-            splits = [
+            units = [
                 group.rows[split] for group in stream.groups for split in group.rows if stream.store(split) is store
             ]
-            learned = [rows for e in stream.experiences for rows in (e.train, e.val) if store is stream.dataset.train]
-            self._used[store.fingerprint] = np.unique(np.concatenate([*splits, *learned, np.empty(0, np.int64)]))
+            units += [rows for e in stream.experiences for rows in (e.train, e.val) if store is stream.dataset.train]
+            unit_of = np.full(len(store), len(units), np.int64)  # the last unit: images that are not used
+            for number, rows in reversed(list(enumerate(units))):
+                unit_of[rows] = number
+            self._units[store.fingerprint] = unit_of
 
     def get(
         self, extractor: Extractor, store: ImageStore, rows: np.ndarray, device: torch.device, *, charge: bool = True
@@ -225,8 +235,8 @@ class Encodings:
             kept = "recent"
             if extractor.is_pristine or getattr(extractor, "lasting", False):
                 kept = "pristine" if extractor.is_pristine else "lasting"
-            used = None if kept == "pristine" else self._used.get(store.fingerprint)
-            table = _Table(store, extractor.dim, kept, used)
+            units = None if kept == "pristine" else self._units.get(store.fingerprint)
+            table = _Table(store, extractor.dim, kept, units)
             self._make_room(table)
             self._tables[key] = table
             if extractor.is_pristine:
@@ -261,6 +271,7 @@ class Encodings:
         value = {
             "key": list(key),
             "blocks": torch.as_tensor(blocks),
+            "rows": torch.as_tensor(table.rows_of(blocks)),
             "values": table.values[torch.as_tensor(table.rows_of(blocks))],
             "flops_per_image": table.flops_per_image,
             "flops_counted_by": COUNTED_BY,
@@ -287,6 +298,8 @@ class Encodings:
                 if value.get("key", list(key)) != list(key):
                     raise ValueError("its features are of other images or another network")
                 rows = torch.as_tensor(table.rows_of(blocks))
+                if not torch.equal(value["rows"], rows):
+                    raise ValueError("its images are divided into other blocks")
                 if value["values"].shape != table.values[rows].shape:
                     raise ValueError(f"its features have the shape {list(value['values'].shape)}")
             except (DataError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
@@ -306,7 +319,8 @@ class Encodings:
 
     def _place(self, key: tuple[str, str]) -> Path:
         assert self.folder is not None
-        return self.folder / hashlib.sha256("\n".join(key).encode()).hexdigest()[:24]
+        layout = f"blocks of {FIRST} and {BLOCK}"  # decides the last bits
+        return self.folder / hashlib.sha256("\n".join([*key, layout]).encode()).hexdigest()[:24]
 
 
 def pixels_of(store: ImageStore, rows: np.ndarray) -> Tensor:
