@@ -19,7 +19,7 @@ LIMIT = 150_000
 """Bytes of a committed run, all files of its folder together."""
 
 HEAVY = {
-    "claims": 2,
+    "claims": 3,
     "deit-tiny-112": 6,
     "earlier": 20,
     "efficientnet-lite0-112": 2,
@@ -27,7 +27,7 @@ HEAVY = {
     "kvb": 12,
     "nevis-real": 6,
     "split-cifar100": 8,
-    "split-cifar100-small": 88,
+    "split-cifar100-small": 91,
     "wsn": 1,
 }
 """Runs over the limit by table: older than the limit, or rows of claims, whose differences are paired over images."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from cl.parts.losses import LOSSES, classification, feature_distance, softened_cross_entropy
+from cl.parts.losses import LOSSES, classification, contrastive, feature_distance, softened_cross_entropy
 
 OLD, ALL = 4, 7
 
@@ -189,3 +189,11 @@ def test_lwf_agrees_with_avalanche(known: tuple[int, ...]) -> None:
     ):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
         assert other.abs().max() > 1e-3
+
+
+def test_the_contrastive_term_pulls_every_row_to_itself_at_temperature_0_8() -> None:
+    rng = torch.Generator().manual_seed(0)
+    prototypes, features = torch.randn(2, 4, generator=rng), torch.randn(3, 4, generator=rng)
+    rows = [*prototypes, *features]
+    each = [-torch.stack([row @ other / 0.8 for other in rows]).log_softmax(0)[i] for i, row in enumerate(rows)]
+    torch.testing.assert_close(contrastive(features, prototypes), torch.stack(each).mean())

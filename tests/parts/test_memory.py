@@ -237,6 +237,11 @@ def test_remembered_images_are_drawn_without_replacement_if_there_are_enough() -
             old = Batch(batch.x[len(new) :], batch.y[len(new) :])
             numbers = [round(float(x[0, 0, 0] * 0.5 + 0.5) * 255) for x in old.x]
             assert [known[number] for number in numbers] == old.y.tolist()
+            assert batch.rows is not None and new.rows is not None
+            assert torch.equal(batch.rows[: len(new)], new.rows), "rows of new images"
+            places = (batch.rows[len(new) :] + count).tolist()
+            assert [held(memory)[place] for place in places] == numbers, "remembered ones count from the memory's end"
+            assert batch.rows[len(new) :].lt(0).all()
             assert len(set(numbers)) == size if count >= size else len(set(numbers)) < len(numbers) == size
 
 

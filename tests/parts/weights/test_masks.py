@@ -98,7 +98,8 @@ def test_scores_are_drawn_like_weights_and_from_the_generator_only() -> None:
     one, two = Scores(backbone, generator(3)), Scores(backbone, generator(3))
     for a, b, weight in zip(one.values, two.values, one.weights(backbone), strict=True):
         bound = 1 / math.sqrt(weight[0].numel())  # kaiming uniform with a = sqrt 5
-        assert torch.equal(a, b) and a.shape == weight.shape and 0.8 * bound < float(a.abs().max()) <= bound
+        assert torch.equal(a, b) and a.shape == weight.shape
+        assert -bound <= float(a.min()) < -0.8 * bound and 0.8 * bound < float(a.max()) <= bound
     assert not one.training and not any(value.requires_grad for value in one.values)
 
 
