@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, cast
 
 import timm
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
+from cl.backbone.inference import CpuInference, available
 from cl.backbone.options import STATISTICS, BackboneOptions
 from cl.backbone.transform import Transform
 from cl.backbone.weight_files import build_pretrained, find_weights
@@ -54,6 +56,7 @@ class Backbone(nn.Module):
         self._digest: tuple[tuple, str] = ((), "")
         self._digested: list[Tensor] = []
         self._kept: dict[str, Tensor] = {}
+        self._inference = CpuInference()
         self._parameters_loaded = {name: (p, p._version) for name, p in self.model.named_parameters()}
         # Batch norm updates its statistics without bumping their version counters: compare values
         self._buffers_loaded = {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
@@ -88,7 +91,8 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features after the final norm and pooling (ViT: the CLS token)."""
         with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
-            features = self.model(images)
+            with self._inference if _infers(images) else nullcontext():
+                features = self.model(images)
         return features if features.dtype == torch.float64 else features.float()
 
     @property
@@ -279,6 +283,11 @@ def least_batch(model: nn.Module, image: Tensor) -> int:
         for hook in hooks:
             hook.remove()
     return 2 if any(single) else 1
+
+
+def _infers(images: Tensor) -> bool:
+    """Whether a forward pass needs no gradients and runs on a CPU that has faster layers for it."""
+    return images.device.type == "cpu" and type(images) is Tensor and not torch.is_grad_enabled() and available()
 
 
 def _untrained(create: Callable[[], nn.Module], seed: int) -> nn.Module:
