@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -159,16 +158,19 @@ class Fit:
         def rng(*purpose: str | int, epoch: int = self.epoch) -> torch.Generator:
             return generator(self.seed, "fit", self.key.task, self.key.name, occurrence, epoch, *purpose)
 
-        clock = time.perf_counter()
-        for batch in self.data.epoch(self.epoch, rng, self.step):
-            self.cost.seconds["data"] += time.perf_counter() - clock
+        with self.cost.timed("data"):
+            batches = iter(self.data.epoch(self.epoch, rng, self.step))
+            batch = next(batches, None)
+        while batch is not None:
             self._one_step(batch, Step(self.epoch, self.step, epochs, steps, self.optimizer))
             self.step += 1
             if self.journal.due() and math.isfinite(float(self.loss_sum)):
                 self._save()
-            clock = time.perf_counter()
+            with self.cost.timed("data"):
+                batch = next(batches, None)
         if self.spec.validate is not None or self.epoch + 1 == epochs:
-            self._measure_norms(rng)
+            with self.cost.part("statistics"):
+                self._measure_norms(rng)
         self._end_epoch()
 
     def _one_step(self, batch: Batch, step: Step) -> None:
@@ -179,13 +181,14 @@ class Fit:
         alike = "step", self.structure, tuple(batch.x.shape), len(batch)
         value, flops = self.cost.alike(alike, lambda: self._backward(batch), cached)
         self.spent += flops
-        if self.spec.before_step:
-            self.spec.before_step(step)
-        if self.spec.clip is not None:
-            nn.utils.clip_grad_norm_(self.trained, self.spec.clip)
-        self.optimizer.step()
-        if self.spec.after_step:
-            self.spec.after_step(step)
+        with self.cost.part("optimiser"):
+            if self.spec.before_step:
+                self.spec.before_step(step)
+            if self.spec.clip is not None:
+                nn.utils.clip_grad_norm_(self.trained, self.spec.clip)
+            self.optimizer.step()
+            if self.spec.after_step:
+                self.spec.after_step(step)
         self.loss_sum += value
         shown = None
         if value.device.type == "cpu" or step.step % SYNC_EVERY == 0 or step.step == step.steps - 1:
@@ -211,7 +214,7 @@ class Fit:
     def _backward(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            with explicit(self.attention):
+            with self.cost.part("forward"), explicit(self.attention):
                 loss = self.spec.loss(batch)
         except ValueError as error:
             if len(batch) > 1 or "more than 1 value per channel" not in str(error):
@@ -220,7 +223,8 @@ class Fit:
                 f"fit {self.key.name!r} of task {self.key.task} trains batch norms on one image, whose mean is the "
                 "image itself; use batches of two or more images, or a network without batch norm."
             ) from error
-        loss.backward()
+        with self.cost.part("backward"):
+            loss.backward()
         return loss.detach()
 
     def _measure_norms(self, rng: Rng) -> None:
@@ -250,7 +254,8 @@ class Fit:
         self.loss_sum.zero_()
         if self.spec.validate is not None:
             self._eval_mode()
-            score = float(self.cost.alike(("validation", self.structure), self.spec.validate)[0])
+            with self.cost.part("evaluation"):
+                score = float(self.cost.alike(("validation", self.structure), self.spec.validate)[0])
             if not math.isfinite(score):
                 raise self._diverged(f"the validation score became {score}", f"epoch {self.epoch}")
             self._train_mode()
