@@ -85,6 +85,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off) -> RunResult:
     restore_config(plan, _run_id_in_record(folder))
     log.info("%s -> %s", plan.title, folder)
 
+    from cl.backbone.devices import arithmetic, prepare
     from cl.paths import home
     from cl.random import Seeds
     from cl.running import loop, saved_learner
@@ -93,6 +94,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off) -> RunResult:
     from cl.training.trainer import Trainer
 
     device = pick_device(plan.device)
+    prepare(device, plan.precision)
     with reads.recording() as of_stream:
         with profile.part("data"):
             stream = build_stream(plan, progress)
@@ -123,7 +125,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off) -> RunResult:
             saved_learner.save(folder / LEARNER, learner, about["strategy"])
         save_inputs(plan, of_stream, of_method)
 
-    with reads.recording(of_method):
+    with arithmetic(device, plan.precision), reads.recording(of_method):
         record = loop.run(
             strategy, stream, folder, about,
             trainer=trainer, max_tasks=plan.max_tasks, save_scores=plan.save_scores, warnings=tuple(notes),

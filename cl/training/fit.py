@@ -86,11 +86,12 @@ class Fit:
         self.norms, self.dropouts = under_dropout(trained)
         self.tracked = [int(norm.num_batches_tracked) for norm in self.norms]
         self.attention = slow_to_differentiate(self.modules, device)
-        self.optimizer = spec.optimizer(spec.groups)
+        self.optimizer = (fused(spec.optimizer) if device.type == "cuda" else spec.optimizer)(spec.groups)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: factor of the learning rate after plateaus
         self.best_score, self.best_epoch, self.stale = float("-inf"), -1, 0
         self.best: list[Tensor] = []
+        self.reads_each_loss = device.type == "cpu"  # on an accelerator the host would wait for each step
         self.spent = 0.0  # FLOPs of the steps, without validation
         self.losses: list[float] = []
         wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
@@ -186,15 +187,22 @@ class Fit:
                 self.spec.before_step(step)
             if self.spec.clip is not None:
                 nn.utils.clip_grad_norm_(self.trained, self.spec.clip)
-            self.optimizer.step()
+            self._update()
             if self.spec.after_step:
                 self.spec.after_step(step)
         self.loss_sum += value
         shown = None
-        if value.device.type == "cpu" or step.step % SYNC_EVERY == 0 or step.step == step.steps - 1:
+        if self.reads_each_loss or step.step % SYNC_EVERY == 0 or step.step == step.steps - 1:
             shown = float(value)
-            self._check_finite(shown if value.device.type == "cpu" else float(self.loss_sum), step)
+            self._check_finite(shown if self.reads_each_loss else float(self.loss_sum), step)
         self.observer.advance(len(batch), shown)
+
+    def _update(self) -> None:
+        self.optimizer.step()
+        for group in self.optimizer.param_groups:
+            if group.get("fused"):  # fused kernels do not bump version counters: the backbone would look unchanged
+                for parameter in filter(_has_gradient, group["params"]):
+                    torch.autograd.graph.increment_version(parameter)  # takes no list before 2.5
 
     def _check_finite(self, loss: float, when: When) -> None:
         if not math.isfinite(loss):
@@ -301,6 +309,17 @@ class Fit:
         self.loss_sum, self.best = self.loss_sum.to(self.device), [tensor.to(self.device) for tensor in self.best]
         set_global_state(partial["globals"])
         self.journal.resumed_from.append(f"in {self.key}, epoch {self.epoch}, step {self.step}")
+
+
+def fused(optimizer: Optimizer) -> Optimizer:
+    """The same optimiser with one kernel for all parameters, which repeats its bits; others are returned unchanged."""
+    if not isinstance(optimizer, functools.partial) or not optimizer.keywords.get("foreach"):
+        return optimizer
+    return functools.partial(optimizer, foreach=False, fused=True)
+
+
+def _has_gradient(parameter: Tensor) -> bool:
+    return parameter.grad is not None
 
 
 def _trains(module: nn.Module) -> bool:

@@ -109,7 +109,7 @@ def test_a_fit_tells_its_data_forward_backward_and_optimiser_apart() -> None:
     profile = learner.trainer.cost.profile = Profile(clock)
     profile.started()
     with profile.part("train"):
-        after = {"after_step": lambda step: clock.pass_(1000), "validate": validate}
+        after: dict[str, Any] = {"after_step": lambda step: clock.pass_(1000), "validate": validate}
         learner.fit(
             "a",
             Slow(X[:6], Y[:6], 2),
@@ -140,9 +140,7 @@ def test_the_parts_of_a_whole_run_sum_to_it_and_its_result_is_that_of_any_other(
     learners = [make(SLCA, folder=tmp_path / name, epochs=1, batch_size=16) for name in ("plain", "profiled")]
     profile = learners[1].trainer.cost.profile = Profile()
     profile.started()
-    plain, profiled = (
-        run(each, tiny_stream(tasks=2), each.trainer.journal.checkpoint.folder.parent) for each in learners
-    )
+    plain, profiled = (run(each, tiny_stream(tasks=2), tmp_path / str(n)) for n, each in enumerate(learners))
     assert plain["result_sha256"] == profiled["result_sha256"]
     found = profile.result(resumed=False)
     assert found["seconds"] == pytest.approx(sum(part["seconds"] for part in found["parts"].values()))
