@@ -28,6 +28,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     existing: str = "only-missing",
     progress: Observer | str | None = None,
+    profile: bool = False,
     **arguments: Any,
 ) -> RunResult:
     """Run a strategy on a stream and return the result. A complete run is not repeated; an interrupted run continues.
@@ -43,11 +44,12 @@ def run(
     `existing`: "only-missing", "always" (start over) or "never" (refuse). "skip-running" is the same as "only-missing"
     here: a single run cannot be skipped, so `cl.errors.RunInUse` is raised if another process is executing it.
     `progress` is "auto", "rich", "plain", "none" or an object with the methods of `cl.progress.Observer`; by default a
-    notebook shows one line per run and a script shows nothing. Raises `ClbenchError`.
+    notebook shows one line per run and a script shows nothing. `profile` measures where the time goes
+    (`RunResult.profile`). Raises `ClbenchError`.
     """
     plan = make_plan(strategy, stream, backbone, options=with_old_name(options, settings), **arguments)
     with displayed(progress, plan.title) as show:
-        return execute(plan, existing=existing, progress=show)
+        return execute(plan, existing=existing, progress=show, profile=profile)
 
 
 def resume(folder: str | os.PathLike[str], *, progress: Observer | str | None = None) -> RunResult:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cl.backbone import Backbone
+from cl.backbone.devices import arithmetic, to_device
 from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import UsageError
@@ -244,8 +245,8 @@ class Strategy:
         """
         order = torch.arange(len(images)) if order is None else order
         for index in order.split(CHUNK):
-            x = self.backbone.transform(images.pixels(index).to(self.device))
-            yield x, images.labels[index].to(self.device)
+            x = self.backbone.transform(to_device(images.pixels(index), self.device))
+            yield x, to_device(images.labels[index], self.device)
 
     def encode(
         self, images: ImageSet | Sequence[ImageSet], extractor: Extractor | None = None, *, charge: bool = True
@@ -274,7 +275,7 @@ class Strategy:
         if pixels.dtype != torch.uint8 or pixels.ndim != 4:
             found = f"{pixels.dtype} {tuple(pixels.shape)}"
             raise UsageError(f"predict_images takes uint8 images [B, C, H, W], not {found}.")
-        with torch.no_grad():
+        with torch.no_grad(), arithmetic(self.device, "tf32" if self.backbone.tf32 else "fp32"):
             return self.predict(Inputs(pixels, self.device), task)
 
     # ----------------------------------------------------------------------------------------------------- state
@@ -343,7 +344,7 @@ class Inputs:
 
     def images(self, transform: Transform) -> Tensor:
         """The deterministic view of the images, [B, 3, s, s] on the device."""
-        return transform(self._pixels.to(self._device))
+        return transform(to_device(self._pixels, self._device))
 
     def encode(self, extractor: Extractor) -> Tensor:
         """Features [B, dim]; memoised if the images belong to a stream."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cl.backbone.devices import to_device
 from cl.parts.attached import Attached, LowRank
 from cl.strategies.slca import SLCA
 from cl.strategy import RECIPES, Batch, Cosine, Inputs, Source, Step, StreamInfo, View, option, sgd
@@ -136,6 +137,6 @@ class AgedFeatures:
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         for step, batch in enumerate(self.source.epoch(epoch, rng, start), start):
-            uniform = torch.rand(len(batch.y), generator=rng("age", step)).to(batch.x)
+            uniform = to_device(torch.rand(len(batch.y), generator=rng("age", step)), batch.x.device).to(batch.x)
             m = self.mu + self.jitter * (2 * uniform - 1)
-            yield Batch(batch.x / (1 + m * self.ages.to(batch.y.device)[batch.y]).unsqueeze(1), batch.y)
+            yield Batch(batch.x / (1 + m * to_device(self.ages, batch.y.device)[batch.y]).unsqueeze(1), batch.y)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
+from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
 from cl.backbone.options import STATISTICS, BackboneOptions
 from cl.backbone.transform import Transform
@@ -53,6 +54,7 @@ class Backbone(nn.Module):
         self._create = create
         self.dim = _dim(model)
         self.precision = torch.float32
+        self.tf32 = False  # whether a run rounds the inputs of float32 products, see `devices.arithmetic`
         self._digest: tuple[tuple, str] = ((), "")
         self._digested: list[Tensor] = []
         self._kept: dict[str, Tensor] = {}
@@ -115,7 +117,7 @@ class Backbone(nn.Module):
                 digest.update(_bytes(tensor))
             self._digest = (versions, digest.hexdigest()[:16] if changed else "pristine")
             self._digested = [tensor for _, tensor in changed]  # held, so that no other tensor gets their ids
-        dtype = str(self.precision).removeprefix("torch.")
+        dtype = "tf32" if self.tf32 else str(self.precision).removeprefix("torch.")
         name, weights = self.identity["name"], self.identity["weights_sha256"][:16]
         return f"{name}:{weights}:{self._digest[1]}:{self.transform.key}:{dtype}"
 
@@ -236,6 +238,8 @@ def load(
         model = build_pretrained(name, arch, path, build)
         weights = sha256_of(path) if path else _digest(model)
     model = model.to(device)
+    if channels_last(model, torch.device(device)):
+        model = model.to(memory_format=torch.channels_last)
     data = resolve_data_config({}, model=model)
     tag = arch.partition(".")[2] or (getattr(model, "pretrained_cfg", None) or {}).get("tag") or ""
     mean, std = (data["mean"], data["std"]) if options.normalize == "weights" else STATISTICS[options.normalize]
@@ -260,6 +264,7 @@ def load(
     backbone = Backbone(model, transform, identity, create)
     if precision == "bf16":
         backbone.precision = torch.bfloat16
+    backbone.tf32 = precision == "tf32"
     return backbone
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cl.backbone.devices import constants
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -45,7 +47,7 @@ class Transform:
         x = pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels / 255
         if x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
-        mean, std = (x.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        mean, std = (constants(values, x).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (x - mean) / std
 
     def resize(self, pixels: Tensor, target: tuple[int, int]) -> Tensor:

@@ -38,11 +38,14 @@ def perform(
         jobs=execution.jobs,
         threads=execution.threads,
         existing=execution.existing,
+        profile=execution.profile,
         log_level=display.log_level,
         lines=not display.quiet and display.progress != "none",
     )
     with signals.handled():
-        outcomes = executor.execute(plans, _Screen(display, len(plans) > 1, show_result or print_result))
+        outcomes = executor.execute(
+            plans, _Screen(display, len(plans) > 1, show_result or print_result, profile=execution.profile)
+        )
     codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
     return signals.exit_code() if INTERRUPTED in codes or signals.terminated() else next(iter(codes), 0)
 
@@ -50,8 +53,10 @@ def perform(
 class _Screen:
     """Shows runs: results on stdout, everything else on stderr."""
 
-    def __init__(self, display: Display, many: bool, show_result: Callable[[RunResult, bool], None]) -> None:
-        self.display, self.many, self.show_result = display, many, show_result
+    def __init__(
+        self, display: Display, many: bool, show_result: Callable[[RunResult, bool], None], *, profile: bool = False
+    ) -> None:
+        self.display, self.many, self.show_result, self.profile = display, many, show_result, profile
 
     def started(self, plan: Plan, index: int, total: int) -> None:
         if self.many and not self.display.quiet:
@@ -69,6 +74,8 @@ class _Screen:
         whose = f" ({outcome.plan.title})" if self.many else ""
         if outcome.result is not None:
             self.show_result(outcome.result, self.display.as_json)
+            if self.profile:
+                self._show_profile(outcome.result)
         elif outcome.exit_code == INTERRUPTED or (signals.terminated() and outcome.error):
             # SIGTERM during an import may surface as any error
             click.echo(f"Interrupted; the same command continues ({outcome.plan.folder}).", err=True)
@@ -79,6 +86,17 @@ class _Screen:
             if debugging():
                 click.echo(outcome.traceback, err=True)
             click.echo(printable(f"Error: {outcome.error}{whose}"), err=True)
+
+    def _show_profile(self, result: RunResult) -> None:
+        """Print the table of a profile: on stdout after the result, on stderr if stdout has JSON."""
+        from cl.training.profile import PROFILE, profile_text
+
+        if result.profile is not None:
+            if not (self.display.as_json and self.display.quiet):
+                text = f"{profile_text(result.profile)}\nProfile: {printable(str(result.folder / PROFILE))}"
+                click.echo(text, err=self.display.as_json)
+        elif not self.display.quiet:
+            click.echo("No profile: the run was complete already; --existing always measures it.", err=True)
 
 
 def show_skipped(sentences: Sequence[str], display: Display) -> None:

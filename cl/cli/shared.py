@@ -81,6 +81,7 @@ class Execution:
     threads: int | None = None
     jobs: int = 1
     existing: str = EXISTING[0]
+    profile: bool = False
 
 
 def run_option(name: str, *flags: str, **more: Any) -> Callable[[F], F]:
@@ -133,8 +134,8 @@ def display_options(command: F) -> F:
     return _gathered(command, options, "display", gather)
 
 
-def execution_options(*, existing: bool = True) -> Callable[[F], F]:
-    """--threads, --jobs and --existing, passed to the command as one `execution`."""
+def execution_options(*, existing: bool = True, profile: bool = True) -> Callable[[F], F]:
+    """--threads, --jobs, --existing and --profile, passed to the command as one `execution`."""
     options = [
         click.option(
             "--threads",
@@ -164,10 +165,22 @@ def execution_options(*, existing: bool = True) -> Callable[[F], F]:
             )
         )
 
-    def gather(threads: int | None, workers: int | None, jobs: int, existing: str = EXISTING[0]) -> Execution:
+    if profile:
+        options.append(
+            click.option(
+                "--profile",
+                is_flag=True,
+                help="Measure where the time goes: a table after each run, and profile.json in its folder. The results "
+                "stay the same.",
+            )
+        )
+
+    def gather(
+        threads: int | None, workers: int | None, jobs: int, existing: str = EXISTING[0], profile: bool = False
+    ) -> Execution:
         if workers is not None:
             click.echo("--workers and CLBENCH_WORKERS are now called --threads and CLBENCH_THREADS.", err=True)
-        return Execution(threads if threads is not None else workers, jobs, existing)
+        return Execution(threads if threads is not None else workers, jobs, existing, profile)
 
     return lambda command: _gathered(command, options, "execution", gather)
 

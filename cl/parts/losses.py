@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cl.backbone.devices import positions
+
 LOSSES = ("local", "global", "bce", "bce-local")
 """Softmax over the task's classes; over all classes seen; a sigmoid per class seen; a sigmoid per task's class."""
 
@@ -41,10 +43,10 @@ def classification(
     if kind == "local":
         return local_cross_entropy(logits, labels, classes)
     old = [] if soft is None else [c for c in range(soft.shape[1]) if c not in classes]
-    distilled = torch.as_tensor(old, dtype=torch.long, device=logits.device)
+    distilled = positions(old, logits.device)
     target = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
     if kind == "bce-local":
-        columns = torch.as_tensor(classes, device=logits.device)
+        columns = positions(classes, logits.device)
         hard = target[:, columns]
         loss = _sigmoids(logits[:, columns], hard, balance(hard) if balanced else None, reduction)
         if soft is None or not old:
@@ -54,7 +56,7 @@ def classification(
     if soft is not None and old:
         target[:, distilled] = soft[:, distilled].to(logits.dtype)
     if balanced or (old and weight != 1.0):
-        kept = [c for c in range(logits.shape[1]) if c not in set(old)]
+        kept = positions([c for c in range(logits.shape[1]) if c not in set(old)], logits.device)
         weights = torch.full_like(target, weight)
         weights[:, kept] = balance(target[:, kept]) if balanced else 1.0
     return _sigmoids(logits, target, weights, reduction)
@@ -108,7 +110,7 @@ def local_cross_entropy(logits: Tensor, labels: Tensor, classes: Sequence[int]) 
 
     `logits` [B, C] over classes seen, `labels` [B] positions, all in `classes`.
     """
-    columns = torch.as_tensor(classes, device=logits.device)
+    columns = positions(classes, logits.device)
     place = torch.empty(logits.shape[1], dtype=torch.long, device=logits.device)
     place[columns] = torch.arange(len(columns), device=logits.device)
     return F.cross_entropy(logits[:, columns], place[labels])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cl.backbone.devices import to_device
 from cl.backbone.transform import Transform
 from cl.errors import ContractError
 from cl.training.augment import augment as augmented
@@ -177,13 +178,13 @@ class ReplayBatches:
         for step, batch in enumerate(self.source.epoch(epoch, rng, start), start):
             place = self.memory.sample(self.size or len(batch), rng("replay", step))
             x = self._x(place, rng("replay augment", step))
-            labels = torch.cat([batch.y, self.memory.labels[place].to(self.device)])
+            labels = torch.cat([batch.y, to_device(self.memory.labels[place], self.device)])
             rows = None
             if batch.rows is not None:
-                rows = torch.cat([batch.rows, (place - len(self.memory)).to(self.device)])
+                rows = torch.cat([batch.rows, to_device(place - len(self.memory), self.device)])
             yield Batch(torch.cat([batch.x, x]), labels, rows)
 
     def _x(self, place: Tensor, generator: torch.Generator) -> Tensor:
         if self.features is not None:
-            return self.features[place.to(self.features.device)]
-        return augmented(self.memory.pixels[place].to(self.device), self.augment, self.transform, generator)
+            return self.features[to_device(place, self.features.device)]
+        return augmented(to_device(self.memory.pixels[place], self.device), self.augment, self.transform, generator)

@@ -54,7 +54,8 @@ class RunOptions:
     max_tasks: int | None = option(None, "Learn the first N tasks only; unranked.", ge=1)
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", env="CLBENCH_DEVICE")
     precision: str = option(
-        "fp32", "fp32, or bf16 for autocast.", choices=("fp32", "bf16"), env="CLBENCH_PRECISION"
+        "fp32", "fp32, bf16 for autocast, or tf32 on a CUDA device.", choices=("fp32", "bf16", "tf32"),
+        env="CLBENCH_PRECISION",
     )  # fmt: skip
     results: Path = option(_RESULTS, "Results folder.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
     checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0, infinite=True)

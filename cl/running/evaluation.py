@@ -25,8 +25,11 @@ from cl.training.trainer import Trainer
 NONE = -1
 """Prediction of a rule that had no class to choose from."""
 
-SMALL, LARGE = 64, 256
-"""Images per call of `predict` on CPUs, whose caches a larger batch does not fit, and on accelerators."""
+SMALL, LARGE, MOST = 64, 256, 2048
+"""Images per call of `predict`: on CPUs, whose caches a larger batch does not fit; on accelerators, for images of
+`LARGE_SIDE` pixels and larger, which takes about 2 GiB with a ViT-B/16; on accelerators at most, for small images."""
+
+LARGE_SIDE = 224
 
 
 @dataclass
@@ -68,7 +71,7 @@ def _evaluated(
         return row
     for module in modules_of(strategy):
         module.eval()
-    trainer.observer.phase("evaluate", -(-len(chosen) // _batch(trainer)))
+    trainer.observer.phase("evaluate", -(-len(chosen) // _batch(trainer, strategy)))
     masks = _class_masks(stream)
     rules = rules_on(strategy.rules, stream.setting)
     shared = [rule for rule in rules if rule != "til_oracle"]
@@ -103,7 +106,7 @@ def _scored(
 
     The FLOPs of the first batch are counted, apart from those that the encodings count, and charged for every image.
     """
-    head_flops, size = 0.0, _batch(trainer)
+    head_flops, size = 0.0, _batch(trainer, strategy)
     for start in range(0, len(rows), size):
         part = np.arange(start, min(start + size, len(rows)))
         inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[part]))
@@ -117,8 +120,15 @@ def _scored(
         yield part, scores
 
 
-def _batch(trainer: Trainer) -> int:
-    return SMALL if trainer.device.type == "cpu" else LARGE
+def _batch(trainer: Trainer, strategy: Strategy) -> int:
+    """Images per call of `predict`.
+
+    The number depends on the size of the images and not on free memory: kernels of an accelerator round differently for
+    other batches, and free memory differs between runs, also before and after a resume.
+    """
+    if trainer.device.type == "cpu":
+        return SMALL
+    return min(max(LARGE, LARGE * LARGE_SIDE**2 // strategy.backbone.transform.size**2), MOST)
 
 
 def _class_masks(stream: Stream) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ from cl import registry
 from cl.data import reads
 from cl.data.duplicates import notes_on
 from cl.errors import ClbenchError, RunInUse, StorageError, UsageError
-from cl.files import make_folder
+from cl.files import make_folder, write_text
 from cl.loggers import check as check_loggers
 from cl.options import options_of
 from cl.plan.config_file import run_id_of
@@ -35,21 +36,24 @@ from cl.running.existing import (
 )
 from cl.running.folder import KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
 from cl.running.result import RunResult
+from cl.training.profile import OFF, PROFILE, Off, Profile
 
 log = logging.getLogger("clbench")
 
 _TAKES_COMPLETE = ("only-missing", "skip-running")
 
 
-def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | None = None) -> RunResult:
-    """Execute a plan, or the rest of it, and return the result.
+def execute(
+    plan: Plan, *, existing: str = "only-missing", progress: Observer | None = None, profile: bool = False
+) -> RunResult:
+    """Execute a plan, or the rest of it, and return the result; `profile` measures where the time goes.
 
     Raises `UsageError` if the run exists and `existing` is "never" or if a logger is not installed, `DataError` for
     missing data, `NonFiniteLoss`, and `RunInUse` if another process is executing the run.
     """
     if existing not in EXISTING:
         raise UsageError(f"--existing must be one of {', '.join(EXISTING)}, not '{existing}'.")
-    show = progress if progress is not None else Observer()
+    show, clock = progress if progress is not None else Observer(), Profile() if profile else OFF
     folder = plan.folder
     if existing in _TAKES_COMPLETE and (done := complete_record(folder)) is not None:
         return _skipped(plan, done, show)
@@ -65,7 +69,7 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | 
         elif (done := complete_record(folder)) is not None:  # another process has completed it in the meantime
             return _skipped(plan, done, show, held=True)
         with logged(folder), hearing(plan.loggers, _about(plan)) as loggers:
-            return _execute(plan, Observers([show, *loggers]))
+            return _execute(plan, Observers([show, *loggers]), clock)
 
 
 def _about(plan: Plan) -> dict[str, Any]:
@@ -75,12 +79,13 @@ def _about(plan: Plan) -> dict[str, Any]:
     return {**{name: getattr(plan, name) for name in names}, "options": options}
 
 
-def _execute(plan: Plan, progress: Observer) -> RunResult:
+def _execute(plan: Plan, progress: Observer, profile: Off) -> RunResult:
     folder = plan.folder
     notes = _warnings(plan)
     restore_config(plan, _run_id_in_record(folder))
     log.info("%s -> %s", plan.title, folder)
 
+    from cl.backbone.devices import arithmetic, prepare
     from cl.paths import home
     from cl.random import Seeds
     from cl.running import loop, saved_learner
@@ -89,8 +94,10 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
     from cl.training.trainer import Trainer
 
     device = pick_device(plan.device)
+    prepare(device, plan.precision)
     with reads.recording() as of_stream:
-        stream = build_stream(plan, progress)
+        with profile.part("data"):
+            stream = build_stream(plan, progress)
         backbone = build_backbone(plan, device)
     what = identity(plan, stream, backbone)
     of_method = check_partial(plan, what)
@@ -108,6 +115,8 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
         observer=progress,
         encodings=Encodings(home() / "features"),
     )  # fmt: skip
+    profile.started(trainer.wait)
+    trainer.cost.profile = profile
     strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
     about = header(plan)
 
@@ -116,13 +125,22 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
             saved_learner.save(folder / LEARNER, learner, about["strategy"])
         save_inputs(plan, of_stream, of_method)
 
-    with reads.recording(of_method):
+    with arithmetic(device, plan.precision), reads.recording(of_method):
         record = loop.run(
             strategy, stream, folder, about,
             trainer=trainer, max_tasks=plan.max_tasks, save_scores=plan.save_scores, warnings=tuple(notes),
             ready=lambda: save_inputs(plan, of_stream, of_method), finish=finish,
         )  # fmt: skip
-    return RunResult(record, folder, strategy)
+    return RunResult(record, folder, strategy, profile=_profile_of(profile, folder, record))
+
+
+def _profile_of(profile: Off, folder: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Write the profile of a run to its folder and return it; None without --profile."""
+    if not isinstance(profile, Profile):
+        return None
+    found = profile.result(resumed=bool(record["measurement"]["resumed_from"]))
+    write_text(folder / PROFILE, json.dumps(found, indent=1) + "\n")
+    return found
 
 
 def header(plan: Plan) -> dict[str, Any]:

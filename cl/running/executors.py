@@ -74,13 +74,15 @@ class LocalExecutor:
     """Executes on this machine, `jobs` runs at once.
 
     `existing` is as for `cl.run`; with "skip-running" a run of another process is skipped. `threads`: CPU threads per
-    run, by default torch's choice for one run, or an equal share of the cores for several at once. `log_level`: level
-    of the log messages that other processes send; `lines`: whether they send their progress.
+    run, by default torch's choice for one run, or an equal share of the cores for several at once. `profile`: whether
+    to measure where the time of each run goes. `log_level`: level of the log messages that other processes send;
+    `lines`: whether they send their progress.
     """
 
     jobs: int = 1
     threads: int | None = None
     existing: str = "only-missing"
+    profile: bool = False
     log_level: int = logging.WARNING
     lines: bool = True
 
@@ -103,7 +105,7 @@ class LocalExecutor:
         """Execute one plan in this process."""
         try:
             with progress(plan) as show:
-                return Outcome(plan, execute(plan, existing=self.existing, progress=show))
+                return Outcome(plan, execute(plan, existing=self.existing, progress=show, profile=self.profile))
         except KeyboardInterrupt:
             return Outcome(plan, error="Interrupted.", exit_code=INTERRUPTED)
         except BrokenPipeError:  # the reader of our output has exited
@@ -311,7 +313,7 @@ def _work(pipe: Connection, plan: Plan, how: LocalExecutor) -> None:
         return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the outcome is sent in any case
     if outcome.result is not None:
-        outcome = dataclasses.replace(outcome, result=RunResult(outcome.result.record, outcome.result.folder))
+        outcome = dataclasses.replace(outcome, result=dataclasses.replace(outcome.result, _learner=None))
     with contextlib.suppress(BrokenPipeError):
         pipe.send(outcome)
     pipe.close()

@@ -42,7 +42,7 @@ def run(
     try:
         strategy.info = stream.info
         trainer.encodings.expect(stream)
-        with trainer.cost.timed("train"):
+        with trainer.cost.timed("train"), trainer.cost.part("other"):
             strategy.setup(stream.info)
         if ready is not None:
             ready()

@@ -50,6 +50,10 @@ class Writer:
 
     def write(self, state: RunState, status: str, error: str | None = None) -> None:
         """Write all files."""
+        with self.trainer.cost.part("records"):
+            self._write(state, status, error)
+
+    def _write(self, state: RunState, status: str, error: str | None) -> None:
         digest = predictions.write_predictions(self.folder / PREDICTIONS, self._predictions(state))
         result = self._result(state, digest)
         self.record = record.save(

@@ -22,6 +22,8 @@ class RunResult:
     record: Mapping[str, Any]
     folder: Path
     _learner: Any = field(default=None, compare=False)
+    profile: Mapping[str, Any] | None = field(default=None, compare=False)
+    """Where the time went, as in profile.json; None without `profile=True`, and for a run that was complete already."""
 
     @property
     def status(self) -> str:

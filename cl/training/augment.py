@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cl.backbone.devices import to_device
 from cl.backbone.transform import Transform
 from cl.errors import UsageError
 
@@ -75,10 +76,10 @@ def augment(pixels: Tensor, name: str, transform: Transform, generator: torch.Ge
             shift = torch.randint(0, 2 * pad + 1, (count, 2), generator=generator) - pad
             boxes[:, :2] += shift
     mirror = torch.rand(count, generator=generator) < 0.5 if chosen.flip else torch.zeros(count, dtype=torch.bool)
-    x = _cut(x, boxes.to(x.device), mirror.to(x.device), transform, chosen.filter)
+    x = _cut(x, to_device(boxes, x.device), to_device(mirror, x.device), transform, chosen.filter)
     if chosen.brightness:
         factor = 1 + (2 * torch.rand(count, generator=generator) - 1) * chosen.brightness
-        x = x * factor.to(x.device).view(-1, 1, 1, 1)
+        x = x * to_device(factor, x.device).view(-1, 1, 1, 1)
     return transform.normalise(x.clamp_(0, 255))
 
 

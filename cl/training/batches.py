@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from cl.backbone.devices import ahead, to_device
 from cl.backbone.transform import Transform
 from cl.training.augment import augment, recipe
 
@@ -119,10 +120,9 @@ class ImageBatches(_Shuffled):
         return pixels[torch.argsort(place)]
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
-        for step, index in self._indices(rng, start):
-            pixels = self._pixels(index).to(self.device, non_blocking=True)
+        chosen = ((self._pixels(index), self.labels[index], index) for _, index in self._indices(rng, start))
+        for step, (pixels, labels, rows) in enumerate(ahead(chosen, self.device), start):
             x = augment(pixels, self.augment, self.transform, rng("augment", step))
-            labels, rows = (part.to(self.device, non_blocking=True) for part in (self.labels[index], index))
             yield Batch(x, labels, rows)
 
 
@@ -137,5 +137,5 @@ class TensorBatches(_Shuffled):
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         for _, index in self._indices(rng, start):
-            index = index.to(self.x.device)
+            index = to_device(index, self.x.device)
             yield Batch(self.x[index], self.y[index], index)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from cl.records.flops import COUNTED_BY
+from cl.training.profile import OFF, Off
 
 T = TypeVar("T")
 
@@ -35,15 +36,21 @@ class Cost:
         self.counted_by = COUNTED_BY
         self._counting: list[FlopCounter] = []
         self._known: dict[Hashable, float] = {}
+        self.profile: Off = OFF
 
     @contextmanager
     def timed(self, kind: str) -> Iterator[None]:
-        """Add the duration of a `with` block to `seconds[kind]`."""
+        """Add the duration of a `with` block to `seconds[kind]`, and charge it to a part of the profile."""
         start = time.perf_counter()
         try:
-            yield
+            with self.profile.part(kind):
+                yield
         finally:
             self.seconds[kind] += time.perf_counter() - start
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Charge a `with` block to a part of the profile; does nothing without `--profile`."""
+        return self.profile.part(name)
 
     def add_flops(self, executed: float, uncached: float | None = None) -> None:
         """Add executed FLOPs, and the FLOPs without memoised encodings (default: the same).

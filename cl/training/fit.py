@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -87,11 +86,12 @@ class Fit:
         self.norms, self.dropouts = under_dropout(trained)
         self.tracked = [int(norm.num_batches_tracked) for norm in self.norms]
         self.attention = slow_to_differentiate(self.modules, device)
-        self.optimizer = spec.optimizer(spec.groups)
+        self.optimizer = (fused(spec.optimizer) if device.type == "cuda" else spec.optimizer)(spec.groups)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: factor of the learning rate after plateaus
         self.best_score, self.best_epoch, self.stale = float("-inf"), -1, 0
         self.best: list[Tensor] = []
+        self.reads_each_loss = device.type == "cpu"  # on an accelerator the host would wait for each step
         self.spent = 0.0  # FLOPs of the steps, without validation
         self.losses: list[float] = []
         wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
@@ -159,16 +159,19 @@ class Fit:
         def rng(*purpose: str | int, epoch: int = self.epoch) -> torch.Generator:
             return generator(self.seed, "fit", self.key.task, self.key.name, occurrence, epoch, *purpose)
 
-        clock = time.perf_counter()
-        for batch in self.data.epoch(self.epoch, rng, self.step):
-            self.cost.seconds["data"] += time.perf_counter() - clock
+        with self.cost.timed("data"):
+            batches = iter(self.data.epoch(self.epoch, rng, self.step))
+            batch = next(batches, None)
+        while batch is not None:
             self._one_step(batch, Step(self.epoch, self.step, epochs, steps, self.optimizer))
             self.step += 1
             if self.journal.due() and math.isfinite(float(self.loss_sum)):
                 self._save()
-            clock = time.perf_counter()
+            with self.cost.timed("data"):
+                batch = next(batches, None)
         if self.spec.validate is not None or self.epoch + 1 == epochs:
-            self._measure_norms(rng)
+            with self.cost.part("statistics"):
+                self._measure_norms(rng)
         self._end_epoch()
 
     def _one_step(self, batch: Batch, step: Step) -> None:
@@ -179,19 +182,27 @@ class Fit:
         alike = "step", self.structure, tuple(batch.x.shape), len(batch)
         value, flops = self.cost.alike(alike, lambda: self._backward(batch), cached)
         self.spent += flops
-        if self.spec.before_step:
-            self.spec.before_step(step)
-        if self.spec.clip is not None:
-            nn.utils.clip_grad_norm_(self.trained, self.spec.clip)
-        self.optimizer.step()
-        if self.spec.after_step:
-            self.spec.after_step(step)
+        with self.cost.part("optimiser"):
+            if self.spec.before_step:
+                self.spec.before_step(step)
+            if self.spec.clip is not None:
+                nn.utils.clip_grad_norm_(self.trained, self.spec.clip)
+            self._update()
+            if self.spec.after_step:
+                self.spec.after_step(step)
         self.loss_sum += value
         shown = None
-        if value.device.type == "cpu" or step.step % SYNC_EVERY == 0 or step.step == step.steps - 1:
+        if self.reads_each_loss or step.step % SYNC_EVERY == 0 or step.step == step.steps - 1:
             shown = float(value)
-            self._check_finite(shown if value.device.type == "cpu" else float(self.loss_sum), step)
+            self._check_finite(shown if self.reads_each_loss else float(self.loss_sum), step)
         self.observer.advance(len(batch), shown)
+
+    def _update(self) -> None:
+        self.optimizer.step()
+        for group in self.optimizer.param_groups:
+            if group.get("fused"):  # fused kernels do not bump version counters: the backbone would look unchanged
+                for parameter in filter(_has_gradient, group["params"]):
+                    torch.autograd.graph.increment_version(parameter)  # takes no list before 2.5
 
     def _check_finite(self, loss: float, when: When) -> None:
         if not math.isfinite(loss):
@@ -211,7 +222,7 @@ class Fit:
     def _backward(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            with explicit(self.attention):
+            with self.cost.part("forward"), explicit(self.attention):
                 loss = self.spec.loss(batch)
         except ValueError as error:
             if len(batch) > 1 or "more than 1 value per channel" not in str(error):
@@ -220,7 +231,8 @@ class Fit:
                 f"fit {self.key.name!r} of task {self.key.task} trains batch norms on one image, whose mean is the "
                 "image itself; use batches of two or more images, or a network without batch norm."
             ) from error
-        loss.backward()
+        with self.cost.part("backward"):
+            loss.backward()
         return loss.detach()
 
     def _measure_norms(self, rng: Rng) -> None:
@@ -250,7 +262,8 @@ class Fit:
         self.loss_sum.zero_()
         if self.spec.validate is not None:
             self._eval_mode()
-            score = float(self.cost.alike(("validation", self.structure), self.spec.validate)[0])
+            with self.cost.part("evaluation"):
+                score = float(self.cost.alike(("validation", self.structure), self.spec.validate)[0])
             if not math.isfinite(score):
                 raise self._diverged(f"the validation score became {score}", f"epoch {self.epoch}")
             self._train_mode()
@@ -296,6 +309,17 @@ class Fit:
         self.loss_sum, self.best = self.loss_sum.to(self.device), [tensor.to(self.device) for tensor in self.best]
         set_global_state(partial["globals"])
         self.journal.resumed_from.append(f"in {self.key}, epoch {self.epoch}, step {self.step}")
+
+
+def fused(optimizer: Optimizer) -> Optimizer:
+    """The same optimiser with one kernel for all parameters, which repeats its bits; others are returned unchanged."""
+    if not isinstance(optimizer, functools.partial) or not optimizer.keywords.get("foreach"):
+        return optimizer
+    return functools.partial(optimizer, foreach=False, fused=True)
+
+
+def _has_gradient(parameter: Tensor) -> bool:
+    return parameter.grad is not None
 
 
 def _trains(module: nn.Module) -> bool:

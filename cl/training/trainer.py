@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -39,6 +40,13 @@ class Trainer:
         self.encodings.cost = self.cost
         self.journal = Journal(self.seeds, self.cost, checkpoint)
 
+    @property
+    def wait(self) -> Callable[[], None] | None:
+        """Waits for the work that an accelerator was given; None on a CPU, which has finished it."""
+        if self.device.type == "cuda":
+            return functools.partial(torch.cuda.synchronize, self.device)
+        return torch.mps.synchronize if self.device.type == "mps" else None
+
     def init_rng(self, purpose: str) -> torch.Generator:
         """A new generator for new parameters, from the initialisation seed."""
         return generator(self.seeds.init, "init", self.journal.task, purpose)
@@ -64,8 +72,9 @@ class Trainer:
         key = self.journal.next("fit", phase)
         if (entry := self.journal.recall(key, strategy)) is not None:
             return entry["result"]
-        fit = Fit(self.journal, strategy, key, spec, device=self.device, observer=self.observer)
-        result = fit.run(self.journal.occurrence(phase))
+        with self.cost.part("other"):
+            fit = Fit(self.journal, strategy, key, spec, device=self.device, observer=self.observer)
+            result = fit.run(self.journal.occurrence(phase))
         self.journal.finish(key, strategy, result)
         return result
 

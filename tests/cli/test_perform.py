@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,3 +82,60 @@ def test_an_import_that_sigterm_stopped_is_no_error_of_its_own(
     assert call(["run", "-s", "toy", *QUICK]) == 143
     shown = capsys.readouterr().err
     assert "Interrupted; the same command continues" in shown and "Error" not in shown
+
+
+def test_a_profile_follows_each_result_and_changes_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["run", "-s", "toy,simplecil", *QUICK, "--progress", "none"]
+    assert call([*command, "--results", str(tmp_path / "plain")]) == 0
+    assert "total" not in capsys.readouterr().out
+    assert call([*command, "--profile"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("100.0 %") == 2 and shown.out.count("Profile: ") == 2, "a table for each run"
+    folders = {path.parent.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("record.json")}
+    assert len(folders) == 2
+    for folder in folders:
+        plain, profiled = tmp_path / "plain" / folder, tmp_path / "results" / folder
+        assert load(plain / "record.json")["result_sha256"] == load(profiled / "record.json")["result_sha256"]
+        assert not (plain / "profile.json").exists()
+        found = json.loads((profiled / "profile.json").read_text())
+        assert found["seconds"] == pytest.approx(sum(part["seconds"] for part in found["parts"].values()))
+        assert found["seconds"] >= load(profiled / "record.json")["measurement"]["seconds"]["total"]
+        assert not found["resumed"]
+    assert call([*command, "--profile"]) == 0
+    shown = capsys.readouterr()
+    assert "100.0 %" not in shown.out and shown.err.count("No profile: the run was complete already") == 2
+
+
+@pytest.mark.parametrize("more", [[], ["--jobs", "2", "--seed", "1,2"]])
+def test_json_on_stdout_has_no_table_in_it(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", "-s", "simplecil", *SMALL, "--profile", "--json", "--existing", "always", *more]
+    runs = 2 if more else 1
+    assert call(command) == 0
+    shown = capsys.readouterr()
+    assert len([json.loads(line) for line in shown.out.splitlines()]) == runs == shown.err.count("100.0 %")
+    assert call([*command, "--quiet"]) == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == runs and "100.0 %" not in shown.err
+    assert call(["run", "-s", "simplecil", *SMALL, "--profile", "-q", "--existing", "always"]) == 0
+    assert "100.0 %" in capsys.readouterr().out, "a quiet run prints its results, and the table was asked for"
+
+
+def test_a_resumed_run_profiles_its_own_process(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = Toy.learn
+
+    def stops(self: Toy, view: Any) -> None:
+        if view.task == 1:
+            raise KeyboardInterrupt
+        learn(self, view)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Toy, "learn", stops)
+        assert call(["run", "-s", "toy", *QUICK, "--profile"]) == 130
+    assert "100.0 %" not in capsys.readouterr().out
+    folder = next((tmp_path / "results").rglob("config.toml")).parent
+    assert call(["resume", str(folder), "--profile"]) == 0
+    assert "The run was resumed: the table shows this process only." in capsys.readouterr().out
+    found = json.loads((folder / "profile.json").read_text())
+    assert found["resumed"] and found["parts"]["evaluation"]["calls"] == 1, "the other one was before"

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from cl.backbone.transform import Transform
 from cl.errors import ContractError
 from cl.records import predictions
+from cl.running import evaluation
 from cl.strategies.finetune import Finetune
 from cl.strategies.linear_probe import LinearProbe
 from cl.strategies.simplecil import SimpleCIL
@@ -122,3 +124,17 @@ def test_prediction_runs_in_evaluation_mode_even_if_learn_left_training_mode(tmp
             return super().predict(inputs, task)
 
     run(make(Careless), tiny_stream(), tmp_path)
+
+
+SIZES = [("cpu", 8, 64), ("cuda", 32, 2048), ("cuda", 112, 1024), ("cuda", 224, 256), ("cuda", 384, 256)]
+
+
+@pytest.mark.parametrize(("device", "size", "images"), SIZES)
+def test_the_batch_depends_on_the_kind_of_device_and_the_size_of_images_alone(
+    device: str, size: int, images: int
+) -> None:
+    learner = make(SimpleCIL)
+    learner.trainer.device = torch.device(device)
+    transform = learner.backbone.transform
+    learner.backbone.transform = Transform(size, transform.mean, transform.std)
+    assert evaluation._batch(learner.trainer, learner) == images

@@ -63,3 +63,11 @@ def test_notes_about_the_images_are_said_and_recorded(monkeypatch: pytest.Monkey
     monkeypatch.setattr(observer, "message", heard.append)
     record = execution.execute(plan, progress=observer).record
     assert "Left out: 2 files." in record["measurement"]["warnings"] and "Left out: 2 files." in heard
+
+
+def test_a_precision_that_the_device_lacks_is_refused_before_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan("toy", "split-digits", limit=2, precision="tf32", device="cpu", options={"stream.tasks": 2})
+    assert plan.config_hash != make_plan("toy", "split-digits", limit=2, options={"stream.tasks": 2}).config_hash
+    monkeypatch.setattr(execution, "build_stream", lambda *_: pytest.fail("no data is read"))
+    with pytest.raises(UsageError, match="--precision tf32 needs a CUDA device, and this run is on cpu"):
+        execution.execute(plan)

@@ -14,6 +14,7 @@ from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import UsageError
 from cl.stream import ImageSet
+from cl.training.augment import RECIPES
 from cl.training.batches import ImageBatches, TensorBatches, without_single
 from tests.help.probe import X, Y
 
@@ -91,3 +92,19 @@ def test_images_of_several_sets_keep_their_labels_and_rows() -> None:
     assert sorted(torch.cat([batch.y for batch in batches]).tolist()) == sorted(values.tolist())
     with pytest.raises(UsageError, match="unknown augmentation"):
         ImageBatches(sets, 4, plain, augment="mixup")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_images_are_augmented_on_the_device_without_reading_from_it(recipe: str) -> None:
+    """The meta device has shapes only: reading a value from it raises."""
+    sets, transform = [grey([7, 3, 5]), grey([11, 2])], Transform(8, (0.5,) * 3, (0.5,) * 3)
+
+    def rng(*key: Any) -> torch.Generator:
+        return torch.Generator().manual_seed(1)
+
+    plain = list(ImageBatches(sets, 2, transform, augment=recipe).epoch(0, rng))
+    there = list(ImageBatches(sets, 2, transform, augment=recipe, device="meta").epoch(0, rng))
+    assert [batch.x.shape for batch in there] == [batch.x.shape for batch in plain] and len(there) == 3
+    assert all(
+        part.device.type == "meta" for batch in there for part in (batch.x, batch.y, batch.rows) if part is not None
+    )

@@ -48,7 +48,7 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 @click.option("--seed", multiple=True, metavar="N[,N]", help="Some of its seeds.  [default: all]")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and change nothing.")
 @run_option("device", metavar="NAME")
-@execution_options()
+@execution_options(profile=False)
 @run_option("results", metavar="FOLDER")
 @display_options
 def command(

@@ -30,7 +30,7 @@ _GROUPS = {
     "How much": ("few_shot", "setting", "limit", "max_tasks", "dry_run"),
     "How and where": (
         *("device", "precision", "threads", "jobs", "results", "existing", "checkpoint_every", "save_learner"),
-        "save_scores",
+        *("save_scores", "profile"),
     ),
     "Display": ("progress", "loggers", "as_json", "quiet", "verbose", "help"),
 }
@@ -46,6 +46,7 @@ Examples:
   clbench run -s simplecil --stream split-cifar100 --few-shot   60 classes, then 8 x 5 with 5 images each
   clbench run -s replay --stream split-digits --setting online  one pass, 10 images at a time
   clbench run -c results/.../config.toml --seed 7               the same with another seed
+  clbench run -s slca --stream split-digits --profile           and where the time went
 
 \b
 Values, lowest precedence first: default, preset, config file, CLBENCH_SET, --set. The record says
