@@ -35,14 +35,21 @@ from cl.running.existing import (
 )
 from cl.running.folder import KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
 from cl.running.result import RunResult
+from cl.training.shared_tables import SharedTables
 
 log = logging.getLogger("clbench")
 
 _TAKES_COMPLETE = ("only-missing", "skip-running")
 
 
-def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | None = None) -> RunResult:
-    """Execute a plan, or the rest of it, and return the result.
+def execute(
+    plan: Plan,
+    *,
+    existing: str = "only-missing",
+    progress: Observer | None = None,
+    tables: SharedTables | None = None,
+) -> RunResult:
+    """Execute a plan, or the rest of it, and return the result. Runs with the same `tables` share features in memory.
 
     Raises `UsageError` if the run exists and `existing` is "never" or if a logger is not installed, `DataError` for
     missing data, `NonFiniteLoss`, and `RunInUse` if another process is executing the run.
@@ -65,7 +72,7 @@ def execute(plan: Plan, *, existing: str = "only-missing", progress: Observer | 
         elif (done := complete_record(folder)) is not None:  # another process has completed it in the meantime
             return _skipped(plan, done, show, held=True)
         with logged(folder), hearing(plan.loggers, _about(plan)) as loggers:
-            return _execute(plan, Observers([show, *loggers]))
+            return _execute(plan, Observers([show, *loggers]), tables)
 
 
 def _about(plan: Plan) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def _about(plan: Plan) -> dict[str, Any]:
     return {**{name: getattr(plan, name) for name in names}, "options": options}
 
 
-def _execute(plan: Plan, progress: Observer) -> RunResult:
+def _execute(plan: Plan, progress: Observer, tables: SharedTables | None) -> RunResult:
     folder = plan.folder
     notes = _warnings(plan)
     restore_config(plan, _run_id_in_record(folder))
@@ -106,7 +113,7 @@ def _execute(plan: Plan, progress: Observer) -> RunResult:
             folder / CHECKPOINT, plan.checkpoint_every, keep_setup=plan.save_learner, identity=what
         ),
         observer=progress,
-        encodings=Encodings(home() / "features"),
+        encodings=Encodings(home() / "features", shared=tables),
     )  # fmt: skip
     strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
     about = header(plan)
