@@ -37,6 +37,7 @@ from cl.running.existing import (
 from cl.running.folder import KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
 from cl.running.result import RunResult
 from cl.training.profile import OFF, PROFILE, Off, Profile
+from cl.training.shared_tables import SharedTables
 
 log = logging.getLogger("clbench")
 
@@ -44,9 +45,16 @@ _TAKES_COMPLETE = ("only-missing", "skip-running")
 
 
 def execute(
-    plan: Plan, *, existing: str = "only-missing", progress: Observer | None = None, profile: bool = False
+    plan: Plan,
+    *,
+    existing: str = "only-missing",
+    progress: Observer | None = None,
+    profile: bool = False,
+    tables: SharedTables | None = None,
 ) -> RunResult:
-    """Execute a plan, or the rest of it, and return the result; `profile` measures where the time goes.
+    """Execute a plan, or the rest of it, and return the result.
+
+    `profile` measures where the time goes. Runs with the same `tables` share features in memory.
 
     Raises `UsageError` if the run exists and `existing` is "never" or if a logger is not installed, `DataError` for
     missing data, `NonFiniteLoss`, and `RunInUse` if another process is executing the run.
@@ -69,7 +77,7 @@ def execute(
         elif (done := complete_record(folder)) is not None:  # another process has completed it in the meantime
             return _skipped(plan, done, show, held=True)
         with logged(folder), hearing(plan.loggers, _about(plan)) as loggers:
-            return _execute(plan, Observers([show, *loggers]), clock)
+            return _execute(plan, Observers([show, *loggers]), clock, tables)
 
 
 def _about(plan: Plan) -> dict[str, Any]:
@@ -79,7 +87,7 @@ def _about(plan: Plan) -> dict[str, Any]:
     return {**{name: getattr(plan, name) for name in names}, "options": options}
 
 
-def _execute(plan: Plan, progress: Observer, profile: Off) -> RunResult:
+def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables | None) -> RunResult:
     folder = plan.folder
     notes = _warnings(plan)
     restore_config(plan, _run_id_in_record(folder))
@@ -113,7 +121,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off) -> RunResult:
             folder / CHECKPOINT, plan.checkpoint_every, keep_setup=plan.save_learner, identity=what
         ),
         observer=progress,
-        encodings=Encodings(home() / "features"),
+        encodings=Encodings(home() / "features", shared=tables),
     )  # fmt: skip
     profile.started(trainer.wait)
     trainer.cost.profile = profile

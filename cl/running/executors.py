@@ -28,6 +28,7 @@ from cl.progress.displays import PlainProgress
 from cl.running.execution import complete_record, execute
 from cl.running.folder import LOG
 from cl.running.result import RunResult
+from cl.training.shared_tables import SharedTables
 
 GRACE = 30.0
 """Seconds before an interrupted process is killed."""
@@ -71,7 +72,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Executes on this machine, `jobs` runs at once.
+    """Executes on this machine, `jobs` runs at once; with one job, runs share memoised features in memory.
 
     `existing` is as for `cl.run`; with "skip-running" a run of another process is skipped. `threads`: CPU threads per
     run, by default torch's choice for one run, or an equal share of the cores for several at once. `profile`: whether
@@ -92,20 +93,27 @@ class LocalExecutor:
             return _Processes(self, plans, observer).run()
         if self.threads is not None:
             _set_threads(self.threads)
+        tables = SharedTables()
         outcomes: list[Outcome] = []
         for index, plan in enumerate(plans):
             observer.started(plan, index, len(plans))
-            outcomes.append(self.one(plan, observer.progress))
+            outcomes.append(self.one(plan, observer.progress, tables))
             observer.finished(outcomes[-1])
             if outcomes[-1].exit_code == INTERRUPTED:
                 break
         return outcomes
 
-    def one(self, plan: Plan, progress: Callable[[Plan], AbstractContextManager[Observer]]) -> Outcome:
-        """Execute one plan in this process."""
+    def one(
+        self,
+        plan: Plan,
+        progress: Callable[[Plan], AbstractContextManager[Observer]],
+        tables: SharedTables | None = None,
+    ) -> Outcome:
+        """Execute one plan in this process; `tables` holds features of earlier runs."""
         try:
             with progress(plan) as show:
-                return Outcome(plan, execute(plan, existing=self.existing, progress=show, profile=self.profile))
+                result = execute(plan, existing=self.existing, progress=show, profile=self.profile, tables=tables)
+                return Outcome(plan, result)
         except KeyboardInterrupt:
             return Outcome(plan, error="Interrupted.", exit_code=INTERRUPTED)
         except BrokenPipeError:  # the reader of our output has exited

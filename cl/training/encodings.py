@@ -28,6 +28,7 @@ from cl.files import make_folder
 from cl.records.flops import COUNTED_BY
 from cl.training import state
 from cl.training.cost import Cost, count_flops
+from cl.training.shared_tables import SharedTables
 
 if TYPE_CHECKING:
     from cl.stream import Stream
@@ -67,7 +68,7 @@ class Extractor(Protocol):
     def __call__(self, images: Tensor) -> Tensor: ...
 
 
-class _Table:
+class Table:
     """Features of one store by one extractor: values, finished blocks, and FLOPs per image.
 
     A block holds images of one class, or of one unit if `units` gives the unit of each row.
@@ -111,16 +112,24 @@ class Encodings:
     """Memoised features, in memory while in use and on disk for other runs.
 
     With `folder` None nothing is kept on disk. Features of extractors that changed since loading are kept in memory
-    only: up to `memory` bytes for lasting extractors, and the tables of the `recent` latest other extractors. `cost`
-    receives the executed FLOPs and the FLOPs of an uncached run.
+    only: up to `memory` bytes for lasting extractors, and the tables of the `recent` latest other extractors. `shared`
+    holds tables of pristine extractors for later runs of this process. `cost` receives the executed FLOPs and the
+    FLOPs of an uncached run; features that an earlier run computed count alike from memory and from disk.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, recent: int = 2, memory: int = MEMORY, exact: bool = False
+        self,
+        folder: Path | None = None,
+        *,
+        recent: int = 2,
+        memory: int = MEMORY,
+        exact: bool = False,
+        shared: SharedTables | None = None,
     ) -> None:
         self.folder, self.recent, self.memory, self.exact = folder, recent, memory, exact
+        self.shared = shared if shared is not None else SharedTables(0)
         self.cost = Cost()
-        self._tables: dict[tuple[str, str], _Table] = {}
+        self._tables: dict[tuple[str, str], Table] = {}
         self._units: dict[str, np.ndarray] = {}
 
     def expect(self, stream: Stream) -> None:
@@ -162,7 +171,7 @@ class Encodings:
         return self._table(extractor, store, device).flops
 
     @torch.no_grad()
-    def _count(self, extractor: Extractor, store: ImageStore, table: _Table, device: torch.device) -> float:
+    def _count(self, extractor: Extractor, store: ImageStore, table: Table, device: torch.device) -> float:
         """Count the FLOPs per image, once; return the FLOPs executed to do so.
 
         A separate pass over one image is counted, so that counting cannot affect the features.
@@ -175,7 +184,7 @@ class Encodings:
 
     @torch.no_grad()
     def _compute(
-        self, extractor: Extractor, store: ImageStore, table: _Table, blocks: np.ndarray, device: torch.device
+        self, extractor: Extractor, store: ImageStore, table: Table, blocks: np.ndarray, device: torch.device
     ) -> float:
         executed = 0.0
         per_pass = 1 if device.type == "cpu" else 8
@@ -185,13 +194,13 @@ class Encodings:
             features = extractor(extractor.transform(pixels_of(store, rows).to(device)))
             table.values[torch.as_tensor(rows)] = features.float().cpu()
             table.done[part] = True
+            if table.kept == "pristine":  # at once: after Ctrl-C a later run of the process saves them
+                table.unsaved.extend(part.tolist())
             executed += len(rows) * table.flops
-        if extractor.is_pristine:
-            table.unsaved.extend(int(block) for block in blocks)
         return executed
 
     def _compute_shared(
-        self, extractor: Extractor, store: ImageStore, table: _Table, blocks: np.ndarray, device: torch.device
+        self, extractor: Extractor, store: ImageStore, table: Table, blocks: np.ndarray, device: torch.device
     ) -> float:
         """Compute blocks that no other process computes, and read the others once they are done."""
         key = self._key(extractor, store, device)
@@ -229,28 +238,34 @@ class Encodings:
         finally:
             lock.release()
 
-    def _table(self, extractor: Extractor, store: ImageStore, device: torch.device) -> _Table:
+    def _table(self, extractor: Extractor, store: ImageStore, device: torch.device) -> Table:
         key = self._key(extractor, store, device)
         if key not in self._tables:
-            kept = "recent"
-            if extractor.is_pristine or getattr(extractor, "lasting", False):
-                kept = "pristine" if extractor.is_pristine else "lasting"
-            units = None if kept == "pristine" else self._units.get(store.fingerprint)
-            table = _Table(store, extractor.dim, kept, units)
-            self._make_room(table)
-            self._tables[key] = table
             if extractor.is_pristine:
-                self._read(key, table)
+                self._tables[key] = self._pristine_table(extractor, store, key)
+            else:
+                kept = "lasting" if getattr(extractor, "lasting", False) else "recent"
+                table = Table(store, extractor.dim, kept, self._units.get(store.fingerprint))
+                self._make_room(table)
+                self._tables[key] = table
         return self._tables[key]
+
+    def _pristine_table(self, extractor: Extractor, store: ImageStore, key: tuple[str, str]) -> Table:
+        """The table of an earlier run of this process, else a new one with the features on disk."""
+        place = str(self.folder), *key
+        table: Table | None = self.shared.get(place)
+        if table is None:
+            table = Table(store, extractor.dim, "pristine")
+            self._read(key, table)
+            self.shared.put(place, table)
+        return table
 
     def _key(self, extractor: Extractor, store: ImageStore, device: torch.device) -> tuple[str, str]:
         return f"{extractor.key}:{device.type}", store.fingerprint  # types of device round differently
 
-    def _make_room(self, new: _Table) -> None:
+    def _make_room(self, new: Table) -> None:
         """Evict the oldest tables of the same kind until the new one fits."""
         alike = [key for key, table in self._tables.items() if table.kept == new.kept]
-        if new.kept == "pristine":
-            return
         while alike:
             size = sum(self._tables[key].nbytes for key in alike)
             if len(alike) < self.recent if new.kept == "recent" else size < self.memory:
@@ -264,7 +279,7 @@ class Encodings:
         for key, table in self._tables.items():
             self._save(key, table)
 
-    def _save(self, key: tuple[str, str], table: _Table) -> None:
+    def _save(self, key: tuple[str, str], table: Table) -> None:
         if self.folder is None or not table.unsaved:
             return
         blocks = np.unique(table.unsaved)
@@ -286,7 +301,7 @@ class Encodings:
         table.files.add(path.name)
         table.unsaved = []
 
-    def _read(self, key: tuple[str, str], table: _Table) -> None:
+    def _read(self, key: tuple[str, str], table: Table) -> None:
         """Read the files that are new since the last call; damaged ones are removed, and computed again."""
         for path in sorted(self._files(key)):
             if path.name in table.files:

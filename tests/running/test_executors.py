@@ -27,6 +27,7 @@ from cl.records.record import load
 from cl.running import executors
 from cl.running.executors import LocalExecutor, Outcome
 from cl.running.result import RunResult
+from cl.training import state
 from tests.help.commands import SMALL
 
 Shown = pytest.CaptureFixture[str]
@@ -103,6 +104,45 @@ def test_sequential_runs_continue_after_failures_and_stop_at_an_interrupt(monkey
     assert outcomes[3].skipped == "another process is running it."
     (busy,) = LocalExecutor().execute(plans[3:4], heard)
     assert (busy.error, busy.exit_code) == ("Busy.", 1)
+
+
+def test_runs_of_a_grid_share_features_and_equal_runs_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Shown
+) -> None:
+    read: list[Path] = []
+    load_state = state.load
+
+    def counted(path: Path, *rest: Any, **given: Any) -> Any:
+        read.append(path)
+        return load_state(path, *rest, **given)
+
+    monkeypatch.setattr(state, "load", counted)
+
+    def run(strategies: str, seeds: str, place: str) -> dict[tuple[str, int], dict[str, Any]]:
+        command = ["run", "-s", strategies, *SMALL, "--seed", seeds, "--init-seed", "7"]  # 7: one random backbone
+        assert call([*command, "--results", str(tmp_path / place), "-q", "--json"]) == 0
+        records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return {(each["result"]["strategy"]["name"], each["result"]["seeds"]["data"]): each for each in records}
+
+    def features() -> int:
+        return len([path for path in read if "features" in path.parts])
+
+    run("simplecil", "1,2", "first")  # computes the features
+    read.clear()
+    alone = {}
+    for strategy in ("simplecil", "linear-probe"):
+        for seed in ("1", "2"):
+            alone |= run(strategy, seed, "alone")
+    each = features() // 4
+    read.clear()
+    together = run("simplecil,linear-probe", "1,2", "together")
+    assert each > 0 and features() == each, "only the first run reads the files"
+    assert together.keys() == alone.keys() and len(alone) == 4
+    for key, record in alone.items():
+        assert together[key]["result_sha256"] == record["result_sha256"]
+        assert together[key]["measurement"]["flops"] == record["measurement"]["flops"]
+        assert together[key]["measurement"]["parameters"] == record["measurement"]["parameters"]
+        assert together[key]["measurement"]["stored"] == record["measurement"]["stored"]
 
 
 def test_parallel_runs_equal_sequential_runs(odd: None, tmp_path: Path, capsys: Shown) -> None:

@@ -16,6 +16,7 @@ from cl.backbone import Backbone
 from cl.data.store import ImageStore
 from cl.strategy import Inputs, StoredImages
 from cl.training.encodings import BLOCK, Encodings
+from cl.training.shared_tables import SharedTables
 from tests.conftest import tiny_backbone, tiny_stream
 
 CPU = torch.device("cpu")
@@ -78,6 +79,55 @@ def test_features_are_shared_on_disk_until_the_backbone_changes(store: ImageStor
     files = len(list(tmp_path.rglob("*.safetensors")))
     third.flush()
     assert len(list(tmp_path.rglob("*.safetensors"))) == files, "features of changed backbones are not shared"
+
+
+def test_runs_of_a_process_share_tables_and_count_as_if_read_from_disk(store: ImageStore, tmp_path: Path) -> None:
+    rows, tables = np.arange(100), SharedTables()
+    first = Counting(tmp_path, shared=tables)
+    expected = first.get(tiny_backbone(), store, rows, CPU)
+    first.flush()
+    from_disk = Counting(tmp_path)
+    from_disk.get(tiny_backbone(), store, rows, CPU)
+    for path in tmp_path.rglob("*.safetensors"):
+        path.unlink()
+    second = Counting(tmp_path, shared=tables)
+    assert torch.equal(second.get(tiny_backbone(), store, rows, CPU), expected) and second.images == 0
+    assert second.cost.flops == from_disk.cost.flops and second.cost.flops["executed"] == 0
+    elsewhere = Counting(tmp_path / "other", shared=tables)
+    elsewhere.get(tiny_backbone(), store, rows, CPU)
+    assert elsewhere.images > 0, "another cache folder has tables of its own"
+
+
+def test_features_of_changed_backbones_are_never_shared(store: ImageStore, tmp_path: Path) -> None:
+    changed, tables = tiny_backbone(), SharedTables()
+    with torch.no_grad():
+        next(changed.parameters()).add_(0.1)
+    for _ in range(2):
+        run = Counting(tmp_path, shared=tables)
+        run.get(changed, store, np.arange(3), CPU)
+        assert run.images > 0
+
+
+def test_features_of_an_interrupted_run_reach_the_disk_by_a_later_run(store: ImageStore, tmp_path: Path) -> None:
+    tables, backbone = SharedTables(), tiny_backbone()
+    blocks: list[int] = []
+
+    class Interrupted(Counting):
+        def _compute(self, extractor: Any, store: Any, table: Any, blocks_: Any, device: Any) -> Any:
+            blocks.extend(blocks_.tolist())
+            super()._compute(extractor, store, table, blocks_[:1], device)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(tmp_path, shared=tables).get(backbone, store, np.arange(len(store)), CPU)
+    assert len(blocks) > 1
+    later = Counting(tmp_path, shared=tables)
+    later.get(backbone, store, np.arange(len(store)), CPU)
+    later.flush()
+    assert 0 < later.images < len(store)
+    alone = Counting(tmp_path)
+    alone.get(backbone, store, np.arange(len(store)), CPU)
+    assert alone.images == 0
 
 
 def test_flops_of_shared_features_by_another_counter_are_counted_again(
