@@ -61,7 +61,7 @@ def code_sha256(target: str, find: Find = source_path) -> str | None:
     """
     module, _, attribute = target.partition(":")
     try:
-        reader = _Reader(module, find)
+        reader = Reader(module, find)
         if reader.module(module) is None:
             return None
         place = reader.resolve(Place(module, attribute.partition(".")[0]))
@@ -81,7 +81,7 @@ def cells_sha256(method: type) -> str | None:
     if not cells:
         return None
     try:
-        reader = _Reader("", source_path, _scan(ast.parse(cells), ""))
+        reader = Reader("", source_path, _scan(ast.parse(cells), ""))
     except SyntaxError:
         return _sha256([cells])
     others = [Place(base.__module__, base.__name__) for base in method.__mro__ if base not in bases]
@@ -98,7 +98,7 @@ def modules_sha256(modules: Iterable[str]) -> str:
     """The same hash over all definitions of these modules; raises `FileNotFoundError` for a module without source."""
     texts: list[str] = []
     for module in modules:
-        reader = _Reader(module, source_path)
+        reader = Reader(module, source_path)
         if reader.module(module) is None:
             raise FileNotFoundError(f"There is no source of {module}.")
         texts += reader.whole(module)
@@ -181,7 +181,7 @@ def _bound(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[str, Place 
 # ------------------------------------------------------------------------------------------------ from module to module
 
 
-class _Reader:
+class Reader:
     """Finds definitions in the method's own package or folder (`home` is its module) and in `FOLLOWED` modules."""
 
     def __init__(self, home: str, find: Find, cells: _Module | None = None) -> None:
@@ -274,7 +274,7 @@ class _Reader:
 class _Writer:
     """Writes a definition as text that is the same in every Python from 3.10 on, and records the names it uses."""
 
-    def __init__(self, reader: _Reader, module: str, package: str) -> None:
+    def __init__(self, reader: Reader, module: str, package: str) -> None:
         self._reader, self._module, self._package = reader, module, package
         self.used: set[Place] = set()
 

@@ -84,13 +84,13 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Atomically replace `path` with `data`."""
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Atomically replace `path` with `data`; `durable` as in `replace_file`."""
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(data)
 
-    replace_file(path, write)
+    replace_file(path, write, durable=durable)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from cl import code_hash, paths
 from cl.errors import ClbenchError, ContractError, UsageError, did_you_mean
+from cl.outline import outline
 from cl.source import UNREADABLE, can_be_found, docstring_in, parsed, source_path
 from cl.tables import read_toml
 
@@ -110,6 +111,17 @@ class Registry(Generic[T]):
             whose = f"{self.kind} '{entry.name}' of {' '.join(entry.distribution)}"
             raise ContractError(f"{whose} is no {self.kind}: {entry.target} is {what}.")
         return cast(T, value)
+
+    def declared(self, name: str, *names: str) -> T:
+        """The class registered under `name`, of which only the attributes `names` and the docstring may be used.
+
+        A class of clbench is read from its source file (see `cl.outline`), without the import of torch. A plugin is
+        imported, because its import may change what clbench declares. Raises the errors of `get`.
+        """
+        entry = self.entry(name)
+        ours = entry.distribution.name == DISTRIBUTION and entry.module not in sys.modules and entry.value is None
+        found = outline(entry.target, names) if ours else None
+        return cast(T, found) if found is not None else self.get(name)
 
     def split(self, name: str) -> tuple[str, str | None]:
         """The registered name and the argument: for a prefix family such as `folder:` the text after it, for a suffix
@@ -255,6 +267,8 @@ def _scan(group: str, broken: dict[str, str]) -> Iterator[Entry]:
             yield Entry(name, target, owner)
     for distribution in metadata.distributions():
         try:
+            if group not in (distribution.read_text("entry_points.txt") or ""):  # parsing all of them is slow
+                continue
             points = [point for point in distribution.entry_points if point.group == group]
             if not points:
                 continue

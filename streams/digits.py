@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,8 @@ from cl.settings.class_incremental import ClassIncremental
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEST_FRACTION = 0.25
+FILE = "datasets/data/digits.csv.gz"
+"""Where scikit-learn keeps the digits, below its folder."""
 
 
 class SplitDigits(ClassIncremental):
@@ -28,13 +33,30 @@ class SplitDigits(ClassIncremental):
         return digits()
 
 
+def raw_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images [1797, 8, 8] with values 0..16 and labels [1797], as `sklearn.datasets.load_digits` gives them.
+
+    They are read from scikit-learn's file: the import of scikit-learn takes longer than everything else before the
+    first training step of a run.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    folders = (spec.submodule_search_locations or ()) if spec is not None else ()
+    path = next((path for path in (Path(folder) / FILE for folder in folders) if path.is_file()), None)
+    if path is None:  # another version of scikit-learn may keep it elsewhere
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        return bunch.images, bunch.target
+    with gzip.open(path, "rt", encoding="ascii") as file:
+        table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
+
+
 @lru_cache(maxsize=1)
 def digits() -> Dataset:
     """The digits with our fixed split, uint8 [N, 8, 8, 1]."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    whole = ImageStore.from_arrays(np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target)
+    images, labels = raw_digits()
+    whole = ImageStore.from_arrays(np.rint(images * (255 / 16)).astype(np.uint8), labels)
     is_test = np.zeros(len(whole), dtype=bool)
     for label in range(len(CLASSES)):
         rows = np.flatnonzero(whole.labels == label)

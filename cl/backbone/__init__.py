@@ -3,10 +3,6 @@
 `load("arch.tag")`, `load("arch@file")`, `load("arch@random")`.
 """
 
-import warnings
-
-with warnings.catch_warnings():  # timm's dependencies ask notebooks to install widgets; ours need none
-    warnings.filterwarnings("ignore", message="IProgress not found")
-    from cl.backbone.model import Backbone, load
+from cl.backbone.model import Backbone, load
 
 __all__ = ["Backbone", "load"]

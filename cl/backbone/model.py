@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any, cast
 
-import timm
 import torch
-from timm.data import resolve_data_config
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
 from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
+from cl.backbone.library import timm
 from cl.backbone.options import STATISTICS, BackboneOptions
 from cl.backbone.transform import Transform
 from cl.backbone.weight_files import build_pretrained, find_weights
@@ -240,7 +239,7 @@ def load(
     model = model.to(device)
     if channels_last(model, torch.device(device)):
         model = model.to(memory_format=torch.channels_last)
-    data = resolve_data_config({}, model=model)
+    data = timm().data.resolve_data_config({}, model=model)
     tag = arch.partition(".")[2] or (getattr(model, "pretrained_cfg", None) or {}).get("tag") or ""
     mean, std = (data["mean"], data["std"]) if options.normalize == "weights" else STATISTICS[options.normalize]
     transform = Transform(
@@ -315,7 +314,7 @@ def _pretraining(text: str) -> str:
 
 def input_size(arch: str, image_size: int) -> dict[str, Any]:
     """Arguments for a timm model to accept images of another size (0: its own); empty for convolutional models."""
-    config = timm.get_pretrained_cfg(arch)
+    config = timm().get_pretrained_cfg(arch)
     fixed = config is not None and config.fixed_input_size
     return {"img_size": image_size} if image_size and fixed else {}
 
@@ -331,13 +330,13 @@ def factory(name: str) -> Callable[..., nn.Module]:
     if arch in registry.backbones:
         build: Callable[..., nn.Module] = registry.backbones.get(arch)
         return functools.partial(build, pretrained_cfg=tag) if tag else build
-    if not timm.is_model(arch):
-        known = [*registry.backbones, *timm.list_models(pretrained=True), *timm.list_models()]
+    if not timm().is_model(arch):
+        known = [*registry.backbones, *timm().list_models(pretrained=True), *timm().list_models()]
         raise UsageError(
             f"unknown backbone {name!r}; any timm model works, as arch.tag, arch@file or arch@random."
             f"{did_you_mean(name.partition('@')[0], known)}"
         )
-    return functools.partial(timm.create_model, f"{arch}.{tag}" if tag else arch)
+    return functools.partial(timm().create_model, f"{arch}.{tag}" if tag else arch)
 
 
 def _digest(model: nn.Module) -> str:

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models import clean_state_dict
 from torch import Tensor, nn
 
+from cl.backbone.library import timm
 from cl.data.sources import find_file, is_offline
 from cl.errors import DataError
 
@@ -48,7 +47,7 @@ def find_weights(arch: str, source: str) -> Path | None:
     """The local file of the weights, or None if the hub must be used; raises `DataError` for a missing file."""
     if source:
         return find_file(source, kind="weights")
-    config = timm.get_pretrained_cfg(arch)
+    config = timm().get_pretrained_cfg(arch)
     if config is not None and config.file:
         return Path(config.file)
     full = f"{arch.partition('.')[0]}.{config.tag}" if config is not None and config.tag else arch
@@ -73,8 +72,8 @@ def build_pretrained(name: str, arch: str, path: Path | None, build: Build) -> n
 def _from_hub(name: str, arch: str, build: Build) -> nn.Module:
     if is_offline():
         os.environ["HF_HUB_OFFLINE"] = "1"
-    if timm.is_model(arch.partition(".")[0]) and is_offline():
-        config = timm.get_pretrained_cfg(arch)
+    if timm().is_model(arch.partition(".")[0]) and is_offline():
+        config = timm().get_pretrained_cfg(arch)
         where = (config.hf_hub_id or config.url) if config is not None else None
         raise DataError(
             f"the weights of backbone {name!r} are not here and CLBENCH_OFFLINE is set; unset it to download them"
@@ -94,11 +93,11 @@ def _from_hub(name: str, arch: str, build: Build) -> nn.Module:
 
 
 def _from_file(name: str, arch: str, path: Path, build: Build) -> nn.Module:
-    known = timm.is_model(arch.partition(".")[0])
+    known = timm().is_model(arch.partition(".")[0])
     if is_arrays(path):
         return _from_arrays(name, arch, path, build)
     content = read_checkpoint(path)
-    config = timm.get_pretrained_cfg(arch) if known else None
+    config = timm().get_pretrained_cfg(arch) if known else None
     named = (config.classifier or ()) if config is not None else ()
 
     def loaded(tensors: Tensors) -> nn.Module:
@@ -130,7 +129,7 @@ def _from_file(name: str, arch: str, path: Path, build: Build) -> nn.Module:
 def _as_timm_reads(content: Mapping[Any, Any], heads: tuple[str, ...]) -> Tensors:
     """The tensors under timm's names for wrappers and without the classifier, which timm's converters expect."""
     key = next((key for key in WRAPPERS[:4] if isinstance(content.get(key), Mapping)), None)
-    tensors = clean_state_dict(_tensors(content if key is None else content[key]))
+    tensors = timm().models.clean_state_dict(_tensors(content if key is None else content[key]))
     return {k: v for k, v in tensors.items() if k.rpartition(".")[0] not in heads}
 
 

@@ -130,44 +130,9 @@ def _passes(stream: Any) -> int:
 
 def _backbone(plan: Plan) -> dict[str, Any]:
     """Parameters and forward FLOPs of the architecture, without its weights."""
-    import timm
-    import torch
-    from timm.data import resolve_data_config
-    from torch.utils.flop_counter import FlopCounterMode
+    from cl.backbone.facts import facts
 
-    from cl.backbone.model import factory, input_size, least_batch
-    from cl.data.sources import find_file
-
-    name, _, source = plan.backbone.partition("@")
-    if source not in ("", "random"):
-        find_file(source)
-    build = factory(name.partition(".")[0])
-    size = input_size(name, plan.backbone_options.image_size)
-    with torch.device("meta"):
-        model = build(pretrained=False, num_classes=0, **size).eval()
-        channels, height, width = resolve_data_config({}, model=model)["input_size"]
-        side = plan.backbone_options.image_size
-        image = torch.empty(1, channels, side or height, side or width)
-    try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model(image)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UsageError(
-            f"Backbone {name} cannot take images of {side or height} pixels ({reason}); choose another "
-            "backbone.image_size."
-        ) from error
-    config = timm.get_pretrained_cfg(name) if source == "" else None
-    declared = config.to_dict() if config is not None else {}
-    remote = None if declared.get("file") else declared.get("hf_hub_id") or declared.get("url")
-    return {
-        "name": plan.backbone,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "forward_flops": counter.get_total_flops(),
-        "weights": source or declared.get("file") or remote or "unknown",
-        "hub": bool(remote),
-        "least_batch": least_batch(model, image),
-    }
+    return facts(plan.backbone, plan.backbone_options)
 
 
 def _estimate(plan: Plan, stream: dict[str, Any], backbone: dict[str, Any]) -> dict[str, Any] | None:

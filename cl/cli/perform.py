@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from cl.progress.base import Observer
     from cl.running.executors import Outcome
     from cl.running.result import RunResult
+
+
+log = logging.getLogger("clbench")
 
 
 def perform(
@@ -46,8 +50,20 @@ def perform(
         outcomes = executor.execute(
             plans, _Screen(display, len(plans) > 1, show_result or print_result, profile=execution.profile)
         )
+        _keep_facts([outcome.plan for outcome in outcomes if outcome.result is not None])
     codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
     return signals.exit_code() if INTERRUPTED in codes or signals.terminated() else next(iter(codes), 0)
+
+
+def _keep_facts(plans: Sequence[Plan]) -> None:
+    """Leave the facts of the backbones in the cache for `--dry-run`, which writes nothing."""
+    from cl.backbone.facts import keep
+
+    for plan in plans:
+        try:
+            keep(plan.backbone, plan.backbone_options)
+        except Exception as error:  # the runs are complete
+            log.info("The facts of backbone %s are not known: %s", plan.backbone, error)
 
 
 class _Screen:

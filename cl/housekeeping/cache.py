@@ -17,6 +17,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cl.backbone.facts import FOLDER as FACTS
 from cl.data.catalog import DATASETS
 from cl.data.sources import TORCHVISION
 from cl.errors import ClbenchError
@@ -25,12 +26,13 @@ from cl.plan.config_file import CONFIG
 from cl.records.record import RECORD, load
 from cl.results.leaderboard.resamples import FILE as RESAMPLES
 
-CLEANABLE = ("features", "decoded", "resamples", "downloads", "checkpoints", "leftovers")
+CLEANABLE = ("features", "decoded", "resamples", "backbones", "downloads", "checkpoints", "leftovers")
 KINDS = (*CLEANABLE, "learners", "unknown")
 TITLES = {
     "features": "encodings of frozen backbones; computed again when needed",
     "decoded": "decoded images; decoded again when needed",
     "resamples": "bootstrap resamples for intervals and ranks; computed again when needed",
+    "backbones": "sizes and FLOPs of backbones, for --dry-run; measured again when needed",
     "downloads": "archives of datasets; downloaded again when needed",
     "checkpoints": "unfinished runs; without them they start from the beginning",
     "leftovers": "left by processes that were killed: temporary files, checkpoints of complete runs, locks alone",
@@ -68,8 +70,8 @@ class Outcome:
 def inventory(home: Path, results: Path) -> list[Item]:
     """All items in the cache `home` and the results folder, in the order of `KINDS`."""
     found = [*_features(home / "features"), *_decoded(home / "decoded"), *_downloads(home / "data")]
-    found += _resamples(home)
-    known = ("features", "decoded", "data", RESAMPLES)
+    found += [*_resamples(home), *_backbones(home / FACTS)]
+    known = ("features", "decoded", "data", RESAMPLES, FACTS)
     found += [_item("unknown", path) for path in _entries(home) if path.name not in known]
     found += _of_runs(results)
     return sorted(found, key=lambda item: (KINDS.index(item.kind), item.path))
@@ -182,6 +184,14 @@ def _resamples(home: Path) -> Iterator[Item]:
     path = home / RESAMPLES
     if path.is_symlink() or path.exists():
         yield _item("resamples" if path.is_file() and not path.is_symlink() else "unknown", path)
+
+
+def _backbones(root: Path) -> Iterator[Item]:
+    """backbones/<64 hex digits>.json, and temporary files of killed processes."""
+    for path in _entries(root):
+        temporary = re.fullmatch(r"\.[0-9a-f]{64}\.json\..*\.tmp", path.name)
+        ours = temporary is not None or re.fullmatch(r"[0-9a-f]{64}\.json", path.name) is not None
+        yield _item("backbones" if ours and path.is_file() and not path.is_symlink() else "unknown", path)
 
 
 def _downloads(root: Path) -> Iterator[Item]:

@@ -10,8 +10,11 @@ import pytest
 import torch
 from filelock import FileLock
 
+from cl.backbone.facts import keep
+from cl.backbone.options import BackboneOptions
 from cl.cli import call
 from cl.housekeeping import cache
+from cl.plan.run_options import DEFAULT_BACKBONE
 from cl.records.record import save
 from cl.training import state
 from tests.help.cached import Shown, decode_something, listed
@@ -31,6 +34,17 @@ def test_what_is_locked_stays_and_the_rest_goes(tmp_path: Path, capsys: Shown) -
     assert {kind: len(items) for kind, items in listed(capsys).items()} == {"decoded": 1, "checkpoints": 1}
     assert call(["cache", "clean", "all", "--yes"]) == 0
     assert listed(capsys) == {} and (run / "config.toml").exists()
+
+
+def test_facts_of_backbones_are_listed_and_cleaned(tmp_path: Path, capsys: Shown) -> None:
+    keep(DEFAULT_BACKBONE, BackboneOptions())
+    folder = tmp_path / "home" / "backbones"
+    (file,) = folder.iterdir()
+    (folder / f".{file.name}.abc.tmp").touch()
+    (folder / "mine.json").touch()
+    assert {kind: len(items) for kind, items in listed(capsys).items()} == {"backbones": 2, "unknown": 1}
+    assert call(["cache", "clean", "backbones", "--yes"]) == 0
+    assert [path.name for path in folder.iterdir()] == ["mine.json"]
 
 
 def test_foreign_and_damaged_things_are_unknown_and_left_alone(tmp_path: Path, capsys: Shown) -> None:

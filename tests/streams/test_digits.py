@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
+import pytest
 
-from cl.streams.digits import SplitDigits, digits
+from cl.streams.digits import FILE, SplitDigits, digits, raw_digits
 
 SEEDS: dict[str, Any] = {"order_seed": 1993, "data_seed": 1993}
 
@@ -22,6 +25,21 @@ def test_digits_are_the_fixed_split() -> None:
         "train": "39a1bbd7c3e134a864176c910738c04886d2227cb5572d6866426623c6809a8f",
         "test": "163a71213eb4ea34382d47ce4d7402010391afb38b66b830b5de3662fd506372",
     }
+
+
+@pytest.mark.parametrize("file", [FILE, "datasets/elsewhere.csv.gz"])
+def test_the_images_are_those_that_scikit_learn_loads(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.datasets import load_digits
+
+    monkeypatch.setattr("cl.streams.digits.FILE", file)
+    images, labels = raw_digits()
+    np.testing.assert_array_equal(images, load_digits().images)
+    np.testing.assert_array_equal(labels, load_digits().target)
+
+
+def test_the_stream_is_read_without_an_import_of_scikit_learn() -> None:
+    code = "import sys; from cl.streams.digits import digits; digits(); assert 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_digits_default_to_five_tasks_of_two() -> None:

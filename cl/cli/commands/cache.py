@@ -83,7 +83,9 @@ class _Age(click.ParamType[float]):
     "kinds",
     nargs=-1,
     required=True,
-    type=click.Choice(["features", "decoded", "resamples", "downloads", "checkpoints", "leftovers", "all"]),
+    type=click.Choice(
+        ["features", "decoded", "resamples", "backbones", "downloads", "checkpoints", "leftovers", "all"]
+    ),
 )
 @click.option(
     "--older-than", type=_Age(), metavar="AGE", default="0d", help="Only items not used for this long: 30d, 12h, 2w."
@@ -97,9 +99,9 @@ def clean(
 ) -> int:
     """Delete what can be restored.
 
-    KINDS are features, decoded, resamples (of leaderboards), downloads, checkpoints (the progress of incomplete runs),
-    leftovers (what killed processes left), or all. The last use of a file is its last access or modification, as far as
-    the file system keeps them.
+    KINDS are features, decoded, resamples (of leaderboards), backbones (their sizes, for dry runs), downloads,
+    checkpoints (the progress of incomplete runs), leftovers (what killed processes left), or all. The last use of a
+    file is its last access or modification, as far as the file system keeps them.
     """
     from cl.housekeeping.cache import CLEANABLE, choose, inventory
     from cl.housekeeping.cache import clean as clean_items

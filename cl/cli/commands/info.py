@@ -20,6 +20,10 @@ Examples:
   clbench info F_chaudhry            formula and source of a metric"""
 
 
+_DECLARED = ("rules", "settings", "access", "val_fraction", "version")
+"""What `info` shows of a method's class, in addition to its docstring and its options."""
+
+
 @click.command("info", epilog=_EPILOG, short_help="options, presets, rules, formula")
 @click.argument("name", shell_complete=complete_anything)
 @click.option(
@@ -131,7 +135,7 @@ def _strategy(name: str) -> dict[str, Any]:
     from cl.plan.presets import load_presets
     from cl.plan.references import bibtex
 
-    method = registry.strategies.get(name)
+    method = registry.strategies.declared(name, "Options", *_DECLARED)
     presets = [
         {
             "name": preset.name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from cl.backbone import Backbone
@@ -51,6 +50,8 @@ def with_tokens(
 
 def check_tokens(backbone: Backbone, place: str = "front") -> None:
     """Raise `UsageError` for a backbone that cannot take prompts as tokens at this place."""
+    from timm.models.vision_transformer import VisionTransformer
+
     model, name = cast(Any, backbone.model), backbone.identity["name"]
     stock = isinstance(model, VisionTransformer) and all(
         getattr(type(model), part) is getattr(VisionTransformer, part)

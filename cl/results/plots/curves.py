@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,8 @@ def _partly(row: Row) -> bool:
 
 def percents(values: Floats | list[float]) -> list[float | None]:
     """Fractions as percent to four decimals, None if undefined."""
-    return [None if np.isnan(value) else round(100 * float(value), 4) for value in values]
+    plain = values.tolist() if isinstance(values, np.ndarray) else [float(value) for value in values]
+    return [None if isnan(value) else round(100 * value, 4) for value in plain]
 
 
 def draw(data: dict[str, Any], theme: style.Theme) -> Figure:

@@ -52,9 +52,9 @@ def heat_map(
                 color=style.contrasting(colours(value / 100)),
             )
     every = max(1, int(np.ceil(0.02 * label_size / cell[0])))
+    axes.grid(visible=False)
+    axes.tick_params(length=0, bottom=False, left=False)  # before there are many ticks: each is costly to change
     axes.set_xticks(range(0, wide, every), columns[::every], rotation=90 if turned else 0, fontsize=label_size)
     axes.set_yticks(range(0, high, every), rows[::every], fontsize=label_size)
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure, axes

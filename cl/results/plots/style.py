@@ -221,4 +221,4 @@ def save(figure: Figure, path: Path, theme: Theme, title: str, description: str)
     paper = {"transparent": True} if theme.paper is None else {"facecolor": theme.paper}
     content = io.BytesIO()
     figure.savefig(content, format=kind, dpi=160, bbox_inches="tight", pad_inches=0.12, metadata=metadata, **paper)
-    write_bytes(path, content.getvalue())
+    write_bytes(path, content.getvalue(), durable=False)  # hundreds of figures would wait for the disk, each twice

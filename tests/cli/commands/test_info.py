@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -31,6 +33,13 @@ def test_info_describes_everything(name: str, expected: list[str], capsys: pytes
         assert text in shown
     assert call(["info", name, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == name
+
+
+@pytest.mark.parametrize("name", ["slca", "norga", "avalanche/ewc", "split-digits", "F_chaudhry", "tensorboard"])
+def test_info_imports_neither_torch_nor_timm(name: str) -> None:
+    code = f"import sys, cl; from cl.cli import call; assert call(['info', {name!r}]) == 0"
+    code += "; assert not {'torch', 'timm', 'pandas', 'matplotlib'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_every_strategy_and_stream_has_info(capsys: pytest.CaptureFixture[str]) -> None:
