@@ -36,7 +36,10 @@ ACROSS: dict[str, str] = {
 }
 """Test files of no single module, and what they test."""
 
-FOLDERS_ACROSS: dict[str, str] = {"oracles": "methods against numbers that their official code computed"}
+FOLDERS_ACROSS: dict[str, str] = {
+    "oracles": "methods against numbers that their official code computed",
+    "benchmarks": "the programs in benchmarks/: that they compute what they say; no test asserts a time",
+}
 """Folders of such files."""
 
 

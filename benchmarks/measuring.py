@@ -1,0 +1,184 @@
+"""Clocks, peak memory, the interval of a median, targets, and a description of the machine, for all benchmarks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+CONFIDENCE = 0.9
+"""Least probability with which the interval of a median contains the true median."""
+
+LEAST = 5
+"""Fewest values for a verdict."""
+
+
+# ------------------------------------------------------------------------------------------------------ clocks
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of its children that have ended, in user and in system mode."""
+    found = time.process_time()
+    if sys.platform != "win32":
+        import resource
+
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found += children.ru_utime + children.ru_stime
+    return found
+
+
+@dataclass
+class Clock:
+    """Sums of CPU and wall seconds over `with` blocks."""
+
+    cpu: float = 0.0
+    wall: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        cpu, wall = cpu_seconds(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.cpu += cpu_seconds() - cpu
+            self.wall += time.perf_counter() - wall
+
+
+def peak_bytes() -> int:
+    """Peak resident set of this process."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def one_core(number: int) -> None:
+    """Keep this process on one of the CPU cores that it may use; a no-op on systems without affinity."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(os.getppid()))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
+# -------------------------------------------------------------------------------------------------- statistics
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median, and the interval between two order statistics that contains the true median with `confidence`."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+    confidence: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """The exact interval of the sign test: the narrowest pair of order statistics with at least `confidence`.
+
+    It assumes independent values and nothing about their distribution. With few values it is the whole range, whose
+    confidence of 1 - 2^(1 - n) may be less than asked for: 0.9375 for five values, 0.5 for two.
+    """
+    if not values:
+        raise ValueError("the median of no values")
+    ordered, n = sorted(values), len(values)
+    outside = 0.0  # the probability that fewer than `rank` values lie below the true median
+    chosen, reached = 0, 1 - 2 ** (1 - n)
+    for rank in range(n // 2):
+        outside += math.comb(n, rank) / 2**n
+        if 1 - 2 * outside < confidence:
+            break
+        chosen, reached = rank, 1 - 2 * outside
+    return Interval(statistics.median(ordered), ordered[chosen], ordered[n - 1 - chosen], n, max(reached, 0.0))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured interval and its upper bound, if the figure has one."""
+
+    name: str
+    found: Interval
+    target: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Met if the whole interval is at or below the target, missed if it is above it, and open otherwise."""
+        if self.target is None:
+            return ""
+        if self.found.count < LEAST:
+            return f"needs {LEAST}"
+        if self.found.high <= self.target:
+            return "met"
+        return "missed" if self.found.low > self.target else "open"
+
+    def row(self) -> tuple[str, ...]:
+        target = "" if self.target is None else f"{self.target:.2f}"
+        spread = f"{self.found.low:.3f} to {self.found.high:.3f}"
+        return self.name, f"{self.found.median:.3f}", spread, str(self.found.count), target, self.verdict
+
+
+FIGURE_COLUMNS = ("figure", "median", "interval", "n", "at most", "verdict")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
+    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+
+
+# ----------------------------------------------------------------------------------------------------- machine
+
+
+def machine(*packages: str) -> dict[str, str]:
+    """CPU model, cores, load, date, and the versions of Python, torch and `packages`."""
+    import torch
+
+    found = {
+        "CPU": f"{cpu_model()} ({torch.backends.cpu.get_cpu_capability()}), {os.cpu_count()} cores",
+        "bf16": "in hardware" if bf16_in_hardware() else "emulated",
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    if hasattr(os, "getloadavg"):
+        found["load before"] = f"{os.getloadavg()[0]:.2f}"
+    found["date"] = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    return found
+
+
+def cpu_model() -> str:
+    """The model name of the CPU, as far as the system tells."""
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def bf16_in_hardware() -> bool:
+    """Whether the CPU multiplies bf16 matrices in hardware (x86: AVX512-BF16 or AMX)."""
+    if not os.path.exists("/proc/cpuinfo"):
+        return False
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        return any(flag in lines.read() for flag in ("avx512_bf16", "amx_bf16"))
