@@ -79,7 +79,8 @@ def _working_dtype(x: Tensor) -> torch.dtype:
 
 def _simple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether attention is in bf16, and has neither mask nor dropout nor another option."""
-    return len(args) == 3 and args[0].dtype == torch.bfloat16 and not any(kwargs.values())
+    other = [value for value in kwargs.values() if isinstance(value, Tensor) or value]
+    return len(args) == 3 and args[0].dtype == torch.bfloat16 and not other
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

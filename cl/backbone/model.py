@@ -91,9 +91,9 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features after the final norm and pooling (ViT: the CLS token)."""
-        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
-            with self._inference if _infers(images) else nullcontext():
-                features = self.model(images)
+        autocast = torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32)
+        with autocast, self._inference if _infers(images) else nullcontext():
+            features = self.model(images)
         return features if features.dtype == torch.float64 else features.float()
 
     @property

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from cl import paths
 from cl.errors import UsageError, did_you_mean
 from cl.options import OptionInfo, jsonable, option, options_of
+from cl.plan.precision import resolve_precision
 from cl.settings import SETTINGS
 from cl.values import parse_value, shortened
 
@@ -54,8 +55,8 @@ class RunOptions:
     max_tasks: int | None = option(None, "Learn the first N tasks only; unranked.", ge=1)
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", env="CLBENCH_DEVICE")
     precision: str = option(
-        "fp32", "fp32, bf16 for autocast, or tf32 on a CUDA device.", choices=("fp32", "bf16", "tf32"),
-        env="CLBENCH_PRECISION",
+        "fp32", "fp32, bf16 for autocast, tf32 on a CUDA device, or auto: bf16 if the hardware computes it, else fp32.",
+        choices=("fp32", "bf16", "tf32", "auto"), env="CLBENCH_PRECISION",
     )  # fmt: skip
     results: Path = option(_RESULTS, "Results folder.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
     checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0, infinite=True)
@@ -130,13 +131,17 @@ def environment() -> dict[str, str]:
 
 
 def parse_run(values: Mapping[str, Any], *, flags: bool) -> RunOptions:
-    """Options of a run from text or TOML values; `flags`: errors name options --like-this."""
+    """Options of a run from text or TOML values; `flags`: errors name options --like-this.
+
+    The precision "auto" becomes that of the hardware here, so hashes, files and boards never hold "auto".
+    """
     parsed = {}
     for key, value in values.items():
         info = declared()[key]
         name = f"--{key.replace('_', '-')}" if flags else key
         parsed[key] = parse_value(info.annotation, value, name, info.constraints)
-    return RunOptions(**parsed)
+    run = RunOptions(**parsed)
+    return dataclasses.replace(run, precision=resolve_precision(run.precision, run.device))
 
 
 def with_old_name(

@@ -1,0 +1,26 @@
+"""Settings of the C library's memory allocator for a run."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+"""Names of parameters of glibc's `mallopt`."""
+
+_EXTRA = 64 * 2**20
+"""Bytes by which the heap grows beyond a request."""
+
+
+def keep_freed_memory() -> bool:
+    """Let the allocator reuse freed memory instead of returning it to the system; False where this is not possible.
+
+    By default glibc returns large tensors to the system when they are freed. The system clears every page before it
+    gives the memory back for the next tensor, which took 5 % of a training step of a small ViT (up to 10 % with batches
+    of 64). Results are not affected. The process keeps its peak of memory until it ends.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = {_MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: _EXTRA}
+    return all([mallopt(parameter, value) == 1 for parameter, value in settings.items()])

@@ -1,0 +1,137 @@
+"""Forward passes without gradients on a CPU equal PyTorch's own kernels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from cl.backbone import Backbone, inference, load
+from cl.backbone import model as backbone_model
+from cl.plan.run_options import DEFAULT_BACKBONE
+
+pytestmark = pytest.mark.skipif(not inference.available(), reason="PyTorch has no packed layers on this machine")
+
+
+@pytest.fixture(scope="module")
+def micro() -> Backbone:
+    return load(DEFAULT_BACKBONE)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def plain(backbone: Backbone, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    """Features by PyTorch's own kernels."""
+    with monkeypatch.context() as patch, torch.no_grad():
+        patch.setattr(backbone_model, "_infers", lambda images: False)
+        features: torch.Tensor = backbone(images)
+    return features
+
+
+def counted_packings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets an entry for each weight that is packed."""
+    calls: list[int] = []
+    pack = torch.ops.mkldnn._reorder_linear_weight
+
+    def counting(weight: torch.Tensor, rows: int) -> torch.Tensor:
+        calls.append(rows)
+        packed: torch.Tensor = pack(weight, rows)
+        return packed
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", counting)
+    return calls
+
+
+def test_features_in_fp32_equal_those_of_the_plain_kernels(
+    micro: Backbone, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packings = counted_packings(monkeypatch)
+    micro._inference._packed.clear()
+    with torch.no_grad():
+        features = micro(images)
+        assert len(packings) == 24  # four linear layers in each of six blocks
+        assert torch.equal(features, micro(images)) and len(packings) == 24
+        assert torch.equal(features[:4], micro(images[:4]))  # does not depend on the other images of a batch
+    assert torch.allclose(features, plain(micro, images, monkeypatch), atol=1e-5)
+    trained = micro(images)
+    assert trained.grad_fn is None and len(packings) == 24  # with gradients enabled: the plain kernels
+
+
+def test_features_in_bf16_differ_by_its_rounding(images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, half = load(DEFAULT_BACKBONE), load(DEFAULT_BACKBONE, precision="bf16")
+    with torch.no_grad():
+        features, truth = half(images), exact(images)
+    before = plain(half, images, monkeypatch)
+    assert not torch.equal(features, before)
+    error, error_before = ((each - truth).abs().mean() for each in (features, before))
+    assert error < 1.1 * error_before < 0.01
+
+
+def test_a_changed_weight_is_packed_again(images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = load(DEFAULT_BACKBONE)
+    with torch.no_grad():
+        before = backbone(images)
+        weight = backbone.model.blocks[2].mlp.fc1.weight
+        packings = counted_packings(monkeypatch)
+        weight.mul_(0.5)
+        changed = backbone(images)
+        assert len(packings) == 1
+    assert not torch.allclose(changed, before, atol=1e-3)
+    assert torch.allclose(changed, plain(backbone, images, monkeypatch), atol=1e-5)
+    weight.data = 2 * weight.data  # another tensor under the same parameter
+    with torch.no_grad():
+        assert torch.allclose(backbone(images), before, atol=1e-5)
+
+
+def test_small_inputs_other_types_and_tensors_that_are_no_parameters_take_the_plain_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packings = counted_packings(monkeypatch)
+    layer, rows = nn.Linear(16, 4), inference.LEAST_ROWS
+    with torch.no_grad(), inference.CpuInference():
+        layer(torch.randn(rows - 1, 16))
+        F.linear(torch.randn(rows, 16), torch.randn(4, 16))
+        layer.double()(torch.randn(rows, 16, dtype=torch.float64))
+        assert not packings
+        nn.Linear(16, 4)(torch.randn(rows, 16))
+        assert packings == [rows]
+
+
+def test_the_cache_of_packed_weights_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "HELD", 2)
+    mode, x = inference.CpuInference(), torch.randn(inference.LEAST_ROWS, 8)
+    layers = [nn.Linear(8, 8, bias=False) for _ in range(5)]
+    with torch.no_grad():
+        with mode:
+            packed = [layer(x) for layer in layers]
+        assert len(mode._packed) <= 2
+        assert all(torch.allclose(one, layer(x), atol=1e-6) for one, layer in zip(packed, layers, strict=True))
+
+
+def test_flops_do_not_depend_on_the_kernel(
+    micro: Backbone, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FlopCounterMode(display=False) as fast, torch.no_grad():
+        micro(images)
+    with FlopCounterMode(display=False) as slow:
+        plain(micro, images, monkeypatch)
+    assert fast.get_total_flops() == slow.get_total_flops() > 1e9
+
+
+def test_attention_with_a_mask_dropout_or_in_fp32_takes_the_plain_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(inference, "_attend", lambda q, k, v: calls.append("plain products"))
+    q = torch.randn(2, 1, 3, 4)
+    with torch.no_grad(), inference.CpuInference():
+        F.scaled_dot_product_attention(q, q, q)
+        half = q.bfloat16()
+        F.scaled_dot_product_attention(half, half, half, attn_mask=torch.zeros(3, 3, dtype=torch.bfloat16))
+        F.scaled_dot_product_attention(half, half, half, is_causal=True)
+        assert not calls
+        F.scaled_dot_product_attention(half, half, half, dropout_p=0.0)
+    assert calls == ["plain products"]
