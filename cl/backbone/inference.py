@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 LEAST_ROWS = 256
 """Rows of an input for which a linear layer uses packed weights; smaller inputs do not gain."""
@@ -87,12 +85,3 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v as plain products, in the order of timm's attention."""
     weights = ((q * q.shape[-1] ** -0.5) @ k.mT).softmax(-1)
     return weights.to(v.dtype) @ v
-
-
-def _linear_flops(x: Any, weight: Any, bias: Any, *args: Any, out_shape: Any, **kwargs: Any) -> int:
-    """FLOPs of a packed linear layer from the shapes of its arguments and of its result."""
-    return 2 * math.prod(out_shape) * int(x[-1])
-
-
-if available():  # the counter's decorator does not register an operation with several signatures in PyTorch 2.4
-    flop_registry[torch.ops.mkldnn._linear_pointwise] = shape_wrapper(_linear_flops)

@@ -223,7 +223,18 @@ q k^T of flash kernels, which recompute it; not subtracted: the work that a mask
 """
 
 
-_COUNTED = FlopCounterMode(display=False, custom_mapping=_ATTENTION).flop_registry
+def _packed_linear(x: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+    """A linear layer with a packed weight (`cl.backbone.inference`), from the shapes of its input and its result."""
+    return 2 * math.prod(out_shape) * int(x[-1])
+
+
+_LINEAR = {
+    getattr(torch.ops.mkldnn, name): _packed_linear
+    for name in ("_linear_pointwise",)
+    if hasattr(torch.ops.mkldnn, name)
+}
+
+_COUNTED = FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_LINEAR}).flop_registry
 """Formulas by operator: PyTorch's and ours."""
 
 

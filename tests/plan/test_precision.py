@@ -31,7 +31,12 @@ def processor(folder: Path, monkeypatch: pytest.MonkeyPatch, flags: str, machine
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
-    [("avx2 avx512f", "fp32"), ("avx512f avx512_bf16", "bf16"), ("amx_bf16 amx_tile", "bf16"), ("my_amx_bf16x", "fp32")],
+    [
+        ("avx2 avx512f", "fp32"),
+        ("avx512f avx512_bf16", "bf16"),
+        ("amx_bf16 amx_tile", "bf16"),
+        ("my_amx_bf16x", "fp32"),
+    ],
 )
 def test_a_processor_with_bf16_instructions_gets_bf16(
     flags: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.records.flops import COUNTED_BY
-from cl.training.cost import _ATTENTION, Cost, count_flops
+from cl.training.cost import _ATTENTION, Cost, FlopCounter, count_flops
 from tests.conftest import tiny_backbone
 
 KERNELS = [None, SDPBackend.MATH, SDPBackend.FLASH_ATTENTION]
@@ -142,3 +143,35 @@ def test_costs_keep_the_version_of_their_counter() -> None:
     assert resumed.counted_by != COUNTED_BY, "an earlier clbench counted some of it"
     cost.set_state(resumed.get_state())
     assert cost.counted_by == resumed.counted_by
+
+
+def test_calls_that_are_alike_are_counted_once_and_charged_each_time() -> None:
+    cost, counted = Cost(), []
+    left, right = torch.ones(3, 5), torch.ones(5, 7)
+
+    def call() -> Tensor:
+        counted.append(isinstance(_get_current_dispatch_mode(), FlopCounter))
+        return left @ right
+
+    for _ in range(3):
+        result, flops = cost.alike(("step", 3), call, cached=10.0)
+        assert torch.equal(result, left @ right) and flops == 2 * 3 * 5 * 7
+    assert counted == [True, False, False]
+    assert cost.flops == {"executed": 3 * 210, "uncached": 3 * (210 + 10)}
+    cost.alike(("step", 4), call)
+    assert counted[-1]
+
+
+def test_a_count_in_progress_leaves_out_what_calls_inside_add_themselves() -> None:
+    cost, square = Cost(), torch.ones(4, 4)
+
+    def outer() -> None:
+        _ = square @ square
+        cost.alike("inner", lambda: square @ square @ square)
+        _ = square @ square
+
+    assert cost.own_flops(outer)[1] == 2 * 128
+    assert cost.flops["executed"] == 2 * 128
+    with pytest.raises(ZeroDivisionError):
+        cost.own_flops(lambda: cost.alike("failing", lambda: 1 / 0))
+    assert cost._counting == [] and _get_current_dispatch_mode() is None

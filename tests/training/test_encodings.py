@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from cl.backbone import Backbone
 from cl.data.store import ImageStore
 from cl.strategy import Inputs, StoredImages
-from cl.training.encodings import BLOCK, Encodings
+from cl.training.cost import FlopCounter
+from cl.training.encodings import BLOCK, Encodings, Table
 from cl.training.shared_tables import SharedTables
 from tests.conftest import tiny_backbone, tiny_stream
 
@@ -62,6 +64,55 @@ def test_a_block_contains_images_of_one_class(store: ImageStore) -> None:
     row = int(np.flatnonzero(store.labels == 4)[3])
     encodings.get(backbone, store, np.array([row]), CPU)
     assert encodings.images <= BLOCK
+
+
+def test_blocks_of_a_class_are_small_at_first_and_keep_the_order_of_the_images() -> None:
+    labels = np.repeat([0, 3, 7], [200, 5, 64])
+    table = Table(ImageStore(np.zeros((len(labels), 1, 1, 3), np.uint8), labels, "x"), dim=1)
+    sizes = np.bincount(table.block_of)
+    assert sizes.tolist() == [16, 16, 16, 16, 64, 64, 8, 5, 16, 16, 16, 16]
+    assert np.array_equal(table.rows_of(np.arange(len(sizes))), np.arange(len(labels)))
+    assert np.array_equal(table.rows_of(np.array([7, 1])), [*range(200, 205), *range(16, 32)])
+    assert len(table.rows_of(np.array([], np.int64))) == 0
+
+
+def test_blocks_of_a_changed_backbone_mix_the_classes_of_a_unit() -> None:
+    labels, units = np.repeat(np.arange(4), 30), np.tile([5, 2, 9], 40)
+    store = ImageStore(np.zeros((120, 1, 1, 3), np.uint8), labels, "x")
+    table = Table(store, 1, "recent", units)
+    assert np.bincount(table.block_of).tolist() == [40, 40, 40]
+    for block, unit in enumerate((2, 5, 9)):
+        assert np.array_equal(table.rows_of(np.array([block])), np.flatnonzero(units == unit))
+    large = Table(store, 1, "recent", np.zeros(120, np.int64))
+    assert np.bincount(large.block_of).tolist() == [64, 56]
+
+
+def test_a_task_with_few_test_images_is_encoded_in_one_pass() -> None:
+    stream = tiny_stream(test_per_class=2)
+    backbone, passes = tiny_backbone(), []
+    backbone.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    encodings = Encodings()
+    encodings.expect(stream)
+    rows = stream.groups[0].rows["test"]
+    encodings.get(backbone, stream.store("test"), rows, CPU)
+    assert len(stream.groups[0].classes) > 1
+    assert passes == [1, len(rows)]  # the first counts the FLOPs of one image
+
+
+def test_features_are_not_computed_under_a_counter_in_progress(store: ImageStore) -> None:
+    backbone, encodings, under = tiny_backbone(), Encodings(), []
+    backbone.register_forward_pre_hook(lambda *_: under.append(isinstance(_get_current_dispatch_mode(), FlopCounter)))
+    rows = np.arange(40)
+
+    def head() -> Tensor:
+        return encodings.get(backbone, store, rows, CPU) @ torch.ones(backbone.dim, 3)
+
+    _, own = encodings.cost.own_flops(head)
+    assert under[0] and not any(under[1:]) and len(under) > 1  # the first is the count of one image
+    assert own == 2 * 40 * backbone.dim * 3
+    assert encodings.cost.flops["uncached"] == 40 * encodings.flops_per_image(backbone, store, CPU)
 
 
 def test_features_are_shared_on_disk_until_the_backbone_changes(store: ImageStore, tmp_path: Path) -> None:

@@ -127,3 +127,24 @@ def test_gradient_clipping_and_hooks_run_in_order() -> None:
     )
     assert [(name, step) for name, step, _ in calls[:4]] == [("before", 0), ("after", 0), ("before", 1), ("after", 1)]
     assert (calls[1][2] - calls[0][2]).norm() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_flops_of_a_step_are_counted_once_per_run_and_shape() -> None:
+    learner, counted = probe(), []
+    own_flops = learner.trainer.cost.own_flops
+
+    def counting(call: Any) -> Any:
+        counted.append(1)
+        return own_flops(call)
+
+    learner.trainer.cost.own_flops = counting  # type: ignore[method-assign]
+    step = 6 * 8 * 3 * 2 - 2 * 8 * 3 * 2  # forward pass and gradients of the weights; the images need none
+    first = learner.train(epochs=2)
+    assert len(counted) == 1 and first["flops"] == 10 * step
+    learner.trainer.journal.begin(1)
+    assert learner.train(epochs=1)["flops"] == 5 * step and len(counted) == 1
+    bias = [learner.layer[1].bias]
+    assert learner.train(epochs=1, params=bias)["flops"] < 5 * step and len(counted) == 2
+    assert learner.fit("b", TensorBatches(X, Y, 7), loss=learner.loss, params=learner.layer.parameters(), epochs=1,
+                       optimizer=sgd(0.1))["flops"] == 5 * step  # fmt: skip
+    assert len(counted) == 4  # another phase, with batches of 7 and of 5
