@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
+from cl.backbone.compiled import Compiled, check_compiler
 from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
 from cl.backbone.library import timm
@@ -58,6 +59,7 @@ class Backbone(nn.Module):
         self._digested: list[Tensor] = []
         self._kept: dict[str, Tensor] = {}
         self._inference = CpuInference()
+        self._compiled: list[Compiled] = []
         self._parameters_loaded = {name: (p, p._version) for name, p in self.model.named_parameters()}
         # Batch norm updates its statistics without bumping their version counters: compare values
         self._buffers_loaded = {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
@@ -92,9 +94,18 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features after the final norm and pooling (ViT: the CLS token)."""
         autocast = torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32)
+        compiled = next((each for each in self._compiled if each.covers(images)), None)
         with autocast, self._inference if _infers(images) else nullcontext():
-            features = self.model(images)
+            features = self.model(images) if compiled is None else compiled(images)
         return features if features.dtype == torch.float64 else features.float()
+
+    def compile_passes(self) -> None:
+        """Compile the forward and backward passes at their first use, as long as the network keeps its parts.
+
+        Call it after `setup`. Raises `UsageError` if this machine cannot compile.
+        """
+        check_compiler(next(self.model.parameters()).device)
+        self._compiled = [Compiled(self.model)]  # in a list, so that it is no part of the module
 
     @property
     def is_pristine(self) -> bool:
@@ -117,6 +128,7 @@ class Backbone(nn.Module):
             self._digest = (versions, digest.hexdigest()[:16] if changed else "pristine")
             self._digested = [tensor for _, tensor in changed]  # held, so that no other tensor gets their ids
         dtype = "tf32" if self.tf32 else str(self.precision).removeprefix("torch.")
+        dtype += ":compiled" if self._compiled else ""
         name, weights = self.identity["name"], self.identity["weights_sha256"][:16]
         return f"{name}:{weights}:{self._digest[1]}:{self.transform.key}:{dtype}"
 

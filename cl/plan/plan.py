@@ -47,6 +47,7 @@ class Plan(RunOptions):
             precision=self.precision,
             limited=self.limited,
             max_tasks=self.max_tasks,
+            compiled=self.compile,
         )
 
     @property
@@ -99,7 +100,7 @@ def make_plan(
     * `seed`, or each alone: `order_seed` (classes), `init_seed` (new parameters), `data_seed` (batches);
     * `limit` (images per class or a share of them), `max_tasks`: less than the whole stream;
     * `few_shot`, short for `stream.shots` = 5, and `setting` ("online", ...; see `cl.settings`) for `stream.setting`;
-    * `device`, `precision`, `results` (folder), `checkpoint_every` (seconds), `save_learner`,
+    * `device`, `precision`, `compile`, `results` (folder), `checkpoint_every` (seconds), `save_learner`,
       `save_scores`, `loggers`.
 
     Imports the strategy but reads no data. Raises `UsageError` for an unknown name, key or value.

@@ -58,6 +58,9 @@ class RunOptions:
         "fp32", "fp32, bf16 for autocast, tf32 on a CUDA device, or auto: bf16 if the hardware computes it, else fp32.",
         choices=("fp32", "bf16", "tf32", "auto"), env="CLBENCH_PRECISION",
     )  # fmt: skip
+    compile: bool = option(
+        False, "Compile the backbone's training pass (torch.compile): half a minute at the start, 6 % less per step."
+    )
     results: Path = option(_RESULTS, "Results folder.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
     checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0, infinite=True)
     save_learner: bool = option(False, "Save the trained learner in the run's folder, for cl.load_learner(FOLDER).")

@@ -11,7 +11,7 @@ from typing import Any
 
 def config_hash(
     strategy: tuple[str, str], stream: tuple[str, str], backbone: str, values: Mapping[str, Any],
-    *, precision: str, limited: bool, max_tasks: int | None,
+    *, precision: str, limited: bool, max_tasks: int | None, compiled: bool = False,
 ) -> str:  # fmt: skip
     """Eight hex digits over everything that changes a result, except seeds; part of the path of a run's folder.
 
@@ -19,7 +19,7 @@ def config_hash(
     """
     identity = {
         "strategy": strategy, "stream": stream, "backbone": backbone, "options": values,
-        "precision": precision, "limited": limited, "max_tasks": max_tasks,
+        "precision": precision, "limited": limited, "max_tasks": max_tasks, **({"compile": True} if compiled else {}),
     }  # fmt: skip
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]

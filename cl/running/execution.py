@@ -130,6 +130,11 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
     about = header(plan)
 
+    def ready() -> None:
+        if plan.compile:
+            backbone.compile_passes()
+        save_inputs(plan, of_stream, of_method)
+
     def finish(learner: Any) -> None:
         if plan.save_learner:
             saved_learner.save(folder / LEARNER, learner, about["strategy"])
@@ -139,7 +144,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
         record = loop.run(
             strategy, stream, folder, about,
             trainer=trainer, max_tasks=plan.max_tasks, save_scores=plan.save_scores, warnings=tuple(notes),
-            ready=lambda: save_inputs(plan, of_stream, of_method), finish=finish,
+            ready=ready, finish=finish,
         )  # fmt: skip
     return RunResult(record, folder, strategy, profile=_profile_of(profile, folder, record))
 
@@ -172,7 +177,7 @@ def header(plan: Plan) -> dict[str, Any]:
         },
         "config": plan.config(),
         "seeds": dict(plan.seeds),
-        "precision": {"dtype": plan.precision},
+        "precision": {"dtype": plan.precision, **({"compile": True} if plan.compile else {})},
         "limited": plan.limited,
     }
 

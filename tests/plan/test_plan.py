@@ -130,3 +130,10 @@ def test_one_image_is_not_told_apart_from_all_by_its_origin_alone(tmp_path: Path
     resolved = _with_origins_by_value(_resolved(run, layers, fresh=1, untuned=False), run, layers[:1])
     assert repr(resolved.values["stream.train_per_class"].value) == "1"
     assert resolved.values["stream.train_per_class"].origin == "call"
+
+
+def test_a_compiled_run_has_a_folder_of_its_own_and_keeps_the_choice(tmp_path: Path) -> None:
+    plan, other = (make_plan("method", "split-digits", compile=each) for each in (True, False))
+    assert plan.config_hash != other.config_hash
+    (tmp_path / "config.toml").write_text(plan.to_toml(run_id="x", command=["clbench", "run"]))
+    assert load_plan(tmp_path).compile and load_plan(tmp_path).config_hash == plan.config_hash

@@ -175,3 +175,14 @@ def test_a_count_in_progress_leaves_out_what_calls_inside_add_themselves() -> No
     with pytest.raises(ZeroDivisionError):
         cost.own_flops(lambda: cost.alike("failing", lambda: 1 / 0))
     assert cost._counting == [] and _get_current_dispatch_mode() is None
+
+
+def test_a_resumed_run_does_not_count_again_what_was_counted() -> None:
+    def call() -> bool:
+        return isinstance(_get_current_dispatch_mode(), FlopCounter)
+
+    cost, resumed = Cost(), Cost()
+    assert cost.alike(("step", (3, 4)), call)[0] is True
+    resumed.set_state(cost.get_state())
+    assert resumed.alike(("step", (3, 4)), call)[0] is False
+    assert resumed.alike(("step", (3, 5)), call)[0] is True

@@ -94,6 +94,7 @@ def _run(plan: Plan) -> dict[str, Any]:
         "preset": plan.preset,
         "seeds": dict(plan.seeds),
         "precision": plan.precision,
+        "compile": plan.compile,
         "limit": plan.limit,
         "max_tasks": plan.max_tasks,
     }

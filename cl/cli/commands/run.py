@@ -29,7 +29,17 @@ _GROUPS = {
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
     "How much": ("few_shot", "setting", "limit", "max_tasks", "dry_run"),
     "How and where": (
-        *("device", "precision", "threads", "jobs", "results", "existing", "checkpoint_every", "save_learner"),
+        *(
+            "device",
+            "precision",
+            "compile",
+            "threads",
+            "jobs",
+            "results",
+            "existing",
+            "checkpoint_every",
+            "save_learner",
+        ),
         *("save_scores", "profile"),
     ),
     "Display": ("progress", "loggers", "as_json", "quiet", "verbose", "help"),
@@ -108,6 +118,7 @@ class _Grouped(click.Command):
 @click.option("--dry-run", is_flag=True, help="Print what would be done and change nothing.")
 @run_option("device", metavar="NAME")
 @run_option("precision")
+@run_option("compile")
 @execution_options()
 @run_option("results", metavar="FOLDER")
 @run_option("checkpoint_every", metavar="SECONDS")
