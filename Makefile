@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help run test soak mutants bench docs docs-serve clean
+.PHONY: help run test soak mutants bench gpu docs docs-serve clean
 
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
@@ -13,6 +13,7 @@ help:
 	@echo "make soak   set up .venv, then kill runs, damage files and feed odd input (docs/reliability.md); about 40 minutes"
 	@echo "make mutants  set up .venv, then check that tests catch wrong versions of the methods (CONTRIBUTING.md)"
 	@echo "make bench  set up .venv, then measure the overhead of the loop (benchmarks/README.md)"
+	@echo "make gpu    set up .venv, then check and measure one GPU, and run rows of B2-224 on it; at most 8 minutes"
 	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve updates it while you write)"
 	@echo "make clean  remove .venv and caches"
 
@@ -37,6 +38,10 @@ mutants: $(VENV)/dev.stamp
 
 bench: $(VENV)/run.stamp
 	$(BIN)/python benchmarks/loop_overhead.py
+
+# GPU holds more arguments, as in: make gpu GPU="--rehearse"
+gpu: $(VENV)/run.stamp
+	$(BIN)/python benchmarks/gpu.py $(GPU)
 
 # mkdocs-material announces its successor on every build unless told not to.
 docs: $(VENV)/docs.stamp
