@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help run test soak mutants bench bench-peers docs docs-serve clean
+.PHONY: help run test soak mutants bench bench-peers gpu docs docs-serve clean
 
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
@@ -14,6 +14,7 @@ help:
 	@echo "make mutants  set up .venv, then check that tests catch wrong versions of the methods (CONTRIBUTING.md)"
 	@echo "make bench  set up .venv, then measure the overhead of the loop (benchmarks/README.md)"
 	@echo "make bench-peers  set up .venv, then measure clbench next to Avalanche; about two hours on an idle machine"
+	@echo "make gpu    set up .venv, then check and measure one GPU, and run rows of B2-224 on it; at most 8 minutes"
 	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve updates it while you write)"
 	@echo "make clean  remove .venv and caches"
 
@@ -42,6 +43,10 @@ bench: $(VENV)/run.stamp
 # PEERS holds more arguments, as in: make bench-peers PEERS="--only naive,ewc --pairs 7"
 bench-peers: $(VENV)/run.stamp
 	CLBENCH_OFFLINE=1 $(BIN)/python -m benchmarks.peers $(PEERS)
+
+# GPU holds more arguments, as in: make gpu GPU="--rehearse"
+gpu: $(VENV)/run.stamp
+	$(BIN)/python benchmarks/gpu.py $(GPU)
 
 # mkdocs-material announces its successor on every build unless told not to.
 docs: $(VENV)/docs.stamp

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -64,3 +65,13 @@ def test_the_largest_number_of_trained_parameters_is_kept() -> None:
     for layer in (nn.Linear(2, 3), nn.Linear(5, 7), nn.Linear(1, 1)):
         trainer.trains(layer.parameters())
     assert trainer.cost.trainable == 5 * 7 + 7
+
+
+def test_a_profile_waits_for_accelerators_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Trainer(device="cpu").wait is None
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    wait = Trainer(device="cuda:1").wait
+    assert wait is not None
+    wait()
+    assert waited == [torch.device("cuda:1")]
