@@ -129,7 +129,7 @@ def test_runs_of_a_grid_share_features_and_equal_runs_alone(
 
     run("simplecil", "1,2", "first")  # computes the features
     read.clear()
-    alone = {}
+    alone: dict[tuple[str, int], dict[str, Any]] = {}
     for strategy in ("simplecil", "linear-probe"):
         for seed in ("1", "2"):
             alone |= run(strategy, seed, "alone")

@@ -212,8 +212,7 @@ class Overlaps:
         self.pairs, self.fetched = pairs, fetched
         with torch.no_grad():
             self.start = pairs.read(fetched)
-            wide = fetched.to(self.start.dtype)  # row numbers below 2^24 are exact in float32
-            self.kernel = (pairs.books - torch.cdist(wide, wide, p=0)) / pairs.books**2
+            self.kernel = common(fetched, self.start.dtype).div_(pairs.books**2)
 
     def logits(self, coefficients: Tensor, rows: Tensor) -> Tensor:
         """Logits of images `rows`; their gradient is passed unchanged to these rows of `coefficients`."""
@@ -224,7 +223,7 @@ class Overlaps:
         """Clip by the norm that the gradient of the values would have."""
         assert coefficients.grad is not None
         asked = coefficients.grad[rows]
-        norm = (asked * (self.kernel[rows][:, rows] @ asked)).sum().clamp(min=0).sqrt()
+        norm = (asked * (self.kernel[rows[:, None], rows] @ asked)).sum().clamp(min=0).sqrt()
         coefficients.grad.mul_((limit / (norm + 1e-6)).clamp(max=1))
 
     @torch.no_grad()
@@ -233,3 +232,15 @@ class Overlaps:
         books = self.pairs.books
         for rows, add in zip(self.fetched.split(QUERIES), coefficients.detach().split(QUERIES), strict=True):
             self.pairs.values.index_add_(0, rows.flatten(), add.repeat_interleave(books, 0), alpha=1 / books)
+
+
+def common(fetched: Tensor, dtype: torch.dtype) -> Tensor:
+    """The number of codebooks in which two images fetch the same pair, [N, N]; `fetched` is int [N, C]."""
+    images, books = fetched.shape
+    wide = fetched.to(dtype)  # row numbers below 2^24 are exact in float32
+    counts = torch.empty(images, images, dtype=dtype, device=fetched.device)
+    for start in range(0, images, QUERIES):  # symmetric: each pair of images is compared once
+        part = slice(start, start + QUERIES)
+        shared = books - torch.cdist(wide[part], wide[start:], p=0)
+        counts[part, start:], counts[start:, part] = shared, shared.T
+    return counts

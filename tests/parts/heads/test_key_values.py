@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.parts.heads import key_values
-from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_, copies, search
+from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_, common, copies, search
 
 DIM, BOOKS, PAIRS, KEY_DIM, CLASSES = 12, 5, 16, 3, 4
 
@@ -242,3 +242,9 @@ def test_hits_are_counted() -> None:
     pairs.count(fetched[:4])
     assert int(pairs.hits.sum()) == (3 * 30 + 4) * BOOKS
     assert int(pairs.hits.flatten()[fetched[0, 0].long()]) >= 4
+
+
+def test_common_pairs_are_counted_exactly_across_blocks_of_images() -> None:
+    fetched = torch.randint(0, 5, (600, 7), generator=torch.Generator().manual_seed(3)) + 5 * torch.arange(7)
+    expected = (fetched[:, None] == fetched[None]).sum(-1).float()
+    assert torch.equal(common(fetched.int(), torch.float32), expected)
