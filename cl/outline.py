@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import importlib
 import sys
 from collections.abc import Iterable
@@ -140,14 +141,9 @@ class _Builder:
                 raise _NotKnown
         if outermost and any(isinstance(each, _FUNCTIONS) for each in node.body):  # a class of values has none
             body = self._wanted(body)
-        return ast.ClassDef(
-            name=node.name,
-            bases=node.bases,
-            keywords=node.keywords,
-            body=body or [ast.Pass()],
-            decorator_list=node.decorator_list,
-            **({"type_params": []} if "type_params" in ast.ClassDef._fields else {}),
-        )
+        stripped = copy.copy(node)  # the tree is shared with `cl.code_hash`
+        stripped.body = body or [ast.Pass()]
+        return stripped
 
     def _wanted(self, body: list[ast.stmt]) -> list[ast.stmt]:
         kept, names = body, set(self._names)

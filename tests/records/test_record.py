@@ -99,7 +99,12 @@ def test_the_record_of_an_incomplete_run_is_checked_too(
     record["result"]["metrics"] = {}
     asked: list[str] = []
     validate = records.validate
-    monkeypatch.setattr(records, "validate", lambda each: (asked.append(each["status"]), validate(each)))
+
+    def noted(each: Any) -> None:
+        asked.append(each["status"])
+        validate(each)
+
+    monkeypatch.setattr(records, "validate", noted)
     if value == -1:
         with pytest.raises(ContractError, match=r"result\.accuracy\.r\.correct\[0\]\[0\]"):
             records.save(record, tmp_path / "record.json")
