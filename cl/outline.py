@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import importlib
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 from cl.code_hash import Place, Reader
-from cl.source import UNREADABLE, source_path
+from cl.source import source_path
 
 _PLAIN = ("cl.options", "cl.protocol", "cl.errors", "cl.values")
 """Modules of clbench that are imported: they need neither torch nor timm."""
@@ -54,7 +55,7 @@ def outline(target: str, names: Iterable[str]) -> Any:
     try:
         built = _Builder(module, frozenset(names)).value(Place(module, attribute))
         known = isinstance(built, type) and all(_is_known(getattr(built, name)) for name in names)
-    except (*UNREADABLE, Exception):  # of the class body, which runs with stubs: the import shows its own errors
+    except Exception:  # of a file that is no Python, or of a stub in a class body: the import shows its own errors
         return None
     return built if known else None
 
@@ -72,10 +73,8 @@ def _is_known(value: Any) -> bool:
 
 
 def _is_known_field(field: Any) -> bool:
-    return not isinstance(field.type, _Opaque) and _is_known([
-        *([field.default] if not callable(field.default_factory) else []),
-        dict(field.metadata),
-    ])  # fmt: skip
+    default = None if callable(field.default_factory) else field.default
+    return not isinstance(field.type, _Opaque) and _is_known([default, dict(field.metadata)])
 
 
 class _Builder:
@@ -140,14 +139,9 @@ class _Builder:
                 raise _NotKnown
         if outermost and any(isinstance(each, _FUNCTIONS) for each in node.body):  # a class of values has none
             body = self._wanted(body)
-        return ast.ClassDef(
-            name=node.name,
-            bases=node.bases,
-            keywords=node.keywords,
-            body=body or [ast.Pass()],
-            decorator_list=node.decorator_list,
-            **({"type_params": []} if "type_params" in ast.ClassDef._fields else {}),
-        )
+        stripped = copy.copy(node)  # the tree is shared with `cl.code_hash`
+        stripped.body = body or [ast.Pass()]
+        return stripped
 
     def _wanted(self, body: list[ast.stmt]) -> list[ast.stmt]:
         kept, names = body, set(self._names)

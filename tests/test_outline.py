@@ -16,7 +16,11 @@ from cl.options import options_of
 from cl.outline import outline
 
 NAMES = ("Options", "rules", "settings", "access", "val_fraction", "version")
-HEAD = "from __future__ import annotations\nimport torch\nfrom cl.options import option\nfrom dataclasses import dataclass\n"
+HEAD = """from __future__ import annotations
+import torch
+from cl.options import option
+from dataclasses import dataclass
+"""
 
 
 @pytest.mark.parametrize("name", sorted(registry.strategies))

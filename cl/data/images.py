@@ -45,8 +45,10 @@ def decode_image(data: bytes, channels: int, name: str) -> PixelArray:
     """Decode an image file to uint8 [H, W, channels]; `name` is used in a `DataError`."""
     from PIL import Image
 
-    with readable(name), Image.open(io.BytesIO(data)) as image:
-        pixels = np.asarray(_eight_bits(image).convert("L" if channels == 1 else "RGB"))
+    mode = "L" if channels == 1 else "RGB"
+    with readable(name), Image.open(io.BytesIO(data)) as opened:
+        image = _eight_bits(opened)
+        pixels = np.asarray(image if image.mode == mode else image.convert(mode))  # which copies in any case
     return pixels[..., None] if channels == 1 else pixels
 
 

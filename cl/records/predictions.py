@@ -7,8 +7,8 @@ uint16, the number of classes that score higher than the image's own, or `ABSENT
 `likelihood/<rule>` float16, natural logarithms of the probability (softmax of the scores that the rule may choose from)
 of the answer and of the image's own class, NaN if absent: 6 bytes per image and evaluation before compression.
 
-Files are compressed; those of version 0.1.0 are not. A record holds the hash of the content, which does not depend on
-the compression.
+Files of complete runs are compressed, apart from those of version 0.1.0. A record holds the hash of the content, which
+does not depend on the compression.
 """
 
 from __future__ import annotations
@@ -122,14 +122,16 @@ def predictions_sha256(predictions: Predictions) -> str:
     return _content_hash(_arrays(predictions))
 
 
-def write_predictions(path: Path | str, predictions: Predictions) -> str:
-    """Write the file atomically, compressed, and return `predictions_sha256` of its content.
+def write_predictions(path: Path | str, predictions: Predictions, *, compressed: bool = True) -> str:
+    """Write the file atomically and return `predictions_sha256` of its content, which does not depend on compression.
 
-    Raises `ContractError` for wrong shapes or values, `StorageError` if it cannot be written.
+    An incomplete run writes it after every evaluation, without compression, which takes ten times as long. Raises
+    `ContractError` for wrong shapes or values, `StorageError` if it cannot be written.
     """
     arrays = _arrays(predictions)
-    write_bytes(Path(path), _archive(arrays, zipfile.ZIP_DEFLATED))
-    return _content_hash(arrays)
+    plain = _archive(arrays, zipfile.ZIP_STORED)
+    write_bytes(Path(path), _archive(arrays, zipfile.ZIP_DEFLATED) if compressed else plain)
+    return hashlib.sha256(plain).hexdigest()
 
 
 _DAMAGE = (

@@ -14,7 +14,7 @@ from cl.files import remove_temporaries, write_text
 from cl.protocol import rules_on
 from cl.records import metrics, predictions, record
 from cl.running.environment import environment
-from cl.running.evaluation import NONE, Tally, counts
+from cl.running.evaluation import NONE, Row, Tally, counts
 from cl.running.existing import EVENTS, PREDICTIONS, events_text
 from cl.running.run_state import RunState
 from cl.strategy import Strategy
@@ -38,7 +38,12 @@ class Writer:
         self.rules, self.split = rules_on(strategy.rules, stream.setting), stream.split
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.record: dict[str, Any] = {}
-        self._tallies: dict[tuple[int, str], Tally] = {}  # rows never change, so each is counted once
+        # Rows and events never change, so each is counted, laid out and written as text once.
+        self._tallies: dict[tuple[int, str], Tally] = {}
+        self._answers: dict[tuple[str, str], list[np.ndarray]] = {}  # by kind and rule: one array per row, all images
+        self._laid_out = 0
+        self._events = ""
+        self._told = 0
         remove_temporaries(folder)
 
     def fail(self, state: RunState, error: ClbenchError) -> None:
@@ -54,7 +59,9 @@ class Writer:
             self._write(state, status, error)
 
     def _write(self, state: RunState, status: str, error: str | None) -> None:
-        digest = predictions.write_predictions(self.folder / PREDICTIONS, self._predictions(state))
+        digest = predictions.write_predictions(
+            self.folder / PREDICTIONS, self._predictions(state), compressed=status == "complete"
+        )
         result = self._result(state, digest)
         self.record = record.save(
             {
@@ -63,12 +70,13 @@ class Writer:
                 **{key: self.header[key] for key in _NAMES if key in self.header},
                 "error": error,
                 "result": result,
-                "result_sha256": record.result_sha256(result),
                 "measurement": self._measurement(state),
             },
             self.folder / record.RECORD,
         )
-        write_text(self.folder / EVENTS, events_text(state.events))
+        self._events += events_text(state.events[self._told :])
+        self._told = len(state.events)
+        write_text(self.folder / EVENTS, self._events)
 
     def _result(self, state: RunState, digest: str) -> dict[str, Any]:
         stream = self.stream
@@ -120,27 +128,34 @@ class Writer:
 
     def _predictions(self, state: RunState) -> predictions.Predictions:
         rows, labels, owners = self.stream.test_rows(range(len(self.stream.groups)), self.split)
-        prediction, margin = {}, {}
-        for rule in self.rules:
-            best = np.full((len(state.rows), len(rows)), predictions.ABSENT, np.int64)
-            gap = np.full(best.shape, np.nan, np.float32)
-            for i, row in enumerate(state.results):
-                if rule in row.prediction and state.rows[i]["split"] == self.split:
-                    best[i, row.index], gap[i, row.index] = row.prediction[rule], row.margin[rule]
-            best[best == NONE] = predictions.ABSENT
-            prediction[rule], margin[rule] = best, gap
-        scores = {kind: self._scores(state, kind, len(rows)) for kind in predictions.SCORES}
-        scores = {kind: table for kind, table in scores.items() if table}
+        for i in range(self._laid_out, len(state.rows)):
+            self._lay_out(i, state.results[i], len(rows), answers=state.rows[i]["split"] == self.split)
+        self._laid_out = len(state.rows)
+        tables: dict[str, dict[str, np.ndarray]] = {}
+        for (kind, rule), arrays in self._answers.items():
+            arrays += [_absent(kind, len(rows))] * (self._laid_out - len(arrays))
+            tables.setdefault(kind, {})[rule] = np.stack(arrays)
+        none: dict[str, np.ndarray] = {rule: np.empty((0, len(rows)), np.int32) for rule in self.rules}
+        prediction, margin = (tables.pop(kind, none) for kind in ("prediction", "margin"))
+        scores = {kind: tables[kind] for kind in predictions.SCORES if kind in tables}
         return predictions.Predictions(rows, labels, owners, prediction, margin, scores)
 
-    def _scores(self, state: RunState, kind: str, images: int) -> dict[str, np.ndarray]:
-        """One kind of stored scores by rule; empty if the run does not store scores."""
-        found: dict[str, np.ndarray] = {}
-        empty, dtype = (predictions.ABSENT, np.int64) if kind == "rank" else (np.nan, np.float32)
-        for i, row in enumerate(state.results):
-            for rule, values in row.scores.get(kind, {}).items() if state.rows[i]["split"] == self.split else ():
-                found.setdefault(rule, np.full((len(state.rows), images), empty, dtype))[i, row.index] = values
-        return found
+    def _lay_out(self, i: int, row: Row, images: int, *, answers: bool) -> None:
+        """Lay out the answers of row `i` as arrays over all images; a row of another split has none."""
+        for rule in self.rules:
+            best, gap = _absent("prediction", images), _absent("margin", images)
+            if answers and rule in row.prediction:
+                found = row.prediction[rule]
+                best[row.index] = np.where(found == NONE, predictions.ABSENT, found)
+                gap[row.index] = row.margin[rule]
+            self._answers.setdefault(("prediction", rule), []).append(best)
+            self._answers.setdefault(("margin", rule), []).append(gap)
+        for kind, table in row.scores.items() if answers else ():
+            for rule, values in table.items():
+                arrays = self._answers.setdefault((kind, rule), [])
+                arrays += [_absent(kind, images)] * (i - len(arrays))
+                arrays.append(_absent(kind, images))
+                arrays[-1][row.index] = values
 
     def _measurement(self, state: RunState) -> dict[str, Any]:
         cost = self.trainer.cost
@@ -167,6 +182,13 @@ class Writer:
         last = values.get("A_last_sample")
         seen = f"{state.seen} classes"
         return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen
+
+
+def _absent(kind: str, images: int) -> np.ndarray:
+    """The array of a row without answers."""
+    if kind in ("prediction", "rank"):
+        return np.full(images, predictions.ABSENT, np.int32)
+    return np.full(images, np.nan, np.float32)
 
 
 def _tally(labels: np.ndarray, stream: Stream) -> list[int]:

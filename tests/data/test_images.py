@@ -119,3 +119,14 @@ def test_a_transparent_level_of_sixteen_bits_is_only_that_level(tmp_path: Path) 
 def test_sixteen_bits_with_white_as_zero_are_inverted() -> None:
     data = encoded(Image.fromarray(np.full((4, 4), 25_700, np.uint16)), "TIFF", tiffinfo={262: 0})
     assert (decode_image(data, 1, "x") == 155).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "1", "CMYK"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_of_the_wanted_mode_is_not_copied_and_has_the_same_pixels(mode: str, channels: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    image, file = Image.fromarray(noise).convert(mode), io.BytesIO()
+    image.save(file, "TIFF")
+    with Image.open(io.BytesIO(file.getvalue())) as opened:
+        expected = np.asarray(opened.convert("L" if channels == 1 else "RGB")).reshape(5, 7, channels)
+    np.testing.assert_array_equal(decode_image(file.getvalue(), channels, "x"), expected)

@@ -242,3 +242,13 @@ def test_other_types_of_integers_are_read_as_the_fixed_ones(tmp_path: Path) -> N
     np.savez(tmp_path / "p.npz", **{**arrays, "label": np.array([0, -1])})  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"label needs integers from 0 to 65535.*--existing always"):
         read_predictions(tmp_path / "p.npz")
+
+
+def test_files_of_incomplete_runs_hold_the_same_without_compression(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.npz", tmp_path / "large.npz"
+    digest = write_predictions(small, example())
+    assert write_predictions(large, example(), compressed=False) == digest
+    assert predictions_sha256(read_predictions(large)) == predictions_sha256(read_predictions(small)) == digest
+    with zipfile.ZipFile(small) as one, zipfile.ZipFile(large) as two:
+        assert {entry.compress_type for entry in one.infolist()} == {zipfile.ZIP_DEFLATED}
+        assert {entry.compress_type for entry in two.infolist()} == {zipfile.ZIP_STORED}

@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cl.records import predictions
 from cl.records.record import load, recompute, validate
+from cl.running.record_writer import Writer
+from cl.running.run_state import RunState
 from cl.strategies.finetune import Finetune
 from cl.strategies.simplecil import SimpleCIL
 from tests.conftest import header, make, run, tiny_stream
@@ -42,3 +46,38 @@ def test_header_is_kept(tmp_path: Path) -> None:
     record = run(make(SimpleCIL), tiny_stream(), tmp_path)
     assert record["result"]["strategy"] == header(SimpleCIL)["strategy"]
     assert record["result"]["backbone"]["name"] == "tiny"
+
+
+@pytest.mark.parametrize("options", [{}, {"split": "val"}])
+def test_what_is_kept_between_writes_gives_the_files_of_a_fresh_writer(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, compared = Writer.write, []
+
+    def checked(self: Writer, state: RunState, status: str, error: str | None = None) -> None:
+        write(self, state, status, error)
+        fresh = Writer(self.strategy, self.stream, tmp_path / "fresh", self.header, self.trainer, self.warnings)
+        fresh.created = self.created
+        write(fresh, state, status, error)
+        assert fresh.record["result"] == self.record["result"] and fresh.record["status"] == status
+        for name in ("predictions.npz", "events.jsonl"):
+            assert (tmp_path / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+        compared.append(len(state.rows))
+
+    monkeypatch.setattr(Writer, "write", checked)
+    run(make(SimpleCIL), tiny_stream(**options), tmp_path, save_scores=True)
+    assert compared == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    saved = predictions.read_predictions(tmp_path / "predictions.npz")
+    assert set(saved.scores) == set(predictions.SCORES) and len(saved.prediction["cil_seen"]) == 5
+
+
+def test_each_row_is_laid_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laid_out, lay_out = [], Writer._lay_out
+
+    def noted(self: Writer, i: int, *arguments: Any, **more: Any) -> None:
+        laid_out.append(i)
+        lay_out(self, i, *arguments, **more)
+
+    monkeypatch.setattr(Writer, "_lay_out", noted)
+    run(make(SimpleCIL), tiny_stream(), tmp_path)
+    assert laid_out == [0, 1, 2, 3, 4]
