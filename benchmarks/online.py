@@ -1,7 +1,7 @@
 """Learning an online stream, chunk by chunk, compared with the same number of equal steps in one fit.
 
-`python -m benchmarks.online` fine-tunes the embedded backbone. Both sides take the same number of steps on batches of the
-same size; the one fit has all images in one task.
+`python -m benchmarks.online` fine-tunes the embedded backbone. Both sides take the same number of steps on batches of
+the same size; the one fit has all images in one task.
 """
 
 from __future__ import annotations
