@@ -13,7 +13,7 @@ from torch import nn
 def slow_to_differentiate(modules: Iterable[nn.Module], device: torch.device) -> list[Any]:
     """The attention modules in `modules` that would use the fused kernel on a CPU; empty for other devices.
 
-    With bf16, its backward pass takes a third of a training step of a small ViT on a CPU (benchmarks/cpu_attention.py).
+    With bf16, its backward pass takes a third of a training step of a small ViT on a CPU (benchmarks/cpu_kernels.py).
     With fp32, and in evaluation, both are equally fast.
     """
     if device.type != "cpu":

@@ -28,7 +28,7 @@ class CpuInference(TorchFunctionMode):
     """Within a `with` block, linear layers use packed weights, and attention under bf16 plain products.
 
     oneDNN multiplies by a weight in its own layout 10 % faster, in a large batch 15 %; a weight is packed again when it
-    has changed. PyTorch's fused attention is slower than plain products in bf16 (benchmarks/cpu_attention.py). Use it
+    has changed. PyTorch's fused attention is slower than plain products in bf16 (benchmarks/cpu_kernels.py). Use it
     on a CPU, without gradients.
     """
 
