@@ -1,4 +1,4 @@
-"""Run mypy (`[tool.mypy]` in pyproject.toml) over the package as a wheel has it, and over docs/, tests/ and tools/.
+"""Run mypy (`[tool.mypy]` in pyproject.toml) over the package as a wheel has it, and over benchmarks/, docs/, tests/ and tools/.
 
 In the repository `cl.strategies` and `cl.streams` exist only at run time, so mypy would take every class from them for
 `Any`. Arguments are passed on to mypy; its messages name the files of the repository.
@@ -15,7 +15,7 @@ from built_tree import INSIDE, ROOT, built_tree  # type: ignore[import-not-found
 
 def main() -> int:
     """Check one copy of the sources; returns mypy's exit code."""
-    with built_tree("docs", "tests", "tools") as tree:
+    with built_tree("benchmarks", "docs", "tests", "tools") as tree:
         command = [sys.executable, "-m", "mypy", "--cache-dir", str(ROOT / ".mypy_cache"), *sys.argv[1:]]
         done = subprocess.run(command, cwd=tree, stdout=subprocess.PIPE, text=True, check=False)
     print(re.sub(rf"^cl/(?=({'|'.join(INSIDE)})/)", "", done.stdout, flags=re.MULTILINE), end="")

@@ -76,7 +76,7 @@ def test_a_changed_weight_is_packed_again(images: torch.Tensor, monkeypatch: pyt
     backbone = load(DEFAULT_BACKBONE)
     with torch.no_grad():
         before = backbone(images)
-        weight = backbone.model.blocks[2].mlp.fc1.weight
+        weight = dict(backbone.model.named_parameters())["blocks.2.mlp.fc1.weight"]
         packings = counted_packings(monkeypatch)
         weight.mul_(0.5)
         changed = backbone(images)
