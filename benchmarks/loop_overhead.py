@@ -71,7 +71,7 @@ def learner(plan: Plan, stream: Any, folder: Path) -> Any:
     strategy = registry.strategies.get("finetune")(plan.options, build_backbone(plan), trainer)
     strategy.info = stream.info
     strategy.setup(stream.info)
-    trainer.begin(0)
+    trainer.journal.begin(0)
     return strategy
 
 

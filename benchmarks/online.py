@@ -1,7 +1,7 @@
 """Learning an online stream, chunk by chunk, compared with the same number of equal steps in one fit.
 
-`python -m benchmarks.online` fine-tunes the embedded backbone. Both sides take the same number of steps on batches of
-the same size; the one fit has all images in one task.
+`python -m benchmarks.online` fine-tunes the embedded backbone. Both sides take as many steps on batches of the
+same size; the one fit has all images in one task.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from benchmarks.measuring import FIGURE_COLUMNS, Clock, Figure, median_interval, table
 from cl import registry
@@ -51,7 +52,7 @@ def learned(plan: Plan, stream: Any, folder: Path) -> tuple[float, int]:
         nonlocal steps
         steps += 1
 
-    handle = torch.optim.optimizer.register_optimizer_step_post_hook(count)
+    handle = register_optimizer_step_post_hook(count)
     try:
         for task in range(len(stream.experiences)):
             view = stream.view(task)

@@ -120,8 +120,8 @@ def page(rows: Sequence[Row], growth: Sequence[Row]) -> str:
         parts.append(f"{_about(rows[0])}\n\n## CPU seconds, clbench / Avalanche\n\n{_sizes(rows)}\n")
         parts.append(table(FIGURE_COLUMNS, [figure.row() for figure in figures(rows)]) + "\n")
         parts.append("The interval contains the true median with a probability of at least 90 % (two order statistics; "
-                     "for five pairs the whole range, 94 %). A figure is met if its whole interval lies at or below "
-                     "the bound, missed if it lies above it, and open otherwise.\n")  # fmt: skip
+                     "for five pairs the whole range, 94 %). A figure is met if its whole interval is at or below "
+                     "the bound, missed if it is above it, and open otherwise.\n")  # fmt: skip
         wall = table(FIGURE_COLUMNS[:4], [figure.row()[:4] for figure in figures(rows, "wall")])
         parts.append(f"## Wall seconds, clbench / Avalanche\n\n{wall}\n")
         parts.append(f"## Medians of both sides\n\n{_sides(rows)}\n")

@@ -15,7 +15,11 @@ SIDES = ("ours", "theirs")
 
 
 class Failed(Exception):
-    """A side ended with an exception; the message is its traceback."""
+    """A side ended with an exception; the message is its traceback, or the sentence of a `ClbenchError`."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Worker:
@@ -59,7 +63,7 @@ class Worker:
         except EOFError:
             raise Failed(f"the process of {self.side} ended") from None
         if kind == "error":
-            raise Failed(f"{self.side}:\n{value}")
+            raise Failed(*value)
         return value
 
 
@@ -95,5 +99,6 @@ def _serve(side: str, job: Job, pipe: Any) -> None:
             pipe.send(("done", found))
     except EOFError:
         return  # the program has closed the pipe
-    except BaseException:
-        pipe.send(("error", traceback.format_exc()))
+    except BaseException as error:
+        code = getattr(error, "exit_code", None)  # of a ClbenchError, which has a sentence for users
+        pipe.send(("error", (traceback.format_exc(),) if code is None else (str(error), code)))
