@@ -7,6 +7,7 @@ python -m benchmarks.cpu_kernels --backbone vit_small_patch16_224@random --batch
 from __future__ import annotations
 
 import contextlib
+import functools
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ def compared(name: str, work: Callable[[bool], None], rounds: int, repeats: int)
     ratios, best = [], [float("inf"), float("inf")]
     for number in range(rounds):
         order = (True, False) if number % 2 else (False, True)
-        took = {chosen: seconds(lambda chosen=chosen: work(chosen), repeats) for chosen in order}
+        took = {chosen: seconds(functools.partial(work, chosen), repeats) for chosen in order}
         ratios.append(took[True] / took[False])
         best = [min(best[0], took[True]), min(best[1], took[False])]
     click.echo(f"{name:<34}{median_interval(ratios)!s:<26}best {best[0] * 1e3:.1f} and {best[1] * 1e3:.1f} ms")

@@ -33,11 +33,11 @@ def plan_of(stream: str, train_per_class: int, online: bool, results: Path) -> P
         "stream.train_per_class": train_per_class, "epochs": 1, "batch_size": CHUNK, "lr": 0.01, "loss": "global",
         "schedule": "constant", "augment": "crop-flip", "trains": "all", "stream.tasks": 1,
     }  # fmt: skip
-    setting = {}
+    setting: tuple[str, ...] = ()
     if online:
         options["stream.chunk"] = CHUNK
-        setting = {"setting": ["online"]}
-    return make_plan("finetune", stream, options=options, device="cpu", results=results, **setting)
+        setting = ("online",)
+    return make_plan("finetune", stream, options=options, device="cpu", results=results, setting=setting)
 
 
 def learned(plan: Plan, stream: Any, folder: Path) -> tuple[float, int]:

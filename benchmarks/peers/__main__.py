@@ -70,9 +70,8 @@ def main(
     try:
         rows = _growth(path, about, growth_tasks, growth_images, sizes) if grows else _pairs(path, about, keep, sizes)
     except (DifferentWork, Failed) as error:
-        stop = click.ClickException(str(error))
-        stop.exit_code = getattr(error, "code", 1)
-        raise stop from error
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(getattr(error, "code", 1)) from error
     if not grows:
         click.echo(report.table(report.FIGURE_COLUMNS, [figure.row() for figure in report.figures(rows)]))
         if not report.plot(plot or path.with_suffix(".png"), rows):

@@ -103,9 +103,9 @@ def check(job: Job, ours: Measured, theirs: Measured) -> None:
         distance = float(abs(ours.weights - theirs.weights).max())
         if not distance <= WEIGHTS_AGREE:
             raise DifferentWork(f"{job.method}: weights after the first task differ by {distance:.2g}")
-    for task, (mine, other) in enumerate(zip(ours.accuracy, theirs.accuracy, strict=True)):
-        if abs(mine - other) > tolerance(ours.evaluated[task]):
-            raise DifferentWork(f"{job.method}: accuracy after task {task}: {mine:.3f} and {other:.3f}")
+    for task, (share, other_share) in enumerate(zip(ours.accuracy, theirs.accuracy, strict=True)):
+        if abs(share - other_share) > tolerance(ours.evaluated[task]):
+            raise DifferentWork(f"{job.method}: accuracy after task {task}: {share:.3f} and {other_share:.3f}")
 
 
 def tolerance(images: int) -> float:
