@@ -1,4 +1,4 @@
-"""Run mypy (`[tool.mypy]` in pyproject.toml) over the package as a wheel has it, and over the other folders with Python code.
+"""Run mypy (`[tool.mypy]` in pyproject.toml) over the package as a wheel has it, and over all other folders of code.
 
 In the repository `cl.strategies` and `cl.streams` exist only at run time, so mypy would take every class from them for
 `Any`. Arguments are passed on to mypy; its messages name the files of the repository.

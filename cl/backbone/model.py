@@ -64,6 +64,10 @@ class Backbone(nn.Module):
         # Batch norm updates its statistics without bumping their version counters: compare values
         self._buffers_loaded = {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies (teachers, earlier tasks) take neither packed weights nor graphs, which belong to these parameters
+        return {**vars(self), "_inference": CpuInference(), "_compiled": []}
+
     def _apply(self, fn: Any, recurse: bool = True) -> Backbone:
         # After a move to a device or dtype, pristine tensors count as pristine, and changed ones can still be reset
         changed = dict(self._changed())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -110,6 +111,12 @@ def test_the_compiled_pass_equals_the_plain_one(monkeypatch: pytest.MonkeyPatch)
     ):
         assert torch.allclose(one, other, atol=1e-5)
     torch.compiler.reset()
+
+
+def test_a_copy_is_not_compiled(backbone: Backbone, doubling: Doubling) -> None:
+    other = copy.deepcopy(backbone)
+    assert torch.equal(other(images(3)), plain(other, images(3))) and doubling.graphs == 0
+    assert backbone._compiled
 
 
 def test_compiled_features_have_a_key_of_their_own(backbone: Backbone) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -86,6 +88,16 @@ def test_a_changed_weight_is_packed_again(images: torch.Tensor, monkeypatch: pyt
     weight.data = 2 * weight.data  # another tensor under the same parameter
     with torch.no_grad():
         assert torch.allclose(backbone(images), before, atol=1e-5)
+
+
+def test_a_copy_packs_its_own_weights(micro: Backbone, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        before = micro(images)
+        other = copy.deepcopy(micro)
+        dict(other.model.named_parameters())["blocks.0.mlp.fc1.weight"].zero_()
+        assert not other._inference._packed and micro._inference._packed
+        assert not torch.allclose(other(images), before, atol=1e-3)
+        assert torch.equal(micro(images), before)
 
 
 def test_small_inputs_other_types_and_tensors_that_are_no_parameters_take_the_plain_kernel(
