@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from cl.plan.plan import make_plan
 from cl.progress.base import Observer
 from cl.running import execution
 from cl.running.build import build_stream
+from tests.help.toy import Toy
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -71,3 +75,25 @@ def test_a_precision_that_the_device_lacks_is_refused_before_data_is_read(monkey
     monkeypatch.setattr(execution, "build_stream", lambda *_: pytest.fail("no data is read"))
     with pytest.raises(UsageError, match="--precision tf32 needs a CUDA device, and this run is on cpu"):
         execution.execute(plan)
+
+
+def test_a_run_has_the_arithmetic_of_its_device_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[tuple[str, str]] = []
+    learned: list[list[tuple[str, str]]] = []
+
+    @contextlib.contextmanager
+    def arithmetic(device: str, precision: str) -> Iterator[None]:
+        inside.append((device, precision))
+        yield
+        inside.pop()
+
+    learn = Toy.learn
+
+    def noted(self: Toy, view: Any) -> None:
+        learned.append(list(inside))
+        learn(self, view)
+
+    monkeypatch.setattr("cl.backbone.devices.arithmetic", arithmetic)
+    monkeypatch.setattr(Toy, "learn", noted)
+    execution.execute(make_plan("toy", "split-digits", limit=2, precision="bf16", options={"stream.tasks": 2}))
+    assert learned == [[("cpu", "bf16")]] * 2 and not inside
