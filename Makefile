@@ -46,7 +46,7 @@ bench-peers: $(VENV)/run.stamp
 
 # GPU holds more arguments, as in: make gpu GPU="--rehearse"
 gpu: $(VENV)/run.stamp
-	$(BIN)/python benchmarks/gpu.py $(GPU)
+	$(BIN)/python -m benchmarks.gpu $(GPU)
 
 # mkdocs-material announces its successor on every build unless told not to.
 docs: $(VENV)/docs.stamp

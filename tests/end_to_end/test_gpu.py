@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py without a GPU: its refusal, its rehearsal, its rows and its pack."""
+"""benchmarks/gpu without a GPU: its refusal, its rehearsal, its rows and its pack."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ SHOWN = ("progress", "as_json", "quiet", "verbose")
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("gpu")
+def gpu() -> ModuleType:
+    return importlib.import_module("benchmarks.gpu.__main__")
 
 
 def bench(gpu: ModuleType, folder: Path, **changes: Any) -> Any:
@@ -69,7 +68,7 @@ def test_no_row_is_tried_without_its_data(
     monkeypatch.delenv("CLBENCH_DATA_PATH", raising=False)
     monkeypatch.setattr(gpu, "child", lambda *_: pytest.fail("nothing can be run"))
     gpu.rows(bench(gpu, tmp_path))
-    assert "lacks images or weights; make it with: python benchmarks/gpu.py --pack FOLDER." in capsys.readouterr().out
+    assert "lacks images or weights; make it with: python -m benchmarks.gpu --pack FOLDER." in capsys.readouterr().out
 
 
 def test_rows_end_with_the_time_and_are_noted_as_they_end(
@@ -99,7 +98,7 @@ def test_rows_end_with_the_time_and_are_noted_as_they_end(
 def test_a_check_that_fails_or_breaks_is_noted(
     gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gpu_parts import checks  # type: ignore[import-not-found]
+    from benchmarks.gpu import checks
 
     def breaks(bench: Any) -> float:
         raise RuntimeError("no kernel\nat all")
@@ -116,7 +115,7 @@ def test_a_check_that_fails_or_breaks_is_noted(
 def test_the_pack_holds_the_first_images_of_each_class(
     gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gpu_parts import pack
+    from benchmarks.gpu import pack
 
     drawn, names = np.random.default_rng(0), catalog.declaration("cifar100").class_names
     images = [drawn.integers(0, 256, (500, 8, 8, 3), np.uint8) for _ in range(2)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gpu_parts.bench import Bench
+from benchmarks.gpu.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Config:
 
 def configs(bench: Bench) -> Iterator[Config]:
     """The rows of the table, the most telling first: the table ends when its time is over."""
-    models = ("deit_tiny_patch16_224@random", "vit_base_patch16_224@random")
+    models: tuple[str, ...] = ("deit_tiny_patch16_224@random", "vit_base_patch16_224@random")
     precisions: tuple[str, ...] = ("bf16", "fp32", "tf32")
     batches: tuple[int, ...] = (64, 256, 16, 512, 128, 32)
     if bench.rehearse:

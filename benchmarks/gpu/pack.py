@@ -75,4 +75,4 @@ def use_if_there() -> None:
             class_names=whole.class_names, origin=str(paths[0]), licence=whole.licence, citation=whole.citation,
         )  # fmt: skip
 
-    SplitCIFAR100.read = read  # type: ignore[method-assign]
+    SplitCIFAR100.read = read  # type: ignore[method-assign, assignment]

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpu_parts.bench import DIE, ROOT, Bench, child
-from gpu_parts.checks import checks
-from gpu_parts.pack import PACK, WEIGHTS, pack, use_if_there
-from gpu_parts.speed import speed
+from benchmarks.gpu.bench import DIE, ROOT, Bench, child
+from benchmarks.gpu.checks import checks
+from benchmarks.gpu.pack import PACK, WEIGHTS, pack, use_if_there
+from benchmarks.gpu.speed import speed
 
 SAMPLE = "--stream split-cifar100 --set stream.train_per_class=100 --set stream.test_per_class=50 --precision bf16"
 SMALL = "--preset small"
@@ -57,7 +57,7 @@ def _die_at(step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         one_step(self, *arguments)
 
-    Fit._one_step = until  # type: ignore[method-assign]
+    Fit._one_step = until  # type: ignore[method-assign, assignment]
 
 
 def commands(bench: Bench) -> Iterator[str]:
@@ -84,7 +84,7 @@ def rows(bench: Bench) -> None:
     done: list[dict[str, Any]] = []
     images = _found(bench, PACK, "cifar100_train.npz", "cifar-100-python.tar.gz")
     if not bench.rehearse and not (images and _found(bench, WEIGHTS)):
-        print(f"No rows: {bench.data} lacks images or weights; make it with: python benchmarks/gpu.py --pack FOLDER.")
+        print(f"No rows: {bench.data} lacks images or weights; make it with: python -m benchmarks.gpu --pack FOLDER.")
         return
     for command in commands(bench):
         if bench.left() < (0 if bench.rehearse else 20):
@@ -143,7 +143,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     if sys.argv[1:2] == ["clbench"]:
         clbench(sys.argv[2:])
     else:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gpu_parts.bench import Bench, child
+from benchmarks.gpu.bench import Bench, child
 
 
 def checks(bench: Bench) -> bool:

@@ -1,4 +1,4 @@
-"""One execution of benchmarks/gpu.py: its time, its tables, and runs of clbench in processes of their own."""
+"""One execution of the program: its time, its tables, and runs of clbench in processes of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "benchmarks" / "gpu.py"
 
 DIE = "CLBENCH_BENCHMARK_DIES_AT"
 """Environment variable: the step of a fit, counted over the process, at which a child kills itself."""
@@ -53,7 +52,7 @@ def child(bench: Bench, arguments: str, seconds: float, dies: int | None = None)
     paths = [str(bench.data), *filter(None, [os.environ.get("CLBENCH_DATA_PATH")])]
     more = {"CLBENCH_DATA_PATH": os.pathsep.join(paths), "CLBENCH_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     more |= {DIE: str(dies)} if dies is not None else {}
-    command = [sys.executable, str(PROGRAM), "clbench", *arguments.split()]
+    command = [sys.executable, "-m", "benchmarks.gpu", "clbench", *arguments.split()]
     process = subprocess.Popen(command, env={**os.environ, **more}, stdout=subprocess.DEVNULL, cwd=ROOT)
     try:
         return process.wait(max(seconds, 0.1))

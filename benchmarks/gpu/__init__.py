@@ -1,0 +1,1 @@
+"""Checks, speed and rows on one GPU: `python -m benchmarks.gpu`."""
