@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ THEMES = {
 FORMATS = ("svg", "png")
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (7, 2, 1.2, 2)))
 MARKERS = "osD^vPX"
+_MARGIN = 0.12
+"""Inches around a figure."""
+_SVG_DPI = 72
+"""Units of an SVG per inch."""
 LABEL_INCHES = 0.19
 """Height of one line of a label."""
 
@@ -219,6 +224,18 @@ def save(figure: Figure, path: Path, theme: Theme, title: str, description: str)
     texts: dict[str, str | None] = {"Title": title, "Description": description}
     metadata = texts | ({"Date": None, "Creator": None} if kind == "svg" else {"Software": None})
     paper = {"transparent": True} if theme.paper is None else {"facecolor": theme.paper}
-    content = io.BytesIO()
-    figure.savefig(content, format=kind, dpi=160, bbox_inches="tight", pad_inches=0.12, metadata=metadata, **paper)
+    content, box = io.BytesIO(), _extent(figure) if kind == "svg" else "tight"
+    figure.savefig(content, format=kind, dpi=160, bbox_inches=box, pad_inches=_MARGIN, metadata=metadata, **paper)
     write_bytes(path, content.getvalue(), durable=False)  # hundreds of figures would wait for the disk, each twice
+
+
+def _extent(figure: Figure) -> Bbox:
+    """What "tight" finds for an SVG, in inches, without the drawing that it starts with: a third of the time."""
+    from matplotlib.backends.backend_svg import RendererSVG
+
+    before, figure.dpi = figure.dpi, _SVG_DPI
+    width, height = figure.get_size_inches() * _SVG_DPI
+    renderer = RendererSVG(width, height, io.StringIO())
+    box = figure.get_tightbbox(renderer).padded(_MARGIN)
+    figure.dpi = before
+    return box

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cl.results.plots.style import log_x, new_figure, spread
+from cl.results.plots.style import THEMES, heading, log_x, new_figure, save, spread, styled
 from tests.help.figures import only, runs
 
 Make = Callable[..., dict[str, Any]]
@@ -46,3 +48,29 @@ def test_numbers_of_a_logarithmic_axis_stand_apart(low: float, high: float) -> N
     boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
     inside = sorted((box.x0, box.x1) for box in boxes if box.x0 >= 0 and box.x1 <= axes.bbox.x1)
     assert len(inside) >= 3 and all(one[1] < two[0] for one, two in pairwise(inside))
+
+
+@pytest.mark.parametrize("dpi", [72, 100])
+def test_an_svg_has_the_extent_that_matplotlib_finds_by_drawing_twice(dpi: int, tmp_path: Path) -> None:
+    theme, found, drawn = THEMES["light"], tmp_path / "found.svg", io.BytesIO()
+    with styled(theme):
+        for target in (found, drawn):
+            figure = new_figure(3.2, 2.1)
+            figure.dpi = dpi
+            axes = figure.add_axes((0, 0, 1, 1))
+            axes.plot([0, 1], [0, 1e6])
+            axes.set(xlabel="tasks", ylabel="a long name of what is measured")
+            axes.set_xticks([0, 1], ["the first", "the second, far outside"], rotation=90)
+            heading(axes, "Title", "subtitle", theme)
+            if target is found:
+                save(figure, found, theme, "T", "D")
+            else:
+                metadata = {"Title": "T", "Description": "D", "Date": None, "Creator": None}
+                figure.savefig(
+                    drawn, format="svg", dpi=160, bbox_inches="tight", pad_inches=0.12, metadata=metadata,
+                    facecolor=theme.paper,
+                )  # fmt: skip
+    size = re.compile(rb'viewBox="0 0 ([0-9.]+) ([0-9.]+)"')
+    one, two = (size.search(text) for text in (found.read_bytes(), drawn.getvalue()))
+    assert one is not None and two is not None
+    assert [float(x) for x in one.groups()] == pytest.approx([float(x) for x in two.groups()], abs=1e-4)
