@@ -55,15 +55,15 @@ def test_both_sides_do_the_same_work(method: str) -> None:
 
 
 def test_different_work_is_refused() -> None:
-    def measured(**changes: object) -> Measured:
-        same: dict[str, object] = {
+    def measured(**changes: Any) -> Measured:
+        same: dict[str, Any] = {
             "steps": [2, 2], "evaluated": [100, 200], "accuracy": [0.9, 0.8], "images": [[4, 4], [4, 4]],
             "weights": np.zeros(3),
         }  # fmt: skip
-        return Measured(**{**same, **changes})  # type: ignore[arg-type]
+        return Measured(**{**same, **changes})
 
     check(JOB, measured(), measured())
-    others = {
+    others: dict[str, dict[str, Any]] = {
         "optimiser steps": {"steps": [2, 3]},
         "images evaluated": {"evaluated": [100, 100]},
         "images trained on": {"images": [[4, 4], [8, 8]]},
