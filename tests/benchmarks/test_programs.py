@@ -1,0 +1,56 @@
+"""The other programs in benchmarks/ run and compare equal work; no test asserts a time."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import loop_overhead, online, startup, table_lookup
+
+SMALL = {"epochs": 1, "batch_size": 4, "stream.train_per_class": 4, "stream.test_per_class": 2}
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loop_overhead.STREAMS, "split-digits", SMALL)
+
+
+def test_fit_and_bare_loop_end_with_the_same_weights() -> None:
+    found = loop_overhead.compare("split-digits", 1, least=5)
+    assert found["steps"] == 6, "two steps per epoch, and as many epochs as five steps need"
+    assert found["lowest"] == found["ratio"] == found["highest"] > 0
+
+
+def test_different_weights_stop_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_overhead, "time_bare", lambda *_: 1.0)  # a bare loop that does nothing
+    with pytest.raises(SystemExit, match="different weights"):
+        loop_overhead.compare("split-digits", 1, least=1)
+
+
+def test_parts_of_a_whole_run() -> None:
+    found = loop_overhead.whole_run("split-digits")
+    assert {"forward", "backward", "optimizer", "data"} <= set(found["parts"])
+    assert 0 < found["overhead_seconds"] < found["seconds"]
+
+
+def test_online_and_one_fit_take_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(online, "CHUNK", 8)
+    ratios, steps = online.compare("split-digits", 2, rounds=1)
+    assert len(ratios) == 1 and steps == 3, "20 images in chunks of 8"
+
+
+def test_features_of_the_synthetic_table_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = table_lookup.measure(5000, tmp_path)
+    assert set(found) == {"compute", "tasks", "batches", "read and tasks"}
+    monkeypatch.setattr(table_lookup.Nothing, "__call__", lambda self, images: torch.zeros(len(images), 1))
+    with pytest.raises(SystemExit, match="wrong"):
+        table_lookup.measure(2000, tmp_path / "other")
+
+
+def test_a_command_that_fails_is_not_measured() -> None:
+    assert startup.spent("pass", environment={}) > 0
+    with pytest.raises(SystemExit, match="exit code 3"):
+        startup.spent("import sys; sys.exit(3)", environment={"PATH": sys.executable})
