@@ -24,7 +24,6 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from cl import registry
 from cl.backbone import Backbone
-from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.backbone.transform import Transform
 from cl.errors import DataError
 from cl.parts.losses import local_cross_entropy
@@ -94,13 +93,12 @@ def time_bare(strategy: Any, view: Any) -> float:
     optimizer = torch.optim.SGD(parameters, lr=options.lr, momentum=MOMENTUM, foreach=True)
     backbone.train()
     head.train()
-    with explicit(slow_to_differentiate([backbone], strategy.device)):  # the arithmetic of `fit`
-        for epoch in range(options.epochs):
-            for batch in source.epoch(epoch, _rng(strategy, epoch)):
-                optimizer.zero_grad(set_to_none=True)
-                loss = local_cross_entropy(head(backbone(batch.x)), batch.y, view.classes)
-                loss.backward()
-                optimizer.step()
+    for epoch in range(options.epochs):
+        for batch in source.epoch(epoch, _rng(strategy, epoch)):
+            optimizer.zero_grad(set_to_none=True)
+            loss = local_cross_entropy(head(backbone(batch.x)), batch.y, view.classes)
+            loss.backward()
+            optimizer.step()
     return time.process_time() - clock
 
 

@@ -311,11 +311,15 @@ class Strategy:
 
 @dataclass(frozen=True, eq=False)
 class StoredImages:
-    """The stored images behind some inputs, for the cache of encodings; strategies never see it."""
+    """The stored images behind some inputs, for the cache of encodings; strategies never see it.
+
+    `ahead` are rows whose features will be needed next, among them `rows`: the cache computes them together.
+    """
 
     encodings: Encodings
     store: ImageStore
     rows: np.ndarray
+    ahead: np.ndarray | None = None
 
 
 class Inputs:
@@ -339,7 +343,7 @@ class Inputs:
     def rows(self, index: Tensor) -> Inputs:
         """The inputs at positions `index` [K], or where a mask [B] is true."""
         index = torch.arange(len(self))[index.cpu()]
-        source = self._source and replace(self._source, rows=self._source.rows[index.numpy()])
+        source = self._source and replace(self._source, rows=self._source.rows[index.numpy()], ahead=None)
         return Inputs(None if self._given is None else self._given[index], self._device, source)
 
     def images(self, transform: Transform) -> Tensor:
@@ -351,4 +355,5 @@ class Inputs:
         if self._source is None or self._source.encodings.exact:
             with torch.no_grad():
                 return extractor(self.images(extractor.transform))
-        return self._source.encodings.get(extractor, self._source.store, self._source.rows, self._device)
+        source = self._source
+        return source.encodings.get(extractor, source.store, source.rows, self._device, ahead=source.ahead)

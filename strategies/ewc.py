@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, classification
 from cl.parts.statistics import LABELS, SQUARES, Anchors, Parameters, answers, batch_norms, diagonal
@@ -118,11 +117,10 @@ class EWC(Regularized):
             return o.fisher_loss_scale * classification(o.fisher_loss, logits, y, view.classes)
 
         model.train(o.fisher_mode == "train")
-        with explicit(slow_to_differentiate([model], self.device)):
-            found = diagonal(
-                loss, self.held(), self._labelled(view, model), o.fisher, by_probability=o.fisher_by_probability,
-                clip=o.fisher_clip, chunk=o.fisher_chunk, run=self.alike,
-            )  # fmt: skip
+        found = diagonal(
+            loss, self.held(), self._labelled(view, model), o.fisher, by_probability=o.fisher_by_probability,
+            clip=o.fisher_clip, chunk=o.fisher_chunk, run=self.alike,
+        )  # fmt: skip
         model.eval()
         return found
 

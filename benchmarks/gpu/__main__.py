@@ -134,8 +134,8 @@ def main(arguments: list[str]) -> int:
     with rehearsal(given.rehearse) as folder:
         reference = folder or ROOT / "results" / "reference"
         out, results = given.out or reference / "speed", given.results or reference / "deit-tiny-224"
-        places = (path.resolve() for path in (out, results, given.data))  # children run in another folder
-        bench = Bench(device, card, given.rehearse, *places, now + 60 * given.minutes - 10, now)
+        out, results, data = (path.resolve() for path in (out, results, given.data))  # children run in another folder
+        bench = Bench(device, card, given.rehearse, out, results, data, now + 60 * given.minutes - 10, now)
         passed = checks(bench)
         speed(bench)
         rows(bench)

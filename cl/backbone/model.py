@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
+from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.backbone.compiled import Compiled, check_compiler
 from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
@@ -99,7 +100,7 @@ class Backbone(nn.Module):
         """Features after the final norm and pooling (ViT: the CLS token)."""
         autocast = torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32)
         compiled = next((each for each in self._compiled if each.covers(images)), None)
-        with autocast, self._inference if _infers(images) else nullcontext():
+        with autocast, self._kernels(images):
             features = self.model(images) if compiled is None else compiled(images)
         return features if features.dtype == torch.float64 else features.float()
 
@@ -110,6 +111,14 @@ class Backbone(nn.Module):
         """
         check_compiler(next(self.model.parameters()).device)
         self._compiled = [Compiled(self.model)]  # in a list, so that it is no part of the module
+
+    def _kernels(self, images: Tensor) -> AbstractContextManager[Any]:
+        """The choice of kernels for a pass on this device, with or without gradients."""
+        if _infers(images):
+            return self._inference
+        if self.precision != torch.bfloat16 or not torch.is_grad_enabled():
+            return nullcontext()
+        return explicit(slow_to_differentiate([self.model], images.device))
 
     @property
     def is_pristine(self) -> bool:

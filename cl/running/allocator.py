@@ -8,19 +8,19 @@ import platform
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Names of parameters of glibc's `mallopt`."""
 
-_EXTRA = 64 * 2**20
-"""Bytes by which the heap grows beyond a request."""
+_LARGE = 64 * 2**20
+"""Bytes from which memory is still returned: few tensors are larger, and their reuse may waste as much again."""
 
 
 def keep_freed_memory() -> bool:
     """Let the allocator reuse freed memory instead of returning it to the system; False where this is not possible.
 
-    By default glibc returns large tensors to the system when they are freed. The system clears every page before it
-    gives the memory back for the next tensor, which took 5 % of a training step of a small ViT (up to 10 % with batches
-    of 64). Results are not affected. The process keeps its peak of memory until it ends.
+    By default glibc returns tensors of a few megabytes to the system when they are freed. The system clears every page
+    before it gives the memory back for the next tensor, which takes 5 % of a training step of a small ViT
+    (benchmarks/cpu_kernels.py). Results are not affected. The process keeps such memory until it ends.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    settings = {_MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: _EXTRA}
+    settings = {_MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: _LARGE}
     return all([mallopt(parameter, value) == 1 for parameter, value in settings.items()])

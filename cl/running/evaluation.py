@@ -109,7 +109,7 @@ def _scored(
     head_flops, size = 0.0, _batch(trainer, strategy)
     for start in range(0, len(rows), size):
         part = np.arange(start, min(start + size, len(rows)))
-        inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[part]))
+        inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[part], ahead=rows))
         if start == 0:
             scores, flops = trainer.cost.own_flops(partial(strategy.predict, inputs, task))
             head_flops = flops / len(part)

@@ -145,20 +145,30 @@ class Encodings:
             self._units[store.fingerprint] = unit_of
 
     def get(
-        self, extractor: Extractor, store: ImageStore, rows: np.ndarray, device: torch.device, *, charge: bool = True
+        self,
+        extractor: Extractor,
+        store: ImageStore,
+        rows: np.ndarray,
+        device: torch.device,
+        *,
+        charge: bool = True,
+        ahead: np.ndarray | None = None,
     ) -> Tensor:
         """Features [len(rows), dim] float32 of `rows` of a store, on `device`.
 
-        They count in the FLOPs of an uncached run, unless `charge` is false: then the caller charges every use.
+        They count in the FLOPs of an uncached run, unless `charge` is false: then the caller charges every use. `ahead`
+        are rows of later calls. Features that are shared on disk are computed for all of them at once, because locks
+        and files for each small call cost more than the features.
         """
         table = self._table(extractor, store, device)
-        missing = np.unique(table.block_of[rows])
+        shares = extractor.is_pristine and self.folder is not None
+        missing = np.unique(table.block_of[rows if ahead is None or not shares else ahead])
         missing = missing[~table.done[missing]]
         executed = 0.0
         if len(rows) and (len(missing) or table.flops_per_image is None):
             with self.cost.timed("encode"), self.cost.uncounted():
                 executed = self._count(extractor, store, table, device)
-                if extractor.is_pristine and self.folder is not None:
+                if shares:
                     executed += self._compute_shared(extractor, store, table, missing, device)
                 else:
                     executed += self._compute(extractor, store, table, missing, device)

@@ -12,7 +12,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.errors import ContractError, NonFiniteLoss, UsageError
 from cl.progress.base import Observer
 from cl.training import state
@@ -85,7 +84,6 @@ class Fit:
         self.data = without_single(spec.data) if has_batch_norms(trained) else spec.data
         self.norms, self.dropouts = under_dropout(trained)
         self.tracked = [int(norm.num_batches_tracked) for norm in self.norms]
-        self.attention = slow_to_differentiate(self.modules, device)
         self.optimizer = (fused(spec.optimizer) if device.type == "cuda" else spec.optimizer)(spec.groups)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch, self.step, self.rate = 0, 0, 1.0  # rate: factor of the learning rate after plateaus
@@ -222,7 +220,7 @@ class Fit:
     def _backward(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            with self.cost.part("forward"), explicit(self.attention):
+            with self.cost.part("forward"):
                 loss = self.spec.loss(batch)
         except ValueError as error:
             if len(batch) > 1 or "more than 1 value per channel" not in str(error):

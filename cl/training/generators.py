@@ -21,7 +21,10 @@ def generator(seed: int, *key: Key) -> torch.Generator:
 def seed_globals(seed: int, *key: Key) -> None:
     """Seed the global generators (dropout, third-party code) for a named stream."""
     value = derive(seed, *key)
-    torch.manual_seed(value)
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        torch.manual_seed(value)
+    else:  # `torch.manual_seed` would also queue a call for each kind of accelerator, for ever
+        torch.default_generator.manual_seed(value)
     np.random.seed(value % 2**32)
     python_random.seed(value)
 

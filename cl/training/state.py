@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
@@ -82,7 +83,9 @@ def structure(value: Any) -> Any:
         return tuple(structure(item) for item in value)
     if isinstance(value, dict):
         return tuple((key, structure(item)) for key, item in value.items())
-    return value if value is None or isinstance(value, (bool, int, str)) else structure(get(value))
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return type(value).__name__ if inspect.isroutine(value) else structure(get(value))
 
 
 def _set(current: Any, value: State, device: torch.device | str) -> Any:

@@ -27,3 +27,14 @@ def test_explicit_attention_equals_fused_attention_and_is_undone() -> None:
         strict=True,
     ):
         assert torch.allclose(one, two, atol=1e-8)
+
+
+@pytest.mark.parametrize(("precision", "plain"), [("bf16", True), ("fp32", False)])
+def test_training_in_bf16_takes_plain_attention(precision: str, plain: bool) -> None:
+    backbone, seen = tiny_backbone(depth=2), list[bool]()
+    backbone.precision = torch.bfloat16 if precision == "bf16" else torch.float32
+    attention = slow_to_differentiate([backbone], torch.device("cpu"))
+    for part in attention:
+        part.register_forward_pre_hook(lambda module, _: seen.append(not module.fused_attn))
+    backbone(torch.randn(2, 3, 8, 8))
+    assert seen == [plain, plain] and all(part.fused_attn for part in attention)

@@ -18,7 +18,7 @@ from cl.strategies.aper import APER
 from cl.strategies.simplecil import SimpleCIL
 from cl.strategy import Inputs
 from cl.training import state
-from cl.training.encodings import BLOCK
+from cl.training.encodings import FIRST
 from tests.conftest import make, run, tiny_stream
 from tests.help.prototypes import closed_form, pixels
 
@@ -130,7 +130,7 @@ def test_each_image_goes_through_each_branch_once_per_run(tmp_path: Path) -> Non
     stream = tiny_stream()
     run(learner, stream, tmp_path)
     sizes = [np.bincount(stream.store(split).labels) for split in ("train", "test")]
-    in_blocks = sum(int(np.minimum(BLOCK, size).sum()) for size in sizes)  # whole blocks, which other runs share
+    in_blocks = sum(int(np.minimum(FIRST, size).sum()) for size in sizes)  # whole blocks, which other runs share
     asked = sum(len(e.train) for e in stream.experiences) + sum(len(g.rows["test"]) for g in stream.groups)
     counting = 2 * 2  # one image per branch and store, to count what it costs
     assert counted["images"] == in_blocks + asked + counting

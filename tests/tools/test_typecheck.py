@@ -42,6 +42,8 @@ def test_errors_in_subclasses_are_reported_under_the_names_of_the_repository(tmp
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "tools").mkdir()
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").touch()
     for name in ("built_tree.py", "typecheck.py"):
         shutil.copy(cl.CHECKOUT / "tools" / name, tmp_path / "tools")
     done = subprocess.run([sys.executable, "tools/typecheck.py"], cwd=tmp_path, capture_output=True, text=True)

@@ -115,6 +115,25 @@ def test_features_are_not_computed_under_a_counter_in_progress(store: ImageStore
     assert encodings.cost.flops["uncached"] == 40 * encodings.flops_per_image(backbone, store, CPU)
 
 
+def test_features_of_later_batches_are_computed_together_if_they_go_to_the_disk(
+    store: ImageStore, tmp_path: Path
+) -> None:
+    rows = np.random.default_rng(0).permutation(len(store))[:200]
+    whole = Counting().get(tiny_backbone(), store, rows, CPU)
+    disk, memory, backbone = Counting(tmp_path), Counting(), tiny_backbone()
+    for encodings in (disk, memory):
+        first = encodings.get(backbone, store, rows[:7], CPU, ahead=rows)
+        assert torch.equal(first, whole[:7])
+    files = list(tmp_path.rglob("*.safetensors"))
+    assert memory.images < disk.images and files
+    assert torch.equal(disk.get(backbone, store, rows[7:], CPU), whole[7:])
+    assert list(tmp_path.rglob("*.safetensors")) == files
+    once = disk.flops_per_image(backbone, store, CPU)
+    assert disk.cost.flops == {"executed": (disk.images + 1) * once, "uncached": 200 * once}
+    part = Inputs(None, CPU, StoredImages(disk, store, rows, ahead=rows)).rows(torch.tensor([3]))
+    assert part._source is not None and part._source.ahead is None
+
+
 def test_features_are_shared_on_disk_until_the_backbone_changes(store: ImageStore, tmp_path: Path) -> None:
     rows = np.arange(100)
     first = Counting(tmp_path)
