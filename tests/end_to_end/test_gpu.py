@@ -148,9 +148,14 @@ def test_the_pack_holds_the_first_images_of_each_class(
 @pytest.mark.slow
 def test_the_rehearsal_goes_through_every_part(tmp_path: Path) -> None:
     places = ["--out", str(tmp_path / "out"), "--results", str(tmp_path / "rows")]
-    program = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--rehearse", *places]
+    program = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", *places]
     done = subprocess.run(
-        program, capture_output=True, text=True, timeout=900, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        program,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     tables = {}
