@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -55,8 +56,21 @@ class Compiled:
 
 def _parts(network: nn.Module) -> tuple[Any, ...] | None:
     """What a graph takes for fixed: modules and parameters; None for a network with hooks or replaced methods."""
-    modules = list(network.modules())
-    for module in modules:
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or "forward" in vars(module):
-            return None
-    return tuple(map(id, modules)), tuple(map(id, network.parameters()))
+    if _altered(network):
+        return None
+    return tuple(map(id, network.modules())), tuple(map(id, network.parameters()))
+
+
+def layout(network: nn.Module) -> Hashable:
+    """Kinds of modules, and names and shapes of tensors; None for a network with hooks or replaced methods."""
+    if _altered(network):
+        return None
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    return tuple(map(type, network.modules())), tuple((name, tensor.shape) for name, tensor in tensors)
+
+
+def _altered(network: nn.Module) -> bool:
+    return any(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or "forward" in vars(module)
+        for module in network.modules()
+    )

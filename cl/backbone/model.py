@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
 from cl.backbone.attention import explicit, slow_to_differentiate
-from cl.backbone.compiled import Compiled, check_compiler
+from cl.backbone.compiled import Compiled, check_compiler, layout
 from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
 from cl.backbone.library import timm
@@ -144,6 +144,14 @@ class Backbone(nn.Module):
         dtype += ":compiled" if self._compiled else ""
         name, weights = self.identity["name"], self.identity["weights_sha256"][:16]
         return f"{name}:{weights}:{self._digest[1]}:{self.transform.key}:{dtype}"
+
+    @property
+    def layout(self) -> Hashable:
+        """The network without its values: an image costs the same FLOPs in backbones of equal layout.
+
+        None for a network with hooks or replaced methods, which may do more work.
+        """
+        return layout(self.model)
 
     @property
     def least_batch(self) -> int:

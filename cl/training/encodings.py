@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -131,6 +131,7 @@ class Encodings:
         self.cost = Cost()
         self._tables: dict[tuple[str, str], Table] = {}
         self._units: dict[str, np.ndarray] = {}
+        self._flops: dict[tuple[Hashable, torch.Size], float] = {}  # per image, by layout of the extractor
 
     def expect(self, stream: Stream) -> None:
         """Tell which images a run will use, and which together: blocks of changing extractors hold no others."""
@@ -189,7 +190,14 @@ class Encodings:
         if table.flops_per_image is not None:
             return 0.0
         one = extractor.transform(pixels_of(store, np.arange(1)).to(device))
+        layout = getattr(extractor, "layout", None)
+        known = self._flops.get((layout, one.shape)) if layout is not None else None
+        if known is not None:
+            table.flops_per_image = known
+            return 0.0
         table.flops_per_image = count_flops(lambda: extractor(one))[1]
+        if layout is not None:
+            self._flops[layout, one.shape] = table.flops_per_image
         return table.flops_per_image
 
     @torch.no_grad()

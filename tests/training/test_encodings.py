@@ -101,6 +101,30 @@ def test_a_task_with_few_test_images_is_encoded_in_one_pass() -> None:
     assert passes == [1, len(rows)]  # the first counts the FLOPs of one image
 
 
+def test_flops_of_a_changed_backbone_are_counted_once_per_layout(store: ImageStore) -> None:
+    encodings, backbone, other = Encodings(), tiny_backbone(), tiny_backbone(depth=2)
+
+    def executed(extractor: Backbone) -> float:
+        before = encodings.cost.flops["executed"]
+        encodings.get(extractor, store, np.arange(16), CPU)
+        return encodings.cost.flops["executed"] - before
+
+    first = executed(backbone)
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    once = encodings.flops_per_image(backbone, store, CPU)
+    assert once == 0  # not known for the changed backbone yet
+    assert executed(backbone) * 17 == first * 16
+    assert encodings.flops_per_image(backbone, store, CPU) * 17 == first
+    with torch.no_grad():
+        next(other.parameters()).add_(2)
+    assert executed(other) % 17 == 0 and encodings.flops_per_image(other, store, CPU) * 17 > first
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    backbone.model.register_forward_hook(lambda *_: None)
+    assert executed(backbone) == first
+
+
 def test_features_are_not_computed_under_a_counter_in_progress(store: ImageStore) -> None:
     backbone, encodings, under = tiny_backbone(), Encodings(), []
     backbone.register_forward_pre_hook(lambda *_: under.append(isinstance(_get_current_dispatch_mode(), FlopCounter)))
