@@ -102,7 +102,7 @@ def test_a_task_with_few_test_images_is_encoded_in_one_pass() -> None:
 
 
 def test_flops_of_a_changed_backbone_are_counted_once_per_layout(store: ImageStore) -> None:
-    encodings, backbone, other = Encodings(), tiny_backbone(), tiny_backbone(depth=2)
+    encodings, backbone, other = Encodings(), tiny_backbone(), tiny_backbone(depth=3)
 
     def executed(extractor: Backbone) -> float:
         before = encodings.cost.flops["executed"]
