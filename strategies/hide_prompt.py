@@ -53,7 +53,7 @@ class HiDePrompt(Strategy):
         class are drawn in proportion to their images (the code draws equally from each); their variances are unbiased,
         with the jitter. The last scores are over the classes seen; the code's are over all classes, including classes
         not learned yet. With the legacy layout, class statistics depend on the batches too; ours hold up to 64 images
-        of one class. With `schedule=timm-cosine` the head's rate ends at 1e-5 times `head_lr_scale`; the code's ends at
+        of one task. With `schedule=timm-cosine` the head's rate ends at 1e-5 times `head_lr_scale`; the code's ends at
         1e-5. As in the code, `ca_steps=old` takes one step per class of earlier tasks and epoch, so most of
         the drawn features are not used; features are not normalised in the contrastive term; there is no weight decay.
     """
