@@ -1,4 +1,4 @@
-"""What the choices for CPUs in `cl.backbone` and `cl.running.allocator` gain, each switched on and off in turn.
+"""The gain of each choice for CPUs in `cl.backbone` and `cl.running.allocator`, switched on and off in turn.
 
 python -m benchmarks.cpu_kernels
 python -m benchmarks.cpu_kernels --backbone vit_small_patch16_224@random --batch-size 8 --precision fp32 --compile
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from unittest import mock
 
 import click
@@ -20,9 +21,11 @@ from torch.nn import functional as F
 
 from benchmarks.measuring import cpu_seconds, median_interval
 from cl.backbone import Backbone, load, model
-from cl.backbone.attention import slow_to_differentiate
+from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.plan.run_options import DEFAULT_BACKBONE
 from cl.running.allocator import keep_freed_memory
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Training:
@@ -37,7 +40,8 @@ class Training:
 
     def step(self, plain: bool = True) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        with mock.patch.object(model, "slow_to_differentiate", slow_to_differentiate if plain else lambda *_: []):
+        attention = slow_to_differentiate([self.backbone], torch.device("cpu")) if plain else []
+        with mock.patch.object(Backbone, "_kernels", lambda *_: explicit(attention)):
             loss = F.cross_entropy(self.head(self.backbone(self.images)), self.labels)
         loss.backward()
         self.optimizer.step()
@@ -69,9 +73,10 @@ def memory_ratio(arguments: list[str], rounds: int) -> None:
 
     def measured(kept: bool) -> float:
         command = [sys.executable, "-m", "benchmarks.cpu_kernels", *arguments, "--one", "kept" if kept else "returned"]
-        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return float(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
-    ratios = [measured(True) / measured(False) for _ in range(rounds)]
+    pairs = [{kept: measured(kept) for kept in ((True, False), (False, True))[number % 2]} for number in range(rounds)]
+    ratios = [pair[True] / pair[False] for pair in pairs]
     click.echo(f"{'training: freed memory kept':<34}{median_interval(ratios)!s}")
 
 

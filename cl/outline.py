@@ -23,6 +23,15 @@ _PLAIN = ("cl.options", "cl.protocol", "cl.errors", "cl.values")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _VALUES = (str, int, float, bool, type(None))
 
+_OF_VALUES = {"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "NamedTuple", "TypedDict"}
+"""Base classes that make members of all attributes of a class."""
+
+_DECORATORS = {
+    *("abstractmethod", "cache", "cached_property", "classmethod", "contextlib", "contextmanager", "dataclass"),
+    *("functools", "lru_cache", "overload", "property", "runtime_checkable", "staticmethod", "torch"),
+}
+"""Decorators, or their modules, that change nothing but what they decorate."""
+
 
 class _NotKnown(Exception):
     """Something that only an import can tell."""
@@ -73,7 +82,7 @@ def _is_known(value: Any) -> bool:
 
 
 def _is_known_field(field: Any) -> bool:
-    default = None if callable(field.default_factory) else field.default
+    default = field.default_factory() if callable(field.default_factory) else field.default
     return not isinstance(field.type, _Opaque) and _is_known([default, dict(field.metadata)])
 
 
@@ -137,14 +146,15 @@ class _Builder:
                 body.append(each)
             else:
                 raise _NotKnown
-        if outermost and any(isinstance(each, _FUNCTIONS) for each in node.body):  # a class of values has none
+        values = {name for base in node.bases for name in _loaded(base)} & _OF_VALUES
+        if outermost and not values and any(isinstance(each, _FUNCTIONS) for each in node.body):
             body = self._wanted(body)
         stripped = copy.copy(node)  # the tree is shared with `cl.code_hash`
         stripped.body = body or [ast.Pass()]
         return stripped
 
     def _wanted(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        kept, names = body, set(self._names)
+        kept, names = body, {"__doc__", *self._names}
         while True:
             kept = [each for each in body if not (bound := _assigned(each)) or bound & names]
             more = {name for each in kept for name in _loaded(each)} - names
@@ -162,9 +172,12 @@ def _only_binds(statement: ast.stmt) -> bool:
         return isinstance(statement.target, ast.Name)
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+        roots = [next(each for each in ast.walk(one) if isinstance(each, ast.Name)) for one in statement.decorator_list]
+        return all(root.id in _DECORATORS for root in roots)
     if isinstance(statement, ast.If):
         return getattr(statement.test, "id", "") == "TYPE_CHECKING" and not statement.orelse
-    return isinstance(statement, ast.Import | ast.ImportFrom | ast.ClassDef | ast.Pass | ast.FunctionDef)
+    return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
 
 
 def _assigned(statement: ast.stmt) -> set[str]:

@@ -218,7 +218,7 @@ class Strategy:
 
     def alike(self, key: Hashable, call: Callable[[], T]) -> T:
         """Run `call`, one of many of equal FLOPs in a `compute`; only the first of a key is counted, which is slow."""
-        return self.trainer.cost.alike((key, self.structure()), call)[0]
+        return self.trainer.cost.alike((key, state.digest(self.structure())), call)[0]
 
     @property
     def flops(self) -> float:

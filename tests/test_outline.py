@@ -82,6 +82,16 @@ def test_only_what_is_wanted_is_evaluated(outlined: Any) -> None:
             call()
 
 
+def test_members_of_an_enumeration_and_an_assigned_docstring_are_kept(outlined: Any) -> None:
+    source = (
+        "from enum import Enum\n"
+        "class Kind(Enum):\n    ONE = 1\n    TWO = 2\n    def twice(self): return 2 * self.value\n"
+        "class M:\n    __doc__ = 'Assigned.'\n    steps = tuple(each.value for each in Kind)\n    def f(self): ...\n"
+    )
+    method = outlined(source, "steps")
+    assert (method.steps, method.__doc__) == ((1, 2), "Assigned.")
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -100,6 +110,10 @@ def test_only_what_is_wanted_is_evaluated(outlined: Any) -> None:
         "@torch.compile\nclass M:\n    steps = (1,)\n",
         "class M(torch.nn.Module):\n    steps = (1,)\n",
         "class B:\n    def __init_subclass__(cls): cls.steps = (2,)\nclass M(B):\n    steps = (1,)\n",
+        "KINDS = {}\n@kind('a')\ndef f(): pass\nclass M:\n    steps = tuple(KINDS)\n",
+        "from dataclasses import field\nclass M:\n    @dataclass\n    class Options:\n"
+        "        a: list = field(default_factory=lambda: torch.kinds)\n"
+        "    steps = Options\n",
         "class M:\n    steps = property(lambda self: 1)\n",
         "class M:\n    @property\n    def steps(self): return 1\n",
         "def M(): pass\n",

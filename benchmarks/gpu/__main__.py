@@ -6,6 +6,7 @@ import argparse
 import itertools
 import os
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -91,7 +92,7 @@ def rows(bench: Bench) -> None:
             print("The time for rows is over.", flush=True)
             return
         clock = time.monotonic()
-        code = child(bench, f"{command} --results {bench.results} -q", bench.left())
+        code = child(bench, f"{command} --results {shlex.quote(str(bench.results))} -q", bench.left())
         how = "stopped: the time was over" if code is None else "complete" if code == 0 else f"failed with code {code}"
         seconds = f"{time.monotonic() - clock:.1f}"
         done.append({"card": bench.card, "command": command, "outcome": how, "seconds": seconds})
@@ -135,7 +136,7 @@ def main(arguments: list[str]) -> int:
         reference = folder or ROOT / "results" / "reference"
         out, results = given.out or reference / "speed", given.results or reference / "deit-tiny-224"
         out, results, data = (path.resolve() for path in (out, results, given.data))  # children run in another folder
-        bench = Bench(device, card, given.rehearse, out, results, data, now + 60 * given.minutes - 10, now)
+        bench = Bench(device, card, given.rehearse, out, results, data, now + 60 * given.minutes - 30, now)
         passed = checks(bench)
         speed(bench)
         rows(bench)

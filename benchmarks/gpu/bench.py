@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -52,7 +53,7 @@ def child(bench: Bench, arguments: str, seconds: float, dies: int | None = None)
     paths = [str(bench.data), *filter(None, [os.environ.get("CLBENCH_DATA_PATH")])]
     more = {"CLBENCH_DATA_PATH": os.pathsep.join(paths), "CLBENCH_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     more |= {DIE: str(dies)} if dies is not None else {}
-    command = [sys.executable, "-m", "benchmarks.gpu", "clbench", *arguments.split()]
+    command = [sys.executable, "-m", "benchmarks.gpu", "clbench", *shlex.split(arguments)]
     process = subprocess.Popen(command, env={**os.environ, **more}, stdout=subprocess.DEVNULL, cwd=ROOT)
     try:
         return process.wait(max(seconds, 0.1))

@@ -12,6 +12,7 @@ from benchmarks.peers import growth, report
 from benchmarks.peers.pairs import measure
 from benchmarks.peers.work import METHODS, DifferentWork, Job
 from benchmarks.peers.worker import Failed
+from cl.plan.precision import resolve_precision
 
 SPEED = Path(__file__).resolve().parents[2] / "results" / "reference" / "speed"
 PATH = click.Path(dir_okay=False, path_type=Path)
@@ -89,12 +90,14 @@ def _say(text: str) -> None:
 def _jobs(sizes: dict[str, Any]) -> list[Job]:
     """The comparisons, in the order in which they are measured."""
     jobs = []
-    for precision in sizes["precision"].split(","):
+    for precision in (resolve_precision(each, "cpu") for each in sizes["precision"].split(",")):
         for method in sizes["only"]:
             if precision != "fp32" and method != "naive":
                 continue
             for tests in sizes["tests"] if method == "naive" and precision == "fp32" else sizes["tests"][:1]:
                 jobs.append(_job(sizes, method, test_per_class=tests, precision=precision))
+    if not jobs:
+        raise click.UsageError("Only naive is compared in another precision than fp32; add it to --only.")
     return jobs
 
 

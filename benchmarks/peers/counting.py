@@ -27,8 +27,16 @@ class Counter:
             yield
         finally:
             handle.remove()
+            self._end_task()
+
+    def _end_task(self) -> None:
+        """Images that passed after the last step of a task, such as those of EWC's Fisher information."""
+        if self.in_detail and self.into.images:
+            self.into.images[-1].append(self.passed)
+        self.passed = 0
 
     def begin_task(self) -> None:
+        self._end_task()
         self.into.steps.append(0)
         self.into.images.append([])
         self.passed = 0

@@ -60,8 +60,8 @@ def run(job: Job, stream: Any, turn: Turn, *, tasks: int | None = None, in_detai
         counter.begin_task()
         with found.learn.running():
             learn(self, view)
-        if in_detail and found.weights is None:
-            found.weights = flat(network[0])
+        if in_detail:
+            found.weights.append(flat(network[0]))
 
     def timed_evaluate(*arguments: Any, **named: Any) -> Any:
         with found.evaluation.running():

@@ -192,8 +192,8 @@ def run(job: Job, stream: Any, turn: Turn, *, tasks: int | None = None, in_detai
             # A fresh optimiser per task, as in clbench
             with found.learn.running():
                 algorithm.train(experience, eval_streams=[], shuffle=shuffle, reset_optimizer_state=True)
-            if in_detail and found.weights is None:
-                found.weights = flat(backbone.model)
+            if in_detail:
+                found.weights.append(flat(backbone.model))
             turn()
             seen = benchmark.test_stream[: task + 1]
             with found.evaluation.running():

@@ -19,7 +19,7 @@ def check_compiler(device: torch.device | str) -> None:
     try:
         torch.compile(lambda x: x + 1, backend=BACKEND)(torch.ones(2, device=device))
     except Exception as error:  # what PyTorch raises depends on what is missing
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UsageError(
             f"--compile does not work on this machine ({reason}); install a C++ compiler such as g++, or leave "
             "--compile out."
@@ -27,7 +27,7 @@ def check_compiler(device: torch.device | str) -> None:
 
 
 class Compiled:
-    """The compiled forward pass of a network, as it is now; batches of any size share one graph per mode.
+    """The compiled forward pass of a network; batches of any size share one graph per mode.
 
     A network that has changed since (a module or a parameter joined or was replaced, a hook was added) is not compiled
     again for each task: it takes the plain path. So do passes under a mode that sees every operator, such as the FLOP
@@ -70,7 +70,11 @@ def layout(network: nn.Module) -> Hashable:
 
 
 def _altered(network: nn.Module) -> bool:
-    return any(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or "forward" in vars(module)
-        for module in network.modules()
-    )
+    """Whether a module has a hook, or a method of its own in place of that of its class."""
+    for module in network.modules():
+        hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+        if hooks or module._backward_pre_hooks:
+            return True
+        if any(callable(value) and callable(getattr(type(module), name, None)) for name, value in vars(module).items()):
+            return True
+    return False

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
-LEAST_ROWS = 256
-"""Rows of an input for which a linear layer uses packed weights; smaller inputs do not gain."""
-
-HELD = 4096
-"""Packed weights in memory; the cache is emptied when it holds more."""
+ROWS = 1024
+"""A hint for the layout of packed weights; inputs may have any number of rows."""
 
 
 def available() -> bool:
@@ -34,7 +32,7 @@ class CpuInference(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._packed: dict[tuple[int, torch.dtype], tuple[Tensor, tuple[int, int], Tensor]] = {}
+        self._packed: Any = WeakTensorKeyDictionary()  # weight: {dtype: (its state when it was packed, packed weight)}
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -47,23 +45,25 @@ class CpuInference(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        dtype = _working_dtype(x)
-        key, state = (id(weight), dtype), (weight.data_ptr(), weight._version)
-        held = self._packed.get(key)
-        if held is None or held[0] is not weight or held[1] != state:
-            if len(self._packed) >= HELD:
-                self._packed.clear()
+        dtype, state = _working_dtype(x), (weight.data_ptr(), weight._version)
+        held = self._packed.setdefault(weight, {})
+        if dtype not in held or held[dtype][0] != state:
             plain = weight.detach().to(dtype).contiguous()
-            held = weight, state, torch.ops.mkldnn._reorder_linear_weight(plain, LEAST_ROWS)
-            self._packed[key] = held
+            held[dtype] = state, torch.ops.mkldnn._reorder_linear_weight(plain, ROWS)
         bias = bias if bias is None else bias.to(dtype)
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(dtype), held[2], bias, "none", [], "")
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(dtype), held[dtype][1], bias, "none", [], "")
         return result
 
 
 def _packable(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
-    """Whether this linear layer can be computed from a packed weight: a large input, and a parameter of a layer."""
-    if type(weight) is not nn.Parameter or type(x) is not Tensor or x.numel() < LEAST_ROWS * x.shape[-1]:
+    """Whether this linear layer can be computed from a packed weight.
+
+    Parameters and tensors lent to the network by `torch.func.functional_call` are packed alike: features of both have
+    the same key.
+    """
+    if type(x) is not Tensor or type(weight) not in (Tensor, nn.Parameter) or not x.numel():
+        return False
+    if any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in (x, weight)):
         return False
     dtype = _working_dtype(x)
     if dtype == torch.bfloat16:

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
 from cl.backbone.attention import explicit, slow_to_differentiate
-from cl.backbone.compiled import Compiled, check_compiler, layout
+from cl.backbone.compiled import Compiled, layout
 from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
 from cl.backbone.library import timm
@@ -107,9 +107,9 @@ class Backbone(nn.Module):
     def compile_passes(self) -> None:
         """Compile the forward and backward passes at their first use, as long as the network keeps its parts.
 
-        Call it after `setup`. Raises `UsageError` if this machine cannot compile.
+        Call it after `setup`, and `check_compiler` before.
         """
-        check_compiler(next(self.model.parameters()).device)
+        torch.compiler.reset()  # graphs of other networks of this process would fill the cache of this one
         self._compiled = [Compiled(self.model)]  # in a list, so that it is no part of the module
 
     def _kernels(self, images: Tensor) -> AbstractContextManager[Any]:

@@ -50,16 +50,23 @@ def perform(
         outcomes = executor.execute(
             plans, _Screen(display, len(plans) > 1, show_result or print_result, profile=execution.profile)
         )
-        _keep_facts([outcome.plan for outcome in outcomes if outcome.result is not None])
+        _keep_facts(outcomes)
     codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
     return signals.exit_code() if INTERRUPTED in codes or signals.terminated() else next(iter(codes), 0)
 
 
-def _keep_facts(plans: Sequence[Plan]) -> None:
-    """Leave the facts of the backbones in the cache for `--dry-run`, which writes nothing."""
+def _keep_facts(outcomes: Sequence[Outcome]) -> None:
+    """Leave the facts of backbones in the cache for `--dry-run`, which writes nothing.
+
+    Runs that were complete already are left out, because they need neither torch nor timm.
+    """
+    executed = [outcome.plan for outcome in outcomes if outcome.result is not None and outcome.result.executed]
+    backbones = {(plan.backbone.partition("@")[0], plan.backbone_options.image_size): plan for plan in executed}
+    if not backbones:
+        return
     from cl.backbone.facts import keep
 
-    for plan in plans:
+    for plan in backbones.values():
         try:
             keep(plan.backbone, plan.backbone_options)
         except Exception as error:  # the runs are complete

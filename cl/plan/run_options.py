@@ -59,7 +59,7 @@ class RunOptions:
         choices=("fp32", "bf16", "tf32", "auto"), env="CLBENCH_PRECISION",
     )  # fmt: skip
     compile: bool = option(
-        False, "Compile the backbone's training pass (torch.compile): half a minute at the start, 6 % less per step."
+        False, "Compile the backbone (torch.compile); it pays for runs of thousands of training steps."
     )
     results: Path = option(_RESULTS, "Results folder.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
     checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0, infinite=True)

@@ -67,6 +67,12 @@ def rest_sha256(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(rest)).hexdigest()
 
 
+def precision_of(result: Mapping[str, Any]) -> str | None:
+    """The precision of a run, as "bf16", or "bf16, compiled" for a run with `--compile`."""
+    dtype = result["precision"].get("dtype")
+    return f"{dtype}, compiled" if result["precision"].get("compile") else dtype
+
+
 def config_hash(record: Mapping[str, Any]) -> str:
     """The config hash of a record: eight hex digits over everything that changes the result, except seeds."""
     if "config_hash" in record:

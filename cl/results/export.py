@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cl.errors import UsageError
 from cl.files import replace_file, write_text
 from cl.records.matrix import class_counts_of, main_split, rows_of
-from cl.records.record import Record, accuracy_rows, config_hash
+from cl.records.record import Record, accuracy_rows, config_hash, precision_of
 from cl.results.leaderboard.entries import Run, options_text
 from cl.results.store import Results
 from cl.results.tables import csv_cell
@@ -37,7 +37,7 @@ def _identity(record: Record) -> Row:
         *(stream["name"], stream["version"], stream["id"], stream["setting"]),
         *(strategy["name"], strategy["version"], options_text(result), strategy["preset"]),
         *(config_hash(record), strategy["access"], " ".join(strategy.get("marks", ())), result["limited"]),
-        *(record["status"], backbone["name"], backbone["weights_sha256"], result["precision"].get("dtype")),
+        *(record["status"], backbone["name"], backbone["weights_sha256"], precision_of(result)),
         *(result["seeds"][key] for key in ("order", "init", "data")),
         *(record["measurement"]["created"], record["run_id"]),
     )

@@ -8,8 +8,8 @@ import platform
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Names of parameters of glibc's `mallopt`."""
 
-_LARGE = 64 * 2**20
-"""Bytes from which memory is still returned: few tensors are larger, and their reuse may waste as much again."""
+_LARGE = 32 * 2**20
+"""Bytes from which memory is still returned; the largest that all versions of glibc accept."""
 
 
 def keep_freed_memory() -> bool:
@@ -23,4 +23,4 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     settings = {_MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: _LARGE}
-    return all([mallopt(parameter, value) == 1 for parameter, value in settings.items()])
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings.items())  # stops at the first refusal

@@ -94,6 +94,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     restore_config(plan, _run_id_in_record(folder))
     log.info("%s -> %s", plan.title, folder)
 
+    from cl.backbone.compiled import check_compiler
     from cl.backbone.devices import arithmetic, prepare
     from cl.paths import home
     from cl.random import Seeds
@@ -105,6 +106,8 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     keep_freed_memory()
     device = pick_device(plan.device)
     prepare(device, plan.precision)
+    if plan.compile:
+        check_compiler(device)
     with reads.recording() as of_stream:
         with profile.part("data"):
             stream = build_stream(plan, progress)
@@ -203,7 +206,7 @@ def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer, *, held:
         log.warning("%s is complete, but its learner was not kept; %s.", plan.title, KEEP_LEARNER)
     if plan.save_scores and not any(found) and not has_scores(folder / PREDICTIONS):
         log.warning("%s is complete, but it did not store scores; --existing always runs it again.", plan.title)
-    return RunResult(record, folder)
+    return RunResult(record, folder, executed=False)
 
 
 def _warnings(plan: Plan) -> list[str]:

@@ -99,6 +99,8 @@ class LocalExecutor:
             observer.started(plan, index, len(plans))
             outcomes.append(self.one(plan, observer.progress, tables))
             observer.finished(outcomes[-1])
+            if len(plans) > 1:
+                outcomes[-1] = _without_learner(outcomes[-1])
             if outcomes[-1].exit_code == INTERRUPTED:
                 break
         return outcomes
@@ -122,6 +124,13 @@ class LocalExecutor:
             if isinstance(error, RunInUse) and self.existing == SKIP_RUNNING:
                 return Outcome(plan, skipped="another process is running it.")
             return _failed(plan, error)
+
+
+def _without_learner(outcome: Outcome) -> Outcome:
+    """The outcome without the learner, whose network and features would stay in memory to the end of a grid."""
+    if outcome.result is None:
+        return outcome
+    return dataclasses.replace(outcome, result=dataclasses.replace(outcome.result, _learner=None))
 
 
 def _failed(plan: Plan, error: Exception) -> Outcome:
@@ -320,8 +329,7 @@ def _work(pipe: Connection, plan: Plan, how: LocalExecutor) -> None:
     except BrokenPipeError:  # the receiver has been killed
         return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the outcome is sent in any case
-    if outcome.result is not None:
-        outcome = dataclasses.replace(outcome, result=dataclasses.replace(outcome.result, _learner=None))
+    outcome = _without_learner(outcome)
     with contextlib.suppress(BrokenPipeError):
         pipe.send(outcome)
     pipe.close()

@@ -24,6 +24,8 @@ class RunResult:
     _learner: Any = field(default=None, compare=False)
     profile: Mapping[str, Any] | None = field(default=None, compare=False)
     """Where the time went, as in profile.json; None without `profile=True`, and for a run that was complete already."""
+    executed: bool = field(default=True, compare=False)
+    """Whether the call did something; false for a run that was complete already."""
 
     @property
     def status(self) -> str:

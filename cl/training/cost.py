@@ -7,7 +7,6 @@ After a change of what is counted, change the name `cl.records.flops.COUNTED_BY`
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 import time
@@ -36,8 +35,7 @@ class Cost:
         self.trainable = 0  # most parameters trained by one fit
         self.counted_by = COUNTED_BY
         self._counting: list[FlopCounter] = []
-        self._known: dict[Hashable, float] = {}
-        self._counted: dict[str, float] = {}  # the same by digest of the key, as in the state
+        self._known: dict[str, float] = {}  # FLOPs by the text of a key, as in the state
         self.profile: Off = OFF
 
     @contextmanager
@@ -90,19 +88,17 @@ class Cost:
     def alike(self, key: Hashable, call: Callable[[], T], cached: float = 0.0) -> tuple[T, float]:
         """Run `call`, one of many with equal FLOPs; return its result and its FLOPs.
 
-        Calls are alike if their `key` is equal: the first is counted, the others are charged the same. `cached` are
-        FLOPs of memoised encodings that it uses.
+        Calls are alike if their `key` is equal: the first is counted, the others are charged the same. The key is kept
+        as text, so it should be short. `cached` are FLOPs of memoised encodings that the call uses.
         """
+        name = repr(key)
         with self.uncounted():
-            if key not in self._known and (counted := self._counted.get(_digest(key))) is not None:
-                self._known[key] = counted
-            if key in self._known:
+            if name in self._known:
                 result = call()
             else:
-                result, self._known[key] = self.own_flops(call)
-                self._counted[_digest(key)] = self._known[key]
-            self.add_flops(self._known[key], self._known[key] + cached)
-        return result, self._known[key]
+                result, self._known[name] = self.own_flops(call)
+            self.add_flops(self._known[name], self._known[name] + cached)
+        return result, self._known[name]
 
     def count(self, call: Callable[[], T]) -> T:
         """Run `call` and add its FLOPs, except those that it added itself; return its result."""
@@ -111,20 +107,16 @@ class Cost:
         return result
 
     def get_state(self) -> dict[str, Any]:
-        counted = {"flops": dict(self.flops), "counted_by": self.counted_by, "alike": dict(self._counted)}
+        counted = {"flops": dict(self.flops), "counted_by": self.counted_by, "alike": dict(self._known)}
         return {"seconds": dict(self.seconds), **counted, "trainable": self.trainable}
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.seconds = defaultdict(float, state["seconds"])
         self.flops, self.trainable = dict(state["flops"]), state["trainable"]
         # A counted pass is not compiled, so a resumed run must not count one that the run has counted already
-        self._known, self._counted = {}, dict(state.get("alike", {}))
+        self._known = dict(state.get("alike", {}))
         if state.get("counted_by") != COUNTED_BY:  # the run was started with an earlier clbench
             self.counted_by = f"{COUNTED_BY} in part"
-
-
-def _digest(key: Hashable) -> str:
-    return hashlib.sha256(repr(key).encode()).hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------- attention

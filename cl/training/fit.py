@@ -94,7 +94,9 @@ class Fit:
         self.losses: list[float] = []
         wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
         self.loss_sum = torch.zeros((), dtype=wide, device=device)
-        self.structure = key.name, strategy.structure(), tuple(parameter.shape for parameter in self.trained)
+        place = {id(parameter): number for number, parameter in enumerate(state.parameters_of(strategy))}
+        trains = tuple((place[id(parameter)], parameter.shape) for parameter in self.trained)
+        self.structure = state.digest((key.name, strategy.structure(), trains))
 
     def _own(self, strategy: Learner) -> None:
         """Let only the given parameters train, and freeze all others in the state.
@@ -251,7 +253,7 @@ class Fit:
                     self.spec.loss(batch)
 
         with measured_anew(moved, self.dropouts):
-            self.cost.alike(("norms", self.structure), pass_images)
+            self.cost.alike(("norms", self.key), pass_images)
 
     # ------------------------------------------------------------------------------- selection, plateau, disk
 
@@ -261,7 +263,7 @@ class Fit:
         if self.spec.validate is not None:
             self._eval_mode()
             with self.cost.part("evaluation"):
-                score = float(self.cost.alike(("validation", self.structure), self.spec.validate)[0])
+                score = float(self.cost.alike(("validation", self.key), self.spec.validate)[0])
             if not math.isfinite(score):
                 raise self._diverged(f"the validation score became {score}", f"epoch {self.epoch}")
             self._train_mode()

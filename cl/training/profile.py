@@ -78,6 +78,7 @@ class Profile(Off):
         """Charge a `with` block to a part, except for the parts inside; also takes the kinds of `Cost.timed`."""
         self._charge()
         name = _PART_OF.get(name, name)
+        name = name if name in PARTS else "other"
         if self._within[-1] == "evaluation":
             name = "evaluation"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
@@ -75,8 +76,10 @@ def structure(value: Any) -> Any:
     """
     if (own := getattr(value, "structure", None)) is not None:
         return own()
-    if getattr(value, "stores", "") == "samples" or isinstance(value, float):
-        return None
+    if getattr(value, "stores", "") == "samples":
+        return "samples", nbytes(get(value)) > 0
+    if isinstance(value, float):  # a weight of zero switches a term off
+        return value != 0
     if isinstance(value, Tensor):
         return tuple(value.shape), value.dtype
     if isinstance(value, (list, tuple)):
@@ -86,6 +89,11 @@ def structure(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     return type(value).__name__ if inspect.isroutine(value) else structure(get(value))
+
+
+def digest(structure: Any) -> str:
+    """A short name of a structure."""
+    return hashlib.sha256(repr(structure).encode()).hexdigest()[:16]
 
 
 def _set(current: Any, value: State, device: torch.device | str) -> Any:

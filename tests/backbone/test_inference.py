@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 
 from cl.backbone import Backbone, inference, load
 from cl.backbone import model as backbone_model
+from cl.parts.weights.lend import Lent
 from cl.plan.run_options import DEFAULT_BACKBONE
 from cl.training.cost import count_flops
 
@@ -100,29 +103,45 @@ def test_a_copy_packs_its_own_weights(micro: Backbone, images: torch.Tensor) -> 
         assert torch.equal(micro(images), before)
 
 
-def test_small_inputs_other_types_and_tensors_that_are_no_parameters_take_the_plain_kernel(
-    monkeypatch: pytest.MonkeyPatch,
+def test_lent_weights_have_the_kernel_of_parameters(
+    micro: Backbone, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lent = {name: value.detach().clone() for name, value in micro.model.named_parameters()}
+    assert torch.equal(Lent(micro, lent, "lent")(images), Lent(micro, key="lent")(images))
     packings = counted_packings(monkeypatch)
-    layer, rows = nn.Linear(16, 4), inference.LEAST_ROWS
-    with torch.no_grad(), inference.CpuInference():
-        layer(torch.randn(rows - 1, 16))
-        F.linear(torch.randn(rows, 16), torch.randn(4, 16))
-        layer.double()(torch.randn(rows, 16, dtype=torch.float64))
-        assert not packings
-        nn.Linear(16, 4)(torch.randn(rows, 16))
-        assert packings == [rows]
+    Lent(micro, lent, "lent")(images)
+    assert not packings  # they are packed already
 
 
-def test_the_cache_of_packed_weights_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "HELD", 2)
-    mode, x = inference.CpuInference(), torch.randn(inference.LEAST_ROWS, 8)
-    layers = [nn.Linear(8, 8, bias=False) for _ in range(5)]
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_features_do_not_depend_on_the_size_of_the_batch(precision: str, images: torch.Tensor) -> None:
+    backbone = load(DEFAULT_BACKBONE, precision=precision)
     with torch.no_grad():
-        with mode:
-            packed = [layer(x) for layer in layers]
-        assert len(mode._packed) <= 2
-        assert all(torch.allclose(one, layer(x), atol=1e-6) for one, layer in zip(packed, layers, strict=True))
+        whole = backbone(images)
+        for size in (1, 3, 4):
+            assert torch.equal(backbone(images[:size]), whole[:size])
+
+
+def test_other_types_and_inputs_under_vmap_take_the_plain_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    packings = counted_packings(monkeypatch)
+    layer, x = nn.Linear(16, 4), torch.randn(5, 3, 16)
+    with torch.no_grad(), inference.CpuInference():
+        nn.Linear(16, 4).double()(x.double())
+        layer(x[:0])
+        mapped = torch.func.vmap(layer)(x)
+        assert not packings
+        assert torch.allclose(layer(x), mapped, atol=1e-6) and len(packings) == 1
+
+
+def test_packed_weights_do_not_keep_a_dropped_layer() -> None:
+    mode, x, layer = inference.CpuInference(), torch.randn(5, 8), nn.Linear(8, 8)
+    with torch.no_grad(), mode:
+        layer(x)
+    dropped = weakref.ref(layer.weight)
+    assert len(mode._packed) == 1
+    del layer
+    gc.collect()
+    assert dropped() is None and len(mode._packed) == 0
 
 
 def test_flops_do_not_depend_on_the_kernel(

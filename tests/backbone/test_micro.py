@@ -25,7 +25,7 @@ def test_the_embedded_backbone_matches_its_model_card() -> None:
     twin = timm.create_model(MICRO, pretrained=True, num_classes=0).eval()
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
-        assert torch.equal(backbone(images), twin(images))
+        assert torch.allclose(backbone(images), twin(images), atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "grid"), [(48, 12), (64, 16)])

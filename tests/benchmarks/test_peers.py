@@ -12,7 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks.peers import ours, theirs
+from benchmarks.peers import ours, theirs, work
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.pairs import one_pair
 from benchmarks.peers.report import read
@@ -46,19 +46,33 @@ def test_both_sides_do_the_same_work(method: str) -> None:
     if method == "slda":
         assert mine.steps == [0, 0]
     elif method == "icarl":  # the second task also has exemplars of the first, in Avalanche's way
-        assert mine.steps == [2, 4] and sum(mine.images[0]) == 8
+        assert mine.steps == [2, 4] and sum(mine.images[0][:2]) == 8
     else:
         assert mine.steps == [2, 2]
-        assert mine.images == other.images == ([[4, 4], [8, 8]] if method == "replay" else [[4, 4], [4, 4]])
+        after = 8 if method == "ewc" else 0  # images of the Fisher information
+        per_step = [[4, 4, after], [8, 8, after]] if method == "replay" else [[4, 4, after], [4, 4, after]]
+        assert mine.images == other.images == per_step
     if method in SAME_WEIGHTS:
+        assert len(mine.weights) == 2  # penalties and teachers act in the second task
         np.testing.assert_allclose(mine.weights, other.weights, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "name"), [("ewc", "EWC_LAMBDA"), ("lwf", "TEMPERATURE")])
+def test_another_penalty_on_one_side_is_refused(method: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = replace(JOB, method=method)
+    stream = ours.prepare(job)
+    mine = ours.run(job, stream, lambda: None, tasks=2, in_detail=True)
+    monkeypatch.setattr(work, name, {"EWC_LAMBDA": 1e5, "TEMPERATURE": 1.0}[name])
+    other = theirs.run(job, stream, lambda: None, tasks=2, in_detail=True)
+    with pytest.raises(DifferentWork, match="weights after task 1"):
+        check(job, mine, other)
 
 
 def test_different_work_is_refused() -> None:
     def measured(**changes: Any) -> Measured:
         same: dict[str, Any] = {
             "steps": [2, 2], "evaluated": [100, 200], "accuracy": [0.9, 0.8], "images": [[4, 4], [4, 4]],
-            "weights": np.zeros(3),
+            "weights": [np.zeros(3), np.zeros(3)],
         }  # fmt: skip
         return Measured(**{**same, **changes})
 
@@ -67,20 +81,20 @@ def test_different_work_is_refused() -> None:
         "optimiser steps": {"steps": [2, 3]},
         "images evaluated": {"evaluated": [100, 100]},
         "images trained on": {"images": [[4, 4], [8, 8]]},
-        "weights": {"weights": np.array([0.0, 2e-4, 0.0])},
+        "weights": {"weights": [np.zeros(3), np.array([0.0, 2e-4, 0.0])]},
         "accuracy": {"accuracy": [0.9, 0.5]},
     }
     for message, change in others.items():
         with pytest.raises(DifferentWork, match=message):
             check(JOB, measured(**change), measured())
     check(replace(JOB, method="replay"), measured(**others["weights"]), measured())  # draws another memory
-    nan = measured(weights=np.array([0.0, np.nan, 0.0]))
+    nan = measured(weights=[np.zeros(3), np.array([0.0, np.nan, 0.0])])
     with pytest.raises(DifferentWork, match="weights"):
         check(JOB, nan, measured())
 
 
 class Player:
-    """A worker whose run has `turns` turns; `played` notes who had the turn."""
+    """A worker whose run has `turns` turns; `played` notes which side had the turn."""
 
     def __init__(self, side: str, turns: int, played: list[str]) -> None:
         self.side, self.left, self.played = side, turns, played
@@ -94,7 +108,7 @@ class Player:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_sides_take_turns_and_alternate_who_is_first(first: int) -> None:
+def test_sides_take_turns_and_alternate_which_side_is_first(first: int) -> None:
     played: list[str] = []
     players: Any = {side: Player(side, 3, played) for side in SIDES}
     assert set(one_pair(players, first)) == set(SIDES)

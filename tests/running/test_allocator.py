@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-SIZES = [6_000_000, 6_500_000, 7_000_000, 7_500_000]
+SIZES = [3_000_000, 3_500_000, 4_000_000, 4_500_000]
 """Numbers of each step's tensors."""
 
 SCRIPT = """
@@ -40,6 +40,22 @@ def test_memory_is_allocated_again_without_page_faults() -> None:
     kept, few = faults(keep=True)
     assert kept and few < pages / 100
     assert faults(keep=False)[1] > pages / 10  # returned: tensors have memory of their own from the system
+
+
+def test_a_refused_setting_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cl.running import allocator
+
+    asked: list[int] = []
+
+    class Library:
+        @staticmethod
+        def mallopt(parameter: int, value: int) -> int:
+            asked.append(parameter)
+            return 0
+
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.28"))
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: Library)
+    assert not allocator.keep_freed_memory() and asked == [allocator._MMAP_THRESHOLD]
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

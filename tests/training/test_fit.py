@@ -148,3 +148,24 @@ def test_flops_of_a_step_are_counted_once_per_run_and_shape() -> None:
     assert learner.fit("b", TensorBatches(X, Y, 7), loss=learner.loss, params=learner.layer.parameters(), epochs=1,
                        optimizer=sgd(0.1))["flops"] == 5 * step  # fmt: skip
     assert len(counted) == 4  # another phase, with batches of 7 and of 5
+
+
+def test_fits_of_other_parameters_with_equal_shapes_are_counted_apart() -> None:
+    learner = probe()
+    learner.layer = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2))
+    first = learner.train(epochs=1, params=learner.layer[0].parameters())["flops"]
+    learner.trainer.journal.begin(1)
+    second = learner.train(epochs=1, params=learner.layer[1].parameters())["flops"]
+    assert first - second == 5 * 2 * 8 * 3 * 3  # the gradient that reaches the first layer
+
+
+def test_validations_are_counted_in_each_fit() -> None:
+    learner = probe()
+
+    def validated(images: int) -> float:
+        before = learner.trainer.cost.flops["executed"]
+        steps = learner.train(epochs=2, validate=lambda: float(learner.layer(X[:images]).detach().sum()))["flops"]
+        learner.trainer.journal.begin(learner.trainer.journal.task + 1)
+        return learner.trainer.cost.flops["executed"] - before - steps
+
+    assert validated(20) == 2 * 2 * 20 * 3 * 2 and validated(5) == 2 * 2 * 5 * 3 * 2

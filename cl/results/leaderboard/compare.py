@@ -12,7 +12,7 @@ from cl.protocol import RULES, default_rule
 from cl.records.answers import flip_rates
 from cl.records.matrix import class_counts_of, main_split, matrix_of, rows_of
 from cl.records.metrics import METRICS, metrics_of_rule
-from cl.records.record import config_hash
+from cl.records.record import config_hash, precision_of
 from cl.records.reference import PAST
 from cl.results.leaderboard.differences import Resamples, difference
 from cl.results.leaderboard.entries import (
@@ -267,6 +267,6 @@ def _sides(first: float, second: float) -> dict[str, float | None]:
 def _options_that_differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
     sides = [{key: entry["value"] for key, entry in result["config"].items()} for result in (first, second)]
     for side, result in zip(sides, (first, second), strict=True):
-        side["precision"] = result["precision"].get("dtype")
+        side["precision"] = precision_of(result)
     keys = dict.fromkeys([*sides[0], *sides[1]])
     return {key: [side.get(key) for side in sides] for key in keys if sides[0].get(key) != sides[1].get(key)}

@@ -21,7 +21,7 @@ from cl.protocol import ANYTIME, answering, belongs
 from cl.records.flops import COUNTED_BY, counted_by
 from cl.records.metric import STORED
 from cl.records.metrics import METRICS, metrics_of_rule
-from cl.records.record import Record, config_hash
+from cl.records.record import Record, config_hash, precision_of
 from cl.results.leaderboard.image_shares import PREDICTIONS, answers, damage_of
 
 _PACKAGES = ("python", "torch", "timm", "numpy", "clbench", "avalanche-lib")
@@ -105,7 +105,7 @@ def row_key(result: Mapping[str, Any]) -> Hashable:
     method = (result["strategy"][key] for key in ("name", "version", "preset"))
     values = {key: entry["value"] for key, entry in result["config"].items() if "seed" not in key.rpartition(".")[2]}
     cut = (result["limited"], len(result["rows"]))
-    return *method, result["precision"].get("dtype"), cut, text_of(values)
+    return *method, precision_of(result), cut, text_of(values)
 
 
 def options_text(result: Mapping[str, Any], *, stream: bool = False) -> str:

@@ -20,7 +20,7 @@ from cl.errors import UsageError, did_you_mean
 from cl.protocol import default_rule
 from cl.records.flops import counted_by
 from cl.records.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRICS, TOLD_SHOWN
-from cl.records.record import Record, config_hash
+from cl.records.record import Record, config_hash, precision_of
 from cl.registry import strategies
 from cl.results.leaderboard.differences import Resamples, difference, interval_of
 from cl.results.leaderboard.entries import (
@@ -171,7 +171,7 @@ def _passes(run: Run, filters: Mapping[str, Sequence[str]]) -> bool:
         "options": (options_text(result),),
         "config_hash": (config_hash(run.record),),
         "setting": (stream["setting"],),
-        "precision": (str(result["precision"].get("dtype")),),
+        "precision": (str(precision_of(result)),),
     }
     return all(
         any(fnmatchcase(value, pattern) for value in values[name] for pattern in patterns)
@@ -288,7 +288,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "stream_id": " ".join(sorted({run.result["stream"]["id"] for run in entry.runs})),
         "backbone": result["backbone"]["name"],
         "backbone_sha256": weights_of(result["backbone"]),
-        "precision": result["precision"].get("dtype"),
+        "precision": precision_of(result),
         "source_sha256": " ".join(sorted(filter(None, sources))),
         "board": board,
         "note": "; ".join(notes),

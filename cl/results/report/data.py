@@ -13,7 +13,7 @@ from cl.protocol import default_rule
 from cl.records.formulas import accuracy_by_sample, forgetting_per_group
 from cl.records.matrix import matrix_of, steps_of
 from cl.records.metrics import METRICS, shown
-from cl.records.record import Record, config_hash
+from cl.records.record import Record, config_hash, precision_of
 from cl.results.leaderboard.entries import Run, distinct, options_text
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.plots.rows import stream_label
@@ -144,7 +144,7 @@ def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
         "status": run.record["status"],
         "error": run.record["error"],
         "limited": result["limited"],
-        "precision": result["precision"].get("dtype"),
+        "precision": precision_of(result),
         "created": str(measured["created"]),
         "id": run.record["run_id"],
         "sha": run.record["result_sha256"],
