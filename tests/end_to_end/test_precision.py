@@ -14,7 +14,7 @@ WITHIN = 0.003
 
 
 @pytest.mark.skipif(resolve_precision("auto", "cpu") != "bf16", reason="this processor has no instructions for bf16")
-@pytest.mark.parametrize("strategy", ["simplecil", "ranpac", "linear-probe"])
+@pytest.mark.parametrize("strategy", ["simplecil", "ranpac"])
 def test_accuracies_in_bf16_are_within_a_third_of_a_point(strategy: str, tmp_path: Path) -> None:
     exact, half = (
         cl.run(strategy, "split-digits", precision=precision, device="cpu", results=tmp_path)

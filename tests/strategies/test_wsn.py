@@ -250,7 +250,8 @@ def test_a_head_scores_the_classes_of_its_task_alone(learn: Learn) -> None:
     assert first + second == list(range(4))
     scores = logits(learner, 1)
     assert scores.shape == (12, 4) and torch.isfinite(scores[:, second]).all() and scores[:, first].isinf().all()
-    features = learner._subnetwork(1)(learner.backbone.transform(pixels()))
+    with torch.no_grad():  # as for predictions
+        features = learner._subnetwork(1)(learner.backbone.transform(pixels()))
     assert torch.equal(scores[:, second], learner.head.blocks[1](features))
     assert learner.head.blocks[1].bias is None
     assert torch.equal(logits(learner, 2), torch.zeros(12, 4)), "a task not learned"
