@@ -23,7 +23,7 @@ from cl.plan.run_options import EXISTING
 from cl.progress.base import Observer, Observers
 from cl.records.predictions import PREDICTIONS, has_scores
 from cl.records.record import RECORD, load
-from cl.running.allocator import keep_freed_memory
+from cl.running.allocator import keep_freed_memory, use_huge_pages
 from cl.running.build import build_backbone, build_stream, pick_device
 from cl.running.existing import (
     CHECKPOINT,
@@ -103,6 +103,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     from cl.training.encodings import Encodings
     from cl.training.trainer import Trainer
 
+    use_huge_pages()
     keep_freed_memory()
     device = pick_device(plan.device)
     prepare(device, plan.precision)

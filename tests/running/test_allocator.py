@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,30 @@ def test_memory_is_allocated_again_without_page_faults() -> None:
     kept, few = faults(keep=True)
     assert kept and few < pages / 100
     assert faults(keep=False)[1] > pages / 10  # returned: tensors have memory of their own from the system
+
+
+HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+PAGES = """
+import torch
+from cl.running.allocator import use_huge_pages
+{call}
+tensors = [torch.ones(3_000_000) for _ in range(8)]
+with open("/proc/self/smaps") as file:
+    print(sum(int(line.split()[1]) for line in file if line.startswith("AnonHugePages")))
+"""
+
+
+@pytest.mark.skipif(not HUGE.exists() or "[madvise]" not in HUGE.read_text(), reason="no huge pages on request")
+@pytest.mark.parametrize(
+    ("call", "given", "huge"),
+    [("use_huge_pages()", {}, True), ("", {}, False), ("use_huge_pages()", {"THP_MEM_ALLOC_ENABLE": "0"}, False)],
+)
+def test_large_tensors_get_huge_pages_unless_the_user_decides(call: str, given: dict[str, str], huge: bool) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"} | given
+    command = [sys.executable, "-c", PAGES.format(call=call)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert (int(done.stdout) > 20_000) == huge  # kB of 96 MB
 
 
 def test_a_refused_setting_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
