@@ -12,7 +12,10 @@ from cl.records.predictions import predictions_sha256, read_predictions
 from cl.records.record import load
 
 ROOT = Path(__file__).parents[2]
-TABLES = [path for path in sorted((ROOT / "results" / "reference").iterdir()) if path.is_dir()]
+SPEED = ROOT / "results" / "reference" / "speed"
+"""Measurements of `benchmarks/`, not runs."""
+
+TABLES = [path for path in sorted((ROOT / "results" / "reference").iterdir()) if path.is_dir() and path != SPEED]
 TABLES += [ROOT / "results" / "earlier", ROOT / "benchmarks" / "other-kernels"]
 
 LIMIT = 150_000

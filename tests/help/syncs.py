@@ -46,7 +46,8 @@ def _place() -> str:
     """The line of this repository that is executing."""
     for frame in reversed(traceback.extract_stack()):
         name = frame.filename.removeprefix(ROOT)
-        if name != frame.filename and not name.startswith("tests/help/syncs"):
+        own = name != frame.filename and "site-packages" not in name  # an environment may be inside the checkout
+        if own and not name.startswith("tests/help/syncs"):
             return f"{name}:{frame.lineno} {frame.line}"
     return "unknown"
 
