@@ -44,20 +44,22 @@ def one_pair(both: dict[str, Worker], first: int, **arguments: Any) -> dict[str,
 def measure(
     job: Job, pairs: int, done: Callable[[int, dict[str, Measured]], None], progress: Callable[[str], None]
 ) -> None:
-    """A warm-up, which checks in detail that both sides do the same work, and then `pairs` pairs.
+    """`pairs` pairs, each in new processes after a warm-up, which checks in detail that both sides do the same work.
 
-    `done` gets the number of each pair, from 1, and its runs; `progress` gets a line of text. Both sides of a pair use
-    the same core, and pairs take turns over the cores. Raises `DifferentWork`.
+    The speed of a process depends on where its memory lies, by up to several percent, so pairs of the same processes
+    would be too much alike. `done` gets the number of each pair, from 1, and its runs; `progress` gets a line of text.
+    Both sides of a pair use the same core, and pairs take turns over the cores. Raises `DifferentWork`.
     """
-    with workers(job) as both:
-        warm = one_pair(both, 0, tasks=min(WARM_UP_TASKS, job.tasks), in_detail=True, core=_core(job, 0))
-        check(job, warm["ours"], warm["theirs"])
-        for number in range(pairs):
-            pair = one_pair(both, number, core=_core(job, number))
-            check(job, pair["ours"], pair["theirs"])
-            done(number + 1, pair)
-            ratios = ", ".join(f"{part} {ratio(pair, part):.3f}" for part in PARTS)
-            progress(f"{job.method}, {job.test_per_class} test images per class, pair {number + 1}: {ratios}")
+    for number in range(pairs):
+        core = _core(job, number)
+        with workers(job) as both:
+            warm = one_pair(both, 0, tasks=min(WARM_UP_TASKS, job.tasks), in_detail=True, core=core)
+            check(job, warm["ours"], warm["theirs"])
+            pair = one_pair(both, number, core=core)
+        check(job, pair["ours"], pair["theirs"])
+        done(number + 1, pair)
+        ratios = ", ".join(f"{part} {ratio(pair, part):.3f}" for part in PARTS)
+        progress(f"{job.method}, {job.test_per_class} test images per class, pair {number + 1}: {ratios}")
 
 
 def _core(job: Job, number: int) -> int | None:

@@ -36,6 +36,7 @@ class Compiled:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
+        self.used = False
         self._parts = _parts(network)
 
         def run(images: Tensor) -> Any:
@@ -51,6 +52,7 @@ class Compiled:
         return parts is not None and parts == self._parts and _get_current_dispatch_mode() is None
 
     def __call__(self, images: Tensor) -> Any:
+        self.used = True
         return self._run(images)
 
 

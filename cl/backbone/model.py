@@ -121,6 +121,11 @@ class Backbone(nn.Module):
         return explicit(slow_to_differentiate([self.model], images.device))
 
     @property
+    def ran_compiled(self) -> bool:
+        """Whether a compiled pass has been used."""
+        return any(each.used for each in self._compiled)
+
+    @property
     def is_pristine(self) -> bool:
         """Whether every tensor is as loaded."""
         return next(self._changed(), None) is None

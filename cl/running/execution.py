@@ -140,6 +140,10 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
         save_inputs(plan, of_stream, of_method)
 
     def finish(learner: Any) -> None:
+        if plan.compile and not backbone.ran_compiled:
+            progress.message(
+                f"--compile had no effect: {plan.strategy} trains no pass of the backbone as it was at setup."
+            )
         if plan.save_learner:
             saved_learner.save(folder / LEARNER, learner, about["strategy"])
         save_inputs(plan, of_stream, of_method)

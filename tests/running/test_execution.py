@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from cl import registry
+from cl.backbone import compiled
 from cl.errors import UsageError
 from cl.plan.plan import make_plan
 from cl.progress.base import Observer
@@ -97,3 +99,17 @@ def test_a_run_has_the_arithmetic_of_its_device_and_precision(monkeypatch: pytes
     monkeypatch.setattr(Toy, "learn", noted)
     execution.execute(make_plan("toy", "split-digits", limit=2, precision="bf16", options={"stream.tasks": 2}))
     assert learned == [[("cpu", "bf16")]] * 2 and not inside
+
+
+@pytest.mark.parametrize(("strategy", "effect"), [("simplecil", False), ("finetune", True)])
+def test_a_run_says_that_nothing_was_compiled(strategy: str, effect: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    heard: list[str] = []
+    observer = Observer()
+    monkeypatch.setattr(observer, "message", heard.append)
+    options = {"epochs": 3} if effect else {}
+    plan = make_plan(strategy, "split-digits", limit=2, max_tasks=1, device="cpu", compile=True, options=options)
+    record = execution.execute(plan, progress=observer).record
+    assert any("--compile had no effect" in text for text in heard) != effect
+    assert record["result"]["precision"] == {"dtype": "fp32", "compile": True}
+    torch.compiler.reset()

@@ -29,18 +29,8 @@ _GROUPS = {
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
     "How much": ("few_shot", "setting", "limit", "max_tasks", "dry_run"),
     "How and where": (
-        *(
-            "device",
-            "precision",
-            "compile",
-            "threads",
-            "jobs",
-            "results",
-            "existing",
-            "checkpoint_every",
-            "save_learner",
-        ),
-        *("save_scores", "profile"),
+        *("device", "precision", "compile", "threads", "jobs", "results", "existing", "checkpoint_every"),
+        *("save_learner", "save_scores", "profile"),
     ),
     "Display": ("progress", "loggers", "as_json", "quiet", "verbose", "help"),
 }
