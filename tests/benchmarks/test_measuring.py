@@ -76,8 +76,14 @@ def test_figures_of_a_comparison() -> None:
         assert [figure.found.low, figure.found.high] == pytest.approx([0.80, 0.84])
 
 
-@pytest.mark.parametrize(
-    "change", [{"stream": "split-digits"}, {"tasks": 5}, {"epochs": 3}, {"batch_size": 64}, {"threads": 2}]
-)
+@pytest.mark.parametrize("change", [{"stream": "split-digits"}, {"epochs": 3}, {"batch_size": 64}, {"threads": 2}])
 def test_bounds_hold_for_their_work_only(change: dict[str, object]) -> None:
     assert all(figure.target is None for figure in figures([{**row, **change} for row in rows(50)]))
+
+
+@pytest.mark.parametrize(("tasks", "bound"), [(10, 0.8), (5, None)])
+def test_bounds_of_a_whole_run_hold_for_ten_tasks(tasks: int, bound: float | None) -> None:
+    found = {
+        figure.name: figure.target for figure in figures([{**row, "method": "ewc", "tasks": tasks} for row in rows(4)])
+    }
+    assert found[f"ewc whole, {tasks} tasks, 50 / 4 images per class"] == bound
