@@ -217,7 +217,7 @@ class Strategy:
         return generator(self.trainer.seeds.data, "draws", purpose)
 
     def alike(self, key: Hashable, call: Callable[[], T]) -> T:
-        """Run `call`, one of many of equal FLOPs in a `compute`; only the first of a key is counted, which is slow."""
+        """Run `call` and charge its FLOPs, which are counted once per key and structure, because counting is slow."""
         return self.trainer.cost.alike((key, state.digest(self.structure())), call)[0]
 
     @property

@@ -57,7 +57,7 @@ class Compiled:
 
 
 def _parts(network: nn.Module) -> tuple[Any, ...] | None:
-    """What a graph takes for fixed: modules and parameters; None for a network with hooks or replaced methods."""
+    """The modules and parameters, which a graph assumes to stay; None for a network with hooks or replaced methods."""
     if _altered(network):
         return None
     return tuple(map(id, network.modules())), tuple(map(id, network.parameters()))

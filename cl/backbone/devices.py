@@ -100,9 +100,9 @@ def arithmetic(device: torch.device | str, precision: str) -> Iterator[None]:
     """The arithmetic of one run within a `with` block; nothing changes on a CPU.
 
     On a CUDA device "fp32" is true float32: PyTorch would round the inputs of convolutions to TF32 (10 bits of
-    mantissa). "tf32" rounds those of matrix products and convolutions; weights, sums and all else stay float32. Kernels
-    are those that repeat their bits, so that a resumed run repeats an uninterrupted one on the same card; PyTorch warns
-    of operators that have no such kernel.
+    mantissa). "tf32" rounds those of matrix products and convolutions; weights, sums and other operators stay float32.
+    Kernels are those that repeat their bits, so that a resumed run repeats an uninterrupted one on the same card;
+    PyTorch warns of operators that have no such kernel.
     """
     if torch.device(device).type != "cuda":
         yield

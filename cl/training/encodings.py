@@ -134,7 +134,7 @@ class Encodings:
         self._flops: dict[tuple[Hashable, torch.Size], float] = {}  # per image, by layout of the extractor
 
     def expect(self, stream: Stream) -> None:
-        """Tell which images a run will use, and which together: blocks of changing extractors hold no others."""
+        """Tell which images a run will use, and which together: blocks of extractors that change hold only these."""
         for store in (stream.dataset.train, stream.dataset.test):
             units = [
                 group.rows[split] for group in stream.groups for split in group.rows if stream.store(split) is store

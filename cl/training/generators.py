@@ -23,7 +23,7 @@ def seed_globals(seed: int, *key: Key) -> None:
     value = derive(seed, *key)
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         torch.manual_seed(value)
-    else:  # `torch.manual_seed` would also queue a call for each kind of accelerator, for ever
+    else:  # `torch.manual_seed` would also add a call to a queue for each kind of accelerator, which nothing empties
         torch.default_generator.manual_seed(value)
     np.random.seed(value % 2**32)
     python_random.seed(value)

@@ -230,7 +230,7 @@ def save(figure: Figure, path: Path, theme: Theme, title: str, description: str)
 
 
 def _extent(figure: Figure) -> Bbox:
-    """What "tight" finds for an SVG, in inches, without the drawing that it starts with: a third of the time."""
+    """The box of "tight" for an SVG, in inches; "tight" itself draws the figure first, a third of the time."""
     from matplotlib.backends.backend_svg import RendererSVG
 
     before, figure.dpi = figure.dpi, _SVG_DPI
