@@ -38,7 +38,7 @@ mutants: $(VENV)/dev.stamp
 	$(BIN)/python -m tools.mutants $(MUTANTS)
 
 bench: $(VENV)/run.stamp
-	$(BIN)/python benchmarks/loop_overhead.py
+	$(BIN)/python -m benchmarks.loop_overhead
 
 # PEERS holds more arguments, as in: make bench-peers PEERS="--only naive,ewc --pairs 7"
 bench-peers: $(VENV)/run.stamp

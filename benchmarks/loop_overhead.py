@@ -1,6 +1,6 @@
 """Overhead of the loop: `fit` compared with a bare PyTorch loop, and the parts of a whole run's time.
 
-`python benchmarks/loop_overhead.py` takes a few minutes; use a quiet machine. See benchmarks/README.md.
+`python -m benchmarks.loop_overhead` takes a few minutes; use a quiet machine. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import click
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from benchmarks.measuring import FIGURE_COLUMNS, Figure, machine, median_interval, table
 from cl import registry
 from cl.backbone import Backbone
 from cl.backbone.transform import Transform
@@ -136,8 +137,8 @@ def compare(stream_name: str, rounds: int, least: int) -> dict[str, Any]:
         steps = pair[0].batches(view.train, plan.options.batch_size).steps * plan.options.epochs
     ratios = [fit / bare for fit, bare in zip(fits, bares, strict=True)]
     return {
-        "steps": steps, "rounds": rounds, "ratio": statistics.median(ratios), "lowest": min(ratios),
-        "highest": max(ratios), "fit_seconds": statistics.median(fits), "bare_seconds": statistics.median(bares),
+        "steps": steps, "ratios": ratios, "fit_seconds": statistics.median(fits),
+        "bare_seconds": statistics.median(bares),
     }  # fmt: skip
 
 
@@ -272,7 +273,7 @@ def main(streams: tuple[str, ...], steps: int, rounds: int, threads: int | None,
     os.environ["CLBENCH_OFFLINE"] = "1"
     if threads:
         torch.set_num_threads(threads)
-    found: dict[str, Any] = {"threads": torch.get_num_threads(), "load_before": os.getloadavg()[0]}
+    found: dict[str, Any] = {"threads": torch.get_num_threads(), **machine()}
     for name in streams or STREAMS:
         try:
             fit, run = compare(name, rounds, steps), whole_run(name)
@@ -282,11 +283,11 @@ def main(streams: tuple[str, ...], steps: int, rounds: int, threads: int | None,
         found[name] = {"fit": fit, "run": run}
         if as_json:
             continue
-        spread = f"{fit['lowest']:.3f} to {fit['highest']:.3f}"
-        click.echo(f"{name}: fit / bare loop = {fit['ratio']:.3f} ({spread}; {rounds} rounds of {fit['steps']} steps)")
-        if rounds >= 5 and steps >= STEPS:
-            verdict = "met" if fit["highest"] <= BOUND else "missed" if fit["lowest"] > BOUND else "open"
-            click.echo(f"  at most {BOUND}: {verdict}")
+        figure = Figure(
+            f"{name}: fit / bare loop, {fit['steps']} steps", median_interval(fit["ratios"]),
+            BOUND if steps >= STEPS else None,
+        )  # fmt: skip
+        click.echo(table(FIGURE_COLUMNS, [figure.row()]))
         click.echo(f"  median CPU seconds: fit {fit['fit_seconds']:.3f}, bare {fit['bare_seconds']:.3f}")
         click.echo(f"  whole run {run['seconds']:.2f} s: {_seconds(run['parts'])}")
         click.echo(f"  loop overhead {run['overhead_seconds']:.2f} s, {run['overhead_share']:.1%} of the run")

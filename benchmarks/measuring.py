@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import os
-import platform
 import statistics
 import sys
 import time
@@ -51,17 +49,6 @@ class Clock:
         finally:
             self.cpu += cpu_seconds() - cpu
             self.wall += time.perf_counter() - wall
-
-
-def peak_bytes() -> int:
-    """Peak resident set of this process."""
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def one_core(number: int) -> None:
@@ -148,37 +135,18 @@ def machine(*packages: str) -> dict[str, str]:
     """CPU model, cores, load, date, and the versions of Python, torch and `packages`."""
     import torch
 
+    from cl.plan.precision import resolve_precision
+    from cl.running.environment import environment
+
+    here = environment(torch.device("cpu"))
     found = {
-        "CPU": f"{cpu_model()} ({torch.backends.cpu.get_cpu_capability()}), {os.cpu_count()} cores",
-        "bf16": "in hardware" if bf16_in_hardware() else "emulated",
-        "system": f"{platform.system()} {platform.machine()}",
-        "Python": platform.python_version(),
-        "torch": torch.__version__,
+        "CPU": f"{here['processor']} ({here['instructions']}), {here['cores']} cores",
+        "bf16": "in hardware" if resolve_precision("auto", "cpu") == "bf16" else "emulated",
+        "system": here["system"],
+        "Python": here["python"],
+        **{name: here["packages"].get(name, "not installed") for name in ("torch", *packages)},
     }
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
     if hasattr(os, "getloadavg"):
         found["load before"] = f"{os.getloadavg()[0]:.2f}"
     found["date"] = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     return found
-
-
-def cpu_model() -> str:
-    """The model name of the CPU, as far as the system tells."""
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def bf16_in_hardware() -> bool:
-    """Whether the CPU multiplies bf16 matrices in hardware (x86: AVX512-BF16 or AMX)."""
-    if not os.path.exists("/proc/cpuinfo"):
-        return False
-    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-        return any(flag in lines.read() for flag in ("avx512_bf16", "amx_bf16"))

@@ -8,7 +8,7 @@ import time
 import traceback
 from typing import Any
 
-from benchmarks.measuring import one_core, peak_bytes
+from benchmarks.measuring import one_core
 from benchmarks.peers.work import Job, Measured
 
 SIDES = ("ours", "theirs")
@@ -75,6 +75,7 @@ def _serve(side: str, job: Job, pipe: Any) -> None:
 
         torch.set_num_threads(job.threads)
         from benchmarks.peers import ours, theirs
+        from cl.training.cost import peak_memory
 
         stream = ours.prepare(job)
         pipe.send(("ready", None))
@@ -95,7 +96,7 @@ def _serve(side: str, job: Job, pipe: Any) -> None:
 
             found = (ours if side == "ours" else theirs).run(job, stream, turn, **arguments)
             found.whole.wall -= waited
-            found.peak = peak_bytes()
+            found.peak = peak_memory()["peak_rss"]
             pipe.send(("done", found))
     except EOFError:
         return  # the program has closed the pipe
