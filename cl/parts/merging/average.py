@@ -1,0 +1,67 @@
+"""Merging without data, tensor by tensor: averages, sums, and TIES."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cl.errors import UsageError
+from cl.parts.merging.vectors import Weights, check_alike, check_finite, flat, stacked
+
+
+def average(vectors: Sequence[Weights]) -> dict[str, Tensor]:
+    """The mean of task vectors, or of checkpoints (Wortsman et al. 2022, model soups)."""
+    return {name: values.mean(0) for name, values in stacked(vectors)}
+
+
+def task_arithmetic(vectors: Sequence[Weights], scale: float = 0.3) -> dict[str, Tensor]:
+    """`scale` times the sum of task vectors (Ilharco et al. 2023)."""
+    return {name: scale * values.sum(0) for name, values in stacked(vectors)}
+
+
+def running_average(mean: Weights, vector: Weights, count: int) -> dict[str, Tensor]:
+    """The mean of `count` task vectors from the mean of all but the last, and the last."""
+    check_alike([mean, vector])
+    return {name: tensor.lerp(vector[name], 1 / count) for name, tensor in mean.items()}
+
+
+def smallest_kept(vector: Weights, keep: float) -> float:
+    """The size of the smallest value among a share `keep` of the largest values of a whole task vector.
+
+    Of d values int(keep d) + 1 are kept, as in the code of TIES, and all that are as large as the smallest.
+    """
+    if not 0 < keep <= 1:
+        raise UsageError(f"keep={keep} is not a share of the values; give a number above 0 and at most 1.")
+    check_finite(vector)
+    sizes = flat(vector).abs_()
+    dropped = len(sizes) - int(len(sizes) * keep)
+    return float(sizes.kthvalue(dropped).values) if dropped else 0.0
+
+
+def ties(vectors: Sequence[Weights], keep: float = 0.2, how: str = "mean") -> dict[str, Tensor]:
+    """TIES: keep the largest values of each vector, elect a sign per parameter, merge the values of this sign.
+
+    Yadav et al. 2023. The sign is that of the sum of the kept values; where the sum is zero, that of most parameters.
+    `how` is "mean" over the values of this sign, "sum", or "max", the largest. Two passes over the tensors.
+    """
+    if how not in ("mean", "sum", "max"):
+        raise UsageError(f"TIES merges by mean, sum or max, not by {how!r}.")
+    limits = torch.tensor([smallest_kept(vector, keep) for vector in vectors], dtype=torch.float64)
+    majority = sum(float(_trimmed(values, limits).sum(0).sign().sum()) for _, values in stacked(vectors))
+    found = {}
+    for name, values in stacked(vectors):
+        kept = _trimmed(values, limits)
+        sign = kept.sum(0).sign()
+        sign = torch.where(sign == 0, torch.as_tensor(majority).sign().to(sign), sign)
+        chosen = kept * (kept * sign > 0)
+        total = chosen.abs().amax(0) * sign if how == "max" else chosen.sum(0)
+        found[name] = total / (chosen != 0).sum(0).clamp(min=1) if how == "mean" else total
+    return found
+
+
+def _trimmed(values: Tensor, limits: Tensor) -> Tensor:
+    """Values [T, ...] with those below the limit [T] of their vector set to 0."""
+    limit = limits.to(values).reshape(-1, *[1] * (values.ndim - 1))
+    return values.where(values.abs() >= limit, 0)

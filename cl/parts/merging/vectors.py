@@ -1,0 +1,90 @@
+"""Task vectors: what fine-tuning added to the weights of a network, as dicts of tensors by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from cl.errors import UsageError
+
+Weights = Mapping[str, Tensor]
+"""Tensors of a checkpoint, or of a task vector, by name."""
+
+
+def task_vector(weights: Weights, origin: Weights) -> dict[str, Tensor]:
+    """weights - origin, for the floating-point tensors of two checkpoints.
+
+    Integer tensors, such as the batch counts of batch norms, have no place in a task vector. Raises `UsageError` for
+    checkpoints with other names or shapes, and for a value that is not finite.
+    """
+    check_alike([origin, weights])
+    vector = {name: weights[name] - tensor for name, tensor in origin.items() if tensor.is_floating_point()}
+    check_finite(vector)
+    return vector
+
+
+def added(origin: Weights, vector: Weights, scale: float = 1.0) -> dict[str, Tensor]:
+    """origin + scale * vector; tensors that the vector lacks are those of `origin`, not copied.
+
+    A variance of a batch norm that a merge made negative becomes 0.
+    """
+    found = dict(origin)
+    for name, change in vector.items():
+        moved = origin[name] + scale * change
+        found[name] = moved.clamp(min=0) if name.endswith("running_var") else moved
+    return found
+
+
+def norm(vector: Weights) -> float:
+    """The Euclidean norm over all tensors, summed in float64."""
+    return math.sqrt(sum(float(tensor.double().pow(2).sum()) for tensor in vector.values()))
+
+
+def check_alike(checkpoints: Sequence[Weights]) -> None:
+    """Raise `UsageError` unless all checkpoints hold tensors of the same names and shapes."""
+    first = checkpoints[0]
+    for number, other in enumerate(checkpoints[1:], 1):
+        if odd := sorted(set(first) ^ set(other)):
+            holder = 0 if odd[0] in first else number
+            raise UsageError(
+                f"only checkpoint {holder} has a tensor {odd[0]!r}; merge checkpoints of one network, with the same "
+                "names of tensors."
+            )
+        for name, tensor in first.items():
+            if other[name].shape != tensor.shape:
+                raise UsageError(
+                    f"tensor {name!r} has the shape {list(tensor.shape)} in checkpoint 0 and "
+                    f"{list(other[name].shape)} in checkpoint {number}; merge checkpoints of one network."
+                )
+
+
+def check_finite(vector: Weights) -> None:
+    """Raise `UsageError` for a task vector with a value that is not finite."""
+    for name, tensor in vector.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise UsageError(f"tensor {name!r} of a checkpoint has a value that is not finite; leave it out of the merge.")
+
+
+def check_moved(vector: Weights, what: str = "a task vector") -> None:
+    """Raise `UsageError` for a task vector of zeros, whose direction is undefined."""
+    if not any(bool(tensor.any()) for tensor in vector.values()):
+        raise UsageError(
+            f"{what} is zero: training changed no weight, so there is nothing to merge; raise the learning rate (for "
+            "example --set lr=...) or the number of epochs."
+        )
+
+
+def stacked(vectors: Sequence[Weights]) -> Iterator[tuple[str, Tensor]]:
+    """Name and values [T, ...] of each tensor in T task vectors, one tensor after another: no more is in memory at once
+    than the vectors themselves and T times the tensor."""
+    check_alike(vectors)
+    for name in vectors[0]:
+        yield name, torch.stack([vector[name] for vector in vectors])
+
+
+def flat(vector: Weights) -> Tensor:
+    """All values of a task vector, [d]; a copy."""
+    return torch.cat([tensor.flatten() for tensor in vector.values()])
