@@ -112,10 +112,11 @@ def test_nan_names_the_place_and_the_fix() -> None:
 
 
 def test_finite_weights_with_an_infinite_sum_are_accepted() -> None:
-    learner, weight = probe(), nn.Parameter(torch.full((2, 3), 3e38))
-    learner.layer[1].weight = weight
-    assert not torch.isfinite(weight.sum())
-    result = learner.train(loss=lambda batch: 0 * learner.layer[1].bias.sum(), epochs=1)
+    learner = probe()
+    linear: Any = learner.layer[1]
+    linear.weight = nn.Parameter(torch.full((2, 3), 3e38))
+    assert not torch.isfinite(linear.weight.sum())
+    result = learner.train(loss=lambda batch: 0 * linear.bias.sum(), epochs=1)
     assert result["loss"] == [0.0]
 
 
