@@ -22,7 +22,7 @@ import click
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from benchmarks.measuring import FIGURE_COLUMNS, Figure, machine, median_interval, table
+from benchmarks.measuring import FIGURE_COLUMNS, Figure, as_in_a_run, machine, median_interval, table
 from cl import registry
 from cl.backbone import Backbone
 from cl.backbone.transform import Transform
@@ -271,6 +271,7 @@ def _seconds(values: dict[str, float]) -> str:
 def main(streams: tuple[str, ...], steps: int, rounds: int, threads: int | None, as_json: bool) -> None:
     """Measure the overhead of the loop."""
     os.environ["CLBENCH_OFFLINE"] = "1"
+    as_in_a_run()
     if threads:
         torch.set_num_threads(threads)
     found: dict[str, Any] = {"threads": torch.get_num_threads(), **machine()}

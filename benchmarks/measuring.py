@@ -20,6 +20,14 @@ LEAST = 5
 """Fewest values for a verdict."""
 
 
+def as_in_a_run() -> None:
+    """Give this process the settings of the memory allocator that every run has; call it before large tensors."""
+    from cl.running.allocator import keep_freed_memory, use_huge_pages
+
+    use_huge_pages()
+    keep_freed_memory()
+
+
 # ------------------------------------------------------------------------------------------------------ clocks
 
 

@@ -15,7 +15,7 @@ import click
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from benchmarks.measuring import FIGURE_COLUMNS, Clock, Figure, median_interval, table
+from benchmarks.measuring import FIGURE_COLUMNS, Clock, Figure, as_in_a_run, median_interval, table
 from cl import registry
 from cl.plan.plan import Plan, make_plan
 from cl.random import Seeds
@@ -90,6 +90,7 @@ def compare(stream: str, train_per_class: int, rounds: int) -> tuple[list[float]
 def main(stream: str, train_per_class: int, rounds: int, threads: int) -> None:
     """Measure the CPU seconds of learning an online stream / those of one fit."""
     os.environ["CLBENCH_OFFLINE"] = "1"
+    as_in_a_run()
     torch.set_num_threads(threads)
     ratios, steps = compare(stream, train_per_class, rounds)
     figure = Figure(f"online / one fit, {stream}, {steps} steps", median_interval(ratios), LIMIT)

@@ -111,6 +111,15 @@ def test_nan_names_the_place_and_the_fix() -> None:
         fresh.fit("b", TensorBatches(X, Y, 40), fresh.loss, fresh.layer.parameters(), epochs=1, optimizer=sgd(math.inf))
 
 
+def test_finite_weights_with_an_infinite_sum_are_accepted() -> None:
+    learner = probe()
+    linear: Any = learner.layer[1]
+    linear.weight = nn.Parameter(torch.full((2, 3), 3e38))
+    assert not torch.isfinite(linear.weight.sum())
+    result = learner.train(loss=lambda batch: 0 * linear.bias.sum(), epochs=1)
+    assert result["loss"] == [0.0]
+
+
 def test_a_validation_score_that_is_not_finite_ends_the_fit() -> None:
     with pytest.raises(NonFiniteLoss, match="the validation score became nan in task 0, fit 'a', epoch 0"):
         probe().train(validate=lambda: math.nan, select="best")
