@@ -20,7 +20,6 @@ from cl.parts.heads import class_means, cosines
 from cl.running.run_state import RunState
 from cl.settings.class_incremental import limited
 from cl.strategy import Extractor, Strategy
-from cl.training.state import modules_of
 from cl.training.trainer import Trainer
 
 RIDGE = 0.01
@@ -72,8 +71,7 @@ class Probe:
 
     def measured(self, extractor: Extractor, strategy: Strategy, trainer: Trainer) -> dict[str, int]:
         """Right answers among the test images, by classifier."""
-        for module in modules_of(strategy):
-            module.eval()
+        strategy.backbone.eval()  # as after any fit
         trainer.observer.phase(f"probe {self.name}", 0)
         with trainer.cost.timed("probe"), torch.no_grad():
             with trainer.encodings.aside():
