@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.data.store import Dataset, ImageStore, IndexArray
-from cl.errors import ContractError
+from cl.errors import ContractError, DataError
 from cl.parts.heads import class_means, cosines
 from cl.running.run_state import RunState
 from cl.settings.class_incremental import limited
@@ -41,9 +41,14 @@ class Probe:
 
     @classmethod
     def of(cls, name: str, dataset: Dataset, limit: float | None = None, *, last_only: bool = False) -> Probe:
-        """The probe on a dataset; `limit`: images per class, or a share of them, as for `--limit`."""
-        rows = (_first(store, limit) for store in (dataset.train, dataset.test))
-        return cls(name, dataset, *rows, last_only)
+        """The probe on a dataset; `limit`: images per class, or a share of them, as for `--limit`.
+
+        Raises `DataError` for a dataset without training or test images.
+        """
+        for what, store in (("training", dataset.train), ("test", dataset.test)):
+            if not len(store):
+                raise DataError(f"The dataset {name} has no {what} images, which --probe needs; name another one.")
+        return cls(name, dataset, _first(dataset.train, limit), _first(dataset.test, limit), last_only)
 
     def about(self) -> dict[str, Any]:
         """The part of a record that is known before a measurement."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,13 @@ def test_a_limit_takes_the_first_images_of_every_class() -> None:
     assert len(probe(None).train) == len(data.train)
     shares = np.bincount(data.train.labels[probe(0.1).train])
     assert shares.tolist() == [max(1, round(0.1 * count)) for count in np.bincount(data.train.labels)]
+
+
+def test_a_dataset_without_test_images_is_refused() -> None:
+    data = negatives()
+    none = ImageStore.from_arrays(data.test.pixels[:0], data.test.labels[:0])
+    with pytest.raises(DataError, match="The dataset negatives has no test images, which --probe needs"):
+        Probe.of("negatives", replace(data, test=none))
 
 
 def test_features_that_are_not_finite_end_the_run(tmp_path: Path) -> None:
