@@ -109,8 +109,8 @@ class Strategy:
     """Whether averaged weights can predict. This requires that all trained parameters are in modules held as
     attributes, and that `predict` uses nothing computed from them earlier (statistics, prototypes)."""
     one_network: ClassVar[bool] = True
-    """Whether one deterministic network gives the features of all predictions, see `extractor`. False for a method with a
-    network per task or per image; `--probe` refuses it."""
+    """Whether one deterministic network gives the features of all predictions, see `extractor`. False for a method with
+    a network per task or per image; `--probe` refuses it."""
     settings: ClassVar[tuple[str, ...]] = DISJOINT
     """Settings that the method supports (see `cl.plan.compatibility`); a plan refuses streams of other settings."""
     caveat: ClassVar[str] = ""

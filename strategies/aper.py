@@ -45,7 +45,9 @@ class APER(FirstSession):
         def both(images: Tensor) -> Tensor:
             return torch.cat([self.backbone(images), adapted(images)], 1)
 
-        return Attached(self.backbone, both, [*held, *held], dim=2 * self.backbone.dim, lasting=True)  # a key of its own
+        return Attached(
+            self.backbone, both, [*held, *held], dim=2 * self.backbone.dim, lasting=True
+        )  # a key of its own
 
     @property
     def ready(self) -> bool:

@@ -188,7 +188,9 @@ def _print(about: dict[str, Any]) -> None:
         lines.append(("Memory", f"up to {megabytes[0]:.0f} MB for weights and optimiser, without activations"))
         lines.append(("Disk", f"up to about {megabytes[1]:.0f} MB while it runs (and what the method stores)"))
     if (probe := about["probe"]) is not None:
-        lines.append(("Probe", f"{probe['dataset']}: {probe['train']:,} images to fit on, {probe['test']:,} to test on"))
+        lines.append(
+            ("Probe", f"{probe['dataset']}: {probe['train']:,} images to fit on, {probe['test']:,} to test on")
+        )
     lines.append(("Options", "no preset fits: defaults (untuned)" if about["untuned"] else "from a preset"))
     lines += [("Note", text) for text in about["remarks"]]
     for name, value in lines:

@@ -49,7 +49,7 @@ def check(strategy: str, options: Any, stream: str, stream_options: Any, also: S
 def check_probe(probe: str | None, strategy: str, options: Any, *, last_only: bool = False) -> None:
     """Check the option `probe` of a run: a name, not a path, and a method with one network.
 
-    Raises `UsageError` for what is no name, and `Incompatible` for a method without a network that a probe could measure.
+    Raises `UsageError` for what is no name, and `Incompatible` for a method that no probe can measure.
     """
     if probe is None:
         if last_only:

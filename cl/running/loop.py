@@ -21,8 +21,8 @@ from cl.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Hooks:
-    """Calls of the loop: `ready` after the setup; `finish` with the learner after the last event, before the record says
-    complete."""
+    """Calls of the loop: `ready` after the setup; `finish` with the learner after the last event, before the record
+    says complete."""
 
     ready: Callable[[], None] | None = None
     finish: Callable[[Strategy], None] | None = None
@@ -38,15 +38,15 @@ def run(
     max_tasks: int | None = None,
     save_scores: bool = False,
     warnings: tuple[str, ...] = (),
-    hooks: Hooks = Hooks(),  # noqa: B008 - an immutable value
+    hooks: Hooks = Hooks(),
     probe: Probe | None = None,
 ) -> dict[str, Any]:
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
     precision, limited. `max_tasks` stops after this many experiences. `save_scores`: see `cl.running.scores`. `probe`
-    measures the forgetting of the pretraining. Raises the `ClbenchError` that ended the run, after writing a record with
-    status "failed"; the checkpoint is kept.
+    measures the forgetting of the pretraining. Raises the `ClbenchError` that ended the run, after writing a record
+    with status "failed"; the checkpoint is kept.
     """
     known = {**header, "probe": probe.about()} if probe is not None else header
     writer = Writer(strategy, stream, folder, known, trainer, warnings)

@@ -374,10 +374,10 @@ def pixels_of(store: ImageStore, rows: np.ndarray) -> Tensor:
     """Pixels of some rows, uint8 [B, C, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(store.pixels[rows])).permute(0, 3, 1, 2).contiguous()
 
+
 def _unit_of(store: ImageStore, units: Sequence[np.ndarray]) -> np.ndarray:
     """The unit of every image of a store; those in no unit have a number of their own."""
     unit_of = np.full(len(store), len(units), np.int64)
     for number, rows in reversed(list(enumerate(units))):
         unit_of[rows] = number
     return unit_of
-

@@ -44,7 +44,9 @@ def test_a_dataset_by_the_name_of_its_pack_or_of_a_stream(write: Write, tmp_path
     assert (len(colour.train), len(colour.test), colour.class_names) == (60, 12, ("cat", "dog", "owl"))
     assert colour.origin == str(tmp_path / "data" / "colour.npz")
     assert dataset_of("split-digits").train.fingerprint == make_stream("split-digits").dataset.train.fingerprint
-    with pytest.raises(MissingData, match=r"The dataset gone \(gone\.npz or gone_train\.npz \+ gone_test\.npz\) was not"):
+    with pytest.raises(
+        MissingData, match=r"The dataset gone \(gone\.npz or gone_train\.npz \+ gone_test\.npz\) was not"
+    ):
         dataset_of("gone")
     for split in ("train", "test"):
         (tmp_path / "data" / f"halves_{split}.npz").write_bytes((tmp_path / "data" / "colour.npz").read_bytes())

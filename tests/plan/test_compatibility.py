@@ -91,7 +91,7 @@ def test_methods_without_one_network_are_not_probed(strategy: str) -> None:
 def test_a_wrapper_is_probed_if_its_base_can_be() -> None:
     check_probe("tinyimagenet_60", "momentum", options_of("momentum"))
     assert not registry.strategies.get("wsn").one_network
-    with pytest.raises(Incompatible, match="^wsn does not"):
+    with pytest.raises(Incompatible, match=r"^wsn does not"):
         check_probe("tinyimagenet_60", "momentum", options_of("momentum", base="wsn"))
 
 

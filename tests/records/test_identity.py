@@ -40,7 +40,10 @@ def test_a_change_is_named_with_what_it_was_and_is() -> None:
     assert now.changed_since(THEN) == "the weights of the backbone (wwwwwwww, now xxxxxxxx) have changed"
     assert replace(THEN, code="new").changed_since(vars(THEN)) == "the code of the strategy (old, now new) has changed"
     assert replace(THEN, code="new").changed_since(THEN, ignoring=("code",)) == ""
-    assert replace(THEN, probe="p" * 64).changed_since(THEN) == "the images of the probe (unknown, now pppppppp) have changed"
+    assert (
+        replace(THEN, probe="p" * 64).changed_since(THEN)
+        == "the images of the probe (unknown, now pppppppp) have changed"
+    )
     images = replace(THEN, training_images="c" * 64, stream="t" * 64)
     assert images.changed_since(THEN) == "the training images (aaaaaaaa, now cccccccc) have changed"
     assert "definition of the stream" in replace(THEN, stream="t" * 64).changed_since(THEN)

@@ -50,7 +50,9 @@ def test_a_run_without_a_probe_says_how_to_get_one(make_record: Make) -> None:
     assert why_undefined(result, "cil_seen", "F_pretraining") == (
         "the run has no probe; run it with --probe tinyimagenet_60"
     )
-    assert probe_of(make_record(result__probe=build_probe([], [], []))["result"]) is None, "it ended before its first one"
+    assert probe_of(make_record(result__probe=build_probe([], [], []))["result"]) is None, (
+        "it ended before its first one"
+    )
 
 
 @pytest.mark.parametrize("key", ["ridge", "nearest_mean"])

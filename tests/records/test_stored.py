@@ -34,7 +34,11 @@ def test_bytes_by_task(make_record: Make) -> None:
     assert growth(record) == 2.0
     old = make_record()
     assert stored_by_task(old) == {} and growth(old) is None
-    nothing = make_record(measurement__events=[{**each, "stored": dict.fromkeys(("samples", "statistics", "parameters"), 0)} for each in events(0, 0, 0)])
+    nothing = make_record(
+        measurement__events=[
+            {**each, "stored": dict.fromkeys(("samples", "statistics", "parameters"), 0)} for each in events(0, 0, 0)
+        ]
+    )
     assert growth(nothing) is None
     with pytest.raises(ContractError, match=r"measurement\.events\[1\]\.stored"):
         validate(make_record(measurement__events=[{}, {"event": 1, "stored": {"samples": -1}}]))

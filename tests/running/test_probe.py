@@ -285,7 +285,9 @@ def test_other_images_under_the_same_name_are_noticed(other: Path) -> None:
 def test_what_cannot_be_probed_is_refused_before_any_work(
     other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(MissingData, match=r"The dataset gone \(gone\.npz or gone_train\.npz \+ gone_test\.npz\) was not"):
+    with pytest.raises(
+        MissingData, match=r"The dataset gone \(gone\.npz or gone_train\.npz \+ gone_test\.npz\) was not"
+    ):
         cl.run("finetune", "split-digits", probe="gone", **SMALL)
     command = ["run", "-s", "simplecil", "--stream", "split-digits", "--limit", "2"]
     assert call([*command, "--probe", "gone"]) == 3

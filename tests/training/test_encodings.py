@@ -380,7 +380,9 @@ def test_features_aside_cost_nothing_and_evict_nothing(store: ImageStore) -> Non
     computed = encodings.images
     encodings.get(backbone, store, rows, CPU)
     assert encodings.images == computed, "the run's own features are still there"
-    assert torch.equal(encodings.get(backbone, negatives, rows, CPU), aside) and encodings.images == computed + len(rows)
+    assert torch.equal(encodings.get(backbone, negatives, rows, CPU), aside) and encodings.images == computed + len(
+        rows
+    )
 
 
 def test_the_blocks_of_a_stream_are_not_changed_by_another_use_of_its_images() -> None:

@@ -81,8 +81,8 @@ class Part:
     `rows`, gains over it), `best-of` (greater than each of `others`, Holm over the comparisons), `correlation` (of
     `quantity` with `with_quantity` over `rows`), `exact` (`quantity` of `first` `relation` `value`, or `factor` times
     that of `second`; `value` is in the unit of the quantity, a fraction for an accuracy), `steady` (the largest and the
-    smallest value over seeds differ by at most `tolerance` points). `needs` says what is not at hand; such a part has no
-    rows to run.
+    smallest value over seeds differ by at most `tolerance` points). `needs` says what is not at hand; such a part has
+    no rows to run.
     """
 
     name: str

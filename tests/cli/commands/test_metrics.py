@@ -114,7 +114,9 @@ def test_a_curve_shows_the_pretraining_and_the_memory(tmp_path: Path, capsys: Sh
     assert ends == [["5.00", "1.500"], ["-5.00", "1.500"], ["15.00", "-"]]
     assert call(["metrics", str(tmp_path), "--curve", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["stored"] == 1_500_000
-    assert call(["metrics", str(tmp_path)]) == 0 and "| F_pretraining           |  0.150000 |" in capsys.readouterr().out
+    assert (
+        call(["metrics", str(tmp_path)]) == 0 and "| F_pretraining           |  0.150000 |" in capsys.readouterr().out
+    )
 
 
 def test_a_joint_run_gives_intransigence(tmp_path: Path, capsys: Shown) -> None:

@@ -175,4 +175,10 @@ def test_a_board_with_a_probe_is_planned_and_run_with_it(tmp_path: Path) -> None
     assert words[words.index("--probe") :][:3] == ["--probe", "tinyimagenet_60", "--probe-last"]
     assert "--probe" not in plain.command(row, plain.boards["B"], [1993])
     with pytest.raises(UsageError, match=r"steady.*lacks a row or a value"):
-        read_claims(written(tmp_path, 'kind = "greater"\nboard = "B"\nfirst = "one"\nsecond = "two"', 'kind = "steady"\nboard = "B"\nfirst = "one"'))
+        read_claims(
+            written(
+                tmp_path,
+                'kind = "greater"\nboard = "B"\nfirst = "one"\nsecond = "two"',
+                'kind = "steady"\nboard = "B"\nfirst = "one"',
+            )
+        )

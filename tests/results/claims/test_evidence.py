@@ -69,7 +69,10 @@ def test_costs_and_reported_numbers(make_record: Make) -> None:
 
 
 def test_growth_of_the_memory(make_record: Make) -> None:
-    events = [{"event": 2 * task + 1, "stored": {"samples": size, "statistics": 0, "parameters": 50}} for task, size in enumerate((50, 70, 100))]
+    events = [
+        {"event": 2 * task + 1, "stored": {"samples": size, "statistics": 0, "parameters": 50}}
+        for task, size in enumerate((50, 70, 100))
+    ]
     runs = runs_of(make_record, measurement__events=events)
     side = side_of(runs, Row("mine", "slca", config=config_hash(runs[0].record)))
     assert values_of(side, "stored-growth", "cil_seen") == dict.fromkeys(range(3), 1.5)

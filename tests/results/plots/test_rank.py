@@ -15,8 +15,10 @@ from tests.help.records import build_probe
 Make = Callable[..., dict[str, Any]]
 
 
-def study(make: Make, *, ranks: tuple[int, ...] = (1, 4, 16), option: str = "rank", probed: bool = True, **more: Any) -> list[dict[str, Any]]:
-    """Two seeds per rank; rank r forgets 10 + r points of the tasks and r of the pretraining, the second seed 2 more."""
+def study(
+    make: Make, *, ranks: tuple[int, ...] = (1, 4, 16), option: str = "rank", probed: bool = True, **more: Any
+) -> list[dict[str, Any]]:
+    """Two seeds per rank: rank r loses 10 + r points of the tasks and r of the pretraining, the second seed 2 more."""
     found = []
     for rank in ranks:
         for seed in range(2):
@@ -42,7 +44,11 @@ def test_both_kinds_of_forgetting_by_rank(make_record: Make) -> None:
 
 def test_lines_join_runs_that_differ_in_the_rank_alone(make_record: Make) -> None:
     mode = {"mode": {"value": "drop", "origin": "command line"}}
-    records = [*study(make_record), *study(make_record, ranks=(1, 2), **mode), *study(make_record, ranks=(8,), lr=mode["mode"])]
+    records = [
+        *study(make_record),
+        *study(make_record, ranks=(1, 2), **mode),
+        *study(make_record, ranks=(8,), lr=mode["mode"]),
+    ]
     data = only(records, "rank").data
     assert {row["label"]: [point["rank"] for point in row["points"]] for row in data["rows"]} == {
         "lora-merge": [1, 4, 16], "lora-merge mode=drop": [1, 2],
