@@ -48,7 +48,7 @@ def test_a_run_records_what_its_method_kept(tmp_path: Path) -> None:
     learner, stream = make(SimpleCIL), tiny_stream(evaluate_on="all")
     record = run(learner, stream, tmp_path / "one")
     kept = stored_by_task(record)
-    per_class = 4 * learner.backbone.dim
+    per_class = 4 * learner.backbone.dim + 8  # a mean and a number of images
     sizes = [len(experience.classes) for experience in stream.experiences]
     assert [kept[task]["statistics"] for task in range(len(sizes))] == [
         per_class * sum(sizes[: task + 1]) for task in range(len(sizes))

@@ -166,7 +166,10 @@ def test_shipped_claims_are_declared_well() -> None:
 
 def test_a_board_with_a_probe_is_planned_and_run_with_it(tmp_path: Path) -> None:
     plain = read_claims(written(tmp_path))
-    probed = read_claims(written(tmp_path, 'results = "results/x"', 'results = "results/x"\nprobe = "tinyimagenet_60"'))
+    (tmp_path / "probed").mkdir()
+    probed = read_claims(
+        written(tmp_path / "probed", 'results = "results/x"', 'results = "results/x"\nprobe = "tinyimagenet_60"')
+    )
     row, board = probed.rows["two"], probed.boards["B"]
     plan = probed.plan(row, board, 1993)
     assert (plan.probe, plan.probe_last) == ("tinyimagenet_60", True)
@@ -174,10 +177,11 @@ def test_a_board_with_a_probe_is_planned_and_run_with_it(tmp_path: Path) -> None
     words = shlex.split(probed.command(row, board, [1993]))
     assert words[words.index("--probe") :][:3] == ["--probe", "tinyimagenet_60", "--probe-last"]
     assert "--probe" not in plain.command(row, plain.boards["B"], [1993])
+    (tmp_path / "steady").mkdir()
     with pytest.raises(UsageError, match=r"steady.*lacks a row or a value"):
         read_claims(
             written(
-                tmp_path,
+                tmp_path / "steady",
                 'kind = "greater"\nboard = "B"\nfirst = "one"\nsecond = "two"',
                 'kind = "steady"\nboard = "B"\nfirst = "one"',
             )
