@@ -46,8 +46,8 @@ ALIGNED: dict[str, Any] = {**FAST, "ca_epochs": 1, "ca_samples": 8, "milestones"
 def negatives() -> Dataset:
     """The digits with black and white exchanged: other images than those of the stream."""
     digits = tiny_stream().dataset
-    stores = (ImageStore.from_arrays(255 - store.pixels, store.labels) for store in (digits.train, digits.test))
-    return Dataset("negatives", *stores, digits.class_names, "made up")
+    train, test = (ImageStore.from_arrays(255 - store.pixels, store.labels) for store in (digits.train, digits.test))
+    return Dataset("negatives", train, test, digits.class_names, "made up")
 
 
 def probe(limit: float | None = 8, **how: Any) -> Probe:

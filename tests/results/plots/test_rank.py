@@ -43,11 +43,11 @@ def test_both_kinds_of_forgetting_by_rank(make_record: Make) -> None:
 
 
 def test_lines_join_runs_that_differ_in_the_rank_alone(make_record: Make) -> None:
-    mode = {"mode": {"value": "drop", "origin": "command line"}}
+    drop = {"value": "drop", "origin": "command line"}
     records = [
         *study(make_record),
-        *study(make_record, ranks=(1, 2), **mode),
-        *study(make_record, ranks=(8,), lr=mode["mode"]),
+        *study(make_record, ranks=(1, 2), mode=drop),
+        *study(make_record, ranks=(8,), lr=drop),
     ]
     data = only(records, "rank").data
     assert {row["label"]: [point["rank"] for point in row["points"]] for row in data["rows"]} == {
