@@ -108,6 +108,9 @@ class Strategy:
     interpolates: ClassVar[bool] = False
     """Whether averaged weights can predict. This requires that all trained parameters are in modules held as
     attributes, and that `predict` uses nothing computed from them earlier (statistics, prototypes)."""
+    one_network: ClassVar[bool] = True
+    """Whether one deterministic network gives the features of all predictions, see `extractor`. False for a method with
+    a network per task or per image; `--probe` refuses it."""
     settings: ClassVar[tuple[str, ...]] = DISJOINT
     """Settings that the method supports (see `cl.plan.compatibility`); a plan refuses streams of other settings."""
     caveat: ClassVar[str] = ""
@@ -157,6 +160,13 @@ class Strategy:
     def ready(self) -> bool:
         """Whether the method can predict yet; rows measured earlier are null, not 0."""
         return True
+
+    def extractor(self) -> Extractor:
+        """The network whose features predictions are made from; the backbone by default, called after evaluations.
+
+        Override it in a method that predicts with attached parts or with other weights. It must be deterministic.
+        """
+        return self.backbone
 
     def report(self) -> dict[str, float]:
         """The method's own numbers for the record, such as the capacity it uses; called after evaluations."""

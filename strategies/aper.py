@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from cl.bases.first_session import FirstSession
+from cl.parts.attached import Attached
 from cl.parts.heads import class_means, cosines
-from cl.strategy import ImageSet, Inputs, StreamInfo, View
+from cl.strategy import Extractor, ImageSet, Inputs, StreamInfo, View
 
 
 class APER(FirstSession):
@@ -37,6 +38,16 @@ class APER(FirstSession):
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         merged = torch.cat([inputs.encode(self.backbone), inputs.encode(self.adapted)], 1)
         return cosines(merged, self.prototypes)
+
+    def extractor(self) -> Extractor:
+        adapted, held = self.adapted, [] if self.module is None else list(self.module.parameters())
+
+        def both(images: Tensor) -> Tensor:
+            return torch.cat([self.backbone(images), adapted(images)], 1)
+
+        return Attached(
+            self.backbone, both, [*held, *held], dim=2 * self.backbone.dim, lasting=True
+        )  # a key of its own
 
     @property
     def ready(self) -> bool:

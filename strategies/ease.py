@@ -30,6 +30,8 @@ class EASE(Strategy):
         The presets of CUB-200 and ObjectNet have other values for weights fine-tuned on ImageNet-1k, as the code.
     """
 
+    one_network = False
+
     @dataclass(frozen=True)
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)

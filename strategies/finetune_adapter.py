@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from cl.parts.attached import Adapters
+from cl.parts.attached import Adapters, Attached
 from cl.parts.heads import GrowingHead
 from cl.strategy import RECIPES, Cosine, Inputs, Needs, Strategy, StreamInfo, View, option, sgd
 
@@ -58,4 +58,7 @@ class FinetuneAdapter(Strategy):
         )
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        return self.head(inputs.encode(self.adapters.extractor(self.backbone)))
+        return self.head(inputs.encode(self.extractor()))
+
+    def extractor(self) -> Attached:
+        return self.adapters.extractor(self.backbone)

@@ -61,6 +61,8 @@ class HiDePrompt(Strategy):
     version = "2"
     rules: ClassVar[tuple[str, ...]] = ("cil_seen", "til_masked", "til_oracle")
 
+    one_network = False
+
     @dataclass(frozen=True)
     class Options:
         epochs: int = option(50, "epochs of a task's prompt (WTP)", ge=1)

@@ -201,6 +201,9 @@ class LayerNormTuning(Strategy):
         rows = [row for keys in self._keys for row in keys.rows[: len(self.norms)]]
         return Attached(self.backbone, self.features, [*self.norms.parameters(), *rows])
 
+    def extractor(self) -> Attached:
+        return self._deployed()
+
     @property
     def _two_stages(self) -> bool:
         return self.options.stages == "two"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cl.bases.wrapper import Wrapper
-from cl.parts.weights import SlowWeights, places
+from cl.parts.weights import Lent, SlowWeights, places
 from cl.strategy import Inputs, Step, Strategy, StreamInfo, UsageError, View, option
 
 
@@ -81,3 +81,10 @@ class Momentum(Wrapper):
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         with self.slow.standing_in(places(self.base)):
             return self.base.predict(inputs, task)
+
+    def extractor(self) -> Lent:
+        slow = self.slow.get_state().items()
+        inside = "backbone.model."
+        lent = Lent(self.backbone, {name.removeprefix(inside): x for name, x in slow if name.startswith(inside)})
+        lent.lasting = False  # slow weights move with every step
+        return lent

@@ -40,6 +40,8 @@ class MOS(Strategy):
         adapters then equals the first.
     """
 
+    one_network = False
+
     @dataclass(frozen=True)
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)

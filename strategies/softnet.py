@@ -139,6 +139,9 @@ class SoftNet(Strategy):
         """The network with its soft mask."""
         return Attached(self.backbone, self._features, self.masks.values)
 
+    def extractor(self) -> Attached:
+        return self.masked
+
     # ------------------------------------------------------------------------------------------------- first task
 
     def _find_subnetwork(self, view: View) -> None:

@@ -55,6 +55,7 @@ class WSN(Strategy):
     """
 
     rules = ("til_oracle",)
+    one_network = False
     val_fraction = 0.05
     answers_early = True
     """Heads of tasks not learned yet can answer, on features of the latest subnetwork: forward transfer needs them."""

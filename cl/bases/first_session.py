@@ -77,6 +77,9 @@ class FirstSession(Strategy):
         attached = functools.partial(self.module, self.backbone)
         return Attached(self.backbone, attached, self.module.parameters(), lasting=True)
 
+    def extractor(self) -> Extractor:
+        return self.adapted
+
     def _draw(self) -> nn.Module | None:
         o, backbone, rng = self.options, self.backbone, self.init_rng("module")
         if o.tuning == "adapter":

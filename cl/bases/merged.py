@@ -116,6 +116,9 @@ class Merging(Strategy):
             self._network = self.merged.values, lent
         return self._network[1]
 
+    def extractor(self) -> Lent:
+        return self.network()
+
     def _keep_vector(self) -> None:
         model = self.backbone.model
         vector = task_vector({**dict(model.named_parameters()), **dict(model.named_buffers())}, self.origin())

@@ -51,6 +51,7 @@ class NetworkPerTask(Strategy):
     rules = ("til_oracle",)
     settings = (CLASS, LONG_TAILED, TASK)
     val_fraction = 0.15
+    one_network = False
 
     @dataclass(frozen=True)
     class Options:

@@ -25,6 +25,8 @@ class Prompted(Strategy):
     query, and may add terms to the loss.
     """
 
+    one_network = False
+
     @dataclass(frozen=True)
     class Options:
         epochs: int = option(5, "epochs per task", ge=1)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from cl import registry
-from cl.strategy import Inputs, Needs, Step, Strategy, StreamInfo, UsageError, View, nested, option
+from cl.strategy import Extractor, Inputs, Needs, Step, Strategy, StreamInfo, UsageError, View, nested, option
 from cl.training.fit import FitSpec, Learner
 from cl.training.trainer import Trainer
 
@@ -62,6 +62,9 @@ class Wrapper(Strategy):
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         return self.base.predict(inputs, task)
+
+    def extractor(self) -> Extractor:
+        return self.base.extractor()
 
     @property
     def ready(self) -> bool:

@@ -44,6 +44,8 @@ def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], ex
     backbone = dict(_once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan))
     built, least_batch = stream.pop("built"), backbone.pop("least_batch")
     state, notes = _state(plan, built, existing)
+    probe, missing = _probe(plan)
+    notes += missing
     if built is not None:
         refuse(plan.strategy, plan.options, built, least_batch)
         notes += remarks(plan.strategy, plan.options, built)
@@ -57,6 +59,7 @@ def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], ex
         "precision": plan.precision,
         "stream": stream,
         "backbone": backbone,
+        "probe": probe,
         "config": plan.config(),
         "estimate": _estimate(plan, stream, backbone),
     }
@@ -88,10 +91,10 @@ def _state(plan: Plan, stream: Any, existing: str) -> tuple[str, list[str]]:
         return "complete", list(filter(None, [check_complete(plan, record)]))
     if not (folder / "checkpoint").is_dir():
         return "partial", []
-    from cl.running.build import build_backbone, build_stream
+    from cl.running.build import build_backbone, build_probe, build_stream
 
     try:
-        now = identity(plan, stream or build_stream(plan), build_backbone(plan))
+        now = identity(plan, stream or build_stream(plan), build_backbone(plan), build_probe(plan))
     except MissingData as error:
         return "partial", [str(error)]
     check_partial(plan, now)
@@ -119,6 +122,17 @@ def _stream(plan: Plan) -> dict[str, Any]:
         }
     except MissingData as error:
         return {"tasks": None, "classes": None, "missing": str(error), "notes": [], "built": None}
+
+
+def _probe(plan: Plan) -> tuple[dict[str, Any] | None, list[str]]:
+    """The images of the probe, None without one; and a remark if they are not here."""
+    from cl.running.build import build_probe
+
+    try:
+        probe = build_probe(plan)
+    except MissingData as error:
+        return None, [str(error)]
+    return (None if probe is None else probe.about()), []
 
 
 def _passes(stream: Any) -> int:
@@ -173,6 +187,10 @@ def _print(about: dict[str, Any]) -> None:
         megabytes = (estimate["training_state_bytes"] / 1e6, estimate["checkpoint_bytes"] / 1e6)
         lines.append(("Memory", f"up to {megabytes[0]:.0f} MB for weights and optimiser, without activations"))
         lines.append(("Disk", f"up to about {megabytes[1]:.0f} MB while it runs (and what the method stores)"))
+    if (probe := about["probe"]) is not None:
+        lines.append(
+            ("Probe", f"{probe['dataset']}: {probe['train']:,} images to fit on, {probe['test']:,} to test on")
+        )
     lines.append(("Options", "no preset fits: defaults (untuned)" if about["untuned"] else "from a preset"))
     lines += [("Note", text) for text in about["remarks"]]
     for name, value in lines:

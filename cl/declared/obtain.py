@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
+from cl import registry
 from cl.data import reads
 from cl.data.readers import read_packs
 from cl.data.sources import candidates, check_sha256, next_to_or_candidates
@@ -15,6 +16,7 @@ from cl.declared.declaration import DatasetEntry, Declaration
 from cl.errors import DataError, MissingData, UsageError
 from cl.family import make_stream
 from cl.paths import data_path, home
+from cl.protocol import CLASS
 
 SUBFOLDERS = ("images",)
 _TESTED = {"train-only": 0.0, "test-only": 1.0}
@@ -106,3 +108,23 @@ def _pack(entry: DatasetEntry, paths: Sequence[Path], progress: Progress | None)
         citation=str(content.meta.get("paper", "")),
         verified=bool(entry.sha256),
     )
+
+
+def dataset_of(name: str, progress: Progress | None = None) -> Dataset:
+    """A dataset by the name of its pack (`NAME.npz`, or `NAME_train.npz` and `NAME_test.npz`) or of its stream.
+
+    Raises `MissingData` for a pack that is not found, and the errors of `read`.
+    """
+    if name in registry.streams and registry.streams.split(name)[1] is None:
+        entries = [DatasetEntry(name=name, reader="stream", stream=name)]
+    else:
+        forms = ((f"{name}.npz",), (f"{name}_train.npz", f"{name}_test.npz"))
+        entries = [DatasetEntry(name=name, reader="pack", files=files) for files in forms]
+    entry = next((each for each in entries if find(each, None) is not None), None)
+    if entry is None:
+        places = ", ".join(str(folder) for folder in [*data_path(), home() / "data"])
+        wanted = " or ".join(each.needs for each in entries)
+        raise MissingData(
+            f"The dataset {name} ({wanted}) was not found in {places}; set CLBENCH_DATA_PATH to a folder that holds it."
+        )
+    return read(Declaration(name=name, setting=CLASS, size=64, datasets=(entry,)), entry, 64, progress)

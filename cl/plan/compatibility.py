@@ -1,15 +1,16 @@
-"""Whether a strategy supports the setting of a stream.
+"""Whether a strategy supports the setting of a stream, and a probe.
 
 Imports no torch: a plan refuses an unsupported combination before anything expensive happens.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from cl import registry
-from cl.errors import Incompatible
+from cl.errors import Incompatible, UsageError
 from cl.family import argument_of, family_of
 from cl.options import options_of
 from cl.protocol import SETTINGS
@@ -43,3 +44,29 @@ def check(strategy: str, options: Any, stream: str, stream_options: Any, also: S
         if info.nested == "base":
             base = registry.strategies.get(options.base)
             check(options.base, base.Options(**getattr(options, key)), stream, stream_options, also)
+
+
+def check_probe(probe: str | None, strategy: str, options: Any, *, last_only: bool = False) -> None:
+    """Check the option `probe` of a run: a name, not a path, and a method with one network.
+
+    Raises `UsageError` for what is no name, and `Incompatible` for a method that no probe can measure.
+    """
+    if probe is None:
+        if last_only:
+            raise UsageError("--probe-last says when a probe is measured; name its dataset with --probe.")
+        return
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", probe) is None:
+        raise UsageError(
+            f"--probe takes the name of a dataset, such as tinyimagenet_60 for tinyimagenet_60.npz in a folder of "
+            f"CLBENCH_DATA_PATH, or of a stream, not {probe[:100]!r}."
+        )
+    method = registry.strategies.get(strategy)
+    if not getattr(method, "one_network", True):
+        raise Incompatible(
+            f"{strategy} does not predict with one network, which --probe could measure: it has one for every task, or "
+            "chooses parts for every image; leave --probe out, or choose another strategy."
+        )
+    for key, info in options_of(method.Options).items():
+        if info.nested == "base":
+            base = registry.strategies.get(options.base)
+            check_probe(probe, options.base, base.Options(**getattr(options, key)))

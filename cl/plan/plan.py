@@ -48,6 +48,7 @@ class Plan(RunOptions):
             limited=self.limited,
             max_tasks=self.max_tasks,
             compiled=self.compile,
+            probe=None if self.probe is None else (self.probe, self.probe_last),
         )
 
     @property
@@ -100,6 +101,7 @@ def make_plan(
     * `seed`, or each alone: `order_seed` (classes), `init_seed` (new parameters), `data_seed` (batches);
     * `limit` (images per class or a share of them), `max_tasks`: less than the whole stream;
     * `few_shot`, short for `stream.shots` = 5, and `setting` ("online", ...; see `cl.settings`) for `stream.setting`;
+    * `probe` (a dataset such as "tinyimagenet_60") and `probe_last`: measure the forgetting of the pretraining;
     * `device`, `precision`, `compile`, `results` (folder), `checkpoint_every` (seconds), `save_learner`,
       `save_scores`, `loggers`.
 
@@ -115,7 +117,9 @@ def make_plan(
     layers.append(("environment", assignments_of_environment()))
     layers += shorthands(run)
     layers.append((origin, with_old_name(options, settings)))
-    return _plan(run, resolve_new(run, layers))
+    resolved = resolve_new(run, layers)
+    compatibility.check_probe(run.probe, run.strategy, resolved.options, last_only=run.probe_last)
+    return _plan(run, resolved)
 
 
 def load_plan(folder: Path) -> Plan:

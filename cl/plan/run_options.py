@@ -53,6 +53,10 @@ class RunOptions:
     data_seed: int | None = option(None, "Seed of batches and augmentation only.")
     limit: int | float | None = option(None, "N images per class, or a share such as 0.1; never ranked.")
     max_tasks: int | None = option(None, "Learn the first N tasks only; unranked.", ge=1)
+    probe: str | None = option(
+        None, "Measure the forgetting of the pretraining by a linear probe on a dataset, such as tinyimagenet_60."
+    )
+    probe_last: bool = option(False, "With --probe: after the last task only; the default is after every task.")
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", env="CLBENCH_DEVICE")
     precision: str = option(
         "fp32", "fp32, bf16 for autocast, tf32 on a CUDA device, or auto: bf16 if the hardware computes it, else fp32.",

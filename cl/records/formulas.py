@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cl.records.matrix import AccuracyMatrix, Floats, Offline
+from cl.records.probe import ProbeCurve
 
 WINDOW = 10
 """Consecutive evaluations in a window of WF_10 and WP_10."""
@@ -268,3 +269,15 @@ def class_forgetting(matrix: AccuracyMatrix, classes: AccuracyMatrix) -> float:
 
 def macro_accuracy(matrix: AccuracyMatrix, classes: AccuracyMatrix) -> float:
     return mean(classes.accuracy[-1][classes.evaluated()[-1]]) if classes.steps else np.nan
+
+
+def pretraining_forgotten(matrix: AccuracyMatrix, probe: ProbeCurve) -> float:
+    return last(probe.forgetting)
+
+
+def pretraining_forgotten_by_means(matrix: AccuracyMatrix, probe_means: ProbeCurve) -> float:
+    return last(probe_means.forgetting)
+
+
+def probed(matrix: AccuracyMatrix, probe: ProbeCurve) -> float:
+    return last(probe.after)

@@ -12,14 +12,17 @@ from typing import Any
 def config_hash(
     strategy: tuple[str, str], stream: tuple[str, str], backbone: str, values: Mapping[str, Any],
     *, precision: str, limited: bool, max_tasks: int | None, compiled: bool = False,
+    probe: tuple[str, bool] | None = None,
 ) -> str:  # fmt: skip
     """Eight hex digits over everything that changes a result, except seeds; part of the path of a run's folder.
 
-    `strategy` and `stream` are names with versions, `values` the JSON values of all options.
+    `strategy` and `stream` are names with versions, `values` the JSON values of all options, `probe` the dataset of the
+    probe and whether it is measured after the last task only.
     """
     identity = {
         "strategy": strategy, "stream": stream, "backbone": backbone, "options": values,
         "precision": precision, "limited": limited, "max_tasks": max_tasks, **({"compile": True} if compiled else {}),
+        **({"probe": list(probe)} if probe else {}),
     }  # fmt: skip
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -30,7 +33,8 @@ class RunIdentity:
     """Everything that a run reads, as text: a checkpoint may be continued, and a result be kept, if all are equal.
 
     `config`: the config hash; `code`: hash of the strategy's code, empty if its source is not known; `weights`: their
-    SHA-256; `inputs`: preprocessing of the backbone; `training_images`, `test_images`: fingerprints; `stream`: its id.
+    SHA-256; `inputs`: preprocessing of the backbone; `training_images`, `test_images`: fingerprints; `stream`: its id;
+    `probe`: a hash of the fingerprints of its images, empty without one.
     """
 
     config: str
@@ -41,10 +45,12 @@ class RunIdentity:
     training_images: str
     test_images: str
     stream: str
+    probe: str = ""
 
     @classmethod
     def of(cls, config: str, result: Mapping[str, Any]) -> RunIdentity:
-        """The identity from the `result` of a record; only its parts seeds, strategy, backbone and stream are used."""
+        """The identity from the `result` of a record; only its parts seeds, strategy, backbone, stream and probe are
+        used."""
         prints, backbone = result["stream"]["fingerprints"], result["backbone"]
         return cls(
             config=config,
@@ -55,6 +61,7 @@ class RunIdentity:
             training_images=prints["train"],
             test_images=prints["test"],
             stream=result["stream"]["id"],
+            probe=_of_images(result["probe"]["fingerprints"]) if "probe" in result else "",
         )
 
     def changed_since(self, then: Mapping[str, Any] | RunIdentity, ignoring: Collection[str] = ()) -> str:
@@ -71,6 +78,11 @@ def of_stream(stream: Any) -> dict[str, str]:
 def of_backbone(backbone: Any) -> dict[str, str]:
     """The parts of an identity that a `cl.backbone.Backbone` gives."""
     return {"weights": str(backbone.identity["weights_sha256"]), "inputs": _text(backbone.identity.get("input"))}
+
+
+def of_probe(probe: Any) -> dict[str, str]:
+    """The part of an identity that a `cl.running.probe.Probe` gives; of None, that of a run without one."""
+    return {"probe": "" if probe is None else _of_images(probe.dataset.fingerprints)}
 
 
 def changed_since(now: Mapping[str, Any], then: Mapping[str, Any] | RunIdentity, ignoring: Collection[str] = ()) -> str:
@@ -97,8 +109,13 @@ _SAID = {
     "training_images": "the training images",
     "test_images": "the test images",
     "stream": "the definition of the stream",
+    "probe": "the images of the probe",
 }
 _ONE = ("config", "code", "inputs", "stream")
+
+
+def _of_images(fingerprints: Mapping[str, str]) -> str:
+    return hashlib.sha256(f"{fingerprints['train']} {fingerprints['test']}".encode()).hexdigest()
 
 
 def _text(value: Any) -> str:

@@ -17,6 +17,7 @@ _KEMKER = "Kemker et al. 2018 (arXiv 1708.02072)"
 _DELANGE = "De Lange et al. 2023 (arXiv 2205.13452)"
 _MUSCLE = "Echterhoff et al. 2024 (MUSCLE); Yan et al. 2021"
 _GUO = "Guo et al. 2017 (On calibration of modern neural networks)"
+_SOUTIF = "Soutif-Cormerais et al. 2024 (incremental low-rank updates)"
 _W = formulas.WINDOW
 
 _later = partial(Metric, recorded=False)
@@ -200,6 +201,35 @@ LATER_METRICS = (
         ("scores",),
         highest=math.inf,
         unit="nats",
+    ),
+    _later(
+        "F_pretraining",
+        "forgetting of the pretraining, by a ridge regression on features of other images",
+        "p_0 - p_T, p_t = accuracy of the probe after step t, p_0 before the first task",
+        f"{_SOUTIF}, on images of the pretraining and by its head; --probe",
+        False,
+        formulas.pretraining_forgotten,
+        ("probe",),
+        lowest=-1.0,
+    ),
+    _later(
+        "F_pretraining_mean",
+        "the same, by the nearest class mean",
+        "p_0 - p_T, p_t = accuracy of the nearest class mean by cosine after step t, p_0 before the first task",
+        f"{_SOUTIF}, on images of the pretraining and by its head; --probe",
+        False,
+        formulas.pretraining_forgotten_by_means,
+        ("probe_means",),
+        lowest=-1.0,
+    ),
+    _later(
+        "A_probe",
+        "accuracy of the probe after the last step, by a ridge regression on features of other images",
+        "p_T, p_t = accuracy of the probe after step t",
+        "linear probing; Alain & Bengio 2017",
+        True,
+        formulas.probed,
+        ("probe",),
     ),
 )
 """In the order of display."""

@@ -46,6 +46,8 @@ INPUTS = {
     "classes": "the matrix whose groups are classes, at the ends of tasks",
     "answers": "the stored predictions (`cl.records.answers.Answers`)",
     "scores": "the stored scores (`cl.records.answers.Scores`)",
+    "probe": "the accuracies of the probe (`cl.records.probe.ProbeCurve`)",
+    "probe_means": "the same of its second classifier, the nearest class mean",
 }
 """The inputs that a metric may need."""
 

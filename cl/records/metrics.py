@@ -29,6 +29,7 @@ from cl.records.matrix import (
 )
 from cl.records.metric import Metric
 from cl.records.predictions import Predictions
+from cl.records.probe import probe_of
 from cl.records.reference import offline_of, reference_of, same_end
 
 __all__ = ["METRICS", "Metric", "compute_all", "metrics_of", "metrics_of_rule", "recorded_metrics", "shown"]
@@ -154,5 +155,7 @@ _INPUTS: dict[str, Callable[[Mapping[str, Any], str], Any]] = {
     "anytime": anytime_of,
     "continual": continual_of,
     "classes": classes_of,
+    "probe": lambda result, rule: probe_of(result),
+    "probe_means": lambda result, rule: probe_of(result, "nearest_mean"),
 }
 _STORED: dict[str, Callable[[Mapping[str, Any], Predictions, str], Any]] = {"answers": answers_of, "scores": scores_of}

@@ -12,6 +12,7 @@ from cl.records.answers import nll, scores_of
 from cl.records.matrix import baseline_of, classes_of, continual_of, is_periodic, main_split, matrix_of
 from cl.records.metrics import METRICS
 from cl.records.predictions import Predictions
+from cl.records.probe import probe_of
 from cl.records.reference import PAST
 
 EVERY = "set stream.evaluate_on=all"
@@ -66,6 +67,10 @@ def _missing(
         return f"the run has no evaluations between the ends of tasks; {_PERIOD} to fewer images than a task has"
     if need == "classes" and classes_of(result, rule) is None:
         return "the record does not hold correct answers per class; it is of an earlier version"
+    if need in ("probe", "probe_means"):
+        if probe_of(result) is None:
+            return "the run has no probe; run it with --probe tinyimagenet_60"
+        return "the probe was not measured after the last step"
     if need == "answers" and predictions is None:
         return "the run has no predictions.npz next to its record"
     if need == "scores" and (predictions is None or not predictions.scores):

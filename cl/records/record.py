@@ -45,7 +45,7 @@ ACCURACY_COLUMNS = (
 )
 """Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 """Version written by this package; a newer minor version only adds keys."""
 
 
@@ -135,6 +135,11 @@ def validate(record: Mapping[str, Any]) -> None:
         classes = [found for row in result["rows"] if (found := class_counts_of(result, row["split"])) is not None]
         if "class_correct" in tables and len(classes) == len(counts):  # older records: test split only
             _check_counts(tables["class_correct"], classes, f"result.accuracy.{rule}.class_correct")
+    probe = result.get("probe", {"rows": [], "test": 0})
+    for index, row in enumerate(probe["rows"]):
+        most = max(row["ridge"], row["nearest_mean"])
+        fits = most <= probe["test"]
+        _require(fits, f"result.probe.rows[{index}]", f"{most} right answers among {probe['test']} images")
     for rule in result["metrics"]:
         _require(rule in result["accuracy"], f"result.metrics.{rule}", "there are no counts for this rule")
     digest = result_sha256(result)

@@ -195,6 +195,9 @@ def _tables_agree(result: Mapping[str, Any]) -> bool:
             return False
         if by_class is not None and len(sizes) == len(rows) and list(map(len, by_class)) != sizes:
             return False
+    probe = result.get("probe", {"rows": [], "test": 0})
+    if any(max(row["ridge"], row["nearest_mean"]) > probe["test"] for row in probe["rows"]):
+        return False
     return result["metrics"].keys() <= result["accuracy"].keys()
 
 

@@ -16,7 +16,9 @@ from cl.records.formulas import accuracy_by_sample, accuracy_by_task, bwt, by_st
 from cl.records.matrix import steps_of
 from cl.records.metrics import metrics_of_rule, shown
 from cl.records.predictions import Predictions
+from cl.records.probe import probe_of
 from cl.records.record import matrix
+from cl.records.stored import stored_by_task
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -168,11 +170,16 @@ CURVE = ("task", "A_t", "A_t_task", "forgetting", "BWT", "NFR", "PFR")
 """Columns of `curve_rows`: accuracy over images and over tasks, F_chaudhry and BWT as if the run had ended there, and
 the flips since the step before."""
 
+PROBE, STORED = "F_pretraining", "stored"
+"""Columns of `curve_rows` of records that have them: forgetting of the pretraining, and bytes kept between tasks."""
+
 
 def curve_rows(
     record: Mapping[str, Any], rule: str | None = None, predictions: Predictions | None = None
 ) -> list[dict[str, float | int | None]]:
     """One row per step with the columns `CURVE`: fractions, None if undefined. Flips need the stored predictions.
+
+    The columns `PROBE` and `STORED` follow if the record has a probe, and bytes by task.
 
     Raises `UsageError` for a rule that the run does not have.
     """
@@ -182,11 +189,17 @@ def curve_rows(
     flips = np.full((counts.steps, 2), np.nan)
     if predictions is not None and rule in predictions.prediction and counts.steps:
         flips[1:] = flips_by_step(counts, answers_of(result, predictions, rule))
-    rows = []
+    rows: list[dict[str, float | int | None]] = []
     for step, task in enumerate(steps_of(result)):
         values = [*(curve[step] for curve in curves), *flips[step]]
         fractions = [None if math.isnan(value) else float(value) for value in values]
         rows.append(dict(zip(CURVE, (task + 1, *fractions), strict=True)))
+    if (probe := probe_of(result)) is not None:
+        for row, value in zip(rows, probe.forgetting, strict=True):
+            row[PROBE] = None if math.isnan(value) else float(value)
+    if kept := stored_by_task(record):
+        for row, task in zip(rows, steps_of(result), strict=True):
+            row[STORED] = sum(kept[task].values()) if task in kept else None
     return rows
 
 

@@ -75,6 +75,17 @@ def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
     return transform(stream, plan.transforms, plan.seeds["data"])
 
 
+def build_probe(plan: Plan, progress: Observer | None = None) -> Any:
+    """The probe of a plan, None if it has none; raises `DataError` if its images are missing or damaged."""
+    if plan.probe is None:
+        return None
+    from cl.declared.obtain import dataset_of
+    from cl.running.probe import Probe
+
+    dataset = dataset_of(plan.probe, progress.data if progress is not None else None)
+    return Probe.of(plan.probe, dataset, plan.limit, last_only=plan.probe_last)
+
+
 def build_backbone(plan: Plan, device: str = "cpu") -> Any:
     """The backbone of a plan; raises `UsageError` for an unknown one, `DataError` if its weights are missing."""
     from cl.backbone import load

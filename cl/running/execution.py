@@ -24,7 +24,7 @@ from cl.progress.base import Observer, Observers
 from cl.records.predictions import PREDICTIONS, has_scores
 from cl.records.record import RECORD, load
 from cl.running.allocator import keep_freed_memory, use_huge_pages
-from cl.running.build import build_backbone, build_stream, pick_device
+from cl.running.build import build_backbone, build_probe, build_stream, pick_device
 from cl.running.existing import (
     CHECKPOINT,
     check_complete,
@@ -111,9 +111,10 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
         check_compiler(device)
     with reads.recording() as of_stream:
         with profile.part("data"):
+            probe = build_probe(plan, progress)  # first, because it may be missing and a stream takes minutes
             stream = build_stream(plan, progress)
         backbone = build_backbone(plan, device)
-    what = identity(plan, stream, backbone)
+    what = identity(plan, stream, backbone, probe)
     of_method = check_partial(plan, what)
     save_inputs(plan, of_stream, of_method)
     refuse(plan.strategy, plan.options, stream, backbone.least_batch)
@@ -152,7 +153,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
         record = loop.run(
             strategy, stream, folder, about,
             trainer=trainer, max_tasks=plan.max_tasks, save_scores=plan.save_scores, warnings=tuple(notes),
-            ready=ready, finish=finish,
+            hooks=loop.Hooks(ready, finish), probe=probe,
         )  # fmt: skip
     return RunResult(record, folder, strategy, profile=_profile_of(profile, folder, record))
 

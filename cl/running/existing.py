@@ -18,12 +18,13 @@ from cl.errors import ClbenchError, DataError, UsageError
 from cl.files import remove_temporaries, write_text
 from cl.plan.config_file import CONFIG, invocation, run_id_of
 from cl.plan.plan import Plan, load_plan
-from cl.records.identity import RunIdentity, changed_since, of_backbone, of_stream
+from cl.records.identity import RunIdentity, changed_since, of_backbone, of_probe, of_stream
 from cl.records.predictions import predictions_sha256, read_predictions
 from cl.records.record import RECORD, config_hash, load
 
 if TYPE_CHECKING:
     from cl.backbone import Backbone
+    from cl.running.probe import Probe
     from cl.stream import Stream
 
 INPUTS = "inputs.json"
@@ -58,11 +59,12 @@ def complete_record(folder: Path) -> Mapping[str, Any] | None:
     return record if record["status"] == "complete" else None
 
 
-def identity(plan: Plan, stream: Stream, backbone: Backbone) -> RunIdentity:
+def identity(plan: Plan, stream: Stream, backbone: Backbone, probe: Probe | None = None) -> RunIdentity:
     """The identity of everything that a run of `plan` reads."""
     code = registry.strategies.source_sha256(plan.strategy) or ""
     seeds = json.dumps(dict(plan.seeds), sort_keys=True)
-    return RunIdentity(config=plan.config_hash, seeds=seeds, code=code, **of_stream(stream), **of_backbone(backbone))
+    read = {**of_stream(stream), **of_backbone(backbone), **of_probe(probe)}
+    return RunIdentity(config=plan.config_hash, seeds=seeds, code=code, **read)
 
 
 def save_inputs(plan: Plan, stream: reads.Reads, method: reads.Reads) -> None:
@@ -92,13 +94,13 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
     if not changed and stream.whole:
         return ""
     from cl.paths import writing_nothing
-    from cl.running.build import build_backbone, build_stream
+    from cl.running.build import build_backbone, build_probe, build_stream
 
     what = changed[0] if changed else str(plan.folder / INPUTS)
     now: dict[str, Any] = {}
     lost = None
     with reads.recording() as again:
-        for build, part in ((build_stream, of_stream), (build_backbone, of_backbone)):
+        for build, part in ((build_stream, of_stream), (build_backbone, of_backbone), (build_probe, of_probe)):
             try:
                 now |= part(build(plan))
             except (DataError, UsageError) as error:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cl.errors import ClbenchError
 from cl.running.evaluation import evaluate
+from cl.running.probe import Probe
 from cl.running.record_writer import Writer
 from cl.running.run_state import RunState
 from cl.strategy import Strategy
 from cl.stream import Evaluate, Stream, Train
 from cl.training.cost import peak_memory
 from cl.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Calls of the loop: `ready` after the setup; `finish` with the learner after the last event, before the record
+    says complete."""
+
+    ready: Callable[[], None] | None = None
+    finish: Callable[[Strategy], None] | None = None
 
 
 def run(
@@ -27,26 +38,29 @@ def run(
     max_tasks: int | None = None,
     save_scores: bool = False,
     warnings: tuple[str, ...] = (),
-    ready: Callable[[], None] | None = None,
-    finish: Callable[[Strategy], None] | None = None,
+    hooks: Hooks = Hooks(),
+    probe: Probe | None = None,
 ) -> dict[str, Any]:
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
-    precision, limited. `max_tasks` stops after this many experiences. `save_scores`: see `cl.running.scores`. `ready`
-    is called after the setup, `finish` with the learner after the last event, before the record says complete. Raises
-    the `ClbenchError` that ended the run, after writing a record with status "failed"; the checkpoint is kept.
+    precision, limited. `max_tasks` stops after this many experiences. `save_scores`: see `cl.running.scores`. `probe`
+    measures the forgetting of the pretraining. Raises the `ClbenchError` that ended the run, after writing a record
+    with status "failed"; the checkpoint is kept.
     """
-    writer = Writer(strategy, stream, folder, header, trainer, warnings)
+    known = {**header, "probe": probe.about()} if probe is not None else header
+    writer = Writer(strategy, stream, folder, known, trainer, warnings)
     state = RunState()
     try:
         strategy.info = stream.info
         trainer.encodings.expect(stream)
         with trainer.cost.timed("train"), trainer.cost.part("other"):
             strategy.setup(stream.info)
-        if ready is not None:
-            ready()
+        if hooks.ready is not None:
+            hooks.ready()
         state = _continue(state, strategy, trainer)
+        if probe is not None:
+            probe.begin(strategy, state, trainer)
         writer.write(state, "partial")
         for number, event in enumerate(stream.events):
             if number < state.next_event:
@@ -60,14 +74,18 @@ def run(
                 _evaluate(strategy, stream, event, number, state, trainer, save_scores)
             state.next_event = number + 1
             _account(state, trainer, number, event, time.perf_counter() - clock)
+            if probe is not None and not probe.last_only and isinstance(event, Evaluate):
+                probe.follow(strategy, state, trainer)
             if _worth_a_commit(event, trainer):
-                _commit(state, strategy, trainer)
+                _commit(event, state, strategy, trainer)
                 writer.write(state, "partial")
             trainer.observer.event(number, len(stream.events), writer.headline(state))
             if isinstance(event, Evaluate):
                 trainer.observer.evaluated(writer.record)
-        if finish is not None:
-            finish(strategy)
+        if probe is not None:
+            probe.follow(strategy, state, trainer)
+        if hooks.finish is not None:
+            hooks.finish(strategy)
         writer.write(state, "complete")
         if trainer.journal.checkpoint:
             trainer.journal.checkpoint.remove()
@@ -135,10 +153,12 @@ def _worth_a_commit(event: Train | Evaluate, trainer: Trainer) -> bool:
     return isinstance(event, Evaluate) or trainer.journal.checkpoint is None or trainer.journal.checkpoint.due()
 
 
-def _commit(state: RunState, strategy: Strategy, trainer: Trainer) -> None:
+def _commit(event: Train | Evaluate, state: RunState, strategy: Strategy, trainer: Trainer) -> None:
     """Write the checkpoint, the commit point: the run's other files are derived from it."""
     trainer.journal.begin(-1)
     state.stored, state.report = strategy.stored(), strategy.report()
+    if isinstance(event, Evaluate):  # after other events it depends on the time whether there is a checkpoint
+        state.events[-1]["stored"] = dict(state.stored)
     trainer.encodings.flush()
     if trainer.journal.checkpoint:
         with trainer.cost.timed("checkpoint"):

@@ -118,6 +118,8 @@ class Writer:
             "metrics": {},
             "predictions_sha256": digest,
         }
+        if "probe" in self.header:
+            result["probe"] = {**self.header["probe"], "rows": state.probe}
         return {**result, "metrics": metrics.recorded_metrics(result)}
 
     def _tally(self, state: RunState, index: int, rule: str) -> Tally:
@@ -160,6 +162,7 @@ class Writer:
     def _measurement(self, state: RunState) -> dict[str, Any]:
         cost = self.trainer.cost
         seconds = {name: cost.seconds.get(name, 0.0) for name in ("train", "eval", "data", "encode", "checkpoint")}
+        seconds |= {"probe": cost.seconds["probe"]} if "probe" in self.header else {}
         held = {id(parameter): parameter.numel() for parameter in parameters_of(self.strategy)}
         return {
             "created": self.created,

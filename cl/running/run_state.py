@@ -24,6 +24,7 @@ class RunState:
     stored: dict[str, int] = field(default_factory=lambda: {"samples": 0, "statistics": 0, "parameters": 0})
     report: dict[str, float] = field(default_factory=dict)  # numbers from `Strategy.report`
     peak: dict[str, int] = field(default_factory=lambda: {"peak_rss": 0, "peak_device": 0})
+    probe: list[dict[str, Any]] = field(default_factory=list)  # rows of `result.probe` of the record
 
     def as_state(self) -> dict[str, Any]:
         """Nested tensors and JSON scalars for the checkpoint."""

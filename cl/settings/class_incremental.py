@@ -282,13 +282,16 @@ def _rows_by_class(dataset: Dataset, split: str, limit: int | float | None) -> l
     for name, start, stop in zip(dataset.class_names, bounds[:-1], bounds[1:], strict=True):
         if start == stop:
             raise DataError(f"Class {name!r} of {dataset.name} has no {split} images; add some or remove the class.")
-        size = int(stop - start)
-        if isinstance(limit, float):
-            size = max(1, round(limit * size))
-        elif limit is not None:
-            size = min(limit, size)
-        result.append(np.arange(start, start + size, dtype=np.int64))
+        result.append(np.arange(start, start + limited(int(stop - start), limit), dtype=np.int64))
     return result
+
+
+def limited(size: int, limit: int | float | None) -> int:
+    """Images that a limit leaves of a class of `size`: an integer is a number of images, a fraction a share, at least
+    one."""
+    if limit is None:
+        return size
+    return max(1, round(limit * size)) if isinstance(limit, float) else min(limit, size)
 
 
 def _check_validation(name: str, val: Sequence[IndexArray], labels: IndexArray) -> None:

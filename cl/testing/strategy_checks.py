@@ -15,12 +15,13 @@ from cl.backbone.transform import Transform
 from cl.errors import UsageError
 from cl.options import options_of
 from cl.protocol import RULES, Needs
-from cl.strategy import Inputs, StoredImages, Strategy
+from cl.strategy import Extractor, Inputs, StoredImages, Strategy
 from cl.stream import Stream
 from cl.testing.reachable import differences
 from cl.testing.report import CheckFailure, CheckSkipped
 from cl.testing.workbench import TASKS, Workbench
 from cl.training import state
+from cl.training.encodings import pixels_of
 from cl.values import parse_value
 
 SECTIONS = ("Paper", "Trains", "Stores", "Cost", "Differences from the paper")
@@ -44,7 +45,7 @@ def documented(bench: Workbench) -> None:
 
 
 def declarations(bench: Workbench) -> None:
-    """Declared rules, access and options are real: known names, defaults within bounds, every option read."""
+    """Declared rules, access, options and network are real: known names, defaults within bounds, every option read."""
     method = bench.method
     unknown = [rule for rule in method.rules if rule not in RULES]
     if unknown or not method.rules:
@@ -79,6 +80,7 @@ def declarations(bench: Workbench) -> None:
             f"{', '.join(map(repr, unread))} of Options {'is' if len(unread) == 1 else 'are'} never read.",
             "use self.options.NAME, or remove the option: the record would name an option that changes nothing.",
         )
+    _check_extractor(bench)
 
 
 def runs(bench: Workbench) -> None:
@@ -168,6 +170,43 @@ def frozen(bench: Workbench) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ helpers
+
+
+class _Heard(Inputs):
+    """Inputs that keep the features that `predict` asks for; `plain` if it asks for the images too."""
+
+    def __init__(self, source: StoredImages) -> None:
+        super().__init__(None, "cpu", source)
+        self.features: list[Tensor] = []
+        self.plain = False
+
+    def encode(self, extractor: Extractor) -> Tensor:
+        self.features.append(super().encode(extractor))
+        return self.features[-1]
+
+    def images(self, transform: Transform) -> Tensor:
+        self.plain = True
+        return super().images(transform)
+
+
+def _check_extractor(bench: Workbench) -> None:
+    """Whether `extractor` gives the features of `predict`, alone or joined; not known if `predict` reads the images."""
+    learner, stream = bench.reference.learner, bench.stream()
+    if not learner.one_network or not learner.ready:
+        return
+    rows = stream.test_rows(range(TASKS))[0][:16]
+    heard = _Heard(StoredImages(learner.trainer.encodings, stream.store("test"), rows))
+    with torch.no_grad():
+        learner.predict(heard, _tasks(learner)[0])
+        extractor = learner.extractor()
+        own = extractor(extractor.transform(pixels_of(stream.store("test"), rows)))
+    known = [*heard.features, torch.cat([each.flatten(1) for each in heard.features], 1)] if heard.features else []
+    same = any(each.shape == own.shape and torch.allclose(each, own, rtol=1e-4, atol=1e-4) for each in known)
+    if known and not heard.plain and not same:
+        raise CheckFailure(
+            "predict encodes images with another network than extractor() returns.",
+            "let extractor return that network, or declare one_network = False: a probe would measure the wrong one.",
+        )
 
 
 def _tasks(learner: Strategy) -> list[int | None]:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -140,10 +140,24 @@ class Encodings:
                 group.rows[split] for group in stream.groups for split in group.rows if stream.store(split) is store
             ]
             units += [rows for e in stream.experiences for rows in (e.train, e.val) if store is stream.dataset.train]
-            unit_of = np.full(len(store), len(units), np.int64)  # the last unit: images that are not used
-            for number, rows in reversed(list(enumerate(units))):
-                unit_of[rows] = number
-            self._units[store.fingerprint] = unit_of
+            self._units[store.fingerprint] = _unit_of(store, units)
+
+    def expect_rows(self, store: ImageStore, rows: np.ndarray) -> None:
+        """Tell that the images at `rows` of a store will be used together, unless the stream has this store too."""
+        self._units.setdefault(store.fingerprint, _unit_of(store, [rows]))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within a `with` block, features cost the run nothing and evict no others; those of networks that change are
+        dropped at the end."""
+        cost, recent, before = self.cost, self.recent, set(self._tables)
+        self.cost, self.recent = Cost(), recent + 2  # the training and test images of a data set
+        try:
+            yield
+        finally:
+            self.cost, self.recent = cost, recent
+            for key in [key for key, table in self._tables.items() if key not in before and table.kept == "recent"]:
+                del self._tables[key]
 
     def get(
         self,
@@ -359,3 +373,11 @@ class Encodings:
 def pixels_of(store: ImageStore, rows: np.ndarray) -> Tensor:
     """Pixels of some rows, uint8 [B, C, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(store.pixels[rows])).permute(0, 3, 1, 2).contiguous()
+
+
+def _unit_of(store: ImageStore, units: Sequence[np.ndarray]) -> np.ndarray:
+    """The unit of every image of a store; those in no unit have a number of their own."""
+    unit_of = np.full(len(store), len(units), np.int64)
+    for number, rows in reversed(list(enumerate(units))):
+        unit_of[rows] = number
+    return unit_of

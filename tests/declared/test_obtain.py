@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cl.errors import DataError, UsageError
+from cl.declared.obtain import dataset_of
+from cl.errors import DataError, MissingData, UsageError
 from cl.family import make_stream
 from tests.help.declared import Write, build
 
@@ -35,3 +36,18 @@ def test_streams_that_read_each_other_are_refused(tmp_path: Path, monkeypatch: p
     for name in ("a", "self"):
         with pytest.raises(UsageError, match=r"dataset d reads the stream .*\.toml, which reads it again"):
             make_stream(f"{name}.toml")
+
+
+def test_a_dataset_by_the_name_of_its_pack_or_of_a_stream(write: Write, tmp_path: Path) -> None:
+    write()
+    colour = dataset_of("colour")
+    assert (len(colour.train), len(colour.test), colour.class_names) == (60, 12, ("cat", "dog", "owl"))
+    assert colour.origin == str(tmp_path / "data" / "colour.npz")
+    assert dataset_of("split-digits").train.fingerprint == make_stream("split-digits").dataset.train.fingerprint
+    with pytest.raises(
+        MissingData, match=r"The dataset gone \(gone\.npz or gone_train\.npz \+ gone_test\.npz\) was not"
+    ):
+        dataset_of("gone")
+    for split in ("train", "test"):
+        (tmp_path / "data" / f"halves_{split}.npz").write_bytes((tmp_path / "data" / "colour.npz").read_bytes())
+    assert dataset_of("halves").fingerprints == colour.fingerprints

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.options import option
+from cl.parts.attached import Attached
 from cl.parts.heads.growing import GrowingHead
 from cl.strategy import Inputs, Needs, Strategy
 from cl.stream import StreamInfo, View
@@ -86,6 +87,11 @@ class UnknownNeeds(Good):
     @classmethod
     def needs(cls, options: Any) -> Needs:
         return Needs(batches="some")
+
+
+class ProbesTheWrongNetwork(Good):
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        return self.head(inputs.encode(Attached(self.backbone, lambda images: -self.backbone(images), [])))
 
 
 class TooFewColumns(Good):
@@ -248,6 +254,7 @@ BROKEN: list[tuple[type[Strategy], str, str]] = [
     (DefaultOutOfBounds, "declarations", "lr must be above 0"),
     (UnknownRule, "declarations", "cil_sene"),
     (UnknownNeeds, "declarations", "needs(options) returned Needs("),
+    (ProbesTheWrongNetwork, "declarations", "another network than extractor() returns"),
     (TooFewColumns, "runs", "5 columns after 10 classes"),
     (CountsPredictions, "pure", "state.asked is"),
     (RandomAnswers, "pure", "global random stream"),

@@ -13,9 +13,9 @@ import pytest
 
 import cl
 from cl import registry
-from cl.errors import Incompatible
+from cl.errors import Incompatible, UsageError
 from cl.options import nested, option
-from cl.plan.compatibility import check, setting_of, version_of
+from cl.plan.compatibility import check, check_probe, setting_of, version_of
 
 
 def options_of(strategy: str, **values: object) -> object:
@@ -79,3 +79,25 @@ def test_a_wrapper_fits_if_its_base_does() -> None:
 def test_the_check_loads_no_torch_of_its_own() -> None:
     code = "import sys; from cl.plan import compatibility; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(cl.__file__).parent.parent)
+
+
+@pytest.mark.parametrize("strategy", ["wsn", "independent", "mos", "ease", "l2p", "hide-prompt", "norga"])
+def test_methods_without_one_network_are_not_probed(strategy: str) -> None:
+    with pytest.raises(Incompatible, match=rf"^{strategy} does not predict with one network, .*; leave --probe out"):
+        check_probe("tinyimagenet_60", strategy, options_of(strategy))
+    check_probe(None, strategy, options_of(strategy))
+
+
+def test_a_wrapper_is_probed_if_its_base_can_be() -> None:
+    check_probe("tinyimagenet_60", "momentum", options_of("momentum"))
+    assert not registry.strategies.get("wsn").one_network
+    with pytest.raises(Incompatible, match=r"^wsn does not"):
+        check_probe("tinyimagenet_60", "momentum", options_of("momentum", base="wsn"))
+
+
+@pytest.mark.parametrize("name", ["", "/a/b.npz", "../b", "folder:x", "a b", "-a"])
+def test_a_probe_is_a_name_and_no_path(name: str) -> None:
+    with pytest.raises(UsageError, match="takes the name of a dataset"):
+        check_probe(name, "simplecil", options_of("simplecil"))
+    with pytest.raises(UsageError, match="name its dataset with --probe"):
+        check_probe(None, "simplecil", options_of("simplecil"), last_only=True)

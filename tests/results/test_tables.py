@@ -11,8 +11,9 @@ from rich.console import Console
 
 from cl.errors import UsageError
 from cl.records.metrics import shown
-from cl.results.tables import aligned, csv_cell, forgetting_table, forgetting_text, summary_line
+from cl.results.tables import CURVE, aligned, csv_cell, curve_rows, forgetting_table, forgetting_text, summary_line
 from tests.help.few_shot import few_shot_runs, runs
+from tests.help.records import build_probe
 
 Make = Callable[..., dict[str, Any]]
 
@@ -127,3 +128,12 @@ def test_numbers_and_other_text_stay(value: object) -> None:
 
 def test_cells_hold_no_control_characters() -> None:
     assert aligned(["a"], [["x\x1b[31m\n|y"]])[2] == r"| x\x1b[31m\n|y |"
+
+
+def test_a_curve_has_the_probe_and_the_memory_of_records_that_have_them(make_record: Make) -> None:
+    assert list(curve_rows(make_record())[0]) == list(CURVE)
+    stored = {"samples": 10, "statistics": 5, "parameters": 100}
+    events = [{"event": 1, "stored": stored}, {"event": 5, "stored": {**stored, "samples": 30}}]
+    rows = curve_rows(make_record(result__probe=build_probe([120, 110, 130, 90]), measurement__events=events))
+    assert [row["F_pretraining"] for row in rows] == pytest.approx([0.05, -0.05, 0.15])
+    assert [row["stored"] for row in rows] == [115, None, 135]

@@ -360,3 +360,39 @@ def test_cached_and_exact_features_agree(store: ImageStore) -> None:
     # images reach the model as float32; float64 weights would refuse them, so compare in float32
     backbone.float()
     assert torch.allclose(features(True), features(False), atol=1e-5)
+
+
+def test_features_aside_cost_nothing_and_evict_nothing(store: ImageStore) -> None:
+    encodings, backbone, other = Counting(), tiny_backbone(), tiny_stream(train_per_class=None).dataset.test
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    rows = np.arange(20)
+    for each in (store, ImageStore.from_arrays(255 - other.pixels, other.labels)):
+        encodings.get(backbone, each, rows, CPU)
+    before, computed = dict(encodings.cost.flops), encodings.images
+    with encodings.aside():
+        negatives = ImageStore.from_arrays(255 - store.pixels, store.labels)
+        encodings.expect_rows(negatives, rows)
+        aside = encodings.get(backbone, negatives, rows, CPU, charge=False)
+        assert encodings.images == computed + len(rows), "only the images that are used"
+        encodings.get(backbone, other, rows, CPU)
+    assert encodings.cost.flops == before and encodings.images > computed + len(rows)
+    computed = encodings.images
+    encodings.get(backbone, store, rows, CPU)
+    assert encodings.images == computed, "the run's own features are still there"
+    assert torch.equal(encodings.get(backbone, negatives, rows, CPU), aside) and encodings.images == computed + len(
+        rows
+    )
+
+
+def test_the_blocks_of_a_stream_are_not_changed_by_another_use_of_its_images() -> None:
+    stream, backbone = tiny_stream(), tiny_backbone()
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    plain, also = Counting(), Counting()
+    for encodings in (plain, also):
+        encodings.expect(stream)
+    also.expect_rows(stream.dataset.train, np.arange(40))
+    rows = stream.experiences[0].train
+    one, two = (each.get(backbone, stream.dataset.train, rows, CPU) for each in (plain, also))
+    assert torch.equal(one, two) and plain.images == also.images == len(rows)

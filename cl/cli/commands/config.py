@@ -97,6 +97,8 @@ def _run(plan: Plan) -> dict[str, Any]:
         "compile": plan.compile,
         "limit": plan.limit,
         "max_tasks": plan.max_tasks,
+        "probe": plan.probe,
+        "probe_last": plan.probe_last or None,
     }
 
 

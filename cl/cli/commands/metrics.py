@@ -23,7 +23,7 @@ Examples:
   clbench metrics F_chaudhry
   clbench metrics results/split-digits/slca/.../seed1993
   clbench metrics RUN --reference JOINT_RUN    intransigence and Omega
-  clbench metrics RUN --curve                  accuracy, forgetting and flips after every task
+  clbench metrics RUN --curve                  accuracy, forgetting, flips and memory after every task
   clbench metrics RUN --flips 3,10             images that changed between two tasks
   clbench metrics RUN --confusion
 
@@ -38,7 +38,7 @@ group i. All are fractions; a value that cannot be computed is none, never 0, an
     "--reference", type=click.Path(path_type=Path), metavar="JOINT_RUN",
     help="A joint run with the same stream, backbone and seeds, for intransigence and Omega.",
 )  # fmt: skip
-@click.option("--curve", "view", flag_value="curve", help="Accuracy, forgetting and flips after every task.")
+@click.option("--curve", "view", flag_value="curve", help="Accuracy, forgetting, flips and memory after every task.")
 @click.option("--confusion", "view", flag_value="confusion", help="Images by class and answer after the last task.")
 @click.option("--flips", metavar="TASK,TASK", help="Negative and positive flips between two tasks, counted from 1.")
 @click.option("--rule", help="Prediction rule of --curve, --confusion and --flips.  [default: the strictest]")
@@ -182,13 +182,20 @@ def _reasons(
 
 def _print_curve(record: Record, rule: str | None, predictions: Predictions | None, as_json: bool) -> int:
     from cl.cli.text import print_table
-    from cl.results.tables import CURVE, curve_rows, percent
+    from cl.results.tables import CURVE, PROBE, STORED, curve_rows, percent
 
     rows = curve_rows(record, rule, predictions)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return 0
-    print_table(CURVE, [[str(row["task"]), *(percent(row[name]) for name in CURVE[1:])] for row in rows], right=CURVE)
+    more = [name for name in (PROBE, STORED) if rows and name in rows[0]]
+    columns = [*CURVE, *("stored, MB" if name == STORED else name for name in more)]
+
+    def cell(name: str, value: float | int | None) -> str:
+        return percent(value) if name != STORED else "-" if value is None else f"{value / 1e6:.3f}"
+
+    cells = [[str(row["task"]), *(cell(name, row[name]) for name in (*CURVE[1:], *more))] for row in rows]
+    print_table(columns, cells, right=columns)
     return 0
 
 

@@ -16,6 +16,7 @@ Examples:
   clbench plot results                                  every figure, as SVG, in ./plots
   clbench plot results --kind curves,cost --format svg,png --theme light,dark
   clbench plot results --kind matrix --format json      the numbers behind the figures
+  clbench plot results --kind rank                      forgetting against the rank of LoRA
 
 \b
 Kinds:

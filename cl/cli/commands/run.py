@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
-    "How much": ("few_shot", "setting", "limit", "max_tasks", "dry_run"),
+    "How much": ("few_shot", "setting", "limit", "max_tasks", "probe", "probe_last", "dry_run"),
     "How and where": (
         *("device", "precision", "compile", "threads", "jobs", "results", "existing", "checkpoint_every"),
         *("save_learner", "save_scores", "profile"),
@@ -45,6 +45,7 @@ Examples:
   clbench run -s slca --stream folder:/data/birds --limit 20 --dry-run
   clbench run -s simplecil --stream split-cifar100 --few-shot   60 classes, then 8 x 5 with 5 images each
   clbench run -s replay --stream split-digits --setting online  one pass, 10 images at a time
+  clbench run -s finetune --stream split-cifar100 --probe tinyimagenet_60   and forgetting of the pretraining
   clbench run -c results/.../config.toml --seed 7               the same with another seed
   clbench run -s slca --stream split-digits --profile           and where the time went
 
@@ -105,6 +106,8 @@ class _Grouped(click.Command):
 @run_option("setting", metavar="NAME[,NAME]", type=str)
 @run_option("limit", metavar="N|SHARE")
 @run_option("max_tasks", metavar="N")
+@run_option("probe", metavar="NAME")
+@run_option("probe_last")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and change nothing.")
 @run_option("device", metavar="NAME")
 @run_option("precision")

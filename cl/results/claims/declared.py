@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).with_name("claims.toml")
 
-KINDS = ("greater", "not-worse", "equal", "best-of", "gap", "correlation", "exact")
+KINDS = ("greater", "not-worse", "equal", "best-of", "gap", "correlation", "exact", "steady")
 COSTS = {
     "trained-parameters": "parameters that are trained",
     "tflops": "TFLOP of the whole run, as if nothing were memoised",
+    "stored": "bytes kept between tasks, after the last one",
+    "stored-growth": "bytes kept after the last task as a multiple of those after the first",
 }
 """Quantities of a record that are not metrics; `report.NAME` is a number that the strategy reports itself."""
 
@@ -43,6 +45,8 @@ class Board:
     backbone: str | None = None
     precision: str = RunOptions.precision
     options: Mapping[str, Any] = field(default_factory=dict)
+    probe: str = ""
+    """Dataset of the probe of every run, measured after the last task only; empty: none."""
     minutes: float = 5.0
     """CPU-minutes of a typical run, from the records of this board."""
 
@@ -76,8 +80,9 @@ class Part:
     `tolerance` points), `gap` (the gain over `second` is at least the share `value` of what the bound, the one row in
     `rows`, gains over it), `best-of` (greater than each of `others`, Holm over the comparisons), `correlation` (of
     `quantity` with `with_quantity` over `rows`), `exact` (`quantity` of `first` `relation` `value`, or `factor` times
-    that of `second`; `value` is in the unit of the quantity, a fraction for an accuracy). `needs` says what is not at
-    hand; such a part has no rows to run.
+    that of `second`; `value` is in the unit of the quantity, a fraction for an accuracy), `steady` (the largest and the
+    smallest value over seeds differ by at most `tolerance` points). `needs` says what is not at hand; such a part has
+    no rows to run.
     """
 
     name: str
@@ -158,7 +163,8 @@ class Claims:
 
         return make_plan(
             row.strategy, board.stream, board.backbone, preset=row.preset, precision=board.precision, seed=seed,
-            options={**board.options, **row.options}, origin="claims", **how,
+            options={**board.options, **row.options}, origin="claims", probe=board.probe or None,
+            probe_last=bool(board.probe), **how,
         )  # fmt: skip
 
     def config_hash(self, row: Row, board: Board) -> str:
@@ -175,6 +181,7 @@ class Claims:
         words += ["--preset", row.preset] if row.preset else []
         for key, value in {**board.options, **row.options}.items():
             words += ["--set", f"{key}={_value(value)}"]
+        words += ["--probe", board.probe, "--probe-last"] if board.probe else []
         words += ["--precision", board.precision] if board.precision != RunOptions.precision else []
         words += ["--threads", "1", "--seed", ",".join(map(str, seeds)), "--results", board.results]
         return shlex.join(words)
@@ -233,6 +240,7 @@ _USES = {
     "gap": ("first", "second", "rows", "value"),
     "correlation": ("rows", "with_quantity", "relation"),
     "exact": ("first", "second", "second_board", "relation", "value", "factor"),
+    "steady": ("first", "tolerance"),
 }
 """Keys of a part that its kind reads, in addition to those that all kinds read."""
 
@@ -269,6 +277,7 @@ def _check(part: Part, claims: Claims, place: str) -> None:
         "gap": bool(part.first and part.second and part.value) and len(part.rows) == 1,
         "correlation": len(part.rows) > 3 and bool(part.with_quantity),
         "exact": bool(part.first) and bool(part.second) != (part.value is not None),
+        "steady": bool(part.first and part.tolerance),
     }.get(part.kind, bool(part.first and part.second))
     if not wanted and not part.needs:
         raise UsageError(f"{place}: a part of kind '{part.kind}' lacks a row or a value that it compares.")

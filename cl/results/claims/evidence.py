@@ -10,6 +10,7 @@ from cl.errors import UsageError
 from cl.protocol import RULES, default_rule
 from cl.records.metrics import METRICS
 from cl.records.record import config_hash
+from cl.records.stored import growth
 from cl.results.claims.declared import Attempt, Board, Claims, Part, Row
 from cl.results.leaderboard.differences import Difference, Resamples, difference, interval_of
 from cl.results.leaderboard.entries import BOARD, Entry, Run, board_key, distinct
@@ -147,16 +148,22 @@ def values_of(side: Side, quantity: str, rule: str) -> dict[int, float]:
         entry = entry_of(side, rule, quantity)
         defined = entry.values(quantity)
         return {seed_of(run): defined[run.key] for run in entry.runs if run.key in defined}
-    measured = {seed_of(run): _measured(run.record["measurement"], quantity) for run in side.runs}
+    measured = {seed_of(run): _measured(run.record, quantity) for run in side.runs}
     return {seed: value for seed, value in measured.items() if value is not None}
 
 
-def _measured(measurement: Mapping[str, Any], quantity: str) -> float | None:
+def _measured(record: Mapping[str, Any], quantity: str) -> float | None:
+    measurement = record["measurement"]
     if quantity == "trained-parameters":
         return _number(measurement["parameters"]["trainable"])
     if quantity == "tflops":
         value = _number(measurement["flops"]["uncached"])
         return None if value is None else value / 1e12
+    if quantity == "stored":
+        sizes = [_number(size) for size in measurement["stored"].values()]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+    if quantity == "stored-growth":
+        return growth(record)
     return _number(measurement.get("report", {}).get(quantity.removeprefix("report.")))
 
 

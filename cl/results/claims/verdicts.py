@@ -269,6 +269,18 @@ def _exact(part: Part, evidence: Evidence) -> JudgedPart:
     return JudgedPart(part, HOLDS if all(fulfilled(*pair) for pair in pairs.values()) else NOT, values=shown)
 
 
+def _steady(part: Part, evidence: Evidence) -> JudgedPart:
+    """The range over seeds, such as class orders; no interval, because a few draws do not tell a spread."""
+    found = list(values_of(evidence.side(part.first, part.board), part.quantity, evidence.rule(part)).values())
+    if len(found) < 2:
+        return JudgedPart(part, NOTHING)
+    scale = 1.0 if METRICS[part.quantity].unit else 100.0
+    low, high = scale * min(found), scale * max(found)
+    verdict = HOLDS if high - low <= part.tolerance + _EQUAL else NOT
+    words = f"{low:.2f} to {high:.2f}, a range of {high - low:.2f} over {len(found)} seeds"
+    return JudgedPart(part, verdict, values=words)
+
+
 _KINDS: Mapping[str, Callable[[Part, Evidence], JudgedPart]] = {
     "greater": _greater,
     "not-worse": _not_worse,
@@ -277,6 +289,7 @@ _KINDS: Mapping[str, Callable[[Part, Evidence], JudgedPart]] = {
     "gap": _gap,
     "correlation": _correlation,
     "exact": _exact,
+    "steady": _steady,
 }
 
 

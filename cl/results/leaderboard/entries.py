@@ -101,11 +101,11 @@ def board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def row_key(result: Mapping[str, Any]) -> Hashable:
-    """The key that runs of one row share: method, version, precision, values of options except seeds."""
+    """The key that runs of one row share: method, version, precision, probe, values of options except seeds."""
     method = (result["strategy"][key] for key in ("name", "version", "preset"))
     values = {key: entry["value"] for key, entry in result["config"].items() if "seed" not in key.rpartition(".")[2]}
     cut = (result["limited"], len(result["rows"]))
-    return *method, precision_of(result), cut, text_of(values)
+    return *method, precision_of(result), cut, result.get("probe", {}).get("dataset"), text_of(values)
 
 
 def options_text(result: Mapping[str, Any], *, stream: bool = False) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cl.errors import UsageError
 from cl.files import write_text
 from cl.records.record import Record
-from cl.results.plots import confusion, cost, curves, forgetting, matrix, nevis, stream
+from cl.results.plots import confusion, cost, curves, forgetting, matrix, nevis, pretraining, rank, stream
 from cl.results.plots.rows import Board, boards, slug
 from cl.results.plots.style import FORMATS, THEMES, Theme, save, styled
 
@@ -28,11 +28,23 @@ KINDS = {
     "matrix": "accuracy on every group of classes after every task, one heat map per row",
     "confusion": "answers by class after the last task, one heat map per row; needs the stored predictions",
     "forgetting": "forgetting of every row as bars",
+    "pretraining": "accuracy of the probe against tasks; needs runs with --probe",
+    "rank": "forgetting of tasks and of the pretraining against the rank of low-rank updates",
     "cost": "last accuracy against compute, parameters and stored memory, with Pareto fronts",
     "stream": "what is learned and tested when",
     "nevis": "error against cumulative training compute, with the Pareto front",
 }
 """Kinds of figures, with descriptions."""
+
+_MAKERS: dict[str, tuple[Callable[[Board], dict[str, Any]], Callable[[dict[str, Any], Theme], Figure]]] = {
+    "curves": (curves.data, curves.draw),
+    "forgetting": (forgetting.data, forgetting.draw),
+    "pretraining": (pretraining.data, pretraining.draw),
+    "rank": (rank.data, rank.draw),
+    "cost": (cost.data, cost.draw),
+    "nevis": (nevis.data, nevis.draw),
+}
+"""The kinds with one figure for each board that has rows for it: its numbers and its drawing."""
 
 DATA_FORMAT = "json"
 """The format that writes a figure's numbers instead of drawing it."""
@@ -118,7 +130,7 @@ def _of_kind(kind: str, found: Sequence[Board], folder_of: confusion.FolderOf) -
                 yield plot
             streams.add(plot.digest)
         else:
-            maker = {"curves": curves, "forgetting": forgetting, "cost": cost, "nevis": nevis}[kind]
-            plot = Plot(kind, name, maker.data(board), maker.draw)
+            data, draw = _MAKERS[kind]
+            plot = Plot(kind, name, data(board), draw)
             if plot.data["rows"]:
                 yield plot

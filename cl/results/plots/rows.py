@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cl.errors import UsageError
 from cl.protocol import answering, default_rule
 from cl.records.matrix import AccuracyMatrix, matrix_of
-from cl.records.metrics import METRICS
+from cl.records.metrics import METRICS, metrics_of_rule
 from cl.records.record import Record
 from cl.results.leaderboard.entries import Run, board_key, complete, distinct, entries_of
 
@@ -41,8 +41,12 @@ class Row:
         return np.array([formula(matrix) for matrix in self.matrices], dtype=np.float64)
 
     def values(self, metric: str) -> Floats:
-        """Values of a metric that needs only the matrix, one per run: fractions, NaN if undefined."""
-        return np.array([METRICS[metric].compute(matrix) for matrix in self.matrices], dtype=np.float64)
+        """Values of a metric that needs no predictions, one per run: fractions, NaN if undefined."""
+        if not METRICS[metric].needs:
+            return np.array([METRICS[metric].compute(matrix) for matrix in self.matrices], dtype=np.float64)
+        own = answering(self.records[0]["result"]["accuracy"], self.rule)
+        found = [metrics_of_rule(record["result"], own, [metric]).get(metric) for record in self.records]
+        return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
 
     def mean(self, metric: str) -> float:
         """Mean of a metric over seeds; NaN if undefined for a run."""

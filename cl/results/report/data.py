@@ -13,7 +13,9 @@ from cl.protocol import default_rule
 from cl.records.formulas import accuracy_by_sample, forgetting_per_group
 from cl.records.matrix import matrix_of, steps_of
 from cl.records.metrics import METRICS, shown
+from cl.records.probe import probe_of
 from cl.records.record import Record, config_hash, precision_of
+from cl.records.stored import stored_by_task
 from cl.results.leaderboard.entries import Run, distinct, options_text
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.plots.rows import stream_label
@@ -158,9 +160,21 @@ def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
         "rule": default_rule(result["accuracy"]),
         "rules": {rule: _rule(run, rule) for rule in result["accuracy"]},
         **{name: _rounded(measured[name]) for name in ("seconds", "flops", "memory", "parameters", "stored")},
+        **_by_task(run),
         "warnings": measured["warnings"],
         "resumed": len(measured["resumed_from"]),
     }
+
+
+def _by_task(run: Run) -> Row:
+    """Bytes kept after every step, and the accuracies of the probe, if the record has them."""
+    kept, probe = stored_by_task(run.record), probe_of(run.result)
+    found: Row = {}
+    if kept:
+        found["kept"] = [sum(kept[task].values()) if task in kept else None for task in steps_of(run.result)]
+    if probe is not None:
+        found["probe"] = [run.result["probe"]["dataset"], _fractions([probe.before, *probe.after])]
+    return found
 
 
 def _rule(run: Run, rule: str) -> Row:

@@ -12,7 +12,7 @@ import cl
 from cl.cli import call
 from cl.records.metrics import METRICS
 from cl.records.record import save
-from tests.help.records import build_record, build_run
+from tests.help.records import build_probe, build_record, build_run
 
 Shown = pytest.CaptureFixture[str]
 
@@ -100,6 +100,23 @@ def test_curve_and_confusion(tmp_path: Path, capsys: Shown) -> None:
     (Path(run) / "predictions.npz").unlink()
     assert call(["metrics", run, "--confusion"]) == 2
     assert "has no predictions.npz" in capsys.readouterr().err
+
+
+def test_a_curve_shows_the_pretraining_and_the_memory(tmp_path: Path, capsys: Shown) -> None:
+    stored = {"samples": 1_000_000, "statistics": 0, "parameters": 500_000}
+    events = [{"event": event, "stored": stored} for event in (1, 3)]
+    record = build_record(result__probe=build_probe([120, 110, 130, 90]), measurement__events=events)
+    save(record, tmp_path / "record.json")
+    assert call(["metrics", str(tmp_path), "--curve"]) == 0
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")][-2:] == ["F_pretraining", "stored, MB"]
+    ends = [[cell.strip() for cell in row.strip("|").split("|")][-2:] for row in rows]
+    assert ends == [["5.00", "1.500"], ["-5.00", "1.500"], ["15.00", "-"]]
+    assert call(["metrics", str(tmp_path), "--curve", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["stored"] == 1_500_000
+    assert (
+        call(["metrics", str(tmp_path)]) == 0 and "| F_pretraining           |  0.150000 |" in capsys.readouterr().out
+    )
 
 
 def test_a_joint_run_gives_intransigence(tmp_path: Path, capsys: Shown) -> None:

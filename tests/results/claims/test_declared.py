@@ -162,3 +162,27 @@ def test_shipped_claims_are_declared_well() -> None:
         dates = [attempt.declared for attempt in claim.attempt]
         assert dates == sorted(dates)
         assert all(attempt.why for attempt in claim.attempt[1:]), f"{claim.id}: a later attempt says why it was made"
+
+
+def test_a_board_with_a_probe_is_planned_and_run_with_it(tmp_path: Path) -> None:
+    plain = read_claims(written(tmp_path))
+    (tmp_path / "probed").mkdir()
+    probed = read_claims(
+        written(tmp_path / "probed", 'results = "results/x"', 'results = "results/x"\nprobe = "tinyimagenet_60"')
+    )
+    row, board = probed.rows["two"], probed.boards["B"]
+    plan = probed.plan(row, board, 1993)
+    assert (plan.probe, plan.probe_last) == ("tinyimagenet_60", True)
+    assert plan.config_hash == probed.config_hash(row, board) != plain.config_hash(row, plain.boards["B"])
+    words = shlex.split(probed.command(row, board, [1993]))
+    assert words[words.index("--probe") :][:3] == ["--probe", "tinyimagenet_60", "--probe-last"]
+    assert "--probe" not in plain.command(row, plain.boards["B"], [1993])
+    (tmp_path / "steady").mkdir()
+    with pytest.raises(UsageError, match=r"steady.*lacks a row or a value"):
+        read_claims(
+            written(
+                tmp_path / "steady",
+                'kind = "greater"\nboard = "B"\nfirst = "one"\nsecond = "two"',
+                'kind = "steady"\nboard = "B"\nfirst = "one"',
+            )
+        )

@@ -64,6 +64,18 @@ def test_costs_and_reported_numbers(make_record: Make) -> None:
     assert values_of(side, "report.task10.capacity", "cil_seen")[2] == 3.0
     assert values_of(side, "report.text", "cil_seen") == values_of(side, "report.none", "cil_seen") == {}
     assert values_of(side, "BWT", "cil_seen")[0] == pytest.approx(-0.125)
+    assert values_of(side, "stored", "cil_seen") == dict.fromkeys(range(3), 464)
+    assert values_of(side, "stored-growth", "cil_seen") == {}, "records of earlier versions"
+
+
+def test_growth_of_the_memory(make_record: Make) -> None:
+    events = [
+        {"event": 2 * task + 1, "stored": {"samples": size, "statistics": 0, "parameters": 50}}
+        for task, size in enumerate((50, 70, 100))
+    ]
+    runs = runs_of(make_record, measurement__events=events)
+    side = side_of(runs, Row("mine", "slca", config=config_hash(runs[0].record)))
+    assert values_of(side, "stored-growth", "cil_seen") == dict.fromkeys(range(3), 1.5)
 
 
 def test_rows_of_two_boards_are_paired_by_seed_alone(make_record: Make) -> None:

@@ -91,6 +91,17 @@ def test_exact_needs_every_seed(make_run: MakeRun) -> None:
     assert judged_part(a_part("exact", quantity="trained-parameters"), one=one, two=two).values == "100 and 100"
 
 
+def test_steady_is_a_range_over_seeds(make_run: MakeRun) -> None:
+    runs = [make_run(answers(seed, lost=lost), seed=seed, strategy="slca") for seed, lost in ((0, 0), (1, 3), (2, 9))]
+    values = [100 * run.result["metrics"]["cil_seen"]["A_last_sample"] for run in runs]
+    spread = max(values) - min(values)
+    assert spread == pytest.approx(3.0)
+    for tolerance, verdict in ((2.9, "does not hold here"), (3.0, "holds")):
+        found = judged_part(a_part("steady", second="", tolerance=tolerance), one=runs)
+        assert found.verdict == verdict and found.values.endswith("a range of 3.00 over 3 seeds")
+    assert judged_part(a_part("steady", second="", tolerance=1.0), one=runs[:1]).verdict == "cannot be told"
+
+
 def test_gap_is_a_share_of_what_the_bound_gains(make_run: MakeRun) -> None:
     one, two = pair(make_run, lost=30, won=6)
     bound = [make_run(np.ones_like(answers(seed)), seed=seed, strategy="joint") for seed in range(len(one))]

@@ -15,6 +15,7 @@ from cl.results.leaderboard.board_tables import to_text
 from cl.results.leaderboard.entries import Run, distinct, entries_of
 from cl.results.leaderboard.ranking import board_rows, leaderboard
 from cl.results.store import load_results
+from tests.help.records import build_probe
 
 Make = Callable[..., dict[str, Any]]
 
@@ -100,3 +101,11 @@ def test_metrics_of_answers_come_from_the_stored_predictions(make_run: MakeRun) 
     assert Run(run.record).metrics("cil_seen", ["NFR", "LA"]) == {"NFR": None, "LA": 1.0}
     [entry] = entries_of([run], "cil_seen", "NFR")
     assert entry.score == pytest.approx(1 / 8)
+
+
+def test_a_run_with_a_probe_is_a_row_of_its_own(make_record: Make) -> None:
+    plain, probed = make_record(), make_record(run_id="probed", result__probe=build_probe([120, 110, 130, 90]))
+    found = entries_of([Run(plain), Run(probed)], "cil_seen", "F_pretraining")
+    scores = {entry.runs[0].record["run_id"]: entry.score for entry in found}
+    assert scores == {"slca-0": None, "probed": pytest.approx(0.15)}
+    assert leaderboard([probed], metric="F_pretraining")["mean"].tolist() == pytest.approx([0.15])

@@ -11,6 +11,7 @@ import pytest
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.ranking import leaderboard
 from cl.results.report import render
+from tests.help.records import build_probe
 from tests.help.report_runs import embedded, report_records
 
 Make = Callable[..., dict[str, Any]]
@@ -45,6 +46,16 @@ def test_what_runs_share_is_kept_once_and_numbers_survive(make_record: Make) -> 
     assert shown["DR_BWT"] == pytest.approx(-((99 - 99) + (99 - 62) + (80 - 62)) / 300, abs=1e-5)
     assert shown["NFR"] is None and [unit for name, *_, unit in data["metrics"] if name == "NLL"] == ["nats"]
     assert data["configs"][run["config"]]["lr"] == [0.02, "preset slca#1"]
+
+
+def test_memory_and_probe_by_task_are_those_of_the_record(make_record: Make) -> None:
+    stored = {"samples": 10, "statistics": 5, "parameters": 100}
+    events = [{"event": 1, "stored": stored}, {"event": 5, "stored": {**stored, "samples": 30}}]
+    probed = make_record(result__probe=build_probe([120, 110, 130, 90]), measurement__events=events)
+    old = make_record(strategy="ewc")
+    first, second = embedded(render([probed, old]))["runs"]
+    assert first["kept"] == [115, None, 135] and first["probe"] == ["other", [0.6, 0.55, 0.65, 0.45]]
+    assert "kept" not in second and "probe" not in second
 
 
 def test_the_newest_run_of_a_repeated_seed_stands_in_its_row(make_record: Make) -> None:

@@ -124,6 +124,10 @@ function costTable(run) {
     ["parameters", compact(run.parameters.total, 9)],
     ["parameters trained", compact(run.parameters.trainable, 9)],
     ...Object.entries(run.stored).map(([name, value]) => [`stored between tasks, ${name}`, mb(value)]),
+    ...(run.kept ? [["stored after every task", run.kept.map(mb).join(", ")]] : []),
+    ...(run.probe
+      ? [[`probe ${run.probe[0]}, before the first and after every task`, run.probe[1].map(percent).join(", ")]]
+      : []),
   ]);
 }
 
