@@ -2,6 +2,7 @@
 
 from cl.parts.attached.adapters import Adapters, AdapterSets
 from cl.parts.attached.attach import Attached
+from cl.parts.attached.grouped_keys import GroupedKeys
 from cl.parts.attached.keys import TaskKeys, similarity
 from cl.parts.attached.low_rank import LowRank
 from cl.parts.attached.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
@@ -20,6 +21,7 @@ __all__ = [
     "Adapters",
     "Attached",
     "Components",
+    "GroupedKeys",
     "LowRank",
     "Prefix",
     "PromptPool",
