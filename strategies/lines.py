@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,9 +87,7 @@ class LiNeS(Rescaled):
             targets.append(float((classes[scores[:, classes].argmax(1)] == labels).float().mean()))
             controls.append(self._agreement(scores))
         self.load(trained)
-        normal = max(targets[0], 1 / len(labels))  # the first alpha is 1: the network as trained
-        sums = [self.options.target_weight * t / normal + c for t, c in zip(targets, controls, strict=True)]
-        return ALPHAS[sums.index(max(sums))]
+        return ALPHAS[tradeoff(targets, controls, self.options.target_weight, 1 / len(labels))]
 
     def _agreement(self, scores: Tensor) -> float:
         """Share of images whose best class among those seen before the task is what it was before the task."""
@@ -102,3 +100,13 @@ class LiNeS(Rescaled):
     def _scores(self, images: ImageSet) -> Tensor:
         parts = torch.arange(len(images)).split(CHUNK)
         return torch.cat([self.base.predict(Inputs(images.pixels(part), self.device)).cpu() for part in parts])
+
+
+def tradeoff(targets: Sequence[float], controls: Sequence[float], weight: float, least: float = 0.0) -> int:
+    """The first place with the largest weight * target / (target of the first place) + control.
+
+    The first place has the network as trained; its target counts as at least `least`.
+    """
+    normal = max(targets[0], least)
+    sums = [weight * (target / normal) + control for target, control in zip(targets, controls, strict=True)]
+    return sums.index(max(sums))

@@ -64,7 +64,7 @@ def groups_of(names: Sequence[str], count: int) -> dict[str, int]:
     found = depths(names)
     blocks = 1 + max(depth for depth in found.values() if depth is not None)
     if not 1 <= count <= blocks:
-        raise UsageError(f"{blocks} blocks cannot be split into {count} groups; choose 1 to {blocks} groups.")
+        raise UsageError(f"{count} coefficients cannot be spread over {blocks} blocks; give 1 to {blocks}.")
     started, groups = False, {}
     for name, depth in found.items():
         started |= depth is not None
