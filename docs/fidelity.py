@@ -40,6 +40,8 @@ ALSO: dict[str, tuple[str, ...]] = {
         ("finetune-dynamic", "finetune-previous", "independent", "pretrained"), ("bases/network_per_task",)
     ),
     **dict.fromkeys(("feat-kd", "pred-kd"), ("bases/regularized",)),
+    **dict.fromkeys(("ama", "lines"), ("bases/rescaled", "parts/merging/depth")),
+    "cofima": ("parts/merging/fisher",),
     "ease": ("parts/heads/subspaces",),
     "finetune": ("bases/fine_tuning",),
     "momentum": ("bases/wrapper", "parts/weights/slow_weights"),
@@ -47,7 +49,9 @@ ALSO: dict[str, tuple[str, ...]] = {
     "finetune-adapter": ("parts/attached/adapters",),
     "slca": ("parts/statistics/gaussians",),
     "slca-pp": ("parts/attached/low_rank",),
+    "slm": ("parts/attached/grouped_keys",),
     "softnet": ("parts/weights/soft_masks",),
+    "taps": ("parts/weights/gated",),
     "wsn": ("parts/weights/masks",),
 }
 """Strategies -> modules of `cl` with the code of their papers, whose tests are theirs too."""

@@ -15,7 +15,9 @@ from .markdown import code, table, text
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "oracles"
 
 METHODS: dict[str, str] = {
+    "ama": "ama",
     "class-orders": "class orders",
+    "cofima": "cofima",
     "ease-prototypes": "ease",
     "forward-adapter": "adapters (aper, ease, mos, ranpac)",
     "forward-coda": "coda-prompt",
@@ -30,6 +32,7 @@ METHODS: dict[str, str] = {
     "forward-vpt": "visual prompts (aper, ranpac)",
     "i-blurry": "setting i-blurry",
     "kvb-keys": "kvb",
+    "lines": "lines",
     "mask-coding": "wsn",
     "metrics": "metrics",
     "mos-merge": "mos",
@@ -38,6 +41,7 @@ METHODS: dict[str, str] = {
     "ranpac": "ranpac",
     "si-blurry": "setting si-blurry",
     "simplecil": "simplecil",
+    "slm": "slm",
     "softnet-loss": "softnet",
     "train-aper": "aper",
     "train-coda": "coda-prompt",
@@ -52,6 +56,7 @@ METHODS: dict[str, str] = {
     "train-norga": "norga",
     "train-slca": "slca",
     "train-softnet": "softnet",
+    "train-taps": "taps",
     "train-wsn": "wsn",
     "wsn-masks": "wsn",
 }
