@@ -24,7 +24,7 @@ class AMA(Rescaled):
     Paper: Lin et al. Mitigating the Alignment Tax of RLHF. EMNLP 2024, arXiv 2309.06256.
     Trains: what the base trains, as the base does; then one number per group of blocks.
     Stores: what the base stores; with `anchor=pretrained` also the pretrained weights.
-    Cost: one forward pass per test image; the choice is `choose_epochs` epochs with the backward pass of a whole network.
+    Cost: one forward pass per test image; `choose_epochs` epochs more, with the backward pass of a whole network.
     Differences from the paper: a transplant from language models, for which "before" and "after" are before and after
         the training with human feedback. The groups and the normalised coefficients, whose mean is `keep_mean`, are
         those of the code, and so is the penalty that pulls coefficients to their mean; its weighting of the layers of a
@@ -66,7 +66,7 @@ class AMA(Rescaled):
         self._matrices = torch.bincount(torch.tensor(owners, dtype=torch.long), minlength=self._count).to(self.device)
         if not o.keep and not isinstance(self.base, FineTuning):
             raise UsageError(
-                f"base={o.base} does not say how its head is trained, so coefficients cannot be chosen; give them by keep."
+                f"base={o.base} does not say how its head is trained, so coefficients cannot be chosen; set keep=..."
             )
         self.raw = nn.ParameterList([nn.Parameter(torch.zeros(self._count, device=self.device), requires_grad=False)])
         self.kept: list[list[float]] = []  # the coefficients of each task

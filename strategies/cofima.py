@@ -63,8 +63,9 @@ class CoFiMA(SLCA):
         o, here = self.options, self._tensors()
         found = self._information(view) if o.weighting == "fisher" else {}
         if view.task > 0:
+            averaged = fisher_average(before, here, o.alpha, (self.fisher, found) if found else None)
             with torch.no_grad():
-                for name, value in fisher_average(before, here, o.alpha, (self.fisher, found) if found else None).items():
+                for name, value in averaged.items():
                     here[name].copy_(value)
         self.fisher = found
 

@@ -48,7 +48,7 @@ class LiNeS(Rescaled):
 
         def __post_init__(self) -> None:
             if self.choose and self.beta is not None:
-                raise ValueError(f"beta={self.beta} is not read with choose=true, where beta is 1 - alpha; leave it out.")
+                raise ValueError(f"beta={self.beta} is not read with choose=true, where beta is 1 - alpha.")
 
     @classmethod
     def needs(cls, options: Any) -> Needs:

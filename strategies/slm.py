@@ -45,7 +45,7 @@ class SLM(Prompted):
         )
         lr: float = option(3e-4, "learning rate of slots and head", gt=0)
         clip: float = option(1.0, "upper bound of the gradient norm; 0: none", ge=0)
-        key_epochs: int = option(3, "epochs in which the keys of a task are fitted; every two, the rate falls to a tenth", ge=1)
+        key_epochs: int = option(3, "epochs that fit the keys of a task; every two, the rate falls to a tenth", ge=1)
         key_batch_size: int = option(16, "queries per step of the keys", ge=1)
         key_lr: float = option(5e-4, "learning rate of the keys (AdamW)", gt=0)
         key_top: int = option(2, "nearest keys that a query pulls, in each group", ge=1)

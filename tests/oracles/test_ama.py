@@ -1,4 +1,4 @@
-"""AMA against avalonstrel/Mitigating-the-Alignment-Tax-of-RLHF @40165e6: groups, coefficients, mixed layers, penalty."""
+"""AMA against avalonstrel/Mitigating-the-Alignment-Tax-of-RLHF @40165e6: groups, coefficients, mixtures, penalty."""
 
 from __future__ import annotations
 

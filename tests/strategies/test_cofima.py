@@ -14,9 +14,9 @@ from cl.plan.plan import make_plan
 from cl.strategies.cofima import CoFiMA
 from cl.strategies.slca import SLCA
 from cl.training import state
+from cl.training.trainer import Trainer
 from tests.conftest import make, tiny_backbone, tiny_stream
 from tests.help.compare import same
-from tests.help.plain_loops import Keeping
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {
@@ -61,7 +61,7 @@ def test_each_task_ends_in_the_average_of_the_formula(
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     options = {**FAST, "batch_size": 24, "alpha": 0.4, "weighting": weighting, "fisher_clip": 1e-3}
-    learner = CoFiMA(CoFiMA.Options(**options), backbone, Keeping())
+    learner = CoFiMA(CoFiMA.Options(**options), backbone, Trainer())
     views: list[tuple[Tensor, Tensor]] = []
 
     def after(strategy: CoFiMA, view: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -175,8 +175,8 @@ def test_one_task_equals_a_plain_loop(learn: Learn) -> None:
             for n in range(2):
                 name = f"blocks.{n}.attn.qkv.weight"
                 change = sum(share[s] * leaves[f"b{s}.{n}"] @ leaves[f"a{s}.{n}"] for s in range(2))
-                mixed[name] = model.model.get_parameter(name) + change
-            features.append(torch.func.functional_call(model.model, mixed, (image[None],))[0])
+                mixed[name] = model.get_parameter(name) + change
+            features.append(torch.func.functional_call(model, mixed, (image[None],))[0])
         logits = torch.stack(features) @ leaves["weight"].T + leaves["bias"]
         found = torch.autograd.grad(F.cross_entropy(logits, batch.y), list(leaves.values()))
         for (name, value), gradient in zip(held.items(), found, strict=True):

@@ -61,11 +61,11 @@ class GroupedKeys(nn.Module):
     def pull(self, queries: Tensor, top: int, dropout: float) -> Tensor:
         """Minus the mean cosine of queries with their `top` nearest keys of the newest task in each group.
 
-        A share `dropout` of keys, drawn for each query and group, is passed over, so that every key is nearest at times.
+        A share `dropout` of keys, drawn for each query and group, is skipped, so that every key is nearest at times.
         """
         found = self.similarities(queries, newest=True)
-        passed = torch.rand_like(found) <= dropout
-        index = found.detach().masked_fill(passed, -100.0).topk(min(top, found.shape[2]), dim=2).indices
+        skipped = torch.rand_like(found) <= dropout
+        index = found.detach().masked_fill(skipped, -100.0).topk(min(top, found.shape[2]), dim=2).indices
         return -found.gather(2, index).mean()
 
     def get_state(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _place(name: str) -> tuple[int, int] | None:
 
 
 def lines_factors(names: Sequence[str], alpha: float, beta: float) -> dict[str, float]:
-    """LiNeS: alpha + beta l / (L - 1) for block l of L, alpha outside of blocks (Wang et al. 2025, arXiv 2410.17146)."""
+    """LiNeS (Wang et al., arXiv 2410.17146): alpha + beta l / (L - 1) for block l of L, alpha outside of blocks."""
     found = depths(names)
     last = max(max(depth for depth in found.values() if depth is not None), 1)
     return {name: alpha if depth is None else alpha + beta * depth / last for name, depth in found.items()}
@@ -80,8 +80,8 @@ def group_factors(names: Sequence[str], coefficients: Sequence[float]) -> dict[s
 def averaging_coefficients(raw: Tensor, mean: float, epsilon: float = 0.0) -> Tensor:
     """AMA: the coefficients of groups of blocks, [groups], from trained numbers; their mean is `mean`, each at most 1.
 
-    mean (sigmoid(raw) + epsilon) / (mean over groups of sigmoid(raw) + epsilon), as in the code of Lin et al. 2024, which
-    has no upper bound.
+    mean (sigmoid(raw) + epsilon) / (mean over groups of sigmoid(raw) + epsilon), as in the code of Lin et al. 2024. The
+    code has no upper bound.
     """
     raised = torch.sigmoid(raw) + epsilon
     return (mean * raised / raised.mean()).clamp(max=1)
