@@ -41,6 +41,8 @@ ALSO: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("feat-kd", "pred-kd"), ("bases/regularized",)),
     "ease": ("parts/heads/subspaces",),
+    "inflora": ("parts/statistics/dual_gpm", "parts/statistics/input_moments"),
+    **dict.fromkeys(("lora-merge", "o-lora", "sd-lora"), ("parts/attached/lora",)),
     "finetune": ("bases/fine_tuning",),
     "momentum": ("bases/wrapper", "parts/weights/slow_weights"),
     "replay": ("bases/replayed",),
