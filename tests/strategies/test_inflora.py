@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cl.parts.statistics import InputMoments
+from cl.parts.statistics import DualGPM, InputMoments
 from cl.plan.plan import make_plan
-from cl.strategies.inflora import InfLoRA
+from cl.strategies.inflora import InfLoRA, _root
 from cl.training import state
 from tests.conftest import make, tiny_stream
 
@@ -74,34 +74,24 @@ def test_only_b_of_keys_and_values_and_the_newest_head_train(learn: Learn, fits:
     assert {site.start // 16 for site in learner.lora.sites} == {1, 2}, "keys and values"
 
 
-def test_the_memory_is_updated_with_the_network_after_the_task(learn: Learn) -> None:
-    stream, shares, seen = tiny_stream(), [], []
-    learner = make(InfLoRA, **{**FAST, "lr": 0.5}, threshold=0.8, threshold_end=0.9)
+def test_the_memory_is_updated_with_the_network_after_the_task(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    seen: list[list[Tensor]] = []
 
-    def update(moments: list[Tensor], share: float) -> None:
+    def update(self: DualGPM, moments: list[Tensor], share: float) -> None:
         shares.append(share)
         seen.append(moments)
 
-    def after(one: Any, view: Any) -> list[Tensor]:
-        return moments_of(one, view)
-
-    learner.info = stream.info
-    setup = learner.setup
-
-    def watched(info: Any) -> None:
-        setup(info)
-        learner.memory.update = update  # type: ignore[method-assign]
-
-    learner.setup = watched  # type: ignore[method-assign]
-    expected = learn(learner, stream, 2, after)
+    monkeypatch.setattr(DualGPM, "update", update)
+    learner = make(InfLoRA, **{**FAST, "lr": 0.1}, threshold=0.8, threshold_end=0.9)
+    expected = learn(learner, tiny_stream(), 2, moments_of)
     assert shares == [pytest.approx(0.8), pytest.approx(0.8 + 0.1 / 5)], "five tasks"
     for one, two in zip(seen, expected, strict=True):
         assert all(torch.allclose(x, y, atol=1e-4) for x, y in zip(one, two, strict=True))
+    assert not torch.allclose(seen[0][1], seen[1][1], atol=1e-2)
 
 
 def test_roots_have_the_singular_vectors_of_the_inputs() -> None:
-    from cl.strategies.inflora import _root
-
     rows = torch.randn(30, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     root = _root(rows.T @ rows / 30)
     assert torch.allclose(torch.linalg.svdvals(root), torch.linalg.svdvals(rows) / math.sqrt(30))

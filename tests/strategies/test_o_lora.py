@@ -107,7 +107,7 @@ def test_earlier_additions_heads_and_the_backbone_are_frozen(learn: Learn) -> No
 def test_the_penalty_makes_the_additions_orthogonal(learn: Learn) -> None:
     found = {}
     for weight in (0.0, 0.5):
-        learner = make(OLoRA, **FAST, orthogonality=weight)
+        learner = make(OLoRA, **{**FAST, "epochs": 6, "lr": 0.005}, orthogonality=weight)
         learn(learner, tiny_stream(), 2)
         found[weight] = float(learner.overlap())
     assert found[0.5] < 0.5 * found[0.0]
