@@ -43,6 +43,8 @@ ALSO: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ama", "lines"), ("bases/rescaled", "parts/merging/depth")),
     "cofima": ("parts/merging/fisher",),
     "ease": ("parts/heads/subspaces",),
+    "inflora": ("parts/statistics/dual_gpm", "parts/statistics/input_moments"),
+    **dict.fromkeys(("lora-merge", "o-lora", "sd-lora"), ("parts/attached/lora",)),
     "finetune": ("bases/fine_tuning",),
     "momentum": ("bases/wrapper", "parts/weights/slow_weights"),
     "replay": ("bases/replayed",),
