@@ -64,6 +64,7 @@ class LiNeS(Rescaled):
             images = view.val
             self._answers = self.compute("answers before the task", lambda: self._scores(images))
         super().learn(view)
+        self._answers = torch.empty(0)  # it grows with the images
 
     def factors(self, view: View, anchor: Mapping[str, Tensor]) -> dict[str, float]:
         o, alpha = self.options, self.options.alpha
