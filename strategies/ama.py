@@ -21,7 +21,8 @@ from cl.training.optim import WarmupCosine, adamw
 class AMA(Rescaled):
     """Adaptive model averaging: a group of blocks becomes k * (weights before) + (1 - k) * (weights after).
 
-    Paper: Lin et al. Mitigating the Alignment Tax of RLHF. EMNLP 2024, arXiv 2309.06256.
+    Paper: Lin et al. Mitigating the Alignment Tax of RLHF. EMNLP 2024, arXiv 2309.06256, whose last version calls it
+        heterogeneous model averaging.
     Trains: what the base trains, as the base does; then one number per group of blocks.
     Stores: what the base stores; with `anchor=pretrained` also the pretrained weights.
     Cost: one forward pass per test image; `choose_epochs` epochs more, with the backward pass of a whole network.
@@ -31,8 +32,8 @@ class AMA(Rescaled):
         26-layer model is not offered. The coefficients are trained on the task's training images with the base's loss
         and head, by AdamW with half a cosine (the code's trainer lowers the rate linearly). Embeddings belong to the
         first group and the final norm to the last; the code averages linear layers alone and takes all other tensors
-        from before. The head stays as trained, where the code gives it `keep_mean`. The learning rate and the number of
-        epochs are ours. `shape=linear` is the straight line of LiNeS between two given coefficients.
+        from before. The head stays as trained, where the code gives it `keep_mean`. The learning rate is ours.
+        `shape=linear` is the straight line of LiNeS between two given coefficients.
     """
 
     @dataclass(frozen=True)
