@@ -73,10 +73,12 @@ class GroupedKeys(nn.Module):
         return {"rows": [keys.detach() for keys in self.rows]}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Load the keys of `state`, adding or removing tasks to match."""
-        for keys in state["rows"][len(self.rows) :]:
-            self._append(keys)
-        self.rows = self.rows[: len(state["rows"])]
-        with torch.no_grad():
-            for mine, keys in zip(self.rows, state["rows"], strict=True):
-                mine.copy_(keys)
+        """Load the keys of `state`, adding, replacing or removing tasks to match."""
+        mine, self.rows = list(self.rows), nn.ParameterList()
+        for number, keys in enumerate(state["rows"]):
+            if number < len(mine) and mine[number].shape == keys.shape:
+                self.rows.append(mine[number])
+                with torch.no_grad():
+                    mine[number].copy_(keys)
+            else:
+                self._append(keys)
