@@ -50,7 +50,8 @@ def test_slots_keys_and_heads_of_other_tasks_stay_bit_for_bit(learn: Learn, retr
         assert same(later[1]["rows"][: count // 2], earlier[1]["rows"])
         assert same(later[2]["weights"][: count // 2], earlier[2]["weights"])
     assert len(learner.lora) == len(learner.keys) == 6
-    assert all(bool(factor.any()) for slot in third[0]["b"][4:] for factor in slot), "the slots of the task did train"
+    trained = [bool(factor.any()) for slot in third[0]["b"][4:] for factor in slot]
+    assert all(trained) if retrieval == "task" else any(trained), "the slots that were retrieved did train"
     assert learner.backbone.is_pristine
 
 
@@ -159,7 +160,7 @@ def test_one_task_equals_a_plain_loop(learn: Learn) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SLM, "objective", traced)
         learn(learner, tiny_stream(), 1)
-    (lora, head), model = starts[0], tiny_backbone()
+    (lora, head), model = starts[0], tiny_backbone().model
     held = {f"{kind}{s}.{n}": lora[kind][s][n] for kind in "ab" for s in range(2) for n in range(2)}
     held |= {"weight": head["weights"][0], "bias": head["biases"][0]}
     speed = {name: torch.zeros_like(value) for name, value in held.items()}

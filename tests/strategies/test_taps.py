@@ -197,9 +197,9 @@ def test_the_penalty_begins_after_the_warm_up(learn: Learn) -> None:
             assert learner.gates is not None
             before = [score.grad.clone() for score in learner.gates.scores]
             spec.before_step(step)
-            added = [score.grad - old for score, old in zip(learner.gates.scores, before, strict=True)]
+            added = [float((score.grad - old).detach()) for score, old in zip(learner.gates.scores, before, strict=True)]
             signs = [score.detach().sign() / len(before) for score in learner.gates.scores]
-            seen.append((step.epoch, [float(a) for a in added], [float(s) for s in signs]))
+            seen.append((step.epoch, added, [float(sign) for sign in signs]))
 
         return fit(strategy, phase, replace(spec, before_step=traced))
 
