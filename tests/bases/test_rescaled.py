@@ -95,7 +95,8 @@ def test_a_killed_run_ends_in_the_same_result(tmp_path: Path) -> None:
 
     intact = half()
     whole = run(intact, tiny_stream(tasks=2), tmp_path / "whole")
-    load, calls = Rescaled.load, []
+    load = Rescaled.load
+    calls: list[int] = []
     for fatal in (1, 2):
         folder = tmp_path / f"cut{fatal}"
         calls.clear()

@@ -29,7 +29,9 @@ def test_layers_are_mixed_as_by_the_code() -> None:
         factors = group_factors([f"blocks.{g}.weight" for g in range(len(keep))], (1 - keep).tolist())
         factors = {long: factors[f"blocks.{group}.weight"] for long in names}
         mixed = interpolated(
-            {long: before[name] for long, name in names.items()}, {long: after[name] for long, name in names.items()}, factors
+            {long: before[name] for long, name in names.items()},
+            {long: after[name] for long, name in names.items()},
+            factors,
         )
         out = F.linear(ORACLE.tensor("x"), mixed[f"blocks.{group}.weight"], mixed[f"blocks.{group}.bias"])
         ORACLE.compare("forward", out, ORACLE.tensor(f"mixed/{group}"))

@@ -40,9 +40,19 @@ def test_the_whole_training_ends_in_the_same_changes_and_scores(name: str) -> No
         learner.head.blocks[-1].bias.copy_(oracle.tensor("init/head_bias"))
 
     learner = replay(
-        TAPS, oracle, {"changes and scores": rows(oracle)}, begin=begin,
-        backbone=Backbone(model, half(8), identity(name, 80)), epochs=meta["epochs"], batch_size=4, lr=meta["lr"],
-        momentum=meta["momentum"], sparsity=meta["sparsity"], warmup=meta["warmup"], norms=False, augment="none",
+        TAPS,
+        oracle,
+        {"changes and scores": rows(oracle)},
+        begin=begin,
+        backbone=Backbone(model, half(8), identity(name, 80)),
+        epochs=meta["epochs"],
+        batch_size=4,
+        lr=meta["lr"],
+        momentum=meta["momentum"],
+        sparsity=meta["sparsity"],
+        warmup=meta["warmup"],
+        norms=False,
+        augment="none",
     )
     trained = gates[0]
     assert trained.names == tuple(f"{layer}.weight" for layer in meta["layers"])
@@ -51,7 +61,9 @@ def test_the_whole_training_ends_in_the_same_changes_and_scores(name: str) -> No
         oracle.compare("training", score[None], oracle.tensor(f"final/{layer}.indicator"))
     oracle.compare("training", learner.head.blocks[0].weight, oracle.tensor("final/head_weight"))
     oracle.compare("training", learner.head.blocks[0].bias, oracle.tensor("final/head_bias"))
-    penalised = torch.arange(len(oracle.tensor("scores"))) >= meta["warmup"] * len(oracle.tensor("scores")) / meta["epochs"]
+    penalised = (
+        torch.arange(len(oracle.tensor("scores"))) >= meta["warmup"] * len(oracle.tensor("scores")) / meta["epochs"]
+    )
     penalty = meta["sparsity"] * oracle.tensor("scores").abs().mean(1) * penalised
     ours = torch.tensor(losses_of(learner)[0, "changes and scores"]) + penalty
     oracle.compare("loss", ours, oracle.tensor("loss/0"), "losses")

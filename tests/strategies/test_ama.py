@@ -48,7 +48,12 @@ def test_each_group_has_its_average(learn: Learn, shape: str) -> None:
     for learner in (alone, wrapped):
         learn(learner, tiny_stream(), 1)
     norm = 0.75 if shape == "linear" else 0.25
-    for name, keep in {"cls_token": 0.75, "blocks.0.mlp.fc1.weight": 0.75, "blocks.1.mlp.fc1.bias": 0.25, "norm.bias": norm}.items():
+    for name, keep in {
+        "cls_token": 0.75,
+        "blocks.0.mlp.fc1.weight": 0.75,
+        "blocks.1.mlp.fc1.bias": 0.25,
+        "norm.bias": norm,
+    }.items():
         wanted = keep * start[name] + (1 - keep) * body(alone)[name]
         torch.testing.assert_close(body(wrapped)[name], wanted, rtol=0, atol=1e-6)
     assert wrapped.report()["task0.keep0"] == 0.75
@@ -98,8 +103,8 @@ def test_chosen_coefficients_are_those_of_a_plain_loop(learn: Learn) -> None:
     assert learner.kept[0] == pytest.approx(coefficients().tolist(), abs=1e-4)
     assert learner.kept[0] != pytest.approx([0.3, 0.3], abs=1e-3), "the coefficients did move"
     for name, value in trained.items():
-        keep = learner.kept[0][int(name.startswith(("blocks.1.", "norm.")))]
-        torch.testing.assert_close(body(learner)[name], keep * start[name] + (1 - keep) * value, rtol=0, atol=1e-6)
+        share = learner.kept[0][int(name.startswith(("blocks.1.", "norm.")))]
+        torch.testing.assert_close(body(learner)[name], share * start[name] + (1 - share) * value, rtol=0, atol=1e-6)
 
 
 def test_the_choice_trains_nothing_but_the_coefficients(learn: Learn, fits: list[dict[str, Any]]) -> None:

@@ -52,9 +52,7 @@ def test_alpha_0_keeps_the_backbone_of_the_first_task(learn: Learn) -> None:
 
 
 @pytest.mark.parametrize("weighting", ["plain", "fisher"])
-def test_each_task_ends_in_the_average_of_the_formula(
-    learn: Learn, fits: list[dict[str, Any]], weighting: str
-) -> None:
+def test_each_task_ends_in_the_average_of_the_formula(learn: Learn, fits: list[dict[str, Any]], weighting: str) -> None:
     """The Fisher information is computed again in a plain loop over the batches of an epoch."""
     backbone = tiny_backbone()
     for module in backbone.modules():
@@ -77,7 +75,9 @@ def test_each_task_ends_in_the_average_of_the_formula(
         model.norm = nn.LayerNorm(16)
         model.load_state_dict({**dict(model.state_dict()), **trained[task]["backbone"]})
         model.eval().requires_grad_(True)
-        logits = model(images) @ torch.cat(trained[task]["heads"]["weights"]).T + torch.cat(trained[task]["heads"]["biases"])
+        logits = model(images) @ torch.cat(trained[task]["heads"]["weights"]).T + torch.cat(
+            trained[task]["heads"]["biases"]
+        )
         named = dict(model.named_parameters())
         found = torch.autograd.grad(F.cross_entropy(logits, labels), list(named.values()))
         fishers.append({name: g.square().clamp(max=1e-3) for name, g in zip(named, found, strict=True)})
@@ -134,6 +134,8 @@ def test_the_presets_have_the_published_values() -> None:
     backbone = "vit_base_patch16_224.augreg_in21k"
     found = {s: make_plan("cofima", s, backbone).options for s in ("split-cifar100", "imagenet-r", "stanford-cars")}
     assert [(o.epochs, o.milestones, o.alpha, o.logit_norm) for o in found.values()] == [
-        (20, (18,), 0.4, 0.1), (50, (40,), 0.4, 0.1), (50, (40,), 0.5, 0.05),
+        (20, (18,), 0.4, 0.1),
+        (50, (40,), 0.4, 0.1),
+        (50, (40,), 0.5, 0.05),
     ]
     assert all(o.weighting == "fisher" and o.fisher_clip == 1e-4 for o in found.values())

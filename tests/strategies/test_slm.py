@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -91,10 +92,11 @@ def test_with_all_slots_each_has_its_share(learn: Learn) -> None:
         found = learner.instructed(images, queries)
         for image in range(len(images)):
             backbone = tiny_backbone()
-            for number, block in enumerate(backbone.model.blocks):  # type: ignore[arg-type, union-attr]
+            blocks: Any = backbone.model.blocks
+            for number, block in enumerate(blocks):
                 for slot in range(6):
                     change = learner.lora.b[slot][number] @ learner.lora.a[slot][number]
-                    block.attn.qkv.weight.add_(mean[image, slot] / mean[image].sum() * change)  # type: ignore[union-attr]
+                    block.attn.qkv.weight.add_(mean[image, slot] / mean[image].sum() * change)
             torch.testing.assert_close(found[image], backbone(images[image : image + 1])[0], rtol=0, atol=1e-4)
 
 
@@ -103,7 +105,7 @@ def test_the_memory_grows_by_the_slots_of_a_task(learn: Learn) -> None:
     sizes = learn(learner, tiny_stream(), 3, lambda s, view: s.stored()["parameters"])
     slot = 2 * (3 * 16 + 48 * 3) + 16  # two blocks: A [3, 16], B [48, 3]; one key
     head = 2 * 17
-    assert [later - earlier for earlier, later in zip(sizes, sizes[1:], strict=False)] == [4 * (2 * slot + head)] * 2
+    assert [later - earlier for earlier, later in pairwise(sizes)] == [4 * (2 * slot + head)] * 2
 
 
 # ------------------------------------------------------------------------------------------------------- training
@@ -116,7 +118,12 @@ def test_what_each_fit_is_given(learn: Learn, fits: list[dict[str, Any]]) -> Non
     for task, (keys, train) in enumerate(zip(fits[::2], fits[1::2], strict=True)):
         assert [parameter is learner.keys.rows[task] for parameter in keys["params"]] == [True]
         assert type(keys["optimizer"](keys["params"])) is torch.optim.AdamW and keys["clip"] == 0.1
-        own = {id(factor) for part in (learner.lora.a, learner.lora.b) for slot in part[2 * task : 2 * task + 2] for factor in slot}
+        own = {
+            id(factor)
+            for part in (learner.lora.a, learner.lora.b)
+            for slot in part[2 * task : 2 * task + 2]
+            for factor in slot
+        }
         heads = {id(parameter) for parameter in learner.head.parameters()}
         assert {id(parameter) for parameter in train["params"]} - heads == own
         assert same(keys["before"]["lora"], keys["after"]["lora"])
@@ -195,7 +202,7 @@ def test_one_task_equals_a_plain_loop(learn: Learn) -> None:
 
 
 def test_ranks_and_groups_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UsageError, match="rank=17 does not fit layer blocks.0.attn.qkv"):
+    with pytest.raises(UsageError, match=r"rank=17 does not fit layer blocks\.0\.attn\.qkv"):
         slm(rank=17).setup(tiny_stream().info)
     with pytest.raises(UsageError, match="groups=5 does not divide the 16 features"):
         slm(groups=5).setup(tiny_stream().info)

@@ -105,7 +105,9 @@ def test_the_memory_is_the_sum_of_the_active_layers(network: str, learn: Learn) 
     assert learner.stored()["parameters"] == weights + heads
     assert learner.gates is None, "scores and shut changes are dropped"
     layers = len(maskable(learner.backbone))
-    assert [learner.report()[f"task{task}.layers"] * layers for task in range(3)] == pytest.approx([len(a) for a in active])
+    assert [learner.report()[f"task{task}.layers"] * layers for task in range(3)] == pytest.approx(
+        [len(a) for a in active]
+    )
 
 
 def test_a_large_penalty_shuts_every_gate_and_none_leaves_them_open(learn: Learn) -> None:
@@ -146,7 +148,10 @@ def test_the_training_equals_a_plain_loop(network: str, learn: Learn) -> None:
         learn(learner, tiny_stream(), 1)
     (gates, head), (gates_end, head_end) = starts
     model, names = built(network).model.eval(), maskable(built(network))
-    held = {**{f"d{i}": gates[f"changes.{i}"] for i in range(len(names))}, **{f"s{i}": gates[f"scores.{i}"] for i in range(len(names))}}
+    held = {
+        **{f"d{i}": gates[f"changes.{i}"] for i in range(len(names))},
+        **{f"s{i}": gates[f"scores.{i}"] for i in range(len(names))},
+    }
     held |= {"weight": head["weight"], "bias": head["bias"]}
     speed = {name: torch.zeros_like(value) for name, value in held.items()}
     steps = len(seen) // 3
@@ -184,7 +189,9 @@ def test_what_the_optimiser_is_given(learn: Learn, fits: list[dict[str, Any]]) -
         assert not {id(parameter) for parameter in fit["params"]} & {id(parameter) for parameter in named.values()}
         optimizer = fit["optimizer"](fit["params"])
         assert {key: optimizer.defaults[key] for key in ("lr", "momentum", "weight_decay")} == {
-            "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0,
+            "lr": 0.05,
+            "momentum": 0.9,
+            "weight_decay": 0.0,
         }
 
 
@@ -197,7 +204,9 @@ def test_the_penalty_begins_after_the_warm_up(learn: Learn) -> None:
             assert learner.gates is not None
             before = [score.grad.clone() for score in learner.gates.scores]
             spec.before_step(step)
-            added = [float((score.grad - old).detach()) for score, old in zip(learner.gates.scores, before, strict=True)]
+            added = [
+                float((score.grad - old).detach()) for score, old in zip(learner.gates.scores, before, strict=True)
+            ]
             signs = [score.detach().sign() / len(before) for score in learner.gates.scores]
             seen.append((step.epoch, added, [float(sign) for sign in signs]))
 
@@ -214,7 +223,12 @@ def test_the_best_epoch_is_chosen_on_validation_images(learn: Learn) -> None:
     """The accuracy on the validation images, computed again from what was kept, is the best score of the fit."""
     learner, best = taps(epochs=4, norms=False), []
     fit = learner.trainer.fit
-    vars(learner.trainer)["fit"] = lambda *a: (best.append(fit(*a)), best[-1])[1]
+
+    def watched(*arguments: Any) -> Any:
+        best.append(fit(*arguments))
+        return best[-1]
+
+    vars(learner.trainer)["fit"] = watched
 
     def look(learner: TAPS, view: Any) -> float:
         scores = learner.predict_images(view.val.pixels(slice(None)), view.task)

@@ -39,5 +39,5 @@ def test_shares_of_0_and_1_give_either_checkpoint_bit_for_bit() -> None:
 def test_other_checkpoints_and_shares_are_refused() -> None:
     with pytest.raises(UsageError, match="has the shape"):
         fisher_average(weights(1.0), weights(1.0, 2.0), 0.5)
-    with pytest.raises(UsageError, match="alpha=1.5 is the share of the newer weights"):
+    with pytest.raises(UsageError, match=r"alpha=1\.5 is the share of the newer weights"):
         fisher_average(weights(1.0), weights(2.0), 1.5)
