@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from cl.bases.fine_tuning import FineTuning
 from cl.bases.rescaled import Rescaled
+from cl.parts.heads import GrowingHead
 from cl.parts.losses import classification
 from cl.parts.merging import averaging_coefficients, depths, group_factors, groups_of, lines_factors
 from cl.parts.weights import under
@@ -65,7 +65,7 @@ class AMA(Rescaled):
         shapes, found = self.tensors(), depths(self._names)
         owners = [g for name, g in self._groups.items() if found[name] is not None and shapes[name].ndim > 1]
         self._matrices = torch.bincount(torch.tensor(owners, dtype=torch.long), minlength=self._count).to(self.device)
-        if not o.keep and not isinstance(self.base, FineTuning):
+        if not o.keep and not self._trains_a_head():
             raise UsageError(
                 f"base={o.base} does not say how its head is trained, so coefficients cannot be chosen; set keep=..."
             )
@@ -85,11 +85,15 @@ class AMA(Rescaled):
         found = {f"task{t}.keep{g}": share for t, kept in enumerate(self.kept) for g, share in enumerate(kept)}
         return {**self.base.report(), **found}
 
+    def _trains_a_head(self) -> bool:
+        """Whether the base has the head and the options of `cl.bases.fine_tuning`."""
+        told = all(hasattr(self.base.options, name) for name in ("loss", "batch_size", "augment"))
+        return told and isinstance(getattr(self.base, "head", None), GrowingHead)
+
     def _chosen(self, view: View, anchor: Mapping[str, Tensor]) -> list[float]:
         """Train the coefficients on the task's images; both networks are fixed."""
-        o, base = self.options, self.base
-        assert isinstance(base, FineTuning)
-        b: Any = base.options
+        o, base = self.options, cast(Any, self.base)
+        b = base.options
         with torch.no_grad():
             self.raw[0].fill_(torch.logit(torch.tensor(o.keep_mean)))  # equal coefficients, as in the code
         here = self.tensors()

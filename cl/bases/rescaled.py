@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cl.bases.fine_tuning import FineTuning
 from cl.bases.wrapper import Wrapper
 from cl.parts.merging import depths, interpolated
 from cl.strategy import Strategy, StreamInfo, UsageError, View, option
@@ -44,7 +43,8 @@ class Rescaled(Wrapper):
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
-        if isinstance(self.base, FineTuning) and not self.base.tuned():
+        tuned = getattr(self.base, "tuned", None)  # of `cl.bases.fine_tuning`
+        if tuned is not None and not tuned():
             raise UsageError(
                 f"base={self.options.base} trains nothing of the backbone, so there is no change to scale; set "
                 "base.trains=all."

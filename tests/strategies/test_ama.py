@@ -12,8 +12,10 @@ from torch.func import functional_call
 
 from cl.errors import UsageError
 from cl.plan.plan import make_plan
+from cl.registry import strategies
 from cl.strategies.ama import AMA
 from cl.strategies.finetune import Finetune
+from cl.strategy import Strategy
 from cl.training import state
 from tests.conftest import make, tiny_backbone, tiny_stream
 from tests.help.compare import same
@@ -21,6 +23,12 @@ from tests.help.plain_loops import Keeping
 
 Learn = Callable[..., list[Any]]
 FAST: dict[str, Any] = {"epochs": 1, "batch_size": 16, "lr": 0.05, "augment": "crop-flip"}
+
+
+class Headless(Strategy):
+    """A base that can be interpolated and has no head of ours."""
+
+    interpolates = True
 
 
 def ama(**options: Any) -> AMA:
@@ -134,5 +142,12 @@ def test_options_without_sense_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=says):
             make_plan("ama", "split-digits", options=options)
+    strategies.register("headless", Headless)
+    try:
+        with pytest.raises(UsageError, match=r"base=headless does not say how its head is trained.*set keep="):
+            make(AMA, base="headless").setup(tiny_stream().info)
+        make(AMA, base="headless", keep=(0.1, 0.2), groups=2).setup(tiny_stream().info)
+    finally:
+        strategies.unregister("headless")
     with pytest.raises(UsageError, match="5 coefficients cannot be spread over 2 blocks"):
         ama(groups=5, keep=(0.1,) * 5).setup(tiny_stream().info)
