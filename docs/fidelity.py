@@ -40,14 +40,20 @@ ALSO: dict[str, tuple[str, ...]] = {
         ("finetune-dynamic", "finetune-previous", "independent", "pretrained"), ("bases/network_per_task",)
     ),
     **dict.fromkeys(("feat-kd", "pred-kd"), ("bases/regularized",)),
+    **dict.fromkeys(("ama", "lines"), ("bases/rescaled", "parts/merging/depth")),
+    "cofima": ("parts/merging/fisher",),
     "ease": ("parts/heads/subspaces",),
+    "inflora": ("parts/statistics/dual_gpm", "parts/statistics/input_moments"),
+    **dict.fromkeys(("lora-merge", "o-lora", "sd-lora"), ("parts/attached/lora",)),
     "finetune": ("bases/fine_tuning",),
     "momentum": ("bases/wrapper", "parts/weights/slow_weights"),
     "replay": ("bases/replayed",),
     "finetune-adapter": ("parts/attached/adapters",),
     "slca": ("parts/statistics/gaussians",),
     "slca-pp": ("parts/attached/low_rank",),
+    "slm": ("parts/attached/grouped_keys",),
     "softnet": ("parts/weights/soft_masks",),
+    "taps": ("parts/weights/gated",),
     "wsn": ("parts/weights/masks",),
 }
 """Strategies -> modules of `cl` with the code of their papers, whose tests are theirs too."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import loop_overhead, online, startup, table_lookup
+from benchmarks import loop_overhead, low_rank, online, startup, table_lookup
+from cl.testing import tiny_backbone
 
 SMALL = {"epochs": 1, "batch_size": 4, "stream.train_per_class": 4, "stream.test_per_class": 2}
 
@@ -35,6 +36,16 @@ def test_parts_of_a_whole_run() -> None:
     found = loop_overhead.whole_run("split-digits")
     assert {"forward", "backward", "optimizer", "data"} <= set(found["parts"])
     assert 0 < found["overhead_seconds"] < found["seconds"]
+
+
+def test_the_frozen_step_trains_one_bias_before_the_first_attention() -> None:
+    backbone = tiny_backbone()
+    steps = low_rank.steps_of(backbone, 2, 3, torch.randn(4, 3, 8, 8))
+    assert all(float(step()) > 0 for step in steps.values())
+    trained = [name for name, value in backbone.model.named_parameters() if value.grad is not None]
+    assert trained == ["blocks.0.norm1.bias"]
+    ratios = low_rank.compare(backbone, 2, 3, batch=4, rounds=2)
+    assert {name: len(found) for name, found in ratios.items()} == {"lora / frozen": 2, "per image / shared": 2}
 
 
 def test_online_and_one_fit_take_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "ranpac": {"width": 32},
     **dict.fromkeys(("independent", "finetune-dynamic", "finetune-previous", "pretrained"), NETWORKS),
 }
-COVARIANCES = {"hide-prompt", "mos", "norga", "slca", "slca-pp"}
-TOLD = {"independent", "finetune-dynamic", "finetune-previous", "pretrained", "wsn"}
+COVARIANCES = {"cofima", "hide-prompt", "mos", "norga", "slca", "slca-pp"}
+TOLD = {"independent", "finetune-dynamic", "finetune-previous", "pretrained", "taps", "wsn"}
 STRATEGIES = [name for name in registry.strategies.names() if registry.strategies.distribution(name).name == "clbench"]
 
 

@@ -2,7 +2,9 @@
 
 from cl.parts.attached.adapters import Adapters, AdapterSets
 from cl.parts.attached.attach import Attached
+from cl.parts.attached.grouped_keys import GroupedKeys
 from cl.parts.attached.keys import TaskKeys, similarity
+from cl.parts.attached.lora import GROUPS, LoRA, targeted
 from cl.parts.attached.low_rank import LowRank
 from cl.parts.attached.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
 from cl.parts.attached.prompts import RANGES, Components, PromptPool, nearest, uniform
@@ -13,6 +15,7 @@ from cl.parts.attached.tokens import PLACES, READINGS, check_tokens, with_tokens
 from cl.parts.attached.visual_prompts import VisualPrompts
 
 __all__ = [
+    "GROUPS",
     "PLACES",
     "RANGES",
     "READINGS",
@@ -20,6 +23,8 @@ __all__ = [
     "Adapters",
     "Attached",
     "Components",
+    "GroupedKeys",
+    "LoRA",
     "LowRank",
     "Prefix",
     "PromptPool",
@@ -35,6 +40,7 @@ __all__ = [
     "nearest",
     "prefixed",
     "similarity",
+    "targeted",
     "uniform",
     "with_tokens",
 ]

@@ -8,7 +8,17 @@ The functions take task vectors (`task_vector(weights, pretrained)`) of any netw
 
 from cl.parts.merging.average import average, running_average, smallest_kept, task_arithmetic, ties
 from cl.parts.merging.combination import Coefficients
-from cl.parts.merging.depth import depths, group_factors, lines_factors, scaled
+from cl.parts.merging.depth import (
+    averaging_coefficients,
+    depths,
+    group_factors,
+    groups_of,
+    interpolated,
+    lines_factors,
+    multi_task_alpha,
+    scaled,
+)
+from cl.parts.merging.fisher import fisher_average
 from cl.parts.merging.kept import FORMS, MergedVector, TaskVectors
 from cl.parts.merging.opcm import opcm_step, projected
 from cl.parts.merging.pcb import balances, pcb
@@ -31,14 +41,19 @@ __all__ = [
     "Weights",
     "added",
     "average",
+    "averaging_coefficients",
     "balances",
     "check_alike",
     "check_finite",
     "check_moved",
     "depths",
+    "fisher_average",
     "group_factors",
+    "groups_of",
+    "interpolated",
     "lines_factors",
     "model_stock",
+    "multi_task_alpha",
     "norm",
     "opcm_step",
     "pcb",

@@ -1,9 +1,11 @@
-"""Statistics of images and weights: Gaussians, Fisher information, anchors, batch norms."""
+"""Statistics of images and weights: Gaussians, Fisher information, anchors, batch norms, moments of inputs."""
 
 from cl.parts.statistics.anchors import Anchors, Tensors
 from cl.parts.statistics.batch_norms import TaskStatistics, batch_norms, batch_statistics
+from cl.parts.statistics.dual_gpm import DualGPM
 from cl.parts.statistics.fisher import LABELS, SQUARES, Parameters, answers, diagonal
 from cl.parts.statistics.gaussians import KINDS, ClassGaussians
+from cl.parts.statistics.input_moments import InputMoments
 
 __all__ = [
     "KINDS",
@@ -11,6 +13,8 @@ __all__ = [
     "SQUARES",
     "Anchors",
     "ClassGaussians",
+    "DualGPM",
+    "InputMoments",
     "Parameters",
     "TaskStatistics",
     "Tensors",

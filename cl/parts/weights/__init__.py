@@ -1,5 +1,6 @@
 """Other weights for the same network: lent, kept, slow, masked."""
 
+from cl.parts.weights.gated import GatedChanges
 from cl.parts.weights.kept_networks import Networks
 from cl.parts.weights.lend import Lent, under
 from cl.parts.weights.mask_coding import PAPER_RATE, capacity, compression_rate
@@ -12,6 +13,7 @@ from cl.parts.weights.tuned_weights import TunedWeights
 __all__ = [
     "PAPER_RATE",
     "FixedMasks",
+    "GatedChanges",
     "Lent",
     "Networks",
     "Redrawn",
