@@ -63,13 +63,13 @@ class SLCAPlusPlus(SLCA):
         self.lora = LowRank(self.backbone, self.options.rank, self.options.lora_scale)
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        features, blocks = inputs.encode(self._tuned()), self.aligned.blocks
+        features, blocks = inputs.encode(self.extractor()), self.aligned.blocks
         aligned = len(blocks) > 1 and self.options.ca_epochs > 0
         mu = self.options.age_scale if aligned else 0.0
         scales = [1 + mu * (len(blocks) - 1 - number) for number in range(len(blocks))]
         return torch.cat([block(features * scale) for block, scale in zip(blocks, scales, strict=True)], 1)
 
-    def _tuned(self) -> Attached:
+    def extractor(self) -> Attached:
         return self.lora.extractor(self.backbone)
 
     def _slow_learning(self, view: View) -> None:
@@ -112,7 +112,7 @@ class SLCAPlusPlus(SLCA):
     def _add_statistics(self, view: View) -> None:
         """Gaussians of the new classes with the current network; old Gaussians do not change."""
         self.gaussians.add(
-            self.encode(view.train, self._tuned()), view.train.labels, view.classes, self.info.class_names
+            self.encode(view.train, self.extractor()), view.train.labels, view.classes, self.info.class_names
         )
 
     def drawn(self, newest: int) -> Source:
