@@ -1,4 +1,4 @@
-"""InfLoRA: low-rank additions whose inputs are limited to directions that matter for the task and for no earlier one."""
+"""InfLoRA: low-rank additions that act only on directions in which no earlier task has its inputs."""
 
 from __future__ import annotations
 
