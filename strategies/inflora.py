@@ -53,14 +53,14 @@ class InfLoRA(Strategy):
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(5e-4, "learning rate of B and of the head (Adam)", gt=0)
         schedule: str = option("quarter-cosine", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
-        augment: str = option("rrc-flip", "augmentation of training images, also of those measured", choices=tuple(RECIPES))
+        augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(10, "rank of the additions", ge=1)
         length: float = option(1 / math.sqrt(3), "length of the rows of A", gt=0)
         directions: str = option(
-            "moments", "singular vectors and values of the moments x^T x / n, or of the inputs", choices=("moments", "inputs")
+            "moments", "the matrix for SVDs: the moments x^T x / n, or the inputs", choices=("moments", "inputs")
         )
         threshold: float = option(0.95, "share of the squared singular values to occupy in the first task", gt=0, lt=1)
-        threshold_end: float = option(1.0, "the share rises from task to task, and would reach this after the last", le=1)
+        threshold_end: float = option(1.0, "the share rises with every task, to this value for one more task", le=1)
 
     @classmethod
     def needs(cls, options: Any) -> Needs:

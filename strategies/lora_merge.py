@@ -18,8 +18,8 @@ from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, Stre
 from cl.training.optim import WarmupCosine, adamw
 
 MODES = ("merge", "drop", "full", "full_reset")
-"""Add the LoRA of every task to the weights; start every task from the pretrained weights, and keep its LoRA only; train
-the target weights themselves, task after task; train them from the pretrained weights in every task."""
+"""Add the LoRA of every task to the weights; start every task from the pretrained weights, and keep its LoRA only;
+train the target weights themselves, task after task; train them from the pretrained weights in every task."""
 
 
 class LoRAMerge(Strategy):

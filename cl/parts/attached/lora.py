@@ -43,7 +43,7 @@ class LoRA(nn.Module):
     gets an A with the kernel, stride and padding of the layer, from its inputs to `rank` channels, and a B of 1x1. With
     `groups`, each of these parts ("q", "k", "v") of a layer called qkv has its own A and B, and the other parts have no
     addition; without, the fused layer has one A and one B. A is drawn as in peft (Kaiming uniform, a = sqrt 5); B
-    starts at 0, so a new slot changes nothing. `a[slot]` and `b[slot]` hold one factor per site, in the order of `sites`.
+    starts at 0, so a new slot changes nothing. `a[slot]` and `b[slot]` hold a factor per site, in the order of `sites`.
     `dropout` acts on the inputs of the A. Attached only during a pass, and gradients reach the factors and the weights
     w, not W.
 
