@@ -25,10 +25,10 @@ class SDLoRA(Strategy):
     Stores: A and B of every task (ViT-B, rank 10: 1.5 MB), and the magnitudes; no images.
     Cost: one forward pass per test image, with two more products per block, 2 t r wide after t tasks.
     Differences from the paper: follows the authors' code. It divides an earlier product by the norms of its factors,
-        the paper by the norm of the product; `direction=product` is the paper's. The magnitudes of all tasks start again at
-        0.8 in every task, and the newest product is not divided by a norm. The penalty of orthogonality in the code
-        is computed but not used, so it is left out, as are the variants with falling ranks and with distillation. The
-        factors of a task are divided once, when the next task begins, instead of in every pass.
+        the paper by the norm of the product; `direction=product` is the paper's. The magnitudes of all tasks start
+        again at 0.8 in every task, and the newest product is not divided by a norm. The code computes a penalty of
+        orthogonality but does not use it, so it is left out, as are the variants with falling ranks and with
+        distillation. The factors of a task are divided once, when the next task begins, instead of in every pass.
     """
 
     @dataclass(frozen=True)
