@@ -60,7 +60,9 @@ class InfLoRA(Strategy):
             "moments", "the matrix for SVDs: the moments x^T x / n, or the inputs", choices=("moments", "inputs")
         )
         threshold: float = option(0.95, "share of the squared singular values to occupy in the first task", gt=0, lt=1)
-        threshold_end: float = option(1.0, "the share rises linearly with the tasks, to this value after one task more", le=1)
+        threshold_end: float = option(
+            1.0, "the share rises linearly with the tasks, to this value after one task more", le=1
+        )
 
     @classmethod
     def needs(cls, options: Any) -> Needs:

@@ -45,7 +45,9 @@ def test_convolutions_with_lora_and_merged_weights(name: str) -> None:
     network.add_module("conv1", nn.Conv2d(3, 8, 3, stride=2, padding=1))
     network.add_module("conv3", nn.Conv2d(8, 6, 1))
     backbone = Backbone(network, half(8), identity(name, 6))
-    part = LoRA(backbone, oracle.meta["rank"], ("conv1", "conv3"), scale=oracle.meta["scale"], generator=torch.Generator())
+    part = LoRA(
+        backbone, oracle.meta["rank"], ("conv1", "conv3"), scale=oracle.meta["scale"], generator=torch.Generator()
+    )
     with torch.no_grad():
         for number, layer in enumerate(("conv1", "conv3")):
             for key in ("weight", "bias"):

@@ -324,7 +324,11 @@ def test_features_are_memoised_until_a_factor_or_a_weight_changes() -> None:
         (tiny_backbone, {"rank": 17}, r"rank=17 does not fit layer blocks.0.attn.qkv .* 48 x 16; .* rank of 1 to 16\."),
         (tiny_backbone, {"rank": 0}, "rank=0 does not fit"),
         (convolutions, {"targets": ("conv2",), "rank": 7}, "a matrix of 6 x 8; choose a rank of 1 to 6"),
-        (tiny_backbone, {"targets": ("conv3",)}, r"no layer whose name ends in 'conv3'; .* attn.proj, attn.qkv, mlp.fc1"),
+        (
+            tiny_backbone,
+            {"targets": ("conv3",)},
+            r"no layer whose name ends in 'conv3'; .* attn.proj, attn.qkv, mlp.fc1",
+        ),
         (tiny_backbone, {"targets": ("attn.qkv", "fc9")}, "ends in 'fc9'"),
         (tiny_backbone, {"targets": ("kv",)}, "ends in 'kv'"),
         (tiny_backbone, {"targets": ("norm1",)}, "layer blocks.0.norm1 of backbone tiny is a LayerNorm"),
