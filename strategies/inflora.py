@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -16,17 +16,17 @@ from cl.parts.heads import GrowingHead
 from cl.parts.statistics import DualGPM, InputMoments
 from cl.strategy import (
     RECIPES,
-    SCHEDULES,
     Batch,
     Inputs,
     Needs,
     Strategy,
     StreamInfo,
     View,
+    When,
     adam,
     option,
-    schedule,
 )
+from cl.training.optim import QuarterCosine
 
 
 class InfLoRA(Strategy):
@@ -52,7 +52,6 @@ class InfLoRA(Strategy):
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(5e-4, "learning rate of B and of the head (Adam)", gt=0)
-        schedule: str = option("quarter-cosine", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(10, "rank of the additions", ge=1)
         length: float = option(1 / math.sqrt(3), "length of the rows of A", gt=0)
@@ -126,8 +125,13 @@ class InfLoRA(Strategy):
             [*self.lora.b[-1], *head.parameters()],
             epochs=o.epochs,
             optimizer=adam(o.lr),
-            schedule=schedule(o.schedule),
+            schedule=late,
         )
+
+
+def late(when: When) -> float:
+    """The schedule of the code: the second epoch has the rate of the first, and the others follow a quarter cosine."""
+    return QuarterCosine()(replace(when, epoch=max(when.epoch - 1, 0)))
 
 
 def _root(moment: Tensor) -> Tensor:
