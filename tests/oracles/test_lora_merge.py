@@ -1,4 +1,4 @@
-"""LoRA against peft, and lora-merge against AlbinSou/lora_cl_analysis @dec7d3a: passes, merges and trainings in all modes."""
+"""LoRA against peft, lora-merge against AlbinSou/lora_cl_analysis @dec7d3a: passes, merges, trainings in all modes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def test_every_task_ends_in_the_weights_of_the_code(name: str) -> None:
     learner = replay(
         LoRAMerge, oracle, {"train": as_many_steps(rows(oracle), {}, "train")}, begin=begin, after=after,
         mode=meta["mode"], lwf=meta["lwf"], temperature=meta["temperature"], rank=meta["rank"], scale=meta["scale"],
-        lr=meta["lr"], weight_decay=meta["weight_decay"], epochs=meta["epochs"], batch_size=4, dropout=0.0, augment="none",
+        lr=meta["lr"], weight_decay=meta["weight_decay"], epochs=meta["epochs"], batch_size=4, dropout=0.0,
+        augment="none",
     )  # fmt: skip
     if not meta["lwf"]:
         for task in range(oracle.tasks):
