@@ -137,20 +137,20 @@ class LoRA(nn.Module):
         x: Tensor,
     ) -> Tensor:
         """One product with the A of all slots and groups of the layer, and one with the B."""
-        out = forward(x)
         a, b = self._stacked(name, numbers)
-        x = F.dropout(x, self.dropout, self.training)
         if isinstance(layer, nn.Conv2d):
+            out, x = forward(x), F.dropout(x, self.dropout, self.training)
             hidden = F.conv2d(x, a, None, layer.stride, layer.padding, layer.dilation)
             if weights is not None:
                 hidden = hidden * self._widened(weights, len(numbers))[..., None, None]
             return out + F.conv2d(hidden, self.scale * b[..., None, None])
-        hidden = F.linear(x, a)
+        rows = x.flatten(0, -2)  # products of matrices are the fastest in the backward pass
+        hidden = F.dropout(rows, self.dropout, self.training) @ a.mT
         if weights is not None:
-            factor = self._widened(weights, len(numbers))
-            hidden = hidden * factor.reshape(*factor.shape[:-1], *[1] * (x.ndim - 2), -1)
-        total = torch.addmm(out.flatten(0, -2), hidden.flatten(0, -2), b.mT, alpha=self.scale)
-        return total.reshape(out.shape)
+            factor = self._widened(weights, len(numbers)).reshape(-1, 1, hidden.shape[1])
+            hidden = (hidden.unflatten(0, (len(factor), -1)) * factor).flatten(0, 1)  # tokens of an image are adjacent
+        total = torch.addmm(forward(rows), hidden, b.mT, alpha=self.scale)
+        return total.unflatten(0, x.shape[:-1])
 
     def _stacked(self, name: str, numbers: list[int]) -> tuple[Tensor, Tensor]:
         """The factors of a layer: A [K, in, ...] and B [out, K], K = groups * slots * rank; B is 0 outside its rows."""
