@@ -90,7 +90,7 @@ def compare(backbone: Backbone, rank: int, slots: int, batch: int, rounds: int) 
 @click.option("--rounds", default=15, show_default=True, type=click.IntRange(1))
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 def main(backbone: str, rank: int, slots: int, batch: int, rounds: int, threads: int) -> None:
-    """Measure CPU seconds of steps with LoRA / those of the frozen network, and of weights per image / shared weights."""
+    """Measure CPU seconds of steps with LoRA / of the frozen network, and with weights per image / with shared ones."""
     os.environ["CLBENCH_OFFLINE"] = "1"
     torch.set_num_threads(threads)
     ratios = compare(load(backbone), rank, slots, batch, rounds)

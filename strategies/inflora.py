@@ -1,9 +1,9 @@
-"""InfLoRA: low-rank additions whose inputs are limited to directions that matter for the task and for no earlier one."""
+"""InfLoRA: low-rank additions that act only on directions in which no earlier task has its inputs."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -16,17 +16,17 @@ from cl.parts.heads import GrowingHead
 from cl.parts.statistics import DualGPM, InputMoments
 from cl.strategy import (
     RECIPES,
-    SCHEDULES,
     Batch,
     Inputs,
     Needs,
     Strategy,
     StreamInfo,
     View,
+    When,
     adam,
     option,
-    schedule,
 )
+from cl.training.optim import QuarterCosine
 
 
 class InfLoRA(Strategy):
@@ -52,15 +52,16 @@ class InfLoRA(Strategy):
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(5e-4, "learning rate of B and of the head (Adam)", gt=0)
-        schedule: str = option("quarter-cosine", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
-        augment: str = option("rrc-flip", "augmentation of training images, also of those measured", choices=tuple(RECIPES))
+        augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(10, "rank of the additions", ge=1)
         length: float = option(1 / math.sqrt(3), "length of the rows of A", gt=0)
         directions: str = option(
-            "moments", "singular vectors and values of the moments x^T x / n, or of the inputs", choices=("moments", "inputs")
+            "moments", "the matrix for SVDs: the moments x^T x / n, or the inputs", choices=("moments", "inputs")
         )
         threshold: float = option(0.95, "share of the squared singular values to occupy in the first task", gt=0, lt=1)
-        threshold_end: float = option(1.0, "the share rises from task to task, and would reach this after the last", le=1)
+        threshold_end: float = option(
+            1.0, "the share rises linearly with the tasks, to this value after one task more", le=1
+        )
 
     @classmethod
     def needs(cls, options: Any) -> Needs:
@@ -124,8 +125,13 @@ class InfLoRA(Strategy):
             [*self.lora.b[-1], *head.parameters()],
             epochs=o.epochs,
             optimizer=adam(o.lr),
-            schedule=schedule(o.schedule),
+            schedule=late,
         )
+
+
+def late(when: When) -> float:
+    """The schedule of the code: the second epoch has the rate of the first, and the others follow a quarter cosine."""
+    return QuarterCosine()(replace(when, epoch=max(when.epoch - 1, 0)))
 
 
 def _root(moment: Tensor) -> Tensor:

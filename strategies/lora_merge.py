@@ -18,17 +18,17 @@ from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, Stre
 from cl.training.optim import WarmupCosine, adamw
 
 MODES = ("merge", "drop", "full", "full_reset")
-"""Add the LoRA of every task to the weights; start every task from the pretrained weights and keep its LoRA only; train the
-target weights themselves, task after task; train them from the pretrained weights in every task."""
+"""Add the LoRA of every task to the weights; start every task from the pretrained weights, and keep its LoRA only;
+train the target weights themselves, task after task; train them from the pretrained weights in every task."""
 
 
 class LoRAMerge(Strategy):
     """One LoRA per task, merged at its end; or LoRA or the full weights of the same layers, task by task.
 
-    Paper: Soutif-Cormerais, Magistri, van de Weijer, Bagdanov. An Empirical Analysis of Forgetting in Pre-trained Models
-        with Incremental Low-Rank Updates. CoLLAs 2024, PMLR 274 (2025).
-    Trains: A and B of one LoRA on the fused qkv of every block of a Vision Transformer (ViT-B: 36,864 r parameters) or on
-        conv3 of every block of a ResNet, and the new task's head; with `full`, these weights themselves. With `lwf`,
+    Paper: Soutif-Cormerais, Magistri, van de Weijer, Bagdanov. An Empirical Analysis of Forgetting in Pre-trained
+        Models with Incremental Low-Rank Updates. CoLLAs 2024, PMLR 274 (2025).
+    Trains: A and B of one LoRA on the fused qkv of every block of a Vision Transformer (ViT-B: 36,864 r parameters) or
+        on conv3 of every block of a ResNet, and the new task's head; with `full`, these weights themselves. With `lwf`,
         earlier heads too.
     Stores: the sum of the updates of the target weights (ViT-B: 85 MB), one LoRA, and a head per task; with `lwf` also
         the target weights before the task; no images.
@@ -37,15 +37,16 @@ class LoRAMerge(Strategy):
         distilled. Merged updates are added to the pretrained weights when the network is lent, so the backbone stays
         pristine. After the task, `drop` predicts all tasks with the newest LoRA, as in the authors' code. In the code,
         `full_reset` also replaces the heads of earlier tasks by new ones; here they stay. LwF uses the logits of the
-        training pass where the code runs another. The warm-up and the cosine count real steps, the code whole batches
-        only. Training images are cropped and mirrored; timm's default also jitters their colours.
+        training pass where the code runs another. AdamW starts again in every task; the code keeps the moments of
+        tensors that stay (mode full, heads with `lwf`). The warm-up and the cosine count real steps, the code whole
+        batches only. Training images are cropped and mirrored; timm's default also jitters their colours.
     """
 
     @dataclass(frozen=True)
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(32, "images per step", ge=1)
-        lr: float = option(1e-3, "highest learning rate (AdamW), after a warm-up of 1/18 of the steps; then a cosine", gt=0)
+        lr: float = option(1e-3, "highest learning rate (AdamW); warm-up in 1/18 of the steps, then a cosine", gt=0)
         weight_decay: float = option(1e-2, "weight decay of what is trained; 0 in the code with mode=full", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         mode: str = option("merge", "what a task trains, and what it starts from", choices=MODES)

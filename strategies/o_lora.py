@@ -41,7 +41,7 @@ class OLoRA(Strategy):
         dropout: float = option(0.1, "dropout on the inputs of A", ge=0, lt=1)
         orthogonality: float = option(0.5, "weight of the penalty (lambda_1)", ge=0)
         penalty: str = option(
-            "absolute", "the penalty sums the absolute values or the squares of A_i A_t^T", choices=("absolute", "squared")
+            "absolute", "the penalty sums absolute values or squares of A_i A_t^T", choices=("absolute", "squared")
         )
         l2: float = option(0.0, "weight of the sum of the norms of the task's A and B (lambda_2)", ge=0)
 

@@ -16,7 +16,7 @@ from cl.strategy import RECIPES, Batch, Inputs, MultiStep, Needs, Strategy, Stre
 
 
 class SDLoRA(Strategy):
-    """Scalable decoupled LoRA: W + sum_i a_i B_i A_i / norm_i + a_t B_t A_t, where all a train, and of A and B the newest.
+    """Scalable decoupled LoRA: W + sum_i a_i B_i A_i / norm_i + a_t B_t A_t; all a train, but only the newest A and B.
 
     Paper: Wu, Piao, Huang, Wang, Li, Pfister, Meng, Ma, Wei. SD-LoRA: Scalable Decoupled Low-Rank Adaptation for Class
         Incremental Learning. ICLR 2025, arXiv 2501.13198.
@@ -24,11 +24,11 @@ class SDLoRA(Strategy):
         magnitude per task so far, shared by all blocks, and the new task's head.
     Stores: A and B of every task (ViT-B, rank 10: 1.5 MB), and the magnitudes; no images.
     Cost: one forward pass per test image, with two more products per block, 2 t r wide after t tasks.
-    Differences from the paper: follows the authors' code. It divides an earlier product by the norms of its two factors,
-        the paper by the norm of the product; `direction=product` is the paper's. The magnitudes of all tasks start again
-        at 0.8 in every task, and the newest product is not divided by a norm. The penalty of orthogonality in the code
-        is computed but not used, so it is left out, as are the variants with falling ranks and with distillation. The
-        factors of a task are divided once, when the next task begins, instead of in every pass.
+    Differences from the paper: follows the authors' code. It divides an earlier product by the norms of its factors,
+        the paper by the norm of the product; `direction=product` is the paper's. The magnitudes of all tasks start
+        again at 0.8 in every task, and the newest product is not divided by a norm. The code computes a penalty of
+        orthogonality but does not use it, so it is left out, as are the variants with falling ranks and with
+        distillation. The factors of a task are divided once, when the next task begins, instead of in every pass.
     """
 
     @dataclass(frozen=True)

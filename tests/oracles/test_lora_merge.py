@@ -1,4 +1,4 @@
-"""LoRA against peft, and lora-merge against AlbinSou/lora_cl_analysis @dec7d3a: passes, merges and trainings in all modes."""
+"""LoRA against peft, lora-merge against AlbinSou/lora_cl_analysis @dec7d3a: passes, merges, trainings in all modes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_convolutions_with_lora_and_merged_weights(name: str) -> None:
     network.add_module("conv1", nn.Conv2d(3, 8, 3, stride=2, padding=1))
     network.add_module("conv3", nn.Conv2d(8, 6, 1))
     backbone = Backbone(network, half(8), identity(name, 6))
-    part = LoRA(backbone, oracle.meta["rank"], ("conv1", "conv3"), scale=oracle.meta["scale"], generator=torch.Generator())
+    part = LoRA(
+        backbone, oracle.meta["rank"], ("conv1", "conv3"), scale=oracle.meta["scale"], generator=torch.Generator()
+    )
     with torch.no_grad():
         for number, layer in enumerate(("conv1", "conv3")):
             for key in ("weight", "bias"):
@@ -84,7 +86,8 @@ def test_every_task_ends_in_the_weights_of_the_code(name: str) -> None:
     learner = replay(
         LoRAMerge, oracle, {"train": as_many_steps(rows(oracle), {}, "train")}, begin=begin, after=after,
         mode=meta["mode"], lwf=meta["lwf"], temperature=meta["temperature"], rank=meta["rank"], scale=meta["scale"],
-        lr=meta["lr"], weight_decay=meta["weight_decay"], epochs=meta["epochs"], batch_size=4, dropout=0.0, augment="none",
+        lr=meta["lr"], weight_decay=meta["weight_decay"], epochs=meta["epochs"], batch_size=4, dropout=0.0,
+        augment="none",
     )  # fmt: skip
     if not meta["lwf"]:
         for task in range(oracle.tasks):

@@ -39,7 +39,8 @@ def test_every_task_ends_in_the_weights_of_the_code(name: str) -> None:
 
     learner = replay(
         SDLoRA, oracle, {"train": as_many_steps(rows(oracle), {}, "train")}, begin=begin, after=after,
-        rank=meta["rank"], lr=meta["lr"], momentum=meta["momentum"], epochs=meta["epochs"], batch_size=4, augment="none",
+        rank=meta["rank"], lr=meta["lr"], momentum=meta["momentum"], epochs=meta["epochs"], batch_size=4,
+        augment="none",
     )  # fmt: skip
     for task in range(oracle.tasks):
         oracle.compare("loss", losses_of(learner)[task, "train"], oracle.tensor(f"loss/{task}"))

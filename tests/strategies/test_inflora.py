@@ -65,7 +65,8 @@ def test_only_b_of_keys_and_values_and_the_newest_head_train(learn: Learn, fits:
     learner = make(InfLoRA, **FAST)
     learn(learner, tiny_stream(), 2)
     before, after = fits[1]["before"], fits[1]["after"]
-    assert all(torch.equal(x, y) for x, y in zip(sum(before["lora"]["a"], []), sum(after["lora"]["a"], []), strict=True))
+    for one, two in zip(before["lora"]["a"], after["lora"]["a"], strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(one, two, strict=True))
     assert all(torch.equal(x, y) for x, y in zip(before["lora"]["b"][0], after["lora"]["b"][0], strict=True))
     assert not any(b.any() for b in before["lora"]["b"][1]) and all(b.any() for b in after["lora"]["b"][1])
     assert torch.equal(before["head"]["weights"][0], after["head"]["weights"][0])
@@ -102,6 +103,6 @@ def test_roots_have_the_singular_vectors_of_the_inputs() -> None:
 def test_the_presets_have_the_values_of_the_authors_files() -> None:
     cifar = make_plan("inflora", "split-cifar100", "vit_base_patch16_224.augreg_in21k").options
     assert (cifar.epochs, cifar.batch_size, cifar.lr, cifar.rank) == (20, 128, 5e-4, 10)
-    assert (cifar.threshold, cifar.threshold_end, cifar.schedule) == (0.95, 1.0, "quarter-cosine")
+    assert (cifar.threshold, cifar.threshold_end) == (0.95, 1.0)
     renditions = make_plan("inflora", "imagenet-r", "vit_base_patch16_224.augreg_in21k").options
     assert (renditions.epochs, renditions.threshold) == (50, 0.98)

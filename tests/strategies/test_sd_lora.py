@@ -11,7 +11,6 @@ from torch import Tensor
 
 from cl.plan.plan import make_plan
 from cl.strategies.sd_lora import SDLoRA
-from cl.training import state
 from tests.conftest import make, tiny_stream
 
 Learn = Callable[..., list[Any]]
@@ -70,7 +69,8 @@ def test_predictions_are_those_of_the_weights_with_all_products(learn: Learn) ->
     for number, site in enumerate(learner.lora.sites):
         with torch.no_grad():
             weight = learner.backbone.model.get_parameter(f"{site.layer}.weight")
-            weight[site.start : site.stop] += sum(float(weights[slot]) * product(lora, slot, number) for slot in range(3))
+            for slot in range(3):
+                weight[site.start : site.stop] += weights[slot] * product(lora, slot, number)
     with torch.no_grad():
         expected = learner.head(learner.backbone(learner.backbone.transform(pixels)))
     assert torch.allclose(found, expected, atol=1e-5)

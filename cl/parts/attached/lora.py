@@ -42,8 +42,8 @@ class LoRA(nn.Module):
     LoRA (Hu et al. 2022). `targets` are ends of names of layers: "attn.qkv" is that layer of every block. A convolution
     gets an A with the kernel, stride and padding of the layer, from its inputs to `rank` channels, and a B of 1x1. With
     `groups`, each of these parts ("q", "k", "v") of a layer called qkv has its own A and B, and the other parts have no
-    addition; without, the fused layer has one A and one B. A is drawn as in peft (Kaiming uniform, a = sqrt 5), B starts
-    at 0, so a new slot changes nothing. `a[slot]` and `b[slot]` hold one factor per site, in the order of `sites`.
+    addition; without, the fused layer has one A and one B. A is drawn as in peft (Kaiming uniform, a = sqrt 5); B
+    starts at 0, so a new slot changes nothing. `a[slot]` and `b[slot]` hold a factor per site, in the order of `sites`.
     `dropout` acts on the inputs of the A. Attached only during a pass, and gradients reach the factors and the weights
     w, not W.
 
@@ -137,20 +137,20 @@ class LoRA(nn.Module):
         x: Tensor,
     ) -> Tensor:
         """One product with the A of all slots and groups of the layer, and one with the B."""
-        out = forward(x)
         a, b = self._stacked(name, numbers)
-        x = F.dropout(x, self.dropout, self.training)
         if isinstance(layer, nn.Conv2d):
+            out, x = forward(x), F.dropout(x, self.dropout, self.training)
             hidden = F.conv2d(x, a, None, layer.stride, layer.padding, layer.dilation)
             if weights is not None:
                 hidden = hidden * self._widened(weights, len(numbers))[..., None, None]
             return out + F.conv2d(hidden, self.scale * b[..., None, None])
-        hidden = F.linear(x, a)
+        rows = x.flatten(0, -2)  # products of matrices are the fastest in the backward pass
+        hidden = F.dropout(rows, self.dropout, self.training) @ a.mT
         if weights is not None:
-            factor = self._widened(weights, len(numbers))
-            hidden = hidden * factor.reshape(*factor.shape[:-1], *[1] * (x.ndim - 2), -1)
-        total = torch.addmm(out.flatten(0, -2), hidden.flatten(0, -2), b.mT, alpha=self.scale)
-        return total.reshape(out.shape)
+            factor = self._widened(weights, len(numbers)).reshape(-1, 1, hidden.shape[1])
+            hidden = (hidden.unflatten(0, (len(factor), -1)) * factor).flatten(0, 1)  # tokens of an image are adjacent
+        total = torch.addmm(forward(rows), hidden, b.mT, alpha=self.scale)
+        return total.unflatten(0, x.shape[:-1])
 
     def _stacked(self, name: str, numbers: list[int]) -> tuple[Tensor, Tensor]:
         """The factors of a layer: A [K, in, ...] and B [out, K], K = groups * slots * rank; B is 0 outside its rows."""

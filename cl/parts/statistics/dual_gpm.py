@@ -1,4 +1,4 @@
-"""DualGPM: the directions in which the inputs of earlier tasks lie, kept as a basis of them or of the other directions."""
+"""DualGPM: the directions of the inputs of earlier tasks, kept as a basis of these or of the other directions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 class DualGPM:
-    """Per layer, an orthonormal basis [d, k] of the occupied directions, or, once these are over half, of the free ones.
+    """Per layer, an orthonormal basis [d, k] of the occupied directions or, once these are over half, of the free ones.
 
-    Liang and Li 2023 (adaptive plasticity improvement), as in InfLoRA. `bases` are float32 on the CPU; `free` says which
-    of them span the free directions.
+    Liang and Li 2023 (adaptive plasticity improvement), as in InfLoRA. `bases` are float32 on the CPU; `free` says
+    which of them span the free directions.
     """
 
     def __init__(self) -> None:

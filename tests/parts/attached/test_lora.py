@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cl.backbone import Backbone, load
 from cl.backbone.transform import Transform
@@ -144,26 +144,26 @@ def test_each_image_has_its_own_weights(case: tuple[Backbone, LoRA]) -> None:
         assert torch.allclose(found[number : number + 1], alone, atol=1e-10)
 
 
-def test_one_product_with_all_a_and_one_with_all_b(monkeypatch: pytest.MonkeyPatch) -> None:
+class Products(TorchDispatchMode):
+    """Notes the shapes of the second factor of every product of matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm):
+            self.shapes.append(tuple(args[-1].shape))
+        return func(*args, **(kwargs or {}))
+
+
+def test_one_product_with_all_a_and_one_with_all_b() -> None:
     backbone = tiny_backbone(depth=1)
     part = lora(backbone, ("attn.qkv",), groups=("q", "k", "v"), slots=4)
-    calls: list[tuple[int, ...]] = []
-    linear, addmm = F.linear, torch.addmm
-
-    def watched(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        calls.append(tuple(weight.shape))
-        return linear(x, weight, bias)
-
-    def added(out: Tensor, x: Tensor, weight: Tensor, **more: Any) -> Tensor:
-        calls.append(tuple(weight.shape))
-        return addmm(out, x, weight, **more)
-
-    monkeypatch.setattr(F, "linear", watched)
-    monkeypatch.setattr(torch, "addmm", added)
     layer: Any = backbone.model.get_submodule("blocks.0.attn.qkv")
-    with part.attached(backbone, draw(5, 4).float()):
+    with Products() as products, part.attached(backbone, draw(5, 4).float()):
         layer.forward(draw(5, 3, 16).float())
-    assert calls == [(48, 16), (24, 16), (24, 48)], "the layer, and 3 groups x 4 slots x rank 2"
+    assert sorted(products.shapes) == [(16, 24), (16, 48), (24, 48)], "A of 3 groups x 4 slots x rank 2, the layer, B"
 
 
 def test_gradients_reach_factors_and_weights_but_no_full_weight() -> None:
@@ -324,7 +324,11 @@ def test_features_are_memoised_until_a_factor_or_a_weight_changes() -> None:
         (tiny_backbone, {"rank": 17}, r"rank=17 does not fit layer blocks.0.attn.qkv .* 48 x 16; .* rank of 1 to 16\."),
         (tiny_backbone, {"rank": 0}, "rank=0 does not fit"),
         (convolutions, {"targets": ("conv2",), "rank": 7}, "a matrix of 6 x 8; choose a rank of 1 to 6"),
-        (tiny_backbone, {"targets": ("conv3",)}, r"no layer whose name ends in 'conv3'; .* attn.proj, attn.qkv, mlp.fc1"),
+        (
+            tiny_backbone,
+            {"targets": ("conv3",)},
+            r"no layer whose name ends in 'conv3'; .* attn.proj, attn.qkv, mlp.fc1",
+        ),
         (tiny_backbone, {"targets": ("attn.qkv", "fc9")}, "ends in 'fc9'"),
         (tiny_backbone, {"targets": ("kv",)}, "ends in 'kv'"),
         (tiny_backbone, {"targets": ("norm1",)}, "layer blocks.0.norm1 of backbone tiny is a LayerNorm"),
