@@ -15,8 +15,8 @@ from cl.strategy import StreamInfo, option
 class PCBMerging(Merging):
     """Parameter competition balancing, repeated over all task vectors so far after every task.
 
-    Paper: Du, Lee, Li, Jiang, Luo, Wang, Tang, Zhang, Tang, Zhang, Dong. Parameter Competition Balancing for Model
-        Merging. NeurIPS 2024, arXiv 2410.02396.
+    Paper: Du, Lee, Li, Jiang, Guo, Yu, Liu, Goh, Tang, He, Zhang. Parameter Competition Balancing for Model Merging.
+        NeurIPS 2024, arXiv 2410.02396.
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the task vectors of all tasks (each the size of the network), or their signs (`form=ternary`).
     Cost: order statistics of all vectors per task; one forward pass per test image.
@@ -30,7 +30,9 @@ class PCBMerging(Merging):
     class Options(Merging.Options):
         keep: float = option(0.05, "r: share of the parameters of each vector that are merged", gt=0, le=1)
         scale: float = option(1.2, "lambda: factor of every task vector", ge=0)
-        clip: float = option(0.01, "sizes are clamped to the order statistics at this share from either end", ge=0, lt=0.5)
+        clip_share: float = option(
+            0.01, "sizes are clamped to the order statistics at this share from either end", ge=0, lt=0.5
+        )
         raw: bool = option(False, "competition between tasks by the vectors themselves, not by their normalised sizes")
         form: str = option("dense", "form in which task vectors are kept", choices=FORMS)
         rank: int = option(8, "form=low-rank: singular directions kept per matrix", ge=1)
@@ -44,4 +46,4 @@ class PCBMerging(Merging):
     def merge(self, vector: Weights) -> Mapping[str, Tensor]:
         o = self.options
         self.vectors.add(vector)
-        return pcb(self.vectors, o.keep, o.scale, o.clip, raw=o.raw)
+        return pcb(self.vectors, o.keep, o.scale, o.clip_share, raw=o.raw)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from cl.bases.merged import Merging
-from cl.parts.merging import Weights, TaskVectors, ties
+from cl.parts.merging import TaskVectors, Weights, ties
 from cl.strategy import StreamInfo, option
 
 
