@@ -1,19 +1,35 @@
-"""Task vectors for tests of merging, in float64, and what they are when all tensors are concatenated."""
+"""Task vectors for tests of merging, in float64; learners that merge, and what their fits were given."""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from cl.backbone import Backbone
+from cl.bases.merged import Merging
 from cl.errors import UsageError
+from cl.random import Seeds
+from cl.strategy import Inputs, StoredImages
+from cl.training.batches import Batch
+from cl.training.fit import FitSpec
+from cl.training.journal import Learner
+from cl.training.trainer import Trainer
+from tests.conftest import tiny_backbone, tiny_stream
+from tests.help.plain_loops import Kept
+
+M = TypeVar("M", bound=Merging)
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "blocks.0.qkv.weight": (12, 4), "blocks.0.fc.weight": (6, 4), "conv.weight": (3, 2, 2, 2), "bias": (5,), "gain": (),
-}  # fmt: skip
+}
 """Two linear layers, one of them fused, a convolution, a vector and a number."""
 
 MATRICES = {"blocks.0.qkv.weight": 3, "blocks.0.fc.weight": 1}
@@ -82,3 +98,84 @@ def still(module: nn.Module) -> None:
 def stack(given: Sequence[Mapping[str, Tensor]]) -> Tensor:
     """The vectors as rows [T, d]."""
     return torch.stack([dense(vector) for vector in given])
+
+
+# ------------------------------------------------------------------------------------------------------ learners
+
+
+class Watching(Trainer):
+    """A trainer that keeps the batches of every fit, and what the fit was given, by task and phase."""
+
+    def __init__(self) -> None:
+        super().__init__(seeds=Seeds())
+        self.batches: dict[tuple[int, str], list[Batch]] = {}
+        self.specs: dict[tuple[int, str], FitSpec] = {}
+
+    def fit(self, strategy: Learner, phase: str, spec: FitSpec) -> dict[str, Any]:
+        key = self.journal.task, phase
+        self.batches[key], self.specs[key] = [], spec
+        return super().fit(strategy, phase, replace(spec, data=Kept(spec.data, self.batches[key])))
+
+
+FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 3e-3, "augment": "crop-flip"}
+"""Options with which a tiny backbone moves in a few steps."""
+
+
+def watched(method: type[M], backbone: Backbone | None = None, **options: Any) -> M:
+    """A learner without dropout, whose trainer is `Watching`."""
+    backbone = backbone or tiny_backbone()
+    still(backbone)
+    return method(method.Options(**{**FAST, **options}), backbone, Watching())
+
+
+def watching(learner: Merging) -> Watching:
+    """Its trainer."""
+    assert isinstance(learner.trainer, Watching)
+    return learner.trainer
+
+
+def task_vectors(monkeypatch: pytest.MonkeyPatch, method: type[Merging]) -> list[Vector]:
+    """The task vector of every task that a method merges from now on."""
+    found: list[Vector] = []
+    merge = method.merge
+
+    def keep(self: Any, vector: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        found.append({name: tensor.clone() for name, tensor in vector.items()})
+        return merge(self, vector)
+
+    monkeypatch.setattr(method, "merge", keep)
+    return found
+
+
+def merged(learner: Merging) -> Vector:
+    """A copy of the merged task vector."""
+    return {name: tensor.clone() for name, tensor in learner.merged.values.items()}
+
+
+def scores(learner: Merging, tasks: int = 5) -> Tensor:
+    """Scores of the test images of the tiny stream, memoised as in a run."""
+    stream = tiny_stream()
+    source = StoredImages(learner.trainer.encodings, stream.store("test"), stream.test_rows(range(tasks))[0])
+    with torch.no_grad():
+        return learner.predict(Inputs(None, "cpu", source))
+
+
+def fine_tuned(learner: Merging, task: int, phase: str, start: Mapping[str, Tensor], head: nn.Linear) -> Vector:
+    """The weights after the fine-tuning of a task in a plain loop: AdamW, warm-up and cosine, bounded gradients."""
+    o, batches = learner.options, watching(learner).batches[task, phase]
+    model = copy.deepcopy(learner.backbone.model).train()
+    model.load_state_dict(dict(start), strict=False)
+    model.requires_grad_(True)
+    first = learner.head.classes - head.out_features
+    optimizer = torch.optim.AdamW(model.parameters(), o.lr, weight_decay=o.weight_decay)
+    warmup = round(o.warmup * len(batches))
+    for step, batch in enumerate(batches):
+        share = (step - warmup) / max(len(batches) - warmup, 1)
+        rate = step / warmup if step < warmup else (1 + math.cos(math.pi * share)) / 2
+        optimizer.param_groups[0]["lr"] = o.lr * rate
+        logits = head(F.normalize(model(batch.x), dim=1))
+        optimizer.zero_grad()
+        F.cross_entropy(logits, batch.y - first).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), o.clip)
+        optimizer.step()
+    return {name: tensor.detach() for name, tensor in model.named_parameters()}

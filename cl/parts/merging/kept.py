@@ -109,8 +109,8 @@ class Decoded(Mapping[str, Tensor]):
         shape = torch.Size(kept["shape"])
         if "a" in kept:
             return (kept["b"] @ kept["a"]).reshape(shape)
-        signs = unpack(kept["above"], shape).float() - unpack(kept["below"], shape).float()
-        return kept["scale"] * signs
+        scale: Tensor = kept["scale"]
+        return scale * (unpack(kept["above"], shape).to(scale.dtype) - unpack(kept["below"], shape).to(scale.dtype))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._kept)

@@ -41,8 +41,8 @@ def test_low_rank_vectors_keep_the_leading_directions() -> None:
             expected = (u[:, :2] * s[:2] @ vh[:2]).reshape(tensor.shape)
         assert torch.allclose(found[0][name], expected, rtol=0, atol=1e-12), name
     assert not torch.equal(found[0]["blocks.0.qkv.weight"], given[0]["blocks.0.qkv.weight"])
-    # qkv: 2 * (12 + 4) of 48 values; fc: 2 * (6 + 4) of 24; the convolution, bias and gain are as they were
-    assert state.nbytes(found.get_state()) == 8 * (32 + 20 + 24 + 5 + 1)
+    # qkv: 2 * (12 + 4) of 48 values; fc: 2 * (6 + 4) of 24; the convolution: 2 * (3 + 8) of 24; bias and gain
+    assert state.nbytes(found.get_state()) == 8 * (32 + 20 + 22 + 5 + 1)
 
 
 def test_factors_of_full_rank_are_exact_or_not_made() -> None:
