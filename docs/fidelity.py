@@ -40,6 +40,11 @@ ALSO: dict[str, tuple[str, ...]] = {
         ("finetune-dynamic", "finetune-previous", "independent", "pretrained"), ("bases/network_per_task",)
     ),
     **dict.fromkeys(("feat-kd", "pred-kd"), ("bases/regularized",)),
+    **dict.fromkeys(("model-average", "task-arithmetic", "ties"), ("bases/merged", "parts/merging/average")),
+    "atlas": ("parts/merging/combination",),
+    "model-stock": ("parts/merging/stock",),
+    "opcm": ("bases/merged", "parts/merging/opcm"),
+    "pcb-merging": ("parts/merging/pcb", "parts/merging/kept"),
     "ease": ("parts/heads/subspaces",),
     "finetune": ("bases/fine_tuning",),
     "momentum": ("bases/wrapper", "parts/weights/slow_weights"),

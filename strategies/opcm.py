@@ -25,8 +25,8 @@ class OPCM(Merging):
         of the merged vector over the mean norm of the task vectors, as in the authors' code; the paper divides by the
         norm of the weights themselves. Query, key and value are projected separately, as in the code's CLIP, though timm
         fuses them. A layer that no task has changed has no directions, so a vector is merged whole; the code removes the
-        diagonal in an arbitrary basis. `legacy` leaves the diagonal in, as the code first released did: it wrote zeros
-        into a copy.
+        diagonal in an arbitrary basis. Parameters outside of leaf modules (a class token) are merged; the code keeps those
+        of the first task. `legacy` leaves the diagonal in, as the code first released did: it wrote zeros into a copy.
     """
 
     @dataclass(frozen=True)

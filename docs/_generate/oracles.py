@@ -15,6 +15,7 @@ from .markdown import code, table, text
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "oracles"
 
 METHODS: dict[str, str] = {
+    "atlas": "atlas",
     "class-orders": "class orders",
     "ease-prototypes": "ease",
     "forward-adapter": "adapters (aper, ease, mos, ranpac)",
@@ -32,13 +33,18 @@ METHODS: dict[str, str] = {
     "kvb-keys": "kvb",
     "mask-coding": "wsn",
     "metrics": "metrics",
+    "model-average": "model-average",
     "mos-merge": "mos",
     "mos-predict": "mos",
     "nevis-source": "finetune-dynamic",
+    "opcm": "opcm",
+    "pcb": "pcb-merging",
     "ranpac": "ranpac",
     "si-blurry": "setting si-blurry",
     "simplecil": "simplecil",
     "softnet-loss": "softnet",
+    "task-arithmetic": "task-arithmetic",
+    "ties": "ties",
     "train-aper": "aper",
     "train-coda": "coda-prompt",
     "train-dualprompt": "dualprompt",
