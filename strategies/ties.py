@@ -20,7 +20,7 @@ class TIES(Merging):
         arXiv 2306.01708; in sequence as a baseline of OPCM (arXiv 2501.09522).
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the task vectors of all tasks (`keeps=all`), or the merged one (each the size of the network).
-    Cost: two passes over the stored vectors per task; one forward pass per test image.
+    Cost: three passes over the vectors per task; one forward pass per test image.
     Differences from the paper: heads as in `cl.bases.merged`, because there is no text encoder. The scale is an option
         instead of a choice on validation images of all tasks. `keeps=merged` is the sequential baseline of OPCM: the
         new vector is merged with the merged one, and as in its code the result is added to the merged one again

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from cl.parts.merging import average, running_average, smallest_kept, task_arithmetic, ties
-from tests.help.merging import BROKEN, broken, close, dense, refused, stack, times, vectors
+from tests.help.merging import BROKEN, SHAPES, broken, close, dense, refused, stack, times, vectors
 
 
 def by_hand(rows: Tensor, keep: float, how: str) -> Tensor:
@@ -118,3 +122,33 @@ def test_options_out_of_range_are_refused() -> None:
     refused(lambda: ties(given, 0.2, "median"), "TIES merges by mean, sum or max, not by 'median'")
     for keep in (0.0, 1.5, -0.1):
         refused(lambda keep=keep: ties(given, keep), "is not a share of the values; give a number above 0")
+
+
+class Alive(Mapping[str, Tensor]):
+    """A vector that makes its tensors when they are read, and knows how many of all vectors are in memory."""
+
+    most = 0
+    held: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __getitem__(self, name: str) -> Tensor:
+        made = vectors(1, seed=self.seed)[0][name].clone()
+        Alive.held[id(made)] = made
+        Alive.most = max(Alive.most, len(Alive.held))
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SHAPES)
+
+    def __len__(self) -> int:
+        return len(SHAPES)
+
+
+@pytest.mark.parametrize("merge", [average, task_arithmetic, ties])
+def test_merging_holds_one_tensor_of_each_vector_at_a_time(merge: Any) -> None:
+    Alive.most = 0
+    found = merge([Alive(seed) for seed in range(9)])
+    close(found, merge([vectors(1, seed=seed)[0] for seed in range(9)]))
+    assert Alive.most <= 9, "not the 45 tensors of all vectors"

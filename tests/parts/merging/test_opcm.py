@@ -129,3 +129,15 @@ def test_an_undefined_scale_is_refused() -> None:
     one, _ = vectors(2)
     refused(lambda: opcm_step(one, times(-1.0, one), scale=1.0, length=1.0, matrices={}), "the sum of the task vectors is")
     refused(lambda: opcm_step(one, one, scale=1.0, length=0.0, matrices={}), "give the mean norm of the task vectors")
+
+
+def test_there_is_one_decomposition_per_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes, svd = [], torch.linalg.svd
+
+    def counted(matrix: Tensor, full_matrices: bool = True) -> object:
+        shapes.append((tuple(matrix.shape), full_matrices))
+        return svd(matrix, full_matrices=full_matrices)
+
+    monkeypatch.setattr(torch.linalg, "svd", counted)
+    opcm_step(*vectors(2), scale=1.0, length=1.0, matrices=MATRICES)
+    assert shapes == [((4, 4), False)] * 3 + [((6, 4), False)], "no null spaces"
