@@ -11,22 +11,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.backbone.devices import positions
-from cl.bases.merged import Merging
+from cl.bases.merged import MergingAll
 from cl.parts.memory import Memory
-from cl.parts.merging import Coefficients, TaskVectors, Weights, added
+from cl.parts.merging import Coefficients, Weights, added
 from cl.parts.weights import under
 from cl.strategy import Batch, Source, StreamInfo, View, option
 from cl.training.optim import adamw
 
 
-class ATLAS(Merging):
+class ATLAS(MergingAll):
     """Task vectors with learned anisotropic scaling: one coefficient per task vector and tensor, learned after each task.
 
     Paper: Zhang, Albert, Rodriguez-Opazo, van den Hengel, Abbasnejad. Knowledge Composition using Task Vectors with
         Learned Anisotropic Scaling. NeurIPS 2024, arXiv 2407.02880.
     Trains: the whole network, from the pretrained weights, for every task; then the coefficients, from 0.
-    Stores: the task vectors of all tasks and the merged one (each the size of the network); with `data=memory`
-        `memory_size` images as bytes, with their labels.
+    Stores: the merged task vector and those of all tasks (each the size of the network, or less: `form`); with
+        `data=memory` `memory_size` images as bytes, with their labels.
     Cost: passes forward and backward through the combined network for the coefficients; one forward pass per test image.
     Differences from the paper: heads as in `cl.bases.merged`, because there is no text encoder. The published method
         composes all models at once, with validation images of every task, and keeps the best epoch on them; here the
@@ -38,11 +38,12 @@ class ATLAS(Merging):
     """
 
     @dataclass(frozen=True)
-    class Options(Merging.Options):
+    class Options(MergingAll.Options):
         data: str = option(
-            "memory", "images that the coefficients are learned on: a memory of all tasks, or those of the task",
+            "memory",
+            "images that the coefficients are learned on: a memory of all tasks, or those of the task",
             choices=("memory", "own"),
-        )  # fmt: skip
+        )
         memory_size: int = option(500, "data=memory: number of images kept, equally many per class", ge=1)
         anisotropic: bool = option(True, "one coefficient per vector and tensor; otherwise one per vector")
         partitions: int = option(1, "K: random parts of each tensor with coefficients of their own", ge=1)
@@ -53,7 +54,6 @@ class ATLAS(Merging):
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
         o = self.options
-        self.vectors = TaskVectors(device=self.device)
         self.memory = Memory(o.memory_size, "balanced") if o.data == "memory" else None
         self.mixing: Coefficients | None = None  # while it is learned
         self.coefficients: list[float] = []  # the mean coefficient of each task vector

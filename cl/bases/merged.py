@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.heads import GrowingHead
-from cl.parts.merging import MergedVector, TaskVectors, Weights, added, check_moved, task_vector
+from cl.parts.merging import FORMS, MergedVector, TaskVectors, Weights, added, check_moved, task_vector
 from cl.parts.statistics import ClassGaussians
 from cl.parts.weights import Lent
 from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Needs, Strategy, StreamInfo, View, When, option, sgd
@@ -196,3 +196,18 @@ class Merging(Strategy):
             optimizer=sgd(o.align_lr),
             schedule=Cosine(),
         )
+
+
+class MergingAll(Merging):
+    """Merging that keeps the task vectors of all tasks so far, in one of several forms."""
+
+    @dataclass(frozen=True)
+    class Options(Merging.Options):
+        form: str = option("dense", "form in which task vectors are kept", choices=FORMS)
+        rank: int = option(8, "form=low-rank: singular directions kept per matrix", ge=1)
+        signs: float = option(0.2, "form=ternary: share of the values whose signs are kept, the largest", gt=0, le=1)
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        o = self.options
+        self.vectors = TaskVectors(o.form, rank=o.rank, keep=o.signs, device=self.device)
