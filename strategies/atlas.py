@@ -20,21 +20,22 @@ from cl.training.optim import adamw
 
 
 class ATLAS(MergingAll):
-    """Task vectors with learned anisotropic scaling: one coefficient per task vector and tensor, learned after each task.
+    """Task vectors with learned anisotropic scaling: a coefficient per vector and tensor, learned after each task.
 
     Paper: Zhang, Albert, Rodriguez-Opazo, van den Hengel, Abbasnejad. Knowledge Composition using Task Vectors with
         Learned Anisotropic Scaling. NeurIPS 2024, arXiv 2407.02880.
     Trains: the whole network, from the pretrained weights, for every task; then the coefficients, from 0.
     Stores: the merged task vector and those of all tasks (each the size of the network, or less: `form`); with
         `data=memory` `memory_size` images as bytes, with their labels.
-    Cost: passes forward and backward through the combined network for the coefficients; one forward pass per test image.
+    Cost: training steps of the combined network for the coefficients; one forward pass per test image.
     Differences from the paper: heads as in `cl.bases.merged`, because there is no text encoder. The published method
         composes all models at once, with validation images of every task, and keeps the best epoch on them; here the
         coefficients are learned again after every task, on a memory of training images or on the images of the task
         (`data=own`), and those of the last epoch are kept. The loss is the mean over images, not the sum of a mean per
         task; AdamW makes no difference between the two if tasks have equally many images. Partitions scale tensors of
         all ranks; the authors' code leaves all but matrices out of them, and tensors of equal shape share a partition.
-        Running statistics of batch norms have coefficients too. Losses on unlabelled images and negation are not built.
+        Running statistics of batch norms stay those of the pretrained network, as in the code, or have the coefficient
+        of their vector (`anisotropic=false`). Losses on unlabelled images and negation are not built.
     """
 
     @dataclass(frozen=True)
@@ -100,8 +101,8 @@ class ATLAS(MergingAll):
         return self.batches(held, self.options.batch_size, self.options.augment)
 
     def _loss(self, batch: Batch, tasks: Tensor) -> Tensor:
-        """Cross-entropy of each image over the classes of its own task, with the combined network; `tasks` [C] are those
-        of the classes."""
+        """Cross-entropy over the classes of each image's own task, with the combined network; `tasks` [C] are those of
+        the classes."""
         assert self.mixing is not None
         weights = added(self.backbone.pretrained(), self.mixing(self.vectors))
         logits = self.head(self.scaled(under(self.backbone, weights, batch.x)))

@@ -23,10 +23,11 @@ class OPCM(Merging):
     Cost: one singular value decomposition per linear layer and task; one forward pass per test image.
     Differences from the paper: heads as in `cl.bases.merged`, because there is no text encoder. The scale is the norm
         of the merged vector over the mean norm of the task vectors, as in the authors' code; the paper divides by the
-        norm of the weights themselves. Query, key and value are projected separately, as in the code's CLIP, though timm
-        fuses them. A layer that no task has changed has no directions, so a vector is merged whole; the code removes the
-        diagonal in an arbitrary basis. Parameters outside of leaf modules (a class token) are merged; the code keeps those
-        of the first task. `legacy` leaves the diagonal in, as the code first released did: it wrote zeros into a copy.
+        norm of the weights themselves. Query, key and value are projected separately, as in the code's CLIP, though
+        timm fuses them. A layer that no task has changed has no directions, so a vector is merged whole; the code
+        removes the diagonal in an arbitrary basis. Parameters outside of leaf modules (a class token) are merged; the
+        code keeps those of the first task. `legacy` leaves the diagonal in, as the code first released did: it wrote
+        zeros into a copy.
     """
 
     @dataclass(frozen=True)

@@ -41,7 +41,9 @@ class Merging(Strategy):
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(1e-5, "highest learning rate of the network (AdamW), after the warm-up", gt=0)
         weight_decay: float = option(0.1, "weight decay of the network", ge=0)
-        warmup: float = option(0.125, "share of the steps in which the rate grows from 0; then half a cosine", ge=0, le=1)
+        warmup: float = option(
+            0.125, "share of the steps in which the rate grows from 0; then half a cosine", ge=0, le=1
+        )
         clip: float = option(1.0, "bound of the gradient norm", gt=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         head: str = option(

@@ -80,7 +80,7 @@ def test_the_backbone_is_pristine_after_every_task(learn: Learn) -> None:
 
 
 def test_training_that_moves_nothing_is_refused(learn: Learn) -> None:
-    with pytest.raises(UsageError, match="the vector of task 0 is zero, .* raise the learning rate") as caught:
+    with pytest.raises(UsageError, match=r"the vector of task 0 is zero, .* raise the learning rate") as caught:
         learn(watched(Latest, lr=1e-60, epochs=1), tiny_stream(), 1)
     assert caught.value.exit_code == 2
 

@@ -28,7 +28,11 @@ from tests.help.plain_loops import Kept
 M = TypeVar("M", bound=Merging)
 
 SHAPES: dict[str, tuple[int, ...]] = {
-    "blocks.0.qkv.weight": (12, 4), "blocks.0.fc.weight": (6, 4), "conv.weight": (3, 2, 2, 2), "bias": (5,), "gain": (),
+    "blocks.0.qkv.weight": (12, 4),
+    "blocks.0.fc.weight": (6, 4),
+    "conv.weight": (3, 2, 2, 2),
+    "bias": (5,),
+    "gain": (),
 }
 """Two linear layers, one of them fused, a convolution, a vector and a number."""
 
@@ -70,11 +74,17 @@ def broken(kind: str) -> tuple[list[Any], str]:
     if kind == "names":
         return [one, {**two, "head.weight": torch.ones(2)}], "only checkpoint 1 has a tensor 'head.weight'"
     if kind == "shapes":
-        return [one, {**two, "bias": torch.ones(6)}], r"'bias' has the shape \[5\] in checkpoint 0 and \[6\] in checkpoint 1"
+        return [
+            one,
+            {**two, "bias": torch.ones(6)},
+        ], r"'bias' has the shape \[5\] in checkpoint 0 and \[6\] in checkpoint 1"
     if kind == "nested":
         return [one, {**two, "bias": {"value": two["bias"]}}], "'bias' of checkpoint 1 is a dict, not a tensor"
     if kind == "finite":
-        return [one, {**two, "bias": torch.full((5,), torch.nan)}], "'bias' of a checkpoint has a value that is not finite"
+        return [
+            one,
+            {**two, "bias": torch.full((5,), torch.nan)},
+        ], "'bias' of a checkpoint has a value that is not finite"
     return [], "there is nothing to merge"
 
 

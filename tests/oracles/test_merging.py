@@ -131,13 +131,11 @@ def test_atlas_combines_as_the_code(mode: str) -> None:
 
 
 def test_atlas_learns_the_coefficients_of_the_code() -> None:
-    """The loss of the code is a sum of a mean per task, ours the mean over images: AdamW and the bound see half of it."""
+    """The loss of the code is a sum of a mean per task, ours the mean over images: half of it for two tasks."""
     oracle = Oracle("atlas-a")
     backbone, vectors, settings = oracle.backbone(), task_vectors_of(oracle), oracle.meta["settings"]
     coefficients = Coefficients(vectors).requires_grad_(True)
-    optimizer = torch.optim.AdamW(
-        coefficients.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"]
-    )
+    optimizer = torch.optim.AdamW(coefficients.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"])
     images, labels = oracle.images(), oracle.tensor("labels")
     head = torch.cat([oracle.tensor("head/0"), oracle.tensor("head/1")])
     tasks = torch.arange(6) // 3

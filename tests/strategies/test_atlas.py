@@ -23,7 +23,7 @@ QUICK: dict[str, Any] = {"coefficient_epochs": 3, "coefficient_lr": 0.05, "memor
 
 
 def learned_by_hand(learner: ATLAS, task: int, vectors: list[Vector], width: int) -> Tensor:
-    """The coefficients [T, width] after a plain loop over the batches of the run, with the loss of each task's classes."""
+    """The coefficients [T, width] after a plain loop over the batches of the run."""
     o, model, origin = learner.options, learner.backbone.model, learner.backbone.pretrained()
     values = torch.zeros(len(vectors), width, requires_grad=True)
     optimizer = torch.optim.AdamW([values], o.coefficient_lr, weight_decay=o.coefficient_decay)
@@ -57,7 +57,11 @@ def test_coefficients_are_those_of_a_plain_loop(
         values = learned_by_hand(learner, task, found[: task + 1], len(vector) if anisotropic else 1)
         assert means == pytest.approx(values.mean(1).tolist(), abs=1e-4) and max(map(abs, means)) > 1e-3
         if not anisotropic:
-            close(vector, {n: sum(values[i, 0] * each[n] for i, each in enumerate(found[: task + 1])) for n in vector}, 1e-5)
+            close(
+                vector,
+                {n: sum(values[i, 0] * each[n] for i, each in enumerate(found[: task + 1])) for n in vector},
+                1e-5,
+            )
         assert {int(y) for batch in watching(learner).batches[task, "coefficients"] for y in batch.y} == (
             set(range(2 * task + 2)) if data == "memory" else {2 * task, 2 * task + 1}
         )

@@ -42,12 +42,15 @@ class Coefficients(nn.Module):
     def forward(self, vectors: Sequence[Weights]) -> dict[str, Tensor]:
         """sum_i L_i t_i, a task vector; gradients reach the coefficients.
 
-        The vectors are read one by one. For a backward pass, autograd holds them by reference, and with partitions
+        Running statistics of batch norms follow the coefficients without gradients, which batch norms do not give. Vectors
+        are read one by one. For a backward pass, autograd holds them by reference, and with partitions
         T more factors per value.
         """
         found = {}
         for number, name in enumerate(vectors[0]):
             rows = self.values[:, min(number, self.values.shape[1] - 1)]
+            if name.endswith(("running_mean", "running_var")):
+                rows = rows.detach()
             part = self.get_buffer(f"part{number}") if self.partitions > 1 else 0
             found[name] = sum(
                 (row[part] * vector[name] for row, vector in zip(rows, vectors, strict=True)),

@@ -33,7 +33,7 @@ def _place(name: str) -> tuple[int, int] | None:
 
 
 def lines_factors(names: Sequence[str], alpha: float, beta: float) -> dict[str, float]:
-    """LiNeS: alpha + beta l / (L - 1) for block l of L, alpha outside of blocks (Wang et al. 2025, arXiv 2410.17146)."""
+    """LiNeS: alpha + beta l / (L - 1) for block l of L, alpha elsewhere (Wang et al. 2025, arXiv 2410.17146)."""
     found = depths(names)
     last = max(max(depth for depth in found.values() if depth is not None), 1)
     return {name: alpha if depth is None else alpha + beta * depth / last for name, depth in found.items()}

@@ -75,7 +75,9 @@ def check_finite(vector: Weights) -> None:
     """Raise `UsageError` for a task vector with a value that is not finite."""
     for name, tensor in vector.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise UsageError(f"tensor {name!r} of a checkpoint has a value that is not finite; leave it out of the merge.")
+            raise UsageError(
+                f"tensor {name!r} of a checkpoint has a value that is not finite; leave it out of the merge."
+            )
 
 
 def check_moved(vector: Weights, what: str = "a task vector") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -127,8 +127,8 @@ def test_options_out_of_range_are_refused() -> None:
 class Alive(Mapping[str, Tensor]):
     """A vector that makes its tensors when they are read, and knows how many of all vectors are in memory."""
 
-    most = 0
-    held: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+    most: ClassVar[int] = 0
+    held: ClassVar[weakref.WeakValueDictionary[int, Tensor]] = weakref.WeakValueDictionary()
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

@@ -45,7 +45,9 @@ def test_one_coefficient_per_vector_is_task_arithmetic() -> None:
     given = vectors(3)
     coefficients = Coefficients(given, anisotropic=False)
     assert coefficients.values.shape == (3, 1, 1)
-    close(set_to(coefficients, torch.full((3, 1, 1), 0.3))(given), task_arithmetic(given, float(torch.tensor(0.3))), 1e-6)
+    close(
+        set_to(coefficients, torch.full((3, 1, 1), 0.3))(given), task_arithmetic(given, float(torch.tensor(0.3))), 1e-6
+    )
 
 
 def test_parts_of_a_tensor_have_their_own_coefficients() -> None:
@@ -78,8 +80,10 @@ def test_the_gradient_is_the_product_of_that_of_the_weights_and_the_vector(aniso
 
 def test_gradients_reach_the_coefficients_through_a_network() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)).double().eval()
-    origin = {name: tensor.detach().clone() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2)).double()
+    origin = {
+        name: tensor.detach().clone() for name, tensor in model.state_dict().items() if tensor.is_floating_point()
+    }
     given = [{name: torch.rand_like(tensor) for name, tensor in origin.items()} for _ in range(2)]
     coefficients, x = Coefficients(given).requires_grad_(True), torch.randn(5, 4, dtype=torch.float64)
 

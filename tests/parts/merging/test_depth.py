@@ -24,7 +24,7 @@ def blocks_of(name: str) -> dict[str, int | None]:
     [
         ("test_vit", 6, {"cls_token", "pos_embed", "patch_embed.proj.weight", "norm.weight"}),
         ("test_resnet", 4, {"conv1.0.weight"}),
-        ("test_convnext", 8, {"stem.0.weight"}),
+        ("test_convnext", 9, {"stem.0.weight"}),
         ("test_efficientnet", 5, {"conv_stem.weight", "conv_head.weight"}),
     ],
 )

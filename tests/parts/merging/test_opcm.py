@@ -127,7 +127,9 @@ def test_what_cannot_be_merged_is_refused(kind: str) -> None:
 
 def test_an_undefined_scale_is_refused() -> None:
     one, _ = vectors(2)
-    refused(lambda: opcm_step(one, times(-1.0, one), scale=1.0, length=1.0, matrices={}), "the sum of the task vectors is")
+    refused(
+        lambda: opcm_step(one, times(-1.0, one), scale=1.0, length=1.0, matrices={}), "the sum of the task vectors is"
+    )
     refused(lambda: opcm_step(one, one, scale=1.0, length=0.0, matrices={}), "give the mean norm of the task vectors")
 
 

@@ -38,7 +38,9 @@ def test_the_winners_are_merged(keep: float, clip: float, raw: bool) -> None:
 
 
 def test_weights_are_shares_and_about_the_wanted_number_is_positive() -> None:
-    given = [{"a": torch.randn(1000, generator=torch.Generator().manual_seed(n), dtype=torch.float64)} for n in range(4)]
+    given = [
+        {"a": torch.randn(1000, generator=torch.Generator().manual_seed(n), dtype=torch.float64)} for n in range(4)
+    ]
     for weights in balances(given, keep=0.05):
         assert weights.min() == 0.0 and weights.max() == 1.0
         assert 40 <= int((weights > 0).sum()) <= 50
@@ -59,7 +61,9 @@ def test_one_vector_is_clamped_on_the_coordinates_that_are_kept() -> None:
     kept = balances(given, 0.2, 0.1)[0] > 0
     order = values.abs().sort().values
     low, high = order[int(len(values) * 0.1)], order[int(len(values) * 0.9 - 1)]
-    assert torch.allclose(found[kept], 1.2 * values.sign()[kept] * values.abs().clamp(low, high)[kept], rtol=0, atol=1e-12)
+    assert torch.allclose(
+        found[kept], 1.2 * values.sign()[kept] * values.abs().clamp(low, high)[kept], rtol=0, atol=1e-12
+    )
     assert (found[~kept] == 0).all() and 0 < int(kept.sum()) < len(values)
 
 

@@ -45,7 +45,7 @@ def test_the_ratio_is_that_of_each_tensor() -> None:
 
 
 def test_the_result_is_the_point_nearest_to_the_origin_for_vectors_of_equal_length() -> None:
-    """For two vectors of one length, mean * t is the foot of the perpendicular from a centre at the angle of the two."""
+    """For two vectors of one length, mean * t is the foot of the perpendicular from the centre of fine-tunings."""
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(50, generator=generator, dtype=torch.float64)
     drawn = [base + torch.randn(50, generator=generator, dtype=torch.float64) for _ in range(2)]

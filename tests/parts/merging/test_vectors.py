@@ -85,7 +85,9 @@ def test_a_name_that_only_the_first_has_is_said() -> None:
 
 def test_a_checkpoint_that_is_not_finite_is_refused() -> None:
     one, two = vectors(2)
-    refused(lambda: task_vector({**two, "bias": torch.full((5,), torch.inf)}, one), "'bias' .* not finite; leave it out")
+    refused(
+        lambda: task_vector({**two, "bias": torch.full((5,), torch.inf)}, one), "'bias' .* not finite; leave it out"
+    )
 
 
 def test_a_vector_of_another_network_is_not_added() -> None:
@@ -107,7 +109,9 @@ def test_two_checkpoints_of_a_timm_network_merge_in_three_lines() -> None:
         generator = torch.Generator().manual_seed(seed)
         checkpoints.append(
             {
-                name: tensor + 0.01 * torch.rand(tensor.shape, generator=generator) if tensor.is_floating_point() else tensor + 7
+                name: tensor + 0.01 * torch.rand(tensor.shape, generator=generator)
+                if tensor.is_floating_point()
+                else tensor + 7
                 for name, tensor in pretrained.items()
             }
         )
