@@ -20,6 +20,7 @@ from cl.strategies.model_stock import ModelStock
 from cl.strategies.opcm import OPCM
 from cl.strategies.task_arithmetic import TaskArithmetic
 from cl.strategy import When
+from cl.stream import Stream
 from cl.testing.reachable import differences
 from cl.training import state
 from tests.conftest import make, run, tiny_stream
@@ -234,6 +235,10 @@ class Killed(BaseException):
     """The process is killed."""
 
 
+def two_tasks() -> Stream:
+    return tiny_stream(tasks=2, train_per_class=6)
+
+
 def kill_after(learner: Merging, task: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop at the end of a call of `fit` or `compute`."""
     finish = learner.trainer.journal.finish
@@ -264,13 +269,13 @@ def test_a_run_that_is_killed_in_the_second_task_ends_with_the_same_bits(
 ) -> None:
     options = {**FAST, "epochs": 1, "align_epochs": 1, "align_samples": 4}
     whole = make(method, **options)
-    expected = run(whole, tiny_stream(), tmp_path / "whole")["result"]
+    expected = run(whole, two_tasks(), tmp_path / "whole")["result"]
     first = make(method, folder=tmp_path, **options)
     kill_after(first, 1, name, monkeypatch)
     with pytest.raises(Killed):
-        run(first, tiny_stream(), tmp_path / "killed")
+        run(first, two_tasks(), tmp_path / "killed")
     second = make(method, folder=tmp_path, **options)
-    found = run(second, tiny_stream(), tmp_path / "killed")["result"]
+    found = run(second, two_tasks(), tmp_path / "killed")["result"]
     assert found == expected
     assert not list(differences(whole.get_state(), second.get_state()))
 

@@ -42,9 +42,9 @@ class Coefficients(nn.Module):
     def forward(self, vectors: Sequence[Weights]) -> dict[str, Tensor]:
         """sum_i L_i t_i, a task vector; gradients reach the coefficients.
 
-        Running statistics of batch norms follow the coefficients without gradients, which batch norms do not give. Vectors
-        are read one by one. For a backward pass, autograd holds them by reference, and with partitions
-        T more factors per value.
+        Running statistics of batch norms follow the coefficients without gradients, which batch norms do not give.
+        Vectors are read one by one. For a backward pass, autograd holds them by reference, and with partitions T more
+        factors per value.
         """
         found = {}
         for number, name in enumerate(vectors[0]):
