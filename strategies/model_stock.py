@@ -36,7 +36,7 @@ class ModelStock(Merging):
     def begin(self) -> None:
         super().begin()
         if self._sequential:
-            self.backbone.set_state(self.origin())
+            self.backbone.set_state(dict(self.origin()))
 
     def origin(self) -> Mapping[str, Tensor]:
         return added(super().origin(), self.merged.values) if self._sequential else super().origin()

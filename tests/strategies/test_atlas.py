@@ -59,7 +59,10 @@ def test_coefficients_are_those_of_a_plain_loop(
         if not anisotropic:
             close(
                 vector,
-                {n: sum(values[i, 0] * each[n] for i, each in enumerate(found[: task + 1])) for n in vector},
+                {
+                    n: torch.stack([values[i, 0] * each[n] for i, each in enumerate(found[: task + 1])]).sum(0)
+                    for n in vector
+                },
                 1e-5,
             )
         assert {int(y) for batch in watching(learner).batches[task, "coefficients"] for y in batch.y} == (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cl.bases.merged import Merging
-from cl.parts.merging import added, average, model_stock
+from cl.parts.merging import added, average, model_stock, task_arithmetic
 from cl.strategies.model_stock import ModelStock
 from cl.training import state
 from tests.conftest import tiny_stream
@@ -66,7 +66,7 @@ def test_from_the_previous_network_vectors_add_up(learn: Learn, monkeypatch: pyt
     found = task_vectors(monkeypatch, ModelStock)
     after = learn(watched(ModelStock), tiny_stream(), 3, lambda s, v: merged(s))
     for number, vector in enumerate(after, 1):
-        close(vector, {name: sum(each[name] for each in found[:number]) for name in vector}, atol=1e-6)
+        close(vector, task_arithmetic(found[:number], 1.0), atol=1e-6)
 
 
 def test_from_the_pretrained_network_tasks_are_averaged(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def test_a_sum_of_zero_takes_the_sign_of_most_parameters() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_checkpoints_keep_their_type(dtype: torch.dtype) -> None:
     given = vectors(2, dtype=dtype)
-    for found in (average(given), task_arithmetic(given), ties(given), running_average(*given, 2)):
+    for found in (average(given), task_arithmetic(given), ties(given), running_average(given[0], given[1], 2)):
         assert {tensor.dtype for tensor in found.values()} == {dtype}
 
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_merged_is_refused(kind: str) -> None:
     for merge in (average, task_arithmetic, ties):
         refused(lambda merge=merge: merge(given), says)
     if given:
-        refused(lambda: running_average(*given, 2), says)
+        refused(lambda: running_average(given[0], given[1], 2), says)
 
 
 def test_options_out_of_range_are_refused() -> None:

@@ -37,7 +37,7 @@ def test_every_vector_and_tensor_has_its_coefficient() -> None:
     values = torch.randn(3, len(SHAPES), 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = set_to(Coefficients(given), values)(given)
     for number, (name, tensor) in enumerate(found.items()):
-        expected = sum(values[task, number, 0] * given[task][name] for task in range(3))
+        expected = torch.stack([values[task, number, 0] * given[task][name] for task in range(3)]).sum(0)
         assert torch.allclose(tensor, expected, rtol=0, atol=1e-12), name
 
 
