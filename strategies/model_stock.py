@@ -16,7 +16,7 @@ class ModelStock(Merging):
     """Merges two fine-tunings of every task with their anchor, layer by layer, by the angle between them.
 
     Paper: Jang, Yun, Han. Model Stock: All We Need Is Just a Few Fine-tuned Models. ECCV 2024, arXiv 2403.19522.
-    Trains: the whole network, twice per task with other orders of the images.
+    Trains: the whole network, twice per task with other orders of the images; a linear head the first time only.
     Stores: the merged task vector (the size of the network).
     Cost: twice the training; one forward pass per test image.
     Differences from the paper: its code was not released. It merges fine-tunings of one task and does not say what
@@ -36,7 +36,7 @@ class ModelStock(Merging):
     def begin(self) -> None:
         super().begin()
         if self._sequential:
-            self.backbone.set_state(self.origin())
+            self.backbone.set_state(dict(self.origin()))
 
     def origin(self) -> Mapping[str, Tensor]:
         return added(super().origin(), self.merged.values) if self._sequential else super().origin()

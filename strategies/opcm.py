@@ -16,7 +16,7 @@ from cl.strategy import StreamInfo, option
 class OPCM(Merging):
     """Orthogonal-projection continual merging: every task is fine-tuned alone, then merged without data.
 
-    Paper: Tang, Yang, Shen, Hu, Zhang, Zheng, Zhang. Merging Models on the Fly Without Retraining: A Sequential
+    Paper: Tang, Yang, Shen, Luo, Hu, Du, Tao. Merging Models on the Fly Without Retraining: A Sequential
         Approach to Scalable Continual Model Merging. NeurIPS 2025, arXiv 2501.09522.
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector (the size of the network), its scale, and the mean norm of all task vectors.
@@ -24,12 +24,17 @@ class OPCM(Merging):
     Differences from the paper: heads as in `cl.bases.merged`, because there is no text encoder. The scale is the norm
         of the merged vector over the mean norm of the task vectors, as in the authors' code; the paper divides by the
         norm of the weights themselves. Query, key and value are projected separately, as in the code's CLIP, though
-        timm fuses them. `legacy` leaves the diagonal in, as the code first released did: it wrote zeros into a copy.
+        timm fuses them. A layer that no task has changed has no directions, so a vector is merged whole; the code
+        removes the diagonal in an arbitrary basis. Parameters outside of leaf modules (a class token) are merged; the
+        code keeps those of the first task. `legacy` leaves the diagonal in, as the code first released did: it wrote
+        zeros into a copy.
     """
 
     @dataclass(frozen=True)
     class Options(Merging.Options):
-        share: float = option(0.5, "alpha: leading directions are those up to this share of the singular values", ge=0, le=1)
+        share: float = option(
+            0.5, "alpha: leading directions are those up to this share of the singular values; 1: all", ge=0, le=1
+        )
         legacy: bool = option(False, "keep the diagonal of the projected vector, like the code first released")
 
     @classmethod

@@ -30,6 +30,4 @@ class TaskArithmetic(Merging):
 
     def merge(self, vector: Weights) -> Mapping[str, Tensor]:
         before = self.merged.values
-        return {
-            name: self.options.scale * change + (before[name] if before else 0) for name, change in vector.items()
-        }
+        return {name: self.options.scale * change + (before[name] if before else 0) for name, change in vector.items()}

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.heads import GrowingHead
-from cl.parts.merging import MergedVector, TaskVectors, Weights, added, check_moved, task_vector
+from cl.parts.merging import FORMS, MergedVector, TaskVectors, Weights, added, check_moved, task_vector
 from cl.parts.statistics import ClassGaussians
 from cl.parts.weights import Lent
-from cl.strategy import RECIPES, Batch, Cosine, Inputs, Needs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Needs, Strategy, StreamInfo, View, When, option, sgd
 from cl.training.optim import WarmupCosine, adamw
 
 HEADS = ("prototype", "linear")
@@ -33,7 +33,7 @@ class Merging(Strategy):
     """
 
     trainings: ClassVar[int] = 1
-    """Fine-tunings per task."""
+    """Fine-tunings per task. A linear head is trained in the first, and fixed in the others."""
 
     @dataclass(frozen=True)
     class Options:
@@ -41,7 +41,9 @@ class Merging(Strategy):
         batch_size: int = option(128, "images per step", ge=1)
         lr: float = option(1e-5, "highest learning rate of the network (AdamW), after the warm-up", gt=0)
         weight_decay: float = option(0.1, "weight decay of the network", ge=0)
-        warmup: float = option(0.125, "share of the steps in which the rate grows from 0; then half a cosine", ge=0, le=1)
+        warmup: float = option(
+            0.125, "share of the steps in which the rate grows from 0; then half a cosine", ge=0, le=1
+        )
         clip: float = option(1.0, "bound of the gradient norm", gt=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         head: str = option(
@@ -68,7 +70,7 @@ class Merging(Strategy):
         self.backbone.keep_pretrained()
         self.head = GrowingHead(self.backbone.dim, bias=self.options.head == "linear").to(self.device)
         self.merged = MergedVector(self.device)
-        self.fresh = TaskVectors(device=self.device)  # of the current task, until it is merged
+        self.fresh = TaskVectors(device=self.device)  # of the current task, until they are merged
         self.gaussians = ClassGaussians(self.backbone.dim, device=self.device)
         self._network: tuple[object, Lent] | None = None
 
@@ -88,14 +90,20 @@ class Merging(Strategy):
             self.begin()
             self._fine_tune(view, number)
             self.compute(f"task vector {number}", self._keep_vector)
-        self.compute("merge", self._merge)
+        self.backbone.reset()
+        self.merge_task(view)
+        self.backbone.reset()  # a restored state holds changed tensors only: fine-tuned ones would remain
         if self.options.align_epochs:
             self.compute("class statistics", lambda: self._add_statistics(view))
             if view.task > 0:
                 self._align()
 
+    def merge_task(self, view: View) -> None:
+        """Replace the merged task vector after the fine-tunings of a task; subclasses may use the task's images."""
+        self.compute("merge", self._merge)
+
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        return self.head(self._scaled(inputs.encode(self.network())))
+        return self.head(self.scaled(inputs.encode(self.network())))
 
     # --------------------------------------------------------------------------------------------------- networks
 
@@ -107,13 +115,16 @@ class Merging(Strategy):
         """Load the weights that a fine-tuning starts from."""
         self.backbone.reset()
 
-    def network(self) -> Lent:
+    def network(self) -> Extractor:
         """The network with the merged task vector; one object until the vector changes, so each image is encoded once
         per version."""
-        if self._network is None or self._network[0] is not self.merged.values:
-            lent = Lent(self.backbone, added(self.backbone.pretrained(), self.merged.values))
+        values = self.merged.values
+        if not values:
+            return self.backbone  # before the first task
+        if self._network is None or self._network[0] is not values:
+            lent = Lent(self.backbone, added(self.backbone.pretrained(), values))
             lent.lasting = False  # earlier versions are not needed again
-            self._network = self.merged.values, lent
+            self._network = values, lent
         return self._network[1]
 
     def extractor(self) -> Lent:
@@ -123,13 +134,12 @@ class Merging(Strategy):
         model = self.backbone.model
         vector = task_vector({**dict(model.named_parameters()), **dict(model.named_buffers())}, self.origin())
         check_moved(vector, f"the vector of task {self.head_count - 1}")
-        self.fresh.add({name: tensor.detach().clone() for name, tensor in vector.items()})
+        self.fresh.add(vector)
 
     @torch.no_grad()
     def _merge(self) -> None:
         self.merged.values = dict(self.merge(self.combined(self.fresh)))
         self.fresh.clear()
-        self.backbone.reset()
 
     @property
     def head_count(self) -> int:
@@ -138,42 +148,45 @@ class Merging(Strategy):
 
     # --------------------------------------------------------------------------------------------------- training
 
+    @torch.no_grad()
     def _set_prototypes(self, view: View) -> None:
         """Weights of the newest head: means of the normalised pretrained features, of length 1 / temperature."""
-        self.backbone.reset()
         features = F.normalize(self.encode(view.train), dim=1)
         labels = view.train.labels.to(features.device)
         means = torch.stack([features[labels == position].mean(0) for position in view.classes])
-        with torch.no_grad():
-            self.head.blocks[-1].weight.copy_(F.normalize(means, dim=1) / self.options.temperature)
+        self.head.blocks[-1].weight.copy_(F.normalize(means, dim=1) / self.options.temperature)
 
-    def _scaled(self, features: Tensor) -> Tensor:
+    def scaled(self, features: Tensor) -> Tensor:
+        """Features as the head gets them: of length 1 for a head of prototypes."""
         return F.normalize(features, dim=1) if self.options.head == "prototype" else features
 
     def _fine_tune(self, view: View, number: int) -> None:
         o, head, first = self.options, self.head.blocks[-1], view.classes[0]
-        data = self.batches(view.train, o.batch_size, o.augment)
-        total = o.epochs * data.steps
         groups: list[dict[str, Any]] = [{"params": self.backbone.parameters(), "lr": o.lr}]
-        if o.head == "linear":
+        if o.head == "linear" and number == 0:
             groups.append({"params": head.parameters(), "lr": o.head_lr})
 
         def loss(batch: Batch) -> Tensor:
-            return F.cross_entropy(head(self._scaled(self.backbone(batch.x))), batch.y - first)
+            return F.cross_entropy(head(self.scaled(self.backbone(batch.x))), batch.y - first)
 
         self.fit(
             f"fine-tuning {number}",
-            data,
+            self.batches(view.train, o.batch_size, o.augment),
             loss,
             groups,
             epochs=o.epochs,
             optimizer=adamw(o.lr, weight_decay=o.weight_decay),
-            schedule=WarmupCosine(round(o.warmup * total), total),
+            schedule=self.rate,
             clip=o.clip,
         )
 
+    def rate(self, when: When) -> float:
+        """Warm-up over a share of all steps, then half a cosine to 0."""
+        total = when.epochs * when.steps
+        return WarmupCosine(round(self.options.warmup * total), total)(when)
+
     def _add_statistics(self, view: View) -> None:
-        features = self._scaled(self.encode(view.train, self.network()))
+        features = self.scaled(self.encode(view.train, self.network()))
         self.gaussians.add(features, view.train.labels, view.classes, self.info.class_names)
 
     def _align(self) -> None:
@@ -188,3 +201,18 @@ class Merging(Strategy):
             optimizer=sgd(o.align_lr),
             schedule=Cosine(),
         )
+
+
+class MergingAll(Merging):
+    """Merging that keeps the task vectors of all tasks so far, in one of several forms."""
+
+    @dataclass(frozen=True)
+    class Options(Merging.Options):
+        form: str = option("dense", "form in which task vectors are kept", choices=FORMS)
+        rank: int = option(8, "form=low-rank: singular directions kept per matrix", ge=1)
+        signs: float = option(0.2, "form=ternary: share of the values whose signs are kept, the largest", gt=0, le=1)
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        o = self.options
+        self.vectors = TaskVectors(o.form, rank=o.rank, keep=o.signs, device=self.device)

@@ -12,8 +12,13 @@ from cl.parts.merging.vectors import Weights, check_alike, check_finite, flat, s
 
 
 def average(vectors: Sequence[Weights]) -> dict[str, Tensor]:
-    """The mean of task vectors, or of checkpoints (Wortsman et al. 2022, model soups)."""
-    return {name: values.mean(0) for name, values in stacked(vectors)}
+    """The mean of task vectors, or of checkpoints (model soups, Wortsman et al. 2022).
+
+    Integer tensors of checkpoints, such as the batch counts of batch norms, are those of the first.
+    """
+    return {
+        name: values.mean(0) if values.is_floating_point() else vectors[0][name] for name, values in stacked(vectors)
+    }
 
 
 def task_arithmetic(vectors: Sequence[Weights], scale: float = 0.3) -> dict[str, Tensor]:
@@ -22,15 +27,17 @@ def task_arithmetic(vectors: Sequence[Weights], scale: float = 0.3) -> dict[str,
 
 
 def running_average(mean: Weights, vector: Weights, count: int) -> dict[str, Tensor]:
-    """The mean of `count` task vectors from the mean of all but the last, and the last."""
+    """The mean of `count` task vectors, from the mean of all but the last and the last."""
     check_alike([mean, vector])
+    check_finite(vector)
     return {name: tensor.lerp(vector[name], 1 / count) for name, tensor in mean.items()}
 
 
 def smallest_kept(vector: Weights, keep: float) -> float:
     """The size of the smallest value among a share `keep` of the largest values of a whole task vector.
 
-    Of d values int(keep d) + 1 are kept, as in the code of TIES, and all that are as large as the smallest.
+    Of d values int(keep d) + 1 are kept, as in the code of TIES, and all that are as large as the smallest. The values
+    of the whole vector are copied.
     """
     if not 0 < keep <= 1:
         raise UsageError(f"keep={keep} is not a share of the values; give a number above 0 and at most 1.")
@@ -43,11 +50,13 @@ def smallest_kept(vector: Weights, keep: float) -> float:
 def ties(vectors: Sequence[Weights], keep: float = 0.2, how: str = "mean") -> dict[str, Tensor]:
     """TIES: keep the largest values of each vector, elect a sign per parameter, merge the values of this sign.
 
-    Yadav et al. 2023. The sign is that of the sum of the kept values; where the sum is zero, that of most parameters.
-    `how` is "mean" over the values of this sign, "sum", or "max", the largest. Two passes over the tensors.
+    Yadav et al. 2023 (arXiv 2306.01708). The sign is that of the sum of the kept values; if the sum is zero, that of
+    most parameters. `how` is "mean" over the values of this sign, "sum", or "max", the largest. Three passes over the
+    tensors; the first copies one vector at a time, for its quantile.
     """
     if how not in ("mean", "sum", "max"):
         raise UsageError(f"TIES merges by mean, sum or max, not by {how!r}.")
+    check_alike(vectors)
     limits = torch.tensor([smallest_kept(vector, keep) for vector in vectors], dtype=torch.float64)
     majority = sum(float(_trimmed(values, limits).sum(0).sign().sum()) for _, values in stacked(vectors))
     found = {}

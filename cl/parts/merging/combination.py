@@ -7,39 +7,53 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cl.parts.merging.vectors import Weights, stacked
+from cl.errors import UsageError
+from cl.parts.merging.vectors import Weights, check_alike
 
 
 class Coefficients(nn.Module):
-    """Coefficients [T, tensors] of T task vectors, 0 at first; `anisotropic` false: one per vector.
+    """Coefficients L [T, tensors, K] of T task vectors, 0 at first; a call combines the vectors by them.
 
-    Zhang et al. 2024 (arXiv 2407.02880). With `partitions` K above 1, every tensor is divided into K random parts with
-    their own coefficients, [T, tensors, K].
+    Zhang et al. 2024 (arXiv 2407.02880). `anisotropic` false has one coefficient per vector, [T, 1, K]. With
+    `partitions` K above 1, every tensor is divided into K random parts with a coefficient each; the parts are drawn
+    from `generator` and are not in the state. Raises `UsageError` for vectors of different networks.
     """
 
     def __init__(
         self,
-        vectors: int,
-        shapes: Sequence[torch.Size],
+        vectors: Sequence[Weights],
         *,
         anisotropic: bool = True,
         partitions: int = 1,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        width = len(shapes) if anisotropic else 1
-        self.values = nn.Parameter(torch.zeros(vectors, width, partitions), requires_grad=False)
-        self.parts = [
-            torch.randint(partitions, shape, generator=generator) if partitions > 1 else None for shape in shapes
-        ]
+        check_alike(vectors)
+        if partitions < 1:
+            raise UsageError(f"partitions={partitions}: give the number of parts of a tensor, at least 1.")
+        width = len(vectors[0]) if anisotropic else 1
+        like = next(iter(vectors[0].values()))
+        self.values = nn.Parameter(like.new_zeros(len(vectors), width, partitions), requires_grad=False)
+        self.partitions = partitions
+        for number, tensor in enumerate(vectors[0].values() if partitions > 1 else ()):
+            part = torch.randint(partitions, tensor.shape, generator=generator).to(tensor.device)
+            self.register_buffer(f"part{number}", part, persistent=False)
 
-    def forward(self, origin: Weights, vectors: Sequence[Weights]) -> dict[str, Tensor]:
-        """origin + sum_i L_i t_i; gradients reach the coefficients."""
+    def forward(self, vectors: Sequence[Weights]) -> dict[str, Tensor]:
+        """sum_i L_i t_i, a task vector; gradients reach the coefficients.
+
+        Running statistics of batch norms follow the coefficients without gradients, which batch norms do not give.
+        Vectors are read one by one. For a backward pass, autograd holds them by reference, and with partitions T more
+        factors per value.
+        """
         found = {}
-        for number, (name, changes) in enumerate(stacked(vectors)):
+        for number, name in enumerate(vectors[0]):
             rows = self.values[:, min(number, self.values.shape[1] - 1)]
-            part = self.parts[number]
-            factor = rows[:, 0] if part is None else rows[:, part.to(rows.device)]
-            factor = factor.reshape(*factor.shape, *[1] * (changes.ndim - factor.ndim))
-            found[name] = origin[name] + (factor * changes).sum(0)
+            if name.endswith(("running_mean", "running_var")):
+                rows = rows.detach()
+            part = self.get_buffer(f"part{number}") if self.partitions > 1 else 0
+            found[name] = sum(
+                (row[part] * vector[name] for row, vector in zip(rows, vectors, strict=True)),
+                start=torch.zeros_like(vectors[0][name]),
+            )
         return found

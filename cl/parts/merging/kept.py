@@ -62,13 +62,7 @@ class TaskVectors(Sequence[Weights]):
             limit = max(smallest_kept(vector, self.keep), torch.finfo(torch.float32).tiny)
             sizes = flat(vector).abs()
             scale = sizes[sizes >= limit].mean() if bool((sizes >= limit).any()) else sizes.new_zeros(())
-            return {
-                name: {
-                    "above": pack(tensor >= limit), "below": pack(tensor <= -limit), "scale": scale,
-                    "shape": list(tensor.shape),
-                }
-                for name, tensor in vector.items()
-            }  # fmt: skip
+            return {name: _signs(tensor, limit, scale) for name, tensor in vector.items()}
         return {name: self._factors(tensor) if self.form == "low-rank" else tensor for name, tensor in vector.items()}
 
     def _factors(self, tensor: Tensor) -> Tensor | dict[str, Any]:
@@ -115,14 +109,20 @@ class Decoded(Mapping[str, Tensor]):
         shape = torch.Size(kept["shape"])
         if "a" in kept:
             return (kept["b"] @ kept["a"]).reshape(shape)
-        signs = unpack(kept["above"], shape).float() - unpack(kept["below"], shape).float()
-        return kept["scale"] * signs
+        scale: Tensor = kept["scale"]
+        return scale * (unpack(kept["above"], shape).to(scale.dtype) - unpack(kept["below"], shape).to(scale.dtype))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._kept)
 
     def __len__(self) -> int:
         return len(self._kept)
+
+
+def _signs(tensor: Tensor, limit: float, scale: Tensor) -> dict[str, Any]:
+    """The signs of the values from `limit` on, a bit each for those above and those below 0."""
+    above, below = pack(tensor >= limit), pack(tensor <= -limit)
+    return {"above": above, "below": below, "scale": scale, "shape": list(tensor.shape)}
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-from cl.parts.merging.vectors import Weights, check_alike
+from cl.errors import UsageError
+from cl.parts.merging.vectors import Weights, check_alike, check_finite, check_moved, norm
 
 
 def projected(before: Tensor, change: Tensor, share: float = 0.5, *, diagonal: bool = True) -> Tensor:
@@ -16,17 +17,19 @@ def projected(before: Tensor, change: Tensor, share: float = 0.5, *, diagonal: b
     Tang et al. 2025 (arXiv 2501.09522). With before = U S V^T and Z = U^T change V, the leading r x r block of Z
     becomes 0, where r is the number of singular values up to a `share` of their sum, and, unless `diagonal` is false,
     the diagonal of Z. Zeros in `before` (a layer that no task has changed) have no directions: `change` is returned.
+    Only the entries of Z that become 0 are computed, so the singular vectors of the null spaces are not.
     """
     if not bool(before.any()):
         return change
-    u, s, vh = torch.linalg.svd(before, full_matrices=True)
-    z = u.mT @ change @ vh.mT
-    above = s.cumsum(0) / s.sum() > share
-    r = int(above.float().argmax()) if bool(above.any()) else len(s)
-    z[:r, :r] = 0
+    u, s, vh = torch.linalg.svd(before, full_matrices=False)
+    total = s.cumsum(0)
+    r = int((total <= share * total[-1]).sum())
+    removed = u.mT @ change @ vh.mT
+    mask = torch.zeros_like(removed, dtype=torch.bool)
+    mask[:r, :r] = True
     if diagonal:
-        z.diagonal().zero_()
-    return u @ z @ vh
+        mask.diagonal().fill_(True)
+    return change - u @ (removed * mask) @ vh
 
 
 def opcm_step(
@@ -35,7 +38,7 @@ def opcm_step(
     *,
     scale: float,
     length: float,
-    matrices: dict[str, int],
+    matrices: Mapping[str, int],
     share: float = 0.5,
     diagonal: bool = True,
 ) -> tuple[dict[str, Tensor], float]:
@@ -44,10 +47,15 @@ def opcm_step(
     `merged` is the vector so far and `scale` its lambda (1 after the first task); `length` is the mean norm of the task
     vectors so far, the new one included, and becomes the norm of the result. `matrices` names the weights of linear
     layers, and how many of them a fused weight holds (3 for qkv), each of which is projected alone; other tensors are
-    added. One SVD per matrix.
+    added. One SVD per matrix. Raises `UsageError` if vectors of different networks, values that are not finite, or a
+    sum of zero make the result undefined.
     """
     check_alike([merged, vector])
-    found, total = {}, 0.0
+    check_finite(merged)
+    check_finite(vector)
+    if not length > 0:
+        raise UsageError(f"length={length}: give the mean norm of the task vectors, above 0.")
+    found = {}
     for name, change in vector.items():
         before = merged[name]
         if name in matrices:
@@ -56,6 +64,8 @@ def opcm_step(
             )
             change = torch.cat([projected(old, new, share, diagonal=diagonal) for old, new in pairs])
         found[name] = scale * before + change
-        total += float(found[name].double().pow(2).sum())
-    new_scale = total**0.5 / length
-    return {name: tensor / new_scale for name, tensor in found.items()}, new_scale
+    check_moved(found, "the sum of the task vectors")
+    new_scale = norm(found) / length
+    for tensor in found.values():
+        tensor.div_(new_scale)
+    return found, new_scale

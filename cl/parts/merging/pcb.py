@@ -16,15 +16,17 @@ def balances(vectors: Sequence[Weights], keep: float = 0.05, clip: float = 0.01,
     if not 0 < keep <= 1 or not 0 <= clip < 0.5:
         raise UsageError(f"PCB-Merging needs 0 < keep <= 1 and 0 <= clip < 0.5, not keep={keep} and clip={clip}.")
     check_alike(vectors)
-    total = 0
     for vector in vectors:
         check_finite(vector)
         check_moved(vector)
-        total = total + (flat(vector) if raw else _signed(flat(vector), clip))
+    total = torch.zeros_like(flat(vectors[0]))
+    for vector in vectors:
+        total += flat(vector) if raw else _signed(flat(vector), clip)
     found = []
     for vector in vectors:
         values = flat(vector)
-        within = torch.exp(len(vectors) * _spread(_clipped(values.abs(), clip)).square())
+        # exp(T (x^2 - 1)), not exp(T x^2), which overflows for many tasks: the factor cancels in _spread
+        within = torch.exp(len(vectors) * (_spread(_clipped(values.abs(), clip)).square() - 1))
         balance = within * torch.tanh(values * total)
         found.append(_spread(balance.clamp(min=_order(balance, 1 - keep))))
     return found
@@ -43,13 +45,14 @@ def pcb(
     Du et al. 2024 (arXiv 2410.02396). Within a task, large values win: exp(T norm(|t_i|)^2); between tasks, values that
     agree with the sum win: tanh(t_i sum_j t~_j), where t~ is normalised as in the code for vision, or the vector itself
     (`raw`, as in the other script). The lowest 1 - keep of the balances get weight 0. Sizes are clamped to the order
-    statistics at `clip` and 1 - clip. Quantiles are those of whole vectors, so T vectors are held at once, and T weights
-    per parameter.
+    statistics at `clip` and 1 - clip. Quantiles are those of whole vectors, so one vector is copied at a time, and T
+    weights per parameter are held: the T vectors and as much again. Raises `UsageError` for vectors of different
+    networks, vectors of zeros, and values that are not finite.
     """
-    weights = balances(vectors, keep, clip, raw=raw)
-    factors = [scales] * len(vectors) if isinstance(scales, (int, float)) else list(scales)
+    factors = [float(scales)] * len(vectors) if isinstance(scales, (int, float)) else list(scales)
     if len(factors) != len(vectors):
         raise UsageError(f"{len(factors)} scales were given for {len(vectors)} task vectors; give one per vector.")
+    weights = balances(vectors, keep, clip, raw=raw)
     above, below = torch.zeros_like(weights[0]), torch.zeros_like(weights[0])
     for vector, weight, factor in zip(vectors, weights, factors, strict=True):
         values = flat(vector)
@@ -80,4 +83,7 @@ def _spread(values: Tensor) -> Tensor:
 
 def _shaped(values: Tensor, like: Weights) -> dict[str, Tensor]:
     parts = values.split([tensor.numel() for tensor in like.values()])
-    return {name: part.reshape(tensor.shape) for (name, tensor), part in zip(like.items(), parts, strict=True)}
+    return {
+        name: part.reshape(tensor.shape).to(tensor.dtype)
+        for (name, tensor), part in zip(like.items(), parts, strict=True)
+    }

@@ -31,7 +31,7 @@ def model_stock(vectors: Sequence[Weights]) -> dict[str, Tensor]:
         raise UsageError("Model Stock needs at least two fine-tunings of a task.")
     found = {}
     for name, values in stacked(vectors):
-        rows = values.flatten(1)
+        rows = values.reshape(len(values), -1)
         pairs = [F.cosine_similarity(a, b, dim=0) for a, b in itertools.combinations(rows, 2)]
         found[name] = stock_ratio(torch.stack(pairs).mean(), len(vectors)) * values.mean(0)
     return found

@@ -14,6 +14,7 @@ Weights = Mapping[str, Tensor]
 """Tensors of a checkpoint, or of a task vector, by name."""
 
 
+@torch.no_grad()
 def task_vector(weights: Weights, origin: Weights) -> dict[str, Tensor]:
     """weights - origin, for the floating-point tensors of two checkpoints.
 
@@ -29,8 +30,10 @@ def task_vector(weights: Weights, origin: Weights) -> dict[str, Tensor]:
 def added(origin: Weights, vector: Weights, scale: float = 1.0) -> dict[str, Tensor]:
     """origin + scale * vector; tensors that the vector lacks are those of `origin`, not copied.
 
-    A variance of a batch norm that a merge made negative becomes 0.
+    Variances of batch norms that a merge made negative become 0. Raises `UsageError` for a vector of another network.
     """
+    if odd := sorted(set(vector) - set(origin)):
+        raise UsageError(f"the weights have no tensor {odd[0]!r} to add to; give the weights of the same network.")
     found = dict(origin)
     for name, change in vector.items():
         moved = origin[name] + scale * change
@@ -44,20 +47,27 @@ def norm(vector: Weights) -> float:
 
 
 def check_alike(checkpoints: Sequence[Weights]) -> None:
-    """Raise `UsageError` unless all checkpoints hold tensors of the same names and shapes."""
+    """Raise `UsageError` unless there are tensors, of the same names and shapes in all checkpoints."""
+    if not len(checkpoints) or not len(checkpoints[0]):
+        raise UsageError("there is nothing to merge; give at least one checkpoint or task vector, with tensors.")
     first = checkpoints[0]
-    for number, other in enumerate(checkpoints[1:], 1):
+    for number, other in enumerate(checkpoints):
         if odd := sorted(set(first) ^ set(other)):
             holder = 0 if odd[0] in first else number
             raise UsageError(
                 f"only checkpoint {holder} has a tensor {odd[0]!r}; merge checkpoints of one network, with the same "
                 "names of tensors."
             )
-        for name, tensor in first.items():
-            if other[name].shape != tensor.shape:
+        for name, tensor in other.items():
+            if not isinstance(tensor, Tensor):
                 raise UsageError(
-                    f"tensor {name!r} has the shape {list(tensor.shape)} in checkpoint 0 and "
-                    f"{list(other[name].shape)} in checkpoint {number}; merge checkpoints of one network."
+                    f"{name!r} of checkpoint {number} is a {type(tensor).__name__}, not a tensor; give the dict of "
+                    "tensors by name, as model.state_dict() returns it."
+                )
+            if first[name].shape != tensor.shape:
+                raise UsageError(
+                    f"tensor {name!r} has the shape {list(first[name].shape)} in checkpoint 0 and "
+                    f"{list(tensor.shape)} in checkpoint {number}; merge checkpoints of one network."
                 )
 
 
@@ -65,26 +75,34 @@ def check_finite(vector: Weights) -> None:
     """Raise `UsageError` for a task vector with a value that is not finite."""
     for name, tensor in vector.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise UsageError(f"tensor {name!r} of a checkpoint has a value that is not finite; leave it out of the merge.")
+            raise UsageError(
+                f"tensor {name!r} of a checkpoint has a value that is not finite; leave it out of the merge."
+            )
 
 
 def check_moved(vector: Weights, what: str = "a task vector") -> None:
     """Raise `UsageError` for a task vector of zeros, whose direction is undefined."""
     if not any(bool(tensor.any()) for tensor in vector.values()):
         raise UsageError(
-            f"{what} is zero: training changed no weight, so there is nothing to merge; raise the learning rate (for "
-            "example --set lr=...) or the number of epochs."
+            f"{what} is zero, so there is nothing to merge; leave it out, or raise the learning rate (for example "
+            "--set lr=...) or the number of epochs of its training."
         )
 
 
 def stacked(vectors: Sequence[Weights]) -> Iterator[tuple[str, Tensor]]:
-    """Name and values [T, ...] of each tensor in T task vectors, one tensor after another: no more is in memory at once
-    than the vectors themselves and T times the tensor."""
+    """Name and values [T, ...] of each tensor of T task vectors, one tensor after another.
+
+    In addition to the vectors themselves, T times one tensor is in memory. Raises `UsageError` for vectors of different
+    networks, and for a value that is not finite.
+    """
     check_alike(vectors)
     for name in vectors[0]:
-        yield name, torch.stack([vector[name] for vector in vectors])
+        values = torch.stack([vector[name] for vector in vectors])
+        check_finite({name: values})
+        yield name, values
 
 
 def flat(vector: Weights) -> Tensor:
-    """All values of a task vector, [d]; a copy."""
-    return torch.cat([tensor.flatten() for tensor in vector.values()])
+    """All values of a task vector, [d], float32 or wider; a copy."""
+    values = torch.cat([tensor.flatten() for tensor in vector.values()])
+    return values.to(torch.promote_types(values.dtype, torch.float32))
