@@ -17,6 +17,7 @@ from cl.parts.statistics import DualGPM, InputMoments
 from cl.strategy import (
     RECIPES,
     Batch,
+    Extractor,
     Inputs,
     Needs,
     Strategy,
@@ -82,7 +83,10 @@ class InfLoRA(Strategy):
         self.compute("memory", lambda: self.memory.update(self._moments(view), self.share(view.task)))
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        return self.head(inputs.encode(self.lora.extractor(self.backbone)))
+        return self.head(inputs.encode(self.extractor()))
+
+    def extractor(self) -> Extractor:
+        return self.lora.extractor(self.backbone)
 
     def share(self, task: int) -> float:
         """The share of the squared singular values that the memory holds after a task."""

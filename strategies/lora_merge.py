@@ -92,13 +92,13 @@ class LoRAMerge(Strategy):
             self.compute("merge", self._merge)
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        return self.head(inputs.encode(self.network()))
+        return self.head(inputs.encode(self.extractor()))
 
     def weights(self) -> dict[str, Tensor]:
         """The target weights of the network that predicts."""
         return added({name: self.backbone.model.get_parameter(name) for name in self._targets}, self.merged.values)
 
-    def network(self) -> Extractor:
+    def extractor(self) -> Extractor:
         """The network that predicts; one object until the weights change, so each image is encoded once per version."""
         if self.lora is None:
             return self.backbone

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from cl.parts.attached import LoRA
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, Batch, Inputs, Needs, Strategy, StreamInfo, View, option
+from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option
 from cl.training.optim import adamw
 
 
@@ -77,7 +77,10 @@ class OLoRA(Strategy):
         )
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        return self.head(inputs.encode(self.lora.extractor(self.backbone)))
+        return self.head(inputs.encode(self.extractor()))
+
+    def extractor(self) -> Extractor:
+        return self.lora.extractor(self.backbone)
 
     def overlap(self) -> Tensor:
         """The sum over sites and earlier tasks i of |A_i A_t^T|, or of its squares; 0 in the first task."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from cl.parts.attached import LoRA
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, Batch, Inputs, MultiStep, Needs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Batch, Extractor, Inputs, MultiStep, Needs, Strategy, StreamInfo, View, option, sgd
 
 
 class SDLoRA(Strategy):
@@ -78,8 +78,10 @@ class SDLoRA(Strategy):
         )
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        magnitudes = self.magnitudes[: len(self.lora)].detach()
-        return self.head(inputs.encode(self.lora.extractor(self.backbone, magnitudes)))
+        return self.head(inputs.encode(self.extractor()))
+
+    def extractor(self) -> Extractor:
+        return self.lora.extractor(self.backbone, self.magnitudes[: len(self.lora)].detach())
 
     @torch.no_grad()
     def _begin(self, view: View) -> None:

@@ -52,6 +52,7 @@ class TAPS(Strategy):
     """
 
     rules = ("til_oracle",)
+    one_network = False
     val_fraction = 0.05
 
     @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Merging(Strategy):
         self.compute("merge", self._merge)
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        return self.head(self.scaled(inputs.encode(self.network())))
+        return self.head(self.scaled(inputs.encode(self.extractor())))
 
     # --------------------------------------------------------------------------------------------------- networks
 
@@ -115,7 +115,7 @@ class Merging(Strategy):
         """Load the weights that a fine-tuning starts from."""
         self.backbone.reset()
 
-    def network(self) -> Extractor:
+    def extractor(self) -> Extractor:
         """The network with the merged task vector; one object until the vector changes, so each image is encoded once
         per version."""
         values = self.merged.values
@@ -126,9 +126,6 @@ class Merging(Strategy):
             lent.lasting = False  # earlier versions are not needed again
             self._network = values, lent
         return self._network[1]
-
-    def extractor(self) -> Lent:
-        return self.network()
 
     def _keep_vector(self) -> None:
         model = self.backbone.model
@@ -186,7 +183,7 @@ class Merging(Strategy):
         return WarmupCosine(round(self.options.warmup * total), total)(when)
 
     def _add_statistics(self, view: View) -> None:
-        features = self.scaled(self.encode(view.train, self.network()))
+        features = self.scaled(self.encode(view.train, self.extractor()))
         self.gaussians.add(features, view.train.labels, view.classes, self.info.class_names)
 
     def _align(self) -> None:

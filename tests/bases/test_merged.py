@@ -149,7 +149,7 @@ def test_statistics_are_those_of_the_merged_network(learn: Learn) -> None:
     def check(strategy: ModelAverage, view: Any) -> None:
         with torch.no_grad():
             images = strategy.backbone.transform(view.train.pixels(slice(None)))
-            features = F.normalize(strategy.network()(images), dim=1)
+            features = F.normalize(strategy.extractor()(images), dim=1)
         for position in view.classes:
             mean = features[view.train.labels == position].mean(0)
             assert torch.allclose(strategy.gaussians.mean[position], mean, atol=1e-5)
@@ -173,12 +173,12 @@ def test_each_image_is_encoded_once_per_merged_vector(learn: Learn, monkeypatch:
 
     def check(strategy: ModelAverage, view: Any) -> None:
         passes.clear()
-        network = strategy.network()
+        network = strategy.extractor()
         first = scores(strategy)
         for_task.append(sum(passes))
         passes.clear()
         assert torch.equal(scores(strategy), first) and not passes
-        assert strategy.network() is network and not network.is_pristine
+        assert strategy.extractor() is network and not network.is_pristine
 
     learn(learner, tiny_stream(), 2, check)
     assert for_task[0] == for_task[1] > 0
@@ -187,7 +187,7 @@ def test_each_image_is_encoded_once_per_merged_vector(learn: Learn, monkeypatch:
 def test_before_the_first_task_the_network_is_the_pretrained_one(learn: Learn) -> None:
     learner = watched(OPCM)
     learn(learner, tiny_stream(), 0)
-    assert learner.network() is learner.backbone and scores(learner).shape == (60, 0)
+    assert learner.extractor() is learner.backbone and scores(learner).shape == (60, 0)
 
 
 def test_running_statistics_belong_to_the_vector(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_batch_norms_train_on_the_batches_of_their_task(learn: Learn, monkeypatc
     learn(learner, tiny_stream(), 1)
     sizes = {len(batch) for batch in watching(learner).batches[0, "fine-tuning 0"]}
     assert sizes == {24} and torch.isfinite(found[0]["bn1.running_var"]).all()
-    network = learner.network()
+    network = learner.extractor()
     images = torch.rand(4, 3, 8, 8) * 2 - 1
     with torch.no_grad():
         alone = torch.cat([network(image[None]) for image in images])
@@ -285,7 +285,7 @@ def test_a_restored_state_predicts_the_same(learn: Learn) -> None:
     learn(learner, tiny_stream(), 2)
     learn(other, tiny_stream(), 0)
     other.set_state(state.clone(learner.get_state()))
-    assert torch.equal(scores(learner), scores(other)) and other.network().key == learner.network().key
+    assert torch.equal(scores(learner), scores(other)) and other.extractor().key == learner.extractor().key
     assert other.length == learner.length and norm(other.merged.values) == norm(learner.merged.values)
 
 

@@ -81,7 +81,7 @@ def test_every_task_ends_in_the_weights_of_the_code(name: str) -> None:
         for number, block in enumerate(learner.head.blocks):
             oracle.compare("training", block.weight, final[f"head_weight/{number}"])
             oracle.compare("training", block.bias, final[f"head_bias/{number}"])
-        oracle.compare("training", learner.network()(oracle.images("pixels/0")), final["features"])
+        oracle.compare("training", learner.extractor()(oracle.images("pixels/0")), final["features"])
 
     learner = replay(
         LoRAMerge, oracle, {"train": as_many_steps(rows(oracle), {}, "train")}, begin=begin, after=after,

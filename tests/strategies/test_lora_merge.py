@@ -86,7 +86,7 @@ def test_the_merge_keeps_the_outputs(learn: Learn, monkeypatch: pytest.MonkeyPat
             with self.lora.attached(self.backbone):
                 before = under(self.backbone, self.weights(), images)
             merge(self)
-            found.append((before, self.network()(images)))
+            found.append((before, self.extractor()(images)))
 
     monkeypatch.setattr(LoRAMerge, "_merge", watched)
     learn(learner, tiny_stream(), 3)
@@ -231,7 +231,7 @@ def test_the_distillation_compares_each_earlier_head_with_its_softened_predictio
     images = learner.backbone.transform(pixels())
     features = learner.backbone(images) + 0.3
     with torch.no_grad():
-        old = learner.network()(images)
+        old = learner.extractor()(images)
         expected = torch.zeros(())
         for mine, theirs in zip(learner.head.blocks, learner.teacher.head.blocks, strict=True):
             q = (theirs(old) / 3).softmax(1)
