@@ -33,8 +33,7 @@ class LiNeS(Rescaled):
         the pretrained network). Here `choose` does so on the task's held-out validation images, of the task's classes
         for the target. A stream allows no other data, so the control is the share of these images whose answer among
         earlier classes is still that of the network before the task; in the first task the target decides alone.
-        Around strategies that merge task vectors LiNeS is not offered: `cl.parts.merging.lines_factors` and
-        `multi_task_alpha` scale a merged vector as the paper does.
+        For merged vectors, LiNeS is the option `lines` of the strategies that merge (`cl.bases.merged`).
     """
 
     @dataclass(frozen=True)

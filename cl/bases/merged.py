@@ -11,7 +11,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.heads import GrowingHead
-from cl.parts.merging import FORMS, MergedVector, TaskVectors, Weights, added, check_moved, task_vector
+from cl.parts.merging import (
+    FORMS,
+    MergedVector,
+    TaskVectors,
+    Weights,
+    added,
+    check_moved,
+    depths,
+    lines_factors,
+    multi_task_alpha,
+    scaled,
+    task_vector,
+)
 from cl.parts.statistics import ClassGaussians
 from cl.parts.weights import Lent
 from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Needs, Strategy, StreamInfo, View, When, option, sgd
@@ -30,6 +42,10 @@ class Merging(Strategy):
     trained against the classes of its own task alone; `align_epochs` trains all heads together on features drawn from
     Gaussians of the classes. The Gaussians of a class are those of the network after its task, so they age as later
     tasks are merged. Running statistics of batch norms belong to the task vector and are merged like weights.
+
+    `lines` is LiNeS for merged vectors (Wang et al. 2025, arXiv 2410.17146): block l of L gets alpha + beta l / (L - 1) of
+    the merged vector, with alpha = |sum of the task vectors| / |merged vector| / tasks. It keeps one vector more. The
+    paper scales vectors without another factor: set scale=1 where a method has one.
     """
 
     trainings: ClassVar[int] = 1
@@ -56,6 +72,12 @@ class Merging(Strategy):
         align_epochs: int = option(0, "epochs of the alignment of all heads on Gaussians of the classes", ge=0)
         align_samples: int = option(256, "alignment: features drawn per class and epoch; also its batch size", ge=1)
         align_lr: float = option(0.01, "learning rate of the alignment (SGD, momentum 0.9, cosine)", gt=0)
+        lines: float | None = option(
+            None,
+            "LiNeS: how much more of the merged vector the last block gets than the first, whose factor follows from the "
+            "norms (beta); none: no scaling by depth",
+            ge=0,
+        )
 
     @classmethod
     def needs(cls, options: Any) -> Needs:
@@ -70,6 +92,9 @@ class Merging(Strategy):
         self.backbone.keep_pretrained()
         self.head = GrowingHead(self.backbone.dim, bias=self.options.head == "linear").to(self.device)
         self.merged = MergedVector(self.device)
+        self.total = MergedVector(self.device)  # the sum of all task vectors, for lines
+        if self.options.lines is not None:
+            depths(list(self.backbone.pretrained()))  # raises for a network without blocks
         self.fresh = TaskVectors(device=self.device)  # of the current task, until they are merged
         self.gaussians = ClassGaussians(self.backbone.dim, device=self.device)
         self._network: tuple[object, Lent] | None = None
@@ -122,10 +147,18 @@ class Merging(Strategy):
         if not values:
             return self.backbone  # before the first task
         if self._network is None or self._network[0] is not values:
-            lent = Lent(self.backbone, added(self.backbone.pretrained(), values))
+            lent = Lent(self.backbone, added(self.backbone.pretrained(), self.applied()))
             lent.lasting = False  # earlier versions are not needed again
             self._network = values, lent
         return self._network[1]
+
+    def applied(self) -> Weights:
+        """The task vector that the network predicts with: the merged one, with `lines` scaled by depth."""
+        values, beta = self.merged.values, self.options.lines
+        if beta is None:
+            return values
+        alpha = multi_task_alpha(self.total.values, values, self.head_count)
+        return scaled(values, lines_factors(list(values), alpha, beta))
 
     def _keep_vector(self) -> None:
         model = self.backbone.model
@@ -135,7 +168,10 @@ class Merging(Strategy):
 
     @torch.no_grad()
     def _merge(self) -> None:
-        self.merged.values = dict(self.merge(self.combined(self.fresh)))
+        vector, before = self.combined(self.fresh), self.total.values
+        if self.options.lines is not None:
+            self.total.values = {name: change + (before[name] if before else 0) for name, change in vector.items()}
+        self.merged.values = dict(self.merge(vector))
         self.fresh.clear()
 
     @property
