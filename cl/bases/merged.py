@@ -43,9 +43,9 @@ class Merging(Strategy):
     Gaussians of the classes. The Gaussians of a class are those of the network after its task, so they age as later
     tasks are merged. Running statistics of batch norms belong to the task vector and are merged like weights.
 
-    `lines` is LiNeS for merged vectors (Wang et al. 2025, arXiv 2410.17146): block l of L gets alpha + beta l / (L - 1) of
-    the merged vector, with alpha = |sum of the task vectors| / |merged vector| / tasks. It keeps one vector more. The
-    paper scales vectors without another factor: set scale=1 where a method has one.
+    `lines` is LiNeS for merged vectors (Wang et al. 2025, arXiv 2410.17146): block l of L gets alpha + beta l / (L - 1)
+    of the merged vector, with alpha = |sum of the task vectors| / |merged vector| / tasks. It keeps one vector more.
+    The paper scales vectors without another factor: set scale=1 where a method has one.
     """
 
     trainings: ClassVar[int] = 1
@@ -74,8 +74,8 @@ class Merging(Strategy):
         align_lr: float = option(0.01, "learning rate of the alignment (SGD, momentum 0.9, cosine)", gt=0)
         lines: float | None = option(
             None,
-            "LiNeS: how much more of the merged vector the last block gets than the first, whose factor follows from the "
-            "norms (beta); none: no scaling by depth",
+            "LiNeS: how much more of the merged vector the last block gets than the first, whose factor follows from "
+            "the norms (beta); none: no scaling by depth",
             ge=0,
         )
 
