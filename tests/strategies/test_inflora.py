@@ -29,9 +29,11 @@ def moments_of(learner: Any, view: Any) -> list[Tensor]:
     return moments.values()
 
 
-@pytest.mark.parametrize("directions", ["moments", "inputs"])
-def test_a_is_the_leading_directions_of_the_inputs_of_the_first_task(learn: Learn, directions: str) -> None:
-    learner, stream = make(InfLoRA, **FAST, directions=directions), tiny_stream()
+@pytest.mark.parametrize(("directions", "more", "length"), [("moments", {}, 3**-0.5), ("inputs", {"length": 1.0}, 1.0)])
+def test_a_is_the_leading_directions_of_the_inputs_of_the_first_task(
+    learn: Learn, directions: str, more: dict[str, float], length: float
+) -> None:
+    learner, stream = make(InfLoRA, **FAST, directions=directions, **more), tiny_stream()
     learner.info = stream.info
     learner.setup(stream.info)
     expected = moments_of(learner, stream.view(0))
@@ -39,8 +41,8 @@ def test_a_is_the_leading_directions_of_the_inputs_of_the_first_task(learn: Lear
     for block, moment in enumerate(expected):
         leading = torch.linalg.eigh(moment)[1][:, -2:].flip(1).float()
         for a in (learner.lora.a[0][2 * block], learner.lora.a[0][2 * block + 1]):
-            assert torch.allclose(a.norm(dim=1), torch.full((2,), 1 / math.sqrt(3)), atol=1e-5)
-            assert torch.allclose((a @ leading * math.sqrt(3)).abs(), torch.eye(2), atol=1e-3)
+            assert torch.allclose(a.norm(dim=1), torch.full((2,), length), atol=1e-5)
+            assert torch.allclose((a @ leading / length).abs(), torch.eye(2), atol=1e-3)
 
 
 def test_directions_are_free_of_what_earlier_tasks_occupy(learn: Learn) -> None:
