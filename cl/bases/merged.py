@@ -115,9 +115,8 @@ class Merging(Strategy):
             self.begin()
             self._fine_tune(view, number)
             self.compute(f"task vector {number}", self._keep_vector)
-        self.backbone.reset()
+        self.backbone.reset()  # outside of a journaled call: a state restored later would not undo the fine-tuning
         self.merge_task(view)
-        self.backbone.reset()  # a restored state holds changed tensors only: fine-tuned ones would remain
         if self.options.align_epochs:
             self.compute("class statistics", lambda: self._add_statistics(view))
             if view.task > 0:

@@ -16,6 +16,7 @@ from cl.strategies.atlas import ATLAS
 from cl.testing import check_strategy
 from cl.training import state
 from tests.conftest import tiny_stream
+from tests.help.backbones import conv_backbone
 from tests.help.merging import Vector, close, merged, task_vectors, watched, watching
 
 Learn = Callable[..., list[Any]]
@@ -149,6 +150,13 @@ def test_partitions_have_coefficients_of_their_own(learn: Learn) -> None:
     spec = watching(learner).specs[1, "coefficients"]
     assert spec.trained[0].shape[::2] == (2, 3)
     assert learner.report() == {f"task{task}.coefficient": value for task, value in enumerate(learner.coefficients)}
+
+
+def test_running_statistics_stay_those_of_the_pretrained_network(learn: Learn) -> None:
+    learner = watched(ATLAS, conv_backbone(), **QUICK)
+    learn(learner, tiny_stream(), 2)
+    moved = {name for name, tensor in learner.merged.values.items() if tensor.any()}
+    assert moved and not any("running" in name for name in moved)
 
 
 @pytest.mark.parametrize("options", [{"data": "own"}, {"partitions": 2}])
