@@ -31,7 +31,7 @@ def moments_of(learner: Any, view: Any) -> list[Tensor]:
 
 @pytest.mark.parametrize(("directions", "more", "length"), [("moments", {}, 3**-0.5), ("inputs", {"length": 1.0}, 1.0)])
 def test_a_is_the_leading_directions_of_the_inputs_of_the_first_task(
-    learn: Learn, directions: str, more: dict[str, float], length: float
+    learn: Learn, directions: str, more: dict[str, Any], length: float
 ) -> None:
     learner, stream = make(InfLoRA, **FAST, directions=directions, **more), tiny_stream()
     learner.info = stream.info
