@@ -16,8 +16,8 @@ _LARGE = 32 * 2**20
 def use_huge_pages() -> None:
     """Ask for pages of 2 MB for large tensors, unless the user has decided; call it before the first of them.
 
-    Fewer pages make products and passes over the weights 1 to 4 % faster on Linux systems that give huge pages on
-    request (`madvise`). Results are not affected.
+    Fewer pages make products and passes over the weights faster on Linux systems that give huge pages on request
+    (`madvise`). Results are not affected.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by PyTorch at its first large tensor
 
