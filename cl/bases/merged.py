@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,8 +48,10 @@ class Merging(Strategy):
     The paper scales vectors without another factor: set scale=1 where a method has one.
     """
 
-    trainings: ClassVar[int] = 1
-    """Fine-tunings per task. A linear head is trained in the first, and fixed in the others."""
+    @property
+    def trainings(self) -> int:
+        """Fine-tunings per task. A linear head is trained in the first, and fixed in the others."""
+        return 1
 
     @dataclass(frozen=True)
     class Options:

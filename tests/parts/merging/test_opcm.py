@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cl.parts.merging import norm, opcm_step, projected
+from cl.parts.merging import linear_weights, norm, opcm_step, projected
 from tests.help.merging import BROKEN, MATRICES, broken, close, dense, refused, times, vectors
 
 
@@ -131,6 +131,46 @@ def test_an_undefined_scale_is_refused() -> None:
         lambda: opcm_step(one, times(-1.0, one), scale=1.0, length=1.0, matrices={}), "the sum of the task vectors is"
     )
     refused(lambda: opcm_step(one, one, scale=1.0, length=0.0, matrices={}), "give the mean norm of the task vectors")
+
+
+@pytest.mark.parametrize(
+    ("matrices", "says"),
+    [
+        ({"blocks.0.fc": 1}, r"no tensor 'blocks\.0\.fc' to project; give the names that linear_weights"),
+        ({"blocks.0.qkv.weight": 5}, r"has the shape \[12, 4\], which is not that of 5 equal matrices"),
+        ({"conv.weight": 1}, r"has the shape \[3, 2, 2, 2\], which is not that of 1 equal matrices"),
+        ({"bias": 1}, r"has the shape \[5\]"),
+    ],
+)
+def test_matrices_that_the_vectors_lack_are_refused(matrices: dict[str, int], says: str) -> None:
+    one, two = vectors(2)
+    refused(lambda: opcm_step(one, two, scale=1.0, length=1.0, matrices=matrices), says)
+
+
+def test_only_two_matrices_of_one_shape_are_projected() -> None:
+    refused(lambda: projected(matrix(3, 4), matrix(4, 3)), r"\[3, 4\] and \[4, 3\] cannot be projected")
+    refused(lambda: projected(matrix(3), matrix(3)), "give two matrices of one shape")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_checkpoints_of_16_bits_are_projected_in_float32(dtype: torch.dtype) -> None:
+    before, change = matrix(6, 4).to(dtype), matrix(6, 4, seed=1).to(dtype)
+    found = projected(before, change)
+    assert found.dtype == dtype
+    assert torch.equal(found, projected(before.float(), change.float()).to(dtype))
+
+
+def test_the_linear_layers_of_a_network_and_their_parts() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv, self.kv, self.odd = nn.Linear(4, 12), nn.Linear(4, 8), nn.ModuleDict({"qkv": nn.Linear(4, 10)})
+            self.attention, self.norm, self.conv = nn.MultiheadAttention(4, 2), nn.LayerNorm(4), nn.Conv2d(4, 4, 1)
+            self.tied = self.kv
+
+    expected = {"qkv.weight": 3, "kv.weight": 2, "odd.qkv.weight": 1, "attention.in_proj_weight": 3}
+    assert linear_weights(Block()) == {**expected, "attention.out_proj.weight": 1}
+    assert linear_weights(nn.Linear(2, 3)) == {"weight": 1}
 
 
 def test_there_is_one_decomposition_per_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
