@@ -37,7 +37,7 @@ class ATLAS(MergingAll):
         Partitions scale tensors of all ranks; the authors' code leaves all but matrices out of them, and tensors of
         equal shape share a partition. Running statistics of batch norms stay those of the pretrained network, as in the
         code, or have the coefficient of their vector (`anisotropic=false`). Losses on unlabelled images and negation
-        are not built.
+        are not built, nor is a fine-tuning that starts from a combination of earlier vectors.
     """
 
     @dataclass(frozen=True)

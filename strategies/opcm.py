@@ -27,7 +27,8 @@ class OPCM(Merging):
         timm fuses them. A layer that no task has changed has no directions, so a vector is merged whole; the code
         removes the diagonal in an arbitrary basis. `share=1` removes all directions; the code then finds none and
         removes the diagonal alone. Parameters outside of leaf modules (a class token) are merged; the code keeps those
-        of the first task. `legacy` leaves the diagonal in, as the code first released did: it wrote zeros into a copy.
+        of the first task. Running statistics of batch norms are merged and count in the norms; the code counts those of
+        the first task. `legacy` leaves the diagonal in, as the code first released did: it wrote zeros into a copy.
     """
 
     @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
-from cl.parts.merging import linear_weights, norm, opcm_step, projected
+from cl.parts.merging import added, linear_weights, norm, opcm_step, projected, task_vector
 from tests.help.merging import BROKEN, MATRICES, broken, close, dense, refused, times, vectors
 
 
@@ -136,7 +139,7 @@ def test_an_undefined_scale_is_refused() -> None:
 @pytest.mark.parametrize(
     ("matrices", "says"),
     [
-        ({"blocks.0.fc": 1}, r"no tensor 'blocks\.0\.fc' to project; give the names that linear_weights"),
+        ({"blocks.0.fc": 1}, r"no tensor 'blocks\.0\.fc' to project; give the names from linear_weights"),
         ({"blocks.0.qkv.weight": 5}, r"has the shape \[12, 4\], which is not that of 5 equal matrices"),
         ({"conv.weight": 1}, r"has the shape \[3, 2, 2, 2\], which is not that of 1 equal matrices"),
         ({"bias": 1}, r"has the shape \[5\]"),
@@ -171,6 +174,26 @@ def test_the_linear_layers_of_a_network_and_their_parts() -> None:
     expected = {"qkv.weight": 3, "kv.weight": 2, "odd.qkv.weight": 1, "attention.in_proj_weight": 3}
     assert linear_weights(Block()) == {**expected, "attention.out_proj.weight": 1}
     assert linear_weights(nn.Linear(2, 3)) == {"weight": 1}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_checkpoints_of_a_timm_network_are_merged_one_after_another(dtype: torch.dtype) -> None:
+    model: Any = timm.create_model("test_vit", num_classes=0).to(dtype)
+    pretrained = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    checkpoints = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        checkpoints.append({name: tensor + 0.1 * torch.randn_like(tensor) for name, tensor in pretrained.items()})
+
+    given = [task_vector(weights, pretrained) for weights in checkpoints]
+    merged, scale = given[0], 1.0
+    for count in range(2, len(given) + 1):
+        length = sum(norm(vector) for vector in given[:count]) / count
+        merged, scale = opcm_step(merged, given[count - 1], scale=scale, length=length, matrices=linear_weights(model))
+    model.load_state_dict(added(pretrained, merged))
+
+    assert norm(merged) == pytest.approx(sum(map(norm, given)) / 3, rel=2e-3 if dtype == torch.bfloat16 else 1e-5)
+    assert scale > 1 and torch.isfinite(model.eval()(torch.randn(2, 3, 160, 160, dtype=dtype))).all()
 
 
 def test_there_is_one_decomposition_per_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
