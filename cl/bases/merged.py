@@ -48,11 +48,6 @@ class Merging(Strategy):
     The paper scales vectors without another factor: set scale=1 where a method has one.
     """
 
-    @property
-    def trainings(self) -> int:
-        """Fine-tunings per task. A linear head is trained in the first, and fixed in the others."""
-        return 1
-
     @dataclass(frozen=True)
     class Options:
         epochs: int = option(10, "epochs per task", ge=1)
@@ -104,6 +99,11 @@ class Merging(Strategy):
     def merge(self, vector: Weights) -> Mapping[str, Tensor]:
         """The merged task vector, from the one so far (`self.merged`) and that of the task."""
         raise NotImplementedError
+
+    @property
+    def trainings(self) -> int:
+        """Fine-tunings per task. A linear head is trained in the first, and fixed in the others."""
+        return 1
 
     def combined(self, vectors: Sequence[Weights]) -> Weights:
         """The task vector of a task, from those of its `trainings` fine-tunings."""
