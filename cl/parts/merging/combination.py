@@ -16,8 +16,8 @@ class Coefficients(nn.Module):
 
     Zhang et al. 2024 (arXiv 2407.02880). `anisotropic` false has one coefficient per vector, [T, 1, K]. With
     `partitions` K above 1, every tensor is divided into K random parts with a coefficient each; the parts are drawn
-    from `generator` and are not in the state. Raises `UsageError` for vectors of different networks, and for values
-    that are not finite.
+    from `generator` and are not in the state. `fit` lets the coefficients train; a loop of your own first calls
+    `requires_grad_(True)`. Raises `UsageError` for vectors of different networks, and for values that are not finite.
     """
 
     def __init__(
