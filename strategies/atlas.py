@@ -32,10 +32,12 @@ class ATLAS(MergingAll):
         composes all models at once, with validation images of every task, and keeps the best epoch on them; here the
         coefficients are learned again after every task, on a memory of training images or on the images of the task
         (`data=own`), and those of the last epoch are kept. The loss is the mean over images, not the sum of a mean per
-        task; AdamW makes no difference between the two if tasks have equally many images. Partitions scale tensors of
-        all ranks; the authors' code leaves all but matrices out of them, and tensors of equal shape share a partition.
-        Running statistics of batch norms stay those of the pretrained network, as in the code, or have the coefficient
-        of their vector (`anisotropic=false`). Losses on unlabelled images and negation are not built.
+        task; if tasks have equally many images, the gradient is as many times smaller as there are tasks, which matters
+        to the bound of its norm (`clip`) but not to AdamW. The rate is constant, as in the code of task addition.
+        Partitions scale tensors of all ranks; the authors' code leaves all but matrices out of them, and tensors of
+        equal shape share a partition. Running statistics of batch norms stay those of the pretrained network, as in the
+        code, or have the coefficient of their vector (`anisotropic=false`). Losses on unlabelled images and negation
+        are not built, nor is a fine-tuning that starts from a combination of earlier vectors.
     """
 
     @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Model Stock: two fine-tunings of a task tell how far to move from the weights they started from."""
+"""Model Stock: the angle between fine-tunings of a task tells how far to move from the weights they started from."""
 
 from __future__ import annotations
 
@@ -8,30 +8,41 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cl.bases.merged import Merging
-from cl.parts.merging import Weights, added, model_stock, running_average
+from cl.parts.merging import Weights, added, average, model_stock, running_average
 from cl.strategy import option
 
 
 class ModelStock(Merging):
-    """Merges two fine-tunings of every task with their anchor, layer by layer, by the angle between them.
+    """Merges fine-tunings of every task with their anchor, layer by layer, by the angle between them.
 
     Paper: Jang, Yun, Han. Model Stock: All We Need Is Just a Few Fine-tuned Models. ECCV 2024, arXiv 2403.19522.
-    Trains: the whole network, twice per task with other orders of the images; a linear head the first time only.
-    Stores: the merged task vector (the size of the network).
-    Cost: twice the training; one forward pass per test image.
+    Trains: the whole network, `models` times per task with other orders of the images and other augmentations; a linear
+        head the first time only.
+    Stores: the merged task vector (the size of the network); during a task also one vector per fine-tuning.
+    Cost: `models` times the training; one forward pass per test image.
     Differences from the paper: its code was not released. It merges fine-tunings of one task and does not say what
         happens in a sequence: `anchor=previous` starts a task from the merged network, which is also the anchor;
         `anchor=pretrained` starts from the pretrained weights and averages the tasks. Heads as in `cl.bases.merged`,
         outside of the merge. A negative cosine counts as 0. The variant that merges after every epoch is not built.
+        `how=average` is the uniform model soup that the paper compares with (Wortsman et al. 2022, arXiv 2203.05482):
+        the mean of the fine-tunings of a task, without the anchor.
     """
-
-    trainings = 2
 
     @dataclass(frozen=True)
     class Options(Merging.Options):
+        models: int = option(2, "fine-tunings of each task", ge=2)
+        how: str = option(
+            "angle",
+            "merge of the fine-tunings: their mean moved towards the anchor by their angle, or the mean itself",
+            choices=("angle", "average"),
+        )
         anchor: str = option(
             "previous", "weights that a task starts from and is merged with", choices=("previous", "pretrained")
         )
+
+    @property
+    def trainings(self) -> int:
+        return self.options.models
 
     def begin(self) -> None:
         super().begin()
@@ -42,7 +53,7 @@ class ModelStock(Merging):
         return added(super().origin(), self.merged.values) if self._sequential else super().origin()
 
     def combined(self, vectors: Sequence[Weights]) -> Weights:
-        return model_stock(vectors)
+        return model_stock(vectors) if self.options.how == "angle" else average(vectors)
 
     def merge(self, vector: Weights) -> Mapping[str, Tensor]:
         before = self.merged.values

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from cl.bases.merged import Merging
-from cl.parts.merging import Weights, norm, opcm_step
+from cl.parts.merging import Weights, linear_weights, norm, opcm_step
 from cl.strategy import StreamInfo, option
 
 
@@ -25,9 +25,10 @@ class OPCM(Merging):
         of the merged vector over the mean norm of the task vectors, as in the authors' code; the paper divides by the
         norm of the weights themselves. Query, key and value are projected separately, as in the code's CLIP, though
         timm fuses them. A layer that no task has changed has no directions, so a vector is merged whole; the code
-        removes the diagonal in an arbitrary basis. Parameters outside of leaf modules (a class token) are merged; the
-        code keeps those of the first task. `legacy` leaves the diagonal in, as the code first released did: it wrote
-        zeros into a copy.
+        removes the diagonal in an arbitrary basis. `share=1` removes all directions; the code then finds none and
+        removes the diagonal alone. Parameters outside of leaf modules (a class token) are merged; the code keeps those
+        of the first task. Running statistics of batch norms are merged and count in the norms; the code counts those of
+        the first task. `legacy` leaves the diagonal in, as the code first released did: it wrote zeros into a copy.
     """
 
     @dataclass(frozen=True)
@@ -54,18 +55,11 @@ class OPCM(Merging):
             vector,
             scale=self.scale,
             length=self.length,
-            matrices=self._matrices(),
+            matrices=linear_weights(self.backbone.model),
             share=self.options.share,
             diagonal=not self.options.legacy,
         )
         return merged
-
-    def _matrices(self) -> dict[str, int]:
-        """The weights of linear layers, and the number of matrices fused in each."""
-        layers = self.backbone.model.named_modules()
-        return {
-            f"{name}.weight": 3 if name.endswith("qkv") else 1 for name, layer in layers if isinstance(layer, nn.Linear)
-        }
 
     def report(self) -> dict[str, float]:
         """The scale lambda and the mean norm of the task vectors."""

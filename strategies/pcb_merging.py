@@ -21,10 +21,12 @@ class PCBMerging(MergingAll):
     Stores: the merged task vector and those of all tasks (each the size of the network, or less: `form`).
     Cost: order statistics of all vectors per task, which holds two copies of them; one forward pass per test image.
     Differences from the paper: heads as in `cl.bases.merged`, because there is no text encoder. The published method
-        merges all models at once; here it merges again after every task. The three scripts of the authors differ:
-        the default is the one for vision, `raw` is the form of the other script. Its search for one factor per task
-        on validation images is not built; `scale` is the factor of all tasks. Running statistics of batch norms compete
-        like parameters. Vectors as signs (`form=ternary`) are those of ComPEFT (Yadav et al. 2023, arXiv 2311.13171).
+        merges all models at once; here it merges again after every task. The three scripts of the authors differ: the
+        default is the one for vision, `raw` is the form of the other script. Its search for one factor per task on
+        validation images is not built; `scale` is the factor of all tasks. Running statistics of batch norms compete
+        like parameters. Vectors as signs (`form=ternary`) follow ComPEFT (Yadav et al. 2023, arXiv 2311.13171), whose
+        scale is the standard deviation times a factor chosen on validation images; here it is the mean size of the
+        values that are kept.
     """
 
     @dataclass(frozen=True)

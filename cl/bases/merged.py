@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,9 +47,6 @@ class Merging(Strategy):
     of the merged vector, with alpha = |sum of the task vectors| / |merged vector| / tasks. It keeps one vector more.
     The paper scales vectors without another factor: set scale=1 where a method has one.
     """
-
-    trainings: ClassVar[int] = 1
-    """Fine-tunings per task. A linear head is trained in the first, and fixed in the others."""
 
     @dataclass(frozen=True)
     class Options:
@@ -102,6 +99,11 @@ class Merging(Strategy):
     def merge(self, vector: Weights) -> Mapping[str, Tensor]:
         """The merged task vector, from the one so far (`self.merged`) and that of the task."""
         raise NotImplementedError
+
+    @property
+    def trainings(self) -> int:
+        """Fine-tunings per task. A linear head is trained in the first, and fixed in the others."""
+        return 1
 
     def combined(self, vectors: Sequence[Weights]) -> Weights:
         """The task vector of a task, from those of its `trainings` fine-tunings."""

@@ -15,6 +15,7 @@ from cl.bases.merged import Merging
 from cl.errors import UsageError
 from cl.parts.merging import Weights, added, norm
 from cl.parts.weights import Lent
+from cl.strategies.atlas import ATLAS
 from cl.strategies.model_average import ModelAverage
 from cl.strategies.model_stock import ModelStock
 from cl.strategies.opcm import OPCM
@@ -262,12 +263,16 @@ def kill_after(learner: Merging, task: int, name: str, monkeypatch: pytest.Monke
         (ModelStock, "fine-tuning 1"),
         (ModelStock, "task vector 1"),
         (ModelStock, "class statistics"),
+        (ATLAS, "keep"),
+        (ATLAS, "coefficients"),
     ],
 )
 def test_a_run_that_is_killed_in_the_second_task_ends_with_the_same_bits(
     method: type[Merging], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {**FAST, "epochs": 1, "align_epochs": 1, "align_samples": 4}
+    if method is ATLAS:
+        options.update(coefficient_epochs=2, coefficient_lr=0.05, memory_size=12, partitions=2)
     whole = make(method, **options)
     expected = run(whole, two_tasks(), tmp_path / "whole")["result"]
     first = make(method, folder=tmp_path, **options)

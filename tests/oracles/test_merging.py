@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.bases.merged import Merging
-from cl.parts.merging import Coefficients, added, balances, pcb, task_vector, ties
+from cl.parts.merging import Coefficients, added, balances, linear_weights, pcb, task_vector, ties
 from cl.parts.weights import under
 from cl.strategies.model_average import ModelAverage
 from cl.strategies.opcm import OPCM
@@ -58,15 +58,10 @@ def test_opcm_merges_as_the_code(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     oracle = Oracle(name)
     settings = oracle.meta["settings"]
     learner = watched(OPCM, share=settings["alpha"], legacy=settings["legacy"])
-    net = Net()
-    monkeypatch.setattr(OPCM, "_matrices", lambda self: matrices_of(net))
+    monkeypatch.setattr("cl.strategies.opcm.linear_weights", lambda _: linear_weights(Net()))
     replayed(learner, oracle)
     assert learner.scale == pytest.approx(float(oracle.arrays["lambda"][-1]), rel=1e-9)
     assert learner.length == pytest.approx(float(oracle.arrays["mean_norm"][-1]), rel=1e-9)
-
-
-def matrices_of(net: nn.Module) -> dict[str, int]:
-    return {f"{name}.weight": 1 for name, layer in net.named_modules() if isinstance(layer, nn.Linear)}
 
 
 def test_both_masks_are_compared() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -60,6 +61,26 @@ def test_the_vectors_of_a_task_are_merged_by_their_angle(learn: Learn, monkeypat
     assert len(pairs) == len(found) == 2
     for both, vector in zip(pairs, found, strict=True):
         close(vector, model_stock(both), atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["angle", "average"])
+def test_a_task_has_as_many_fine_tunings_as_wanted(learn: Learn, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    sets, found = pairs_of(monkeypatch), task_vectors(monkeypatch, ModelStock)
+    learner = watched(ModelStock, models=3, how=how)
+    learn(learner, tiny_stream(), 2)
+    first = [watching(learner).batches[0, f"fine-tuning {number}"][0].x for number in range(3)]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(first, 2)), "each has its own order"
+    for three, vector in zip(sets, found, strict=True):
+        assert len(three) == 3
+        close(vector, model_stock(three) if how == "angle" else average(three), atol=1e-6)
+    assert len(learner.fresh) == 0, "vectors of fine-tunings are forgotten after the task"
+
+
+def test_a_soup_of_every_task_is_the_mean_of_all_fine_tunings(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = pairs_of(monkeypatch)
+    learner = watched(ModelStock, anchor="pretrained", how="average", models=3)
+    learn(learner, tiny_stream(), 3)
+    close(merged(learner), average([vector for task in sets for vector in task]), atol=1e-6)
 
 
 def test_from_the_previous_network_vectors_add_up(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from cl.parts.merging import norm, opcm_step
+from cl.parts.merging import linear_weights, norm, opcm_step
 from cl.plan.plan import make_plan
 from cl.strategies.opcm import OPCM
 from tests.conftest import tiny_stream
@@ -83,9 +83,10 @@ def test_the_order_of_the_models_matters(monkeypatch: pytest.MonkeyPatch, learn:
 
 
 def test_convolutions_are_added_and_linear_layers_projected() -> None:
-    assert watched(OPCM, conv_backbone())._matrices() == {"fc.weight": 1}
+    assert linear_weights(conv_backbone().model) == {"fc.weight": 1}
 
 
 def test_presets() -> None:
     clip = make_plan("opcm", "split-cifar100", "vit_base_patch32_clip_224.openai").options
     assert (clip.lr, clip.weight_decay, clip.batch_size, clip.temperature, clip.share) == (1e-5, 0.0, 128, 0.01, 0.5)
+    assert (clip.warmup, clip.augment) == (0.0, "none"), "as the code fine-tunes CLIP"

@@ -20,7 +20,7 @@ from cl.parts.merging.depth import (
 )
 from cl.parts.merging.fisher import fisher_average
 from cl.parts.merging.kept import FORMS, MergedVector, TaskVectors
-from cl.parts.merging.opcm import opcm_step, projected
+from cl.parts.merging.opcm import linear_weights, opcm_step, projected
 from cl.parts.merging.pcb import balances, pcb
 from cl.parts.merging.stock import model_stock, stock_ratio
 from cl.parts.merging.vectors import (
@@ -29,6 +29,7 @@ from cl.parts.merging.vectors import (
     check_alike,
     check_finite,
     check_moved,
+    check_vectors,
     norm,
     task_vector,
 )
@@ -46,11 +47,13 @@ __all__ = [
     "check_alike",
     "check_finite",
     "check_moved",
+    "check_vectors",
     "depths",
     "fisher_average",
     "group_factors",
     "groups_of",
     "interpolated",
+    "linear_weights",
     "lines_factors",
     "model_stock",
     "multi_task_alpha",

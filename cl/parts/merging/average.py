@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cl.errors import UsageError
-from cl.parts.merging.vectors import Weights, check_alike, check_finite, flat, stacked
+from cl.parts.merging.vectors import Weights, check_alike, check_finite, check_vectors, flat, stacked
 
 
 def average(vectors: Sequence[Weights]) -> dict[str, Tensor]:
@@ -23,14 +23,23 @@ def average(vectors: Sequence[Weights]) -> dict[str, Tensor]:
 
 def task_arithmetic(vectors: Sequence[Weights], scale: float = 0.3) -> dict[str, Tensor]:
     """`scale` times the sum of task vectors (Ilharco et al. 2023)."""
+    check_vectors(vectors)
     return {name: scale * values.sum(0) for name, values in stacked(vectors)}
 
 
 def running_average(mean: Weights, vector: Weights, count: int) -> dict[str, Tensor]:
-    """The mean of `count` task vectors, from the mean of all but the last and the last."""
+    """The mean of `count` task vectors or checkpoints, from the mean of all but the last and the last.
+
+    Integer tensors of checkpoints are those of the mean, as in `average`.
+    """
     check_alike([mean, vector])
     check_finite(vector)
-    return {name: tensor.lerp(vector[name], 1 / count) for name, tensor in mean.items()}
+    if not count >= 1:
+        raise UsageError(f"count={count}: give the number of task vectors in the mean, the last one included.")
+    return {
+        name: tensor.lerp(vector[name], 1 / count) if tensor.is_floating_point() else tensor
+        for name, tensor in mean.items()
+    }
 
 
 def smallest_kept(vector: Weights, keep: float) -> float:
@@ -51,12 +60,13 @@ def ties(vectors: Sequence[Weights], keep: float = 0.2, how: str = "mean") -> di
     """TIES: keep the largest values of each vector, elect a sign per parameter, merge the values of this sign.
 
     Yadav et al. 2023 (arXiv 2306.01708). The sign is that of the sum of the kept values; if the sum is zero, that of
-    most parameters. `how` is "mean" over the values of this sign, "sum", or "max", the largest. Three passes over the
-    tensors; the first copies one vector at a time, for its quantile.
+    most parameters; if there is no majority either, no value is merged (the code takes the negative ones). `how` is
+    "mean" over the values of this sign, "sum", or "max", the largest. Three passes over the tensors; the first copies
+    one vector at a time, for its quantile.
     """
     if how not in ("mean", "sum", "max"):
         raise UsageError(f"TIES merges by mean, sum or max, not by {how!r}.")
-    check_alike(vectors)
+    check_vectors(vectors)
     limits = torch.tensor([smallest_kept(vector, keep) for vector in vectors], dtype=torch.float64)
     majority = sum(float(_trimmed(values, limits).sum(0).sign().sum()) for _, values in stacked(vectors))
     found = {}

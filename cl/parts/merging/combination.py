@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cl.errors import UsageError
-from cl.parts.merging.vectors import Weights, check_alike
+from cl.parts.merging.vectors import Weights, check_finite, check_vectors
 
 
 class Coefficients(nn.Module):
@@ -16,7 +16,8 @@ class Coefficients(nn.Module):
 
     Zhang et al. 2024 (arXiv 2407.02880). `anisotropic` false has one coefficient per vector, [T, 1, K]. With
     `partitions` K above 1, every tensor is divided into K random parts with a coefficient each; the parts are drawn
-    from `generator` and are not in the state. Raises `UsageError` for vectors of different networks.
+    from `generator` and are not in the state. `fit` lets the coefficients train; a loop of your own first calls
+    `requires_grad_(True)`. Raises `UsageError` for vectors of different networks, and for values that are not finite.
     """
 
     def __init__(
@@ -28,7 +29,9 @@ class Coefficients(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_alike(vectors)
+        check_vectors(vectors)
+        for vector in vectors:
+            check_finite(vector)
         if partitions < 1:
             raise UsageError(f"partitions={partitions}: give the number of parts of a tensor, at least 1.")
         width = len(vectors[0]) if anisotropic else 1
@@ -46,6 +49,10 @@ class Coefficients(nn.Module):
         Vectors are read one by one. For a backward pass, autograd holds them by reference, and with partitions T more
         factors per value.
         """
+        if len(vectors) != len(self.values):
+            raise UsageError(
+                f"{len(vectors)} task vectors were given for the coefficients of {len(self.values)}; give as many."
+            )
         found = {}
         for number, name in enumerate(vectors[0]):
             rows = self.values[:, min(number, self.values.shape[1] - 1)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cl.errors import UsageError
-from cl.parts.merging.vectors import Weights
+from cl.parts.merging.vectors import Weights, double
 
 _BLOCK = re.compile(r"(?:^|\.)(?:blocks|layer|layers|stages|features)\.?(\d+)(?:\.(?:blocks\.)?(\d+))?(?=\.)")
 """A block in the name of a tensor: blocks.3 of a Vision Transformer, layer2.1 of a ResNet, blocks.4.0 of an
@@ -52,7 +52,7 @@ def multi_task_alpha(total: Weights, merged: Weights, tasks: int) -> float:
 
 
 def _absolute(vector: Weights) -> float:
-    return sum(float(tensor.double().abs().sum()) for tensor in vector.values())
+    return sum(float(double(tensor).abs().sum()) for tensor in vector.values())
 
 
 def groups_of(names: Sequence[str], count: int) -> dict[str, int]:
@@ -88,7 +88,8 @@ def averaging_coefficients(raw: Tensor, mean: float, epsilon: float = 0.0) -> Te
 
 
 def scaled(vector: Weights, factors: Mapping[str, float]) -> dict[str, Tensor]:
-    """The task vector with each tensor multiplied by its factor."""
+    """The task vector with each tensor multiplied by its factor. Raises `UsageError` if a tensor has none."""
+    _check_factors(vector, factors)
     return {name: factors[name] * tensor for name, tensor in vector.items()}
 
 
@@ -96,11 +97,21 @@ def interpolated(origin: Weights, weights: Weights, factors: Mapping[str, float]
     """origin + factor (weights - origin) for each floating-point tensor of `weights`: `added(origin, scaled(...))`.
 
     A factor of 0 gives the tensor of `origin`, and 1 that of `weights`, bit for bit. A variance of a batch norm that a
-    factor above 1 made negative becomes 0.
+    factor above 1 made negative becomes 0. Raises `UsageError` if a tensor has no factor or is not in `origin`.
     """
+    moving = {name: tensor for name, tensor in weights.items() if tensor.is_floating_point()}
+    _check_factors(moving, factors)
+    if odd := sorted(set(moving) - set(origin)):
+        raise UsageError(f"the origin has no tensor {odd[0]!r}; give two checkpoints of one network.")
     found = {}
-    for name, tensor in weights.items():
-        if tensor.is_floating_point():
-            moved = torch.lerp(origin[name], tensor, factors[name])
-            found[name] = moved.clamp(min=0) if name.endswith("running_var") else moved
+    for name, tensor in moving.items():
+        moved = torch.lerp(origin[name], tensor, factors[name])
+        found[name] = moved.clamp(min=0) if name.endswith("running_var") else moved
     return found
+
+
+def _check_factors(vector: Weights, factors: Mapping[str, float]) -> None:
+    if odd := sorted(set(vector) - set(factors)):
+        raise UsageError(
+            f"tensor {odd[0]!r} has no factor; give one for each tensor, as lines_factors(names, ...) does."
+        )

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from cl.errors import UsageError
-from cl.parts.merging.vectors import Weights, check_alike, check_finite, check_moved, flat
+from cl.parts.merging.vectors import Weights, check_finite, check_moved, check_vectors, flat
 
 
 def balances(vectors: Sequence[Weights], keep: float = 0.05, clip: float = 0.01, *, raw: bool = False) -> list[Tensor]:
     """The weight of every parameter in each of T task vectors, [d] in 0 to 1; see `pcb`."""
     if not 0 < keep <= 1 or not 0 <= clip < 0.5:
         raise UsageError(f"PCB-Merging needs 0 < keep <= 1 and 0 <= clip < 0.5, not keep={keep} and clip={clip}.")
-    check_alike(vectors)
+    check_vectors(vectors)
     for vector in vectors:
         check_finite(vector)
         check_moved(vector)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.errors import UsageError
-from cl.parts.merging.vectors import Weights, stacked
+from cl.parts.merging.vectors import Weights, check_vectors, stacked
 
 
 def stock_ratio(cosine: float | Tensor, count: int) -> Tensor:
@@ -25,13 +25,17 @@ def stock_ratio(cosine: float | Tensor, count: int) -> Tensor:
 def model_stock(vectors: Sequence[Weights]) -> dict[str, Tensor]:
     """The merged task vector of k fine-tunings of one task: t times their mean, with a ratio t for each tensor.
 
-    The cosine is the mean over all pairs. A tensor that no fine-tuning changed stays unchanged.
+    The cosine is the mean over all pairs, in float32 or wider. A tensor that no fine-tuning changed stays unchanged.
     """
     if len(vectors) < 2:
         raise UsageError("Model Stock needs at least two fine-tunings of a task.")
+    check_vectors(vectors)
     found = {}
     for name, values in stacked(vectors):
-        rows = values.reshape(len(values), -1)
-        pairs = [F.cosine_similarity(a, b, dim=0) for a, b in itertools.combinations(rows, 2)]
-        found[name] = stock_ratio(torch.stack(pairs).mean(), len(vectors)) * values.mean(0)
+        wide = values.to(torch.promote_types(values.dtype, torch.float32))
+        rows = wide.reshape(len(values), -1)
+        tiny = torch.finfo(rows.dtype).tiny  # the default of 1e-8 lowers the cosine of shorter vectors
+        pairs = [F.cosine_similarity(a, b, dim=0, eps=tiny) for a, b in itertools.combinations(rows, 2)]
+        ratio = stock_ratio(torch.stack(pairs).mean(), len(vectors))
+        found[name] = (ratio * wide.mean(0)).to(values.dtype)
     return found

@@ -36,6 +36,11 @@ def added(origin: Weights, vector: Weights, scale: float = 1.0) -> dict[str, Ten
         raise UsageError(f"the weights have no tensor {odd[0]!r} to add to; give the weights of the same network.")
     found = dict(origin)
     for name, change in vector.items():
+        if change.shape != origin[name].shape:
+            raise UsageError(
+                f"tensor {name!r} has the shape {list(origin[name].shape)} in the weights and {list(change.shape)} in "
+                "the vector; give the weights of the same network."
+            )
         moved = origin[name] + scale * change
         found[name] = moved.clamp(min=0) if name.endswith("running_var") else moved
     return found
@@ -43,11 +48,27 @@ def added(origin: Weights, vector: Weights, scale: float = 1.0) -> dict[str, Ten
 
 def norm(vector: Weights) -> float:
     """The Euclidean norm over all tensors, summed in float64."""
-    return math.sqrt(sum(float(tensor.double().pow(2).sum()) for tensor in vector.values()))
+    return math.sqrt(sum(float(double(tensor).pow(2).sum()) for tensor in vector.values()))
+
+
+def double(tensor: Tensor) -> Tensor:
+    """The values in float64; in main memory if the device has no float64 (mps)."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def check_alike(checkpoints: Sequence[Weights]) -> None:
-    """Raise `UsageError` unless there are tensors, of the same names and shapes in all checkpoints."""
+    """Raise `UsageError` unless there are tensors, of the same names, shapes and device in all checkpoints."""
+    if isinstance(checkpoints, Mapping) or not isinstance(checkpoints, Sequence):
+        raise UsageError(
+            f"a {type(checkpoints).__name__} was given; give a list of checkpoints or task vectors, each a dict of "
+            "tensors by name."
+        )
+    for number, checkpoint in enumerate(checkpoints):
+        if not isinstance(checkpoint, Mapping):
+            raise UsageError(
+                f"checkpoint {number} is a {type(checkpoint).__name__}; give the dict of tensors by name, as "
+                "model.state_dict() returns it."
+            )
     if not len(checkpoints) or not len(checkpoints[0]):
         raise UsageError("there is nothing to merge; give at least one checkpoint or task vector, with tensors.")
     first = checkpoints[0]
@@ -69,6 +90,22 @@ def check_alike(checkpoints: Sequence[Weights]) -> None:
                     f"tensor {name!r} has the shape {list(first[name].shape)} in checkpoint 0 and "
                     f"{list(tensor.shape)} in checkpoint {number}; merge checkpoints of one network."
                 )
+            if first[name].device != tensor.device:
+                raise UsageError(
+                    f"tensor {name!r} is on {first[name].device} in checkpoint 0 and on {tensor.device} in checkpoint "
+                    f"{number}; load all checkpoints with the same map_location."
+                )
+
+
+def check_vectors(vectors: Sequence[Weights]) -> None:
+    """Raise `UsageError` unless the dicts are task vectors of one network: alike, and without whole numbers."""
+    check_alike(vectors)
+    for name, tensor in vectors[0].items():
+        if not tensor.is_floating_point():
+            raise UsageError(
+                f"tensor {name!r} holds whole numbers, so this is a checkpoint; give task vectors, from "
+                "task_vector(weights, pretrained)."
+            )
 
 
 def check_finite(vector: Weights) -> None:

@@ -41,8 +41,10 @@ def test_an_average_is_the_mean_of_all_values() -> None:
 
 def test_integer_tensors_of_checkpoints_are_those_of_the_first() -> None:
     one, two = ({"weight": torch.ones(2) * n, "count": torch.tensor(n)} for n in (3, 5))
-    found = average([one, two])
-    assert found["weight"].tolist() == [4.0, 4.0] and found["count"].item() == 3
+    for found in (average([one, two]), running_average(one, two, 2)):
+        assert found["weight"].tolist() == [4.0, 4.0] and found["count"].item() == 3
+    for merge in (task_arithmetic, ties):
+        refused(lambda merge=merge: merge([one, two]), "'count' holds whole numbers")
 
 
 def test_task_arithmetic_is_a_scaled_sum() -> None:
@@ -99,6 +101,7 @@ def test_a_sum_of_zero_takes_the_sign_of_most_parameters() -> None:
     one, two = {"a": torch.tensor([1.0, -3.0, -2.0])}, {"a": torch.tensor([-1.0, -3.0, -2.0])}
     assert ties([one, two], 1.0, "sum")["a"].tolist() == [-1.0, -6.0, -4.0]
     assert ties([times(-1, one), times(-1, two)], 1.0, "sum")["a"].tolist() == [1.0, 6.0, 4.0]
+    assert not ties([one, times(-1, one)], 1.0, "sum")["a"].any(), "without a majority no value is merged"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
@@ -120,6 +123,7 @@ def test_what_cannot_be_merged_is_refused(kind: str) -> None:
 def test_options_out_of_range_are_refused() -> None:
     given = vectors(2)
     refused(lambda: ties(given, 0.2, "median"), "TIES merges by mean, sum or max, not by 'median'")
+    refused(lambda: running_average(given[0], given[1], 0), "count=0: give the number of task vectors in the mean")
     for keep in (0.0, 1.5, -0.1):
         refused(lambda keep=keep: ties(given, keep), "is not a share of the values; give a number above 0")
 

@@ -94,10 +94,15 @@ def test_gradients_reach_the_coefficients_through_a_network() -> None:
     assert torch.autograd.gradcheck(outputs, (coefficients.values,))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind != "finite"])
+@pytest.mark.parametrize("kind", BROKEN)
 def test_what_cannot_be_combined_is_refused(kind: str) -> None:
     given, says = broken(kind)
     refused(lambda: Coefficients(given), says)
+
+
+def test_another_number_of_vectors_is_refused() -> None:
+    given = vectors(3)
+    refused(lambda: Coefficients(given)(given[:2]), "2 task vectors were given for the coefficients of 3")
 
 
 def test_no_partition_is_refused() -> None:

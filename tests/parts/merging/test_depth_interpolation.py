@@ -49,6 +49,15 @@ def test_integers_are_left_out_and_variances_stay_at_least_0() -> None:
     assert list(interpolated(one, two, {name: 2.0})) == [name]
 
 
+def test_a_tensor_without_a_factor_or_an_origin_is_refused() -> None:
+    one, two = checkpoint(0), checkpoint(1)
+    for call in (lambda: scaled(one, {}), lambda: interpolated(one, two, {})):
+        with pytest.raises(UsageError, match=r"^tensor 'blocks\.0\.norm1\.weight' has no factor; give one for each"):
+            call()
+    with pytest.raises(UsageError, match=r"^the origin has no tensor 'blocks\.0\.norm1\.weight'"):
+        interpolated({}, two, dict.fromkeys(NAMES, 0.5))
+
+
 def test_the_last_group_has_the_rest_of_the_blocks() -> None:
     assert list(groups_of(NAMES, 2).values()) == [0, 0, 0, 1, 1, 1, 1]
     assert list(groups_of(NAMES, 3).values()) == [0, 0, 1, 2, 2, 2, 2]

@@ -30,6 +30,12 @@ def test_without_information_the_average_is_plain() -> None:
     assert found.tolist() == pytest.approx([1.5, 1.0, 3.0]), "known to neither; to the older; to the newer"
 
 
+def test_integer_tensors_are_those_of_the_newer_checkpoint() -> None:
+    before, after = ({"count": torch.tensor(n), **weights(float(n))} for n in (3, 5))
+    found = fisher_average(before, after, 0.5)
+    assert list(found) == ["count", "w"] and found["count"].item() == 5 and found["w"].tolist() == [4.0]
+
+
 def test_shares_of_0_and_1_give_either_checkpoint_bit_for_bit() -> None:
     before, after, fisher = weights(0.1, 0.7), weights(0.3, -0.2), (weights(1.0, 2.0), weights(3.0, 4.0))
     assert torch.equal(fisher_average(before, after, 0.0, fisher)["w"], before["w"])
@@ -39,5 +45,7 @@ def test_shares_of_0_and_1_give_either_checkpoint_bit_for_bit() -> None:
 def test_other_checkpoints_and_shares_are_refused() -> None:
     with pytest.raises(UsageError, match="has the shape"):
         fisher_average(weights(1.0), weights(1.0, 2.0), 0.5)
+    with pytest.raises(UsageError, match="not finite"):
+        fisher_average(weights(1.0), weights(float("nan")), 0.5)
     with pytest.raises(UsageError, match=r"alpha=1\.5 is the share of the newer weights"):
         fisher_average(weights(1.0), weights(2.0), 1.5)

@@ -104,6 +104,17 @@ def test_a_merged_vector_is_replaced_as_a_whole() -> None:
     close(before, vectors(1)[0], atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_factors_of_16_bits_take_two_bytes_a_value(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(40, 2, generator=generator), torch.randn(2, 40, generator=generator)
+    found = kept("low-rank", [{"a": (a @ b).to(dtype)}], rank=2)
+    assert state.nbytes(found.get_state()) == 2 * 2 * 80 and found[0]["a"].dtype == dtype
+    assert torch.allclose(found[0]["a"].float(), a @ b, rtol=0.02, atol=0.05)
+
+
 def test_an_unknown_form_is_a_contract_error() -> None:
     with pytest.raises(ContractError, match="task vectors are kept dense, low-rank, ternary, not 'sparse'"):
         TaskVectors("sparse")
+    with pytest.raises(ContractError, match="rank=0: give the singular directions to keep"):
+        TaskVectors("low-rank", rank=0)

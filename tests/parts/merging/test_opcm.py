@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-import torch
-from torch import Tensor
+from typing import Any
 
-from cl.parts.merging import norm, opcm_step, projected
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from cl.parts.merging import added, linear_weights, norm, opcm_step, projected, task_vector
 from tests.help.merging import BROKEN, MATRICES, broken, close, dense, refused, times, vectors
 
 
@@ -131,6 +134,66 @@ def test_an_undefined_scale_is_refused() -> None:
         lambda: opcm_step(one, times(-1.0, one), scale=1.0, length=1.0, matrices={}), "the sum of the task vectors is"
     )
     refused(lambda: opcm_step(one, one, scale=1.0, length=0.0, matrices={}), "give the mean norm of the task vectors")
+
+
+@pytest.mark.parametrize(
+    ("matrices", "says"),
+    [
+        ({"blocks.0.fc": 1}, r"no tensor 'blocks\.0\.fc' to project; give the names from linear_weights"),
+        ({"blocks.0.qkv.weight": 5}, r"has the shape \[12, 4\], which is not that of 5 equal matrices"),
+        ({"conv.weight": 1}, r"has the shape \[3, 2, 2, 2\], which is not that of 1 equal matrices"),
+        ({"bias": 1}, r"has the shape \[5\]"),
+    ],
+)
+def test_matrices_that_the_vectors_lack_are_refused(matrices: dict[str, int], says: str) -> None:
+    one, two = vectors(2)
+    refused(lambda: opcm_step(one, two, scale=1.0, length=1.0, matrices=matrices), says)
+
+
+def test_only_two_matrices_of_one_shape_are_projected() -> None:
+    refused(lambda: projected(matrix(3, 4), matrix(4, 3)), r"\[3, 4\] and \[4, 3\] cannot be projected")
+    refused(lambda: projected(matrix(3), matrix(3)), "give two matrices of one shape")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_checkpoints_of_16_bits_are_projected_in_float32(dtype: torch.dtype) -> None:
+    before, change = matrix(6, 4).to(dtype), matrix(6, 4, seed=1).to(dtype)
+    found = projected(before, change)
+    assert found.dtype == dtype
+    assert torch.equal(found, projected(before.float(), change.float()).to(dtype))
+
+
+def test_the_linear_layers_of_a_network_and_their_parts() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv, self.kv, self.odd = nn.Linear(4, 12), nn.Linear(4, 8), nn.ModuleDict({"qkv": nn.Linear(4, 10)})
+            self.attention, self.norm, self.conv = nn.MultiheadAttention(4, 2), nn.LayerNorm(4), nn.Conv2d(4, 4, 1)
+            self.tied = self.kv
+
+    expected = {"qkv.weight": 3, "kv.weight": 2, "odd.qkv.weight": 1, "attention.in_proj_weight": 3}
+    assert linear_weights(Block()) == {**expected, "attention.out_proj.weight": 1}
+    assert linear_weights(nn.Linear(2, 3)) == {"weight": 1}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_checkpoints_of_a_timm_network_are_merged_one_after_another(dtype: torch.dtype) -> None:
+    model: Any = timm.create_model("test_vit", num_classes=0).to(dtype)
+    pretrained = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    checkpoints = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        checkpoints.append({name: tensor + 0.1 * torch.randn_like(tensor) for name, tensor in pretrained.items()})
+
+    given = [task_vector(weights, pretrained) for weights in checkpoints]
+    merged, scale = given[0], 1.0
+    for count in range(2, len(given) + 1):
+        length = sum(norm(vector) for vector in given[:count]) / count
+        merged, scale = opcm_step(merged, given[count - 1], scale=scale, length=length, matrices=linear_weights(model))
+    model.load_state_dict(added(pretrained, merged))
+
+    assert norm(merged) == pytest.approx(sum(map(norm, given)) / 3, rel=2e-3 if dtype == torch.bfloat16 else 1e-5)
+    assert scale > 1 and torch.isfinite(model.eval()(torch.randn(2, 3, 160, 160, dtype=dtype))).all()
 
 
 def test_there_is_one_decomposition_per_matrix(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,7 @@ def test_what_cannot_be_merged_is_refused(kind: str) -> None:
 def test_values_that_are_undefined_are_refused() -> None:
     one, two = vectors(2)
     refused(lambda: pcb([one, task_vector(two, two)]), "a task vector is zero")
+    refused(lambda: pcb([{**one, "count": torch.tensor(1)}]), "'count' holds whole numbers")
     refused(lambda: pcb([one, two], keep=0.0), "needs 0 < keep <= 1 and 0 <= clip < 0.5, not keep=0.0")
     refused(lambda: pcb([one, two], clip=0.5), "not keep=0.05 and clip=0.5")
     refused(lambda: pcb([one, two], scales=[1.0]), "1 scales were given for 2 task vectors")

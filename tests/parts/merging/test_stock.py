@@ -65,6 +65,22 @@ def test_the_scale_of_the_vectors_does_not_change_the_ratio() -> None:
         assert torch.allclose(tensor, ratio * mean, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-10, 1e-30])
+def test_short_vectors_have_the_same_ratio(scale: float) -> None:
+    given = vectors(2)
+    found, expected = model_stock([times(scale, each) for each in given]), model_stock(given)
+    close(times(1 / scale, found), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_cosines_of_16_bits_are_computed_in_32(dtype: torch.dtype) -> None:
+    low = vectors(2, dtype=dtype)
+    found = model_stock(low)
+    expected = model_stock([{name: tensor.float() for name, tensor in each.items()} for each in low])
+    for name, tensor in found.items():
+        assert torch.equal(tensor, expected[name].to(dtype)), name
+
+
 def test_a_tensor_that_did_not_change_stays() -> None:
     one, two = vectors(2)
     zero = torch.zeros(5, dtype=torch.float64)

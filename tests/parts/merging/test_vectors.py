@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 
-from cl.parts.merging import added, average, check_moved, norm, task_vector
+from cl.parts.merging import added, average, check_moved, check_vectors, norm, task_vector
 from cl.parts.merging.vectors import check_alike, flat, stacked
 from tests.help.merging import BROKEN, broken, close, dense, refused, vectors
 
@@ -93,6 +93,29 @@ def test_a_checkpoint_that_is_not_finite_is_refused() -> None:
 def test_a_vector_of_another_network_is_not_added() -> None:
     one, two = vectors(2)
     refused(lambda: added(one, {**two, "head.weight": torch.ones(2)}), "the weights have no tensor 'head.weight'")
+    says = r"'bias' has the shape \[5\] in the weights and \[\] in the vector"
+    refused(lambda: added(one, {"bias": torch.ones(())}), says)
+
+
+def test_what_is_no_list_of_dicts_is_refused() -> None:
+    one, two = vectors(2)
+    layer = torch.nn.Linear(2, 2)
+    refused(lambda: average(one), "^a dict was given; give a list of checkpoints")  # type: ignore[arg-type]
+    refused(lambda: average(v for v in (one, two)), "^a generator was given")  # type: ignore[arg-type]
+    refused(lambda: average([one, layer]), r"^checkpoint 1 is a Linear; .*model\.state_dict\(\)")  # type: ignore[list-item]
+    refused(lambda: task_vector(layer, one), "^checkpoint 1 is a Linear")  # type: ignore[arg-type]
+
+
+def test_checkpoints_on_other_devices_are_refused() -> None:
+    one, two = vectors(2)
+    away = {name: tensor.to("meta") for name, tensor in two.items()}
+    refused(lambda: average([one, away]), "on cpu in checkpoint 0 and on meta in checkpoint 1; .* same map_location")
+
+
+def test_a_checkpoint_with_counts_is_no_task_vector() -> None:
+    one = {**vectors(1)[0], "num_batches_tracked": torch.tensor(3)}
+    check_alike([one, one])
+    refused(lambda: check_vectors([one, one]), "'num_batches_tracked' holds whole numbers, .* give task vectors, from")
 
 
 def test_a_vector_of_zeros_is_refused() -> None:
