@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from cl.parts.heads import TaskHeads
 from cl.parts.merging import TaskVectors
-from cl.parts.statistics import TaskStatistics, batch_statistics
+from cl.parts.statistics import TaskStatistics, batch_norms, batch_statistics
 from cl.parts.weights import GatedChanges, Lent, maskable, under
 from cl.strategy import (
     RECIPES,
@@ -133,13 +133,18 @@ class TAPS(Strategy):
                 assert score.grad is not None
                 score.grad += o.sparsity * score.sign() / len(gates.scores)
 
+        validated = view.val is not None  # a stream with few images may have no validation images
+        # Images are stored class by class, but the statistics of a batch must be those of all classes
+        mixes = view.val is not None and o.norms and batch_norms(self.backbone)
+        order = torch.randperm(len(view.val or ()), generator=self.rng("validation")) if mixes else None
+
         def validate() -> float:
             assert view.val is not None
+            chunks = self.chunks(view.val, order)
             with torch.no_grad():
-                right = [(head(gates(self.backbone, x)).argmax(1) == column[y]).sum() for x, y in self.chunks(view.val)]
+                right = [(head(gates(self.backbone, x)).argmax(1) == column[y]).sum() for x, y in chunks]
             return float(sum(right)) / len(view.val)
 
-        validated = view.val is not None  # a stream with few images may have no validation images
         with batch_statistics(self.backbone) if o.norms else contextlib.nullcontext():
             self.fit(
                 "changes and scores",
