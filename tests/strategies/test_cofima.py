@@ -97,7 +97,8 @@ def test_each_task_ends_in_the_average_of_the_formula(learn: Learn, fits: list[d
 
 
 def test_the_fisher_information_is_measured_in_training_mode(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
-    learner, modes = cofima(), []
+    learner = cofima()
+    modes: list[set[bool]] = []
 
     def watched(*arguments: Any, **more: Any) -> Any:
         modes.append({module.training for module in learner.backbone.modules()})

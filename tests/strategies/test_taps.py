@@ -244,7 +244,8 @@ def test_batches_of_validation_images_mix_classes_for_batch_norms(
     """Images are stored class by class; a batch norm with the statistics of one class sees another distribution."""
     monkeypatch.setattr("cl.strategy.CHUNK", 3)
     for network, mixed in (("conv", True), ("vit", False)):
-        learner, seen = taps(network, epochs=1), []
+        learner = taps(network, epochs=1)
+        seen: list[tuple[int, list[int]]] = []
         chunks = learner.chunks
 
         def watched(images: Any, *order: Any, chunks: Any = chunks, seen: Any = seen) -> Any:

@@ -34,7 +34,8 @@ def rank_correlation(seeds: Sequence[Pairs]) -> tuple[float, float]:
         orders = np.array(list(itertools.permutations(two)))
         values, counts = np.unique((orders @ one).round(9), return_counts=True)
         sums, where = np.unique(np.add.outer(sums, values).round(9), return_inverse=True)
-        shares = np.bincount(where.ravel(), np.multiply.outer(shares, counts / len(orders)).ravel())
+        weights: Floats = np.multiply.outer(shares, counts / len(orders)).ravel()
+        shares = np.bincount(where.ravel(), weights).astype(np.float64)
     return mean, float(shares[np.abs(sums) >= len(seeds) * abs(mean) - 1e-6].sum())
 
 

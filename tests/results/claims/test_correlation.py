@@ -42,8 +42,8 @@ def test_the_chance_is_counted_over_all_orders_of_every_seed() -> None:
 
 def test_levels_of_seeds_do_not_count() -> None:
     """Every seed falls with the second quantity, while the seed with the larger values has the larger levels."""
-    seeds = [pairs(4, 3, 2, 1), [(14, 5), (13, 6), (12, 7), (11, 8)]]
-    assert rank_correlation(seeds)[0] == pytest.approx(-1.0)
+    later = [(14.0, 5.0), (13.0, 6.0), (12.0, 7.0), (11.0, 8.0)]
+    assert rank_correlation([pairs(4, 3, 2, 1), later])[0] == pytest.approx(-1.0)
 
 
 def test_equal_values_have_no_correlation() -> None:
