@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from cl.parts.heads import TaskHeads
 from cl.parts.merging import TaskVectors
-from cl.parts.statistics import TaskStatistics, batch_statistics
+from cl.parts.statistics import TaskStatistics, batch_norms, batch_statistics
 from cl.parts.weights import GatedChanges, Lent, maskable, under
 from cl.strategy import (
     RECIPES,
@@ -43,8 +43,9 @@ class TAPS(Strategy):
     Differences from the paper: follows the code of the first author, which calls itself unofficial. The penalty is
         divided by the number of layers; in the code by 52 for every network. It starts after `warmup` epochs, where the
         code has one more (epoch > 2, from 0), and enters as its gradient, so losses in records are without it. The best
-        epoch is chosen on validation images; in the code on test images. The code sums the gradients of 8 batches of
-        32 images and begins each epoch with a step of one batch; here a batch has 256 images, and `lr` is 8 times as
+        epoch is chosen on validation images, the first of equally good ones; in the code on test images, the last.
+        Without validation images (a stream with few) the last epoch is kept. The code sums the gradients of 8 batches
+        of 32 images and begins each epoch with a step of one batch; here a batch has 256 images, and `lr` is 8 times as
         large. Norms and biases are trained per task, as in the code, where they have no gate; `norms=false` leaves them
         pretrained, so a task without an open gate has exactly the pretrained network. Batch norms use statistics of the
         task's training images, measured afterwards; in the code running averages. The joint training of many tasks is
@@ -132,13 +133,18 @@ class TAPS(Strategy):
                 assert score.grad is not None
                 score.grad += o.sparsity * score.sign() / len(gates.scores)
 
+        validated = view.val is not None  # a stream with few images may have no validation images
+        # Images are stored class by class, but the statistics of a batch must be those of all classes
+        mixes = view.val is not None and o.norms and batch_norms(self.backbone)
+        order = torch.randperm(len(view.val or ()), generator=self.rng("validation")) if mixes else None
+
         def validate() -> float:
             assert view.val is not None
+            chunks = self.chunks(view.val, order)
             with torch.no_grad():
-                right = [(head(gates(self.backbone, x)).argmax(1) == column[y]).sum() for x, y in self.chunks(view.val)]
+                right = [(head(gates(self.backbone, x)).argmax(1) == column[y]).sum() for x, y in chunks]
             return float(sum(right)) / len(view.val)
 
-        validated = view.val is not None  # a stream with few images may have no validation images
         with batch_statistics(self.backbone) if o.norms else contextlib.nullcontext():
             self.fit(
                 "changes and scores",

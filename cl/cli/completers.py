@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -23,6 +24,17 @@ def complete_dataset(ctx: click.Context, parameter: click.Parameter, incomplete:
     from cl.data.catalog import DATASETS
 
     return _matching(((name, declared.title) for name, declared in DATASETS.items()), incomplete)
+
+
+def complete_probe(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Packs in the folders of data, and streams: what `--probe` takes."""
+    from cl.declared.obtain import SUBFOLDERS
+    from cl.paths import data_path, home
+
+    folders = [root / sub for root in [*data_path(), home() / "data"] for sub in ("", *SUBFOLDERS)]
+    packs = {re.sub("_(train|test)$", "", file.stem) for folder in folders for file in folder.glob("*.npz")}
+    found = _matching(((name, "") for name in sorted(packs)), incomplete)
+    return found + complete("streams")(ctx, parameter, incomplete)
 
 
 def complete_metric(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

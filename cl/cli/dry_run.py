@@ -44,7 +44,7 @@ def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], ex
     backbone = dict(_once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan))
     built, least_batch = stream.pop("built"), backbone.pop("least_batch")
     state, notes = _state(plan, built, existing)
-    probe, missing = _probe(plan)
+    probe, missing = _probe(plan, built)
     notes += missing
     if built is not None:
         refuse(plan.strategy, plan.options, built, least_batch)
@@ -124,14 +124,19 @@ def _stream(plan: Plan) -> dict[str, Any]:
         return {"tasks": None, "classes": None, "missing": str(error), "notes": [], "built": None}
 
 
-def _probe(plan: Plan) -> tuple[dict[str, Any] | None, list[str]]:
-    """The images of the probe, None without one; and a remark if they are not here."""
+def _probe(plan: Plan, stream: Any) -> tuple[dict[str, Any] | None, list[str]]:
+    """The images of the probe, None without one; and a remark if they are not here.
+
+    Raises `UsageError` if they are those of the stream.
+    """
     from cl.running.build import build_probe
 
     try:
         probe = build_probe(plan)
     except MissingData as error:
         return None, [str(error)]
+    if probe is not None and stream is not None:
+        probe.check(stream)
     return (None if probe is None else probe.about()), []
 
 

@@ -113,6 +113,8 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
         with profile.part("data"):
             probe = build_probe(plan, progress)  # first, because it may be missing and a stream takes minutes
             stream = build_stream(plan, progress)
+            if probe is not None:
+                probe.check(stream)
         backbone = build_backbone(plan, device)
     what = identity(plan, stream, backbone, probe)
     of_method = check_partial(plan, what)

@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.data.store import Dataset, ImageStore, IndexArray
-from cl.errors import ContractError, DataError
+from cl.errors import ContractError, DataError, UsageError
 from cl.parts.heads import class_means, cosines
 from cl.running.run_state import RunState
 from cl.settings.class_incremental import limited
 from cl.strategy import Extractor, Strategy
+from cl.stream import Stream
 from cl.training.trainer import Trainer
 
 RIDGE = 0.01
@@ -43,12 +44,22 @@ class Probe:
     def of(cls, name: str, dataset: Dataset, limit: float | None = None, *, last_only: bool = False) -> Probe:
         """The probe on a dataset; `limit`: images per class, or a share of them, as for `--limit`.
 
-        Raises `DataError` for a dataset without training or test images.
+        Raises `DataError` for a dataset without training or test images, or with training images of one class only.
         """
         for what, store in (("training", dataset.train), ("test", dataset.test)):
             if not len(store):
                 raise DataError(f"The dataset {name} has no {what} images, which --probe needs; name another one.")
+        if len(np.unique(dataset.train.labels)) < 2:
+            raise DataError(f"The dataset {name} has one class, but --probe needs two or more; name another one.")
         return cls(name, dataset, _first(dataset.train, limit), _first(dataset.test, limit), last_only)
+
+    def check(self, stream: Stream) -> None:
+        """Raise `UsageError` if the images of the probe are those of the stream, which a run learns or is tested on."""
+        if set(self.dataset.fingerprints.values()) & set(stream.dataset.fingerprints.values()):
+            raise UsageError(
+                f"--probe {self.name} has the images of the stream {stream.name}, but it must have images "
+                "that the run neither learns nor is tested on; name another dataset."
+            )
 
     def about(self) -> dict[str, Any]:
         """The part of a record that is known before a measurement."""

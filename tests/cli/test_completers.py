@@ -41,10 +41,23 @@ def test_names_complete_in_the_shell(words: str, expected: str) -> None:
     assert f"plain,{expected}" in done.stdout.splitlines(), done.stderr
 
 
+def test_a_probe_is_a_pack_at_hand_or_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(tmp_path))
+    (tmp_path / "images").mkdir()
+    for name in ("split-birds.npz", "images/split-cats_train.npz", "images/split-cats_test.npz", "dogs.npz"):
+        (tmp_path / name).touch()
+    probe = next(parameter for parameter in run_command.params if parameter.name == "probe")
+    found = [item.value for item in probe.shell_complete(click.Context(run_command), "split-")]
+    assert found[:2] == ["split-birds", "split-cats"] and "split-digits" in found and "dogs" not in found
+
+
 ROOT = Path(cl.__file__).parent.parent
 
 
-@pytest.mark.parametrize("words", ["clbench run -s slca --set l", "clbench run -s slca --preset p", "clbench info s"])
+@pytest.mark.parametrize(
+    "words",
+    ["clbench run -s slca --set l", "clbench run -s slca --preset p", "clbench info s", "clbench run --probe s"],
+)
 def test_completion_imports_nothing_heavy(words: str) -> None:
     code = (
         "import sys, atexit; from cl.cli import main;"

@@ -187,6 +187,13 @@ def test_a_dataset_without_test_images_is_refused() -> None:
         Probe.of("negatives", replace(data, test=none))
 
 
+def test_a_dataset_of_one_class_is_refused() -> None:
+    data = negatives()
+    one = ImageStore.from_arrays(data.train.pixels[:9], np.full(9, 3))
+    with pytest.raises(DataError, match="The dataset negatives has one class, but --probe needs two or more"):
+        Probe.of("negatives", replace(data, train=one))
+
+
 def test_features_that_are_not_finite_end_the_run(tmp_path: Path) -> None:
     class Broken(SimpleCIL):
         def extractor(self) -> Extractor:
@@ -301,6 +308,16 @@ def test_what_cannot_be_probed_is_refused_before_any_work(
     assert "name its dataset with --probe" in capsys.readouterr().err
     with pytest.raises(UsageError, match="wsn does not predict with one network"):
         make_plan("wsn", "split-digits", probe="other")
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--set", "stream.train_per_class=4"]])
+def test_the_images_of_the_stream_are_no_probe(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", "-s", "simplecil", "--stream", "split-digits", "--probe", "split-digits", *more]
+    assert call(command) == 2
+    assert "--probe split-digits has the images of the stream split-digits, but" in capsys.readouterr().err
+    assert not list((tmp_path / "results").rglob("*.json"))
 
 
 def test_a_dry_run_counts_the_images_of_the_probe(other: Path, capsys: pytest.CaptureFixture[str]) -> None:

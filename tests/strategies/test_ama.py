@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from cl.backbone import load
+from cl.backbone.options import BackboneOptions
 from cl.errors import UsageError
+from cl.parts.merging import groups_of
 from cl.plan.plan import make_plan
 from cl.registry import strategies
 from cl.strategies.ama import AMA
@@ -151,3 +155,59 @@ def test_options_without_sense_are_refused() -> None:
         strategies.unregister("headless")
     with pytest.raises(UsageError, match="5 coefficients cannot be spread over 2 blocks"):
         ama(groups=5, keep=(0.1,) * 5).setup(tiny_stream().info)
+
+
+@pytest.mark.parametrize("network", ["test_resnet@random", "test_efficientnet@random"])
+def test_coefficients_are_chosen_through_running_statistics(network: str, learn: Learn) -> None:
+    """The first gradient of the choice is the slope of a plain loss; statistics are averaged but have no gradient."""
+    backbone = load(network, BackboneOptions(image_size=32))
+    learner = AMA(AMA.Options(groups=2, base_options=FAST, choose_lr=0.1, reg=0.0), backbone, Keeping())
+    start = body(learner)
+    factors, fit = AMA.factors, learner.trainer.fit
+    trained: dict[str, Tensor] = {}
+    gradients: list[Tensor] = []
+
+    def traced(self: AMA, view: Any, anchor: Any) -> dict[str, float]:
+        trained.update(body(self))
+        return factors(self, view, anchor)
+
+    def watched(strategy: Any, phase: str, spec: Any) -> Any:
+        def look(_: Any) -> None:
+            if phase == "choice of coefficients" and not gradients:
+                assert learner.raw[0].grad is not None
+                gradients.append(learner.raw[0].grad.clone())
+
+        return fit(strategy, phase, replace(spec, before_step=look))
+
+    vars(learner.trainer)["fit"] = watched
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AMA, "factors", traced)
+        learn(learner, tiny_stream(), 1)
+    assert isinstance(learner.base, Finetune)
+    batch = learner.trainer.batches[0, "choice of coefficients"][0]  # type: ignore[attr-defined]
+    model = load(network, BackboneOptions(image_size=32)).model.eval()
+    groups = groups_of(learner._names, 2)
+
+    def value(first: float) -> Tensor:
+        """The loss in float64; statistics stay at the average of equal coefficients."""
+        raw = torch.logit(torch.tensor([0.2, 0.2], dtype=torch.float64))
+        raised = torch.sigmoid(raw + torch.tensor([first, 0.0])) + 0.2
+        keep = 0.2 * raised / raised.mean()
+        mixed = {}
+        for name, now in trained.items():
+            if name not in groups:
+                continue
+            share = 0.2 if "running_" in name else keep[groups[name]]
+            mixed[name] = share * start[name].double() + (1 - share) * now.double()
+        logits = functional_call(model.double(), mixed, (batch.x.double(),)) @ head["weight"].T + head["bias"]
+        return nn.functional.cross_entropy(logits, batch.y)
+
+    head = {name: tensor.detach().double() for name, tensor in learner.base.head.blocks[0].named_parameters()}
+    slope = float(value(1e-4) - value(-1e-4)) / 2e-4
+    assert float(gradients[0][0]) == pytest.approx(slope, rel=0.05)
+    assert abs(slope) > 1e-6
+    for name, now in trained.items():
+        if name in groups:
+            share = learner.kept[0][groups[name]]
+            wanted = share * start[name] + (1 - share) * now
+            torch.testing.assert_close(body(learner)[name], wanted, rtol=1e-5, atol=1e-5)

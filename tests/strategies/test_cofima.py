@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cl.parts.statistics import diagonal
 from cl.plan.plan import make_plan
 from cl.strategies.cofima import CoFiMA
 from cl.strategies.slca import SLCA
@@ -93,6 +94,19 @@ def test_each_task_ends_in_the_average_of_the_formula(learn: Learn, fits: list[d
         wanted = (0.6 * f0 * before.double() + 0.4 * f1 * now) / total
         wanted = torch.where(total > 1e-12, wanted, 0.6 * before.double() + 0.4 * now)
         torch.testing.assert_close(ends[1][0][name].double(), wanted, rtol=0, atol=1e-4)
+
+
+def test_the_fisher_information_is_measured_in_training_mode(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = cofima()
+    modes: list[set[bool]] = []
+
+    def watched(*arguments: Any, **more: Any) -> Any:
+        modes.append({module.training for module in learner.backbone.modules()})
+        return diagonal(*arguments, **more)
+
+    monkeypatch.setattr("cl.strategies.cofima.diagonal", watched)
+    learn(learner, tiny_stream(), 2)
+    assert modes == [{True}, {True}] and not learner.backbone.training
 
 
 def test_statistics_are_those_of_the_averaged_network(learn: Learn) -> None:

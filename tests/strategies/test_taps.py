@@ -238,6 +238,28 @@ def test_the_best_epoch_is_chosen_on_validation_images(learn: Learn) -> None:
     assert found == pytest.approx([result["best_score"] for result in best])
 
 
+def test_batches_of_validation_images_mix_classes_for_batch_norms(
+    learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images are stored class by class; a batch norm with the statistics of one class sees another distribution."""
+    monkeypatch.setattr("cl.strategy.CHUNK", 3)
+    for network, mixed in (("conv", True), ("vit", False)):
+        learner = taps(network, epochs=1)
+        seen: list[tuple[int, list[int]]] = []
+        chunks = learner.chunks
+
+        def watched(images: Any, *order: Any, chunks: Any = chunks, seen: Any = seen) -> Any:
+            for x, y in chunks(images, *order):
+                seen.append((len(images), sorted(y.tolist())))
+                yield x, y
+
+        vars(learner)["chunks"] = watched
+        sizes = learn(learner, stream(), 1, lambda s, view: len(view.val))
+        batches = [labels for count, labels in seen if count == sizes[0]]
+        assert len(batches) == 2 and sorted(batches[0] + batches[1]) == [0, 0, 0, 1, 1, 1]
+        assert (len(set(batches[0])) == 2) == mixed, network
+
+
 # -------------------------------------------------------------------------------------------------------- refusals
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cl.cli.completers import complete, complete_key, complete_preset
+from cl.cli.completers import complete, complete_key, complete_preset, complete_probe
 from cl.cli.perform import perform, show_skipped
 from cl.cli.shared import (
     Display,
@@ -106,7 +106,7 @@ class _Grouped(click.Command):
 @run_option("setting", metavar="NAME[,NAME]", type=str)
 @run_option("limit", metavar="N|SHARE")
 @run_option("max_tasks", metavar="N")
-@run_option("probe", metavar="NAME")
+@run_option("probe", metavar="NAME", shell_complete=complete_probe)
 @run_option("probe_last")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and change nothing.")
 @run_option("device", metavar="NAME")

@@ -79,10 +79,10 @@ class Part:
     kind: `greater` (by `size` points where one is claimed), `not-worse` (than by `margin` points), `equal` (within
     `tolerance` points), `gap` (the gain over `second` is at least the share `value` of what the bound, the one row in
     `rows`, gains over it), `best-of` (greater than each of `others`, Holm over the comparisons), `correlation` (of
-    `quantity` with `with_quantity` over `rows`), `exact` (`quantity` of `first` `relation` `value`, or `factor` times
-    that of `second`; `value` is in the unit of the quantity, a fraction for an accuracy), `steady` (the largest and the
-    smallest value over seeds differ by at most `tolerance` points). `needs` says what is not at hand; such a part has
-    no rows to run.
+    `quantity` with `with_quantity` over `rows`, by ranks within every seed), `exact` (`quantity` of `first` `relation`
+    `value`, or `factor` times that of `second`; `value` is in the unit of the quantity, a fraction for an accuracy),
+    `steady` (the largest and the smallest value over seeds differ by at most `tolerance` points). `needs` says what is
+    not at hand; such a part has no rows to run.
     """
 
     name: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cl.records.metrics import METRICS
+from cl.results.claims.correlation import rank_correlation
 from cl.results.claims.declared import Attempt, Claim, Part
 from cl.results.claims.evidence import Evidence, Side, paired, unlike, values_of
 from cl.results.leaderboard.differences import Difference
@@ -226,24 +226,18 @@ def _gap(part: Part, evidence: Evidence) -> JudgedPart:
 
 
 def _correlation(part: Part, evidence: Evidence) -> JudgedPart:
-    """Spearman's rank correlation over rows, with the interval of Bonett & Wright 2000."""
-    from scipy import stats
-
-    points, rule = [], evidence.rule(part)
-    for row in part.rows:
-        side = evidence.side(row, part.board)
-        one, two = (values_of(side, quantity, rule) for quantity in (part.quantity, part.with_quantity))
-        if one and two:
-            points.append((np.mean(list(one.values())), np.mean(list(two.values()))))
-    if len(points) < 4:
+    """Spearman's rank correlation over rows within each seed that all rows have; its chance is that of all orders."""
+    rule, sides = evidence.rule(part), [evidence.side(row, part.board) for row in part.rows]
+    one, two = ([values_of(side, quantity, rule) for side in sides] for quantity in (part.quantity, part.with_quantity))
+    seeds = sorted(set.intersection(*map(set, [*one, *two])))
+    if not seeds:
         return JudgedPart(part, NOTHING)
-    rho = float(stats.spearmanr(*zip(*points, strict=True)).statistic)
-    half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(points) - 3))
-    centre = math.atanh(max(-0.999999, min(0.999999, rho)))
-    low, high = math.tanh(centre - half), math.tanh(centre + half)
-    claimed = (-high, -low) if part.relation == "below" else (low, high)
-    verdict = _by_sign(claimed, reached=True)
-    words = f"Spearman {rho:.2f} ({low:.2f} to {high:.2f}) over {len(points)} rows"
+    rho, p = rank_correlation(
+        [[(mine[seed], other[seed]) for mine, other in zip(one, two, strict=True)] for seed in seeds]
+    )
+    claimed = rho < 0 if part.relation == "below" else rho > 0
+    verdict = UNTOLD if p > 1 - LEVEL else HOLDS if claimed else NOT
+    words = f"Spearman {rho:.2f} over {len(part.rows)} rows, {len(seeds)} seed{'s' * (len(seeds) != 1)}, p {p:.2g}"
     return JudgedPart(part, verdict, values=words)
 
 

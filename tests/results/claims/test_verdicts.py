@@ -126,8 +126,26 @@ def test_correlation_of_two_quantities_over_rows(make_run: MakeRun, monkeypatch:
     part = a_part("correlation", first="", second="", rows=tuple(rows), with_quantity="BWT")
     found = judged_part(part, **rows)
     assert found.verdict == "holds" and found.values.startswith("Spearman 1.00")
+    assert "over 8 rows, 1 seed, p 5e-05" in found.values, "2 of 8! orders"
     below = a_part("correlation", first="", second="", rows=tuple(rows), with_quantity="BWT", relation="below")
     assert judged_part(below, **rows).verdict == "does not hold here"
+
+
+def test_four_rows_in_perfect_order_may_be_chance(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one seed 2 of 24 orders are perfect; with two seeds 2 of 576, and levels of seeds do not count."""
+    seeds = {1: [0], 2: [0, 1]}
+    for number, verdict in ((1, "cannot be told"), (2, "holds")):
+        rows = {f"row{n}": [make_run(answers(0), seed=s, strategy=f"s{n}") for s in seeds[number]] for n in range(4)}
+        places = {f"s{n}": float(n) for n in range(4)}
+
+        def values(side: Any, quantity: str, rule: str, places: dict[str, float] = places) -> dict[int, float]:
+            place = places[side.row.strategy]
+            return {seed: place - 10 * seed if quantity == "A_last_sample" else place for seed in side.seeds}
+
+        monkeypatch.setattr(verdicts, "values_of", values)
+        part = a_part("correlation", first="", second="", rows=tuple(rows), with_quantity="BWT")
+        found = judged_part(part, **rows)
+        assert found.verdict == verdict and found.values.startswith("Spearman 1.00 over 4 rows"), number
 
 
 def test_a_part_that_needs_something_says_what() -> None:
