@@ -100,6 +100,20 @@ def test_with_all_slots_each_has_its_share(learn: Learn) -> None:
             torch.testing.assert_close(found[image], backbone(images[image : image + 1])[0], rtol=0, atol=1e-4)
 
 
+def test_images_of_a_given_task_use_the_slots_of_that_task(learn: Learn) -> None:
+    learner = slm(retrieval="task")
+    learn(learner, tiny_stream(), 3)
+    images = learner.backbone.transform(pixels())
+    for task in range(3):
+        own, shares = slice(2 * task, 2 * task + 2), torch.zeros(len(images), 6)
+        with torch.no_grad():
+            queries = learner.backbone(images).reshape(len(images), 4, 1, 4)
+            mean = F.cosine_similarity(queries, learner.keys.rows[task][None], dim=3).mean(1)
+            shares[:, own] = mean / mean.sum(1, keepdim=True)
+            expected = learner.head(learner.lora(learner.backbone, images, shares))
+        torch.testing.assert_close(learner.predict_images(pixels(), task), expected, rtol=0, atol=1e-5)
+
+
 def test_the_memory_grows_by_the_slots_of_a_task(learn: Learn) -> None:
     learner = slm()
     sizes = learn(learner, tiny_stream(), 3, lambda s, view: s.stored()["parameters"])
@@ -136,7 +150,7 @@ def test_keys_move_towards_the_queries_of_their_task(learn: Learn) -> None:
 
     def look(learner: SLM, view: Any) -> None:
         queries = learner.encode(view.train)
-        now = learner.keys.similarities(queries, newest=True).mean()
+        now = learner.keys.similarities(queries, -1).mean()
         fresh = slm()
         fresh.setup(stream.info)
         fresh.trainer.journal.begin(view.task)
