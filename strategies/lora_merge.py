@@ -39,7 +39,8 @@ class LoRAMerge(Strategy):
         `full_reset` also replaces the heads of earlier tasks by new ones; here they stay. LwF uses the logits of the
         training pass where the code runs another. AdamW starts again in every task; the code keeps the moments of
         tensors that stay (mode full, heads with `lwf`). The warm-up and the cosine count real steps, the code whole
-        batches only. Training images are cropped and mirrored; timm's default also jitters their colours.
+        batches only. The code trains a ResNet in evaluation mode, without the dropout of LoRA; `dropout=0` is the same.
+        Training images are cropped and mirrored; timm's default also jitters their colours.
     """
 
     @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cl.errors import UsageError
 from cl.parts.statistics import DualGPM, InputMoments
 from cl.plan.plan import make_plan
 from cl.strategies.inflora import InfLoRA, _root
@@ -108,3 +109,9 @@ def test_the_presets_have_the_values_of_the_authors_files() -> None:
     assert (cifar.threshold, cifar.threshold_end) == (0.95, 1.0)
     renditions = make_plan("inflora", "imagenet-r", "vit_base_patch16_224.augreg_in21k").options
     assert (renditions.epochs, renditions.threshold) == (50, 0.98)
+
+
+@pytest.mark.parametrize("share", ["0", "-1"])
+def test_a_share_that_holds_no_direction_is_refused(share: str) -> None:
+    with pytest.raises(UsageError, match="threshold_end"):
+        make_plan("inflora", "split-digits", options={"threshold_end": share})
