@@ -29,7 +29,7 @@ class LoRAMerge(Strategy):
         Models with Incremental Low-Rank Updates. CoLLAs 2024, PMLR 274 (2025).
     Trains: A and B of one LoRA on the fused qkv of every block of a Vision Transformer (ViT-B: 36,864 r parameters) or
         on conv3 of every block of a ResNet, and the new task's head; with `full`, these weights themselves. With `lwf`,
-        earlier heads too.
+        earlier heads too. Batch norms keep their pretrained statistics.
     Stores: the sum of the updates of the target weights (ViT-B: 85 MB), one LoRA, and a head per task; with `lwf` also
         the target weights before the task; no images.
     Cost: one forward pass per test image; with `lwf`, a second forward pass per training image.

@@ -61,9 +61,7 @@ class SLM(Prompted):
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
         self.keys = GroupedKeys(self.backbone.dim, self.options.groups).to(self.device)
-        self.lora = LoRA(self.backbone, self.options.rank, ("attn.qkv",), slots=0, generator=self.init_rng("slots")).to(
-            self.device
-        )
+        self.lora = LoRA(self.backbone, self.options.rank, ("attn.qkv",), slots=0, generator=self.init_rng("slots"))
 
     def learn(self, view: View) -> None:
         self.keys.grow(self.options.slots, self.init_rng("keys"))

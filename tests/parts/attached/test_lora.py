@@ -145,6 +145,20 @@ def test_the_features_are_those_of_a_model_with_the_products_in_its_weights(case
     assert not torch.allclose(backbone(images()), other(images()), atol=1e-3)
 
 
+@pytest.mark.parametrize(("group", "rows"), [("q", (0, 16)), ("k", (16, 32)), ("v", (32, 48))])
+def test_a_group_changes_its_third_of_the_outputs(group: str, rows: tuple[int, int]) -> None:
+    backbone = tiny_backbone().double()
+    part = filled(lambda given: lora(given, ("attn.qkv",), groups=(group,)), backbone)
+    layer: Any = backbone.model.get_submodule("blocks.1.attn.qkv")
+    x = draw(5, 3, 16)
+    with part.attached(backbone):
+        change = layer.forward(x)
+    change = change - layer.forward(x)
+    assert torch.allclose(change[..., slice(*rows)], x @ part.a[0][1].T @ part.b[0][1].T, atol=1e-10)
+    change[..., slice(*rows)] = 0
+    assert not change.any()
+
+
 def test_shared_weights_multiply_the_slots(case: tuple[Backbone, LoRA]) -> None:
     backbone, part = case
     weights = [0.5, -1.5, 2.0][: len(part)]
