@@ -147,11 +147,9 @@ class LoRAMerge(Strategy):
         return torch.stack([softened_cross_entropy(*pair, self.options.temperature) for pair in pairs]).sum()
 
     def _merge(self) -> None:
-        """Add the product to the updates so far, or let it replace them; the LoRA adds nothing any more."""
+        """Add the product to the updates so far, or let it replace them."""
         assert self.lora is not None
         values = self.lora.deltas()
         if self.options.mode == "merge" and self.merged.values:
             values = {name: tensor + values[name] for name, tensor in self.merged.values.items()}
         self.merged.values = values
-        for b in self.lora.b[-1]:
-            b.zero_()

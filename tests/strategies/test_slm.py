@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.errors import UsageError
+from cl.plan.plan import make_plan
 from cl.strategies.slm import SLM
 from cl.testing import tiny_backbone
 from cl.training import state
@@ -220,3 +221,10 @@ def test_ranks_and_groups_that_do_not_fit_are_refused() -> None:
         slm(rank=17).setup(tiny_stream().info)
     with pytest.raises(UsageError, match="groups=5 does not divide the 16 features"):
         slm(groups=5).setup(tiny_stream().info)
+
+
+def test_the_preset_has_the_values_of_the_authors_code() -> None:
+    o = make_plan("slm", "split-cifar100", "vit_base_patch16_224.augreg_in21k").options
+    assert (o.slots, o.top, o.rank, o.groups) == (4, 4, 12, 6)
+    assert (o.epochs, o.batch_size, o.lr, o.clip) == (5, 8, 3e-4, 1.0)
+    assert (o.key_epochs, o.key_batch_size, o.key_lr, o.key_top, o.key_dropout) == (3, 8, 5e-4, 2, 0.25)
