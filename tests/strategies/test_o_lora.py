@@ -136,6 +136,6 @@ def test_the_defaults_are_those_of_the_authors_scripts() -> None:
 
 
 def test_gradients_are_clipped_at_the_norm_of_the_trainer(learn: Learn, fits: list[dict[str, Any]]) -> None:
-    for given, expected in (({}, 1.0), ({"clip": 0.0}, None)):
-        learn(make(OLoRA, **FAST, **given), tiny_stream(), 1)
+    for clip, expected in ((1.0, 1.0), (0.0, None)):
+        learn(make(OLoRA, **FAST, clip=clip), tiny_stream(), 1)
         assert fits[-1]["clip"] == expected
