@@ -29,12 +29,10 @@ class AMA(Rescaled):
     Differences from the paper: a transplant from language models, for which "before" and "after" are before and after
         the training with human feedback. The groups and the normalised coefficients, whose mean is `keep_mean`, are
         those of the code, and so is the penalty that pulls coefficients to their mean; its weighting of the layers of a
-        26-layer model is not offered. A coefficient is at most 1; the code has no bound. The coefficients are trained
-        on the task's training images with the base's loss and head, by AdamW with half a cosine (the code's trainer
-        lowers the rate linearly). Embeddings belong to the first group and the final norm to the last; the code
-        averages linear layers alone and takes all other tensors from before. Running statistics of batch norms are
-        averaged like their group, but give the coefficients no gradient. The head stays as trained, where the code
-        gives it `keep_mean`. The learning rate is ours.
+        26-layer model is not offered. The coefficients are trained on the task's training images with the base's loss
+        and head, by AdamW with half a cosine (the code's trainer lowers the rate linearly). Embeddings belong to the
+        first group and the final norm to the last; the code averages linear layers alone and takes all other tensors
+        from before. The head stays as trained, where the code gives it `keep_mean`. The learning rate is ours.
         `shape=linear` is the straight line of LiNeS between two given coefficients.
     """
 
@@ -100,15 +98,11 @@ class AMA(Rescaled):
             self.raw[0].fill_(torch.logit(torch.tensor(o.keep_mean)))  # equal coefficients, as in the code
         here = self.tensors()
         trained = {name: here[name].detach() for name in self._names}
-        learned = dict(self.backbone.model.named_parameters())  # statistics of batch norms have no gradient
 
         def loss(batch: Batch) -> Tensor:
             keep = averaging_coefficients(self.raw[0], o.keep_mean, o.epsilon)
             distance = (self._matrices * (keep - o.keep_mean).abs()).sum()
-            mixed = {
-                name: torch.lerp(now, anchor[name], (keep if name in learned else keep.detach())[self._groups[name]])
-                for name, now in trained.items()
-            }
+            mixed = {name: torch.lerp(now, anchor[name], keep[self._groups[name]]) for name, now in trained.items()}
             logits = base.head(under(self.backbone, mixed, batch.x))
             return classification(b.loss, logits, batch.y, view.classes) + o.reg * distance
 

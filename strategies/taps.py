@@ -43,9 +43,8 @@ class TAPS(Strategy):
     Differences from the paper: follows the code of the first author, which calls itself unofficial. The penalty is
         divided by the number of layers; in the code by 52 for every network. It starts after `warmup` epochs, where the
         code has one more (epoch > 2, from 0), and enters as its gradient, so losses in records are without it. The best
-        epoch is chosen on validation images, the first of equally good ones; in the code on test images, the last.
-        Without validation images (a stream with few) the last epoch is kept. The code sums the gradients of 8 batches
-        of 32 images and begins each epoch with a step of one batch; here a batch has 256 images, and `lr` is 8 times as
+        epoch is chosen on validation images; in the code on test images. The code sums the gradients of 8 batches of
+        32 images and begins each epoch with a step of one batch; here a batch has 256 images, and `lr` is 8 times as
         large. Norms and biases are trained per task, as in the code, where they have no gate; `norms=false` leaves them
         pretrained, so a task without an open gate has exactly the pretrained network. Batch norms use statistics of the
         task's training images, measured afterwards; in the code running averages. The joint training of many tasks is
