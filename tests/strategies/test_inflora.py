@@ -13,7 +13,8 @@ from torch import Tensor
 from cl.errors import UsageError
 from cl.parts.statistics import DualGPM, InputMoments
 from cl.plan.plan import make_plan
-from cl.strategies.inflora import InfLoRA, _root
+from cl.strategies.inflora import InfLoRA, _root, late
+from cl.strategy import When
 from cl.training import state
 from tests.conftest import make, tiny_stream
 
@@ -93,6 +94,11 @@ def test_the_memory_is_updated_with_the_network_after_the_task(learn: Learn, mon
     for one, two in zip(seen, expected, strict=True):
         assert all(torch.allclose(x, y, atol=1e-4) for x, y in zip(one, two, strict=True))
     assert not torch.allclose(seen[0][1], seen[1][1], atol=1e-2)
+
+
+def test_the_second_epoch_has_the_rate_of_the_first() -> None:
+    found = [late(When(epoch, 0, 5, 1)) for epoch in range(5)]
+    assert found == pytest.approx([1.0, *(math.cos(99 * math.pi * epoch / 800) for epoch in range(4))])
 
 
 def test_roots_have_the_singular_vectors_of_the_inputs() -> None:
