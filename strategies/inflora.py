@@ -43,9 +43,10 @@ class InfLoRA(Strategy):
         over the training images of a task, and 2 to 4 SVDs of a d x d matrix per block.
     Differences from the paper: follows the authors' code, which takes singular values and vectors of the second moment
         x^T x / n of the inputs where the paper takes those of the inputs; `directions=inputs` is the paper's. The code
-        divides A by sqrt 3, which the paper does not; `length=1` is the paper's. The code's memory keeps the wrong
-        directions if the first task already occupies over half of them; ours keeps the free ones. We project the rows
-        of A once more, so that they stay free if fewer than `rank` directions are left. Moments are summed in float64.
+        divides A by sqrt 3, which the paper does not; `length=1` is the paper's. If the first task occupies half of the
+        directions, the code's memory takes them for the free ones, and it stops if there are more; ours keeps the free
+        ones. We project the rows of A once more, so that they stay free if fewer than `rank` directions are left.
+        Moments are summed in float64.
     """
 
     @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class InfLoRA(Strategy):
         )
         threshold: float = option(0.95, "share of the squared singular values to occupy in the first task", gt=0, lt=1)
         threshold_end: float = option(
-            1.0, "the share rises linearly with the tasks, to this value after one task more", le=1
+            1.0, "the share rises linearly with the tasks, to this value after one task more", gt=0, le=1
         )
 
     @classmethod

@@ -29,7 +29,7 @@ class LoRAMerge(Strategy):
         Models with Incremental Low-Rank Updates. CoLLAs 2024, PMLR 274 (2025).
     Trains: A and B of one LoRA on the fused qkv of every block of a Vision Transformer (ViT-B: 36,864 r parameters) or
         on conv3 of every block of a ResNet, and the new task's head; with `full`, these weights themselves. With `lwf`,
-        earlier heads too.
+        earlier heads too. Batch norms keep their pretrained statistics.
     Stores: the sum of the updates of the target weights (ViT-B: 85 MB), one LoRA, and a head per task; with `lwf` also
         the target weights before the task; no images.
     Cost: one forward pass per test image; with `lwf`, a second forward pass per training image.
@@ -39,7 +39,8 @@ class LoRAMerge(Strategy):
         `full_reset` also replaces the heads of earlier tasks by new ones; here they stay. LwF uses the logits of the
         training pass where the code runs another. AdamW starts again in every task; the code keeps the moments of
         tensors that stay (mode full, heads with `lwf`). The warm-up and the cosine count real steps, the code whole
-        batches only. Training images are cropped and mirrored; timm's default also jitters their colours.
+        batches only. The code trains a ResNet in evaluation mode, without the dropout of LoRA; `dropout=0` is the same.
+        Training images are cropped and mirrored; timm's default also jitters their colours.
     """
 
     @dataclass(frozen=True)
@@ -146,11 +147,9 @@ class LoRAMerge(Strategy):
         return torch.stack([softened_cross_entropy(*pair, self.options.temperature) for pair in pairs]).sum()
 
     def _merge(self) -> None:
-        """Add the product to the updates so far, or let it replace them; the LoRA adds nothing any more."""
+        """Add the product to the updates so far, or let it replace them."""
         assert self.lora is not None
         values = self.lora.deltas()
         if self.options.mode == "merge" and self.merged.values:
             values = {name: tensor + values[name] for name, tensor in self.merged.values.items()}
         self.merged.values = values
-        for b in self.lora.b[-1]:
-            b.zero_()

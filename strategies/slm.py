@@ -27,11 +27,13 @@ class SLM(Prompted):
         encoder. Here a query is the class token of the frozen backbone. In the code the keys of all tasks are fitted in
         advance on the images of all tasks, which a stream does not have: a view holds the images of its own task, so
         that variant cannot be run here. The code can also merge keys that were fitted task by task, and this is what is
-        done here: the keys of a task are fitted when it arrives. The code averages similarities over the batch, so a
-        test batch of one task reveals it; here every image retrieves its own slots. The code changes the output layer
-        of attention and draws b from a normal distribution; here it is qkv, with the initial values of the LoRA part.
-        The code trains with AdamW, a warm-up and a linear decay; here by Adam, so that heads of earlier tasks stay as
-        they are. Tasks have heads of their own in the code, and are not compared; here they are.
+        done here: the keys of a task are fitted when it arrives. So no task retrieves slots of later tasks in training;
+        in the code they compete. The code averages similarities over the batch, so a test batch of one task reveals
+        it; here every image retrieves its own slots. The code changes the output layer of attention and draws b from a
+        normal distribution; here it is qkv, with the initial values of the LoRA part. The code trains with AdamW, a
+        warm-up and a linear decay, and loads the checkpoint that is best on the test set; here by Adam at a constant
+        rate, so that heads of earlier tasks stay as they are, to the last step. Tasks have heads of their own in the
+        code (tasks with as many classes share one), and are not compared; here they are.
     """
 
     @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class SLM(Prompted):
         rank: int = option(12, "rank of a slot", ge=1)
         groups: int = option(4, "groups of features, each with its own keys (G; the paper's is 6)", ge=1)
         retrieval: str = option(
-            "seen", "slots retrieved in training: those of all tasks so far, or of the task", choices=("seen", "task")
-        )
+            "seen", "slots to choose from in training, and of a given task at test time: those of all tasks so far, or "
+            "those of the task", choices=("seen", "task"),
+        )  # fmt: skip
         lr: float = option(3e-4, "learning rate of slots and head", gt=0)
         clip: float = option(1.0, "upper bound of the gradient norm; 0: none", ge=0)
         key_epochs: int = option(3, "epochs that fit the keys of a task; every two, the rate falls to a tenth", ge=1)
@@ -58,9 +61,7 @@ class SLM(Prompted):
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
         self.keys = GroupedKeys(self.backbone.dim, self.options.groups).to(self.device)
-        self.lora = LoRA(self.backbone, self.options.rank, ("attn.qkv",), slots=0, generator=self.init_rng("slots")).to(
-            self.device
-        )
+        self.lora = LoRA(self.backbone, self.options.rank, ("attn.qkv",), slots=0, generator=self.init_rng("slots"))
 
     def learn(self, view: View) -> None:
         self.keys.grow(self.options.slots, self.init_rng("keys"))
@@ -75,8 +76,9 @@ class SLM(Prompted):
         return [factor for factors in (self.lora.a[newest], self.lora.b[newest]) for slot in factors for factor in slot]
 
     def instructed(self, images: Tensor, queries: Tensor, task: int | None = None) -> Tensor:
-        newest = task is not None and self.options.retrieval == "task"
-        return self.lora(self.backbone, images, self.keys.weights(queries, self.options.top, newest=newest))
+        chosen = self.options.retrieval == "task" and task is not None and task < len(self.keys.rows)
+        weights = self.keys.weights(queries, self.options.top, task if chosen else None)
+        return self.lora(self.backbone, images, weights)
 
     def _fit_keys(self, view: View) -> None:
         """Pull the task's keys to its queries."""

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from cl.errors import UsageError
 from cl.parts.statistics import DualGPM, InputMoments
 from cl.plan.plan import make_plan
-from cl.strategies.inflora import InfLoRA, _root
+from cl.strategies.inflora import InfLoRA, _root, late
+from cl.strategy import When
 from cl.training import state
 from tests.conftest import make, tiny_stream
 
@@ -94,6 +96,11 @@ def test_the_memory_is_updated_with_the_network_after_the_task(learn: Learn, mon
     assert not torch.allclose(seen[0][1], seen[1][1], atol=1e-2)
 
 
+def test_the_second_epoch_has_the_rate_of_the_first() -> None:
+    found = [late(When(epoch, 0, 5, 1)) for epoch in range(5)]
+    assert found == pytest.approx([1.0, *(math.cos(99 * math.pi * epoch / 800) for epoch in range(4))])
+
+
 def test_roots_have_the_singular_vectors_of_the_inputs() -> None:
     rows = torch.randn(30, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     root = _root(rows.T @ rows / 30)
@@ -108,3 +115,9 @@ def test_the_presets_have_the_values_of_the_authors_files() -> None:
     assert (cifar.threshold, cifar.threshold_end) == (0.95, 1.0)
     renditions = make_plan("inflora", "imagenet-r", "vit_base_patch16_224.augreg_in21k").options
     assert (renditions.epochs, renditions.threshold) == (50, 0.98)
+
+
+@pytest.mark.parametrize("share", ["0", "-1"])
+def test_a_share_that_holds_no_direction_is_refused(share: str) -> None:
+    with pytest.raises(UsageError, match="threshold_end"):
+        make_plan("inflora", "split-digits", options={"threshold_end": share})

@@ -285,7 +285,9 @@ def test_the_presets_have_the_values_of_the_authors_configuration() -> None:
     cars = make_plan("lora-merge", "stanford-cars", "vit_base_patch16_224.augreg_in1k").options
     assert (cars.epochs, cars.batch_size, cars.lr, cars.weight_decay) == (20, 32, 1e-3, 1e-2)
     assert (cars.scale, cars.dropout, cars.mode, cars.lwf) == (2.0, 0.1, "merge", 0.0)
-    assert make_plan("lora-merge", "cub-200", "resnet50.a1_in1k").options.epochs == 40
+    birds = make_plan("lora-merge", "cub-200", "resnet50.a1_in1k").options
+    assert (birds.epochs, birds.dropout) == (40, 0.0), "the code trains a ResNet in evaluation mode"
+    assert make_plan("lora-merge", "cub-200", "vit_base_patch16_224.augreg_in1k").options.dropout == 0.1
     full = make_plan("lora-merge", "cub-200", "resnet50.a1_in1k", preset="full").options
     assert (full.mode, full.weight_decay, full.lr, full.epochs) == ("full", 0.0, 1e-3, 40)
     lwf = make_plan("lora-merge", "split-digits", preset="lwf").options

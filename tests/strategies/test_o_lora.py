@@ -36,9 +36,10 @@ class Sum(nn.Module):
         return torch.cat([q, k, v], -1)
 
 
-@pytest.mark.parametrize("penalty", ["absolute", "squared"])
-def test_two_tasks_end_in_the_weights_of_a_plain_loop(penalty: str) -> None:
+@pytest.mark.parametrize(("penalty", "clip"), [("absolute", 0.0), ("squared", 0.8)])
+def test_two_tasks_end_in_the_weights_of_a_plain_loop(penalty: str, clip: float) -> None:
     epochs, rate = 3, 0.02
+    norms: list[float] = []
     starts: list[Any] = []
     ends: list[Any] = []
 
@@ -53,7 +54,8 @@ def test_two_tasks_end_in_the_weights_of_a_plain_loop(penalty: str) -> None:
 
     replay(
         OLoRA, ORACLE, {"train": rows(ORACLE)}, begin=begin, after=after, epochs=epochs, batch_size=4, lr=rate,
-        weight_decay=0.1, rank=2, alpha=6.0, dropout=0.0, orthogonality=0.3, penalty=penalty, l2=0.01, augment="none",
+        weight_decay=0.1, rank=2, alpha=6.0, dropout=0.0, orthogonality=0.3, penalty=penalty, l2=0.01, clip=clip,
+        augment="none",
     )  # fmt: skip
     model: Any = copy.deepcopy(ORACLE.backbone().model).requires_grad_(False)
     for block in model.blocks:
@@ -65,7 +67,8 @@ def test_two_tasks_end_in_the_weights_of_a_plain_loop(penalty: str) -> None:
             b = torch.zeros(len(block.norm1.weight), 2)
             block.attn.qkv.parts.append(tuple(t.clone().requires_grad_() for t in (q, b, v, b)))
         low = [factor for block in model.blocks for factor in block.attn.qkv.parts[-1]]
-        optimizer = torch.optim.AdamW([*low, weight.requires_grad_(), bias.requires_grad_()], rate, weight_decay=0.1)
+        trained = [*low, weight.requires_grad_(), bias.requires_grad_()]
+        optimizer = torch.optim.AdamW(trained, rate, weight_decay=0.1)
         images, labels = ORACLE.images(f"pixels/{task}"), ORACLE.tensor(f"labels/{task}") - first
         for batch in ORACLE.tensor(f"batches/{task}").reshape(-1, 4):
             loss = F.cross_entropy(model(images[batch]) @ weight.T + bias, labels[batch])
@@ -77,6 +80,7 @@ def test_two_tasks_end_in_the_weights_of_a_plain_loop(penalty: str) -> None:
             loss = loss + 0.01 * sum(factor.norm() for factor in low)
             optimizer.zero_grad()
             loss.backward()
+            norms.append(float(nn.utils.clip_grad_norm_(trained, clip or float("inf"))))
             optimizer.step()
         for factor in low:
             factor.requires_grad_(False)
@@ -87,6 +91,7 @@ def test_two_tasks_end_in_the_weights_of_a_plain_loop(penalty: str) -> None:
             assert all(torch.allclose(x, y, atol=1e-5) for x, y in zip(ours, (aq, bq, av, bv), strict=True))
         assert torch.allclose(head, weight, atol=1e-5) and torch.allclose(offset, bias, atol=1e-5)
         first += len(weight)
+    assert not clip or min(norms) < clip < max(norms), "some steps are clipped, and others are not"
 
 
 def test_earlier_additions_heads_and_the_backbone_are_frozen(learn: Learn) -> None:
@@ -127,4 +132,10 @@ def test_there_is_no_penalty_in_the_first_task() -> None:
 def test_the_defaults_are_those_of_the_authors_scripts() -> None:
     o = OLoRA.Options()
     assert (o.epochs, o.batch_size, o.lr, o.rank, o.alpha, o.dropout) == (1, 64, 1e-3, 8, 32.0, 0.1)
-    assert (o.orthogonality, o.penalty, o.l2, o.weight_decay) == (0.5, "absolute", 0.0, 0.0)
+    assert (o.orthogonality, o.penalty, o.l2, o.weight_decay, o.clip) == (0.5, "absolute", 0.0, 0.0, 1.0)
+
+
+def test_gradients_are_clipped_at_the_norm_of_the_trainer(learn: Learn, fits: list[dict[str, Any]]) -> None:
+    for clip, expected in ((1.0, 1.0), (0.0, None)):
+        learn(make(OLoRA, **FAST, clip=clip), tiny_stream(), 1)
+        assert fits[-1]["clip"] == expected

@@ -93,7 +93,7 @@ def test_new_heads_are_drawn_as_in_the_code() -> None:
     learner.trainer.journal.begin(0)
     learner._begin(stream.view(0))
     weight, bound = learner.head.blocks[0].weight, (3 / 16) ** 0.5
-    assert bound / 2 < float(weight.abs().max()) <= bound and not learner.head.blocks[0].bias.any()
+    assert 16**-0.5 < float(weight.abs().max()) <= bound and not learner.head.blocks[0].bias.any()
 
 
 def test_the_presets_have_the_values_of_the_authors_files() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.errors import UsageError
+from cl.plan.plan import make_plan
 from cl.strategies.slm import SLM
 from cl.testing import tiny_backbone
 from cl.training import state
@@ -100,6 +101,20 @@ def test_with_all_slots_each_has_its_share(learn: Learn) -> None:
             torch.testing.assert_close(found[image], backbone(images[image : image + 1])[0], rtol=0, atol=1e-4)
 
 
+def test_images_of_a_given_task_use_the_slots_of_that_task(learn: Learn) -> None:
+    learner = slm(retrieval="task")
+    learn(learner, tiny_stream(), 3)
+    images = learner.backbone.transform(pixels())
+    for task in range(3):
+        own, shares = slice(2 * task, 2 * task + 2), torch.zeros(len(images), 6)
+        with torch.no_grad():
+            queries = learner.backbone(images).reshape(len(images), 4, 1, 4)
+            mean = F.cosine_similarity(queries, learner.keys.rows[task][None], dim=3).mean(1)
+            shares[:, own] = mean / mean.sum(1, keepdim=True)
+            expected = learner.head(learner.lora(learner.backbone, images, shares))
+        torch.testing.assert_close(learner.predict_images(pixels(), task), expected, rtol=0, atol=1e-5)
+
+
 def test_the_memory_grows_by_the_slots_of_a_task(learn: Learn) -> None:
     learner = slm()
     sizes = learn(learner, tiny_stream(), 3, lambda s, view: s.stored()["parameters"])
@@ -136,7 +151,7 @@ def test_keys_move_towards_the_queries_of_their_task(learn: Learn) -> None:
 
     def look(learner: SLM, view: Any) -> None:
         queries = learner.encode(view.train)
-        now = learner.keys.similarities(queries, newest=True).mean()
+        now = learner.keys.similarities(queries, -1).mean()
         fresh = slm()
         fresh.setup(stream.info)
         fresh.trainer.journal.begin(view.task)
@@ -206,3 +221,10 @@ def test_ranks_and_groups_that_do_not_fit_are_refused() -> None:
         slm(rank=17).setup(tiny_stream().info)
     with pytest.raises(UsageError, match="groups=5 does not divide the 16 features"):
         slm(groups=5).setup(tiny_stream().info)
+
+
+def test_the_preset_has_the_values_of_the_authors_code() -> None:
+    o = make_plan("slm", "split-cifar100", "vit_base_patch16_224.augreg_in21k").options
+    assert (o.slots, o.top, o.rank, o.groups) == (4, 4, 12, 6)
+    assert (o.epochs, o.batch_size, o.lr, o.clip) == (5, 8, 3e-4, 1.0)
+    assert (o.key_epochs, o.key_batch_size, o.key_lr, o.key_top, o.key_dropout) == (3, 8, 5e-4, 2, 0.25)

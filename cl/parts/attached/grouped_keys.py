@@ -43,27 +43,30 @@ class GroupedKeys(nn.Module):
     def _append(self, keys: Tensor) -> None:
         self.rows.append(nn.Parameter(keys.to(self.place.device, copy=True), requires_grad=False))
 
-    def similarities(self, queries: Tensor, *, newest: bool = False) -> Tensor:
-        """Cosines [B, G, slots] of queries [B, dim] with the keys, or with those of the newest task."""
-        keys = self.rows[-1] if newest else torch.cat(list(self.rows), 1)
+    def similarities(self, queries: Tensor, task: int | None = None) -> Tensor:
+        """Cosines [B, G, slots] of queries [B, dim] with all keys, or with those of a task (-1: the newest)."""
+        keys = torch.cat(list(self.rows), 1) if task is None else self.rows[task]
         return F.cosine_similarity(queries.unflatten(1, (self.groups, -1)).unsqueeze(2), keys, dim=-1)
 
-    def weights(self, queries: Tensor, top: int, *, newest: bool = False) -> Tensor:
+    def weights(self, queries: Tensor, top: int, task: int | None = None) -> Tensor:
         """Weights [B, slots]: cosines averaged over groups, divided by their sum over the `top` largest; else 0.
 
-        `newest` gives the slots of earlier tasks the weight 0.
+        With `task`, the slots of other tasks have the weight 0.
         """
-        found = self.similarities(queries, newest=newest).mean(1)
+        found = self.similarities(queries, task).mean(1)
         best, index = found.topk(min(top, found.shape[1]), dim=1)
         weights = torch.zeros_like(found).scatter(1, index, best / (best.sum(1, keepdim=True) + 1e-9))
-        return F.pad(weights, (len(self) - weights.shape[1], 0))
+        if task is None:
+            return weights
+        before = sum(keys.shape[1] for keys in self.rows[:task])
+        return F.pad(weights, (before, len(self) - before - weights.shape[1]))
 
     def pull(self, queries: Tensor, top: int, dropout: float) -> Tensor:
         """Minus the mean cosine of queries with their `top` nearest keys of the newest task in each group.
 
         A share `dropout` of keys, drawn for each query and group, is skipped, so that every key is nearest at times.
         """
-        found = self.similarities(queries, newest=True)
+        found = self.similarities(queries, -1)
         skipped = torch.rand_like(found) <= dropout
         index = found.detach().masked_fill(skipped, -100.0).topk(min(top, found.shape[2]), dim=2).indices
         return -found.gather(2, index).mean()

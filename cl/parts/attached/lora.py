@@ -47,8 +47,9 @@ class LoRA(nn.Module):
     `dropout` acts on the inputs of the A. Attached only during a pass, and gradients reach the factors and the weights
     w, not W.
 
-    Raises `UsageError` for targets that the backbone lacks, for a convolution with another kernel or with groups, and
-    for a rank above the size of a layer.
+    Raises `UsageError` for targets that the backbone lacks or uses by their weight only (the qkv of BEiT), for a
+    convolution with another kernel or with groups, for row groups of a qkv whose rows are ordered by head, and for a
+    rank above the size of a layer.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class LoRA(nn.Module):
         self._shapes = {name: tuple(_layer(backbone, name).weight.shape) for name in {s.layer for s in self.sites}}
         for site in self.sites:
             _check_rank(backbone, site, rank, self._shapes[site.layer])
+        _check_called(backbone, list(self._shapes))
         self.place: Tensor  # has the device and the dtype of new slots
         self.register_buffer("place", next(backbone.parameters()).new_empty(0), persistent=False)
         self.a = cast(list[nn.ParameterList], nn.ModuleList())  # typed by what it holds
@@ -263,6 +265,12 @@ def _sites(backbone: Backbone, names: Sequence[str], groups: Sequence[str]) -> l
     for name in names:
         rows = len(_layer(backbone, name).weight)
         if groups and name.endswith("qkv"):
+            attention = _layer(backbone, name.rpartition(".")[0])
+            if rows % 3 or getattr(attention, "head_first", False) or hasattr(attention, "key_dim"):
+                raise UsageError(
+                    f"layer {name} of backbone {backbone.identity['name']} does not hold the rows of queries, keys and "
+                    "values in three equal parts; choose no groups, or a timm Vision Transformer."
+                )
             part = rows // 3
             found += [Site(name, n * part, (n + 1) * part) for n, group in enumerate(GROUPS) if group in groups]
         else:
@@ -276,6 +284,26 @@ def _check_rank(backbone: Backbone, site: Site, rank: int, shape: tuple[int, ...
         raise UsageError(
             f"rank={rank} does not fit layer {site.layer} of backbone {backbone.identity['name']}, a matrix of "
             f"{site.stop - site.start} x {math.prod(shape[1:])}; choose a rank of 1 to {size}."
+        )
+
+
+@torch.no_grad()
+def _check_called(backbone: Backbone, names: Sequence[str]) -> None:
+    """A pass of one image calls every layer: an addition to the output of another layer would do nothing."""
+    missed = set(names)
+
+    def note(name: str, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        missed.discard(name)
+        return forward(x)
+
+    layers = ((name, _layer(backbone, name)) for name in names)
+    image = next(backbone.parameters()).new_zeros(1, 3, backbone.transform.size, backbone.transform.size)
+    with overridden((layer, "forward", functools.partial(note, name, layer.forward)) for name, layer in layers):
+        backbone.model(image)
+    if missed:
+        raise UsageError(
+            f"backbone {backbone.identity['name']} uses the weight of layer {min(missed)} without calling the layer, "
+            f"so LoRA cannot add to it; {_CHOICE}"
         )
 
 

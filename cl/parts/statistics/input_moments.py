@@ -16,7 +16,8 @@ from cl.parts.attached.attach import overridden
 class InputMoments:
     """Uncentred second moments x^T x / n, [d, d], of the inputs [..., d] of some layers over all tokens of all images.
 
-    Products are formed on the device, and summed on the CPU in float64.
+    Products are formed on the device, in float32 also if the pass runs under bf16 autocast, and summed on the CPU in
+    float64: a product rounded to bf16 has negative eigenvalues, larger than the energy of the least used directions.
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
@@ -34,7 +35,8 @@ class InputMoments:
     def _note(self, number: int, forward: Callable[..., Any], x: Tensor, *more: Any, **options: Any) -> Any:
         rows = x.detach().flatten(0, -2)
         rows = rows if rows.dtype == torch.float64 else rows.float()
-        self._sums[number] = self._sums[number] + (rows.mT @ rows).cpu().double()
+        with torch.autocast(x.device.type, enabled=False):
+            self._sums[number] = self._sums[number] + (rows.mT @ rows).cpu().double()
         self._counts[number] += len(rows)
         return forward(x, *more, **options)
 

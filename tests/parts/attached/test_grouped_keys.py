@@ -47,10 +47,13 @@ def test_weights_are_shares_of_the_largest_mean_cosines() -> None:
     torch.testing.assert_close(everything, means / means.sum(1, keepdim=True))
 
 
-def test_slots_of_earlier_tasks_can_be_left_out() -> None:
-    found = drawn(2, 3).weights(queries(), 2, newest=True)
-    assert found.shape == (5, 5) and not bool(found[:, :2].any())
-    torch.testing.assert_close(found.sum(1), torch.ones(5))
+@pytest.mark.parametrize(("task", "own"), [(0, slice(0, 2)), (1, slice(2, 5)), (2, slice(5, 9)), (-1, slice(5, 9))])
+def test_slots_of_other_tasks_can_be_left_out(task: int, own: slice) -> None:
+    keys, x = drawn(2, 3, 4), queries()
+    found, alone = keys.weights(x, 2, task), GroupedKeys(12, 3)
+    alone.set_state({"rows": [keys.rows[task]]})
+    assert found.shape == (5, 9) and not bool(found[:, : own.start].any()) and not bool(found[:, own.stop :].any())
+    assert torch.equal(found[:, own], alone.weights(x, 2))
 
 
 def test_the_loss_pulls_the_nearest_keys_of_the_newest_task() -> None:
@@ -58,7 +61,7 @@ def test_the_loss_pulls_the_nearest_keys_of_the_newest_task() -> None:
     for row in keys.rows:
         row.requires_grad_(True)
     loss = keys.pull(x, 1, dropout=-1.0)
-    torch.testing.assert_close(loss, -keys.similarities(x, newest=True).max(2).values.mean())
+    torch.testing.assert_close(loss, -keys.similarities(x, -1).max(2).values.mean())
     loss.backward()
     assert keys.rows[0].grad is None and keys.rows[1].grad is not None
     torch.manual_seed(0)

@@ -47,6 +47,24 @@ class Convolutions(nn.Module):
         return self.norm(self.split(self.wide(self.conv2(self.conv1(x).relu()).relu()))).mean((2, 3))
 
 
+class ByWeight(nn.Module):
+    """Uses the weight of its linear layer, as BEiT does for its qkv."""
+
+    num_features = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.fc = nn.Linear(3, 6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(nn.functional.linear(x.mean((2, 3)), self.qkv.weight))
+
+
+def by_weight() -> Backbone:
+    identity = {"name": "by-weight", "weights_sha256": "random-0", "parameters": 0, "dim": 6, "input": {"size": 8}}
+    return Backbone(ByWeight(), Transform(8, (0.5,) * 3, (0.5,) * 3), identity | {"pretraining": "none"})
+
+
 def convolutions() -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -125,6 +143,20 @@ def test_the_features_are_those_of_a_model_with_the_products_in_its_weights(case
     other = changed(backbone, part)
     assert torch.allclose(part(backbone, images()), other(images()), atol=1e-10)
     assert not torch.allclose(backbone(images()), other(images()), atol=1e-3)
+
+
+@pytest.mark.parametrize(("group", "rows"), [("q", (0, 16)), ("k", (16, 32)), ("v", (32, 48))])
+def test_a_group_changes_its_third_of_the_outputs(group: str, rows: tuple[int, int]) -> None:
+    backbone = tiny_backbone().double()
+    part = filled(lambda given: lora(given, ("attn.qkv",), groups=(group,)), backbone)
+    layer: Any = backbone.model.get_submodule("blocks.1.attn.qkv")
+    x = draw(5, 3, 16)
+    with part.attached(backbone):
+        change = layer.forward(x)
+    change = change - layer.forward(x)
+    assert torch.allclose(change[..., slice(*rows)], x @ part.a[0][1].T @ part.b[0][1].T, atol=1e-10)
+    change[..., slice(*rows)] = 0
+    assert not change.any()
 
 
 def test_shared_weights_multiply_the_slots(case: tuple[Backbone, LoRA]) -> None:
@@ -336,6 +368,12 @@ def test_features_are_memoised_until_a_factor_or_a_weight_changes() -> None:
         (convolutions, {"targets": ("split",)}, r"a convolution with kernel \(3, 3\), 2 groups"),
         (tiny_backbone, {"groups": ("o",)}, "the groups q, k, v, not 'o'"),
         (tiny_backbone, {"targets": ("mlp.fc1",), "groups": ("q",)}, "no target in backbone tiny is called qkv"),
+        (by_weight, {"targets": ("qkv", "fc")}, "uses the weight of layer qkv without calling the layer"),
+        (
+            lambda: load("maxvit_pico_rw_256@random"),
+            {"targets": ("attn.qkv",), "groups": ("q",)},
+            "does not hold the rows of queries, keys and values in three equal parts",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(

@@ -40,3 +40,14 @@ def test_outputs_are_those_of_the_layer_and_later_passes_are_not_counted() -> No
         assert torch.equal(layer(x), x @ layer.weight.T + layer.bias)
     layer(100 * x)
     assert torch.allclose(moments.values()[0], x.T @ x / 4)
+
+
+def test_products_are_formed_in_float32_under_bf16_autocast() -> None:
+    layer, x = torch.nn.Linear(6, 2), draw(300, 6).float()
+    x[:, 5] = x[:, :5].sum(1)  # so that the least eigenvalue is 0
+    moments = InputMoments([layer])
+    with moments.measuring(), torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+    found, wide = moments.values()[0], x.double()
+    assert torch.allclose(found, wide.T @ wide / 300, rtol=1e-5, atol=1e-6)
+    assert torch.linalg.eigvalsh(found)[0] > -1e-6
