@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cl.errors import UsageError
-from cl.parts.merging.vectors import Weights, check_alike, check_finite, check_vectors, flat, stacked
+from cl.parts.merging.vectors import Weights, check_alike, check_finite, check_vectors, flat
 
 
 def average(vectors: Sequence[Weights]) -> dict[str, Tensor]:
@@ -16,15 +16,17 @@ def average(vectors: Sequence[Weights]) -> dict[str, Tensor]:
 
     Integer tensors of checkpoints, such as the batch counts of batch norms, are those of the first.
     """
-    return {
-        name: values.mean(0) if values.is_floating_point() else vectors[0][name] for name, values in stacked(vectors)
-    }
+    check_alike(vectors)
+    found = {}
+    for name, first in vectors[0].items():
+        found[name] = _sum(vectors, name).div_(len(vectors)) if first.is_floating_point() else first
+    return found
 
 
 def task_arithmetic(vectors: Sequence[Weights], scale: float = 0.3) -> dict[str, Tensor]:
     """`scale` times the sum of task vectors (Ilharco et al. 2023)."""
     check_vectors(vectors)
-    return {name: scale * values.sum(0) for name, values in stacked(vectors)}
+    return {name: _sum(vectors, name).mul_(scale) for name in vectors[0]}
 
 
 def running_average(mean: Weights, vector: Weights, count: int) -> dict[str, Tensor]:
@@ -61,26 +63,40 @@ def ties(vectors: Sequence[Weights], keep: float = 0.2, how: str = "mean") -> di
 
     Yadav et al. 2023 (arXiv 2306.01708). The sign is that of the sum of the kept values; if the sum is zero, that of
     most parameters; if there is no majority either, no value is merged (the code takes the negative ones). `how` is
-    "mean" over the values of this sign, "sum", or "max", the largest. Three passes over the tensors; the first copies
-    one vector at a time, for its quantile.
+    "mean" over the values of this sign, "sum", or "max", the largest. Four passes over the vectors, which are read one
+    tensor after another; the first copies one vector at a time, for its quantile.
     """
     if how not in ("mean", "sum", "max"):
         raise UsageError(f"TIES merges by mean, sum or max, not by {how!r}.")
     check_vectors(vectors)
-    limits = torch.tensor([smallest_kept(vector, keep) for vector in vectors], dtype=torch.float64)
-    majority = sum(float(_trimmed(values, limits).sum(0).sign().sum()) for _, values in stacked(vectors))
+    limits = [smallest_kept(vector, keep) for vector in vectors]
+    majority = sum(float(_sum(vectors, name, limits).sign().sum()) for name in vectors[0])
     found = {}
-    for name, values in stacked(vectors):
-        kept = _trimmed(values, limits)
-        sign = kept.sum(0).sign()
+    for name in vectors[0]:
+        sign = _sum(vectors, name, limits).sign_()
         sign = torch.where(sign == 0, torch.as_tensor(majority).sign().to(sign), sign)
-        chosen = kept * (kept * sign > 0)
-        total = chosen.abs().amax(0) * sign if how == "max" else chosen.sum(0)
-        found[name] = total / (chosen != 0).sum(0).clamp(min=1) if how == "mean" else total
+        total, count = torch.zeros_like(sign), torch.zeros_like(sign)  # sums, or with "max" the largest sizes
+        for vector, limit in zip(vectors, limits, strict=True):
+            kept = _trimmed(vector[name], limit)
+            kept = kept.where(kept * sign > 0, 0)
+            total = torch.maximum(total, kept.abs()) if how == "max" else total.add_(kept)
+            count += kept != 0
+        if how == "mean":
+            total /= count.clamp(min=1)
+        found[name] = total * sign if how == "max" else total
     return found
 
 
-def _trimmed(values: Tensor, limits: Tensor) -> Tensor:
-    """Values [T, ...] with those below the limit [T] of their vector set to 0."""
-    limit = limits.to(values).reshape(-1, *[1] * (values.ndim - 1))
+def _sum(vectors: Sequence[Weights], name: str, limits: Sequence[float] = ()) -> Tensor:
+    """The sum of one tensor of all vectors, read one by one; with `limits`, of the values that TIES keeps of them."""
+    total = torch.zeros_like(vectors[0][name])
+    for number, vector in enumerate(vectors):
+        values = vector[name]
+        check_finite({name: values})
+        total += _trimmed(values, limits[number]) if limits else values
+    return total
+
+
+def _trimmed(values: Tensor, limit: float) -> Tensor:
+    """Values with those below the limit of their vector set to 0."""
     return values.where(values.abs() >= limit, 0)
