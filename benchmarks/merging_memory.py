@@ -31,6 +31,9 @@ from cl.parts.merging import (
     ties,
 )
 
+ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Freed tensors go back to the system at once, else what the allocator keeps of them would count."""
+
 
 class Made(Mapping[str, Tensor]):
     """A task vector of random values that holds none of them; each access makes one tensor."""
@@ -112,8 +115,7 @@ def main(backbone: str, counts: tuple[int, ...], only: tuple[str, ...], child: s
         for count in counts:
             command = [sys.executable, "-m", "benchmarks.merging_memory", "--backbone", backbone]
             command += ["--count", str(count), "--child", merge]
-            # one arena: memory that other threads of the allocator keep would count as the merge's
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", **ALLOCATOR}
             found = json.loads(subprocess.run(command, check=True, capture_output=True, env=environment).stdout)
             row.append(f"{found['peak'] / found['network']:.2f}")
         rows.append(row)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
+from click.testing import CliRunner
 
-from benchmarks import loop_overhead, low_rank, online, startup, table_lookup
+from benchmarks import loop_overhead, low_rank, merging_memory, online, startup, table_lookup
+from cl.parts.merging import Weights, average
 from cl.testing import tiny_backbone
 
 SMALL = {"epochs": 1, "batch_size": 4, "stream.train_per_class": 4, "stream.test_per_class": 2}
@@ -46,6 +49,23 @@ def test_the_frozen_step_trains_one_bias_before_the_first_attention() -> None:
     assert trained == ["blocks.0.norm1.bias"]
     ratios = low_rank.compare(backbone, 2, 3, batch=4, rounds=2)
     assert {name: len(found) for name, found in ratios.items()} == {"lora / frozen": 2, "per image / shared": 2}
+
+
+def test_every_merge_reads_vectors_that_are_made_when_read() -> None:
+    shapes = {"a.weight": torch.Size([4, 4]), "b": torch.Size([3])}
+    made: list[Weights] = [merging_memory.Made(shapes, seed) for seed in range(3)]
+    assert torch.equal(made[1]["b"], made[1]["b"]) and not torch.equal(made[1]["b"], made[2]["b"])
+    assert torch.allclose(average(made)["b"], (made[0]["b"] + made[1]["b"] + made[2]["b"]) / 3)
+    for name, merge in merging_memory.merges({"a.weight": 1}).items():
+        merged = cast(Weights, merge(made))
+        assert {key: value.shape for key, value in merged.items()} == shapes, name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_peak_of_an_average_is_its_result_and_little_more() -> None:
+    command = ["--backbone", "vit_tiny_patch16_224", "--count", "8", "--only", "average"]
+    printed = CliRunner().invoke(merging_memory.main, command).output
+    assert 0.9 < float(printed.splitlines()[-1].split("|")[2]) < 2, printed
 
 
 def test_online_and_one_fit_take_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:

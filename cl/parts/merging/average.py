@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cl.errors import UsageError
-from cl.parts.merging.vectors import Weights, check_alike, check_finite, check_vectors, flat
+from cl.parts.merging.vectors import Weights, check_alike, check_finite, check_vectors, order_statistic
 
 
 def average(vectors: Sequence[Weights]) -> dict[str, Tensor]:
@@ -47,15 +47,14 @@ def running_average(mean: Weights, vector: Weights, count: int) -> dict[str, Ten
 def smallest_kept(vector: Weights, keep: float) -> float:
     """The size of the smallest value among a share `keep` of the largest values of a whole task vector.
 
-    Of d values int(keep d) + 1 are kept, as in the code of TIES, and all that are as large as the smallest. The values
-    of the whole vector are copied.
+    Of d values int(keep d) + 1 are kept, as in the code of TIES, and all that are as large as the smallest.
     """
     if not 0 < keep <= 1:
         raise UsageError(f"keep={keep} is not a share of the values; give a number above 0 and at most 1.")
     check_finite(vector)
-    sizes = flat(vector).abs_()
-    dropped = len(sizes) - int(len(sizes) * keep)
-    return float(sizes.kthvalue(dropped).values) if dropped else 0.0
+    values = sum(tensor.numel() for tensor in vector.values())
+    dropped = values - int(values * keep)
+    return order_statistic(vector, dropped - 1) if dropped else 0.0
 
 
 def ties(vectors: Sequence[Weights], keep: float = 0.2, how: str = "mean") -> dict[str, Tensor]:
@@ -63,8 +62,8 @@ def ties(vectors: Sequence[Weights], keep: float = 0.2, how: str = "mean") -> di
 
     Yadav et al. 2023 (arXiv 2306.01708). The sign is that of the sum of the kept values; if the sum is zero, that of
     most parameters; if there is no majority either, no value is merged (the code takes the negative ones). `how` is
-    "mean" over the values of this sign, "sum", or "max", the largest. Four passes over the vectors, which are read one
-    tensor after another; the first copies one vector at a time, for its quantile.
+    "mean" over the values of this sign, "sum", or "max", the largest. The vectors are read one tensor after another,
+    five times: twice for the quantiles, then for the majority, the signs and the values.
     """
     if how not in ("mean", "sum", "max"):
         raise UsageError(f"TIES merges by mean, sum or max, not by {how!r}.")

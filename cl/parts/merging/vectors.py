@@ -143,3 +143,23 @@ def flat(vector: Weights) -> Tensor:
     """All values of a task vector, [d], float32 or wider; a copy."""
     values = torch.cat([tensor.flatten() for tensor in vector.values()])
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def order_statistic(vector: Weights, place: int) -> float:
+    """The size |x| at a place in the order of the sizes of all values of a task vector; 0: the smallest.
+
+    Tensors are read one after another, once for every 16 bits of a value.
+    """
+    dtype = torch.promote_types(next(iter(vector.values())).dtype, torch.float32)
+    whole = torch.int64 if dtype == torch.float64 else torch.int32
+    found = 0  # bits of sizes are ordered like the sizes, so the result is found 16 bits at a time, from the left
+    for shift in range(8 * dtype.itemsize - 16, -1, -16):
+        counts = torch.zeros(1 << 16, dtype=torch.int64)
+        for tensor in vector.values():
+            bits = tensor.to(dtype).abs().flatten().view(whole) >> shift
+            counts += torch.bincount(bits[bits >> 16 == found] & 0xFFFF, minlength=1 << 16).cpu()
+        below = counts.cumsum(0)
+        digit = int(torch.searchsorted(below, place, right=True))
+        place -= int(below[digit - 1]) if digit else 0
+        found = found << 16 | digit
+    return float(torch.tensor([found], dtype=whole).view(dtype))

@@ -9,7 +9,7 @@ import timm
 import torch
 
 from cl.parts.merging import added, average, check_moved, check_vectors, norm, task_vector
-from cl.parts.merging.vectors import check_alike, flat, stacked
+from cl.parts.merging.vectors import check_alike, flat, order_statistic, stacked
 from tests.help.merging import BROKEN, broken, close, dense, refused, vectors
 
 
@@ -60,6 +60,15 @@ def test_all_values_are_float32_or_wider() -> None:
     assert flat({"a": torch.ones(2, dtype=torch.bfloat16)}).dtype == torch.float32
     assert flat(vectors(1)[0]).dtype == torch.float64
     assert torch.equal(flat(vectors(1)[0]), dense(vectors(1)[0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_order_statistics_are_those_of_the_sorted_sizes(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vector = {"a": torch.randn(7, 5, generator=generator).to(dtype), "b": torch.randn(9, generator=generator).to(dtype)}
+    vector["b"][:4] = torch.tensor([0.0, -0.0, 1.0, -1.0])
+    order = flat(vector).abs().sort().values
+    assert [order_statistic(vector, place) for place in range(len(order))] == order.tolist()
 
 
 def test_tensors_are_stacked_one_by_one() -> None:
