@@ -115,6 +115,13 @@ class Shown:
         return load_results(self.folder).records
 
 
+_RANKS = {
+    "forgetting": measured("F_chaudhry"),
+    "forgetting, task told": measured("F_chaudhry", TOLD),
+    "of the pretraining": measured("F_pretraining"),
+    "last, task told": measured("A_last_sample", ("til_masked",)),
+    "TFLOP": tflop,
+}
 _SUBNETWORKS = {
     "forgetting": measured("F_chaudhry", TOLD),
     "CAP": reported("capacity"),
@@ -143,6 +150,7 @@ TABLES |= {
     shown.folder / "README.md": shown
     for shown in (
         Shown(RECORDS / "split-cifar100-small"),
+        Shown(RECORDS / "rank-study", _RANKS),
         Shown(RECORDS / "deit-tiny-112"),
         Shown(RECORDS / "efficientnet-lite0-112"),
         Shown(RECORDS / "wsn", _SUBNETWORKS, TOLD),
@@ -155,6 +163,7 @@ TABLES |= {
 }
 FIGURES = {
     ROOT / "docs" / "assets" / "accuracy.svg": (RECORDS / "split-cifar100", "curves"),
+    RECORDS / "rank-study" / "rank.svg": (RECORDS / "rank-study", "rank"),
     RECORDS / "nevis-real" / "error-and-compute.svg": (RECORDS / "nevis-real", "nevis"),
 }
 """The file of each figure: the folder of its records, and its kind."""
@@ -177,15 +186,26 @@ def is_bound(runs: Sequence[Record]) -> bool:
     return bool(runs[0]["result"]["strategy"]["access"] == "past")
 
 
+def is_told(runs: Sequence[Record]) -> bool:
+    """Whether a method answers only if the task is told."""
+    return default_rule(runs[0]["result"]["accuracy"]) in TOLD
+
+
 def table(shown: Shown) -> str:
-    """A Markdown table in percent: means over class orders per configuration, without options that all rows share."""
+    """A Markdown table in percent: means over class orders per configuration, without options that all rows share.
+
+    Unless the table is one for rules under which the task is told, rows of methods that are told it stand last.
+    """
     chosen = groups(shown.records(), shown.rules)
+    if not shown.rules:
+        chosen.sort(key=is_told)
     shared = set.intersection(*(set(given(runs).items()) for runs in chosen))
     orders = sorted({run["result"]["seeds"]["order"] for runs in chosen for run in runs})
     head = ["strategy", "last accuracy", f"order {', '.join(map(str, orders))}", *shown.columns]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for runs in chosen:
         name = f"`{label(runs, shared)}`" + (" (bound)" if is_bound(runs) else "")
+        name += " (task told)" if not shown.rules and is_told(runs) else ""
         last = _values(runs, "A_last_sample", shown.rules)
         found = dict(zip((run["result"]["seeds"]["order"] for run in runs), map(percent, last), strict=True))
         cells = [
