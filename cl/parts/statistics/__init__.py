@@ -6,13 +6,17 @@ from cl.parts.statistics.dual_gpm import DualGPM
 from cl.parts.statistics.fisher import LABELS, SQUARES, Parameters, answers, diagonal
 from cl.parts.statistics.gaussians import KINDS, ClassGaussians
 from cl.parts.statistics.input_moments import InputMoments
+from cl.parts.statistics.moments import SCATTERS, ClassMoments, discriminants, oas
+from cl.parts.statistics.symmetric import blocks, condition_, mirror_, packed, unpacked, wide
 
 __all__ = [
     "KINDS",
     "LABELS",
+    "SCATTERS",
     "SQUARES",
     "Anchors",
     "ClassGaussians",
+    "ClassMoments",
     "DualGPM",
     "InputMoments",
     "Parameters",
@@ -21,5 +25,13 @@ __all__ = [
     "answers",
     "batch_norms",
     "batch_statistics",
+    "blocks",
+    "condition_",
     "diagonal",
+    "discriminants",
+    "mirror_",
+    "oas",
+    "packed",
+    "unpacked",
+    "wide",
 ]
