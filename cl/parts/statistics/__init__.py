@@ -2,6 +2,7 @@
 
 from cl.parts.statistics.anchors import Anchors, Tensors
 from cl.parts.statistics.batch_norms import TaskStatistics, batch_norms, batch_statistics
+from cl.parts.statistics.directions import Directions, without
 from cl.parts.statistics.dual_gpm import DualGPM
 from cl.parts.statistics.fisher import LABELS, SQUARES, Parameters, answers, diagonal
 from cl.parts.statistics.gaussians import KINDS, ClassGaussians
@@ -17,6 +18,7 @@ __all__ = [
     "Anchors",
     "ClassGaussians",
     "ClassMoments",
+    "Directions",
     "DualGPM",
     "InputMoments",
     "Parameters",
@@ -34,4 +36,5 @@ __all__ = [
     "packed",
     "unpacked",
     "wide",
+    "without",
 ]
