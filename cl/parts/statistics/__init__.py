@@ -8,6 +8,7 @@ from cl.parts.statistics.fisher import LABELS, SQUARES, Parameters, answers, dia
 from cl.parts.statistics.gaussians import KINDS, ClassGaussians
 from cl.parts.statistics.input_moments import InputMoments
 from cl.parts.statistics.moments import SCATTERS, ClassMoments, discriminants, oas
+from cl.parts.statistics.sensitivity import sensitivity
 from cl.parts.statistics.symmetric import blocks, condition_, mirror_, packed, unpacked, wide
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "mirror_",
     "oas",
     "packed",
+    "sensitivity",
     "unpacked",
     "wide",
     "without",
