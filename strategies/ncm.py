@@ -62,8 +62,7 @@ class NCM(Strategy):
         self.moments.add(self._scaled(features), view.train.labels, len(view.seen))
         means = self._scaled(self.moments.mean)
         metric = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
-        if self.options.metric == "mahalanobis":
-            sigma, share = self.moments.pooled(), self.options.shrinkage
-            variance = sigma.diagonal().mean().clamp(min=torch.finfo(sigma.dtype).tiny)
-            metric = (1 - share) * sigma + share * variance * metric
+        if self.options.metric == "mahalanobis" and (sigma := self.moments.pooled()).any():
+            share = self.options.shrinkage  # without two images of a class, the distance is Euclidean
+            metric = (1 - share) * sigma + share * sigma.diagonal().mean() * metric
         self.weights, self.bias = discriminants(means, metric)

@@ -16,7 +16,9 @@ from tests.help.oracles_rest import first_rows, trained
 
 def flat(found: dict[str, Tensor]) -> dict[str, Tensor]:
     """Importances by the names of the files."""
-    renamed = {name.replace("backbone.model.", "vit/").replace("head.blocks.0.", "head_"): v for name, v in found.items()}
+    renamed = {
+        name.replace("backbone.model.", "vit/").replace("head.blocks.0.", "head_"): v for name, v in found.items()
+    }
     return dict(sorted(renamed.items()))
 
 
