@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.replayed import Replayed
 from cl.parts.losses import classification
-from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Source, Step, StreamInfo, View, option
+from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Step, StreamInfo, View, option
 
 
 class CenterLoss(Replayed):
@@ -60,15 +59,8 @@ class CenterLoss(Replayed):
         self.centers = torch.cat([self.centers, self.centers.new_zeros(seen - len(self.centers), self.backbone.dim)])
         super()._train(images, classes, seen)
 
-    def fit(
-        self,
-        phase: str,
-        data: Source,
-        loss: Callable[[Batch], Tensor],
-        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
-        **arguments: Any,
-    ) -> dict[str, Any]:
-        return super().fit(phase, data, loss, params, after_step=self._after_step, **arguments)
+    def fit(self, *arguments: Any, **more: Any) -> dict[str, Any]:
+        return super().fit(*arguments, after_step=self._after_step, **more)
 
     def remember(self, view: View) -> None:
         super().remember(view)

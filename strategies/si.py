@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cl.bases.importance import Importance
 from cl.parts.statistics import Tensors
-from cl.strategy import Batch, Source, Step, StreamInfo, View, option
+from cl.strategy import Step, StreamInfo, View, option
 
 
 class SI(Importance):
@@ -23,11 +22,12 @@ class SI(Importance):
         += omega / ((theta - theta_start)^2 + xi). From task 2 on, reg * sum_j Omega_j (theta_j - anchor_j)^2 is added.
     Stores: Omega and anchor, each as large as the penalised parameters (ViT-B: 686 MB; projections 170 MB).
     Cost: one forward pass per test image; two copies of the parameters during training.
-    Differences from the paper: in the paper's networks omega includes the gradient of the loss of all tasks' heads;
-        here as the options of `loss` say. Omega is clipped at 0 after each task, as in the authors' code
-        (ganguli-lab/pathint @86c5e07); `clamp=false` is mammoth's (@e75a491), which also clips every gradient at 1;
-        here nothing is clipped. Momentum and weight decay move parameters too, and omega counts all of the move. The
-        optimiser is fresh for every task, as in the paper.
+    Differences from the paper: one head covers all classes seen; the paper's split streams have a head per task. Omega
+        is clipped at 0 after each task, as in the authors' code (ganguli-lab/pathint @86c5e07); `clamp=false` is
+        mammoth's (@e75a491), which also clips every gradient at 1; here none is clipped. The authors' code needs
+        TensorFlow 1 and could not be run, so training is compared with mammoth's. Momentum and weight decay move
+        parameters too, and omega counts all of the move. The optimiser is fresh for every task, as in the authors'
+        code.
     """
 
     @dataclass(frozen=True)
@@ -41,18 +41,10 @@ class SI(Importance):
         self.path: dict[str, Tensor] = {}  # omega
         self._step: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def fit(
-        self,
-        phase: str,
-        data: Source,
-        loss: Callable[[Batch], Tensor],
-        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
-        **arguments: Any,
-    ) -> dict[str, Any]:
+    def fit(self, *arguments: Any, **more: Any) -> dict[str, Any]:
         self.start = {name: value.detach().clone() for name, value in self.held().items()}
         self.path = {name: torch.zeros_like(value) for name, value in self.start.items()}
-        hooks = {"before_step": self._before_step, "after_step": self._after_step}
-        return super().fit(phase, data, loss, params, **hooks, **arguments)
+        return super().fit(*arguments, before_step=self._before_step, after_step=self._after_step, **more)
 
     def importance(self, view: View, old: Tensors) -> dict[str, Tensor]:
         found = {}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cl.bases.fine_tuning import FineTuning
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, SETTINGS, Batch, Source, Step, StreamInfo, option
+from cl.strategy import RECIPES, SETTINGS, Step, StreamInfo, option
 
 
 class Projected(FineTuning):
@@ -46,15 +45,8 @@ class Projected(FineTuning):
         """The gradient [C, d] that the optimiser gets, for the gradient of the loss."""
         raise NotImplementedError
 
-    def fit(
-        self,
-        phase: str,
-        data: Source,
-        loss: Callable[[Batch], Tensor],
-        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
-        **arguments: Any,
-    ) -> dict[str, Any]:
-        return super().fit(phase, data, loss, params, before_step=self._before_step, **arguments)
+    def fit(self, *arguments: Any, **more: Any) -> dict[str, Any]:
+        return super().fit(*arguments, before_step=self._before_step, **more)
 
     @torch.no_grad()
     def _before_step(self, step: Step) -> None:

@@ -36,9 +36,14 @@ def test_the_projector_is_the_papers_of_all_images(setting: str) -> None:
 
 def test_the_constant_falls_over_a_task(learn: Learn) -> None:
     """P^-1 = I + sum of x x^T / alpha of the mean x of a batch, with alpha 2, 2 / 5^(1/3), 2 / 5^(2/3)."""
-    learner, means = make(OWM, **FAST, alpha=2.0, alpha_decay=0.2), []
-    add = learner._add
-    learner._add = lambda x, done: (means.append(x.double().mean(0)), add(x, done))  # type: ignore[method-assign]
+    means = []
+
+    class Kept(OWM):
+        def _add(self, x: Tensor, done: float) -> None:
+            means.append(x.double().mean(0))
+            super()._add(x, done)
+
+    learner = make(Kept, **FAST, alpha=2.0, alpha_decay=0.2)
     learn(learner, tiny_stream(tasks=5), 1)
     assert len(means) == 3, "24 images in batches of 8, once"
     information = torch.eye(16, dtype=torch.float64)

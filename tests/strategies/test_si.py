@@ -95,7 +95,9 @@ def test_the_path_counts_the_whole_move_with_the_loss_gradient_alone(learn: Lear
     step.optimizer.step()
     learner._after_step(step)
     assert float(learner.path[name].abs().max()) < 1e-6 and not learner._step
-    held[name].grad.add_(1.0)  # now the loss has a gradient of 1, up to the move away from the anchor
+    held[name].grad = 1.0 + 2 * 2.0 * 3.0 * 0.25 * torch.ones_like(
+        held[name]
+    )  # now the loss has a gradient of 1, up to the move away from the anchor
     learner._before_step(step)
     before, gradient = learner._step[name]
     step.optimizer.step()

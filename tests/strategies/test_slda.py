@@ -55,13 +55,11 @@ def test_pooled_it_equals_the_batch_solution(setting: str) -> None:
 
 
 def test_a_fixed_covariance_is_that_of_the_first_task() -> None:
-    kept: dict[str, list[torch.Tensor]] = {}
-    for kind in ("streaming", "fixed"):
-        found = kept.setdefault(kind, [])
-        learned(make(SLDA, covariance=kind), tiny_stream(), lambda s, view, found=found: found.append(s.sigma.clone()))
-    assert torch.equal(kept["streaming"][0], kept["fixed"][0])
-    assert all(torch.equal(kept["fixed"][0], later) for later in kept["fixed"])
-    assert not torch.allclose(kept["streaming"][0], kept["streaming"][-1])
+    streaming, fixed = [], []
+    learned(make(SLDA, covariance="streaming"), tiny_stream(), lambda s, view: streaming.append(s.sigma.clone()))
+    learned(make(SLDA, covariance="fixed"), tiny_stream(), lambda s, view: fixed.append(s.sigma.clone()))
+    assert torch.equal(streaming[0], fixed[0]) and not torch.allclose(streaming[0], streaming[-1])
+    assert all(torch.equal(fixed[0], later) for later in fixed)
 
 
 def test_it_stores_means_and_one_covariance() -> None:

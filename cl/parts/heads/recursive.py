@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -54,12 +56,12 @@ class RecursiveRidge:
         """x W [N, C], float64, on the device of the features if it has float64."""
         return features.to(self.weights) @ self.weights
 
-    def get_state(self) -> dict[str, Tensor | float]:
+    def get_state(self) -> dict[str, Any]:
         return {
             "inverse": packed(self.inverse), "weights": self.weights, "penalty": self.penalty, "energy": self.energy
         }  # fmt: skip
 
-    def set_state(self, state: dict[str, Tensor | float]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         self.inverse = unpacked(state["inverse"].to(self.weights.device))
         self.weights = state["weights"].to(self.weights.device)
         self.penalty, self.energy = state["penalty"], state["energy"]
