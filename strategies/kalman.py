@@ -22,9 +22,10 @@ class Kalman(Strategy):
     Stores: P (d x d, float64: 4.7 MB for ViT-B) and the weights (d per class); with `smooth`, both per task.
     Cost: one forward pass per image, once per run; d^2 per image, however many came before; with `smooth` also d^3 per
         earlier task after each task.
-    Differences from the paper: targets are one-hot labels, with one P for all classes, and a = `decay` and q = `drift`
-        are numbers instead of matrices. All is float64. With `smooth`, a test image whose task is given is classified
-        by the smoothed state of its task, to which later tasks contributed; other images by the filter's newest state.
+    Differences from the paper: there is no official code. Targets are one-hot labels, with one P for all classes, and a
+        = `decay` and q = `drift` are numbers instead of matrices. All is float64. With `smooth`, a test image whose
+        task is given is classified by the smoothed state of its task, to which later tasks contributed; other images by
+        the filter's newest state.
     """
 
     settings = SETTINGS

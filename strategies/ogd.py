@@ -19,14 +19,16 @@ class OGD(Projected):
         1910.07104; related to least squares and affine projections in arXiv 2504.17963.
     Trains: a linear head without bias, by SGD; from each gradient, its part in the span of stored gradients is taken
         away. The gradient of logit c of an image is its features in row c.
-    Stores: orthonormal directions (d floats each), at most `max_directions` (1,000: 3 MB for ViT-B), and the head.
+    Stores: orthonormal directions (d numbers in float64 each), at most `max_directions` (1,000: 6 MB for ViT-B), and
+        the head.
     Cost: one forward pass per image, once per run; d times the directions per step and class.
-    Differences from the paper: only the head is trained, where answers to the stored images stay exactly as they were;
-        the paper trains all layers, where they stay to first order. Directions of a class are orthonormal among
-        themselves, as gradients in different rows are orthogonal anyway. `logits=all` protects all logits of a stored
-        image, also those of classes to come; `logits=truth` that of its own class (the paper's OGD-GTL, its default).
-        The average logit is left out. Directions that are within rounding error of the span are not stored, so there
-        are at most d per row.
+    Differences from the paper: the authors published no code that we found; steps and directions are compared with
+        MehdiAbbanaBennani/continual-learning-ogdplus @b633f2c. Only the head is trained, where answers to the stored
+        images stay exactly as they were; the paper trains all layers, where they stay to first order. Directions of a
+        class are orthonormal among themselves, as gradients in different rows are orthogonal anyway. `logits=all`
+        protects all logits of a stored image, also those of classes to come; `logits=truth` that of its own class (the
+        paper's OGD-GTL, its default). The average logit is left out. Directions that are within rounding error of the
+        span are not stored, so there are at most d per row.
     """
 
     @dataclass(frozen=True)

@@ -19,9 +19,9 @@ class RLS(Strategy):
         rank-k steps with the same result.
     Stores: Phi (d x d, symmetric, float64: 2.4 MB for ViT-B, twice that in memory) and the weights (d per class).
     Cost: one forward pass per image, once per run; d^2 per image, however many came before; nothing of cost d^3.
-    Differences from the paper: targets are one-hot labels, with one Phi for all classes; a new class has target 0 for
-        all earlier images. All is float64. With forgetting below 1 the penalty is forgotten too, as in the recursion; a
-        run stops with an error when float64 could not resolve what is left of it.
+    Differences from the paper: there is no official code. Targets are one-hot labels, with one Phi for all classes; a
+        new class has target 0 for all earlier images. All is float64. With forgetting below 1 the penalty is forgotten
+        too, as in the recursion; a run stops with an error when float64 could not resolve what is left of it.
     """
 
     settings = SETTINGS

@@ -18,7 +18,7 @@ class SLDA(Strategy):
         2020, arXiv 1909.01520.
     Trains: nothing; per image, with t images before, Sigma <- (t Sigma + t / (t + 1) (x - mu_y)(x - mu_y)^T) / (t + 1),
         then mu_y. Scores are those of linear discriminant analysis with ((1 - e) Sigma + e I)^-1.
-    Stores: one mean per class and Sigma (d x d, symmetric, float64: 2.4 MB for ViT-B, twice that in memory).
+    Stores: one mean per class and Sigma (d x d, float64: 4.7 MB for ViT-B).
     Cost: one forward pass per image, once per run; d^2 per image, however many came before; d^3 per task.
     Differences from the paper: images come in the order of the stream, and within a task of an offline stream by class.
         As in the authors' code (@bc15797), the covariance starts from the first task's (`base=oas`), and the mean of a
