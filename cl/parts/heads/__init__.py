@@ -4,6 +4,7 @@ from cl.parts.heads.growing import GrowingHead
 from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
 from cl.parts.heads.projection import RandomProjection, RidgeRegression, choose_ridge
 from cl.parts.heads.prototypes import CosineHead, add_to_means, class_means, cosines
+from cl.parts.heads.recursive import RecursiveRidge
 from cl.parts.heads.subspaces import SubspacePrototypes
 from cl.parts.heads.task_heads import TaskHeads
 from cl.parts.heads.task_inference import TaskInference
@@ -15,6 +16,7 @@ __all__ = [
     "KeyValues",
     "Overlaps",
     "RandomProjection",
+    "RecursiveRidge",
     "RidgeRegression",
     "SubspacePrototypes",
     "TaskHeads",
