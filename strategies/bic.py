@@ -65,6 +65,7 @@ class BiC(Taught):
         if len(held) and len(kept):
             self._fit_line(view.train.subset(kept), self.memory.subset(held), view.task)
         self.compute("after the task", lambda: self.remember(view))
+        self._old = old[:0].clone()
 
     def exemplars(self) -> Held:
         return self.memory.subset(self._old)
