@@ -61,8 +61,11 @@ class Rehearsed(Replayed):
 
     def remember(self, view: View) -> None:
         if self.options.memory_update == "task":
-            features = self.encode(view.train) if self.memory.values.shape[1] else torch.empty(len(view.train), 0)
-            self.memory.add(view.train, self.rng("memory"), values=self._values(features, self.head(features)))
+            values = None
+            if self.memory.values.shape[1]:
+                features = self.encode(view.train)
+                values = self._values(features, self.head(features))
+            self.memory.add(view.train, self.rng("memory"), values=values)
 
     def _values(self, features: Tensor, logits: Tensor) -> Tensor:
         """What the memory keeps beside images."""

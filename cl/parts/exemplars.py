@@ -64,7 +64,7 @@ class Exemplars(Memory):
         self.values = torch.cat([self.values[held], values[fresh]])
 
     def _replace(self, images: ImageSet, values: Tensor, generator: torch.Generator) -> None:
-        """Algorithm R with the draws of `Memory`, without a copy of the images that stay."""
+        """Algorithm R (see `Memory`), without a copy of the images that stay."""
         order = torch.arange(self.seen, self.seen + len(images))
         drawn = (torch.rand(len(images), generator=generator, dtype=torch.float64) * (order + 1)).long()
         slots = torch.where(order < self.size, order, drawn)
