@@ -48,6 +48,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "opcm": ("bases/merged", "parts/merging/opcm"),
     "pcb-merging": ("parts/merging/pcb", "parts/merging/kept"),
     "ease": ("parts/heads/subspaces",),
+    "foster": ("bases/joined", "parts/exemplars", "parts/weights/kept_networks"),
     "inflora": ("parts/statistics/dual_gpm", "parts/statistics/input_moments"),
     **dict.fromkeys(("lora-merge", "o-lora", "sd-lora"), ("parts/attached/lora",)),
     "finetune": ("bases/fine_tuning",),

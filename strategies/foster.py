@@ -33,18 +33,16 @@ class Foster(Joined):
         proportional to w_c softmax(z / T)_c, w with beta2; the next task starts from it.
     Stores: `memory_size` exemplars as bytes, or `memory_per_class` for each class; three networks: the student, and the
         two of the teacher, which only the teacher's answer needs.
-    Cost: two forward passes per test image for the main answer, that of the teacher [F_o, F_n], as in the authors'
-        tables; one for the answer `student`. In boosting one pass of F_o serves features and distillation; in
+    Cost: two forward passes per test image for the main answer, that of the teacher [F_o, F_n], which the authors' code
+        reports; one for the answer `student`. In boosting one pass of F_o serves features and distillation; in
         compression one of each network of the teacher. After the task one pass of the teacher over its images, to
         choose exemplars.
     Differences from the paper: follows G-U-N/ECCV22-FOSTER@555c7f0, which was compared for three whole tasks; its
         copies in G-U-N/PyCIL@87cc411 and sun-hailong/LAMDA-PILOT@2647455 have the same equations. n_c are the images
         that are trained on; the code has 500 for every new class of CIFAR. A class without an exemplar, if the memory
         is smaller than the number of classes, counts as one image in w. Of a memory of K images each of t classes has K
-        // t, and the first classes one more until all K are used. CIFAR images are cropped (reflected, not black
-        borders) and mirrored; the code also varies the brightness and adds AutoAugment and Cutout, PyCIL only the
-        brightness, so published numbers are of stronger augmentation. The preset for ViT-B/16 trains each of its
-        networks whole, as PILOT does.
+        // t, and the first classes one more until all K are used. Crops have reflected borders; the code's are black.
+        The augmentation of the code is `autoaugment-cutout`, that of PyCIL `crop-flip-jitter`.
     """
 
     answers = ("student",)
