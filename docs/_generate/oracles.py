@@ -20,6 +20,8 @@ METHODS: dict[str, str] = {
     "class-orders": "class orders",
     "cofima": "cofima",
     "ease-prototypes": "ease",
+    "exemplars-mammoth": "a-gem, bic, der-pp, er-ace, gdumb, icarl",
+    "exemplars-pycil": "bic, icarl, wa",
     "forward-adapter": "adapters (aper, ease, mos, ranpac)",
     "forward-coda": "coda-prompt",
     "forward-dualprompt": "dualprompt",
