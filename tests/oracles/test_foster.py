@@ -69,6 +69,15 @@ def compare_networks(tensors: dict[str, Tensor], oracle: Oracle, key: str) -> No
         oracle.compare("training", tensors[name], values)
 
 
+def compare_class_weights(oracle: Oracle) -> None:
+    for task, held in ((1, oracle.tensor("memory_labels/0")), (2, oracle.tensor("memory_labels/1"))):
+        counts = torch.cat([held.long(), oracle.tensor(f"labels/{task}").long()]).bincount()
+        for phase, key in (("boost", "beta1"), ("compress", "beta2")):
+            beta = oracle.meta["options"][key]
+            beta = beta[task - 1] if isinstance(beta, list) else beta
+            oracle.compare("forward", effective_weights(counts, beta), oracle.tensor(f"{phase}/{task}/weights"))
+
+
 @pytest.mark.parametrize("name", names("train-foster"))
 def test_three_tasks_end_in_the_same_networks_heads_exemplars_and_answers(name: str) -> None:
     oracle = Oracle(name)
@@ -115,18 +124,8 @@ def test_three_tasks_end_in_the_same_networks_heads_exemplars_and_answers(name: 
         backbone=Backbone(model, half(8), identity(name, DIM)),
         **options(oracle),
     )
+    compare_class_weights(oracle)
     assert phases == ["train", "boost", "compress", "boost", "compress"]
     assert isinstance(learner.trainer, Replay)
     for (task, phase), losses in learner.trainer.losses.items():
         oracle.compare("loss", losses, oracle.tensor(f"{phase}/{task}/loss"), "losses")
-
-
-@pytest.mark.parametrize("name", names("train-foster"))
-def test_class_weights(name: str) -> None:
-    oracle = Oracle(name)
-    for task, held in ((1, oracle.tensor("memory_labels/0")), (2, oracle.tensor("memory_labels/1"))):
-        counts = torch.cat([held.long(), oracle.tensor(f"labels/{task}").long()]).bincount()
-        for phase, key in (("boost", "beta1"), ("compress", "beta2")):
-            beta = oracle.meta["options"][key]
-            beta = beta[task - 1] if isinstance(beta, list) else beta
-            oracle.compare("forward", effective_weights(counts, beta), oracle.tensor(f"{phase}/{task}/weights"))
