@@ -55,6 +55,7 @@ class AGem(Rehearsed):
         factor = agreement.clamp(max=0) / length.clamp(min=torch.finfo(length.dtype).tiny)
         for gradient, reference in pairs:
             gradient -= factor * reference
+        self._reference = []
 
     def _trained(self) -> list[torch.nn.Parameter]:
         return [parameter for group in self._groups() for parameter in group["params"]]

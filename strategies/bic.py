@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cl.backbone.devices import positions
 from cl.bases.joined import Taught
 from cl.parts.exemplars import Held, hold_out
 from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TensorBatches, View, adam, option
@@ -48,8 +49,8 @@ class BiC(Taught):
 
     def corrected(self, logits: Tensor) -> Tensor:
         """alpha z + beta, with the numbers of the task of each column."""
-        widths = torch.tensor(self.head.widths, device=logits.device)
-        alpha, beta = self.lines[: len(widths)].repeat_interleave(widths, 0)[: logits.shape[1]].T
+        task = [number for number, width in enumerate(self.head.widths) for _ in range(width)]
+        alpha, beta = self.lines[positions(task[: logits.shape[1]], logits.device)].T
         return alpha * logits + beta
 
     def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:

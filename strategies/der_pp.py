@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.rehearsed import Rehearsed
-from cl.strategy import Batch, StreamInfo, option
+from cl.strategy import Batch, option
 
 
 class DerPP(Rehearsed):
@@ -35,9 +35,9 @@ class DerPP(Rehearsed):
         alpha: float = option(0.1, "weight of the kept logits", ge=0)
         beta: float = option(0.5, "weight of the labels of remembered images; 0: DER", ge=0)
 
-    def setup(self, info: StreamInfo) -> None:
-        self.draws = 2 if self.options.beta else 1
-        super().setup(info)
+    @property
+    def draws(self) -> int:
+        return 2 if self.options.beta else 1
 
     def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
         parts = self.parts(batch)

@@ -24,8 +24,6 @@ class Rehearsed(Replayed):
     """
 
     settings: ClassVar[tuple[str, ...]] = SETTINGS
-    draws: ClassVar[int] = 1
-    """Independent samples of the memory per step."""
     keeps_logits: ClassVar[bool] = False
     """Whether the memory keeps the logits of an image beside it."""
 
@@ -41,7 +39,8 @@ class Rehearsed(Replayed):
 
     @classmethod
     def needs(cls, options: Any) -> Needs:
-        return replace(super(Replayed, cls).needs(options), batches="unreplayed")
+        needs = super(Replayed, cls).needs(options)  # with batch norms each part of a batch needs two images
+        return replace(needs, batch_size=min(needs.batch_size, options.replay_batch_size or needs.batch_size))
 
     def setup(self, info: StreamInfo) -> None:
         FineTuning.setup(self, info)
@@ -51,6 +50,11 @@ class Rehearsed(Replayed):
         self._offered: tuple[Tensor, Tensor] | None = None
         self._replays = True
 
+    @property
+    def draws(self) -> int:
+        """Independent samples of the memory per step."""
+        return 1
+
     def replays(self, view: View) -> bool:
         """Whether the steps of a task get samples of the memory."""
         return True
@@ -58,6 +62,7 @@ class Rehearsed(Replayed):
     def learn(self, view: View) -> None:
         self._replays = self.replays(view)
         super().learn(view)
+        self._offered = None
 
     def remember(self, view: View) -> None:
         if self.options.memory_update == "task":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from cl.backbone.devices import to_device
 from cl.errors import ContractError
 from cl.parts.memory import Memory, ReplayBatches
-from cl.training.batches import Batch, Rng
+from cl.training.batches import Batch, Rng, without_single
 
 if TYPE_CHECKING:
     from cl.stream import ImageSet
@@ -128,6 +129,12 @@ class Draws(ReplayBatches):
     def __init__(self, *arguments: Any, draws: int = 1, width: int = 0, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.draws, self.width = draws, width
+
+    def without_single(self) -> Draws:
+        """The same with a last batch of one new image joined to the batch before it."""
+        joined = copy.copy(self)
+        joined.source = without_single(self.source)
+        return joined
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         for step, batch in enumerate(self.source.epoch(epoch, rng, start), start):

@@ -95,6 +95,13 @@ def test_parts_are_normalised_apart_by_batch_norms() -> None:
     assert not torch.allclose(torch.cat(apart), joint, atol=1e-3)
 
 
+def test_a_sample_of_one_image_needs_a_network_without_batch_norms() -> None:
+    for options, size in (({}, 128), ({"replay_batch_size": 1}, 1), ({"batch_size": 8, "replay_batch_size": 40}, 8)):
+        needs = DerPP.needs(DerPP.Options(**options))
+        assert needs.batch_size == size and needs.batches == "all"
+    assert DerPP.needs(DerPP.Options(trains="head", replay_batch_size=1)).batch_size == 0
+
+
 @pytest.mark.parametrize("cls", [DerPP, ErAce, AGem])
 def test_online_each_image_is_offered_once(cls: Any, tmp_path: Path) -> None:
     assert cls.supports(ONLINE, cls.Options())

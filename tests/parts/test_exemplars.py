@@ -134,6 +134,14 @@ def test_each_draw_is_a_sample_of_its_own_and_an_empty_memory_gives_none() -> No
     assert torch.equal(again[0].x, found[2].x)
 
 
+def test_a_single_last_image_joins_the_batch_before_it() -> None:
+    memory = Exemplars(9, "reservoir")
+    memory.add(images([1] * 9, 50), generator(0, "m"))
+    mixed = Draws(ImageBatches([images([0] * 9)], 4, TRANSFORM), memory, 3, TRANSFORM, draws=2)
+    assert [len(batch) for batch in mixed.epoch(0, rng)] == [10, 10, 7] and mixed.steps == 3
+    assert [len(batch) for batch in mixed.without_single().epoch(0, rng)] == [10, 11]
+
+
 def test_features_of_remembered_images_are_numbers_beside_them() -> None:
     memory = Exemplars(9, "reservoir", width=3)
     memory.add(images([1] * 9, 50), generator(0, "m"), values=torch.arange(27.0).view(9, 3))

@@ -66,8 +66,10 @@ def test_a_projected_step_does_not_change_the_remembered_loss_to_first_order(lea
     for x in (new, old):  # other images; the same images with other labels conflict
         method.objective(Batch(torch.cat([x, old]), labels, rows), (2, 3)).backward()
         before = [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
+        references = list(method._reference)
         method.before_step(None)
-        pairs = [(p.grad, r) for p, r in zip(parameters, method._reference, strict=True) if p.grad is not None]
+        assert not method._reference, "gradients are not kept"
+        pairs = [(p.grad, r) for p, r in zip(parameters, references, strict=True) if p.grad is not None]
         dot = sum(float((g * r).sum()) for g, r in pairs if r is not None)
         raw = sum(float((g * r).sum()) for g, (_, r) in zip(before, pairs, strict=True) if r is not None)
         assert dot == pytest.approx(max(raw, 0.0), abs=1e-4)
