@@ -55,6 +55,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "mas": ("bases/importance", "parts/statistics/sensitivity"),
     "si": ("bases/importance",),
     "ease": ("parts/heads/subspaces",),
+    "foster": ("bases/joined", "parts/exemplars", "parts/weights/kept_networks"),
     "inflora": ("parts/statistics/dual_gpm", "parts/statistics/input_moments"),
     **dict.fromkeys(("lora-merge", "o-lora", "sd-lora"), ("parts/attached/lora",)),
     "finetune": ("bases/fine_tuning",),

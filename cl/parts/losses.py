@@ -78,13 +78,28 @@ def balance(target: Tensor) -> Tensor:
     return (target * (columns - 1) + 1) * (2 * columns / (columns + 1))
 
 
-def softened_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+def softened_cross_entropy(
+    logits: Tensor, teacher: Tensor, temperature: float, weights: Tensor | None = None
+) -> Tensor:
     """LwF's distillation: mean over images of - sum_c softmax(g / T)_c log softmax(z / T)_c; no factor T^2.
 
-    `teacher` [B, old] are its logits g; the first `old` columns of `logits` [B, C] are z.
+    `teacher` [B, old] are its logits g; the first `old` columns of `logits` [B, C] are z. With `weights` w [old] the
+    targets are w_c softmax(g / T)_c, divided by their sum: FOSTER's balanced distillation.
     """
-    student = logits[:, : teacher.shape[1]]
-    return F.cross_entropy(student / temperature, F.softmax(teacher / temperature, 1))
+    student, target = logits[:, : teacher.shape[1]], F.softmax(teacher / temperature, 1)
+    if weights is not None:
+        target = target * weights
+        target = target / target.sum(1, keepdim=True)
+    return F.cross_entropy(student / temperature, target)
+
+
+def effective_weights(counts: Tensor, beta: float) -> Tensor:
+    """Class weights (1 - beta) / (1 - beta^n) of n images each (Cui et al. 2019), times a factor: their mean is 1.
+
+    `counts` [C] are at least 1; beta is in [0, 1). The result is float32 [C].
+    """
+    weights = (1 - beta) / (1 - beta ** counts.double())
+    return (weights * (len(counts) / weights.sum())).float()
 
 
 def feature_distance(features: Tensor, teacher: Tensor, kind: str = "mse") -> Tensor:
