@@ -3,7 +3,9 @@
 from cl.parts.heads.growing import GrowingHead
 from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
 from cl.parts.heads.projection import RandomProjection, RidgeRegression, choose_ridge
+from cl.parts.heads.projector import Projector
 from cl.parts.heads.prototypes import CosineHead, add_to_means, class_means, cosines
+from cl.parts.heads.simplex import SimplexHead, simplex
 from cl.parts.heads.subspaces import SubspacePrototypes
 from cl.parts.heads.task_heads import TaskHeads
 from cl.parts.heads.task_inference import TaskInference
@@ -14,8 +16,10 @@ __all__ = [
     "KeyQuantiser",
     "KeyValues",
     "Overlaps",
+    "Projector",
     "RandomProjection",
     "RidgeRegression",
+    "SimplexHead",
     "SubspacePrototypes",
     "TaskHeads",
     "TaskInference",
@@ -24,4 +28,5 @@ __all__ = [
     "class_means",
     "clip_sparse_",
     "cosines",
+    "simplex",
 ]
