@@ -39,21 +39,21 @@ def pair_labels(one: Tensor, two: Tensor, classes: int) -> Tensor:
     return torch.where(low == high, one, classes + (2 * classes - low - 1) * low // 2 + (high - low) - 1)
 
 
-def mixed(
-    images: Tensor, labels: Tensor, classes: int, generator: torch.Generator, *, alpha: float = 20.0
-) -> tuple[Tensor, Tensor]:
-    """Each image mixed with another one of the batch, and the labels of the mixes; shapes stay [B, ...] and [B].
+def mixed(images: Tensor, labels: Tensor, partner: Tensor, drawn: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Each image mixed with image `partner` [B] of the batch, and the labels of the mixes; shapes are those of a batch.
 
-    The share of an image is drawn from Beta(alpha, alpha); it is one half if the draw is not in 0.4 to 0.6, so both
+    `drawn` [B] are shares of the image itself. A share outside of 0.4 to 0.6 is replaced by one half, so that both
     classes can be seen (Peng et al. 2022, ALICE).
     """
-    partner = to_device(torch.randperm(len(images), generator=generator), images.device)
+    shares = torch.where((drawn < 0.4) | (drawn > 0.6), 0.5, drawn).to(images.dtype).view(-1, 1, 1, 1)
+    return shares * images + (1 - shares) * images[partner], pair_labels(labels, labels[partner], classes)
+
+
+def drawn_mixes(count: int, generator: torch.Generator, alpha: float = 20.0) -> tuple[Tensor, Tensor]:
+    """Partners, a permutation, and shares from Beta(alpha, alpha), of `count` images."""
+    partner = torch.randperm(count, generator=generator)
     seed = int(torch.randint(2**63 - 1, (1,), generator=generator))
-    drawn = np.random.default_rng(seed).beta(alpha, alpha, len(images))
-    share = torch.from_numpy(np.where(np.abs(drawn - 0.5) <= 0.1, drawn, 0.5)).to(images.dtype)
-    share = to_device(share, images.device).view(-1, 1, 1, 1)
-    blend = share * images + (1 - share) * images[partner]
-    return blend, pair_labels(labels, labels[partner], classes)
+    return partner, torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, count))
 
 
 class TwoViews(ImageBatches):
@@ -98,7 +98,8 @@ class Extended:
             first, labels = batch.x[:count], batch.y[:count]
             x, y = [batch.x], [batch.y]
             for number in range(self.mixes):
-                blend, names = mixed(first, labels, self.classes, rng("mix", step, number))
+                partner, shares = (to_device(t, first.device) for t in drawn_mixes(count, rng("mix", step, number)))
+                blend, names = mixed(first, labels, partner, shares, self.classes)
                 x.append(blend)
                 y.append(names)
             if self.turns:
