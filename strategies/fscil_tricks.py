@@ -18,8 +18,10 @@ from cl.strategy import RECIPES, Batch, Cosine, Source, Step, StreamInfo, View, 
 
 
 class FSCILTricks(FSCILFrozen):
-    """Frozen class means with six tricks: contrast, pre-assigned prototypes, pseudo-classes, a tuned subnetwork,
-    self-supervised pre-training, and rotations to be recognised. After Roy et al.
+    """Frozen class means with six tricks for few-shot tasks, each an option, after Roy et al.
+
+    They are supervised contrast, pre-assigned prototypes, pseudo-classes, a tuned subnetwork, self-supervised
+    pre-training, and rotations to be recognised.
 
     Paper: Roy, Park, Fahrezi, Etemad. A Bag of Tricks for Few-Shot Class-Incremental Learning. arXiv 2403.14392 (2024).
         Six tricks are named in version 2 of the paper. Equations: SupCon (Khosla et al. 2020), a simplex as the fixed
@@ -41,6 +43,11 @@ class FSCILTricks(FSCILFrozen):
         SimCLR on the images of the first task; the rotation of the first view is a second target. Prototypes are means
         of upright images, with no pseudo-class among them. With all tricks off this is `fscil-frozen`, bit for bit.
     """
+
+    caveat = (
+        "fscil-tricks: no code of the paper was released and its constants were not read, so its values and their "
+        "combination are ours."
+    )
 
     @dataclass(frozen=True)
     class Options(FSCILFrozen.Options):
@@ -69,12 +76,12 @@ class FSCILTricks(FSCILFrozen):
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
         o, dim = self.options, self.backbone.dim
-        self._base, self._total = info.classes_per_task[0], info.n_classes
+        self._base = info.classes_per_task[0]
         self._late = in_block(self.backbone, o.subnet_block) if o.subnet else ()
         self.subnet = FixedMasks()
         self.simplex: SimplexHead | None = None
         if o.prototypes == "simplex":
-            self.simplex = SimplexHead(dim, self._total, self.init_rng("simplex")).to(self.device)
+            self.simplex = SimplexHead(dim, info.n_classes, self.init_rng("simplex")).to(self.device)
             self.head = None
         extra = pseudo_classes(o.pseudo, self._base)
         self.extra = CosineHead(dim, extra, self.init_rng("pseudo-classes")).to(self.device) if extra else None
@@ -176,9 +183,10 @@ class FSCILTricks(FSCILFrozen):
         o = self.options
         if not o.subnet:
             return
-        anchors = torch.cat([self.prototypes, self._means(view)])
         if self.simplex is not None:
             anchors = self.simplex.vertices[: len(view.seen)]
+        else:
+            anchors = torch.cat([self.prototypes, self._means(view)])
 
         def loss(batch: Batch) -> Tensor:
             self.backbone.eval()
@@ -204,4 +212,5 @@ class FSCILTricks(FSCILFrozen):
         return [self.backbone.model.get_parameter(name) for name in self._late]
 
     def report(self) -> dict[str, float]:
+        """How many weights later tasks tune."""
         return {"tuned weights": float(sum(int(mask.sum()) for mask in self.subnet.values))}
