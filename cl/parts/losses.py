@@ -1,4 +1,4 @@
-"""Classification losses of continual learning, and distillation of predictions and features."""
+"""Classification losses of continual learning, distillation of predictions and features, contrast between images."""
 
 from __future__ import annotations
 
@@ -118,6 +118,25 @@ def contrastive(features: Tensor, prototypes: Tensor, temperature: float = 0.8) 
     """
     rows = torch.cat([prototypes.to(features), features])
     return F.cross_entropy(rows @ rows.T / temperature, torch.arange(len(rows), device=rows.device))
+
+
+def supervised_contrastive(features: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """SupCon (Khosla et al. 2020): an image should be nearer to the others of its label than to the rest of a batch.
+
+    Mean over rows i of -1/|P(i)| sum over p in P(i) of log softmax_a(z_i z_a / T)_p, with a != i and z the features
+    [B, d] at length 1; P(i) are the other rows with the label of i. A row without such rows counts as 0. With a label
+    per image and two views of each, this is the loss of SimCLR (NT-Xent).
+    """
+    z = F.normalize(features.float())
+    own = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    log_shares = (z @ z.T / temperature).masked_fill(own, float("-inf")).log_softmax(1)
+    positive = (labels[:, None] == labels) & ~own
+    return -(log_shares.masked_fill(~positive, 0).sum(1) / positive.sum(1).clamp(min=1)).mean()
+
+
+def dot_regression(features: Tensor, targets: Tensor) -> Tensor:
+    """Half the squared distance of the cosine of features and targets [B, d] from 1, per row [B] (NC-FSCIL's loss)."""
+    return 0.5 * (F.cosine_similarity(features, targets, dim=1) - 1).square()
 
 
 def local_cross_entropy(logits: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:

@@ -4,7 +4,7 @@ from cl.parts.weights.gated import GatedChanges
 from cl.parts.weights.kept_networks import Networks, SideBySide
 from cl.parts.weights.lend import Lent, evaluated, under
 from cl.parts.weights.mask_coding import PAPER_RATE, capacity, compression_rate
-from cl.parts.weights.masks import Scores, TaskMasks, best, last_block, maskable, masked_pass, selected
+from cl.parts.weights.masks import Scores, TaskMasks, best, in_block, last_block, maskable, masked_pass, selected
 from cl.parts.weights.slow_weights import SlowWeights, places
 from cl.parts.weights.soft_masks import FixedMasks, Redrawn, SoftScores
 from cl.parts.weights.teacher import Teacher
@@ -28,6 +28,7 @@ __all__ = [
     "capacity",
     "compression_rate",
     "evaluated",
+    "in_block",
     "last_block",
     "maskable",
     "masked_pass",
