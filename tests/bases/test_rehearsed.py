@@ -86,7 +86,7 @@ def test_parts_are_normalised_apart_by_batch_norms() -> None:
     method.head.grow_to(2, torch.Generator())
     x = method.backbone.transform(tiny_stream().view(0).train.pixels(range(12)))
     method.backbone.train()
-    method.backbone.model.drop.p = 0.0
+    method.backbone.model.get_submodule("drop").eval()
     parts = [Batch(part, torch.zeros(6, dtype=torch.long), torch.arange(6)) for part in (x[:6], x[6:] * 3)]
     apart = method.outputs(parts)
     for logits, part in zip(apart, parts, strict=True):
