@@ -96,7 +96,12 @@ def test_parts_are_normalised_apart_by_batch_norms() -> None:
 
 
 def test_a_sample_of_one_image_needs_a_network_without_batch_norms() -> None:
-    for options, size in (({}, 128), ({"replay_batch_size": 1}, 1), ({"batch_size": 8, "replay_batch_size": 40}, 8)):
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({}, 128),
+        ({"replay_batch_size": 1}, 1),
+        ({"batch_size": 8, "replay_batch_size": 40}, 8),
+    ]
+    for options, size in cases:
         needs = DerPP.needs(DerPP.Options(**options))
         assert needs.batch_size == size and needs.batches == "all"
     assert DerPP.needs(DerPP.Options(trains="head", replay_batch_size=1)).batch_size == 0
