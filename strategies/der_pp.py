@@ -36,7 +36,7 @@ class DerPP(Rehearsed):
         beta: float = option(0.5, "weight of the labels of remembered images; 0: DER", ge=0)
 
     @property
-    def draws(self) -> int:
+    def samples(self) -> int:
         return 2 if self.options.beta else 1
 
     def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:

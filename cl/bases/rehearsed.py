@@ -18,7 +18,7 @@ from cl.training.optim import optimizer
 
 
 class Rehearsed(Replayed):
-    """Fine-tuning whose steps see new images and `draws` samples of a reservoir; subclasses set the objective.
+    """Fine-tuning whose steps see new images and samples of a reservoir; subclasses set the objective.
 
     The reservoir is offered the batch of each step after it (`memory_update=step`), or each image once after the task.
     """
@@ -51,7 +51,7 @@ class Rehearsed(Replayed):
         self._replays = True
 
     @property
-    def draws(self) -> int:
+    def samples(self) -> int:
         """Independent samples of the memory per step."""
         return 1
 
@@ -80,8 +80,8 @@ class Rehearsed(Replayed):
         """The new images of a batch, then the samples of the memory; the new images alone while it is empty."""
         if not self._replays or not len(self.memory):
             return [batch]
-        size = self.options.replay_batch_size or len(batch) // (1 + self.draws)
-        sizes = [len(batch) - self.draws * size, *[size] * self.draws]
+        size = self.options.replay_batch_size or len(batch) // (1 + self.samples)
+        sizes = [len(batch) - self.samples * size, *[size] * self.samples]
         assert batch.rows is not None
         return [
             Batch(*part)
@@ -132,5 +132,5 @@ class Rehearsed(Replayed):
         new = FineTuning._data(self, images)
         return new if not self._replays else Draws(
             new, self.memory, self.options.replay_batch_size, self.backbone.transform,
-            augment=self.options.augment, device=self.device, draws=self.draws, width=self._width,
+            augment=self.options.augment, device=self.device, draws=self.samples, width=self._width,
         )  # fmt: skip

@@ -86,7 +86,7 @@ def test_parts_are_normalised_apart_by_batch_norms() -> None:
     method.head.grow_to(2, torch.Generator())
     x = method.backbone.transform(tiny_stream().view(0).train.pixels(range(12)))
     method.backbone.train()
-    method.backbone.model.drop.p = 0.0
+    method.backbone.model.get_submodule("drop").eval()
     parts = [Batch(part, torch.zeros(6, dtype=torch.long), torch.arange(6)) for part in (x[:6], x[6:] * 3)]
     apart = method.outputs(parts)
     for logits, part in zip(apart, parts, strict=True):
@@ -96,7 +96,12 @@ def test_parts_are_normalised_apart_by_batch_norms() -> None:
 
 
 def test_a_sample_of_one_image_needs_a_network_without_batch_norms() -> None:
-    for options, size in (({}, 128), ({"replay_batch_size": 1}, 1), ({"batch_size": 8, "replay_batch_size": 40}, 8)):
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({}, 128),
+        ({"replay_batch_size": 1}, 1),
+        ({"batch_size": 8, "replay_batch_size": 40}, 8),
+    ]
+    for options, size in cases:
         needs = DerPP.needs(DerPP.Options(**options))
         assert needs.batch_size == size and needs.batches == "all"
     assert DerPP.needs(DerPP.Options(trains="head", replay_batch_size=1)).batch_size == 0

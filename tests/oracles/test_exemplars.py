@@ -106,8 +106,8 @@ def test_der_and_der_pp(mammoth: Oracle) -> None:
     kept = [mammoth.tensor(f"memory_logits{number}") for number in range(2)]
     for name, beta in (("der", 0.0), ("derpp", mammoth.meta["beta"])):
         method = learner(DerPP, mammoth, alpha=mammoth.meta["alpha"][name], beta=beta)
-        draws = [sample(mammoth, number) for number in range(method.draws)]
-        stepped(method, mammoth, name, replayed(method, mammoth, draws, kept[: method.draws]))
+        draws = [sample(mammoth, number) for number in range(method.samples)]
+        stepped(method, mammoth, name, replayed(method, mammoth, draws, kept[: method.samples]))
         if not beta:
             mammoth.compare("forward", method._offered[1], mammoth.tensor("der/kept_logits"))
 
