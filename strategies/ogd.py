@@ -38,7 +38,7 @@ class OGD(Projected):
             "truth", "logits of a stored image that stay: its class's, or all", choices=("truth", "all")
         )
         max_directions: int = option(
-            1000, "upper bound of stored directions, over all classes; an error at the limit", ge=1
+            5000, "upper bound of stored directions, over all classes; an error at the limit", ge=1
         )
 
     def setup(self, info: StreamInfo) -> None:
