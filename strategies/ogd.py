@@ -19,7 +19,7 @@ class OGD(Projected):
         1910.07104; related to least squares and affine projections in arXiv 2504.17963.
     Trains: a linear head without bias, by SGD; from each gradient, its part in the span of stored gradients is taken
         away. The gradient of logit c of an image is its features in row c.
-    Stores: orthonormal directions (d numbers in float64 each), at most `max_directions` (1,000: 6 MB for ViT-B), and
+    Stores: orthonormal directions (d numbers in float64 each), at most `max_directions` (5,000: 31 MB for ViT-B), and
         the head.
     Cost: one forward pass per image, once per run; d times the directions per step and class.
     Differences from the paper: the authors published no code that we found; steps and directions are compared with
@@ -38,16 +38,18 @@ class OGD(Projected):
             "truth", "logits of a stored image that stay: its class's, or all", choices=("truth", "all")
         )
         max_directions: int = option(
-            1000, "upper bound of stored directions, over all classes; an error at the limit", ge=1
+            5000, "upper bound of stored directions, over all classes; an error at the limit", ge=1
         )
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
         self.directions = Directions(self.backbone.dim, self.device)  # a basis for each class, or one for all
+        self.coming = Directions(self.backbone.dim, self.device)  # the same after the task, during the task
 
     def learn(self, view: View) -> None:
+        self.compute("directions", lambda: self._store(view))  # gradients of a linear head do not depend on its weights
         super().learn(view)
-        self.compute("directions", lambda: self._store(view))
+        self.directions.bases, self.coming.bases = self.coming.bases, []
 
     def project(self, gradient: Tensor) -> Tensor:
         if self.options.logits == "truth" or not len(self.directions):
@@ -58,13 +60,14 @@ class OGD(Projected):
         o = self.options
         drawn = torch.randperm(len(view.train), generator=self.rng("directions"))[: o.images_per_task]
         features, labels = self.encode(view.train).cpu()[drawn], view.train.labels[drawn]
+        self.coming.bases = list(self.directions.bases)
         if o.logits == "all":
-            self.directions.add(0, features)
+            self.coming.add(0, features)
         else:
             for position in view.classes:
-                self.directions.add(position, features[labels == position])
-        if (count := len(self.directions)) > o.max_directions:
+                self.coming.add(position, features[labels == position])
+        if (count := len(self.coming)) > o.max_directions:
             raise UsageError(
-                f"ogd has {count} directions to store after task {view.task + 1}, and max_directions is "
+                f"ogd would store {count} directions with task {view.task + 1}, and max_directions is "
                 f"{o.max_directions}; set max_directions={2 * count} or more, or a smaller images_per_task."
             )

@@ -79,6 +79,8 @@ def test_scores_follow_new_images_and_restored_states() -> None:
     one._add(one.encode(view.train).flip(0) * -1, view.train.labels, view.classes)
     after = one.predict(asked(stream))
     assert not torch.equal(after[:, :2], before[:, :2]) and torch.equal(after[:, 2:], before[:, 2:])
+    two.set_state(state.clone(one.get_state()))
+    assert torch.equal(two.predict(asked(stream)), after), "no inverse is older than its covariance"
 
 
 def test_powers_of_negative_features_are_refused() -> None:

@@ -43,14 +43,14 @@ def test_importances_of_tasks_add_up(learn: Learn) -> None:
     class Kept(MAS):
         def importance(self, view: Any, old: Any) -> dict[str, torch.Tensor]:
             found = super().importance(view, old)
-            seen.append({name: value - old.get(name, 0.0) for name, value in found.items()})
+            seen.append(super().importance(view, {}))
             return found
 
     learner = make(Kept, **FAST)
     learn(learner, tiny_stream(), 3)
     for name, value in learner.anchors.terms[0]["weights"].items():
         parts = [new[name] for new in seen if name in new]
-        torch.testing.assert_close(value, torch.stack(parts).sum(0), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(value, torch.stack(parts).sum(0), rtol=1e-4, atol=1e-5)
 
 
 def test_labels_do_not_matter_to_importance(learn: Learn) -> None:

@@ -64,10 +64,12 @@ def test_least_squares_steps_are_those_of_the_paper(setting: str) -> None:
 
 def test_the_limit_is_an_error_that_names_the_options() -> None:
     learned(make(OGD, **FAST, images_per_task=4, max_directions=20), tiny_stream(tasks=5))
+    learner = make(OGD, **FAST, images_per_task=4, max_directions=15)
     with pytest.raises(UsageError) as caught:
-        learned(make(OGD, **FAST, images_per_task=4, max_directions=15), tiny_stream(tasks=5))
+        learned(learner, tiny_stream(tasks=5))
+    assert learner.head.classes == 6, "before the task is trained"
     assert str(caught.value) == (
-        "ogd has 16 directions to store after task 4, and max_directions is 15; set max_directions=32 or more, or a "
+        "ogd would store 16 directions with task 4, and max_directions is 15; set max_directions=32 or more, or a "
         "smaller images_per_task."
     )
 
