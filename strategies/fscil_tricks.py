@@ -45,8 +45,8 @@ class FSCILTricks(FSCILFrozen):
     """
 
     caveat = (
-        "fscil-tricks: no code of the paper was found and its constants were not read, so its values and their combination "
-        "are ours."
+        "fscil-tricks: no code of the paper was found and its constants were not read, so its values and their "
+        "combination are ours."
     )
 
     @dataclass(frozen=True)
