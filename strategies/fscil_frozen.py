@@ -35,7 +35,7 @@ class FSCILFrozen(Strategy):
     Trains: in the first task the network and a cosine classifier, which is then dropped; later, nothing.
     Stores: the weights and one mean per class.
     Cost: one forward pass per image and task.
-    Differences from the paper: no code of Roy et al. was released. Defaults are those of the pre-training of CEC's code
+    Differences from the paper: we found no code of Roy et al. Defaults are those of the pre-training of CEC's code
         (modes `ft_cos` and `avg_cos`). CEC keeps the epoch that is best on the test images of the first task; here it
         is the last. Its classifier for the first task has columns for all classes and cuts them; here it has none for
         later ones. Crops are padded by reflection.

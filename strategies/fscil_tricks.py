@@ -33,7 +33,7 @@ class FSCILTricks(FSCILFrozen):
         tuned block (`subnet`).
     Cost: one forward pass per test image; in the first task, with all tricks, five passes per training image instead of
         one, after `pretrain_epochs` epochs of two.
-    Differences from the paper: no code was released and the weights and constants of the paper were not read, so the
+    Differences from the paper: we found no code of the paper and have not read its weights and constants, so the
         defaults and their combination are ours. Stability: SupCon is added to the cross-entropy, on a projection of two
         views, and pseudo-classes are classes for it too; the vertices of the simplex take the place of the trained
         classifier, one for every class of the stream, and pseudo-classes have trained rows beside them. Adaptability:
@@ -45,14 +45,14 @@ class FSCILTricks(FSCILFrozen):
     """
 
     caveat = (
-        "fscil-tricks: no code of the paper was released and its constants were not read, so its values and their "
+        "fscil-tricks: no code of the paper was found and its constants were not read, so its values and their "
         "combination are ours."
     )
 
     @dataclass(frozen=True)
     class Options(FSCILFrozen.Options):
         supcon: float = option(1.0, "weight of the supervised contrastive loss; 0: off", ge=0)
-        supcon_temperature: float = option(0.07, "its temperature", gt=0)
+        supcon_temperature: float = option(0.07, "temperature of the supervised contrastive loss", gt=0)
         projection: int = option(128, "width of the projection in front of contrastive losses", ge=1)
         prototypes: str = option(
             "simplex", "classifier of the first task: a fixed simplex with a vertex for every class, or trained rows",
@@ -64,13 +64,13 @@ class FSCILTricks(FSCILFrozen):
         pseudo: str = option("rotations", "pseudo-classes in the first task", choices=PSEUDO)
         mixes: int = option(1, "with pseudo=mixes, mixes per image and step", ge=1)
         subnet: float = option(0.1, "share of a block's weights that later tasks tune; 0: off", ge=0, lt=1)
-        subnet_block: str = option("", "the block, such as layer4; empty: the last")
+        subnet_block: str = option("", "module with the tuned weights, such as layer4; empty: the last block")
         subnet_epochs: int = option(5, "epochs on a later task", ge=1)
         subnet_lr: float = option(0.001, "learning rate on a later task (SGD)", gt=0)
         pretrain_epochs: int = option(100, "epochs of self-supervised pre-training before the first task; 0: off", ge=0)
-        pretrain_lr: float = option(0.1, "its learning rate, with cosine decay to 0", gt=0)
-        pretrain_temperature: float = option(0.5, "its temperature", gt=0)
-        pretrain_augment: str = option("rrc-flip", "its augmentation", choices=tuple(RECIPES))
+        pretrain_lr: float = option(0.1, "learning rate of the pre-training, with cosine decay to 0", gt=0)
+        pretrain_temperature: float = option(0.5, "temperature of the pre-training's loss", gt=0)
+        pretrain_augment: str = option("rrc-flip", "augmentation of the pre-training", choices=tuple(RECIPES))
         rotation: float = option(1.0, "weight of the recognition of rotations; 0: off", ge=0)
 
     def setup(self, info: StreamInfo) -> None:
