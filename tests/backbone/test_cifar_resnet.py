@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -47,7 +49,7 @@ def test_the_networks_of_he_et_al_for_cifar(name: str, layers: int, parameters: 
 
 
 def test_its_shortcuts_have_no_weights_and_its_head_is_optional() -> None:
-    model = CifarResNet(1, num_classes=10).eval()
+    model: Any = CifarResNet(1, num_classes=10).eval()
     kinds = {type(layer) for layer in model.stages.modules()} - {nn.Sequential, type(model.stages[0][0])}
     assert kinds == {nn.Conv2d, nn.BatchNorm2d} and all(
         layer.kernel_size == (3, 3) for layer in model.modules() if isinstance(layer, nn.Conv2d)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,7 +58,8 @@ def heads(learner: Foster, *names: str) -> Tensors:
 def test_a_task_ends_like_a_plain_loop(learn: Learn) -> None:
     """Boosting and compression by the formulas of the paper, on the batches that the fits were given."""
     method = learner(Foster, boost_epochs=2, compress_epochs=2, memory_size=14, beta1=(0.9,), beta2=0.8, kd=0.7)
-    fit, starts, model = method.trainer.fit, {}, tiny_backbone().model.eval()
+    fit, model = method.trainer.fit, tiny_backbone().model.eval()
+    starts: dict[tuple[int, str], tuple[Tensors, Tensors]] = {}
 
     def watched(strategy: Any, phase: str, spec: Any) -> Any:
         starts[strategy.trainer.journal.task, phase] = network(method), heads(method, "head", "fused", "own")
@@ -78,7 +78,8 @@ def test_a_task_ends_like_a_plain_loop(learn: Learn) -> None:
         return (w / w.mean()).float()
 
     def features(held: Tensors, x: Tensor) -> Tensor:
-        return functional_call(model, {k: v for k, v in held.items() if k in first[0]}, (x,))
+        found: Tensor = functional_call(model, {k: v for k, v in held.items() if k in first[0]}, (x,))
+        return found
 
     def logits(held: Tensors, name: str, values: Tensor) -> Tensor:
         return values @ held[f"{name}_weight"].T + held[f"{name}_bias"]
@@ -152,20 +153,21 @@ def test_weights_from_old_features_to_new_classes_can_stay_zero(learn: Learn) ->
         assert float(norms[1] / norms[0]) == pytest.approx(0.9), "a^(old / new classes)"
 
 
-def test_one_pass_of_each_network_per_batch(learn: Learn) -> None:
-    method, passes = foster(), []
-    forward: Callable[[Tensor], Tensor] = method.backbone.forward
-    fit = method.trainer.fit
+def test_one_pass_of_each_network_per_batch(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = foster()
+    fit, seen, passes = method.trainer.fit, list[Tensor](), list[tuple[str, float, float]]()
+
+    def see(module: Any, given: tuple[Tensor]) -> None:
+        seen.append(given[0])
 
     def counted(strategy: Any, phase: str, spec: Any) -> Any:
-        seen: list[Tensor] = []
-        method.backbone.forward = lambda images: seen.append(images) or forward(images)  # type: ignore[assignment,func-returns-value]
+        seen.clear()
         result = fit(strategy, phase, spec)
-        method.backbone.forward = forward  # type: ignore[method-assign]
         passes.append((phase, len(seen) / spec.data.steps, len({id(images) for images in seen}) / spec.data.steps))
         return result
 
-    method.trainer.fit = counted  # type: ignore[method-assign]
+    method.backbone.register_forward_pre_hook(see)
+    monkeypatch.setattr(method.trainer, "fit", counted)
     learn(method, tiny_stream(), 2)
     assert passes == [("train", 1, 1), ("boost", 2, 1), ("compress", 3, 1)], "of the same augmented images"
 
