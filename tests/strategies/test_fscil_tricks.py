@@ -104,7 +104,12 @@ def test_the_first_task_is_the_plain_loop(case: str, learn: Learn) -> None:
 
 
 def test_pre_training_is_simclr_by_sgd_with_a_cosine(learn: Learn) -> None:
-    options = {"pretrain_epochs": 2, "pretrain_lr": 0.05, "pretrain_temperature": 0.4, "pretrain_augment": "rrc-flip"}
+    options: dict[str, Any] = {
+        "pretrain_epochs": 2,
+        "pretrain_lr": 0.05,
+        "pretrain_temperature": 0.4,
+        "pretrain_augment": "rrc-flip",
+    }
     strategy = tricks(**options, epochs=1, projection=5)
     learn(strategy, few_shot(), 1)
     key = 0, "self-supervised"
@@ -159,7 +164,7 @@ def test_later_tasks_tune_the_smallest_weights_of_one_block(kind: str, prototype
 @pytest.mark.parametrize(("prototypes", "lr"), [("simplex", 0.05), ("trained", 5.0)])
 def test_a_later_task_is_the_plain_loop(prototypes: str, lr: float, learn: Learn) -> None:
     """w <- w - lr m v on the cross-entropy to vertices, or to means taken before; no weight decay, no Nesterov."""
-    options = {"epochs": 1, "lr": 0.003, "scale": 16.0, "subnet_lr": lr, "subnet_epochs": 3}
+    options: dict[str, Any] = {"epochs": 1, "lr": 0.003, "scale": 16.0, "subnet_lr": lr, "subnet_epochs": 3}
     strategy, kept = tricks(**options, subnet=0.4, prototypes=prototypes), []
 
     def after(s: Any, view: Any) -> tuple[Tensors, Tensor, Any]:

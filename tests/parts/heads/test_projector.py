@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from cl.parts.heads import Projector
 
@@ -10,6 +11,7 @@ from cl.parts.heads import Projector
 def test_it_is_two_linear_layers_with_a_relu_between() -> None:
     projector = Projector(6, 3, torch.Generator().manual_seed(0))
     first, _, second = projector.layers
+    assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
     expected = (x @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias
     torch.testing.assert_close(projector(x), expected)
