@@ -126,11 +126,12 @@ class FSCILTricks(FSCILFrozen):
     def data(self, view: View) -> Source:
         o = self.options
         source = self._views(view, o.augment) if o.supcon else super().data(view)
-        self._extended = Extended(
+        extended = Extended(
             source, self._base, views=2 if o.supcon else 1, mixes=o.mixes if o.pseudo == "mixes" else 0,
             turns=o.pseudo == "rotations" or o.rotation > 0,
         )  # fmt: skip
-        return self._extended
+        self._copies, self._turned = extended.copies, extended.turns  # the source itself holds images
+        return extended
 
     def trained(self) -> Iterable[nn.Parameter]:
         rows = [module.weight for module in (self.extra, self.turns) if module is not None]
@@ -139,9 +140,9 @@ class FSCILTricks(FSCILFrozen):
 
     def objective(self, batch: Batch) -> Tensor:
         """Classification, contrast, and the recognition of rotations."""
-        o, count = self.options, len(batch) // self._extended.copies
+        o, count = self.options, len(batch) // self._copies
         features = self.backbone(batch.x)
-        only_turned = TURNS * count if self._extended.turns and o.pseudo != "rotations" else 0
+        only_turned = TURNS * count if self._turned and o.pseudo != "rotations" else 0
         known, labels = features[: len(batch) - only_turned], batch.y[: len(batch) - only_turned]
         loss = self.classification(known, labels)
         if o.supcon:
