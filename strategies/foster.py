@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.joined import Joined
-from cl.parts.heads import GrowingHead
-from cl.parts.losses import effective_weights, softened_cross_entropy
+from cl.parts.heads import AlignedHead
+from cl.parts.losses import balanced_cross_entropy, effective_weights, softened_cross_entropy
 from cl.parts.memory import Memory
 from cl.parts.weights import Networks
 from cl.strategy import RECIPES, SCHEDULES, Batch, Extractor, ImageSet, Inputs, Step, StreamInfo, View, option, schedule
 from cl.training.optim import optimizer
+from cl.training.policies import POLICIES
 
 
 class Foster(Joined):
@@ -56,7 +57,7 @@ class Foster(Joined):
         lr: float = option(0.1, "learning rate of networks and heads in every fit", gt=0)
         weight_decay: float = option(5e-4, "weight decay; compression has none", ge=0)
         schedule: str = option("cosine", "learning-rate schedule, restarted for every fit", choices=SCHEDULES)
-        augment: str = option("crop-flip", "augmentation of training images", choices=tuple(RECIPES))
+        augment: str = option("crop-flip", "augmentation of training images", choices=(*RECIPES, *POLICIES))
         head_init: str = option(
             "lecun", "initialisation of new head weights", choices=("lecun", "trunc_normal", "kaiming", "zero")
         )
@@ -77,11 +78,12 @@ class Foster(Joined):
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
+        self.head = self._head(1)
         self.networks = Networks(self.device)  # F_o and F_n of the teacher
         self.fused, self.own = self._head(2), self._head(1)  # over [F_o, F_n]; over F_n alone, used in boosting
 
-    def _head(self, networks: int) -> GrowingHead:
-        return GrowingHead(networks * self.backbone.dim, init=self.options.head_init).to(self.device)
+    def _head(self, networks: int) -> AlignedHead:
+        return AlignedHead(networks * self.backbone.dim, init=self.options.head_init).to(self.device)
 
     def _train(self, images: list[ImageSet], classes: tuple[int, ...], seen: int) -> None:
         old, o = self.head.classes, self.options
@@ -138,7 +140,7 @@ class Foster(Joined):
         def loss(batch: Batch) -> Tensor:
             pair = [self.networks.features(index, self.backbone, batch.x) for index in range(2)]
             student = self.head(self.backbone(batch.x))
-            return softened_cross_entropy(student, self.fused(torch.cat(pair, 1)), o.temperature, weights)
+            return balanced_cross_entropy(student, self.fused(torch.cat(pair, 1)), o.temperature, weights)
 
         self._descend("compress", images, loss, [*self.head.parameters()], o.compress_epochs, 0.0)
 

@@ -78,19 +78,22 @@ def balance(target: Tensor) -> Tensor:
     return (target * (columns - 1) + 1) * (2 * columns / (columns + 1))
 
 
-def softened_cross_entropy(
-    logits: Tensor, teacher: Tensor, temperature: float, weights: Tensor | None = None
-) -> Tensor:
+def softened_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """LwF's distillation: mean over images of - sum_c softmax(g / T)_c log softmax(z / T)_c; no factor T^2.
 
-    `teacher` [B, old] are its logits g; the first `old` columns of `logits` [B, C] are z. With `weights` w [old] the
-    targets are w_c softmax(g / T)_c, divided by their sum: FOSTER's balanced distillation.
+    `teacher` [B, old] are its logits g; the first `old` columns of `logits` [B, C] are z.
     """
-    student, target = logits[:, : teacher.shape[1]], F.softmax(teacher / temperature, 1)
-    if weights is not None:
-        target = target * weights
-        target = target / target.sum(1, keepdim=True)
-    return F.cross_entropy(student / temperature, target)
+    student = logits[:, : teacher.shape[1]]
+    return F.cross_entropy(student / temperature, F.softmax(teacher / temperature, 1))
+
+
+def balanced_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float, weights: Tensor) -> Tensor:
+    """FOSTER's balanced distillation: as `softened_cross_entropy`, to targets w_c softmax(g / T)_c over their sum.
+
+    `weights` w [old] are of the classes of the teacher.
+    """
+    target = F.softmax(teacher / temperature, 1) * weights
+    return F.cross_entropy(logits[:, : teacher.shape[1]] / temperature, target / target.sum(1, keepdim=True))
 
 
 def effective_weights(counts: Tensor, beta: float) -> Tensor:

@@ -22,7 +22,7 @@ from cl.errors import UsageError
 
 @dataclass(frozen=True)
 class Recipe:
-    """The random operations per image, in this order: a box, mirroring, a brightness factor, AutoAugment, Cutout."""
+    """The random operations per image: a box, mirroring, a brightness factor."""
 
     area: tuple[float, float] | None = None  # random resized crop
     pad: float = 0.0  # random crop after reflection padding by this share of the side
@@ -30,10 +30,6 @@ class Recipe:
     flip: bool = False
     brightness: float = 0.0
     filter: str = ""  # resizing filter of the crop; "": the filter of the transform
-    policy: bool = False  # AutoAugment's policy for CIFAR-10 (Cubuk et al. 2019)
-    cutout: float = (
-        0.0  # a black square around a random pixel; its side as a share of the image's (DeVries, Taylor 2017)
-    )
 
 
 RECIPES: dict[str, Recipe] = {
@@ -41,8 +37,6 @@ RECIPES: dict[str, Recipe] = {
     "flip": Recipe(flip=True),
     "crop": Recipe(pad=0.125),
     "crop-flip": Recipe(pad=0.125, flip=True),
-    "crop-flip-jitter": Recipe(pad=0.125, flip=True, brightness=63 / 255),
-    "autoaugment-cutout": Recipe(pad=0.125, flip=True, brightness=63 / 255, policy=True, cutout=0.5),
     "rrc-flip": Recipe(area=(0.08, 1.0), flip=True),
     "rrc05-flip": Recipe(area=(0.05, 1.0), flip=True),
     "rrc05-flip-bilinear": Recipe(area=(0.05, 1.0), flip=True, filter="bilinear"),
@@ -86,32 +80,7 @@ def augment(pixels: Tensor, name: str, transform: Transform, generator: torch.Ge
     if chosen.brightness:
         factor = 1 + (2 * torch.rand(count, generator=generator) - 1) * chosen.brightness
         x = x * to_device(factor, x.device).view(-1, 1, 1, 1)
-    x = x.clamp_(0, 255)
-    if chosen.policy:
-        x = _by_policy(x, generator)
-    if chosen.cutout:
-        x = x * _outside_squares(len(x), x.shape[-1], round(chosen.cutout * x.shape[-1]), generator).to(x)
-    return transform.normalise(x)
-
-
-def _by_policy(x: Tensor, generator: torch.Generator) -> Tensor:
-    """torchvision's AutoAugment for CIFAR-10, with grey borders as its first PyTorch version; pixels in [0, 255]."""
-    from torchvision.transforms import AutoAugment, AutoAugmentPolicy  # here: slow to import, and rarely used
-
-    policy = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=128)
-    seed = int(torch.randint(2**31, (1,), generator=generator))
-    with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-        torch.default_generator.manual_seed(seed)
-        changed = torch.stack([policy(image) for image in x.round().to("cpu", torch.uint8)])
-    return changed.to(x)
-
-
-def _outside_squares(count: int, size: int, side: int, generator: torch.Generator) -> Tensor:
-    """Masks [B, 1, size, size], false in a square of `side` pixels around a random pixel, as far as it is inside."""
-    centre = torch.randint(0, size, (2, count, 1), generator=generator)
-    away = torch.arange(size) - centre + side // 2
-    outside = (away < 0) | (away >= 2 * (side // 2))
-    return (outside[0, :, :, None] | outside[1, :, None, :])[:, None]
+    return transform.normalise(x.clamp_(0, 255))
 
 
 def _random_boxes(

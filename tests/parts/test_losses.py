@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 
 from cl.parts.losses import (
     LOSSES,
+    balanced_cross_entropy,
     classification,
     contrastive,
     effective_weights,
@@ -222,5 +223,5 @@ def test_balanced_distillation_weighs_the_targets_and_normalises_them() -> None:
     weights = torch.linspace(0.5, 1.5, ALL)
     target = torch.softmax(g / 2, 1) * weights
     expected = -(target / target.sum(1, keepdim=True) * (z / 2).log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(softened_cross_entropy(z, g, 2.0, weights), expected)
-    torch.testing.assert_close(softened_cross_entropy(z, g, 2.0, torch.ones(ALL)), softened_cross_entropy(z, g, 2.0))
+    torch.testing.assert_close(balanced_cross_entropy(z, g, 2.0, weights), expected)
+    torch.testing.assert_close(balanced_cross_entropy(z, g, 2.0, torch.ones(ALL)), softened_cross_entropy(z, g, 2.0))

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
 from cl.backbone.transform import Transform
 from cl.errors import UsageError
-from cl.training.augment import RECIPES, _by_policy, _outside_squares, _random_boxes, augment
+from cl.training.augment import RECIPES, _random_boxes, augment
 
 PLAIN = Transform(32, (0.0,) * 3, (1.0,) * 3)
 
@@ -92,30 +91,3 @@ def test_a_recipe_can_have_its_own_filter() -> None:
     assert torch.equal(transform(pixels), Transform(32, transform.mean, transform.std)(pixels)), (
         "test images keep theirs"
     )
-
-
-def test_autoaugment_is_torchvision_s_and_leaves_the_global_generator() -> None:
-    pixels = photo(32, 32).repeat(8, 1, 1, 1).float()
-    before = torch.get_rng_state()
-    found = _by_policy(pixels, torch.Generator().manual_seed(5))
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(int(torch.randint(2**31, (1,), generator=torch.Generator().manual_seed(5))))
-    policy = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=128)
-    expected = torch.stack([policy(image) for image in pixels.to(torch.uint8)])
-    torch.set_rng_state(before)
-    assert torch.equal(found, expected.float()) and len(found.unique(dim=0)) > 4
-    grey = _by_policy(pixels[:, :1], torch.Generator().manual_seed(5))
-    assert grey.shape == (8, 1, 32, 32)
-
-
-def test_cutout_blackens_a_square_of_half_the_side_around_a_pixel_of_the_image() -> None:
-    generator = torch.Generator().manual_seed(2)
-    outside = _outside_squares(64, 32, 16, generator)
-    centres = torch.randint(0, 32, (2, 64), generator=torch.Generator().manual_seed(2))
-    for mask, y, x in zip(outside[:, 0], *centres.tolist(), strict=True):
-        expected = torch.ones(32, 32, dtype=torch.bool)
-        expected[max(y - 8, 0) : y + 8, max(x - 8, 0) : x + 8] = False
-        assert torch.equal(mask, expected)
-    white = torch.full((16, 3, 32, 32), 255, dtype=torch.uint8)
-    black = (augment(white, "autoaugment-cutout", PLAIN, torch.Generator().manual_seed(0)) == 0).all(1)
-    assert all(int(each.sum()) >= 64 for each in black)

@@ -1,5 +1,6 @@
 """Parts that classify features: heads, prototypes, projections, task inference, key-value stores."""
 
+from cl.parts.heads.aligned import AlignedHead
 from cl.parts.heads.growing import GrowingHead
 from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
 from cl.parts.heads.projection import RandomProjection, RidgeRegression, choose_ridge
@@ -12,6 +13,7 @@ from cl.parts.heads.task_heads import TaskHeads
 from cl.parts.heads.task_inference import TaskInference
 
 __all__ = [
+    "AlignedHead",
     "CosineHead",
     "GrowingHead",
     "KeyQuantiser",

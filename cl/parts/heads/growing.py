@@ -15,8 +15,7 @@ class GrowingHead(nn.Module):
     """A linear classifier over the classes seen so far; each growth adds a block of columns.
 
     Features [B, dim] give logits [B, classes]; columns are position labels. `init` is `trunc_normal` (std 0.02,
-    bias 0), `linear` (weights and bias drawn as in `nn.Linear`), `kaiming` (the same weights, bias 0), `lecun`
-    (uniform weights of variance 1 / dim, bias 0), or `zero`.
+    bias 0), `linear` (weights and bias drawn as in `nn.Linear`), `kaiming` (the same weights, bias 0), or `zero`.
     """
 
     def __init__(self, dim: int, *, bias: bool = True, init: str = "trunc_normal") -> None:
@@ -68,18 +67,9 @@ class GrowingHead(nn.Module):
             nn.init.trunc_normal_(drawn, std=0.02, generator=generator)
         elif self.init in ("kaiming", "linear"):
             drawn.uniform_(-1 / math.sqrt(self.dim), 1 / math.sqrt(self.dim), generator=generator)
-        elif self.init == "lecun":
-            drawn.uniform_(-math.sqrt(3 / self.dim), math.sqrt(3 / self.dim), generator=generator)
         else:
             drawn.zero_()
         values.copy_(drawn)
-
-    @torch.no_grad()
-    def align_newest(self, factor: float = 1.0) -> None:
-        """Give the weights of the newest block `factor` times the mean length of earlier ones; biases stay (WA)."""
-        if len(self.blocks) > 1:
-            *old, new = (block.weight.norm(dim=1) for block in self.blocks)
-            self.blocks[-1].weight *= factor * torch.cat(old).mean() / new.mean()
 
     def block_logits(self, features: Tensor) -> list[Tensor]:
         """Logits of each block, [B, width] each."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cl.backbone import Backbone
 from cl.parts.heads.growing import GrowingHead
-from cl.parts.weights.lend import evaluated
+from cl.parts.weights.lend import under
 from cl.training import state
 
 
@@ -47,7 +47,13 @@ class Teacher:
 
         The training mode of every module of the backbone is restored.
         """
-        features = evaluated(backbone, self.tensors, images)
+        modes = [(module, module.training) for module in backbone.modules()]
+        backbone.eval()
+        try:
+            features = under(backbone, self.tensors, images)
+        finally:
+            for module, training in modes:
+                module.training = training
         return features, self.head(features)
 
     def get_state(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cl.parts.heads.growing import GrowingHead
+from cl.parts.heads import AlignedHead, GrowingHead
 from cl.training import state
 
 
@@ -28,7 +28,7 @@ def test_a_new_head_takes_the_blocks_of_a_state() -> None:
 
 
 def test_the_newest_rows_are_aligned_to_the_mean_length_of_earlier_ones() -> None:
-    head = GrowingHead(8)
+    head = AlignedHead(8)
     for number, classes in enumerate((3, 5, 6)):
         head.grow_to(classes, torch.Generator().manual_seed(number))
         if not number:

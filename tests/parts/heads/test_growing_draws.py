@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cl.parts.heads.growing import GrowingHead
+from cl.parts.heads import AlignedHead, GrowingHead
 
 
 def test_growing_head_draws_are_named_and_grow_only() -> None:
@@ -23,7 +23,7 @@ def test_growing_head_draws_are_named_and_grow_only() -> None:
 def test_each_initialisation_draws_its_distribution() -> None:
     drawn = {}
     for init in ("trunc_normal", "linear", "kaiming", "lecun", "zero"):
-        head = GrowingHead(64, init=init)
+        head = AlignedHead(64, init=init)
         head.grow_to(500, torch.Generator().manual_seed(0))
         drawn[init] = head.blocks[0]
     assert drawn["trunc_normal"].weight.std() == pytest.approx(0.02, rel=0.02)
