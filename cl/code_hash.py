@@ -28,6 +28,7 @@ FOLLOWED = (
     "cl.avalanche",
     "cl.training.optim",
     "cl.training.augment",
+    "cl.training.policies",
 )
 """Modules and packages of clbench that hold mathematics of methods. All others are the engine (contract, trainer, data,
 registry): it is versioned with the package, and tests hold its results bit for bit."""

@@ -55,31 +55,46 @@ labels of a stream whose tasks share them; over the task's classes (same scores)
 given to the strategy."""
 
 
-def rules_on(rules: Sequence[str], setting: str) -> tuple[str, ...]:
-    """The prediction rules used for a strategy with `rules` in a setting.
+def rules_on(rules: Sequence[str], setting: str, answers: Sequence[str] = ()) -> tuple[str, ...]:
+    """The prediction rules used for a strategy with `rules` in a setting; then each of them for every named answer.
 
     Task-incremental streams use `til_oracle`; a strategy that ignores the task then answers as under `til_masked`.
     Domain-incremental streams use `dil`. Other streams use the strategy's own rules except `dil`.
     """
     if setting.endswith(TASK):  # "online task-incremental" uses the rules of "task-incremental"
-        return ("til_oracle",)
-    if setting.endswith(DOMAIN):
-        return ("dil",)
-    return tuple(rule for rule in rules if rule != "dil") or tuple(rules)
+        used: tuple[str, ...] = ("til_oracle",)
+    elif setting.endswith(DOMAIN):
+        used = ("dil",)
+    else:
+        used = tuple(rule for rule in rules if rule != "dil") or tuple(rules)
+    return (*used, *(rule_of(rule, answer) for answer in answers for rule in used))
+
+
+def split_rule(rule: str) -> tuple[str, str]:
+    """The rule and the answer in a name such as "cil_seen:cnn"; the answer is empty for that of `predict`."""
+    plain, _, answer = rule.partition(":")
+    return plain, answer
+
+
+def rule_of(rule: str, answer: str) -> str:
+    """The name under which a plain rule is recorded for an answer; the inverse of `split_rule`."""
+    return f"{rule}:{answer}" if answer else rule
 
 
 def default_rule(rules: Iterable[str]) -> str:
-    """The rule to show by default: the first of `RULES` among `rules`, else the first by name."""
-    known = sorted(rules)
+    """The rule to show by default: the first of `RULES` among `rules`, else the first by name; of no named answer."""
+    known = sorted(rule for rule in rules if not split_rule(rule)[1])
     return next((rule for rule in (*RULES, *known) if rule in known), RULES[0])
 
 
 def answering(rules: Collection[str], rule: str) -> str:
     """The rule among a run's `rules` to use for `rule`: `til_masked` if the run has no `til_oracle`, else `rule`.
 
-    A strategy that ignores the task gives the same scores whether or not the task is known.
+    A strategy that ignores the task gives the same scores whether or not the task is known. Named answers likewise.
     """
-    return "til_masked" if rule == "til_oracle" and rule not in rules and "til_masked" in rules else rule
+    plain, answer = split_rule(rule)
+    masked = rule_of("til_masked", answer)
+    return masked if plain == "til_oracle" and rule not in rules and masked in rules else rule
 
 
 def belongs(wanted: str, setting: str) -> bool:

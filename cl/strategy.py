@@ -97,6 +97,9 @@ class Strategy:
 
     version: ClassVar[str] = "1"
     rules: ClassVar[tuple[str, ...]] = ("cil_seen", "til_masked")
+    answers: ClassVar[tuple[str, ...]] = ()
+    """Names of further answers to an image, besides that of `predict`; see `answer`. Each is recorded under every rule,
+    as "cil_seen:NAME"."""
     access: ClassVar[str] = "present"
     """"present", or "past" for an upper bound that may read earlier training images."""
     val_fraction: ClassVar[float] = 0.0
@@ -155,6 +158,14 @@ class Strategy:
         `task` is given only under the prediction rule `til_oracle`.
         """
         raise NotImplementedError
+
+    def answer(self, name: str, inputs: Inputs, task: int | None = None) -> Tensor:
+        """Scores [B, classes] of one of `answers`, with the contract of `predict`.
+
+        An override ends with `return super().answer(name, inputs, task)`, which raises `UsageError` for another name.
+        """
+        known = ", ".join(self.answers) or "none besides that of predict"
+        raise UsageError(f"{type(self).__name__} has no answer named {name!r}; it has: {known}.")
 
     @property
     def ready(self) -> bool:
@@ -279,14 +290,18 @@ class Strategy:
         source.flops_per_item = self.flops_per_image(sets[0], extractor)
         return source
 
-    def predict_images(self, pixels: Tensor | np.ndarray, task: int | None = None) -> Tensor:
-        """Scores for any images, uint8 [B, C, H, W]. Raises `UsageError` for another type or shape."""
+    def predict_images(self, pixels: Tensor | np.ndarray, task: int | None = None, answer: str = "") -> Tensor:
+        """Scores for any images, uint8 [B, C, H, W]; `answer` names one of `answers`, else they are those of `predict`.
+
+        Raises `UsageError` for another type or shape, and for an unknown answer.
+        """
         pixels = torch.as_tensor(pixels)
         if pixels.dtype != torch.uint8 or pixels.ndim != 4:
             found = f"{pixels.dtype} {tuple(pixels.shape)}"
             raise UsageError(f"predict_images takes uint8 images [B, C, H, W], not {found}.")
         with torch.no_grad(), arithmetic(self.device, "tf32" if self.backbone.tf32 else "fp32"):
-            return self.predict(Inputs(pixels, self.device), task)
+            inputs = Inputs(pixels, self.device)
+            return self.answer(answer, inputs, task) if answer else self.predict(inputs, task)
 
     # ----------------------------------------------------------------------------------------------------- state
 
@@ -333,12 +348,17 @@ class StoredImages:
 
 
 class Inputs:
-    """The argument of `predict`: images and their encodings, and nothing else (no labels, task, index or order)."""
+    """The argument of `predict`: images and their encodings, and nothing else (no labels, task, index or order).
+
+    `keeps` keeps the features of each extractor, so several answers to the same inputs encode and charge them once.
+    """
 
     def __init__(
-        self, pixels: Tensor | None, device: torch.device | str = "cpu", source: StoredImages | None = None
-    ) -> None:
+        self, pixels: Tensor | None, device: torch.device | str = "cpu", source: StoredImages | None = None, *,
+        keeps: bool = False,
+    ) -> None:  # fmt: skip
         self._given, self._device, self._source = pixels, torch.device(device), source
+        self._encoded: dict[str, Tensor] | None = {} if keeps else None
 
     @property
     def _pixels(self) -> Tensor:
@@ -362,6 +382,13 @@ class Inputs:
 
     def encode(self, extractor: Extractor) -> Tensor:
         """Features [B, dim]; memoised if the images belong to a stream."""
+        if self._encoded is None:
+            return self._encode(extractor)
+        if extractor.key not in self._encoded:
+            self._encoded[extractor.key] = self._encode(extractor)
+        return self._encoded[extractor.key]
+
+    def _encode(self, extractor: Extractor) -> Tensor:
         if self._source is None or self._source.encodings.exact:
             with torch.no_grad():
                 return extractor(self.images(extractor.transform))

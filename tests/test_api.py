@@ -26,7 +26,7 @@ def test_results_of_a_folder_are_frames() -> None:
 
 
 def test_mistakes_are_exceptions_with_the_same_sentences() -> None:
-    with pytest.raises(UsageError, match=r"There is no strategy 'slcaa'\. Did you mean slca or slca-pp\?"):
+    with pytest.raises(UsageError, match=r"There is no strategy 'slcaa'\. Did you mean slca or slda or slca-pp\?"):
         cl.run("slcaa", "split-digits")
     with pytest.raises(UsageError, match=r"stream\.tasks must be at least 1"):
         run(**{"stream.tasks": 0})

@@ -35,7 +35,7 @@ def test_built_ins_are_there_with_their_summaries() -> None:
 
 
 def test_unknown_names_say_what_was_meant() -> None:
-    with pytest.raises(UsageError, match=r"There is no strategy 'SLAC'\. Did you mean slca"):
+    with pytest.raises(UsageError, match=r"There is no strategy 'SLAC'\. Did you mean slda or slca"):
         registry.strategies.get("SLAC")
     with pytest.raises(UsageError, match="Known: "):
         registry.strategies.get("qqqqqq")

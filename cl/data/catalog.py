@@ -153,17 +153,19 @@ _CIFAR10 = _cifar(
     fingerprints={},  # unknown until someone measures it on the archive: unverified
 )
 
+CIFAR100_LAYOUT = CifarLayout(
+    folder="cifar-100-python",
+    train=("train",),
+    test=("test",),
+    meta="meta",
+    labels="fine_labels",
+    names="fine_label_names",
+)
+
 _CIFAR100 = _cifar(
     "cifar100",
     "CIFAR-100",
-    CifarLayout(
-        folder="cifar-100-python",
-        train=("train",),
-        test=("test",),
-        meta="meta",
-        labels="fine_labels",
-        names="fine_label_names",
-    ),
+    CIFAR100_LAYOUT,
     RemoteFile(
         "cifar-100-python.tar.gz",
         _mirrors("cifar100", "cifar-100-python.tar.gz"),

@@ -145,6 +145,23 @@ class CifarLayout:
 
 def read_cifar_archive(path: Path, layout: CifarLayout) -> Content:
     """Read `cifar-*-python.tar.gz` without extracting it; raises `DataError` if it is truncated or another archive."""
+    return _cifar(path, _archived(path, layout), layout)
+
+
+def read_cifar_folder(path: Path, layout: CifarLayout) -> Content:
+    """Read torchvision's extracted folder (`cifar-100-python/` or `cifar-10-batches-py/`)."""
+    return _cifar(path, _extracted(path, layout), layout)
+
+
+def cifar_training_images(path: Path, layout: CifarLayout) -> tuple[PixelArray, IndexArray]:
+    """Training images and labels of the archive or the extracted folder, in their original order."""
+    batches = _extracted(path, layout) if path.is_dir() else _archived(path, layout)
+    _complete(path, batches, layout)
+    with _damaged(path):
+        return _images(batches, layout.train, layout)
+
+
+def _archived(path: Path, layout: CifarLayout) -> dict[str, dict[str, Any]]:
     wanted = {*layout.train, *layout.test, layout.meta}
     found: dict[str, dict[str, Any]] = {}
     with _damaged(path), capped_tar(path) as archive:
@@ -152,30 +169,40 @@ def read_cifar_archive(path: Path, layout: CifarLayout) -> Content:
             folder, _, name = member.name.removeprefix("./").partition("/")
             if folder == layout.folder and name in wanted and member.isfile():
                 found[name] = load_cifar_pickle(read_member(archive, member, path, _BATCH), f"{path}:{member.name}")
-    return _cifar(path, found, layout)
+    return found
 
 
-def read_cifar_folder(path: Path, layout: CifarLayout) -> Content:
-    """Read torchvision's extracted folder (`cifar-100-python/` or `cifar-10-batches-py/`)."""
+def _extracted(path: Path, layout: CifarLayout) -> dict[str, dict[str, Any]]:
     found = {}
     for name in (*layout.train, *layout.test, layout.meta):
         if (path / name).is_file():
             if (path / name).stat().st_size > _BATCH:
                 raise DataError(f"{path / name} is too large for a CIFAR batch; delete it and run again.")
             found[name] = load_cifar_pickle((path / name).read_bytes(), str(path / name))
-    return _cifar(path, found, layout)
+    return found
 
 
-def _cifar(path: Path, batches: dict[str, dict[str, Any]], layout: CifarLayout) -> Content:
+def _complete(path: Path, batches: dict[str, dict[str, Any]], layout: CifarLayout) -> None:
     absent = [name for name in (*layout.train, *layout.test, layout.meta) if name not in batches]
     if absent:
         raise DataError(f"{path} lacks {', '.join(absent)}; delete it and run again to download it.")
+
+
+def _images(
+    batches: dict[str, dict[str, Any]], names: Iterable[str], layout: CifarLayout
+) -> tuple[PixelArray, IndexArray]:
+    pixels = np.concatenate([np.asarray(batches[name]["data"], dtype=np.uint8) for name in names])
+    labels = np.concatenate([np.asarray(batches[name][layout.labels], dtype=np.int64) for name in names])
+    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
+
+
+def _cifar(path: Path, batches: dict[str, dict[str, Any]], layout: CifarLayout) -> Content:
+    _complete(path, batches, layout)
     with _damaged(path):
-        splits = {}
-        for split, names in (("train", layout.train), ("test", layout.test)):
-            pixels = np.concatenate([np.asarray(batches[name]["data"], dtype=np.uint8) for name in names])
-            labels = np.concatenate([np.asarray(batches[name][layout.labels], dtype=np.int64) for name in names])
-            splits[split] = ImageStore.from_arrays(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels)
+        splits = {
+            split: ImageStore.from_arrays(*_images(batches, names, layout))
+            for split, names in (("train", layout.train), ("test", layout.test))
+        }
         return Content(splits, tuple(str(name) for name in batches[layout.meta][layout.names]), {})
 
 

@@ -112,9 +112,14 @@ def find_file(name_or_path: str | os.PathLike[str], kind: str = "weights") -> Pa
     )
 
 
+def searched() -> str:
+    """The folders in which data is looked for, for an error."""
+    return _listed([*data_path(), home() / "data"])
+
+
 def missing(what: str, names: Sequence[str]) -> MissingData:
     """The error for data that was not found and may not be downloaded, with the fix, in one sentence."""
-    absent = f"{what} ({' or '.join(names)}) was not found in {_listed([*data_path(), home() / 'data'])}"
+    absent = f"{what} ({' or '.join(names)}) was not found in {searched()}"
     if not _told_to_be_offline():
         return MissingData(f"{absent}; a run downloads it.")
     return MissingData(

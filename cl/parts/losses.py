@@ -1,4 +1,4 @@
-"""Classification losses of continual learning, and distillation of predictions and features."""
+"""Classification losses of continual learning, distillation of predictions and features, contrast between images."""
 
 from __future__ import annotations
 
@@ -87,6 +87,24 @@ def softened_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float) 
     return F.cross_entropy(student / temperature, F.softmax(teacher / temperature, 1))
 
 
+def balanced_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float, weights: Tensor) -> Tensor:
+    """FOSTER's balanced distillation: as `softened_cross_entropy`, to targets w_c softmax(g / T)_c over their sum.
+
+    `weights` w [old] are of the classes of the teacher.
+    """
+    target = F.softmax(teacher / temperature, 1) * weights
+    return F.cross_entropy(logits[:, : teacher.shape[1]] / temperature, target / target.sum(1, keepdim=True))
+
+
+def effective_weights(counts: Tensor, beta: float) -> Tensor:
+    """Class weights (1 - beta) / (1 - beta^n) of n images each (Cui et al. 2019), times a factor: their mean is 1.
+
+    `counts` [C] are at least 1; beta is in [0, 1). The result is float32 [C].
+    """
+    weights = (1 - beta) / (1 - beta ** counts.double())
+    return (weights * (len(counts) / weights.sum())).float()
+
+
 def feature_distance(features: Tensor, teacher: Tensor, kind: str = "mse") -> Tensor:
     """How far features [B, d] moved from the teacher's, a scalar; `kind` is one of `DISTANCES`."""
     if kind == "cosine":
@@ -103,6 +121,25 @@ def contrastive(features: Tensor, prototypes: Tensor, temperature: float = 0.8) 
     """
     rows = torch.cat([prototypes.to(features), features])
     return F.cross_entropy(rows @ rows.T / temperature, torch.arange(len(rows), device=rows.device))
+
+
+def supervised_contrastive(features: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """SupCon (Khosla et al. 2020): an image should be nearer to the others of its label than to the rest of a batch.
+
+    Mean over rows i of -1/|P(i)| sum over p in P(i) of log softmax_a(z_i z_a / T)_p, with a != i and z the features
+    [B, d] at length 1; P(i) are the other rows with the label of i. A row without such rows counts as 0. With a label
+    per image and two views of each, this is the loss of SimCLR (NT-Xent).
+    """
+    z = F.normalize(features.float())
+    own = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    log_shares = (z @ z.T / temperature).masked_fill(own, float("-inf")).log_softmax(1)
+    positive = (labels[:, None] == labels) & ~own
+    return -(log_shares.masked_fill(~positive, 0).sum(1) / positive.sum(1).clamp(min=1)).mean()
+
+
+def dot_regression(features: Tensor, targets: Tensor) -> Tensor:
+    """Half the squared distance of the cosine of features and targets [B, d] from 1, per row [B] (NC-FSCIL's loss)."""
+    return 0.5 * (F.cosine_similarity(features, targets, dim=1) - 1).square()
 
 
 def local_cross_entropy(logits: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:

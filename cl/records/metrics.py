@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cl.protocol import ANYTIME, FEW_SHOT, TASK, answering, belongs
+from cl.protocol import ANYTIME, FEW_SHOT, TASK, answering, belongs, rule_of, split_rule
 from cl.records.answers import answers_of, scores_of
 from cl.records.count_metrics import COUNT_METRICS
 from cl.records.later_metrics import LATER_METRICS
@@ -134,6 +134,8 @@ def metrics_of_rule(
     inputs: dict[str, Any] = {need: _INPUTS[need](result, rule) for need in _INPUTS if need in needed}
     if reference is not None and same_end(result, reference):
         theirs = answering(reference["accuracy"], rule)
+        if theirs not in reference["accuracy"]:  # a named answer is compared with the only answer of the joint run
+            theirs = answering(reference["accuracy"], split_rule(rule)[0])
         if theirs in reference["accuracy"]:
             joint = matrix_of(reference, theirs)
             inputs |= {"reference": reference_of(matrix, joint), "offline": offline_of(matrix, joint)}
@@ -144,7 +146,8 @@ def metrics_of_rule(
 
 def _local(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     """The matrix of the rule if it is told the task, else of `til_masked` or `til_oracle`."""
-    given = next((other for other in ("til_masked", "til_oracle") if other in result["accuracy"]), None)
+    of_answer = [rule_of(other, split_rule(rule)[1]) for other in ("til_masked", "til_oracle")]
+    given = next((other for other in of_answer if other in result["accuracy"]), None)
     told = rule if rule.startswith("til_") else given
     return None if told is None else matrix_of(result, told)
 

@@ -45,7 +45,7 @@ ACCURACY_COLUMNS = (
 )
 """Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 """Version written by this package; a newer minor version only adds keys."""
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cl.data.store import ImageStore
 from cl.errors import ContractError
-from cl.protocol import ANYTIME, belongs, rules_on
+from cl.protocol import ANYTIME, belongs, rule_of, rules_on, split_rule
 from cl.running import untrained
 from cl.running.scores import Kept, kept, put
 from cl.strategy import Inputs, StoredImages, Strategy
@@ -73,20 +73,21 @@ def _evaluated(
         module.eval()
     trainer.observer.phase("evaluate", -(-len(chosen) // _batch(trainer, strategy)))
     masks = _class_masks(stream)
-    rules = rules_on(strategy.rules, stream.setting)
-    shared = [rule for rule in rules if rule != "til_oracle"]
+    rules = rules_on(strategy.rules, stream.setting, strategy.answers)
+    shared = [rule for rule in rules if split_rule(rule)[0] != "til_oracle"]
     store = stream.store(event.split)
     predictions: dict[str, list[Tensor]] = {rule: [] for rule in shared}
     margins: dict[str, list[Tensor]] = {rule: [] for rule in shared}
     with torch.no_grad():
-        for part, scores in _scored(strategy, trainer, store, rows[chosen]) if shared else ():
+        for part, answers in _scored(strategy, trainer, store, rows[chosen]) if shared else ():
             allowed = masks[owners[chosen[part]]]
             for rule in shared:
-                best, margin = _decide(rule, scores, seen, allowed)
+                plain, answer = split_rule(rule)
+                best, margin = _decide(plain, answers[answer], seen, allowed)
                 predictions[rule].append(best)
                 margins[rule].append(margin)
                 if save_scores:
-                    found = kept(_choices(rule, scores, seen, allowed), labels[chosen[part]])
+                    found = kept(_choices(plain, answers[answer], seen, allowed), labels[chosen[part]])
                     put(row.scores, rule, part, len(chosen), found)
             trainer.observer.advance(len(part))
         row.prediction = {rule: torch.cat(parts).cpu().numpy() for rule, parts in predictions.items()}
@@ -100,23 +101,32 @@ def _evaluated(
 
 
 def _scored(
-    strategy: Strategy, trainer: Trainer, store: ImageStore, rows: np.ndarray, task: int | None = None
-) -> Iterator[tuple[np.ndarray, Tensor]]:
+    strategy: Strategy, trainer: Trainer, store: ImageStore, rows: np.ndarray, task: int | None = None, *,
+    named: bool = True,
+) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:  # fmt: skip
     """Scores of the images at `rows` of a store, batch by batch, with their places in `rows`.
 
-    The FLOPs of the first batch are counted, apart from those that the encodings count, and charged for every image.
+    Scores are by the name of the answer, "" for that of `predict`; the others are left out unless `named`. The FLOPs of
+    the first batch are counted, apart from those that the encodings count, and charged for every image.
     """
+    names = strategy.answers if named else ()
+
+    def answers(inputs: Inputs) -> dict[str, Tensor]:
+        return {"": strategy.predict(inputs, task), **{name: strategy.answer(name, inputs, task) for name in names}}
+
     head_flops, size = 0.0, _batch(trainer, strategy)
     for start in range(0, len(rows), size):
         part = np.arange(start, min(start + size, len(rows)))
-        inputs = Inputs(None, trainer.device, StoredImages(trainer.encodings, store, rows[part], ahead=rows))
+        source = StoredImages(trainer.encodings, store, rows[part], ahead=rows)
+        inputs = Inputs(None, trainer.device, source, keeps=bool(names))
         if start == 0:
-            scores, flops = trainer.cost.own_flops(partial(strategy.predict, inputs, task))
+            scores, flops = trainer.cost.own_flops(partial(answers, inputs))
             head_flops = flops / len(part)
         else:
-            scores = strategy.predict(inputs, task)
+            scores = answers(inputs)
         trainer.cost.add_flops(head_flops * len(part))
-        _check(scores, len(part), strategy)
+        for name, values in scores.items():
+            _check(values, len(part), strategy, name)
         yield part, scores
 
 
@@ -168,18 +178,21 @@ def _oracle(strategy: Strategy, stream: Stream, trainer: Trainer, split: str, ro
     """Fill a row under `til_oracle`: each batch holds images of one task, which `predict` is told."""
     rows, labels, owners = stream.test_rows(range(len(stream.groups)), split)
     masks, store, chosen = _class_masks(stream), stream.store(split), row.index
-    best, margin = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.float32)
+    for answer in ("", *strategy.answers):
+        rule = rule_of("til_oracle", answer)
+        row.prediction[rule], row.margin[rule] = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.float32)
     for group in np.unique(owners[chosen]):
         places, task = np.flatnonzero(owners[chosen] == group), stream.groups[group].task
-        for within, scores in _scored(strategy, trainer, store, rows[chosen[places]], task):
+        for within, answers in _scored(strategy, trainer, store, rows[chosen[places]], task):
             part = places[within]
             allowed = masks[[group]].expand(len(part), -1)
-            top, gap = _decide("til_masked", scores, scores.shape[1], allowed)
-            best[part], margin[part] = top.cpu().numpy(), gap.cpu().numpy()
-            if save_scores:
-                found = kept(_choices("til_masked", scores, scores.shape[1], allowed), labels[chosen[part]])
-                put(row.scores, "til_oracle", part, len(chosen), found)
-    row.prediction["til_oracle"], row.margin["til_oracle"] = best, margin
+            for answer, scores in answers.items():
+                rule = rule_of("til_oracle", answer)
+                best, margin = _decide("til_masked", scores, scores.shape[1], allowed)
+                row.prediction[rule][part], row.margin[rule][part] = best.cpu().numpy(), margin.cpu().numpy()
+                if save_scores:
+                    found = kept(_choices("til_masked", scores, scores.shape[1], allowed), labels[chosen[part]])
+                    put(row.scores, rule, part, len(chosen), found)
 
 
 def _answer_before_learning(
@@ -188,7 +201,7 @@ def _answer_before_learning(
     """Replace the answers to images of later tasks under rules whose heads exist before their task.
 
     Forward transfer needs them: the accuracy before any training, and before each task. Stored scores stay those of the
-    trained head.
+    trained head, and named answers as they are.
     """
     rules = [rule for rule in untrained.RULES if rule in row.prediction]
     rows, _, owners = stream.test_rows(range(len(stream.groups)), split)
@@ -200,24 +213,23 @@ def _answer_before_learning(
         return
     masks, images = _class_masks(stream), row.index[places]
     with untrained.grown(strategy, stream, trainer.seeds):
-        for within, scores in _scored(strategy, trainer, stream.store(split), rows[images]):
-            part = places[within]
+        for within, answers in _scored(strategy, trainer, stream.store(split), rows[images], named=False):
+            part, scores = places[within], answers[""]
             for rule in rules:
                 allowed = "dil" if rule == "dil" else "til_masked"
                 best, margin = _decide(allowed, scores, seen, masks[owners[row.index[part]]])
                 row.prediction[rule][part], row.margin[rule][part] = best.cpu().numpy(), margin.cpu().numpy()
 
 
-def _check(scores: Tensor, images: int, strategy: Strategy) -> None:
+def _check(scores: Tensor, images: int, strategy: Strategy, answer: str) -> None:
+    method = f"{type(strategy).__name__}." + (f"answer({answer!r})" if answer else "predict")
     if scores.ndim != 2 or len(scores) != images:
         raise ContractError(
-            f"{type(strategy).__name__}.predict returned shape {tuple(scores.shape)} for {images} images; "
+            f"{method} returned shape {tuple(scores.shape)} for {images} images; "
             "it must return scores [images, classes]."
         )
     if torch.isnan(scores).any():
-        raise ContractError(
-            f"{type(strategy).__name__}.predict returned NaN scores; the model diverged, lower the learning rate."
-        )
+        raise ContractError(f"{method} returned NaN scores; the model diverged, lower the learning rate.")
 
 
 Tally = tuple[list[Any], list[Any]]

@@ -183,6 +183,7 @@ def header(plan: Plan) -> dict[str, Any]:
             "source_sha256": registry.strategies.source_sha256(plan.strategy),
             "access": method.access,
             "rules": list(method.rules),
+            **({"answers": list(method.answers)} if method.answers else {}),
             "preset": plan.preset or (None if plan.untuned else "default"),
             **({"marks": marks} if marks else {}),
         },

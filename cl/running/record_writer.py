@@ -35,7 +35,7 @@ class Writer:
     ) -> None:  # fmt: skip
         self.strategy, self.stream, self.folder, self.header = strategy, stream, folder, header
         self.trainer, self.warnings = trainer, warnings
-        self.rules, self.split = rules_on(strategy.rules, stream.setting), stream.split
+        self.rules, self.split = rules_on(strategy.rules, stream.setting, strategy.answers), stream.split
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.record: dict[str, Any] = {}
         # Rows and events never change, so each is counted, laid out and written as text once.

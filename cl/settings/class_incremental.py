@@ -137,6 +137,10 @@ class ClassIncremental(Family):
         """Values added to the options in the stream's identity; called after `read`."""
         return {}
 
+    def listed_rows(self, dataset: Dataset, options: Any) -> Mapping[int, IndexArray] | None:
+        """Few-shot: the training rows of each class after the first task, by label; None: `shots` drawn ones."""
+        return None
+
     def build(
         self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
     ) -> Stream:
@@ -147,6 +151,7 @@ class ClassIncremental(Family):
         return class_incremental(
             dataset, options, name=self.title(argument), version=self.version, order_seed=order_seed,
             data_seed=data_seed, extra=self.extra(options, argument), family=self.family,
+            listed_rows=self.listed_rows(dataset, options),
         )  # fmt: skip
 
 
@@ -160,8 +165,11 @@ def class_incremental(
     data_seed: int,
     extra: dict[str, Any] | None = None,
     family: str = "",
+    listed_rows: Mapping[int, IndexArray] | None = None,
 ) -> Stream:
     """Build a class-incremental stream; `extra` is added to the options in the identity, `family` is its name there.
+
+    `listed_rows` are the training rows of the few-shot classes by label, if a list and not the data seed chooses them.
 
     With `options.evaluated` "val", the events evaluate held-out training images. With `shots`, only classes of the
     first task have such images; a class with a single image has none. Raises `UsageError` for options that do not fit
@@ -184,7 +192,8 @@ def class_incremental(
     if options.shots is not None:
         for label in order[sizes[0] :].tolist():
             held = np.sort(np.concatenate([train[label], val[label]]))  # a few-shot class has no validation images
-            train[label], val[label] = few_rows(held, options.shots, data_seed, label), val[label][:0]
+            few = few_rows(held, options.shots, data_seed, label) if listed_rows is None else listed_rows[label]
+            train[label], val[label] = few, val[label][:0]
             if len(train[label]) < options.shots and options.train_per_class is None:
                 raise DataError(
                     f"Class {dataset.class_names[label]!r} of {dataset.name} has {len(held)} training images, fewer "

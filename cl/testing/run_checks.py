@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
 from pathlib import Path
@@ -55,18 +56,18 @@ def state_round_trip(bench: Workbench) -> None:
     bench.learn(other, stream, range(2))
     pixels = torch.from_numpy(stream.dataset.test.pixels[:20].copy()).permute(0, 3, 1, 2)
     tasks = [0, 1] if set(learner.rules) == {"til_oracle"} else [None]
-    for task in tasks if other.ready else []:
+    for task, answer in itertools.product(tasks if other.ready else [], ("", *learner.answers)):
         for held in (learner, other):
             for module in state.modules_of(held):
                 module.eval()
         try:
-            scores = learner.predict_images(pixels, task)
+            scores = learner.predict_images(pixels, task, answer)
         except Exception as error:
             raise CheckFailure(
                 f"a fresh instance with the state of two tasks cannot predict: {type(error).__name__}: {error}.",
                 "keep what predict needs in public attributes; names that start with '_' are not saved.",
             ) from error
-        if not torch.equal(scores, other.predict_images(pixels, task)):
+        if not torch.equal(scores, other.predict_images(pixels, task, answer)):
             raise CheckFailure(
                 "a fresh instance with the state of two tasks predicts other scores.",
                 "keep what predict needs in public attributes; names that start with '_' are not saved.",

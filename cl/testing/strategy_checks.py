@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 from typing import Any
 
@@ -50,6 +51,11 @@ def declarations(bench: Workbench) -> None:
     unknown = [rule for rule in method.rules if rule not in RULES]
     if unknown or not method.rules:
         raise CheckFailure(f"rules = {method.rules!r}.", f"choose from {', '.join(RULES)}.")
+    answers = method.answers
+    if len(set(answers)) != len(answers) or not all(isinstance(name, str) and name.isidentifier() for name in answers):
+        raise CheckFailure(
+            f"answers = {answers!r}.", "name each once, by an identifier such as 'cnn': rules are 'cil_seen:cnn'."
+        )
     if method.access not in ("present", "past"):
         raise CheckFailure(f"access = {method.access!r}.", "declare 'present', or 'past' for a bound.")
     if method.resumes not in ("step", "task"):
@@ -88,24 +94,25 @@ def runs(bench: Workbench) -> None:
     reference, stream = bench.reference, bench.stream()
     learner = reference.learner
     seen = sum(len(experience.classes) for experience in stream.experiences[:TASKS])
-    for what, scores in _scores(learner, stream, learner.trainer.encodings, size=5):
+    for call, what, scores in _scores(learner, stream, learner.trainer.encodings, size=5):
         if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
             shape = _shape(scores)
-            raise CheckFailure(f"predict returned {shape} for 5 images{what}.", "return floating-point [B, classes].")
+            raise CheckFailure(f"{call} returned {shape} for 5 images{what}.", "return floating-point [B, classes].")
         if scores.shape[1] < seen:
             raise CheckFailure(
-                f"predict returned {scores.shape[1]} columns{what} after {seen} classes were seen.",
+                f"{call} returned {scores.shape[1]} columns{what} after {seen} classes were seen.",
                 "return one column per class position seen, in the order of positions.",
             )
         if not bool(torch.isfinite(scores[:, :seen]).all()) and not what:
-            raise CheckFailure("predict returned infinite or NaN scores for classes seen.", "keep scores finite.")
+            raise CheckFailure(f"{call} returned infinite or NaN scores for classes seen.", "keep scores finite.")
+    _check_unknown_answer(learner, stream)
 
 
 def pure(bench: Workbench) -> None:
     """`predict` changes nothing: not the state, not the random streams; asked again it gives the same scores."""
     learner, stream = bench.reference.learner, bench.stream()
     before, generators = state.clone(learner.get_state()), torch.get_rng_state()
-    first = [scores.clone() for _, scores in _scores(learner, stream, learner.trainer.encodings, size=16)]
+    first = [scores.clone() for *_, scores in _scores(learner, stream, learner.trainer.encodings, size=16)]
     if changed := next(differences(before, learner.get_state()), None):
         raise CheckFailure(
             f"predict changed the learner's {changed}.",
@@ -117,14 +124,14 @@ def pure(bench: Workbench) -> None:
             "draw in learn and keep the result, or put modules into evaluation mode.",
         )
     torch.manual_seed(12345)
-    again = [scores for _, scores in _scores(learner, stream, learner.trainer.encodings, size=16)]
+    again = _scores(learner, stream, learner.trainer.encodings, size=16)
     torch.set_rng_state(generators)
-    for one, two in zip(first, again, strict=True):
+    for one, (call, _, two) in zip(first, again, strict=True):
         if not torch.equal(one, two):
             gap = (one - two).abs().max().item()
             raise CheckFailure(
-                f"predict gave scores that differ by up to {gap:.3g} when asked again for the same images.",
-                "remove randomness and counters from predict.",
+                f"{call} gave scores that differ by up to {gap:.3g} when asked again for the same images.",
+                f"remove randomness and counters from {call}.",
             )
 
 
@@ -140,11 +147,11 @@ def batch_independent(bench: Workbench) -> None:
         raise CheckSkipped("not ready to predict after three tasks.")
     tolerance = 1e-7 if _doubled(learner, stream) else 1e-4
     rng = np.random.default_rng(0)
-    for task in _tasks(learner):
+    for task, answer in itertools.product(_tasks(learner), ("", *learner.answers)):
         rows = stream.test_rows(range(TASKS) if task is None else [task])[0]
-        whole = _score_by_row(learner, stream, rows, len(rows), task)
+        whole = _score_by_row(learner, stream, rows, len(rows), task, answer)
         for order, size in ((rows, 1), (rng.permutation(rows), 7), (rng.permutation(rows), len(rows))):
-            for row, scores in _score_by_row(learner, stream, order, size, task).items():
+            for row, scores in _score_by_row(learner, stream, order, size, task, answer).items():
                 expected = whole[row]
                 gap = (scores - expected).abs().max().item()
                 two = expected.topk(min(2, len(expected))).values
@@ -215,28 +222,53 @@ def _tasks(learner: Strategy) -> list[int | None]:
     return shared + (list(range(TASKS)) if "til_oracle" in learner.rules else [])
 
 
-def _scores(learner: Strategy, stream: Stream, encodings: Any, size: int) -> list[tuple[str, Tensor]]:
-    """Scores of the first test images for each task that `predict` is asked for."""
+def _scores(learner: Strategy, stream: Stream, encodings: Any, size: int) -> list[tuple[str, str, Tensor]]:
+    """Scores of the first test images per answer and task that it is asked for: the call, the task, the scores."""
     if not learner.ready:
         raise CheckSkipped("not ready to predict after three tasks.")
     found = []
-    for task in _tasks(learner):
+    for task, answer in itertools.product(_tasks(learner), ("", *learner.answers)):
         rows = stream.test_rows(range(TASKS) if task is None else [task])[0][:size]
-        with torch.no_grad():
-            scores = learner.predict(Inputs(None, "cpu", StoredImages(encodings, stream.store("test"), rows)), task)
-        found.append(("" if task is None else f" with task={task}", scores))
+        scores = _answer(
+            learner, Inputs(None, "cpu", StoredImages(encodings, stream.store("test"), rows)), task, answer
+        )
+        found.append((_call(answer), "" if task is None else f" with task={task}", scores))
     return found
 
 
+def _call(answer: str) -> str:
+    return f"answer({answer!r})" if answer else "predict"
+
+
+@torch.no_grad()
+def _answer(learner: Strategy, inputs: Inputs, task: int | None, name: str) -> Tensor:
+    return learner.answer(name, inputs, task) if name else learner.predict(inputs, task)
+
+
+def _check_unknown_answer(learner: Strategy, stream: Stream) -> None:
+    source = StoredImages(learner.trainer.encodings, stream.store("test"), np.arange(1))
+    try:
+        _answer(learner, Inputs(None, "cpu", source), _tasks(learner)[0], "unknown_answer")
+    except UsageError:
+        return
+    except Exception as error:
+        raised = f"raised {type(error).__name__}"
+    else:
+        raised = "returned scores"
+    raise CheckFailure(
+        f"answer with an unknown name {raised}.", "end answer with `return super().answer(name, inputs, task)`."
+    )
+
+
 def _score_by_row(
-    learner: Strategy, stream: Stream, order: np.ndarray, size: int, task: int | None
+    learner: Strategy, stream: Stream, order: np.ndarray, size: int, task: int | None, answer: str
 ) -> dict[int, Tensor]:
     found: dict[int, Tensor] = {}
     for start in range(0, len(order), size):
         part = order[start : start + size]
-        with torch.no_grad():
-            source = StoredImages(learner.trainer.encodings, stream.store("test"), part)
-            found |= dict(zip(part.tolist(), learner.predict(Inputs(None, "cpu", source), task), strict=True))
+        source = StoredImages(learner.trainer.encodings, stream.store("test"), part)
+        scores = _answer(learner, Inputs(None, "cpu", source), task, answer)
+        found |= dict(zip(part.tolist(), scores, strict=True))
     return found
 
 

@@ -77,6 +77,7 @@ def record_header(method: type[Strategy], seeds: Seeds | None = None) -> dict[st
             "source_sha256": None,
             "access": method.access,
             "rules": list(method.rules),
+            **({"answers": list(method.answers)} if method.answers else {}),
             "preset": None,
         },
         "config": {},

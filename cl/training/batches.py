@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cl.backbone.devices import ahead, to_device
 from cl.backbone.transform import Transform
-from cl.training.augment import augment, recipe
+from cl.training.policies import augmented, check_augmentation
 
 if TYPE_CHECKING:
     from cl.stream import ImageSet
@@ -104,7 +104,7 @@ class ImageBatches(_Shuffled):
         drop_last: bool = False,
     ) -> None:
         super().__init__(sum(len(images) for images in sets), size, drop_last=drop_last)
-        recipe(augment)
+        check_augmentation(augment)
         self.sets, self.transform, self.augment, self.device = sets, transform, augment, torch.device(device)
         self.labels = torch.cat([images.labels for images in sets])
         ends = torch.tensor([len(images) for images in sets]).cumsum(0)
@@ -122,7 +122,7 @@ class ImageBatches(_Shuffled):
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         chosen = ((self._pixels(index), self.labels[index], index) for _, index in self._indices(rng, start))
         for step, (pixels, labels, rows) in enumerate(ahead(chosen, self.device), start):
-            x = augment(pixels, self.augment, self.transform, rng("augment", step))
+            x = augmented(pixels, self.augment, self.transform, rng("augment", step))
             yield Batch(x, labels, rows)
 
 

@@ -115,6 +115,20 @@ class QuarterCosine:
 
 
 @dataclass(frozen=True)
+class WarmRestarts:
+    """A tenth in the first epoch, then half cosines from 1 to `minimum` over 1, 2, 4, ... epochs: SGDR, as in GDumb."""
+
+    minimum: float = 0.0
+
+    def __call__(self, when: When) -> float:
+        if when.epoch == 0:
+            return 0.1
+        period = 1 << (when.epoch.bit_length() - 1)
+        share = (when.epoch - period) / period
+        return self.minimum + (1 - self.minimum) * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclass(frozen=True)
 class WarmupCosine:
     """Linear from 0 to 1 over `warmup` steps, then half a cosine to `minimum` at step `total` of a fit."""
 

@@ -120,7 +120,8 @@ def _set(current: Any, value: State, device: torch.device | str) -> Any:
 
 def _to_device(value: State, device: torch.device | str) -> State:
     if isinstance(value, Tensor):
-        return value.to(device)
+        stays = value.dtype == torch.float64 and torch.device(device).type == "mps"  # mps has no float64
+        return value if stays else value.to(device)
     if isinstance(value, list):
         return [_to_device(item, device) for item in value]
     if isinstance(value, dict):

@@ -83,6 +83,33 @@ class UnknownRule(Good):
     rules = ("cil_sene",)
 
 
+class NamesNoIdentifier(Good):
+    answers = ("the head",)
+
+
+class AnswersToAnyName(Good):
+    answers = ("head",)
+
+    def answer(self, name: str, inputs: Inputs, task: int | None = None) -> Tensor:
+        return self.predict(inputs, task)
+
+
+class AnswersAtRandom(AnswersToAnyName):
+    def answer(self, name: str, inputs: Inputs, task: int | None = None) -> Tensor:
+        return torch.rand(len(inputs), len(self.means))
+
+
+class AnswersByTheBatch(AnswersToAnyName):
+    def answer(self, name: str, inputs: Inputs, task: int | None = None) -> Tensor:
+        scores = self.predict(inputs, task)
+        return scores - scores.mean(0)
+
+
+class AnswersTooFew(AnswersToAnyName):
+    def answer(self, name: str, inputs: Inputs, task: int | None = None) -> Tensor:
+        return self.predict(inputs, task)[:, :5]
+
+
 class UnknownNeeds(Good):
     @classmethod
     def needs(cls, options: Any) -> Needs:
@@ -253,6 +280,11 @@ BROKEN: list[tuple[type[Strategy], str, str]] = [
     (UnreadOption, "declarations", "'momentum_that_nobody_reads' of Options is never read"),
     (DefaultOutOfBounds, "declarations", "lr must be above 0"),
     (UnknownRule, "declarations", "cil_sene"),
+    (NamesNoIdentifier, "declarations", "answers = ('the head',)"),
+    (AnswersToAnyName, "runs", "answer with an unknown name returned scores"),
+    (AnswersTooFew, "runs", "answer('head') returned 5 columns after 10 classes"),
+    (AnswersAtRandom, "pure", "drew from torch's global random stream"),
+    (AnswersByTheBatch, "batch-independent", "in a batch of 1 instead of"),
     (UnknownNeeds, "declarations", "needs(options) returned Needs("),
     (ProbesTheWrongNetwork, "declarations", "another network than extractor() returns"),
     (TooFewColumns, "runs", "5 columns after 10 classes"),

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from cl.parts.losses import LOSSES, classification, contrastive, feature_distance, softened_cross_entropy
+from cl.parts.losses import (
+    LOSSES,
+    balanced_cross_entropy,
+    classification,
+    contrastive,
+    effective_weights,
+    feature_distance,
+    softened_cross_entropy,
+)
 
 OLD, ALL = 4, 7
 
@@ -197,3 +205,23 @@ def test_the_contrastive_term_pulls_every_row_to_itself_at_temperature_0_8() -> 
     rows = [*prototypes, *features]
     each = [-torch.stack([row @ other / 0.8 for other in rows]).log_softmax(0)[i] for i, row in enumerate(rows)]
     torch.testing.assert_close(contrastive(features, prototypes), torch.stack(each).mean())
+
+
+def test_effective_weights_sum_to_the_number_of_classes_and_favour_small_ones() -> None:
+    counts = torch.tensor([20, 20, 100, 500])
+    weights = effective_weights(counts, 0.97)
+    shares = torch.tensor([0.03 / (1 - 0.97**n) for n in counts.tolist()])
+    torch.testing.assert_close(weights, 4 * shares / shares.sum())
+    assert float(weights.sum()) == pytest.approx(4) and weights[0] == weights[1] > weights[2] > weights[3]
+    for equal in (effective_weights(torch.tensor([7, 7, 7]), 0.97), effective_weights(counts, 0.0)):
+        torch.testing.assert_close(equal, torch.ones(len(equal)), rtol=0, atol=1e-6)
+    assert bool(torch.isfinite(effective_weights(torch.tensor([1, 10**6]), 0.999999)).all())
+
+
+def test_balanced_distillation_weighs_the_targets_and_normalises_them() -> None:
+    z, g = drawn(5, ALL), drawn(5, ALL, seed=1)
+    weights = torch.linspace(0.5, 1.5, ALL)
+    target = torch.softmax(g / 2, 1) * weights
+    expected = -(target / target.sum(1, keepdim=True) * (z / 2).log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(balanced_cross_entropy(z, g, 2.0, weights), expected)
+    torch.testing.assert_close(balanced_cross_entropy(z, g, 2.0, torch.ones(ALL)), softened_cross_entropy(z, g, 2.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -108,3 +109,9 @@ def test_the_header_of_a_file_is_read_alone(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(DataError, match="is damaged"):
         state.peek(path)
+
+
+def test_float64_stays_on_the_cpu_beside_a_device_without_it() -> None:
+    owner = SimpleNamespace(sums=None)
+    state.restore(owner, {"sums": [torch.ones(2, dtype=torch.float64)]}, "mps")
+    assert owner.sums[0].device.type == "cpu" and owner.sums[0].dtype == torch.float64

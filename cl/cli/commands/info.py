@@ -20,7 +20,7 @@ Examples:
   clbench info F_chaudhry            formula and source of a metric"""
 
 
-_DECLARED = ("rules", "settings", "access", "val_fraction", "version")
+_DECLARED = ("rules", "answers", "settings", "access", "val_fraction", "version")
 """What `info` shows of a method's class, in addition to its docstring and its options."""
 
 
@@ -148,6 +148,7 @@ def _strategy(name: str) -> dict[str, Any]:
     ]
     facts = {
         "Rules": list(method.rules),
+        "Answers": list(method.answers) or None,
         "Settings": list(method.settings),
         "Access": "past training data: a bound, not ranked" if method.access == "past" else "present task only",
         "Validation share": method.val_fraction or None,

@@ -1,21 +1,29 @@
 """Parts that classify features: heads, prototypes, projections, task inference, key-value stores."""
 
+from cl.parts.heads.aligned import AlignedHead
 from cl.parts.heads.growing import GrowingHead
 from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
 from cl.parts.heads.projection import RandomProjection, RidgeRegression, choose_ridge
+from cl.parts.heads.projector import Projector
 from cl.parts.heads.prototypes import CosineHead, add_to_means, class_means, cosines
+from cl.parts.heads.recursive import RecursiveRidge
+from cl.parts.heads.simplex import SimplexHead, simplex
 from cl.parts.heads.subspaces import SubspacePrototypes
 from cl.parts.heads.task_heads import TaskHeads
 from cl.parts.heads.task_inference import TaskInference
 
 __all__ = [
+    "AlignedHead",
     "CosineHead",
     "GrowingHead",
     "KeyQuantiser",
     "KeyValues",
     "Overlaps",
+    "Projector",
     "RandomProjection",
+    "RecursiveRidge",
     "RidgeRegression",
+    "SimplexHead",
     "SubspacePrototypes",
     "TaskHeads",
     "TaskInference",
@@ -24,4 +32,5 @@ __all__ = [
     "class_means",
     "clip_sparse_",
     "cosines",
+    "simplex",
 ]

@@ -1,10 +1,10 @@
 """Other weights for the same network: lent, kept, slow, masked."""
 
 from cl.parts.weights.gated import GatedChanges
-from cl.parts.weights.kept_networks import Networks
-from cl.parts.weights.lend import Lent, under
+from cl.parts.weights.kept_networks import Networks, SideBySide
+from cl.parts.weights.lend import Lent, evaluated, under
 from cl.parts.weights.mask_coding import PAPER_RATE, capacity, compression_rate
-from cl.parts.weights.masks import Scores, TaskMasks, best, last_block, maskable, masked_pass, selected
+from cl.parts.weights.masks import Scores, TaskMasks, best, in_block, last_block, maskable, masked_pass, selected
 from cl.parts.weights.slow_weights import SlowWeights, places
 from cl.parts.weights.soft_masks import FixedMasks, Redrawn, SoftScores
 from cl.parts.weights.teacher import Teacher
@@ -18,6 +18,7 @@ __all__ = [
     "Networks",
     "Redrawn",
     "Scores",
+    "SideBySide",
     "SlowWeights",
     "SoftScores",
     "TaskMasks",
@@ -26,6 +27,8 @@ __all__ = [
     "best",
     "capacity",
     "compression_rate",
+    "evaluated",
+    "in_block",
     "last_block",
     "maskable",
     "masked_pass",

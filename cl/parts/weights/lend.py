@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import cast
 
+import torch
 from torch import Tensor
 from torch.func import functional_call
 
@@ -17,6 +18,18 @@ def under(backbone: Backbone, tensors: Mapping[str, Tensor], images: Tensor) -> 
     names; gradients flow through them."""
     lent = {f"model.{name}": tensor for name, tensor in tensors.items()}
     return cast(Tensor, functional_call(backbone, lent, (images,)))
+
+
+@torch.no_grad()
+def evaluated(backbone: Backbone, tensors: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """As `under`, in evaluation mode and without gradients; the training mode of every module is restored."""
+    modes = [(module, module.training) for module in backbone.modules()]
+    backbone.eval()
+    try:
+        return under(backbone, tensors, images)
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 class Lent:

@@ -70,6 +70,17 @@ def last_block(names: Sequence[str]) -> str:
     return ".".join(names[-1].removesuffix(".weight").split(".")[:2])
 
 
+def in_block(backbone: Backbone, block: str = "") -> tuple[str, ...]:
+    """Names of the weights of a block that can be masked, by default of the last block; raises `UsageError` if it has
+    none."""
+    names = maskable(backbone)
+    chosen = block or last_block(names)
+    found = tuple(name for name in names if name.startswith(f"{chosen}."))
+    if not found:
+        raise UsageError(f"block={block} has no weights of its own to mask; {names[-1]} is in {last_block(names)}.")
+    return found
+
+
 class Scores(nn.Module):
     """A score for each weight of some layers of a backbone, and the masks chosen last.
 

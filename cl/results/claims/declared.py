@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.errors import UsageError, did_you_mean
 from cl.plan.run_options import RunOptions
-from cl.protocol import RULES
+from cl.protocol import RULES, split_rule
 from cl.records.metrics import METRICS
 from cl.tables import read_toml, record, records, refuse_unknown
 
@@ -255,7 +255,7 @@ def _check_keys(part: Part, claims: Claims, place: str) -> None:
     if min(part.size, part.margin, part.tolerance) < 0 or part.factor <= 0:
         raise UsageError(f"{place}: size, margin and tolerance are 0 or more, and factor is above 0.")
     if part.rule is not None:
-        _known(part.rule, RULES, f"{place}: rule")
+        _known(split_rule(part.rule)[0], RULES, f"{place}: rule")
     if part.kind not in ("exact", "correlation") and part.quantity not in METRICS:
         raise UsageError(f"{place}: '{part.quantity}' is no metric; compare it by kind 'exact' or 'correlation'.")
     if len(set(part.sides)) < sum(map(bool, (part.first, part.second, *part.others, *part.rows))) and part.sides:

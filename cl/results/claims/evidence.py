@@ -86,12 +86,12 @@ class Evidence:
             return ""
         common = set(RULES if part.rule is None else [part.rule])
         for run in (run for side in self.sides(part) for run in side.runs):
-            common &= {rule for rule in RULES if run.rule_for(rule) in run.result["accuracy"]}
+            common &= {rule for rule in common if run.rule_for(rule) in run.result["accuracy"]}
         if not common:
             raise UsageError(
                 f"claims: part '{part.name}': its rows share no prediction rule; give them a rule in common."
             )
-        return default_rule(common)
+        return part.rule or default_rule(common)
 
     def of_attempt(self, attempt: Attempt) -> list[Side]:
         """Every row of an attempt once."""

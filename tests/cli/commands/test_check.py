@@ -84,7 +84,7 @@ def test_the_traceback_of_an_error_is_shown_on_demand(cli: Run, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["slac"], "There is no strategy or stream 'slac'. Did you mean slca?"),
+        (["slac"], "There is no strategy or stream 'slac'. Did you mean slda or slca?"),
         ([], "Name a strategy or a stream to check"),
         (["slca", "--only", "resum"], "There is no check 'resum'. Did you mean resume?"),
         (["slca", "--set", "lrr=1"], "lrr"),

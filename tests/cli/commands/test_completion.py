@@ -19,7 +19,7 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None or os.name == "nt",
 
 CASES = [
     ("clbench compl", ["completion"]),
-    ("clbench run -s sl", ["slca", "slca-pp", "slm"]),
+    ("clbench run -s sl", ["slca", "slca-pp", "slda", "slm"]),
     ("clbench run -s slca,jo", ["slca,joint"]),
     ("clbench run -s slca --stream split-d", ["split-digits"]),
     ("clbench run -s slca --stream = split-d", ["split-digits"]),  # how readline splits --stream=split-d
@@ -34,7 +34,7 @@ CASES = [
     ("clbench data wh", ["where"]),
     ("clbench data get cifar", ["cifar10", "cifar100"]),
     ("clbench cache clean dec", ["decoded"]),
-    ("clbench config -s sl", ["slca", "slca-pp", "slm"]),
+    ("clbench config -s sl", ["slca", "slca-pp", "slda", "slm"]),
     ("clbench run -s nothing-like-it", []),
 ]
 

@@ -84,7 +84,7 @@ def test_config_of_a_run_and_of_two(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["-s", "slcaa", "--stream", "split-digits"], "Did you mean slca or slca-pp?"),
+        (["-s", "slcaa", "--stream", "split-digits"], "Did you mean slca or slda or slca-pp?"),
         (["-s", "slca"], "Choose a stream with --stream"),
         ([*SLCA, "--set", "lrr=1"], "There is no option 'lrr'"),
         (["."], "holds no run (no config.toml)"),
