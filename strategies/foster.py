@@ -47,6 +47,7 @@ class Foster(Joined):
     """
 
     answers = ("student",)
+    head: AlignedHead
 
     @dataclass(frozen=True)
     class Options(Joined.Options):
