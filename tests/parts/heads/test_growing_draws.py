@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cl.parts.heads import AlignedHead, GrowingHead
+from cl.parts.heads import GrowingHead
 
 
 def test_growing_head_draws_are_named_and_grow_only() -> None:
@@ -22,8 +22,8 @@ def test_growing_head_draws_are_named_and_grow_only() -> None:
 
 def test_each_initialisation_draws_its_distribution() -> None:
     drawn = {}
-    for init in ("trunc_normal", "linear", "kaiming", "lecun", "zero"):
-        head = AlignedHead(64, init=init)
+    for init in ("trunc_normal", "linear", "kaiming", "zero"):
+        head = GrowingHead(64, init=init)
         head.grow_to(500, torch.Generator().manual_seed(0))
         drawn[init] = head.blocks[0]
     assert drawn["trunc_normal"].weight.std() == pytest.approx(0.02, rel=0.02)
@@ -31,7 +31,5 @@ def test_each_initialisation_draws_its_distribution() -> None:
     assert drawn["linear"].bias.std() == pytest.approx(0.125 / 3**0.5, rel=0.1), "the bias too"
     assert drawn["linear"].bias.abs().max() <= 0.125
     assert torch.equal(drawn["kaiming"].weight, drawn["linear"].weight)
-    assert drawn["lecun"].weight.std() == pytest.approx(0.125, rel=0.02), "U(-3^0.5 / 8, 3^0.5 / 8)"
-    assert drawn["lecun"].weight.abs().max() <= 0.125 * 3**0.5
     assert not drawn["zero"].weight.any()
-    assert not any(drawn[init].bias.any() for init in ("trunc_normal", "kaiming", "lecun", "zero"))
+    assert not any(drawn[init].bias.any() for init in ("trunc_normal", "kaiming", "zero"))
