@@ -30,8 +30,7 @@ FOLLOWED = (
     "cl.training.augment",
     "cl.training.policies",
 )
-"""Modules and packages of clbench that hold mathematics of methods. All others are the engine (contract, trainer, data,
-registry): it is versioned with the package, and tests hold its results bit for bit."""
+"""Modules and packages that hold mathematics of methods; all others, the engine, have a version and tests bit for bit."""
 
 _OURS = "cl"
 _DECLARATIONS = ("option", "nested")  # calls whose second argument is a help text

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.joined import Joined
-from cl.parts.heads import AlignedHead
+from cl.parts.heads import LeCunHead, align_newest
 from cl.parts.losses import balanced_cross_entropy, effective_weights, softened_cross_entropy
 from cl.parts.memory import Memory
 from cl.parts.weights import Networks
@@ -47,7 +47,7 @@ class Foster(Joined):
     """
 
     answers = ("student",)
-    head: AlignedHead
+    head: LeCunHead
 
     @dataclass(frozen=True)
     class Options(Joined.Options):
@@ -83,8 +83,8 @@ class Foster(Joined):
         self.networks = Networks(self.device)  # F_o and F_n of the teacher
         self.fused, self.own = self._head(2), self._head(1)  # over [F_o, F_n]; over F_n alone, used in boosting
 
-    def _head(self, networks: int) -> AlignedHead:
-        return AlignedHead(networks * self.backbone.dim, init=self.options.head_init).to(self.device)
+    def _head(self, networks: int) -> LeCunHead:
+        return LeCunHead(networks * self.backbone.dim, init=self.options.head_init).to(self.device)
 
     def _train(self, images: list[ImageSet], classes: tuple[int, ...], seen: int) -> None:
         old, o = self.head.classes, self.options
@@ -97,10 +97,10 @@ class Foster(Joined):
         beta1 = o.beta1[min(len(self.head.widths), len(o.beta1)) - 1]
         self._boost(images, seen, effective_weights(counts, beta1).to(self.device))
         if o.align_teacher:
-            self.fused.align_newest(factor)
+            align_newest(self.fused, factor)
         self._compress(images, seen, effective_weights(counts, o.beta2).to(self.device))
         if o.align_student:
-            self.head.align_newest(factor)
+            align_newest(self.head, factor)
 
     def _boost(self, images: list[ImageSet], seen: int, weights: Tensor) -> None:
         o, dim = self.options, self.backbone.dim

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl.parts.heads import CosineHead, class_means, cosines
+from cl.parts.heads import CosineHead, class_means, closeness
 from cl.strategy import (
     RECIPES,
     Batch,
@@ -73,10 +73,7 @@ class FSCILFrozen(Strategy):
         self.compute("prototypes", lambda: self._remember(view))
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        features = inputs.encode(self.backbone)
-        if self.options.distance == "cosine":
-            return cosines(features, self.prototypes)
-        return -torch.cdist(features, self.prototypes, compute_mode="donot_use_mm_for_euclid_dist")
+        return closeness(inputs.encode(self.backbone), self.prototypes, self.options.distance)
 
     @property
     def ready(self) -> bool:

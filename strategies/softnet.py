@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.parts.attached import Attached
-from cl.parts.heads import class_means, cosines
+from cl.parts.heads import class_means, closeness, cosines
 from cl.parts.memory import Memory, ReplayBatches
 from cl.parts.weights import FixedMasks, Redrawn, SoftScores, last_block, maskable, masked_pass
 from cl.strategy import (
@@ -125,10 +125,7 @@ class SoftNet(Strategy):
         self.compute("prototypes", lambda: self._remember(view))
 
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        features = inputs.encode(self.masked)
-        if self.options.distance == "cosine":
-            return cosines(features, self.prototypes)
-        return -torch.cdist(features, self.prototypes, compute_mode="donot_use_mm_for_euclid_dist")
+        return closeness(inputs.encode(self.masked), self.prototypes, self.options.distance)
 
     @property
     def ready(self) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from cl.bases.joined import Taught
+from cl.parts.heads import align_newest
 from cl.strategy import Batch, View
 
 
@@ -42,9 +42,7 @@ class WA(Taught):
         self._old = self.head.classes
         super().learn(view)
 
-    @torch.no_grad()
     def remember(self, view: View) -> None:
-        if self._old and self.head.classes > self._old:
-            *old, new = (block.weight.norm(dim=1) for block in self.head.blocks)
-            self.head.blocks[-1].weight *= torch.cat(old).mean() / new.mean()
+        if self.head.classes > self._old:
+            align_newest(self.head)
         super().remember(view)

@@ -1,11 +1,11 @@
 """Parts that classify features: heads, prototypes, projections, task inference, key-value stores."""
 
-from cl.parts.heads.aligned import AlignedHead
+from cl.parts.heads.aligned import LeCunHead, align_newest
 from cl.parts.heads.growing import GrowingHead
 from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
 from cl.parts.heads.projection import RandomProjection, RidgeRegression, choose_ridge
 from cl.parts.heads.projector import Projector
-from cl.parts.heads.prototypes import CosineHead, add_to_means, class_means, cosines
+from cl.parts.heads.prototypes import CosineHead, add_to_means, class_means, closeness, cosines
 from cl.parts.heads.recursive import RecursiveRidge
 from cl.parts.heads.simplex import SimplexHead, simplex
 from cl.parts.heads.subspaces import SubspacePrototypes
@@ -13,11 +13,11 @@ from cl.parts.heads.task_heads import TaskHeads
 from cl.parts.heads.task_inference import TaskInference
 
 __all__ = [
-    "AlignedHead",
     "CosineHead",
     "GrowingHead",
     "KeyQuantiser",
     "KeyValues",
+    "LeCunHead",
     "Overlaps",
     "Projector",
     "RandomProjection",
@@ -28,9 +28,11 @@ __all__ = [
     "TaskHeads",
     "TaskInference",
     "add_to_means",
+    "align_newest",
     "choose_ridge",
     "class_means",
     "clip_sparse_",
+    "closeness",
     "cosines",
     "simplex",
 ]

@@ -1,4 +1,4 @@
-"""A growing classifier whose newest rows can be given the length of earlier ones."""
+"""Weight alignment of a growing classifier, and the initialisation of FOSTER's."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from torch import Tensor
 from cl.parts.heads.growing import GrowingHead
 
 
-class AlignedHead(GrowingHead):
-    """A `GrowingHead` with weight alignment (WA, FOSTER).
+@torch.no_grad()
+def align_newest(head: GrowingHead, factor: float = 1.0) -> None:
+    """Give the weights of the newest block `factor` times the mean length of earlier ones (WA); biases stay."""
+    if len(head.blocks) > 1:
+        *old, new = (block.weight.norm(dim=1) for block in head.blocks)
+        head.blocks[-1].weight *= factor * torch.cat(old).mean() / new.mean()
 
-    `init` has one more choice: `lecun`, uniform weights of variance 1 / dim, bias 0.
-    """
 
-    @torch.no_grad()
-    def align_newest(self, factor: float = 1.0) -> None:
-        """Give the weights of the newest block `factor` times the mean length of earlier ones; biases stay."""
-        if len(self.blocks) > 1:
-            *old, new = (block.weight.norm(dim=1) for block in self.blocks)
-            self.blocks[-1].weight *= factor * torch.cat(old).mean() / new.mean()
+class LeCunHead(GrowingHead):
+    """A `GrowingHead` with one more `init`: `lecun`, uniform weights of variance 1 / dim, bias 0."""
 
     def _draw(self, values: Tensor, generator: torch.Generator) -> None:
         if self.init != "lecun":

@@ -43,6 +43,13 @@ def cosines(features: Tensor, prototypes: Tensor) -> Tensor:
     return F.normalize(features) @ F.normalize(prototypes).T
 
 
+def closeness(features: Tensor, prototypes: Tensor, distance: str) -> Tensor:
+    """Scores [B, C]: the cosines (distance "cosine"), or the negative distances ("euclidean")."""
+    if distance == "cosine":
+        return cosines(features, prototypes)
+    return -torch.cdist(features, prototypes, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 class CosineHead(nn.Module):
     """A trainable cosine classifier: scale * cos(f, w_c), without bias.
 

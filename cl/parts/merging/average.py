@@ -19,14 +19,14 @@ def average(vectors: Sequence[Weights]) -> dict[str, Tensor]:
     check_alike(vectors)
     found = {}
     for name, first in vectors[0].items():
-        found[name] = _sum(vectors, name).div_(len(vectors)) if first.is_floating_point() else first
+        found[name] = _sum(vectors, name).div_(len(vectors)).to(first.dtype) if first.is_floating_point() else first
     return found
 
 
 def task_arithmetic(vectors: Sequence[Weights], scale: float = 0.3) -> dict[str, Tensor]:
     """`scale` times the sum of task vectors (Ilharco et al. 2023)."""
     check_vectors(vectors)
-    return {name: _sum(vectors, name).mul_(scale) for name in vectors[0]}
+    return {name: _sum(vectors, name).mul_(scale).to(first.dtype) for name, first in vectors[0].items()}
 
 
 def running_average(mean: Weights, vector: Weights, count: int) -> dict[str, Tensor]:
@@ -71,24 +71,28 @@ def ties(vectors: Sequence[Weights], keep: float = 0.2, how: str = "mean") -> di
     limits = [smallest_kept(vector, keep) for vector in vectors]
     majority = sum(float(_sum(vectors, name, limits).sign().sum()) for name in vectors[0])
     found = {}
-    for name in vectors[0]:
+    for name, first in vectors[0].items():
         sign = _sum(vectors, name, limits).sign_()
         sign = torch.where(sign == 0, torch.as_tensor(majority).sign().to(sign), sign)
         total, count = torch.zeros_like(sign), torch.zeros_like(sign)  # sums, or with "max" the largest sizes
         for vector, limit in zip(vectors, limits, strict=True):
-            kept = _trimmed(vector[name], limit)
+            kept = _trimmed(vector[name], limit).to(total)
             kept = kept.where(kept * sign > 0, 0)
             total = torch.maximum(total, kept.abs()) if how == "max" else total.add_(kept)
             count += kept != 0
         if how == "mean":
             total /= count.clamp(min=1)
-        found[name] = total * sign if how == "max" else total
+        found[name] = (total * sign if how == "max" else total).to(first.dtype)
     return found
 
 
 def _sum(vectors: Sequence[Weights], name: str, limits: Sequence[float] = ()) -> Tensor:
-    """The sum of one tensor of all vectors, read one by one; with `limits`, of the values that TIES keeps of them."""
-    total = torch.zeros_like(vectors[0][name])
+    """The sum of one tensor of all vectors, read one by one; with `limits`, of the values that TIES keeps of them.
+
+    In float32 or wider: sums of 16-bit values lose digits, and can be infinite where their mean is not.
+    """
+    first = vectors[0][name]
+    total = torch.zeros_like(first, dtype=torch.promote_types(first.dtype, torch.float32))
     for number, vector in enumerate(vectors):
         values = vector[name]
         check_finite({name: values})

@@ -33,6 +33,15 @@ def by_hand(rows: Tensor, keep: float, how: str) -> Tensor:
     return found
 
 
+def test_sums_of_values_in_16_bits_are_taken_in_float32() -> None:
+    large = [{"w": torch.full((3,), 40_000.0, dtype=torch.float16)} for _ in range(4)]
+    assert torch.equal(average(large)["w"], large[0]["w"]), "their sum is infinite in float16"
+    assert torch.equal(task_arithmetic(large, 0.25)["w"], large[0]["w"])
+    assert torch.equal(ties(large, 1.0)["w"], large[0]["w"])
+    small = [{"w": torch.tensor([value], dtype=torch.bfloat16)} for value in (256.0, 1.0, 1.0, 1.0, 1.0)]
+    assert float(average(small)["w"]) == 52.0, "256 + 1 is 256 in bfloat16"
+
+
 def test_an_average_is_the_mean_of_all_values() -> None:
     given = vectors(4)
     assert torch.allclose(dense(average(given)), stack(given).mean(0), rtol=0, atol=1e-12)
