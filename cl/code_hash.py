@@ -30,7 +30,7 @@ FOLLOWED = (
     "cl.training.augment",
     "cl.training.policies",
 )
-"""Modules and packages that hold mathematics of methods; all others, the engine, have a version and tests bit for bit."""
+"""Where the mathematics of methods is. All else, the engine, is versioned with the package and tested bit for bit."""
 
 _OURS = "cl"
 _DECLARATIONS = ("option", "nested")  # calls whose second argument is a help text

@@ -77,11 +77,11 @@ class FeCAM(Strategy):
 
     def covariance(self, position: int) -> Tensor:
         """The matrix [d, d] of a class whose inverse is its metric."""
-        o, held = self.options, self._held()
-        found = held[position]
+        o, found = self.options, self._own(position)
         if not found.any():  # one image so far: the mean of the other classes, or the identity
-            known = held[held.flatten(1).any(1)]
-            found = known.mean(0) if len(known) else torch.eye(len(found), dtype=found.dtype, device=found.device)
+            known = [own for own in map(self._own, range(len(self.means))) if own.any()]
+            eye = torch.eye(len(found), dtype=found.dtype, device=found.device)
+            found = torch.stack(known).mean(0) if known else eye
         for _ in range(o.shrinks):
             found = shrunk(found, o.alpha1, o.alpha2)
         if not o.normalize:
@@ -89,10 +89,9 @@ class FeCAM(Strategy):
         deviation = found.diagonal().sqrt().clamp(min=1e-30)
         return found / deviation[:, None] / deviation
 
-    def _held(self) -> Tensor:
-        if self.options.returning == "average":
-            return self.averages
-        return self.moments.scatter / (self.moments.count - 1).clamp(min=1)[:, None, None]
+    def _own(self, position: int) -> Tensor:
+        """The covariance of the images of a class; 0 for a class of one image."""
+        return self.averages[position] if self.options.returning == "average" else self.moments.covariance(position)
 
     def _powered(self, x: Tensor) -> Tensor:
         """Features, or means, of length 1, and with `tukey` of their power."""
