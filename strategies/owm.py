@@ -49,9 +49,9 @@ class OWM(Projected):
         if self.options.update == "task":
             self.compute("projector", lambda: self._protect(view))
 
-    def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
-        self._inputs = batch.x
-        return super().objective(batch, classes)
+    def _features(self, batch: Batch) -> Tensor:
+        self._inputs = super()._features(batch)
+        return self._inputs
 
     def project(self, gradient: Tensor) -> Tensor:
         found = (gradient.to(self.projector) @ self.projector).to(gradient)

@@ -34,6 +34,25 @@ def test_the_projector_is_the_papers_of_all_images(setting: str) -> None:
     assert np.allclose(learner.projector, expected, rtol=0, atol=1e-8)
 
 
+def test_the_inputs_of_steps_on_augmented_images_are_features(learn: Learn) -> None:
+    """The projector is that of the features of each batch as it was augmented, not of its pixels."""
+    seen: list[Tensor] = []
+
+    class Kept(OWM):
+        def _add(self, x: Tensor, done: float) -> None:
+            seen.append(x.double())
+            super()._add(x, done)
+
+    learner = make(
+        Kept, epochs=1, batch_size=8, lr=0.3, update="step", inputs="images", alpha_decay=1.0, augment="flip"
+    )
+    learn(learner, tiny_stream(), 1)
+    x = torch.cat(seen)
+    assert x.shape[1] == learner.backbone.dim
+    expected = torch.linalg.inv(torch.eye(x.shape[1], dtype=x.dtype) + x.T @ x)
+    torch.testing.assert_close(learner.projector, expected, rtol=0, atol=1e-9)
+
+
 def test_the_constant_falls_over_a_task(learn: Learn) -> None:
     """P^-1 = I + sum of x x^T / alpha of the mean x of a batch, with alpha 2, 2 / 5^(1/3), 2 / 5^(2/3)."""
     means = []
