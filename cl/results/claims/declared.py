@@ -96,6 +96,8 @@ class Part:
     quantity: str = "A_last_sample"
     with_quantity: str = ""
     rule: str | None = None
+    second_rule: str | None = None
+    """The prediction rule of `second` if it is not `rule`: two answers of one row can be compared."""
     size: float = 0.0
     margin: float = 0.0
     tolerance: float = 0.0
@@ -233,9 +235,9 @@ def _check_claim(claim: Claim, claims: Claims, place: str) -> None:
 
 
 _USES = {
-    "greater": ("first", "second", "second_board", "size"),
-    "not-worse": ("first", "second", "second_board", "margin"),
-    "equal": ("first", "second", "second_board", "tolerance"),
+    "greater": ("first", "second", "second_board", "second_rule", "size"),
+    "not-worse": ("first", "second", "second_board", "second_rule", "margin"),
+    "equal": ("first", "second", "second_board", "second_rule", "tolerance"),
     "best-of": ("first", "others"),
     "gap": ("first", "second", "rows", "value"),
     "correlation": ("rows", "with_quantity", "relation"),
@@ -254,11 +256,14 @@ def _check_keys(part: Part, claims: Claims, place: str) -> None:
             raise UsageError(f"{place}: a part of kind '{part.kind}' does not read '{key.name}'; leave it out.")
     if min(part.size, part.margin, part.tolerance) < 0 or part.factor <= 0:
         raise UsageError(f"{place}: size, margin and tolerance are 0 or more, and factor is above 0.")
-    if part.rule is not None:
-        _known(split_rule(part.rule)[0], RULES, f"{place}: rule")
+    for rule in filter(None, (part.rule, part.second_rule)):
+        _known(split_rule(rule)[0], RULES, f"{place}: rule")
+    if part.second_rule and part.rule in (None, part.second_rule):
+        raise UsageError(f"{place}: second_rule is for another answer than that of `rule`; give both, and unlike.")
     if part.kind not in ("exact", "correlation") and part.quantity not in METRICS:
         raise UsageError(f"{place}: '{part.quantity}' is no metric; compare it by kind 'exact' or 'correlation'.")
-    if len(set(part.sides)) < sum(map(bool, (part.first, part.second, *part.others, *part.rows))) and part.sides:
+    named = sum(map(bool, (part.first, part.second, *part.others, *part.rows)))
+    if part.sides and len(set(part.sides)) < named and not part.second_rule:
         raise UsageError(f"{place}: it compares a row with itself on one board; name another row or `second_board`.")
     if len({claims.boards[board].seeds for _, board in part.sides}) > 1:
         raise UsageError(f"{place}: its two boards have other seeds, so no runs can be paired; give them the same.")

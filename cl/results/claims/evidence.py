@@ -85,8 +85,13 @@ class Evidence:
         if part.quantity not in METRICS and part.with_quantity not in METRICS:
             return ""
         common = set(RULES if part.rule is None else [part.rule])
-        for run in (run for side in self.sides(part) for run in side.runs):
-            common &= {rule for rule in common if run.rule_for(rule) in run.result["accuracy"]}
+        for side in self.sides(part):
+            for run in side.runs:
+                answers = run.result["accuracy"]
+                common = {
+                    rule for rule in common
+                    if all(run.rule_for(each) in answers for each in rules_of(part, side, rule))
+                }  # fmt: skip
         if not common:
             raise UsageError(
                 f"claims: part '{part.name}': its rows share no prediction rule; give them a rule in common."
@@ -97,6 +102,12 @@ class Evidence:
         """Every row of an attempt once."""
         pairs = dict.fromkeys(pair for part in attempt.part for pair in part.sides)
         return [self.side(row, board) for row, board in pairs]
+
+
+def rules_of(part: Part, side: Side, rule: str) -> set[str]:
+    """The prediction rules by which a part reads a side; two if it compares two answers of one row."""
+    second = (part.second_rule or rule) if side.row.name == part.second else rule
+    return {second, rule} if side.row.name == part.first else {second}
 
 
 def unlike(sides: Iterable[Side]) -> str:
@@ -116,20 +127,23 @@ def unlike(sides: Iterable[Side]) -> str:
     return ""
 
 
-def paired(first: Side, second: Side, quantity: str, rule: str) -> Difference | None:
-    """The paired difference of a metric, first minus second; None if the sides share no seed or no value."""
+def paired(first: Side, second: Side, quantity: str, rule: str, second_rule: str | None = None) -> Difference | None:
+    """The paired difference of a metric, first minus second; None if the sides share no seed or no value.
+
+    `second_rule`: the prediction rule of the second side, if it is another one.
+    """
     if not first.runs or not second.runs:
         return None
     if first.board.name != second.board.name:
-        return _across(first, second, quantity, rule)
-    one, two = (entry_of(side, rule, quantity) for side in (first, second))
+        return _across(first, second, quantity, (rule, second_rule or rule))
+    one, two = entry_of(first, rule, quantity), entry_of(second, second_rule or rule, quantity)
     found = difference(one, two, Resamples([one, two]))
     return found if found.keys else None
 
 
-def _across(first: Side, second: Side, quantity: str, rule: str) -> Difference | None:
+def _across(first: Side, second: Side, quantity: str, rules: tuple[str, str]) -> Difference | None:
     """The difference of rows on two streams, paired by seed alone: their tasks differ, so images are not paired."""
-    mine, theirs = values_of(first, quantity, rule), values_of(second, quantity, rule)
+    mine, theirs = values_of(first, quantity, rules[0]), values_of(second, quantity, rules[1])
     values: dict[Hashable, float] = {seed: mine[seed] - theirs[seed] for seed in mine if seed in theirs}
     if not values:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from cl.records.metrics import METRICS
 from cl.results.claims.correlation import rank_correlation
 from cl.results.claims.declared import Attempt, Claim, Part
-from cl.results.claims.evidence import Evidence, Side, paired, unlike, values_of
+from cl.results.claims.evidence import Evidence, Side, paired, rules_of, unlike, values_of
 from cl.results.leaderboard.differences import Difference
 from cl.results.leaderboard.statistics import LEVEL, holm, mean_interval, smallest_difference
 
@@ -154,7 +154,7 @@ def _unknown(part: Part, sides: Sequence[Side], rule: str) -> str:
     """The runs that lack a quantity of the part; empty if none does. A verdict on the others would be a choice."""
     for quantity in filter(None, (part.quantity, part.with_quantity)):
         for side in sides:
-            known = len(values_of(side, quantity, rule))
+            known = min(len(values_of(side, quantity, each)) for each in rules_of(part, side, rule))
             if known < len(side.runs):
                 missing, runs = len(side.runs) - known, len(side.runs)
                 return f"{quantity} is undefined in {missing} of {runs} runs of {side.row.name} on {side.board.name}"
@@ -307,8 +307,11 @@ def _claimed_side(part: Part, interval: Interval) -> Interval:
 
 def _compared(part: Part, evidence: Evidence, first: str, second: str) -> Compared | None:
     one, two = evidence.side(first, part.board), evidence.side(second, part.second_board or part.board)
-    found = paired(one, two, part.quantity, evidence.rule(part))
+    rule = evidence.rule(part)
+    found = paired(one, two, part.quantity, rule, part.second_rule)
     boards = ["", ""] if one.board is two.board else [f" on {side.board.name}" for side in (one, two)]
+    if part.second_rule:
+        boards = [f"{board} ({each})" for board, each in zip(boards, (rule, part.second_rule), strict=True)]
     scale = 1.0 if METRICS[part.quantity].unit else 100.0
     return None if found is None else _scaled(f"{first}{boards[0]} - {second}{boards[1]}", found, scale)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cl.errors import UsageError
 from cl.records.record import config_hash
 from cl.results.claims import Attempt, Compared, Evidence, JudgedAttempt, JudgedPart, Row, by_chance, judge, verdicts
 from cl.results.leaderboard.differences import Difference
@@ -304,3 +305,25 @@ def test_rows_that_answer_by_other_rules_are_compared_under_a_common_one(make_re
     one = recorded(make_record, result__accuracy={"cil_seen": strict, "til_masked": told})
     two = recorded(make_record, result__accuracy={"til_oracle": told}, strategy="ewc")
     assert judged_part(a_part("exact"), one=one, two=two).verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [("greater", "holds"), ("not-worse", "holds"), ("equal", "does not hold here")]
+)
+def test_two_answers_of_one_row_are_compared(make_record: MakeRecord, kind: str, verdict: str) -> None:
+    low: list[list[int | None]] = [[20, None, None], [20, 20, None], [20, 20, 20]]
+    best, worse = make_record()["result"]["accuracy"]["cil_seen"], make_record(low)["result"]["accuracy"]["cil_seen"]
+    one = recorded(make_record, result__accuracy={"cil_seen": best, "cil_seen:student": worse})
+    rules = {"rule": "cil_seen", "second_rule": "cil_seen:student"}
+    more = {"tolerance": 1.0} if kind == "equal" else {}
+    found = judged_part(a_part(kind, second="one", **rules, **more), one=one)
+    assert found.verdict == verdict
+    assert found.compared[0].name.endswith("(cil_seen) - one (cil_seen:student)") and found.compared[0].difference > 5
+    swapped = {"rule": "cil_seen:student", "second_rule": "cil_seen"}
+    assert judged_part(a_part("greater", second="one", **swapped), one=one).verdict == "does not hold here"
+
+
+def test_an_answer_that_no_run_has_is_no_common_rule(make_record: MakeRecord) -> None:
+    part = a_part("greater", second="one", rule="cil_seen", second_rule="cil_seen:student")
+    with pytest.raises(UsageError, match="share no prediction rule"):
+        judged_part(part, one=recorded(make_record))
