@@ -105,14 +105,21 @@ _USUAL = {
 
 @dataclass(frozen=True)
 class Shown:
-    """A table: the folder of its records, and its columns after the last accuracy and the values per class order."""
+    """A table: the folder of its records, and its columns after the last accuracy and the values per class order.
+
+    beside: rows of other tables on the same stream, by folder and strategy, measured with preset `small` alone.
+    """
 
     folder: Path
     columns: dict[str, Column] = field(default_factory=lambda: _USUAL)
     rules: tuple[str, ...] = ()
+    beside: tuple[tuple[Path, str], ...] = ()
 
     def records(self) -> Sequence[Record]:
-        return load_results(self.folder).records
+        own = list(load_results(self.folder).records)
+        for folder, strategy in self.beside:
+            own += [run for run in load_results(folder / "split-cifar100" / strategy).records if is_usual(run)]
+        return own
 
 
 _RANKS = {
@@ -180,6 +187,11 @@ def label(runs: Sequence[Record], but: Collection[tuple[str, str]] = ()) -> str:
     """The strategy's name, and the options of the command line except `but`."""
     words = [f"{key}={value}" for key, value in given(runs).items() if (key, value) not in but]
     return " ".join([str(runs[0]["result"]["strategy"]["name"]), *words])
+
+
+def is_usual(run: Record) -> bool:
+    """Whether a run has options of its preset alone, and the size of its stream."""
+    return all(key.startswith("stream.") for key in given([run]))
 
 
 def is_bound(runs: Sequence[Record]) -> bool:
