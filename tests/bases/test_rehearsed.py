@@ -23,7 +23,7 @@ from tests.help.online import ONE_PASS, stream_in
 
 
 def test_each_batch_is_offered_after_its_step_in_every_epoch(learn: Learn) -> None:
-    method, kept = learner(DerPP, memory_size=500, alpha=0.0, beta=0.0), list[Tensor]()
+    method, kept = learner(DerPP, memory_size=500, alpha=0.0, beta=0.0, outputs="seen"), list[Tensor]()
     original = method._offer
 
     def offer(images: Any, step: Any) -> None:
@@ -58,11 +58,11 @@ def test_samples_follow_the_new_images(learn: Learn) -> None:
     assert all(set(batch.y[:-10].tolist()) <= {2, 3} for batch in second)
 
 
-@pytest.mark.parametrize("cls", [DerPP, ErAce, AGem])
-def test_the_first_step_is_that_of_fine_tuning(cls: type[FineTuning], learn: Learn) -> None:
+@pytest.mark.parametrize(("cls", "own"), [(DerPP, {"outputs": "seen"}), (ErAce, {}), (AGem, {})])
+def test_the_first_step_is_that_of_fine_tuning(cls: type[FineTuning], own: dict[str, Any], learn: Learn) -> None:
     """Before there are remembered images, nothing differs."""
     options = {**FAST, "epochs": 1, "batch_size": 100}
-    ours, finetune = make(cls, **options), make(Finetune, **options, loss="global")
+    ours, finetune = make(cls, **options, **own), make(Finetune, **options, loss="global")
     for method in (ours, finetune):
         learn(method, tiny_stream(), 1)
     assert equal(ours, finetune)
