@@ -27,7 +27,7 @@ class DerPP(Rehearsed):
         these say that an image of an early task is none of the later classes. With `outputs=seen` the head grows, and
         the mean is over the logits of classes seen when an image was kept. Answers are among classes seen. Mammoth pads
         crops with zeros; here they reflect. A frozen backbone (`trains=head`, `augment=none`) keeps features beside
-        images.
+        images, or alone (`memory_of=features`).
     """
 
     keeps_logits = True
