@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.rehearsed import Rehearsed
-from cl.strategy import Batch, option
+from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, option
 
 
 class DerPP(Rehearsed):
@@ -22,10 +22,12 @@ class DerPP(Rehearsed):
         DER. After each step the reservoir is offered the images of the batch and the logits they just had.
     Stores: `memory_size` images as bytes, with labels and logits.
     Cost: three forward passes per training image (`beta=0`: two) once there are remembered images; one per test image.
-    Differences from the paper: none known in the losses, which were compared with aimagelab/mammoth@e75a491. There the
-        head has the outputs of all classes to come from the start, and their logits are kept and distilled too; here it
-        grows, and the mean is over the logits of classes seen when an image was kept. Mammoth pads crops with zeros;
-        here they reflect. A frozen backbone (`trains=head`, `augment=none`) keeps features beside images.
+    Differences from the paper: none known in the losses, which were compared with aimagelab/mammoth@e75a491. As there,
+        the head has the outputs of all classes of the stream from the start, in the softmax and in the kept logits:
+        these say that an image of an early task is none of the later classes. With `outputs=seen` the head grows, and
+        the mean is over the logits of classes seen when an image was kept. Answers are among classes seen. Mammoth pads
+        crops with zeros; here they reflect. A frozen backbone (`trains=head`, `augment=none`) keeps features beside
+        images, or alone (`memory_of=features`).
     """
 
     keeps_logits = True
@@ -34,10 +36,24 @@ class DerPP(Rehearsed):
     class Options(Rehearsed.Options):
         alpha: float = option(0.1, "weight of the kept logits", ge=0)
         beta: float = option(0.5, "weight of the labels of remembered images; 0: DER", ge=0)
+        outputs: str = option(
+            "all", "classes of the head: all of the stream from the start, or those seen", choices=("all", "seen")
+        )
+
+    def setup(self, info: StreamInfo) -> None:
+        super().setup(info)
+        self.seen = 0
 
     @property
     def samples(self) -> int:
         return 2 if self.options.beta else 1
+
+    def _train(self, images: list[ImageSet], classes: tuple[int, ...], seen: int) -> None:
+        self.seen = seen
+        super()._train(images, classes, self.info.n_classes if self.options.outputs == "all" else seen)
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        return super().predict(inputs, task)[:, : self.seen]
 
     def objective(self, batch: Batch, classes: tuple[int, ...]) -> Tensor:
         parts = self.parts(batch)

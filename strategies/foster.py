@@ -55,6 +55,7 @@ class Foster(Joined):
         boost_epochs: int = option(170, "epochs of boosting in each later task", ge=1)
         compress_epochs: int = option(130, "epochs of compression in each later task", ge=1)
         trains: str = option("all", "train backbone and head", choices=("all",))
+        memory_of: str = option("images", "keep images, whose features change", choices=("images",))
         lr: float = option(0.1, "learning rate of networks and heads in every fit", gt=0)
         weight_decay: float = option(5e-4, "weight decay; compression has none", ge=0)
         schedule: str = option("cosine", "learning-rate schedule, restarted for every fit", choices=SCHEDULES)

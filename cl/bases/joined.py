@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from cl.bases.fine_tuning import FineTuning
 from cl.bases.replayed import Replayed
-from cl.parts.exemplars import Exemplars, Held
+from cl.parts.exemplars import Exemplars, Held, check_kept_as, kept_as
 from cl.parts.losses import softened_cross_entropy
 from cl.parts.weights import Teacher
 from cl.strategy import DISJOINT, Batch, ImageBatches, ImageSet, Needs, Source, StreamInfo, TensorBatches, View, option
@@ -35,6 +35,10 @@ class Joined(Replayed):
         memory_policy: str = option(
             "herding", "which images become exemplars: by herding, or at random", choices=("herding", "balanced")
         )
+        memory_of: str = option(
+            "images", "keep images, or only their features if these never change (trains=head, augment=none)",
+            choices=("images", "features"),
+        )  # fmt: skip
 
     @classmethod
     def needs(cls, options: Any) -> Needs:
@@ -43,7 +47,15 @@ class Joined(Replayed):
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
         o = self.options
-        self.memory: Exemplars = Exemplars(o.memory_size, o.memory_policy, per_class=o.memory_per_class)
+        check_kept_as(o.memory_of, self._memoised)
+        width = self.backbone.dim if o.memory_of == "features" else 0
+        self.memory: Exemplars = Exemplars(o.memory_size, o.memory_policy, per_class=o.memory_per_class, width=width)
+
+    def remember(self, view: View) -> None:
+        chosen_by, values = self._herding(self.memory, view), None
+        if self.options.memory_of == "features":
+            values = self.encode(view.train) if chosen_by is None else chosen_by
+        self.memory.add(kept_as(self.options.memory_of, view.train), self.rng("memory"), chosen_by, values)
 
     def exemplars(self) -> Held:
         """The exemplars to train on."""
@@ -52,6 +64,8 @@ class Joined(Replayed):
     @torch.no_grad()
     def features_of(self, images: Held) -> Tensor:
         """Features [N, dim] of exemplars without augmentation; not memoised, because their pixels are copies."""
+        if self.options.memory_of == "features":
+            return images.values.to(self.device)
         self.backbone.eval()
         blocks = torch.arange(len(images)).split(BLOCK)
         return torch.cat([self.backbone(self.backbone.transform(images.pixels(i).to(self.device))) for i in blocks])

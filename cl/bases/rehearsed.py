@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cl.bases.fine_tuning import FineTuning
 from cl.bases.replayed import Replayed
-from cl.parts.exemplars import Draws, Exemplars
+from cl.parts.exemplars import Draws, Exemplars, check_kept_as, kept_as
 from cl.strategy import SETTINGS, Batch, ImageSet, Needs, Source, Step, StreamInfo, View, option, schedule
 from cl.training.norm_statistics import has_batch_norms
 from cl.training.optim import optimizer
@@ -36,6 +36,10 @@ class Rehearsed(Replayed):
             choices=("step", "task"),
         )  # fmt: skip
         replay_batch_size: int = option(0, "images in a sample of the memory; 0: as many as new ones", ge=0)
+        memory_of: str = option(
+            "images", "keep images, or only their features if these never change (trains=head, augment=none)",
+            choices=("images", "features"),
+        )  # fmt: skip
 
     @classmethod
     def needs(cls, options: Any) -> Needs:
@@ -44,6 +48,7 @@ class Rehearsed(Replayed):
 
     def setup(self, info: StreamInfo) -> None:
         FineTuning.setup(self, info)
+        check_kept_as(self.options.memory_of, self._memoised)
         self._width = self.backbone.dim if self._memoised else 0  # features beside each image, if they never change
         width = self._width + (info.n_classes if self.keeps_logits else 0)
         self.memory: Exemplars = Exemplars(self.options.memory_size, "reservoir", width=width)
@@ -70,7 +75,7 @@ class Rehearsed(Replayed):
             if self.memory.values.shape[1]:
                 features = self.encode(view.train)
                 values = self._values(features, self.head(features))
-            self.memory.add(view.train, self.rng("memory"), values=values)
+            self.memory.add(kept_as(self.options.memory_of, view.train), self.rng("memory"), values=values)
 
     def _values(self, features: Tensor, logits: Tensor) -> Tensor:
         """What the memory keeps beside images."""
@@ -111,7 +116,8 @@ class Rehearsed(Replayed):
     def _offer(self, images: ImageSet, step: Step) -> None:
         assert self._offered is not None
         rows, logits = self._offered
-        self.memory.add(images.subset(rows.cpu()), self.rng("memory"), values=logits)
+        offered = kept_as(self.options.memory_of, images.subset(rows.cpu()))
+        self.memory.add(offered, self.rng("memory"), values=logits)
 
     def _train(self, images: list[ImageSet], classes: tuple[int, ...], seen: int) -> None:
         o = self.options

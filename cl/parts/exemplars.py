@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cl.backbone.devices import to_device
-from cl.errors import ContractError
+from cl.errors import ContractError, UsageError
 from cl.parts.memory import Memory, ReplayBatches
 from cl.training.batches import Batch, Rng, without_single
 
@@ -105,7 +105,7 @@ class Exemplars(Memory):
 class Held:
     """Remembered images in the form of an image set: labels, and pixels by index. `index` are their places."""
 
-    def __init__(self, memory: Memory, index: Tensor) -> None:
+    def __init__(self, memory: Exemplars, index: Tensor) -> None:
         self._memory, self.index = memory, index
         self.labels = memory.labels[index]
 
@@ -115,6 +115,39 @@ class Held:
     def pixels(self, index: Tensor) -> Tensor:
         """uint8 [B, C, h, w]."""
         return self._memory.pixels[self.index[index]]
+
+    @property
+    def values(self) -> Tensor:
+        """The numbers beside the images, [N, width]."""
+        return self._memory.values[self.index]
+
+
+class Unpictured:
+    """The labels of an image set, and pixels of no size: a memory that is offered it holds no image."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.labels = images.labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pixels(self, index: Tensor) -> Tensor:
+        """uint8 [B, 0, 0, 0]."""
+        return torch.empty(len(index), 0, 0, 0, dtype=torch.uint8)
+
+
+def kept_as(memory_of: str, images: ImageSet) -> ImageSet:
+    """What a memory of `images`, or of `features` alone, is offered."""
+    return images if memory_of == "images" else cast("ImageSet", Unpictured(images))
+
+
+def check_kept_as(memory_of: str, unchanging: bool) -> None:
+    """Raises `UsageError` for features alone, `memory_of=features`, if training changes them."""
+    if memory_of == "features" and not unchanging:
+        raise UsageError(
+            "memory_of=features needs features that never change; set trains=head and augment=none, or "
+            "memory_of=images."
+        )
 
 
 class Draws(ReplayBatches):

@@ -11,11 +11,13 @@ from torch import Tensor
 from cl.bases.joined import Taught
 from cl.strategies.bic import BiC
 from cl.strategies.finetune import Finetune
+from cl.strategies.gdumb import GDumb
 from cl.strategies.icarl import ICaRL
 from cl.strategies.wa import WA
-from cl.strategy import DISJOINT
+from cl.strategy import DISJOINT, UsageError
 from tests.conftest import equal, make, tiny_stream
 from tests.help.exemplars import BYTES, FAST, FROZEN, Learn, learner
+from tests.help.plain_loops import weights
 
 
 @pytest.mark.parametrize(("cls", "options"), [(ICaRL, {"loss": "global"}), (WA, {}), (BiC, {})])
@@ -65,3 +67,33 @@ def test_a_single_last_image_joins_the_batch_before_it() -> None:
     """Exemplars are shuffled in, so the last batch may hold one image in any task."""
     assert WA.needs(WA.Options(batch_size=8)).batches == "all" and WA.needs(WA.Options()).merges
     assert WA.settings == DISJOINT
+
+
+KEPT: dict[str, Any] = {**FROZEN, "memory_size": 10}
+
+
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [(ICaRL, {}), (WA, {}), (WA, {"memory_policy": "balanced"}), (BiC, {"held_out": 0.4}), (GDumb, {"cutmix": 0.0})],
+)
+def test_features_alone_teach_as_their_images_do(cls: Any, options: dict[str, Any], learn: Learn) -> None:
+    """With a frozen backbone; the memory then holds no image."""
+    ours, images = (make(cls, **KEPT, **options, memory_of=kind) for kind in ("features", "images"))
+    for method in (ours, images):
+        learn(method, tiny_stream(), 3)
+    assert ours.memory.labels.tolist() == images.memory.labels.tolist()
+    for name, value in weights(images).items():
+        assert torch.allclose(weights(ours)[name], value, atol=1e-5), name
+    held = images.features_of(images.memory.subset())
+    assert torch.allclose(ours.memory.values, held, atol=1e-5)
+    assert ours.memory.pixels.numel() == 0
+    assert ours.stored()["samples"] == 10 * (8 + 4 * ours.backbone.dim), "a label and a feature each"
+    assert images.stored()["samples"] == 10 * BYTES
+
+
+@pytest.mark.parametrize("cls", [ICaRL, WA, BiC, GDumb])
+@pytest.mark.parametrize("changes", [{"trains": "all"}, {"augment": "flip"}], ids=["weights", "images"])
+def test_features_alone_must_not_change(cls: Any, changes: dict[str, Any]) -> None:
+    method = make(cls, **{**KEPT, **changes, "memory_of": "features"})
+    with pytest.raises(UsageError, match=r"memory_of=features needs .* set trains=head and augment=none"):
+        method.setup(tiny_stream().info)

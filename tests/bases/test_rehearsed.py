@@ -14,7 +14,7 @@ from cl.strategies.a_gem import AGem
 from cl.strategies.der_pp import DerPP
 from cl.strategies.er_ace import ErAce
 from cl.strategies.finetune import Finetune
-from cl.strategy import ONLINE
+from cl.strategy import ONLINE, UsageError
 from cl.training.batches import Batch
 from tests.conftest import equal, make, run, tiny_stream
 from tests.help.backbones import conv_backbone
@@ -23,7 +23,7 @@ from tests.help.online import ONE_PASS, stream_in
 
 
 def test_each_batch_is_offered_after_its_step_in_every_epoch(learn: Learn) -> None:
-    method, kept = learner(DerPP, memory_size=500, alpha=0.0, beta=0.0), list[Tensor]()
+    method, kept = learner(DerPP, memory_size=500, alpha=0.0, beta=0.0, outputs="seen"), list[Tensor]()
     original = method._offer
 
     def offer(images: Any, step: Any) -> None:
@@ -58,11 +58,11 @@ def test_samples_follow_the_new_images(learn: Learn) -> None:
     assert all(set(batch.y[:-10].tolist()) <= {2, 3} for batch in second)
 
 
-@pytest.mark.parametrize("cls", [DerPP, ErAce, AGem])
-def test_the_first_step_is_that_of_fine_tuning(cls: type[FineTuning], learn: Learn) -> None:
+@pytest.mark.parametrize(("cls", "own"), [(DerPP, {"outputs": "seen"}), (ErAce, {}), (AGem, {})])
+def test_the_first_step_is_that_of_fine_tuning(cls: type[FineTuning], own: dict[str, Any], learn: Learn) -> None:
     """Before there are remembered images, nothing differs."""
     options = {**FAST, "epochs": 1, "batch_size": 100}
-    ours, finetune = make(cls, **options), make(Finetune, **options, loss="global")
+    ours, finetune = make(cls, **options, **own), make(Finetune, **options, loss="global")
     for method in (ours, finetune):
         learn(method, tiny_stream(), 1)
     assert equal(ours, finetune)
@@ -113,3 +113,25 @@ def test_online_each_image_is_offered_once(cls: Any, tmp_path: Path) -> None:
     method = make(cls, **ONE_PASS, memory_size=500)
     run(method, stream_in("online", chunk=16), tmp_path)
     assert method.memory.seen == len(method.memory) == 60 and method.memory.labels.bincount().tolist() == [6] * 10
+
+
+@pytest.mark.parametrize("update", ["step", "task"])
+@pytest.mark.parametrize("cls", [DerPP, ErAce, AGem])
+def test_features_alone_teach_as_their_images_do(cls: Any, update: str, learn: Learn) -> None:
+    """With a frozen backbone; the memory then holds no image."""
+    options: dict[str, Any] = {**FROZEN, "memory_size": 9, "memory_update": update}
+    ours, images = (make(cls, **options, memory_of=kind) for kind in ("features", "images"))
+    for method in (ours, images):
+        learn(method, tiny_stream(), 2)
+    assert all(torch.equal(*pair) for pair in zip(ours.head.parameters(), images.head.parameters(), strict=True))
+    assert torch.equal(ours.memory.values.nan_to_num(), images.memory.values.nan_to_num())
+    assert ours.memory.labels.tolist() == images.memory.labels.tolist() and ours.memory.pixels.numel() == 0
+    assert images.stored()["samples"] - ours.stored()["samples"] == 9 * 64, "the pixels of a grey image"
+
+
+@pytest.mark.parametrize("cls", [DerPP, ErAce, AGem])
+@pytest.mark.parametrize("changes", [{"trains": "all"}, {"augment": "flip"}], ids=["weights", "images"])
+def test_features_alone_must_not_change(cls: Any, changes: dict[str, Any]) -> None:
+    method = make(cls, **{**FROZEN, **changes, "memory_of": "features"})
+    with pytest.raises(UsageError, match=r"memory_of=features needs .* set trains=head and augment=none"):
+        method.setup(tiny_stream().info)
