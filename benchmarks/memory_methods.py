@@ -43,6 +43,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     phase: str = "train"
     frozen: int = 0
+    gradients: int = 1  # of batches of their own in a step; fine-tuning then has batches as large as each
     limit: float | None = LIMIT
 
 
@@ -53,7 +54,7 @@ CASES: dict[str, Case] = {
     "der-pp, beta=0": Case("der-pp", {"beta": 0.0}),
     "der-pp, beta=0.5": Case("der-pp", {"beta": 0.5}),
     "er-ace": Case("er-ace"),
-    "a-gem": Case("a-gem"),
+    "a-gem": Case("a-gem", gradients=2),
     "gdumb": Case("gdumb"),
     "wa": Case("wa", frozen=1),
     "icarl": Case("icarl", frozen=1),
@@ -163,7 +164,7 @@ def compare(
     pairs: dict[str, tuple[Steps, Steps]] = {}
     for name in names:
         own = steps_of(CASES[name], stream, {**options, "batch_size": batch}, precision)
-        size = max(own.one()[1] for _ in range(own.fit.data.steps))
+        size = max(own.one()[1] for _ in range(own.fit.data.steps)) // CASES[name].gradients
         plain = steps_of(CASES["finetune"], stream, {**options, "batch_size": size}, precision, CASES[name].frozen)
         pairs[name] = own, plain
     ratios: dict[str, list[float]] = {name: [] for name in names}
