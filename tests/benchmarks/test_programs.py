@@ -10,7 +10,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks import loop_overhead, low_rank, merging_memory, online, startup, table_lookup
+from benchmarks import loop_overhead, low_rank, memory_methods, merging_memory, online, startup, table_lookup
+from cl.backbone import Backbone
 from cl.parts.merging import Weights, average
 from cl.testing import tiny_backbone
 
@@ -49,6 +50,35 @@ def test_the_frozen_step_trains_one_bias_before_the_first_attention() -> None:
     assert trained == ["blocks.0.norm1.bias"]
     ratios = low_rank.compare(backbone, 2, 3, batch=4, rounds=2)
     assert {name: len(found) for name, found in ratios.items()} == {"lora / frozen": 2, "per image / shared": 2}
+
+
+@pytest.mark.parametrize(("name", "images"), [("replay", 8), ("der-pp, beta=0.5", 12), ("wa", 4), ("a-gem", 8)])
+def test_methods_with_a_memory_are_paired_with_as_many_images(name: str, images: int) -> None:
+    case, options = memory_methods.CASES[name], {**SMALL, "stream.tasks": 5}
+    own = memory_methods.steps_of(case, "split-digits", options, "fp32")
+    assert own.whole()[1] == own.largest == images, "new and remembered"
+    assert float(own.fit.loss_sum) > 0 and own.fit.key.task == 1
+    assert own.fit.optimizer.state, "the optimiser moved"
+
+
+def test_a_reference_has_the_frozen_passes_of_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[bool] = []
+    forward = Backbone.forward
+
+    def counted(self: Backbone, images: torch.Tensor) -> torch.Tensor:
+        passes.append(torch.is_grad_enabled())
+        return forward(self, images)
+
+    plain = memory_methods.steps_of(memory_methods.CASES["finetune"], "split-digits", SMALL, "fp32", added=2)
+    plain.one()  # the first of a shape is counted
+    monkeypatch.setattr(Backbone, "forward", counted)
+    plain.one()
+    assert passes == [False, False, True]
+
+
+def test_a_method_without_the_fit_is_not_measured() -> None:
+    with pytest.raises(SystemExit, match="no fit 'other'"):
+        memory_methods.steps_of(memory_methods.Case("finetune", phase="other"), "split-digits", SMALL, "fp32")
 
 
 def test_every_merge_reads_vectors_that_are_made_when_read() -> None:
