@@ -26,7 +26,10 @@ from cl.errors import DataError, UsageError, did_you_mean
 from cl.files import sha256_of
 
 PREFIX = "open_clip:"
-_FAULTS = (SafetensorError, pickle.UnpicklingError, EOFError, KeyError, ValueError, RuntimeError, OSError, TypeError)
+_FAULTS = (
+    SafetensorError, pickle.UnpicklingError, EOFError, KeyError, ValueError, RuntimeError, OSError, TypeError,
+    AssertionError, AttributeError,
+)  # fmt: skip
 _SHOWN = 200  # characters of a library's message
 
 
