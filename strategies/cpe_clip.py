@@ -47,9 +47,9 @@ class CpeClip(Strategy):
     Differences from the paper: checked against neuraptic/cpe-clip@9309631. Its steps encode the captions of all classes
         seen and set the logits of old ones to -9999, which get a softmax of exactly 0; here old captions are not
         encoded. Its learning rate of 0.00325 has no effect, because its schedule overwrites it at once: from 0.001 in
-        the first epoch of a session to 0.0089 in the fifth. Its option `freeze` leaves the map to train, because it
-        sets an attribute of the module; here it freezes prompts and map after the first session. Underscores in
-        names of classes become spaces. Image towers of timm work too, whose prompts come before the first layer.
+        the first epoch of a session to 0.0089 in the fifth. Its option `freeze` freezes g from the third session on and
+        leaves A to train, because it sets an attribute of the module; here both are frozen after the first session.
+        Underscores in names of classes become spaces. Image towers of timm work too: A g_0 comes before the first layer.
     """
 
     @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class CpeClip(Strategy):
         session_batch_size: int = option(4, "images per step of later sessions", ge=1)
         length: int = option(2, "prompts per layer (L); 0: none, the zero-shot CLIP", ge=0)
         depth: int = option(12, "layers with prompts (D), at most those of the deeper tower", ge=1)
-        text_mode: str = option("replace", "what becomes of prompts of the layer before, in the text tower", choices=MODES)
+        text_mode: str = option(
+            "replace", "what becomes of prompts of the layer before, in the text tower", choices=MODES
+        )
         image_mode: str = option(
             "accumulate", "what becomes of prompts of the layer before, in the image tower", choices=MODES
         )

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cl.bases.fine_tuning import FineTuning
 from cl.bases.replayed import Replayed
 from cl.parts.attached import text_of
 from cl.parts.heads import TextHead, class_texts, templates
@@ -22,8 +20,8 @@ class ZeroShot(Replayed):
     Paper: Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021, arXiv
         2103.00020. Fine-tuning from this head is the base that Stojanovski, Roth, Akata (arXiv 2211.03186) interpolate:
         `-s momentum --set base=zero-shot --set base.trains=all`.
-    Trains: nothing; or the image tower, the head, or both, as `finetune` and `replay` do. Logits are 100 cos(image, row)
-        at first: the rows of the head are 100 times the text embeddings of the classes, features are unit vectors.
+    Trains: nothing; or the image tower, the head, or both, as `finetune` and `replay` do. Features are unit vectors,
+        and rows of the head at first 100 times the text embeddings of the classes: logits are 100 cos(image, text).
     Stores: the head; `memory_size` images if it replays.
     Cost: one pass of the image tower per test image, and the captions of each class through the text tower once.
     Differences from the paper: the mean over seven templates stands for the 80 of ImageNet, with `template=ensemble`.
@@ -43,7 +41,9 @@ class ZeroShot(Replayed):
             "global", "softmax over all classes seen (global), or over the task's classes", choices=("local", "global")
         )
         lr: float = option(1e-4, "learning rate of the head", gt=0)
-        template: str = option("a photo of a [].", "caption of a class, [] stands for its name; ensemble: seven captions")
+        template: str = option(
+            "a photo of a [].", "caption of a class, [] stands for its name; ensemble: seven captions"
+        )
         scale: float = option(100.0, "factor of the cosines at first", gt=0)
 
         def __post_init__(self) -> None:

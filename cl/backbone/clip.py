@@ -113,7 +113,9 @@ def load(name: str, image_size: int, seed: int, untrained: Callable[[Callable[[]
         network, weights = create(), sha256_of(path)
         _fill(network, name, path)
     _resize(network, image_size)
-    return Clip(_image_tower(network, parts), _text_tower(network, parts), weights, partial(image_tower, name, image_size))
+    return Clip(
+        _image_tower(network, parts), _text_tower(network, parts), weights, partial(image_tower, name, image_size)
+    )
 
 
 def image_tower(name: str, image_size: int = 0) -> ImageTower:
@@ -130,6 +132,21 @@ def about(name: str, image_size: int = 0) -> tuple[nn.Module, str, bool]:
     declared = _declared(parts) if parts.tag else {}
     remote = declared.get("hf_hub") or declared.get("url") or ""
     return _network(parts, image_size), remote.rstrip("/") or parts.file, bool(remote)
+
+
+def facts(name: str) -> dict[str, Any]:
+    """What `clbench info` tells of a CLIP; raises `UsageError` for an unknown one."""
+    parts = Name.of(name)
+    known, config = _declared(parts), open_clip().get_model_config(parts.arch)
+    side = config["vision_cfg"].get("image_size", 224)
+    return {
+        "Tags": tags(parts.arch),
+        "Input": f"3x{side}x{side}",
+        "Mean": list(known["mean"]),
+        "Std": list(known["std"]),
+        "Interpolation": known.get("interpolation") or "bicubic",
+        "Weights": known.get("hf_hub") or known.get("url") or parts.file,
+    }
 
 
 def scales(network: Any) -> int:
@@ -219,7 +236,11 @@ def _find(name: str, parts: Name) -> Path:
     except DataError as missing:
         if not parts.tag:
             have = tags(parts.arch)
-            hub = f", name weights of the hub ({PREFIX}{parts.arch}.TAG with TAG one of {', '.join(have)})" if have else ""
+            hub = (
+                f", name weights of the hub ({PREFIX}{parts.arch}.TAG with TAG one of {', '.join(have)})"
+                if have
+                else ""
+            )
             raise DataError(f"{str(missing).rstrip('.')}{hub}, or use {PREFIX}{parts.arch}@FILE or @random.") from None
     return _download(name, parts)
 

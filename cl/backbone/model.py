@@ -21,24 +21,13 @@ from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
 from cl.backbone.library import timm
 from cl.backbone.options import STATISTICS, BackboneOptions
+from cl.backbone.origins import PRETRAINING
 from cl.backbone.text import TextTower
 from cl.backbone.transform import Transform
 from cl.backbone.weight_files import build_pretrained, find_weights
 from cl.errors import ContractError, UsageError, did_you_mean
 from cl.files import sha256_of
 from cl.random import derive
-
-# Every record states the class overlap between a backbone's training data and common streams.
-_PRETRAINING = {
-    "in21k": "ImageNet-21k (contains most classes of CIFAR and ImageNet-R by name)",
-    "in1k": "ImageNet-1k (overlaps with CIFAR and ImageNet-R classes by name)",
-    "tinyimagenet_distill": "Tiny-ImageNet, 200 ImageNet classes, distilled from DeiT-Tiny (ImageNet-1k); "
-    "overlaps with CIFAR-100 classes by name, no CIFAR image",
-    "micro_clip": "Tiny-ImageNet, 200 ImageNet classes, distilled from DeiT-Tiny (ImageNet-1k); captions: class names of "
-    "small data sets; overlaps with CIFAR-100 classes by name, no CIFAR image",
-    "openai": "400 million images with captions (OpenAI); their overlap with common streams is not known",
-    "laion": "images of the web with captions (LAION); their overlap with common streams is not known",
-}
 
 
 class Backbone(nn.Module):
@@ -366,7 +355,7 @@ def _dim(model: nn.Module) -> int:
 
 def _pretraining(text: str) -> str:
     """The description of the training data for a tag or a file name."""
-    return next((about for mark, about in _PRETRAINING.items() if mark in text), "unknown")
+    return next((about for mark, about in PRETRAINING.items() if mark in text), "unknown")
 
 
 def input_size(arch: str, image_size: int) -> dict[str, Any]:

@@ -119,9 +119,9 @@ def _without_text(stream: Stream, text: bool) -> Iterator[str]:
     nameless = without_words(stream.info.class_names)
     if nameless:
         yield (
-            f"makes captions from the names of classes, but {len(nameless)} of {len(stream.info.class_names)} classes of "
-            f"{stream.name} have none that is a word ({nameless[0]!r} first); rename the folders or classes of its images "
-            "after what they show"
+            f"makes captions from the names of classes, but {len(nameless)} of {len(stream.info.class_names)} classes "
+            f"of {stream.name} have none that is a word ({nameless[0]!r} first); rename the folders or classes of its "
+            "images after what they show"
         )
 
 

@@ -120,7 +120,9 @@ def test_weights_that_are_missing_or_do_not_fit(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("CLBENCH_OFFLINE", "1")
     with pytest.raises(DataError, match=r"put ViT-B-32.openai.safetensors in a folder of CLBENCH_DATA_PATH, or use"):
         load("open_clip:ViT-B-32.openai")
-    with pytest.raises(DataError, match=r"'tiny_clip.safetensors' was not found in .*, or use open_clip:tiny_clip@FILE"):
+    with pytest.raises(
+        DataError, match=r"'tiny_clip.safetensors' was not found in .*, or use open_clip:tiny_clip@FILE"
+    ):
         load(TINY)
     with pytest.raises(DataError, match=r"'ViT-B-32.safetensors' was not found in .* with TAG one of openai"):
         load("open_clip:ViT-B-32")
@@ -160,7 +162,11 @@ def test_without_the_extra_the_fix_is_named(
     library.open_clip.cache_clear()
 
 
-def test_the_family_is_listed() -> None:
+def test_the_family_is_listed_and_described(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["info", "open_clip:ViT-B-32.openai"]) == 0
+    said = capsys.readouterr().out
+    assert "laion2b_s34b_b79k" in said and "3x224x224" in said and "timm/vit_base_patch32_clip_224.openai" in said
+    assert call(["list", "backbones"]) == 0 and "open_clip:ARCH " in capsys.readouterr().out
     assert "open_clip:" in registry.backbones and registry.backbones.summary("open_clip:").startswith("A CLIP of the")
     with pytest.raises(UsageError, match="name an architecture after open_clip:"):
         clip.family()

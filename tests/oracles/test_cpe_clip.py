@@ -45,7 +45,7 @@ def drawn(place: int, name: str, shape: tuple[int, ...]) -> Tensor:
 
 def tokenize(captions: list[str], context_length: int) -> Tensor:
     """The tokens of the file for "class3."; what follows the end is cut by the tower."""
-    return ORACLE.tensor("tokens")[[int(caption.strip("class.")) for caption in captions]]
+    return ORACLE.tensor("tokens")[[int(caption.removeprefix("class").removesuffix(".")) for caption in captions]]
 
 
 @cache

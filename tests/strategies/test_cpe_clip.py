@@ -160,7 +160,7 @@ def test_a_backbone_without_text_and_classes_without_names_are_refused() -> None
 def test_options_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="warmup=200 must be less than cycle=200"):
         CpeClip.Options(warmup=200)
-    with pytest.raises(ValueError, match="min_lr=1.0 must not be above max_lr=0.1"):
+    with pytest.raises(ValueError, match=r"min_lr=1\.0 must not be above max_lr=0\.1"):
         CpeClip.Options(min_lr=1.0)
     method = learner(length=22)
     method.info = tiny_stream().info

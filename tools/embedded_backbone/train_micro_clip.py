@@ -52,7 +52,7 @@ MARGIN = 0.01
 
 @dataclass
 class Pack:
-    """Features [N, d] of the image tower before its projection, labels, and the names of each class, the main one first."""
+    """Features [N, d] of the image tower before its projection, labels, and the names of each class, the main first."""
 
     name: str
     train: Tensor
@@ -92,7 +92,10 @@ def encoded(backbone: Backbone, store: ImageStore, per_class: int | None) -> tup
 
 
 def read(names: tuple[str, ...], backbone: Backbone, limit: int | None = None) -> list[Pack]:
-    """The packs that are found, with `limit` training images per class; raises `DataError` if there are none, `UsageError` for a pack that is tested on."""
+    """The packs that are found, with `limit` images per class and split.
+
+    Raises `DataError` if there are none, `UsageError` for a pack that is tested on.
+    """
     if tested := [name for name in names if name.startswith("cifar")]:
         raise UsageError(f"{tested[0]} may not be trained on: {TESTED} is what the result is tested on; leave it out.")
     found = []
@@ -160,7 +163,9 @@ def train(network: Any, packs: list[Pack], recipe: Recipe) -> tuple[TextTower, i
     begun, losses, step, share = time.perf_counter(), [], 0, 0.0
     while share < 1:
         rows = rng.choice(len(features), min(recipe.batch_size, len(features)), replace=False)
-        said = [ENSEMBLE[rng.integers(len(ENSEMBLE))].replace(PLACE, spoken_as(classes[labels[row]], rng)) for row in rows]
+        said = [
+            ENSEMBLE[rng.integers(len(ENSEMBLE))].replace(PLACE, spoken_as(classes[labels[row]], rng)) for row in rows
+        ]
         unique = {caption: place for place, caption in enumerate(dict.fromkeys(said))}
         target = torch.tensor([unique[caption] for caption in said])
         factor = min(1.0, (step + 1) / recipe.warmup) * (1 + np.cos(np.pi * share)) / 2
@@ -217,7 +222,9 @@ class _Command(click.Command):
 @click.command(cls=_Command, epilog=EXAMPLE, context_settings={"show_default": True})
 @click.argument("packs", nargs=-1)
 @click.option("--steps", default=Recipe.steps, type=click.IntRange(1), help="Budget in steps.")
-@click.option("--minutes", default=0.0, help="Budget in minutes of training in place of steps; not exactly reproducible.")
+@click.option(
+    "--minutes", default=0.0, help="Budget in minutes of training in place of steps; not exactly reproducible."
+)
 @click.option("--batch-size", default=Recipe.batch_size, type=click.IntRange(2), help="Images per step.")
 @click.option("--lr", default=Recipe.lr, help="Learning rate of AdamW.")
 @click.option("--weight-decay", default=Recipe.weight_decay, help="Weight decay of matrices.")
@@ -225,7 +232,9 @@ class _Command(click.Command):
 @click.option("--limit", default=60, type=click.IntRange(1), help="Training and held-out images per class.")
 @click.option("--seed", default=0, help="Seed of weights, batches and captions.")
 @click.option("--test/--no-test", default=True, help=f"Test on the images of {TESTED}, if they are here.")
-@click.option("-o", "--output", default="micro_clip.safetensors", type=click.Path(path_type=Path), help="File to write.")
+@click.option(
+    "-o", "--output", default="micro_clip.safetensors", type=click.Path(path_type=Path), help="File to write."
+)
 def main(packs: tuple[str, ...], output: Path, test: bool, limit: int, **settings: Any) -> None:
     """Train a micro CLIP on PACKS (names of .npz files in CLBENCH_DATA_PATH; by default all known ones that are found).
 
@@ -238,7 +247,9 @@ def main(packs: tuple[str, ...], output: Path, test: bool, limit: int, **setting
     network = new_network(backbone)
     read_packs = read(packs or PACKS, backbone, limit)
     images = sum(len(pack.train) for pack in read_packs)
-    click.echo(f"{images:,} images of {len(read_packs)} packs, encoded in {time.perf_counter() - begun:.0f} s", err=True)
+    click.echo(
+        f"{images:,} images of {len(read_packs)} packs, encoded in {time.perf_counter() - begun:.0f} s", err=True
+    )
     begun = time.perf_counter()
     text, steps, loss = train(network, read_packs, recipe)
     click.echo(f"{steps} steps in {time.perf_counter() - begun:.0f} s, loss {loss:.3f}", err=True)

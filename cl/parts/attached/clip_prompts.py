@@ -16,12 +16,12 @@ from cl.errors import UsageError
 from cl.parts.attached.attach import Override, overridden
 
 MODES = ("replace", "accumulate", "accumulate_same")
-"""What a layer after the first does with its prompts. "replace": they take the place of those before. "accumulate": they
-follow the outputs of those before. "accumulate_same": they follow the prompts before, as these were given."""
+"""What a layer after the first does with its prompts. "replace": they take the place of those before. "accumulate":
+they follow the outputs of those before. "accumulate_same": they follow the prompts before, as these were given."""
 
 
 class ClipPrompts(nn.Module):
-    """`values` [depth, length, text width] for the text tower, and a linear map of them to the width of the image tower.
+    """`values` [depth, length, text width] for the text tower, and a linear map of them to the image tower's width.
 
     Layer i of a tower gets `values[i]`. The values are drawn uniformly as Xavier's for a convolution of this shape, the
     map as a new `nn.Linear`.
@@ -113,7 +113,11 @@ def _overrides(entry: nn.Module, blocks: list[nn.Module], prompts: Tensor, mode:
     yield entry, "forward", partial(_entered, entry.forward, prompts[0])
     for layer, block in enumerate(blocks[: len(prompts)]):
         if layer:
-            yield block, "forward", partial(_changed, block.forward, prompts, mode, layer, _held(mode, length, layer - 1))
+            yield (
+                block,
+                "forward",
+                partial(_changed, block.forward, prompts, mode, layer, _held(mode, length, layer - 1)),
+            )
 
 
 def _entered(forward: Any, prompts: Tensor, x: Tensor) -> Any:
@@ -132,10 +136,7 @@ def _held(mode: str, length: int, layer: int) -> int:
 
 def _given(mode: str, prompts: Tensor, layer: int, outputs: Tensor) -> Tensor:
     """The prompts [B, n, width] that a layer gets; `outputs` are those of the layer before at their places."""
-    if mode == "accumulate_same":
-        given = prompts[: layer + 1].flatten(0, 1)
-    else:
-        given = prompts[layer]
+    given = prompts[: layer + 1].flatten(0, 1) if mode == "accumulate_same" else prompts[layer]
     given = given.to(outputs.dtype).expand(len(outputs), -1, -1)
     return torch.cat([outputs, given], 1) if mode == "accumulate" else given
 
@@ -154,8 +155,8 @@ def _entry(backbone: Backbone) -> nn.Module:
     if visual is not None and getattr(visual, "pool_type", "") == "tok" and hasattr(visual, "ln_pre"):
         return cast(nn.Module, visual.ln_pre)
     raise UsageError(
-        f"prompts do not fit backbone {backbone.identity['name']}: its image tower is no Vision Transformer that reads its "
-        "class token; choose one, such as open_clip:ViT-B-16.openai."
+        f"prompts do not fit backbone {backbone.identity['name']}: its image tower is no Vision Transformer that reads "
+        "its class token; choose one, such as open_clip:ViT-B-16.openai."
     )
 
 

@@ -34,7 +34,9 @@ def templates(text: str) -> tuple[str, ...]:
     if text == "ensemble":
         return ENSEMBLE
     if PLACE not in text:
-        raise UsageError(f"a template holds {PLACE} for the name of a class, as in 'a photo of a {PLACE}.', not {text!r}.")
+        raise UsageError(
+            f"a template holds {PLACE} for the name of a class, as in 'a photo of a {PLACE}.', not {text!r}."
+        )
     return (text,)
 
 

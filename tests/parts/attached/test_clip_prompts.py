@@ -21,7 +21,10 @@ def lengths(backbone: Backbone, call: Any) -> tuple[list[int], list[int]]:
     """Tokens of every layer of the image tower and of the text tower during a call."""
     visual: Any = backbone.model.visual
     found: tuple[list[int], list[int]] = ([], [])
-    towers = (visual.trunk.blocks if hasattr(visual, "trunk") else visual.transformer.resblocks, text_of(backbone).blocks)
+    towers = (
+        visual.trunk.blocks if hasattr(visual, "trunk") else visual.transformer.resblocks,
+        text_of(backbone).blocks,
+    )
     hooks = []
     for blocks, seen in zip(towers, found, strict=True):
         for block in blocks:
@@ -47,7 +50,9 @@ def test_each_layer_has_its_prompts(name: str, mode: str, grows: bool) -> None:
     added = [2 * (min(layer, 3) + 1) if grows else 2 for layer in range(max(len(images), len(texts)))]
     assert images == [plain + more for more in added[: len(images)]]
     assert texts == [tokens.shape[1] + more for more in added[: len(texts)]]
-    assert clip.is_pristine and not any("forward" in vars(part) for part in clip.modules()), "the stock methods are back"
+    assert clip.is_pristine and not any("forward" in vars(part) for part in clip.modules()), (
+        "the stock methods are back"
+    )
 
 
 @pytest.mark.parametrize("name", TOWERS)
@@ -68,7 +73,9 @@ def test_the_modes_differ_and_all_prompts_get_gradients() -> None:
     tokens = text_of(clip).tokens(["cat"])
     prompts = ClipPrompts(clip, 2, 12, torch.Generator().manual_seed(1))
     assert prompts.values.shape == (6, 2, 16), "as many layers as the deeper tower has"
-    found: dict[str, list[Tensor]] = {mode: [prompts.images(clip, x, mode), prompts.texts(clip, tokens, mode)] for mode in MODES}
+    found: dict[str, list[Tensor]] = {
+        mode: [prompts.images(clip, x, mode), prompts.texts(clip, tokens, mode)] for mode in MODES
+    }
     for one, other in (("replace", "accumulate"), ("accumulate", "accumulate_same")):
         assert all(not torch.allclose(a, b) for a, b in zip(found[one], found[other], strict=True))
     prompts.requires_grad_(True)

@@ -13,7 +13,9 @@ from cl.testing.workbench import tiny_clip
 
 
 def test_names_become_words() -> None:
-    assert spoken("aquarium_fish") == "aquarium fish" and spoken("001.Black_footed_Albatross") == "Black footed Albatross"
+    assert (
+        spoken("aquarium_fish") == "aquarium fish" and spoken("001.Black_footed_Albatross") == "Black footed Albatross"
+    )
     assert spoken(" T-shirt/top ") == "T-shirt top" and spoken("7") == "7"
     assert captions(["a_b", "c"], "a photo of a [].") == ["a photo of a a b.", "a photo of a c."]
 

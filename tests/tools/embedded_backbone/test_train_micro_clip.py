@@ -77,12 +77,18 @@ def test_the_command_writes_a_file_that_is_a_backbone(tmp_path: Path, monkeypatc
     output = tmp_path / "micro_clip.safetensors"
     arguments = ["colours", "nowhere", "--steps", "2", "--batch-size", "4", "--no-test", "-o", str(output)]
     outcome = CliRunner().invoke(main, arguments)
-    assert outcome.exit_code == 0 and "% of 4 held-out images" in outcome.output and "nowhere is left out" in outcome.output
+    assert (
+        outcome.exit_code == 0
+        and "% of 4 held-out images" in outcome.output
+        and "nowhere is left out" in outcome.output
+    )
     backbone = load("open_clip:micro_clip")
     assert backbone.text is not None and "captions: class names" in backbone.identity["pretraining"]
     embedded: Any = load("vit_micro_patch4_32.tinyimagenet_distill").model
     trunk: Any = backbone.model.visual.trunk  # type: ignore[union-attr]
-    assert torch.equal(trunk.state_dict()["blocks.0.attn.qkv.weight"], embedded.state_dict()["blocks.0.attn.qkv.weight"])
+    assert torch.equal(
+        trunk.state_dict()["blocks.0.attn.qkv.weight"], embedded.state_dict()["blocks.0.attn.qkv.weight"]
+    )
 
 
 @pytest.mark.parametrize(
