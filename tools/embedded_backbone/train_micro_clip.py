@@ -163,9 +163,8 @@ def train(network: Any, packs: list[Pack], recipe: Recipe) -> tuple[TextTower, i
     begun, losses, step, share = time.perf_counter(), [], 0, 0.0
     while share < 1:
         rows = rng.choice(len(features), min(recipe.batch_size, len(features)), replace=False)
-        said = [
-            ENSEMBLE[rng.integers(len(ENSEMBLE))].replace(PLACE, spoken_as(classes[labels[row]], rng)) for row in rows
-        ]
+        template = ENSEMBLE[rng.integers(len(ENSEMBLE))]
+        said = [template.replace(PLACE, spoken_as(classes[label], rng)) for label in labels[rows]]
         unique = {caption: place for place, caption in enumerate(dict.fromkeys(said))}
         target = torch.tensor([unique[caption] for caption in said])
         factor = min(1.0, (step + 1) / recipe.warmup) * (1 + np.cos(np.pi * share)) / 2
