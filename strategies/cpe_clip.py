@@ -49,7 +49,7 @@ class CpeClip(Strategy):
         encoded. Its learning rate of 0.00325 has no effect, because its schedule overwrites it at once: from 0.001 in
         the first epoch of a session to 0.0089 in the fifth. Its option `freeze` freezes g from the third session on and
         leaves A to train, because it sets an attribute of the module; here both are frozen after the first session.
-        Underscores in names of classes become spaces. Image towers of timm work too: A g_0 comes before the first layer.
+        Underscores in names of classes become spaces. Image towers of timm work too; A g_0 enters their first layer.
     """
 
     @dataclass(frozen=True)

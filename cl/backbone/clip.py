@@ -74,9 +74,9 @@ class ImageTower(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if torch.compiler.is_compiling():
-            return self.visual(images)  # type: ignore[no-any-return]
+            return self.visual(images)
         with without_fast_path():
-            return self.visual(images)  # type: ignore[no-any-return]
+            return self.visual(images)
 
 
 @dataclass(frozen=True)

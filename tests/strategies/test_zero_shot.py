@@ -85,7 +85,7 @@ def test_a_step_is_that_of_the_global_softmax_on_unit_vectors() -> None:
     for parameter in tower.values():
         parameter.requires_grad_(True)
     for batch in trainer.batches[0]:
-        held = [rows, *tower.values()]
+        held: list[Tensor] = [rows, *tower.values()]
         loss = F.cross_entropy(F.normalize(twin(batch.x), dim=-1) @ rows.T, batch.y)
         gradients = torch.autograd.grad(loss, held)
         with torch.no_grad():

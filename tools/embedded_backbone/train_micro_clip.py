@@ -153,9 +153,8 @@ def train(network: Any, packs: list[Pack], recipe: Recipe) -> tuple[TextTower, i
         parameter.requires_grad_(True)
     decayed = [parameter for parameter in trained if parameter.ndim > 1]
     others = [parameter for parameter in trained if parameter.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed}, {"params": others, "weight_decay": 0.0}], lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay)
     features = torch.cat([pack.train for pack in packs])
     classes = [names for pack in packs for names in pack.names]
     firsts = np.cumsum([0, *(len(pack.names) for pack in packs)])
