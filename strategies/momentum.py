@@ -22,9 +22,8 @@ class Momentum(Wrapper):
     Differences from the paper: a transplant. The paper starts from CLIP with its zero-shot text head: that is
         `base=zero-shot` with `base.trains=all` on a CLIP. Other backbones have no text tower, so the base's head is
         used, which is drawn at random and grows with the tasks. New rows are copied to the slow weights. The paper's
-        tau and learning rates were not available to us, nor
-        whether fast weights restart from slow ones between tasks. `mode=per_task`, one merge after each task, is our
-        ablation.
+        tau and learning rates were not available to us, nor whether fast weights restart from slow ones between
+        tasks. `mode=per_task`, one merge after each task, is our ablation.
     """
 
     caveat = (
