@@ -89,8 +89,8 @@ def test_a_step_is_that_of_the_global_softmax_on_unit_vectors() -> None:
         loss = F.cross_entropy(F.normalize(twin(batch.x), dim=-1) @ rows.T, batch.y)
         gradients = torch.autograd.grad(loss, held)
         with torch.no_grad():
-            for parameter, gradient in zip(held, gradients, strict=True):
-                parameter.sub_(0.01 * gradient)
+            for value, gradient in zip(held, gradients, strict=True):
+                value.sub_(0.01 * gradient)
     assert torch.allclose(method.head.blocks[0].weight, rows, atol=1e-4)
     for name, parameter in method.backbone.model.named_parameters():
         assert torch.allclose(parameter, tower[name], atol=1e-4), name
