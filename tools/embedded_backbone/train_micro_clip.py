@@ -44,7 +44,7 @@ PACKS = (
 TESTED = "split-cifar100"
 """The stream on which the result is tested, so none of its images may be trained on."""
 
-EXAMPLE = "\b\nExample:\n  python -m tools.embedded_backbone.train_micro_clip --minutes 6 -o micro_clip.safetensors"
+EXAMPLE = "\b\nExample:\n  python -m tools.embedded_backbone.train_micro_clip -o micro_clip.safetensors"
 SYNONYMS = 3
 MARGIN = 0.01
 """Standard deviation of new token embeddings: words that no caption has stay near 0, and say little."""
@@ -129,10 +129,10 @@ def contrastive(images: Tensor, texts: Tensor, target: Tensor, scale: Tensor) ->
 class Recipe:
     """The optimisation: AdamW with a warm-up and half a cosine, for `steps` or, if given, `minutes`."""
 
-    steps: int = 2000
+    steps: int = 500
     minutes: float = 0.0
     batch_size: int = 512
-    lr: float = 1e-3
+    lr: float = 2e-3
     weight_decay: float = 0.1
     warmup: int = 50
     seed: int = 0
