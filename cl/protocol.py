@@ -47,6 +47,8 @@ class Needs:
     """Tasks with such fits: "all"; "first"; "unreplayed", all until there are remembered images to add to a batch."""
     merges: bool = True
     """Whether these fits merge a last batch of one image into the batch before; `Strategy.fit` does."""
+    text: bool = False
+    """Whether it needs a backbone with a text tower, and names of classes that are words."""
 
 
 RULES = ("cil_seen", "cil_all", "dil", "til_masked", "til_oracle")

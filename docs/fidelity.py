@@ -42,6 +42,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("feat-kd", "pred-kd"), ("bases/regularized",)),
     **dict.fromkeys(("ama", "lines"), ("bases/rescaled", "parts/merging/depth")),
     "cofima": ("parts/merging/fisher",),
+    "cpe-clip": ("parts/attached/clip_prompts",),
     **dict.fromkeys(("model-average", "task-arithmetic", "ties"), ("bases/merged", "parts/merging/average")),
     "atlas": ("parts/merging/combination",),
     "model-stock": ("parts/merging/stock",),
@@ -68,6 +69,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "softnet": ("parts/weights/soft_masks",),
     "taps": ("parts/weights/gated",),
     "wsn": ("parts/weights/masks",),
+    "zero-shot": ("parts/heads/text",),
 }
 """Strategies -> modules of `cl` with the code of their papers, whose tests are theirs too."""
 

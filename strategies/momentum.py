@@ -19,11 +19,11 @@ class Momentum(Wrapper):
     Trains: the parameters that the base trains (the fast weights), as the base does; slow weights get no gradients.
     Stores: a second copy of all trained parameters, in float32, in addition to what the base stores.
     Cost: one interpolation per training step, one forward pass per test image.
-    Differences from the paper: a transplant. The paper starts from CLIP with its zero-shot text head. Backbones without
-        a text tower have no such head, so the base's head is used, which is drawn at random and grows with the tasks.
-        New rows are copied to the slow weights. The paper's tau and learning rates were not available to us, nor
-        whether fast weights restart from slow ones between tasks. `mode=per_task`, one merge after each task, is our
-        ablation.
+    Differences from the paper: a transplant. The paper starts from CLIP with its zero-shot text head: that is
+        `base=zero-shot` with `base.trains=all` on a CLIP. Other backbones have no text tower, so the base's head is
+        used, which is drawn at random and grows with the tasks. New rows are copied to the slow weights. The paper's
+        tau and learning rates were not available to us, nor whether fast weights restart from slow ones between
+        tasks. `mode=per_task`, one merge after each task, is our ablation.
     """
 
     caveat = (

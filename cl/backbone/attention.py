@@ -33,3 +33,17 @@ def explicit(attention: Iterable[Any]) -> Iterator[None]:
     finally:
         for part in parts:
             part.fused_attn = True
+
+
+@contextlib.contextmanager
+def without_fast_path() -> Iterator[None]:
+    """Within a `with` block, PyTorch's multi-head attention takes the same path with and without gradients.
+
+    Its fast path without gradients is one operator, whose FLOPs are not counted.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

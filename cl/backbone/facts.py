@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cl import registry
-from cl.backbone.library import timm
+from cl.backbone.library import open_clip, timm
 from cl.backbone.options import BackboneOptions
 from cl.data.sources import find_file
 from cl.errors import StorageError, UsageError
@@ -24,6 +24,8 @@ from cl.paths import home, writing_nothing
 
 log = logging.getLogger("clbench.backbone")
 
+CLIP = "open_clip:"  # as `cl.backbone.clip.PREFIX`, whose module imports torch
+
 FOLDER = "backbones"
 """The folder of the cache: one file per architecture and size of its input."""
 
@@ -31,7 +33,8 @@ _KINDS = {"parameters": int, "forward_flops": int, "declared": str, "hub": bool,
 
 
 def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
-    """Parameters and forward FLOPs of a backbone, the origin of its weights, and the images that a batch needs.
+    """Parameters and forward FLOPs of a backbone, the origin of its weights, the images that a batch needs, and whether
+    it has a text tower.
 
     Raises `UsageError` for an unknown backbone or a size that it cannot take, `DataError` for a missing weights file.
     """
@@ -51,6 +54,7 @@ def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
         "weights": source or known["declared"],
         "hub": known["hub"] and not source,
         "least_batch": known["least_batch"],
+        "text": arch.startswith(CLIP),
     }
 
 
@@ -72,7 +76,10 @@ def _path(arch: str, image_size: int) -> Path | None:
         return None
     spec = importlib.util.find_spec("timm")
     folders = [Path(__file__).parent, *map(Path, (spec.submodule_search_locations or ()) if spec is not None else ())]
-    versions = [registry.own_version(), *map(metadata.version, ("torch", "timm"))]
+    if arch.startswith(CLIP):
+        open_clip()  # raises if it is not installed
+    used = ("torch", "timm", "open_clip_torch") if arch.startswith(CLIP) else ("torch", "timm")
+    versions = [registry.own_version(), *map(metadata.version, used)]
     key = json.dumps([arch, image_size, versions, [_code(folder) for folder in folders]])
     return home() / FOLDER / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
@@ -98,9 +105,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, arch: str, found: dict[str, Any]) -> None:
-    builder = timm().models.model_entrypoint(arch.partition(".")[0]).__module__
-    if not builder.startswith(("timm.", "cl.backbone.")):  # of a plugin, whose code is not in the name of the file
-        return
+    if not arch.startswith(CLIP):
+        builder = timm().models.model_entrypoint(arch.partition(".")[0]).__module__
+        if not builder.startswith(("timm.", "cl.backbone.")):  # of a plugin, whose code is not in the name of the file
+            return
     try:
         write_text(path, json.dumps(found))
     except StorageError as error:
@@ -110,31 +118,61 @@ def _write(path: Path, arch: str, found: dict[str, Any]) -> None:
 def _measured(arch: str, image_size: int) -> dict[str, Any]:
     """The facts, from one pass of an image without values through a network without weights."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from cl.backbone.model import factory, input_size, least_batch
 
+    if arch.startswith(CLIP):
+        return _measured_clip(arch, image_size)
     build = factory(arch.partition(".")[0])
     with torch.device("meta"):
         model = build(pretrained=False, num_classes=0, **input_size(arch, image_size)).eval()
         channels, height, width = timm().data.resolve_data_config({}, model=model)["input_size"]
         image = torch.empty(1, channels, image_size or height, image_size or width)
+    flops = _flops(arch, model, image)
+    config = timm().get_pretrained_cfg(arch)
+    declared = config.to_dict() if config is not None else {}
+    remote = None if declared.get("file") else declared.get("hf_hub_id") or declared.get("url")
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "forward_flops": flops,
+        "declared": str(declared.get("file") or remote or "unknown"),
+        "hub": bool(remote),
+        "least_batch": least_batch(model, image),
+    }
+
+
+def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
+    """The facts of a CLIP: the parameters of both towers, the FLOPs of the image tower."""
+    import torch
+
+    from cl.backbone import clip
+    from cl.backbone.model import least_batch
+
+    with torch.device("meta"):
+        network, where, remote = clip.about(arch, image_size)
+        tower = clip.image_tower(arch, image_size).eval()
+        side = image_size or tower.pretrained_cfg["input_size"][-1]
+        image = torch.empty(1, 3, side, side)
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()) - clip.scales(network),
+        "forward_flops": _flops(arch, tower, image),
+        "declared": where,
+        "hub": remote,
+        "least_batch": least_batch(tower, image),
+    }
+
+
+def _flops(arch: str, model: Any, image: Any) -> int:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(image)
     except RuntimeError as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UsageError(
-            f"Backbone {arch} cannot take images of {image_size or height} pixels ({reason}); choose another "
+            f"Backbone {arch} cannot take images of {image.shape[-1]} pixels ({reason}); choose another "
             "backbone.image_size."
         ) from error
-    config = timm().get_pretrained_cfg(arch)
-    declared = config.to_dict() if config is not None else {}
-    remote = None if declared.get("file") else declared.get("hf_hub_id") or declared.get("url")
-    return {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "forward_flops": counter.get_total_flops(),
-        "declared": str(declared.get("file") or remote or "unknown"),
-        "hub": bool(remote),
-        "least_batch": least_batch(model, image),
-    }
+    return int(counter.get_total_flops())

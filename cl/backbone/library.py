@@ -1,10 +1,20 @@
-"""timm, imported when a backbone is built or looked up: the import takes seconds."""
+"""timm and open_clip, imported when a backbone is built or looked up: the import takes seconds."""
 
 from __future__ import annotations
 
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+from cl.errors import UsageError
+
+CLIP_CONFIGS = Path(__file__).with_name("weights") / "clip"
+"""Architectures of ours for open_clip: one JSON file each, named for the architecture."""
+
+CLIP_MISSING = (
+    "CLIP backbones need the package open_clip_torch, which is not installed here; run: pip install 'clbench[clip]'."
+)
 
 
 @cache
@@ -14,3 +24,14 @@ def timm() -> Any:
         warnings.filterwarnings("ignore", message="IProgress not found")
         import timm
     return timm
+
+
+@cache
+def open_clip() -> Any:
+    """The module open_clip, which also knows our architectures; raises `UsageError` if it is not installed."""
+    try:
+        import open_clip
+    except ImportError as error:
+        raise UsageError(CLIP_MISSING) from error
+    open_clip.add_model_config(CLIP_CONFIGS)
+    return open_clip

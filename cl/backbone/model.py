@@ -1,4 +1,5 @@
-"""A timm model with the identity of its weights, its input transform, and a record of changed tensors."""
+"""A timm model, or the towers of a CLIP, with the identity of its weights, its input transform, and a record of changed
+tensors."""
 
 from __future__ import annotations
 
@@ -13,25 +14,20 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
+from cl.backbone import clip
 from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.backbone.compiled import Compiled, layout
 from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
 from cl.backbone.library import timm
 from cl.backbone.options import STATISTICS, BackboneOptions
+from cl.backbone.origins import PRETRAINING
+from cl.backbone.text import TextTower
 from cl.backbone.transform import Transform
 from cl.backbone.weight_files import build_pretrained, find_weights
 from cl.errors import ContractError, UsageError, did_you_mean
 from cl.files import sha256_of
 from cl.random import derive
-
-# Every record states the class overlap between a backbone's training data and common streams.
-_PRETRAINING = {
-    "in21k": "ImageNet-21k (contains most classes of CIFAR and ImageNet-R by name)",
-    "in1k": "ImageNet-1k (overlaps with CIFAR and ImageNet-R classes by name)",
-    "tinyimagenet_distill": "Tiny-ImageNet, 200 ImageNet classes, distilled from DeiT-Tiny (ImageNet-1k); "
-    "overlaps with CIFAR-100 classes by name, no CIFAR image",
-}
 
 
 class Backbone(nn.Module):
@@ -39,6 +35,8 @@ class Backbone(nn.Module):
 
     The state holds only tensors that changed since loading. Changes are detected by PyTorch's version counters,
     replaced or attached modules by their identity. After `keep_pretrained`, `reset` undoes training.
+
+    For a CLIP the model is the image tower, and `text` the frozen text tower; `text` is None for all others.
     """
 
     def __init__(
@@ -47,9 +45,11 @@ class Backbone(nn.Module):
         transform: Transform,
         identity: dict[str, Any],
         create: Callable[[], nn.Module] | None = None,
+        text: TextTower | None = None,
     ) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
+        self.text = text
         self.transform = transform
         self.identity = identity
         self._create = create
@@ -261,19 +261,25 @@ def load(
 
     `arch.tag` is a timm model with pretrained weights (embedded, from the search path, or from the hub), `arch@file` a
     model with a local weights file (a path, or a name on `CLBENCH_DATA_PATH`), `arch@random` an untrained model (drawn
-    from `seed`). Raises `UsageError` for an unknown model, `DataError` for weights that are missing or do not fit.
+    from `seed`). `open_clip:arch.tag` and so on is a CLIP of open_clip. Raises `UsageError` for an unknown model,
+    `DataError` for weights that are missing or do not fit.
     """
     options = options or BackboneOptions()
     arch, _, source = name.partition("@")
-    build = functools.partial(factory(name), num_classes=0, **input_size(arch, options.image_size))
-    create = functools.partial(build, pretrained=False)
-    if source == "random":
-        model = _untrained(create, derive(seed, "backbone", arch))
-        weights = f"random-{seed}"
+    model: nn.Module
+    text: TextTower | None = None
+    if name.startswith(clip.PREFIX):
+        towers = clip.load(name, options.image_size, derive(seed, "backbone", arch), _untrained)
+        model, text, create, weights = towers.image, towers.text.to(device), towers.create, towers.weights
     else:
-        path = find_weights(arch, source)
-        model = build_pretrained(name, arch, path, build)
-        weights = sha256_of(path) if path else _digest(model)
+        build = functools.partial(factory(name), num_classes=0, **input_size(arch, options.image_size))
+        create = functools.partial(build, pretrained=False)
+        if source == "random":
+            model, weights = _untrained(create, derive(seed, "backbone", arch)), ""
+        else:
+            path = find_weights(arch, source)
+            model = build_pretrained(name, arch, path, build)
+            weights = sha256_of(path) if path else _digest(model)
     model = model.to(device)
     if channels_last(model, torch.device(device)):
         model = model.to(memory_format=torch.channels_last)
@@ -289,18 +295,20 @@ def load(
     )
     identity = {
         "name": name,
-        "weights_sha256": weights,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "weights_sha256": weights or f"random-{seed}",
+        "parameters": sum(p.numel() for tower in (model, text) if tower is not None for p in tower.parameters()),
         "dim": _dim(model),
         "input": {
             "size": transform.size, "mean": list(transform.mean), "std": list(transform.std),
             "interpolation": transform.interpolation, "crop_pct": transform.crop_pct,
         },
-        "pretraining": "none" if source == "random" else _pretraining(tag + source),
+        "pretraining": "none" if source == "random" else _pretraining(name if text is not None else tag + source),
     }  # fmt: skip
-    backbone = Backbone(model, transform, identity, create)
+    backbone = Backbone(model, transform, identity, create, text)
     if precision == "bf16":
         backbone.precision = torch.bfloat16
+        if text is not None:
+            text.precision = torch.bfloat16
     backbone.tf32 = precision == "tf32"
     return backbone
 
@@ -347,7 +355,7 @@ def _dim(model: nn.Module) -> int:
 
 def _pretraining(text: str) -> str:
     """The description of the training data for a tag or a file name."""
-    return next((about for mark, about in _PRETRAINING.items() if mark in text), "unknown")
+    return next((about for mark, about in PRETRAINING.items() if mark in text), "unknown")
 
 
 def input_size(arch: str, image_size: int) -> dict[str, Any]:
@@ -364,6 +372,8 @@ def factory(name: str) -> Callable[..., nn.Module]:
     timm's. The model has `num_features`, and optionally `pretrained_cfg`, which describes its inputs. A tag is passed
     to the function as `pretrained_cfg`. Raises `UsageError` for an unknown name.
     """
+    if name.startswith(clip.PREFIX):
+        return functools.partial(_clip_tower, name)
     arch, tag = name.partition("@")[0].partition(".")[::2]
     if arch in registry.backbones:
         build: Callable[..., nn.Module] = registry.backbones.get(arch)
@@ -375,6 +385,10 @@ def factory(name: str) -> Callable[..., nn.Module]:
             f"{did_you_mean(name.partition('@')[0], known)}"
         )
     return functools.partial(timm().create_model, f"{arch}.{tag}" if tag else arch)
+
+
+def _clip_tower(name: str, pretrained: bool = False, num_classes: int = 0, image_size: int = 0) -> nn.Module:
+    return clip.image_tower(name, image_size)
 
 
 def _digest(model: nn.Module) -> str:

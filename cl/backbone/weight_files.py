@@ -228,7 +228,7 @@ def read_checkpoint(path: Path) -> Mapping[Any, Any]:
     Objects other than tensors, numbers, texts and their lists and dictionaries become `Ignored`. Raises `DataError` for
     a file that is empty, damaged, no checkpoint, or a whole pickled network.
     """
-    _refuse_other_files(path)
+    refuse_other_files(path)
     try:
         if _is_safetensors(path):
             return load_file(path)
@@ -257,7 +257,7 @@ def _unpickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _refuse_other_files(path: Path) -> None:
+def refuse_other_files(path: Path) -> None:
     """Raise `DataError` for an empty file, a web page and a Git LFS pointer, which downloads leave behind."""
     try:
         with path.open("rb") as file:
@@ -294,7 +294,7 @@ def is_arrays(path: Path) -> bool:
 
 def _from_arrays(name: str, arch: str, path: Path, build: Build) -> nn.Module:
     """Load arrays with timm's loader, which stores them under the names of Google's code."""
-    _refuse_other_files(path)
+    refuse_other_files(path)
     plain: Any = build(pretrained=False)
     if not hasattr(plain, "load_pretrained"):
         raise DataError(

@@ -42,12 +42,12 @@ def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], ex
     key = (plan.stream, plan.stream_options, plan.transforms, plan.seeds)
     stream = dict(_once(streams, key, _stream, plan))
     backbone = dict(_once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan))
-    built, least_batch = stream.pop("built"), backbone.pop("least_batch")
+    built, least_batch, text = stream.pop("built"), backbone.pop("least_batch"), backbone.pop("text")
     state, notes = _state(plan, built, existing)
     probe, missing = _probe(plan, built)
     notes += missing
     if built is not None:
-        refuse(plan.strategy, plan.options, built, least_batch)
+        refuse(plan.strategy, plan.options, built, least_batch, text=text)
         notes += remarks(plan.strategy, plan.options, built)
     return {
         "run": plan.title,

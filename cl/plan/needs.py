@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl import registry
+from cl.data.names import without_words
 from cl.errors import Incompatible
 from cl.protocol import ONLINE, Needs, rules_on
 
@@ -20,16 +21,18 @@ if TYPE_CHECKING:
 MORE = "add images, raise --limit, stream.train_per_class or stream.shots, or leave it out"
 
 
-def refuse(strategy: str, options: Any, stream: Stream, least_batch: int = 1) -> None:
+def refuse(strategy: str, options: Any, stream: Stream, least_batch: int = 1, *, text: bool = True) -> None:
     """Raise `Incompatible` if a strategy with these options cannot learn a stream to the end.
 
-    `least_batch` are the images that a training batch of the backbone needs (`Backbone.least_batch`).
+    `least_batch` are the images that a training batch of the backbone needs (`Backbone.least_batch`), `text` says
+    whether it has a text tower.
     """
     method = registry.strategies.get(strategy)
     needs = _needs(method, options)
     for problem in (
         *_too_few_images(needs, stream),
         *_trivial(method, stream),
+        *(_without_text(stream, text) if needs.text else ()),
         *(_single_images(needs, method, stream) if least_batch > 1 else ()),
     ):
         raise Incompatible(f"{strategy} {problem}.")
@@ -103,6 +106,22 @@ def _trivial(method: Any, stream: Stream) -> Iterator[str]:
         yield (
             f"is told the task of each test image, and every task of {stream.name} has a single class, so every answer "
             "is right; give tasks two or more classes (stream.increment or stream.tasks)"
+        )
+
+
+def _without_text(stream: Stream, text: bool) -> Iterator[str]:
+    """A backbone without a text tower, and classes without names."""
+    if not text:
+        yield (
+            "needs a backbone with a text tower; choose a CLIP, such as -b open_clip:ViT-B-16.openai (pip install "
+            "'clbench[clip]')"
+        )
+    nameless = without_words(stream.info.class_names)
+    if nameless:
+        yield (
+            f"makes captions from the names of classes, but {len(nameless)} of {len(stream.info.class_names)} classes "
+            f"of {stream.name} have none that is a word ({nameless[0]!r} first); rename the folders or classes of its "
+            "images after what they show"
         )
 
 

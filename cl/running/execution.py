@@ -119,7 +119,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     what = identity(plan, stream, backbone, probe)
     of_method = check_partial(plan, what)
     save_inputs(plan, of_stream, of_method)
-    refuse(plan.strategy, plan.options, stream, backbone.least_batch)
+    refuse(plan.strategy, plan.options, stream, backbone.least_batch, text=backbone.text is not None)
     notes += [*notes_on(stream.dataset), *remarks(plan.strategy, plan.options, stream)]
     for text in notes:
         progress.message(text)

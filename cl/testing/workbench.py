@@ -18,8 +18,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from cl import registry
-from cl.backbone import Backbone
+from cl.backbone import Backbone, load
+from cl.backbone.library import open_clip
 from cl.backbone.transform import Transform
+from cl.errors import UsageError
 from cl.plan.plan import Plan, make_plan
 from cl.progress.base import Observer
 from cl.random import Seeds
@@ -66,6 +68,11 @@ def tiny_backbone(seed: int = 0, *, depth: int = 2, dim: int = 16, heads: int = 
     return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity, create)
 
 
+def tiny_clip(seed: int = 0) -> Backbone:
+    """An untrained CLIP for 8-pixel images; raises `UsageError` if open_clip is not installed."""
+    return load("open_clip:tiny_clip@random", seed=seed)
+
+
 def record_header(method: type[Strategy], seeds: Seeds | None = None) -> dict[str, Any]:
     """The header of a record, as `cl.api` writes it before a run, for runs without a plan."""
     return {
@@ -107,7 +114,8 @@ class Workbench:
 
     `options` maps keys of `--set` to values. Options called `epochs` or `..._epochs` are capped at 2 and `batch_size`
     at 16 unless `options` names them, so that a check takes seconds. `backbone` is a name as for `--backbone`; the
-    default is a tiny untrained Vision Transformer.
+    default is a tiny untrained Vision Transformer, and for a method that needs a text tower a tiny untrained CLIP.
+    Raises `UsageError` if that needs open_clip, which is not installed.
     """
 
     def __init__(
@@ -126,6 +134,9 @@ class Workbench:
         first = self._plan(chosen, IMAGES)
         self.options = {**_quick(first), **chosen}
         self.plan = self._plan(self.options, IMAGES)
+        self._reads_text = backbone is None and self.method.needs(self.plan.options).text
+        if self._reads_text:
+            _check_open_clip(strategy)
         self._reference: Reference | None = None
         self.broken = ""
 
@@ -160,7 +171,10 @@ class Workbench:
         options: Any = None,
     ) -> Strategy:
         """A fresh strategy on a fresh backbone."""
-        backbone = build_backbone(self.plan) if self.backbone_name else tiny_backbone(depth=6, dim=24, heads=3)
+        if self.backbone_name:
+            backbone = build_backbone(self.plan)
+        else:
+            backbone = tiny_clip() if self._reads_text else tiny_backbone(depth=6, dim=24, heads=3)
         trainer = _Watcher(
             seeds=SEEDS, checkpoint=checkpoint, observer=observer, encodings=Encodings(exact=exact), device="cpu"
         )
@@ -232,6 +246,13 @@ class Workbench:
             found.record, found.flops = count_flops(lambda: self.run(learner, Path(folder), stream, tasks))
         found.ticks = watch.ticks
         return found
+
+
+def _check_open_clip(strategy: str) -> None:
+    try:
+        open_clip()
+    except UsageError as error:
+        raise UsageError(f"{strategy} needs a text tower, so it is checked on a tiny CLIP: {error}") from error
 
 
 class Ticks(Observer):

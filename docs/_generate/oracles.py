@@ -20,6 +20,7 @@ METHODS: dict[str, str] = {
     "atlas": "atlas",
     "class-orders": "class orders",
     "cofima": "cofima",
+    "cpe-clip": "cpe-clip",
     "ease-prototypes": "ease",
     "fecam": "fecam",
     "exemplars-mammoth": "a-gem, bic, der-pp, er-ace, gdumb, icarl",

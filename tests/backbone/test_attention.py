@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cl.backbone.attention import explicit, slow_to_differentiate
+from cl.backbone.attention import explicit, slow_to_differentiate, without_fast_path
 from tests.conftest import tiny_backbone
 
 
@@ -38,3 +38,11 @@ def test_training_in_bf16_takes_plain_attention(precision: str, plain: bool) -> 
         part.register_forward_pre_hook(lambda module, _: seen.append(not module.fused_attn))
     backbone(torch.randn(2, 3, 8, 8))
     assert seen == [plain, plain] and all(part.fused_attn for part in attention)
+
+
+def test_the_fast_path_of_multi_head_attention_is_left_and_comes_back() -> None:
+    before = torch.backends.mha.get_fastpath_enabled()
+    with pytest.raises(ZeroDivisionError), without_fast_path():
+        assert not torch.backends.mha.get_fastpath_enabled()
+        raise ZeroDivisionError
+    assert torch.backends.mha.get_fastpath_enabled() == before

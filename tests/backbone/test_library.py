@@ -1,4 +1,4 @@
-"""timm is imported when a backbone is looked up, and not before."""
+"""timm and open_clip are imported when a backbone is looked up, and not before."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ import sys
 
 import timm as imported
 
-from cl.backbone.library import timm
+from cl.backbone.library import CLIP_CONFIGS, open_clip, timm
 
 
 def test_the_contract_and_every_part_are_imported_without_timm() -> None:
     code = (
         "import sys, cl.strategy, cl.bases.prompted, cl.parts.attached, cl.parts.weights, cl.parts.statistics\n"
         "assert 'torch' in sys.modules\n"
-        "assert not {'timm', 'torchvision', 'torch._dynamo'} & sys.modules.keys()\n"
+        "import cl.strategies.cpe_clip, cl.strategies.zero_shot\n"
+        "assert not {'timm', 'torchvision', 'torch._dynamo', 'open_clip'} & sys.modules.keys()\n"
         "import cl.backbone.model\n"
         "cl.backbone.model.factory('vit_tiny_patch16_224')\n"
-        "assert 'timm' in sys.modules"
+        "assert 'timm' in sys.modules and 'open_clip' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_library_is_timm_itself() -> None:
     assert timm() is imported and timm().data.resolve_data_config and timm().models.clean_state_dict
+
+
+def test_open_clip_knows_our_architectures() -> None:
+    ours = {path.stem for path in CLIP_CONFIGS.glob("*.json")}
+    assert {"micro_clip", "tiny_clip"} <= ours <= set(open_clip().list_models())
+    assert open_clip() is open_clip()

@@ -7,8 +7,10 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
+from cl.protocol import Needs
 from cl.stream import View
 from cl.testing import examine_strategy
+from cl.testing.workbench import Workbench, named, tiny_clip
 from cl.training.optim import sgd
 from tests.help.broken_strategies import Good
 
@@ -29,3 +31,16 @@ def test_what_compute_and_validate_do_is_counted() -> None:
             self.compute("gram", lambda: (features.T @ features).trace())
 
     assert not examine_strategy(Validates, only=["costs"]).failures
+
+
+def test_a_method_that_needs_a_text_tower_is_checked_on_a_tiny_clip() -> None:
+    class Reads(Good):
+        @classmethod
+        def needs(cls, options: Any) -> Needs:
+            return Needs(text=True)
+
+    with named(Reads) as name:
+        backbone = Workbench(name).learner().backbone
+    assert backbone.text is not None and backbone.key == tiny_clip().key
+    with named(Good) as name:
+        assert Workbench(name).learner().backbone.text is None

@@ -195,10 +195,17 @@ def _backbone(name: str) -> dict[str, Any] | None:
     import timm
 
     from cl import registry
+    from cl.backbone.facts import CLIP
     from cl.backbone.options import BackboneOptions
 
     arch, _, tag = name.partition("@")[0].partition(".")
     doc = ""
+    if name.startswith(CLIP):
+        from cl.backbone import clip
+
+        about = clip.facts(name)
+        doc, options = registry.backbones.docstring(arch), _options(BackboneOptions, "backbone.")
+        return {"name": name, "kind": "backbone", "doc": doc, "facts": about, "options": options}
     if arch in registry.backbones:
         registry.backbones.get(arch)  # its module may register the configuration with timm
         doc = registry.backbones.docstring(arch)

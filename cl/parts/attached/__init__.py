@@ -2,6 +2,7 @@
 
 from cl.parts.attached.adapters import Adapters, AdapterSets
 from cl.parts.attached.attach import Attached
+from cl.parts.attached.clip_prompts import ClipPrompts, text_of
 from cl.parts.attached.grouped_keys import GroupedKeys
 from cl.parts.attached.keys import TaskKeys, similarity
 from cl.parts.attached.lora import GROUPS, LoRA, targeted
@@ -22,6 +23,7 @@ __all__ = [
     "AdapterSets",
     "Adapters",
     "Attached",
+    "ClipPrompts",
     "Components",
     "GroupedKeys",
     "LoRA",
@@ -41,6 +43,7 @@ __all__ = [
     "prefixed",
     "similarity",
     "targeted",
+    "text_of",
     "uniform",
     "with_tokens",
 ]

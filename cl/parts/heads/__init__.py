@@ -11,6 +11,7 @@ from cl.parts.heads.simplex import SimplexHead, simplex
 from cl.parts.heads.subspaces import SubspacePrototypes
 from cl.parts.heads.task_heads import TaskHeads
 from cl.parts.heads.task_inference import TaskInference
+from cl.parts.heads.text import TextHead, captions, class_texts, templates
 
 __all__ = [
     "CosineHead",
@@ -27,12 +28,16 @@ __all__ = [
     "SubspacePrototypes",
     "TaskHeads",
     "TaskInference",
+    "TextHead",
     "add_to_means",
     "align_newest",
+    "captions",
     "choose_ridge",
     "class_means",
+    "class_texts",
     "clip_sparse_",
     "closeness",
     "cosines",
     "simplex",
+    "templates",
 ]
