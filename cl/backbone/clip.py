@@ -159,6 +159,8 @@ def scales(network: Any) -> int:
 
 def _network(parts: Name, image_size: int) -> Any:
     """An untrained CLIP of open_clip; raises `UsageError` for one that cannot be used here."""
+    import cl.backbone.micro  # noqa: F401 - registers its network with timm
+
     library, config = open_clip(), copy.deepcopy(open_clip().get_model_config(parts.arch))
     _refuse(parts.arch, config)
     if image_size:
@@ -167,7 +169,6 @@ def _network(parts: Name, image_size: int) -> Any:
         config["quick_gelu"] = True
     if "timm_model_name" in config["vision_cfg"]:
         config["vision_cfg"]["timm_model_pretrained"] = False
-        import cl.backbone.micro  # noqa: F401 - registers its network with timm
     kind = library.CustomTextCLIP if config.pop("custom_text", False) else library.CLIP
     return kind(**config).eval()
 
@@ -214,6 +215,8 @@ def _text_tower(network: Any, parts: Name) -> TextTower:
 
 def _declared(parts: Name) -> dict[str, Any]:
     """What is known of weights: of a tag, else of the first tag of the architecture, else of a timm image tower."""
+    import cl.backbone.micro  # noqa: F401 - registers its network with timm
+
     library, known = open_clip(), tags(parts.arch)
     if parts.tag or known:
         return dict(library.get_pretrained_cfg(parts.arch, parts.tag or known[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,10 @@ def test_the_family_is_listed_and_described(capsys: pytest.CaptureFixture[str]) 
     assert "open_clip:" in registry.backbones and registry.backbones.summary("open_clip:").startswith("A CLIP of the")
     with pytest.raises(UsageError, match="name an architecture after open_clip:"):
         clip.family()
+
+
+def test_the_statistics_of_an_image_tower_are_known_before_it_is_built() -> None:
+    """In a new process, where no other module has registered the network of the tower with timm."""
+    code = "from cl.backbone import clip; print(clip.facts('open_clip:micro_clip')['Mean'])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[0.485, 0.456, 0.406]"
