@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,11 @@ CLIP_MISSING = (
     "CLIP backbones need the package open_clip_torch, which is not installed here; run: pip install 'clbench[clip]'."
 )
 
+CLIP_TOO_OLD = (
+    "CLIP backbones need open_clip_torch 2.26.1 or newer, and an older one is installed here; run: pip install "
+    "--upgrade 'clbench[clip]'."
+)
+
 
 @cache
 def timm() -> Any:
@@ -28,10 +34,16 @@ def timm() -> Any:
 
 @cache
 def open_clip() -> Any:
-    """The module open_clip, which also knows our architectures; raises `UsageError` if it is not installed."""
+    """The module open_clip, which also knows our architectures.
+
+    Raises `UsageError` if it is not installed, or so old that its blocks take the sequence before the batch: our text
+    tower and prompts would then mix captions, or tokens of different images.
+    """
     try:
         import open_clip
     except ImportError as error:
         raise UsageError(CLIP_MISSING) from error
+    if "batch_first" not in inspect.signature(open_clip.transformer.Transformer).parameters:
+        raise UsageError(CLIP_TOO_OLD)
     open_clip.add_model_config(CLIP_CONFIGS)
     return open_clip

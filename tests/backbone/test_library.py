@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import timm as imported
 
 from cl.backbone.library import CLIP_CONFIGS, open_clip, timm
+from cl.errors import UsageError
 
 
 def test_the_contract_and_every_part_are_imported_without_timm() -> None:
@@ -31,3 +33,13 @@ def test_open_clip_knows_our_architectures() -> None:
     ours = {path.stem for path in CLIP_CONFIGS.glob("*.json")}
     assert {"micro_clip", "tiny_clip"} <= ours <= set(open_clip().list_models())
     assert open_clip() is open_clip()
+
+
+def test_an_open_clip_whose_blocks_take_the_sequence_first_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        def __init__(self, width: int, layers: int, heads: int) -> None: ...
+
+    monkeypatch.setattr(open_clip().transformer, "Transformer", Old)
+    open_clip.cache_clear()
+    with pytest.raises(UsageError, match=r"2\.26\.1 or newer.* pip install --upgrade 'clbench\[clip\]'"):
+        open_clip()
