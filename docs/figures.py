@@ -143,6 +143,12 @@ _FEW_SHOT = {
     "drop (PD)": measured("PD"),
     "TFLOP": tflop,
 }
+_EXEMPLARS = {
+    "average incremental": measured("A_inc_sample"),
+    "forgetting": measured("F_chaudhry"),
+    "last, other answer": measured("A_last_sample", ("cil_seen:cnn", "cil_seen:student")),
+    "TFLOP": tflop,
+}
 _DOMAINS = {"average incremental": measured("A_inc_sample"), "forgetting": measured("F_chaudhry"), "TFLOP": tflop}
 _NEVIS = {
     "error when learned": measured("E_own", TOLD),
@@ -150,6 +156,10 @@ _NEVIS = {
     "of steps alone": learning("training"),
 }
 README = ROOT / "README.md"
+_BESIDE = tuple(
+    (RECORDS / "split-cifar100-small", strategy) for strategy in ("ranpac", "mos", "slca", "simplecil", "finetune", "joint")
+)
+"""Leaders without exemplars, and both ends of the scale."""
 TABLES = {page: Shown(RECORDS / "split-cifar100") for page in (README, RECORDS / "README.md")}
 """The page of each table, and its contents."""
 TABLES[EARLIER / "README.md"] = Shown(EARLIER / "split-cifar100-small")
@@ -157,12 +167,16 @@ TABLES |= {
     shown.folder / "README.md": shown
     for shown in (
         Shown(RECORDS / "split-cifar100-small"),
+        Shown(RECORDS / "exemplars-2000", _EXEMPLARS, beside=_BESIDE),
+        Shown(RECORDS / "exemplars-20-per-class", _EXEMPLARS, beside=_BESIDE),
+        Shown(RECORDS / "resnet32-scratch", _EXEMPLARS),
         Shown(RECORDS / "rank-study", _RANKS),
         Shown(RECORDS / "deit-tiny-112"),
         Shown(RECORDS / "efficientnet-lite0-112"),
         Shown(RECORDS / "wsn", _SUBNETWORKS, TOLD),
         Shown(RECORDS / "kvb"),
         Shown(RECORDS / "few-shot", _FEW_SHOT),
+        Shown(RECORDS / "few-shot-clip", _FEW_SHOT),
         Shown(RECORDS / "pacs", _DOMAINS),
         Shown(RECORDS / "nevis-real", _NEVIS | {"on the front": front(RECORDS / "nevis-real")}, TOLD),
         Shown(RECORDS / "nevis-large", _NEVIS, TOLD),

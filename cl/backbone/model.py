@@ -49,7 +49,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
-        self.text = text
+        self._towers = () if text is None else (text,)  # in a tuple: its weights are none of the parameters
         self.transform = transform
         self.identity = identity
         self._create = create
@@ -69,11 +69,18 @@ class Backbone(nn.Module):
         # Copies (teachers, earlier tasks) take neither packed weights nor graphs, which belong to these parameters
         return {**vars(self), "_inference": CpuInference(), "_compiled": []}
 
+    @property
+    def text(self) -> TextTower | None:
+        """The text tower of a CLIP. It moves with the backbone; `parameters` and the state are without it."""
+        return self._towers[0] if self._towers else None
+
     def _apply(self, fn: Any, recurse: bool = True) -> Backbone:
         # After a move to a device or dtype, pristine tensors count as pristine, and changed ones can still be reset
         changed = dict(self._changed())
         before = dict(self.model.named_parameters())
         super()._apply(fn, recurse)
+        for tower in self._towers:
+            tower._apply(fn, recurse)
         for name, parameter in self.model.named_parameters():
             loaded, version = self._parameters_loaded.get(name, (None, -1))
             if loaded is before.get(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,15 @@ def test_the_statistics_of_an_image_tower_are_known_before_it_is_built() -> None
     code = "from cl.backbone import clip; print(clip.facts('open_clip:micro_clip')['Mean'])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[0.485, 0.456, 0.406]"
+
+
+def test_weights_of_the_text_tower_are_no_parameters_but_move_with_the_backbone() -> None:
+    backbone = load(f"{TINY}@random")
+    assert backbone.text is not None
+    assert {id(p) for p in backbone.parameters()} == {id(p) for p in backbone.model.parameters()}
+    backbone.train()
+    assert not backbone.text.training
+    backbone.double()
+    assert all(p.dtype == torch.float64 for p in backbone.text.parameters())
+    twin = copy.deepcopy(backbone)
+    assert twin.text is not None and twin.text is not backbone.text
