@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from functools import cache
 from pathlib import Path
@@ -18,9 +17,11 @@ CLIP_MISSING = (
 )
 
 CLIP_TOO_OLD = (
-    "CLIP backbones need open_clip_torch 2.26.1 or newer, and an older one is installed here; run: pip install "
-    "--upgrade 'clbench[clip]'."
+    "CLIP backbones need open_clip_torch 3.0 or newer, and {version} is installed here; run: pip install --upgrade "
+    "'clbench[clip]'."
 )
+"""Blocks of 2.24 take the sequence before the batch, which our text tower and prompts do not; 2.30 cannot resize image
+towers of timm."""
 
 
 @cache
@@ -36,14 +37,14 @@ def timm() -> Any:
 def open_clip() -> Any:
     """The module open_clip, which also knows our architectures.
 
-    Raises `UsageError` if it is not installed, or so old that its blocks take the sequence before the batch: our text
-    tower and prompts would then mix captions, or tokens of different images.
+    Raises `UsageError` if it is not installed, or too old.
     """
     try:
         import open_clip
     except ImportError as error:
         raise UsageError(CLIP_MISSING) from error
-    if "batch_first" not in inspect.signature(open_clip.transformer.Transformer).parameters:
-        raise UsageError(CLIP_TOO_OLD)
+    version = str(getattr(open_clip, "__version__", "an older one"))
+    if not version.partition(".")[0].isdecimal() or int(version.partition(".")[0]) < 3:
+        raise UsageError(CLIP_TOO_OLD.format(version=version))
     open_clip.add_model_config(CLIP_CONFIGS)
     return open_clip

@@ -35,11 +35,12 @@ def test_open_clip_knows_our_architectures() -> None:
     assert open_clip() is open_clip()
 
 
-def test_an_open_clip_whose_blocks_take_the_sequence_first_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Old:
-        def __init__(self, width: int, layers: int, heads: int) -> None: ...
-
-    monkeypatch.setattr(open_clip().transformer, "Transformer", Old)
+@pytest.mark.parametrize("version", ["2.30.0", None])
+def test_an_old_open_clip_is_refused(version: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if version is None:
+        monkeypatch.delattr(open_clip(), "__version__")
+    else:
+        monkeypatch.setattr(open_clip(), "__version__", version)
     open_clip.cache_clear()
-    with pytest.raises(UsageError, match=r"2\.26\.1 or newer.* pip install --upgrade 'clbench\[clip\]'"):
+    with pytest.raises(UsageError, match=rf"3\.0 or newer, and {version or 'an older one'} is .*'clbench\[clip\]'"):
         open_clip()
