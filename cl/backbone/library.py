@@ -16,6 +16,13 @@ CLIP_MISSING = (
     "CLIP backbones need the package open_clip_torch, which is not installed here; run: pip install 'clbench[clip]'."
 )
 
+CLIP_TOO_OLD = (
+    "CLIP backbones need open_clip_torch 3.0 or newer, and {version} is installed here; run: pip install --upgrade "
+    "'clbench[clip]'."
+)
+"""Blocks of 2.24 take the sequence before the batch, which our text tower and prompts do not; 2.30 cannot resize image
+towers of timm."""
+
 
 @cache
 def timm() -> Any:
@@ -28,10 +35,16 @@ def timm() -> Any:
 
 @cache
 def open_clip() -> Any:
-    """The module open_clip, which also knows our architectures; raises `UsageError` if it is not installed."""
+    """The module open_clip, which also knows our architectures.
+
+    Raises `UsageError` if it is not installed, or too old.
+    """
     try:
         import open_clip
     except ImportError as error:
         raise UsageError(CLIP_MISSING) from error
+    version = str(getattr(open_clip, "__version__", "an older one"))
+    if not version.partition(".")[0].isdecimal() or int(version.partition(".")[0]) < 3:
+        raise UsageError(CLIP_TOO_OLD.format(version=version))
     open_clip.add_model_config(CLIP_CONFIGS)
     return open_clip

@@ -44,8 +44,13 @@ class TextTower(nn.Module):
         return len(self.positions)
 
     def tokens(self, captions: Sequence[str], room: int = 0) -> Tensor:
-        """Tokens [N, longest] of captions; a longer one is cut so that `room` prompts fit beside it."""
+        """Tokens [N, longest] of captions; a longer one is cut so that `room` prompts fit beside it.
+
+        A tower without a causal mask, such as MobileCLIP's, reads its padding too and gets all of it.
+        """
         found = self._tokenize(list(captions), context_length=self.context - room)
+        if not self.causal:
+            return found.to(self.positions.device)
         longest = int(found.argmax(1).max()) + 1 if len(found) else 0  # the end has the largest number
         return found[:, :longest].to(self.positions.device)
 

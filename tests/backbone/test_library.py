@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import timm as imported
 
 from cl.backbone.library import CLIP_CONFIGS, open_clip, timm
+from cl.errors import UsageError
 
 
 def test_the_contract_and_every_part_are_imported_without_timm() -> None:
@@ -31,3 +33,14 @@ def test_open_clip_knows_our_architectures() -> None:
     ours = {path.stem for path in CLIP_CONFIGS.glob("*.json")}
     assert {"micro_clip", "tiny_clip"} <= ours <= set(open_clip().list_models())
     assert open_clip() is open_clip()
+
+
+@pytest.mark.parametrize("version", ["2.30.0", None])
+def test_an_old_open_clip_is_refused(version: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if version is None:
+        monkeypatch.delattr(open_clip(), "__version__")
+    else:
+        monkeypatch.setattr(open_clip(), "__version__", version)
+    open_clip.cache_clear()
+    with pytest.raises(UsageError, match=rf"3\.0 or newer, and {version or 'an older one'} is .*'clbench\[clip\]'"):
+        open_clip()

@@ -75,7 +75,8 @@ class Evidence:
         return self._hashes[row, board]
 
     def sides(self, part: Part) -> list[Side]:
-        return [self.side(row, board) for row, board in part.sides]
+        """Every row of a part once: one of two compared answers has no runs of its own."""
+        return [self.side(row, board) for row, board in dict.fromkeys(part.sides)]
 
     def rule(self, part: Part) -> str:
         """The prediction rule of a part, else the strictest that all runs of all its rows answer.

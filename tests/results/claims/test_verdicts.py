@@ -319,6 +319,7 @@ def test_two_answers_of_one_row_are_compared(make_record: MakeRecord, kind: str,
     found = judged_part(a_part(kind, second="one", **rules, **more), one=one)
     assert found.verdict == verdict
     assert found.compared[0].name.endswith("(cil_seen) - one (cil_seen:student)") and found.compared[0].difference > 5
+    assert found.done == found.wanted == len(one), "a run with both answers counts once"
     swapped = {"rule": "cil_seen:student", "second_rule": "cil_seen"}
     assert judged_part(a_part("greater", second="one", **swapped), one=one).verdict == "does not hold here"
 
