@@ -109,7 +109,7 @@ class Steps:
     def _endless(self) -> Iterator[Batch]:
         epoch = 0
         while True:
-            yield from self.fit.data.epoch(epoch, lambda *key: generator(0, *key))  # type: ignore[misc]
+            yield from self.fit.data.epoch(epoch, lambda *key: generator(0, *key))
             epoch += 1
 
     def one(self) -> tuple[float, int]:

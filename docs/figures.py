@@ -157,7 +157,8 @@ _NEVIS = {
 }
 README = ROOT / "README.md"
 _BESIDE = tuple(
-    (RECORDS / "split-cifar100-small", strategy) for strategy in ("ranpac", "mos", "slca", "simplecil", "finetune", "joint")
+    (RECORDS / "split-cifar100-small", strategy)
+    for strategy in ("ranpac", "mos", "slca", "simplecil", "finetune", "joint")
 )
 """Leaders without exemplars, and both ends of the scale."""
 TABLES = {page: Shown(RECORDS / "split-cifar100") for page in (README, RECORDS / "README.md")}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ def refuse(strategy: str, options: Any, stream: Stream, least_batch: int = 1, *,
     for problem in (
         *_too_few_images(needs, stream),
         *_trivial(method, stream),
+        *_lost_ranks(options, stream),
         *(_without_text(stream, text) if needs.text else ()),
         *(_single_images(needs, method, stream) if least_batch > 1 else ()),
     ):
@@ -107,6 +109,24 @@ def _trivial(method: Any, stream: Stream) -> Iterator[str]:
             f"is told the task of each test image, and every task of {stream.name} has a single class, so every answer "
             "is right; give tasks two or more classes (stream.increment or stream.tasks)"
         )
+
+
+def _lost_ranks(options: Any, stream: Stream) -> Iterator[str]:
+    """Herding where a class returns and is then left out of a later task: its exemplars would be in no order."""
+    of_base = getattr(options, "base_options", {})
+    if "herding" not in (getattr(options, "memory_policy", ""), of_base.get("memory_policy")):
+        return
+    times: Counter[int] = Counter()
+    for number, experience in enumerate(stream.experiences, 1):
+        times.update(experience.classes)
+        lost = [c for c, count in times.items() if count > 1 and c not in experience.classes]
+        if lost:
+            where = f"{'chunk' if ONLINE in stream.setting else 'task'} {number} of {len(stream.experiences)}"
+            yield (
+                f"ranks the exemplars of a class when it is learned, but class {lost[0]} of {stream.name} comes back "
+                f"before {where} and is not in it, so its ranks would be lost; set memory_policy=balanced"
+            )
+            return
 
 
 def _without_text(stream: Stream, text: bool) -> Iterator[str]:

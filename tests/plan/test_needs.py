@@ -104,6 +104,23 @@ def test_validation_images_are_asked_for() -> None:
     refuse("independent", options_of("independent"), tiny_stream(tasks=5, val_fraction=0.25))
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_herding_is_refused_where_a_class_that_returned_is_left_out(wrapped: bool) -> None:
+    def options(policy: str) -> Any:
+        own = {"memory_policy": policy, "memory_size": 20}
+        return options_of("momentum", base="replay", base_options=own) if wrapped else options_of("replay", **own)
+
+    name, stream = "momentum" if wrapped else "replay", tiny_stream(tasks=5)
+    refuse(name, options("herding"), stream)
+    one, two, *rest = stream.experiences
+    returning = replace(stream, experiences=(one, replace(two, classes=(*one.classes, *two.classes)), *rest))
+    with pytest.raises(Incompatible, match="class 0 of split-digits comes back before task 3 of 5 and is not in it"):
+        refuse(name, options("herding"), returning)
+    refuse(name, options("balanced"), returning)
+    always = tuple(replace(each, classes=(*one.classes, *each.classes)) for each in (two, *rest))
+    refuse(name, options("herding"), replace(stream, experiences=(one, *always)))
+
+
 def test_given_tasks_of_one_class_are_refused_only_if_all_are() -> None:
     with pytest.raises(Incompatible, match="every task of split-digits has a single class, so every answer is right"):
         refuse("wsn", options_of("wsn"), tiny_stream(increment=1))

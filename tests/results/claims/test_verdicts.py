@@ -315,7 +315,7 @@ def test_two_answers_of_one_row_are_compared(make_record: MakeRecord, kind: str,
     best, worse = make_record()["result"]["accuracy"]["cil_seen"], make_record(low)["result"]["accuracy"]["cil_seen"]
     one = recorded(make_record, result__accuracy={"cil_seen": best, "cil_seen:student": worse})
     rules = {"rule": "cil_seen", "second_rule": "cil_seen:student"}
-    more = {"tolerance": 1.0} if kind == "equal" else {}
+    more: dict[str, Any] = {"tolerance": 1.0} if kind == "equal" else {}
     found = judged_part(a_part(kind, second="one", **rules, **more), one=one)
     assert found.verdict == verdict
     assert found.compared[0].name.endswith("(cil_seen) - one (cil_seen:student)") and found.compared[0].difference > 5
