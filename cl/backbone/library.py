@@ -37,11 +37,13 @@ def timm() -> Any:
 def open_clip() -> Any:
     """The module open_clip, which also knows our architectures.
 
-    Raises `UsageError` if it is not installed, or too old.
+    Raises `UsageError` if it is not installed, too old, or broken.
     """
     try:
         import open_clip
     except ImportError as error:
+        if getattr(error, "name", None) not in (None, "open_clip"):
+            raise UsageError(f"open_clip is installed, but cannot be imported: {error}; install it again.") from error
         raise UsageError(CLIP_MISSING) from error
     version = str(getattr(open_clip, "__version__", "an older one"))
     if not version.partition(".")[0].isdecimal() or int(version.partition(".")[0]) < 3:

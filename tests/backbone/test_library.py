@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -44,3 +45,15 @@ def test_an_old_open_clip_is_refused(version: str | None, monkeypatch: pytest.Mo
     open_clip.cache_clear()
     with pytest.raises(UsageError, match=rf"3\.0 or newer, and {version or 'an older one'} is .*'clbench\[clip\]'"):
         open_clip()
+
+
+@pytest.mark.parametrize(("missing", "says"), [("ftfy", "cannot be imported: .*ftfy"), ("open_clip", "pip install")])
+def test_a_broken_open_clip_is_not_a_missing_one(missing: str, says: str) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from cl.backbone.library import open_clip\n"
+        "from cl.errors import UsageError\n"
+        "try:\n    open_clip()\nexcept UsageError as error:\n    print(error)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert re.search(says, told), told
