@@ -169,7 +169,6 @@ TABLES |= {
     for shown in (
         Shown(RECORDS / "split-cifar100-small"),
         Shown(RECORDS / "exemplars-2000", _EXEMPLARS, beside=_BESIDE),
-        Shown(RECORDS / "exemplars-20-per-class", _EXEMPLARS, beside=_BESIDE),
         Shown(RECORDS / "resnet32-scratch", _EXEMPLARS),
         Shown(RECORDS / "rank-study", _RANKS),
         Shown(RECORDS / "deit-tiny-112"),

@@ -26,12 +26,15 @@ HEAVY = {
     "deit-tiny-112": 6,
     "earlier": 20,
     "efficientnet-lite0-112": 2,
-    "few-shot": 5,
+    "exemplars-2000": 8,
+    "few-shot": 6,
+    "few-shot-clip": 1,
     "kvb": 12,
     "nevis-real": 6,
     "rank-study": 18,
+    "resnet32-scratch": 1,
     "split-cifar100": 8,
-    "split-cifar100-small": 128,
+    "split-cifar100-small": 143,
     "wsn": 1,
 }
 """Runs over the limit by table: older than the limit, or rows of claims, whose differences are paired over images."""
