@@ -3,6 +3,7 @@
 from cl.parts.attached.adapters import Adapters, AdapterSets
 from cl.parts.attached.attach import Attached
 from cl.parts.attached.grouped_keys import GroupedKeys
+from cl.parts.attached.input_delta import InputDelta
 from cl.parts.attached.keys import TaskKeys, similarity
 from cl.parts.attached.lora import GROUPS, LoRA, targeted
 from cl.parts.attached.low_rank import LowRank
@@ -24,6 +25,7 @@ __all__ = [
     "Attached",
     "Components",
     "GroupedKeys",
+    "InputDelta",
     "LoRA",
     "LowRank",
     "Prefix",
