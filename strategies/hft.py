@@ -21,7 +21,7 @@ class HFT(FineTuning):
         two of the MLP in every block, and half of the norms; by layer, half of the blocks; by model, half of all
         matrices and half of the norms. Embeddings and the head train always. A bias goes with its matrix.
     Stores: only the model.
-    Cost: one forward pass per test image. Training needs no gradients, moments or updates for matrices at rest. Queries,
+    Cost: one forward pass per test image. Training needs no gradients, moments or updates of matrices at rest. Queries,
         keys and values are one tensor in timm, whose gradient is computed if one of the three trains.
     Differences from the paper: of its text we know the abstract and summaries, and no official code ran here; the
         categories are those of a summary. The paper trains language models, whose MLP has three matrices: one of them

@@ -27,7 +27,14 @@ log = logging.getLogger("clbench.backbone")
 FOLDER = "backbones"
 """The folder of the cache: one file per architecture and size of its input."""
 
-_KINDS = {"parameters": int, "forward_flops": int, "declared": str, "hub": bool, "least_batch": int}
+_KINDS = {
+    "parameters": int,
+    "forward_flops": int,
+    "declared": str,
+    "hub": bool,
+    "least_batch": int,
+    "batch_norms": bool,
+}
 
 
 def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
@@ -51,6 +58,7 @@ def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
         "weights": source or known["declared"],
         "hub": known["hub"] and not source,
         "least_batch": known["least_batch"],
+        "batch_norms": known["batch_norms"],
     }
 
 
@@ -112,7 +120,7 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from cl.backbone.model import factory, input_size, least_batch
+    from cl.backbone.model import factory, has_batch_norms, input_size, least_batch
 
     build = factory(arch.partition(".")[0])
     with torch.device("meta"):
@@ -137,4 +145,5 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
         "declared": str(declared.get("file") or remote or "unknown"),
         "hub": bool(remote),
         "least_batch": least_batch(model, image),
+        "batch_norms": has_batch_norms(model),
     }

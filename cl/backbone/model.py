@@ -165,6 +165,11 @@ class Backbone(nn.Module):
         like = next(self.model.parameters())
         return least_batch(self.model, like.new_zeros(1, self.transform.channels, *[self.transform.size] * 2))
 
+    @property
+    def batch_norms(self) -> bool:
+        """Whether the network has batch norms."""
+        return has_batch_norms(self.model)
+
     # --------------------------------------------------------------------------------------------------- weights
 
     def keep_pretrained(self) -> None:
@@ -328,6 +333,11 @@ def least_batch(model: nn.Module, image: Tensor) -> int:
         for hook in hooks:
             hook.remove()
     return 2 if any(single) else 1
+
+
+def has_batch_norms(model: nn.Module) -> bool:
+    """Whether a model has batch norms."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def _infers(images: Tensor) -> bool:
