@@ -35,6 +35,7 @@ METHODS: dict[str, str] = {
     "forward-lora": "lora-merge",
     "forward-norga": "norga",
     "forward-resnet-cifar": "backbones resnet20_cifar, resnet32_cifar",
+    "forward-resnet-tag": "backbone resnet18_tag_32",
     "forward-ssf": "scale and shift (aper, ranpac)",
     "forward-tii": "hide-prompt",
     "forward-vpt": "visual prompts (aper, ranpac)",

@@ -196,3 +196,19 @@ def test_a_loop_that_does_not_merge_is_refused_for_a_rest_of_one() -> None:
 def test_a_method_of_another_package_may_declare_nothing(methods: None) -> None:
     refuse("method", None, tiny_stream(), least_batch=2)
     assert remarks("method", None, tiny_stream(increment=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "chunk", "said"),
+    [(1, None, "in every step"), (16, 1, "120 of 120 chunks"), (16, 10, ""), (16, None, "")],
+)
+def test_single_images_for_batch_norms_are_said_before_the_run(batch_size: int, chunk: int | None, said: str) -> None:
+    stream = tiny_stream(tasks=5)
+    if chunk is not None:
+        stream = transform(stream, SettingOptions(setting=("online",), chunk=chunk), 0)
+    options = options_of("finetune", batch_size=batch_size)
+    assert all("batch norms" not in text for text in remarks("finetune", options, stream))
+    texts = [text for text in remarks("finetune", options, stream, batch_norms=True) if "batch norms" in text]
+    assert len(texts) == bool(said) and all(said in text and "\n" not in text for text in texts)
+    frozen = options_of("linear-probe", batch_size=batch_size)
+    assert all("batch norms" not in text for text in remarks("linear-probe", frozen, stream, batch_norms=True))
