@@ -66,6 +66,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "slca-pp": ("parts/attached/low_rank",),
     "slm": ("parts/attached/grouped_keys",),
     "softnet": ("parts/weights/soft_masks",),
+    "tag": ("parts/task_moments",),
     "taps": ("parts/weights/gated",),
     "wsn": ("parts/weights/masks",),
 }

@@ -82,6 +82,7 @@ METHODS: dict[str, str] = {
     "train-si": "si",
     "train-slca": "slca",
     "train-softnet": "softnet",
+    "train-tag": "tag",
     "train-taps": "taps",
     "train-wsn": "wsn",
     "wsn-masks": "wsn",
