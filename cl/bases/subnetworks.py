@@ -4,32 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from cl.parts.heads import TaskHeads
 from cl.parts.weights import Lent, TaskMasks, maskable, selected
+from cl.parts.weights.task_tensors import TaskTensors
 from cl.strategy import RECIPES, Inputs, Needs, Strategy, StreamInfo, UsageError, View, option
-
-
-class TaskTensors:
-    """Copies of a network's small tensors (biases, norms, statistics) after each task, by name."""
-
-    stores = "parameters"
-
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.tasks: list[dict[str, Tensor]] = []
-        self._device = torch.device(device)
-
-    def add(self, tensors: dict[str, Tensor]) -> None:
-        """Keep copies of the tensors of a task."""
-        self.tasks.append({name: tensor.detach().clone() for name, tensor in tensors.items()})
-
-    def get_state(self) -> list[dict[str, Tensor]]:
-        return self.tasks
-
-    def set_state(self, state: list[dict[str, Tensor]]) -> None:
-        self.tasks = [{name: tensor.to(self._device) for name, tensor in task.items()} for task in state]
 
 
 class Subnetworks(Strategy):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cl.bases.subnetworks import Subnetworks, TaskTensors
+from cl.bases.subnetworks import Subnetworks
 from cl.errors import UsageError
 from cl.random import Seeds
 from cl.stream import View
@@ -54,12 +54,3 @@ def test_a_task_predicts_with_its_mask_and_its_small_tensors(learn: Any) -> None
     assert torch.equal(method.predict_images(pixels, 4), torch.zeros(5, 6))
     with pytest.raises(UsageError, match="Halves has a mask per task and cannot choose among them; say which task"):
         method.predict_images(pixels)
-
-
-def test_kept_tensors_are_copies_and_come_back() -> None:
-    kept, value = TaskTensors(), torch.zeros(2)
-    kept.add({"a": value})
-    value += 1
-    other = TaskTensors()
-    other.set_state(kept.get_state())
-    assert torch.equal(other.tasks[0]["a"], torch.zeros(2))
