@@ -1,4 +1,4 @@
-"""HAT: hard attention to the task, gates of units that each task learns, and that protect the units of earlier tasks."""
+"""HAT: hard attention to the task: gates of units that a task learns, and that protect the units of earlier tasks."""
 
 from __future__ import annotations
 

@@ -88,8 +88,8 @@ class PackNet(Subnetworks):
                     weight.grad.mul_(own)
 
         self.fit(
-            phase, self.batches(view.train, o.batch_size, o.augment), loss, [*self._weights, *small, *head.parameters()],
-            epochs=epochs, optimizer=sgd(lr, o.momentum), before_step=freeze,
+            phase, self.batches(view.train, o.batch_size, o.augment), loss,
+            [*self._weights, *small, *head.parameters()], epochs=epochs, optimizer=sgd(lr, o.momentum), before_step=freeze,
             schedule=MultiStep(tuple(range(o.decay_every, epochs, o.decay_every))),
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from tests.help.oracles_sparse import LAYERS, NormedNet
 
 ERK = Oracle("erk-a")
 
+
 def test_erk_gives_the_same_densities() -> None:
     for key in ERK.arrays:
         if key.startswith("densities/"):
@@ -66,4 +67,6 @@ def test_the_whole_training_ends_in_the_same_masks_and_weights(name: str) -> Non
 def test_masks_of_the_files_change_in_training() -> None:
     for name in names("train-cl-dst"):
         oracle = Oracle(name)
-        assert any((oracle.arrays[f"drawn/1/{layer}"] != oracle.arrays[f"mask/1/{layer}"]).sum() > 8 for layer in LAYERS)
+        assert any(
+            (oracle.arrays[f"drawn/1/{layer}"] != oracle.arrays[f"mask/1/{layer}"]).sum() > 8 for layer in LAYERS
+        )

@@ -44,10 +44,16 @@ def test_the_whole_training_ends_in_the_same_weights_and_gates(name: str) -> Non
             for part in ("weight", "bias"):
                 ours = getattr(learner.backbone.model.get_submodule(layer), part)
                 oracle.compare("training", ours, oracle.tensor(f"final/{task}/{layer}.{part}"))
-            oracle.compare("training", learner.gates.tasks[task][number], oracle.tensor(f"embedding/{task}/{number}"), "losses")
-            oracle.compare("training", learner.gates.largest[number], oracle.tensor(f"largest/{task}/{number}"), "losses")
+            oracle.compare(
+                "training", learner.gates.tasks[task][number], oracle.tensor(f"embedding/{task}/{number}"), "losses"
+            )
+            oracle.compare(
+                "training", learner.gates.largest[number], oracle.tensor(f"largest/{task}/{number}"), "losses"
+            )
         for part in ("weight", "bias"):
-            oracle.compare("training", getattr(learner.head.blocks[task], part), oracle.tensor(f"final/{task}/last.{task}.{part}"))
+            oracle.compare(
+                "training", getattr(learner.head.blocks[task], part), oracle.tensor(f"final/{task}/last.{task}.{part}")
+            )
         oracle.compare("loss", losses_of(learner)[task, "gates and weights"], oracle.tensor(f"loss/{task}"), "losses")
         found = learner.predict_images(oracle.tensor(f"pixels/{task}"), task)[:, learner.head.tasks[task]]
         oracle.compare("forward", found, oracle.tensor(f"logits/{task}"), "losses")

@@ -40,7 +40,9 @@ def test_the_whole_training_ends_in_the_same_weights_and_sums(name: str) -> None
     meta, model = oracle.meta, Net(oracle.meta["hidden"])
     model.load_state_dict({"fc.weight": oracle.tensor("init/fc.weight")})
     method: type[Accumulating] = HardAsh if meta["oracle"] == "train-hard-ash" else Pairwise
-    own: dict[str, Any] = {"zk": meta["ash_zk"]} if method is HardAsh else {"wta": meta["wta_p"], "weights": len(oracle.arrays["rows"])}
+    own: dict[str, Any] = (
+        {"zk": meta["ash_zk"]} if method is HardAsh else {"wta": meta["wta_p"], "weights": len(oracle.arrays["rows"])}
+    )
 
     def begin(learner: Any, task: int, phase: str) -> None:
         if task:
@@ -67,7 +69,8 @@ def test_the_whole_training_ends_in_the_same_weights_and_sums(name: str) -> None
     replay(
         method, oracle, {"train": rows(oracle)}, begin=begin, after=after,
         backbone=Backbone(model, half(8), identity(name, meta["hidden"])), batch_size=6,
-        lr=meta["learning_rate"], optimizer=meta["optimizer"], decay=0.8 if meta["optimizer"] == "adagrad" else 0.01, **own,
+        lr=meta["learning_rate"], optimizer=meta["optimizer"],
+        decay=0.8 if meta["optimizer"] == "adagrad" else 0.01, **own,
     )  # fmt: skip
     assert done == [0, 1, 2]
     assert torch.isfinite(head_of(oracle, "final/2/head.weight")).all()

@@ -67,7 +67,9 @@ def test_an_update_drops_as_many_as_it_grows(growth: str, learn: Learn) -> None:
     def watched(step: Any, task: int, used: list[Tensor]) -> None:
         before = [mask.clone() for mask in method.mask]
         own(step, task, used)
-        sizes.append([(int(a.sum()), int(b.sum()), int((a & ~b).sum())) for a, b in zip(before, method.mask, strict=True)])
+        sizes.append(
+            [(int(a.sum()), int(b.sum()), int((a & ~b).sum())) for a, b in zip(before, method.mask, strict=True)]
+        )
         for weight, mask in zip(method._weights, method.mask, strict=True):
             assert not weight[~mask].any()
 
@@ -112,7 +114,10 @@ def test_the_mask_is_that_of_the_epoch_with_the_best_accuracy(learn: Learn) -> N
     ("options", "problem"),
     [
         ({"density": 1e-3}, r"a density of 0\.001 leaves conv1\.weight empty: it has 108 weights; set density=0\.0093"),
-        ({"density": 1.0}, r"density=1\.0 fills the network: .* 0\.0 are left after task 1 of 5; set a lower density, or"),
+        (
+            {"density": 1.0},
+            r"density=1\.0 fills the network: .* 0\.0 are left after task 1 of 5; set a lower density, or",
+        ),
         ({"density": 0.95}, r"are left after task 3 of 5; set a lower density, or stream\.tasks=3 or fewer"),
     ],
 )
@@ -124,4 +129,12 @@ def test_a_density_that_cannot_work_is_refused_before_training(options: dict[str
 
 def test_presets_are_those_of_the_readme() -> None:
     o = make_plan("cl-dst", "split-cifar100", "resnet20_cifar@random").options
-    assert (o.epochs, o.batch_size, o.lr, o.density, o.frequency, o.init, o.rate) == (100, 64, 1e-3, 0.2, 400, "erk", 0.5)
+    assert (o.epochs, o.batch_size, o.lr, o.density, o.frequency, o.init, o.rate) == (
+        100,
+        64,
+        1e-3,
+        0.2,
+        400,
+        "erk",
+        0.5,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ def test_the_head_has_all_classes_from_the_start_and_the_sums_only_grow(learn: L
     method = make(HardAsh, **FAST)
     seen = learn(method, tiny_stream(), 3, lambda s, view: (state.clone(s.sums.get_state()), s.head.weight.clone()))
     assert method.head.weight.shape == (10, method.backbone.dim) and method.head.bias is None
-    for (before, _), (after, _) in zip(seen, seen[1:], strict=False):
+    for (before, _), (after, _) in itertools.pairwise(seen):
         assert all(bool((after[name] >= before[name]).all()) for name in before)
         assert any(not torch.equal(after[name], before[name]) for name in before)
     acts = [module for module in method.backbone.model.modules() if isinstance(module, HardASH)]

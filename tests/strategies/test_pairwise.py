@@ -60,6 +60,14 @@ def test_too_few_features_or_weights_are_refused_before_training(options: dict[s
 
 def test_presets_are_those_of_the_repository() -> None:
     o = make_plan("pairwise", "split-digits", "wsn_lenet@random", preset="split-mnist").options
-    assert (o.optimizer, o.lr, o.wta, o.weights, o.decay, o.batch_size, o.epochs) == ("s-mas", 1e-4, 0.18, 250_000, 0.01, 64, 1)
+    assert (o.optimizer, o.lr, o.wta, o.weights, o.decay, o.batch_size, o.epochs) == (
+        "s-mas",
+        1e-4,
+        0.18,
+        250_000,
+        0.01,
+        64,
+        1,
+    )
     o = make_plan("pairwise", "split-digits", "wsn_lenet@random", preset="split-mnist-adagrad").options
     assert (o.optimizer, o.lr, o.wta, o.decay) == ("adagrad", 2e-4, 0.15, 0.8)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from cl.parts.losses import local_cross_entropy
 from cl.plan.plan import make_plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -102,7 +103,9 @@ class UnitGates:
 class GatedExtractor(Lent):
     """A deterministic pass with the gates of a task, and with `tensors` in place of the backbone's own."""
 
-    def __init__(self, backbone: Backbone, gates: UnitGates, values: Sequence[Tensor], tensors: dict[str, Tensor]) -> None:
+    def __init__(
+        self, backbone: Backbone, gates: UnitGates, values: Sequence[Tensor], tensors: dict[str, Tensor]
+    ) -> None:
         self._gates, self._values = gates, list(values)
         self._tensors = tensors
         named = {f"gate {number}": value for number, value in enumerate(values)}
@@ -132,7 +135,9 @@ def chain_of(backbone: Backbone) -> tuple[str, ...]:
     Raises `UsageError` if they form no chain: with all gates of a layer shut, features may not depend on the image.
     """
     model, order = backbone.model, list[str]()
-    known = {name.removesuffix(".weight"): model.get_submodule(name.removesuffix(".weight")) for name in maskable(backbone)}
+    known = {
+        name.removesuffix(".weight"): model.get_submodule(name.removesuffix(".weight")) for name in maskable(backbone)
+    }
 
     def noted(name: str, layer: nn.Module, x: Tensor) -> Tensor:
         order.append(name)
@@ -144,7 +149,7 @@ def chain_of(backbone: Backbone) -> tuple[str, ...]:
     with torch.no_grad():
         with overridden((layer, "forward", functools.partial(noted, name, layer)) for name, layer in known.items()):
             backbone(images)
-        for before, name in zip(order, order[1:], strict=False):
+        for before, name in itertools.pairwise(order):
             widths = [len(known[each].weight) for each in (before, name)]  # type: ignore[arg-type]
             if len(set(order)) < len(order) or not _fits(known[name], widths[0]):
                 raise _no_chain(backbone, name)

@@ -29,7 +29,14 @@ class Residual(nn.Module):
 
 
 def residual() -> Backbone:
-    identity = {"name": "residual", "weights_sha256": "", "parameters": 0, "dim": 6, "input": {"size": 8}, "pretraining": "none"}
+    identity = {
+        "name": "residual",
+        "weights_sha256": "",
+        "parameters": 0,
+        "dim": 6,
+        "input": {"size": 8},
+        "pretraining": "none",
+    }
     return Backbone(Residual(), Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
 
 
@@ -45,7 +52,9 @@ def test_the_chain_is_in_the_order_of_a_pass() -> None:
 
 @pytest.mark.parametrize("backbone", [residual, tiny_backbone])
 def test_other_networks_are_refused(backbone: type) -> None:
-    with pytest.raises(UsageError, match="is no chain of layers: images pass .* choose a network such as wsn_alexnet@random"):
+    with pytest.raises(
+        UsageError, match=r"is no chain of layers: images pass .* choose a network such as wsn_alexnet@random"
+    ):
         chain_of(backbone())
 
 
