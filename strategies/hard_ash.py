@@ -23,11 +23,10 @@ class HardAsh(Accumulating):
         with Omega the sum of 0.8 g^2 over all steps of the run.
     Stores: Omega, a number per parameter.
     Cost: one forward pass per test image.
-    Differences from the paper: no repository of the paper was found; the activation and the optimiser are those of the
-        author's later skeskinen/pairwise_online_learning @b582770. Our reading: `gate=sigmoid` is what that code has,
-        `gate=hard` the piecewise linear form that the name suggests (a line commented out there). The network is the
-        backbone: the paper's is an MLP of 1000 units without biases. The rate is one of five that the later code
-        tries.
+    Differences from the paper: no repository of the paper was found; trainings are compared with the author's later
+        skeskinen/pairwise_online_learning @b582770. Our reading: `gate=sigmoid` is what that code has, `gate=hard` the
+        piecewise linear form that the name suggests (a line commented out there). The network is the backbone: the
+        paper's is an MLP of 1000 units without biases. The rate is one of five that the later code tries.
     """
 
     @dataclass(frozen=True)

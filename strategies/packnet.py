@@ -87,10 +87,12 @@ class PackNet(Subnetworks):
                 if weight.grad is not None:
                     weight.grad.mul_(own)
 
+        trained = [*self._weights, *small, *head.parameters()]
+        decays = MultiStep(tuple(range(o.decay_every, epochs, o.decay_every)))
+        batches = self.batches(view.train, o.batch_size, o.augment)
         self.fit(
-            phase, self.batches(view.train, o.batch_size, o.augment), loss,
-            [*self._weights, *small, *head.parameters()], epochs=epochs, optimizer=sgd(lr, o.momentum), before_step=freeze,
-            schedule=MultiStep(tuple(range(o.decay_every, epochs, o.decay_every))),
+            phase, batches, loss, trained, epochs=epochs, optimizer=sgd(lr, o.momentum), schedule=decays,
+            before_step=freeze,
         )  # fmt: skip
 
     @torch.no_grad()

@@ -21,10 +21,9 @@ class Pairwise(Accumulating):
         the sum over all steps of decay |d mean(logits^2) / d theta| (S-MAS, no labels) or of decay g^2 (Adagrad).
     Stores: Omega, a number per parameter; two indices per weight of the head.
     Cost: one forward pass per test image; S-MAS a second backward pass per step.
-    Differences from the paper: the activation, the head and the steps follow skeskinen/pairwise_online_learning
-        @b582770. The pairs are in a fixed random order, but PyTorch's, not JAX's. As there, activations of the network
-        are GELU; the network is the backbone. Its "mh" variants, which multiply logits by a mask of the task in
-        training, are left out.
+    Differences from the paper: trainings are compared with skeskinen/pairwise_online_learning @b582770. The pairs are
+        in a fixed random order, but PyTorch's, not JAX's. As there, activations of the network are GELU; the network is
+        the backbone. Its "mh" variants, which multiply logits by a mask of the task in training, are left out.
     """
 
     @dataclass(frozen=True)
