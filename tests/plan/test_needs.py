@@ -25,7 +25,9 @@ QUICK: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("independent", "finetune-dynamic", "finetune-previous", "pretrained"), NETWORKS),
 }
 COVARIANCES = {"cofima", "hide-prompt", "mos", "norga", "slca", "slca-pp"}
-TOLD = {"independent", "finetune-dynamic", "finetune-previous", "pretrained", "taps", "wsn"}
+TOLD = {"cl-dst", "hat", "independent", "finetune-dynamic", "finetune-previous", "packnet", "pretrained", "taps", "wsn"}
+NETWORK = {"hat": "wsn_lenet@random"}
+"""Strategies that refuse the tiny Vision Transformer, and a network for them."""
 STRATEGIES = [name for name in registry.strategies.names() if registry.strategies.distribution(name).name == "clbench"]
 
 
@@ -44,7 +46,7 @@ def thinned(stream: Stream, task: int, *, images: int = 1, whole: bool = False) 
 
 def outcome(strategy: str, stream_options: dict[str, Any], folder: Path, lonely: bool) -> tuple[str, list[str]]:
     """How a run over three tasks of four images per class ends, and its remarks."""
-    bench = Workbench(strategy, options={**stream_options, **QUICK.get(strategy, {})})
+    bench = Workbench(strategy, options={**stream_options, **QUICK.get(strategy, {})}, backbone=NETWORK.get(strategy))
     stream = bench.stream(4)
     if lonely:
         stream = thinned(stream, 1)
