@@ -179,6 +179,7 @@ TABLES |= {
         Shown(RECORDS / "few-shot", _FEW_SHOT),
         Shown(RECORDS / "few-shot-clip", _FEW_SHOT),
         Shown(RECORDS / "pacs", _DOMAINS),
+        Shown(RECORDS / "domains" / "rotated-digits", _DOMAINS),
         Shown(RECORDS / "nevis-real", _NEVIS | {"on the front": front(RECORDS / "nevis-real")}, TOLD),
         Shown(RECORDS / "nevis-large", _NEVIS, TOLD),
     )

@@ -16,6 +16,7 @@ from cl.parts.memory import Memory
 from cl.strategies.er_ace import ErAce
 from cl.strategy import Strategy, View
 from cl.testing.reachable import reachable, reachable_bytes
+from cl.testing.workbench import tiny_clip
 from tests.conftest import make, tiny_stream
 from tests.help.exemplars import BYTES, FAST, Learn
 
@@ -25,6 +26,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "foster": {**FAST, "epochs": 1, "boost_epochs": 1, "compress_epochs": 1},
     "bic": {**FAST, "bias_epochs": 2},
     "si": {**FAST, "loss": "global"},
+    "zero-shot": {**FAST, "loss": "global", "trains": "all"},
     **{name: {**FAST, "loss": "global"} for name in ("ewc", "l2", "mas", "center-loss", "feat-kd", "pred-kd")},
 }
 """Options of methods that do not take `FAST` alone."""
@@ -37,7 +39,10 @@ METHODS = [
 
 
 def made(name: str) -> Any:
-    return make(registry.strategies.get(name), **QUICK.get(name, FAST), memory_size=SIZE)
+    method = make(registry.strategies.get(name), **QUICK.get(name, FAST), memory_size=SIZE)
+    if name == "zero-shot":
+        method.backbone = tiny_clip()
+    return method
 
 
 def forms(views: list[Tensor], method: Strategy) -> Iterator[tuple[str, np.ndarray]]:

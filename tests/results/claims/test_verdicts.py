@@ -231,7 +231,7 @@ def test_rows_of_earlier_options_need_their_records(make_record: MakeRecord) -> 
     row = Row("old", "slca", config="0" * 8)
     claims = declared(a_part("greater", first="old", second="old"), rows=[row])
     judged = judge(claims.claims[0], Evidence(claims, recorded(make_record))).last
-    assert judged.text == "needs the stored records of old (00000000), old (00000000)"
+    assert judged.text == "needs the stored records of old (00000000)"
 
 
 def test_the_time_left_is_that_of_the_row_or_of_its_board() -> None:
