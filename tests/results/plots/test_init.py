@@ -53,7 +53,8 @@ def test_files_repeat_and_themes_differ(make_record: Make, tmp_path: Path) -> No
         assert first == again
         assert plot.digest.encode() in first and b"<dc:date>" not in first
         assert b"a  " in first or plot.kind in ("matrix", "forgetting", "stream")  # text stays text
-    assert {plot.kind for plot in plots_of(records)} == set(KINDS) - {"architecture", "confusion", "pretraining", "rank"}, (
+    lacking = {"architecture", "confusion", "pretraining", "rank"}
+    assert {plot.kind for plot in plots_of(records)} == set(KINDS) - lacking, (
         "which need several networks, predictions, a probe, and runs of several ranks"
     )
     plot = only(records, "curves")
