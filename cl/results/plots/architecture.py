@@ -108,7 +108,9 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     first: Axes | None = None
     for place, column in enumerate(columns):
         for line, metric in enumerate(("accuracy", "forgetting")):
-            axes = figure.add_axes((1.75 * place, 0.0 if line else 1.3 / 2.3, 0.95 / len(columns), 1 / 2.3))
+            axes = figure.add_axes(
+                (1.8 * place / len(columns), 0.0 if line else 1.3 / 2.3, 0.95 / len(columns), 1 / 2.3)
+            )
             first = first or axes
             _panel(axes, column, metric, theme)
             axes.set_ylabel("forgetting, %" if line else "last accuracy, %")
