@@ -31,11 +31,12 @@ _COLOUR = (
     "cnn_64_128_256_32_nobias",
 )
 
-default_cfgs = generate_default_cfgs(
+_configurations: dict[str, Any] = (
     {name: configuration(28, grey=True) for name in _GREY}
     | {name: configuration(32, grey=False) for name in _COLOUR}
     | {"oml_cnn_84": configuration(84, grey=True)}
 )
+default_cfgs = generate_default_cfgs(_configurations)
 
 Size = int | tuple[int, int]
 

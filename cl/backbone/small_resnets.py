@@ -31,10 +31,10 @@ _FIXED = (
     "wide_resnet28_10_32",
 )
 
-default_cfgs = generate_default_cfgs(
-    {name: configuration(32, grey=False, head="fc", first="conv1", fixed=False) for name in _FLEXIBLE}
-    | {name: configuration(32, grey=False) for name in _FIXED}
-)
+_configurations: dict[str, Any] = {
+    name: configuration(32, grey=False, head="fc", first="conv1", fixed=False) for name in _FLEXIBLE
+} | {name: configuration(32, grey=False) for name in _FIXED}
+default_cfgs = generate_default_cfgs(_configurations)
 
 Size = int | tuple[int, int]
 

@@ -40,8 +40,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 def read_idx_files(paths: tuple[Path, ...], class_names: tuple[str, ...]) -> Content:
     """A dataset in four files: training images and labels, test images and labels. Raises `DataError`."""
-    splits = {}
-    for split, images, labels in (("train", *paths[:2]), ("test", *paths[2:])):
+    splits: dict[str, ImageStore] = {}
+    for split, (images, labels) in {"train": paths[:2], "test": paths[2:]}.items():
         pixels, numbers = read_idx(images, 3), read_idx(labels, 1).astype(np.int64)
         if len(pixels) != len(numbers):
             raise DataError(

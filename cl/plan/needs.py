@@ -56,8 +56,8 @@ def remarks(strategy: str, options: Any, stream: Stream, batch_norms: bool = Fal
         which = "every step" if needs.batch_size == 1 else f"{alone} of {len(sizes)} {what}"
         fix = "raise stream.chunk" if ONLINE in stream.setting and alone else "raise batch_size"
         texts.append(
-            f"{strategy} trains batch norms on single images in {which}, so that they see the mean and deviation of one "
-            f"image; {fix}, or choose a backbone without batch norm."
+            f"{strategy} trains batch norms on single images in {which}, so that they see the mean and deviation of "
+            f"one image; {fix}, or choose a backbone without batch norm."
         )
     if needs.adapts and sizes[0] == 1:
         texts.append(

@@ -37,5 +37,6 @@ def test_he_normal_weights_have_their_variance() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(8, 64, 3), nn.Linear(300, 400))
     he_normal(model)
-    for layer, inputs in ((model[0], 72), (model[1], 300)):
-        assert abs(float(layer.weight.detach().std()) / (2 / inputs) ** 0.5 - 1) < 0.03
+    weights = [weight.detach() for weight in model.parameters() if weight.ndim > 1]
+    for weight, inputs in zip(weights, (72, 300), strict=True):
+        assert abs(float(weight.std()) / (2 / inputs) ** 0.5 - 1) < 0.03

@@ -44,7 +44,8 @@ def units_of(backbone: Backbone) -> list[Unit]:
     blocks = dict(enumerate(getattr(model, "blocks", ())))
     found: list[Unit] = []
     owner = {module: number for number, block in blocks.items() for module in block.modules()}
-    embeds = set(model.patch_embed.modules()) if isinstance(getattr(model, "patch_embed", None), nn.Module) else set()
+    embedding = getattr(model, "patch_embed", None)
+    embeds = set(embedding.modules()) if isinstance(embedding, nn.Module) else set()
     for place, (name, module) in enumerate(model.named_modules()):
         tensors = tuple(f"{name}.{own}" if name else own for own, _ in module.named_parameters(recurse=False))
         block = owner.get(module, len(blocks) + place)

@@ -22,18 +22,21 @@ if TYPE_CHECKING:
 METRICS = {"accuracy": "A_last_sample", "forgetting": "F_chaudhry", "learning": "LA"}
 """The metrics of a network; `learning` is the accuracy on each task right after it was learned."""
 
+LEAST = 3
+"""Networks that make a study; a pair is shown by the other figures."""
+
 MATCHED = 1.2
 """Networks are matched if the larger one has at most so many times the parameters of the smaller one."""
 
 
 def groups(boards: Iterable[Board]) -> Iterator[tuple[str, list[tuple[Board, Row]]]]:
-    """Each row label with its boards on two or more networks; boards differ in nothing but the network."""
+    """Each row label with its boards on at least `LEAST` networks; boards differ in nothing but the network."""
     found: dict[tuple[Any, ...], list[tuple[Board, Row]]] = defaultdict(list)
     for board in boards:
         for row in board.rows:
             found[board.stream, board.rule, board.limited, row.label].append((board, row))
     for key, places in found.items():
-        if len({board.backbone for board, _ in places}) > 1:
+        if len({board.backbone for board, _ in places}) >= LEAST:
             yield key[-1], places
 
 
@@ -105,7 +108,9 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     first: Axes | None = None
     for place, column in enumerate(columns):
         for line, metric in enumerate(("accuracy", "forgetting")):
-            axes = figure.add_axes((1.75 * place, 0.0 if line else 1.3 / 2.3, 0.95 / len(columns), 1 / 2.3))
+            axes = figure.add_axes(
+                (1.8 * place / len(columns), 0.0 if line else 1.3 / 2.3, 0.95 / len(columns), 1 / 2.3)
+            )
             first = first or axes
             _panel(axes, column, metric, theme)
             axes.set_ylabel("forgetting, %" if line else "last accuracy, %")

@@ -57,8 +57,9 @@ def test_a_figure_for_each_row_on_several_networks(make_record: Make) -> None:
     assert data["variants"] == [["cnn_x4_32", "cnn_x4_32_gap"]] and data["matched"] == [["cnn_x4_32", "cnn_x4_32_gap"]]
 
 
-def test_one_network_has_no_such_figure(make_record: Make) -> None:
-    assert plots_of(on(make_record, "cnn_x1_32", 90_000, [40]), ["architecture"]) == []
+def test_two_networks_have_no_such_figure(make_record: Make) -> None:
+    records = on(make_record, "cnn_x1_32", 90_000, [40]) + on(make_record, "cnn_x4_32", 1_500_000, [50])
+    assert plots_of(records, ["architecture"]) == []
 
 
 def test_it_is_drawn_with_every_network_named(make_record: Make, tmp_path: Path) -> None:
@@ -69,5 +70,5 @@ def test_it_is_drawn_with_every_network_named(make_record: Make, tmp_path: Path)
     for label in ("lenet5_28  43.0", "cnn_x*_32  41.0", "cnn_x4_32_gap  42.0", "parameters, millions", "forgetting, %"):
         assert any(label in word for word in words), label
     assert b"architecture" in plot.save(tmp_path / "x.svg").read_bytes()
-    plain = only(on(make_record, "a", 10, [40]) + on(make_record, "b", 20, [41]), "architecture")
+    plain = only([r for i, n in enumerate("abc") for r in on(make_record, n, 10 * (i + 1), [40 + i])], "architecture")
     assert not plain.data["series"] and plain.save(tmp_path / "y.png").is_file()
