@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,10 @@ from cl.parts.accumulated import EPS, Accumulated, AccumulatedStep
 GRADIENTS = [torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.0]), torch.tensor([-1.0, 3.0])]
 
 
+def _twice(gradient: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"w": 2 * gradient}
+
+
 def run(kind: str, sums: Accumulated, decay: float = 0.8) -> list[torch.Tensor]:
     """The steps for `GRADIENTS`; the sensitivity of a value is 2 times its gradient."""
     held = nn.Parameter(torch.zeros(2))
@@ -18,7 +24,7 @@ def run(kind: str, sums: Accumulated, decay: float = 0.8) -> list[torch.Tensor]:
     for gradient in GRADIENTS:
         optimizer = AccumulatedStep(
             [{"params": [held], "tensors": ["w"], "lr": 0.1}], sums, kind=kind, lr=1.0, decay=decay,
-            sensitivity=lambda g=gradient: {"w": 2 * g},
+            sensitivity=partial(_twice, gradient),
         )  # fmt: skip
         before, held.grad = held.detach().clone(), gradient.clone()
         optimizer.step()

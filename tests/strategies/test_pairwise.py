@@ -38,7 +38,7 @@ def test_predictions_are_products_of_the_winners(learn: Learn) -> None:
     assert acts and all(act.approximate == "tanh" for act in acts)
 
 
-def test_weights_of_classes_of_other_tasks_get_almost_no_sensitivity_from_pairs_that_are_inactive(learn: Learn) -> None:
+def test_s_mas_counts_the_logits_of_all_classes_without_labels(learn: Learn) -> None:
     method = make(Pairwise, **FAST)
     learn(method, tiny_stream(), 1)
     sums = method.sums.sums["head.weight"]
