@@ -45,8 +45,8 @@ class PermutedOptions(DomainOptions):
     domain_seed: int = option(0, "seed of the permutations, independent of the seeds of a run", ge=0)
 
 
-class _Domains(Family):
-    """The common part of both streams."""
+class Domains(Family):
+    """Base of streams with the same classes in a sequence of transformed domains."""
 
     Options: ClassVar[type[DomainOptions]] = DomainOptions
 
@@ -55,12 +55,28 @@ class _Domains(Family):
         """Domain-incremental."""
         return DOMAIN
 
+    def images(self, options: Any, progress: Progress | None) -> Dataset:
+        """The unchanged images."""
+        from cl.streams.digits import digits
+
+        return digits()
+
     def look(self, pixels: PixelArray, domain: int, options: Any) -> PixelArray:
-        """The images [N, 8, 8, 1] transformed to a domain."""
+        """The images [N, h, w, 1] transformed to a domain."""
         raise NotImplementedError
 
     def domain_name(self, domain: int, options: Any) -> str:
         raise NotImplementedError
+
+    def permuted(self, pixels: PixelArray, domain: int, options: Any) -> PixelArray:
+        """The images with their pixels in the order of a domain's permutation; the first domain keeps its order."""
+        if domain == 0:
+            return pixels
+        from cl.random import numpy_generator
+
+        count = pixels[0].size
+        order = numpy_generator(options.domain_seed, self.name, domain).permutation(count)
+        return pixels.reshape(-1, count)[:, order].reshape(pixels.shape)
 
     def build(
         self, options: DomainOptions, *, order_seed: int, data_seed: int, argument: str = "",
@@ -68,11 +84,10 @@ class _Domains(Family):
     ) -> Stream:  # fmt: skip
         """Build the stream; the data seed draws validation images, and no other seed of the run matters."""
         from cl.stream import Evaluate, Experience, Group, Stream, Train
-        from cl.streams.digits import digits
 
         if options.split == "val" and not options.val_fraction:
             options = replace(options, val_fraction=VAL_SHARE)
-        base, every = digits(), tuple(range(options.tasks))
+        base, every = self.images(options, progress), tuple(range(options.tasks))
         train, trained = self._domains(base.train, options)
         test, tested_in = self._domains(base.test, options)
         classes = tuple(range(len(base.class_names)))
@@ -95,7 +110,15 @@ class _Domains(Family):
             setting=DOMAIN,
             options=listed(options),
             dataset=Dataset(
-                self.name, train, test, base.class_names, f"{base.origin}, changed", base.licence, base.citation, True
+                self.name,
+                train,
+                test,
+                base.class_names,
+                f"{base.origin}, changed",
+                base.licence,
+                base.citation,
+                base.verified,
+                base.notes,
             ),
             class_order=np.arange(len(classes)),
             experiences=tuple(Experience(rows, val, classes) for val, rows in parts),
@@ -118,7 +141,7 @@ def _rows(store: ImageStore, owner: IndexArray, domain: int, limit: int | None) 
     return np.concatenate([rows[store.labels[rows] == label][:limit] for label in np.unique(store.labels)])
 
 
-class PermutedDigits(_Domains):
+class PermutedDigits(Domains):
     """Handwritten digits (8x8) with pixels shuffled by a different permutation in every task; domain-incremental.
 
     The counterpart of permuted MNIST (Goodfellow et al. 2013; Kirkpatrick et al. 2017) that needs no download. The
@@ -129,19 +152,13 @@ class PermutedDigits(_Domains):
     name = "permuted-digits"
 
     def look(self, pixels: PixelArray, domain: int, options: PermutedOptions) -> PixelArray:
-        if domain == 0:
-            return pixels
-        from cl.random import numpy_generator
-
-        count = pixels[0].size
-        order = numpy_generator(options.domain_seed, "permuted-digits", domain).permutation(count)
-        return pixels.reshape(-1, count)[:, order].reshape(pixels.shape)
+        return self.permuted(pixels, domain, options)
 
     def domain_name(self, domain: int, options: PermutedOptions) -> str:
         return f"permutation {domain}"
 
 
-class RotatedDigits(_Domains):
+class RotatedDigits(Domains):
     """Handwritten digits, enlarged to 32x32 and rotated by 180 / `tasks` more degrees per task; domain-incremental.
 
     The counterpart of rotated MNIST (Lopez-Paz & Ranzato 2017, who draw angles up to 180 degrees) that needs no

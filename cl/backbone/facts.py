@@ -29,7 +29,14 @@ CLIP = "open_clip:"  # as `cl.backbone.clip.PREFIX`, whose module imports torch
 FOLDER = "backbones"
 """The folder of the cache: one file per architecture and size of its input."""
 
-_KINDS = {"parameters": int, "forward_flops": int, "declared": str, "hub": bool, "least_batch": int}
+_KINDS = {
+    "parameters": int,
+    "forward_flops": int,
+    "declared": str,
+    "hub": bool,
+    "least_batch": int,
+    "batch_norms": bool,
+}
 
 
 def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
@@ -55,6 +62,7 @@ def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
         "hub": known["hub"] and not source,
         "least_batch": known["least_batch"],
         "text": arch.startswith(CLIP),
+        "batch_norms": known["batch_norms"],
     }
 
 
@@ -119,7 +127,7 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
     """The facts, from one pass of an image without values through a network without weights."""
     import torch
 
-    from cl.backbone.model import factory, input_size, least_batch
+    from cl.backbone.model import factory, has_batch_norms, input_size, least_batch
 
     if arch.startswith(CLIP):
         return _measured_clip(arch, image_size)
@@ -138,6 +146,7 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
         "declared": str(declared.get("file") or remote or "unknown"),
         "hub": bool(remote),
         "least_batch": least_batch(model, image),
+        "batch_norms": has_batch_norms(model),
     }
 
 
@@ -146,7 +155,7 @@ def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
     import torch
 
     from cl.backbone import clip
-    from cl.backbone.model import least_batch
+    from cl.backbone.model import has_batch_norms, least_batch
 
     with torch.device("meta"):
         network, where, remote = clip.about(arch, image_size)
@@ -159,6 +168,7 @@ def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
         "declared": where,
         "hub": remote,
         "least_batch": least_batch(tower, image),
+        "batch_norms": has_batch_norms(tower),
     }
 
 

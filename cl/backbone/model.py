@@ -31,10 +31,11 @@ from cl.random import derive
 
 
 class Backbone(nn.Module):
-    """A timm model without its classifier: normalised images [B, 3, s, s] to float32 features [B, dim].
+    """A timm model without its classifier: normalised images [B, C, s, s] to float32 features [B, dim].
 
-    The state holds only tensors that changed since loading. Changes are detected by PyTorch's version counters,
-    replaced or attached modules by their identity. After `keep_pretrained`, `reset` undoes training.
+    C is 3, or 1 for a network of grey images. The state holds only tensors that changed since loading. Changes are
+    detected by PyTorch's version counters, replaced or attached modules by their identity. After `keep_pretrained`,
+    `reset` undoes training.
 
     For a CLIP the model is the image tower, and `text` the frozen text tower; `text` is None for all others.
     """
@@ -169,7 +170,12 @@ class Backbone(nn.Module):
     def least_batch(self) -> int:
         """Images that a training batch needs, 1 or 2; see `least_batch`."""
         like = next(self.model.parameters())
-        return least_batch(self.model, like.new_zeros(1, 3, self.transform.size, self.transform.size))
+        return least_batch(self.model, like.new_zeros(1, self.transform.channels, *[self.transform.size] * 2))
+
+    @property
+    def batch_norms(self) -> bool:
+        """Whether the network has batch norms."""
+        return has_batch_norms(self.model)
 
     # --------------------------------------------------------------------------------------------------- weights
 
@@ -293,6 +299,8 @@ def load(
     data = timm().data.resolve_data_config({}, model=model)
     tag = arch.partition(".")[2] or (getattr(model, "pretrained_cfg", None) or {}).get("tag") or ""
     mean, std = (data["mean"], data["std"]) if options.normalize == "weights" else STATISTICS[options.normalize]
+    if data["input_size"][0] == 1:  # a network of grey images, which takes the mean over the colours
+        mean, std = ((sum(values) / len(values),) for values in (mean, std))
     transform = Transform(
         size=options.image_size or data["input_size"][-1],
         mean=tuple(mean),
@@ -321,7 +329,7 @@ def load(
 
 
 def least_batch(model: nn.Module, image: Tensor) -> int:
-    """Images that a training batch of a model in evaluation mode needs, from a pass of one image [1, 3, s, s].
+    """Images that a training batch of a model in evaluation mode needs, from a pass of one image [1, C, s, s].
 
     2 if some batch norm sees a single value per channel of one image, which leaves nothing to normalise; else 1.
     """
@@ -340,6 +348,11 @@ def least_batch(model: nn.Module, image: Tensor) -> int:
         for hook in hooks:
             hook.remove()
     return 2 if any(single) else 1
+
+
+def has_batch_norms(model: nn.Module) -> bool:
+    """Whether a model has batch norms."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def _infers(images: Tensor) -> bool:

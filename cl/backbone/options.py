@@ -10,9 +10,11 @@ STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "mnist": ((0.1307,) * 3, (0.3081,) * 3),
+    "fashion-mnist": ((0.2859,) * 3, (0.3530,) * 3),
     "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
 }
-"""Mean and std per channel, for inputs in [0, 1]; many CL repositories use `none`."""
+"""Mean and std per channel, for inputs in [0, 1]; many CL repositories use `none`. Grey images have equal channels."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,16 @@ from torch.nn import functional as F
 
 from cl.backbone.devices import constants
 
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey value (ITU-R 601-2, as in Pillow's mode L)."""
+
 
 @dataclass(frozen=True)
 class Transform:
-    """Turns uint8 images [B, C, h, w] into normalised float images [B, 3, size, size].
+    """Turns uint8 images [B, C, h, w] into normalised float images [B, channels, size, size].
 
-    Resizes the shorter side to `size / crop_pct` (antialiased), crops the centre, scales to [0, 1], normalises.
+    The network takes as many channels as there are means, 3 or 1. Resizes the shorter side to `size / crop_pct`
+    (antialiased), crops the centre, scales to [0, 1], normalises.
     """
 
     size: int
@@ -27,12 +31,17 @@ class Transform:
     crop_pct: float = 1.0
 
     @property
+    def channels(self) -> int:
+        """Channels of the images that the network takes: 3, or 1 for a network of grey images."""
+        return len(self.mean)
+
+    @property
     def key(self) -> str:
         """A short hash of all values; part of the identity of an encoding."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """The deterministic view: [B, C, h, w] uint8 to [B, 3, size, size] float32."""
+        """The deterministic view: [B, C, h, w] uint8 to [B, channels, size, size] float32."""
         height, width = pixels.shape[-2:]
         edge = round(self.size / self.crop_pct)
         scale = edge / min(height, width)
@@ -43,11 +52,13 @@ class Transform:
         return self.normalise(pixels[..., top : top + self.size, left : left + self.size])
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Grey to RGB, [0, 255] to [0, 1], then (x - mean) / std, per channel."""
+        """Grey to RGB or RGB to grey, [0, 255] to [0, 1], then (x - mean) / std, per channel."""
         x = pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels / 255
-        if x.shape[1] == 1:
-            x = x.expand(-1, 3, -1, -1)
-        mean, std = (constants(values, x).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        if x.shape[1] == 1 and self.channels > 1:
+            x = x.expand(-1, self.channels, -1, -1)
+        elif x.shape[1] > self.channels:
+            x = (x * constants(_LUMA, x).view(1, -1, 1, 1)).sum(1, keepdim=True)
+        mean, std = (constants(values, x).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return (x - mean) / std
 
     def resize(self, pixels: Tensor, target: tuple[int, int]) -> Tensor:

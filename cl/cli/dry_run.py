@@ -43,12 +43,13 @@ def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], ex
     stream = dict(_once(streams, key, _stream, plan))
     backbone = dict(_once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan))
     built, least_batch, text = stream.pop("built"), backbone.pop("least_batch"), backbone.pop("text")
+    batch_norms = backbone.pop("batch_norms")
     state, notes = _state(plan, built, existing)
     probe, missing = _probe(plan, built)
     notes += missing
     if built is not None:
         refuse(plan.strategy, plan.options, built, least_batch, text=text)
-        notes += remarks(plan.strategy, plan.options, built)
+        notes += remarks(plan.strategy, plan.options, built, batch_norms)
     return {
         "run": plan.title,
         "folder": str(plan.folder),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cl.data import reads
-from cl.data.known import Copy, KnownDataset, Source
+from cl.data.known import Copy, KnownDataset, Part, Source
 from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
+from cl.data.small_catalog import SMALL
 from cl.data.sources import RemoteFile, announce, candidates, check_sha256, fetch, is_offline, missing
 from cl.data.store import Dataset, Progress
 from cl.data.tree_catalog import TREES
@@ -24,15 +25,25 @@ def declaration(name: str) -> KnownDataset:
 
 def forms(declared: KnownDataset) -> tuple[Source, ...]:
     """All forms of a dataset to look for, the archive last."""
-    return (*declared.sources, Source((declared.archive.name,), declared.read_archive))
+    return (*declared.sources, Source(tuple(file.name for file in declared.archives), declared.read_archive))
 
 
 def copies(declared: KnownDataset) -> Iterator[Copy]:
     """The copies of a dataset on this machine, in the order of preference."""
+    seen: set[tuple[Path, ...]] = set()  # an absolute name is found once for every folder
     for source in forms(declared):
-        sha256 = declared.archive.sha256 if source.names == (declared.archive.name,) else None
+        sha256 = declared.archive.sha256 if source.names[0] == declared.archive.name else None
         for paths in candidates(source.names, declared.subfolders):
-            yield Copy(paths, source.read, sha256)
+            if paths not in seen:
+                yield Copy(paths, source.read, sha256)
+            seen.add(paths)
+
+
+def check_archives(declared: KnownDataset, paths: Sequence[Path]) -> None:
+    """Raise `DataError` if an archive is not the known file; nothing is checked for other forms of the dataset."""
+    if paths[0].name == declared.archive.name:
+        for path, file in zip(paths, declared.archives, strict=True):
+            check_sha256(path, file.sha256)
 
 
 def obtain(name: str, progress: Progress | None = None) -> Copy:
@@ -43,8 +54,7 @@ def obtain(name: str, progress: Progress | None = None) -> Copy:
     declared = declaration(name)
     copy = next(copies(declared), None)
     if copy is not None:
-        if copy.paths[0].name == declared.archive.name:
-            check_sha256(copy.paths[0], copy.sha256)
+        check_archives(declared, copy.paths)
         reads.note(*copy.paths)
         return copy
     if not declared.archive.urls:
@@ -53,9 +63,10 @@ def obtain(name: str, progress: Progress | None = None) -> Copy:
             f"into a folder named by CLBENCH_DATA_PATH as {declared.sources[0].names[0]}."
         )
     if is_offline():
-        raise missing(declared.title, [declared.archive.name, *(" + ".join(form.names) for form in declared.sources)])
-    announce(declared.title, declared.licence, declared.citation, declared.archive.size)
-    return Copy((fetch(declared.archive, progress),), declared.read_archive, declared.archive.sha256)
+        raise missing(declared.title, [" + ".join(form.names) for form in (forms(declared)[-1], *declared.sources)])
+    announce(declared.title, declared.licence, declared.citation, sum(file.size for file in declared.archives))
+    paths = tuple(fetch(file, progress) for file in declared.archives)
+    return Copy(paths, declared.read_archive, declared.archive.sha256)
 
 
 def load(name: str, progress: Progress | None = None) -> Dataset:
@@ -68,16 +79,44 @@ def load(name: str, progress: Progress | None = None) -> Dataset:
     return checked(declaration(name), copy.read(copy.paths, progress), str(copy))
 
 
+def here(declared: KnownDataset) -> str:
+    """The copy that `load` would read, and whether it is a pack of a part; "not here" if it would be downloaded."""
+    copy = next(copies(declared), None)
+    if copy is None:
+        return "not here"
+    part = _part_in(declared, copy)
+    return (
+        str(copy) if part is None else f"{copy}: a part, {part.sizes[0]:,} training and {part.sizes[1]:,} test images"
+    )
+
+
+def classes_here(name: str) -> int:
+    """Classes of the copy that `load` would read: those of a part if only a part is on this machine."""
+    declared = declaration(name)
+    copy = next(copies(declared), None)
+    part = None if copy is None else _part_in(declared, copy)
+    return (0 if part is None else part.classes) or declared.n_classes
+
+
+def _part_in(declared: KnownDataset, copy: Copy) -> Part | None:
+    """The part that a copy holds: our packs of datasets that also have official files are parts."""
+    return declared.part if copy.paths[0].suffix == ".npz" else None
+
+
 def checked(declared: KnownDataset, content: Content, where: str) -> Dataset:
     """The dataset read from `where`; raises `DataError` if the content is not that of the declared dataset."""
     sizes = tuple(len(content.splits[split]) if split in content.splits else 0 for split in ("train", "test"))
-    if sizes != declared.sizes or content.class_names != declared.class_names:
+    part = declared.part if declared.part is not None and sizes == declared.part.sizes else None
+    count = (part.classes if part is not None else 0) or declared.n_classes
+    names = content.class_names if declared.names_in_files else declared.class_names
+    if (sizes != declared.sizes and part is None) or content.class_names != names or len(names) != count:
         raise DataError(
             f"{where} is not {declared.title}: it has {sizes[0]} training and {sizes[1]} test images of "
             f"{len(content.class_names)} classes, expected {declared.sizes[0]}, {declared.sizes[1]} and the "
-            f"{len(declared.class_names)} known classes; delete it and run again."
+            f"{declared.n_classes} known classes; delete it and run again."
         )
-    for split, expected in declared.fingerprints.items():
+    known = declared.fingerprints if part is None else part.fingerprints
+    for split, expected in known.items():
         found = content.splits[split].fingerprint
         if found != expected:
             raise DataError(
@@ -88,11 +127,21 @@ def checked(declared: KnownDataset, content: Content, where: str) -> Dataset:
         name=declared.name,
         train=content.splits["train"],
         test=content.splits["test"],
-        class_names=declared.class_names,
+        class_names=names,
         origin=where,
         licence=declared.licence,
         citation=declared.citation,
-        verified=set(declared.fingerprints) == {"train", "test"},
+        verified=set(known) == {"train", "test"},
+        notes=() if part is None else (_partial(declared, part, where),),
+    )
+
+
+def _partial(declared: KnownDataset, part: Part, where: str) -> str:
+    """The note on a copy that holds a part of its dataset."""
+    fewer = f" of {part.classes:,} of its {declared.n_classes:,} classes" if part.classes else ""
+    return (
+        f"{where} holds a part of {declared.title}: {part.sizes[0]:,} of {declared.sizes[0]:,} training and "
+        f"{part.sizes[1]:,} of {declared.sizes[1]:,} test images{fewer}; results are not those of the whole dataset."
     )
 
 
@@ -185,5 +234,5 @@ _CIFAR100 = _cifar(
     },
 )
 
-DATASETS: dict[str, KnownDataset] = {declared.name: declared for declared in (_CIFAR10, _CIFAR100, *TREES)}
+DATASETS: dict[str, KnownDataset] = {declared.name: declared for declared in (_CIFAR10, _CIFAR100, *SMALL, *TREES)}
 """Declared datasets by name."""

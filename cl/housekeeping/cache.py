@@ -196,7 +196,7 @@ def _backbones(root: Path) -> Iterator[Item]:
 
 def _downloads(root: Path) -> Iterator[Item]:
     """Archives of known datasets with their checksums, partial downloads, and torchvision's folder."""
-    known = {declared.archive.name for declared in DATASETS.values()}
+    known = {file.name for declared in DATASETS.values() for file in declared.archives}
     for path in _entries(root):
         if path.name == TORCHVISION and path.is_dir() and not path.is_symlink() and not in_data_path(path):
             yield _item("downloads", path)

@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from cl.data.catalog import Copy, KnownDataset, checked, copies, forms
-from cl.data.sources import check_sha256
+from cl.data.catalog import Copy, KnownDataset, check_archives, checked, copies, forms
 from cl.data.store import Fingerprint, ImageStore, Progress
 from cl.errors import ClbenchError, DataError
 from cl.files import storage_error
@@ -82,7 +81,7 @@ def _verify(declared: KnownDataset, copy: Copy, progress: Progress | None) -> It
     where = str(copy)
     if copy.paths[0].name == declared.archive.name:
         try:
-            check_sha256(copy.paths[0], copy.sha256)
+            check_archives(declared, copy.paths)
         except DataError as error:
             yield Check(where, "archive", None, copy.sha256, str(error))
             return  # unknown contents
@@ -96,8 +95,10 @@ def _verify(declared: KnownDataset, copy: Copy, progress: Progress | None) -> It
     except DataError as error:
         yield Check(where, "content", None, None, str(error))
         return
+    whole = declared.part is None or (len(dataset.train), len(dataset.test)) == declared.sizes
+    expected = declared.fingerprints if whole or declared.part is None else declared.part.fingerprints
     for split, store in (("train", dataset.train), ("test", dataset.test)):
-        yield Check(where, split, _fingerprint(store), declared.fingerprints.get(split), None)
+        yield Check(where, split, _fingerprint(store), expected.get(split), None)
 
 
 def _fingerprint(store: ImageStore) -> str:
@@ -115,7 +116,7 @@ def in_data_path(path: Path) -> bool:
 def removable(declared: KnownDataset) -> list[Path]:
     """The files and folders of a dataset in the cache, with partial downloads and recorded checksums."""
     names = [name for form in forms(declared) for name in form.names]
-    names += [f"{declared.archive.name}.part", f"{declared.archive.name}.sha256"]
+    names += [f"{file.name}.{end}" for file in declared.archives for end in ("part", "sha256")]
     root = home() / "data"
     found = [folder / name for folder in (root, *(root / sub for sub in declared.subfolders)) for name in names]
     return [path for path in dict.fromkeys(found) if os.path.lexists(path) and not in_data_path(path)]

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -44,9 +44,13 @@ def grid(
 ) -> Grid:
     """A plan for every combination, each folder once, seeds innermost; `arguments` are those of `make_plan`.
 
-    A name of None is taken from the config file. A strategy that does not support a stream is left out. Raises
-    `UsageError` for a wrong name or value before anything runs, and `Incompatible` if no combination is left.
+    A name of None is taken from the config file, whose [run] may list several strategies, streams, backbones and seeds.
+    A strategy that does not support a stream is left out. Raises `UsageError` for a wrong name or value before anything
+    runs, and `Incompatible` if no combination is left.
     """
+    listed = _listed(arguments)
+    strategies, streams = listed("strategy", strategies), listed("stream", streams)
+    seeds, backbones = listed("seed", seeds), listed("backbone", backbones)
     named = _named(strategies, arguments)
     own = _by_method(options or {}, named)
     refused: list[Incompatible] = []
@@ -83,8 +87,25 @@ def _named(strategies: Sequence[str | None], arguments: Mapping[str, Any]) -> li
     """The strategies of the call, else of the config file; "" if neither names one."""
     if named := [name for name in strategies if name]:
         return named
+    name = _table(arguments).get("strategy")
+    return [resolve_run({}, {} if name is None else {"strategy": name}).strategy]
+
+
+def _table(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The [run] table of the config file; empty without one."""
     file = arguments.get("config_file")
-    return [resolve_run({}, read_config(Path(file))[0] if file is not None else {}).strategy]
+    return read_config(Path(file))[0] if file is not None else {}
+
+
+def _listed(arguments: Mapping[str, Any]) -> Callable[[str, Sequence[Any]], Sequence[Any]]:
+    """The values of an axis: those of the call, else a list in the config file, else [None]."""
+    table = _table(arguments)
+
+    def values(key: str, given: Sequence[Any]) -> Sequence[Any]:
+        found = table.get(key)
+        return found if list(given) == [None] and isinstance(found, list) and found else given
+
+    return values
 
 
 def _by_method(options: Mapping[str, str], given: Sequence[str]) -> dict[str, dict[str, str]]:

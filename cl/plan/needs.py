@@ -40,8 +40,9 @@ def refuse(strategy: str, options: Any, stream: Stream, least_batch: int = 1, *,
         raise Incompatible(f"{strategy} {problem}.")
 
 
-def remarks(strategy: str, options: Any, stream: Stream) -> list[str]:
-    """Sentences for the warnings of a run's record: tasks of one class that teach a strategy nothing."""
+def remarks(strategy: str, options: Any, stream: Stream, batch_norms: bool = False) -> list[str]:
+    """Sentences for the warnings of a run's record: tasks of one class that teach a strategy nothing, and batches of
+    one image for a backbone with `batch_norms`."""
     needs, sizes = _needs(registry.strategies.get(strategy), options), stream.info.classes_per_task
     single, what = sum(size == 1 for size in sizes), _tasks(stream)
     texts = []
@@ -49,6 +50,14 @@ def remarks(strategy: str, options: Any, stream: Stream) -> list[str]:
         texts.append(
             f"{single} of {len(sizes)} {what} have a single class, so {needs.compares} teaches {strategy} nothing in "
             f"them; {_larger(stream)}."
+        )
+    alone = [len(experience.train) for experience in stream.experiences].count(1) if needs.batch_size else 0
+    if batch_norms and (needs.batch_size == 1 or alone):
+        which = "every step" if needs.batch_size == 1 else f"{alone} of {len(sizes)} {what}"
+        fix = "raise stream.chunk" if ONLINE in stream.setting and alone else "raise batch_size"
+        texts.append(
+            f"{strategy} trains batch norms on single images in {which}, so that they see the mean and deviation of "
+            f"one image; {fix}, or choose a backbone without batch norm."
         )
     if needs.adapts and sizes[0] == 1:
         texts.append(

@@ -120,7 +120,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     of_method = check_partial(plan, what)
     save_inputs(plan, of_stream, of_method)
     refuse(plan.strategy, plan.options, stream, backbone.least_batch, text=backbone.text is not None)
-    notes += [*notes_on(stream.dataset), *remarks(plan.strategy, plan.options, stream)]
+    notes += [*notes_on(stream.dataset), *remarks(plan.strategy, plan.options, stream, backbone.batch_norms)]
     for text in notes:
         progress.message(text)
     trainer = Trainer(

@@ -56,9 +56,12 @@ def _dataset(name: str, family: Any) -> str:
 
     declared = DATASETS.get(family.dataset)
     if declared is not None:
-        forms = [" + ".join(map(code, source.names)) for source in declared.sources] + [code(declared.archive.name)]
+        names = [*(source.names for source in declared.sources), tuple(file.name for file in declared.archives)]
+        forms = [" + ".join(map(code, each)) for each in names]
         found = "any of " + "; ".join(forms) + ", in a folder of `CLBENCH_DATA_PATH` or in the cache"
         check = "fingerprints of all images" if declared.fingerprints else "SHA-256 of the archive only"
+        if declared.archive.md5 and not declared.fingerprints:
+            check = f"MD5 of the archives, as published; {declared.checked}"
         if declared.is_tree:
             check = f"MD5 of the archive, as published; {declared.checked}"
         images = f"{declared.sizes[0]:,} for training, {declared.sizes[1]:,} for testing"
@@ -68,7 +71,10 @@ def _dataset(name: str, family: Any) -> str:
             ["Licence", text(declared.licence)],
             ["Cite", text(declared.citation)],
             ["Found as", found],
-            ["Downloaded from", "<br>".join(f"<{url}>" for url in declared.archive.urls) or "no longer available"],
+            [
+                "Downloaded from",
+                "<br>".join(f"<{url}>" for file in declared.archives for url in file.urls) or "no longer available",
+            ],
             ["Checked by", check],
         ]
         return _section(rows, declared.class_names)

@@ -136,3 +136,34 @@ def test_grids_hold_every_combination_once() -> None:
         for seed in (1, 2)
     ]
     assert isinstance(plans[0], Plan)
+
+
+def test_a_config_file_lists_networks_and_seeds(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(
+        '[run]\nstrategy = "finetune"\nstream = "split-digits"\nbackbone = ["cnn_x1_32@random", "lenet5_28@random"]\n'
+        "seed = [1, 2]\n[options]\nepochs = 1\n"
+    )
+    found = grid([None], [None], config_file=path)
+    assert [(plan.backbone, plan.seeds["data"]) for plan in found.plans] == [
+        (name, seed) for name in ("cnn_x1_32@random", "lenet5_28@random") for seed in (1, 2)
+    ]
+    assert {plan.values["epochs"].value for plan in found.plans} == {1}
+    other = grid([None], [None], [7], ["mlp_2x100_28@random"], config_file=path)
+    assert [(plan.backbone, plan.seeds["data"]) for plan in other.plans] == [("mlp_2x100_28@random", 7)]
+    several = grid(["finetune", "slca"], [None], [1], ["lenet5_28@random"], config_file=path)
+    assert [plan.strategy for plan in several.plans] == ["finetune", "slca"]
+    path.write_text('[run]\nstrategy = "finetune"\nstream = "split-digits"\nbackbone = []\n')
+    with pytest.raises(UsageError, match="--backbone"):
+        grid([None], [None], config_file=path)
+
+
+@pytest.mark.parametrize("name", ["architectures", "architectures-rotated-mnist"])
+def test_the_stored_grids_repeat_the_study_of_architectures(name: str) -> None:
+    from cl import registry
+
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.toml"
+    found = grid([None], [None], config_file=path)
+    networks = {plan.backbone.partition("@")[0] for plan in found.plans}
+    assert len(found.plans) == 3 * len(networks) and networks <= set(registry.backbones) and not found.skipped
+    assert {plan.values["batch_size"].value for plan in found.plans} == {10 if name == "architectures" else 64}

@@ -25,7 +25,9 @@ QUICK: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("independent", "finetune-dynamic", "finetune-previous", "pretrained"), NETWORKS),
 }
 COVARIANCES = {"cofima", "hide-prompt", "mos", "norga", "slca", "slca-pp"}
-TOLD = {"independent", "finetune-dynamic", "finetune-previous", "pretrained", "taps", "wsn"}
+TOLD = {"cl-dst", "hat", "independent", "finetune-dynamic", "finetune-previous", "packnet", "pretrained", "taps", "wsn"}
+NETWORK = {"hat": "wsn_lenet@random"}
+"""Strategies that refuse the tiny Vision Transformer, and a network for them."""
 STRATEGIES = [name for name in registry.strategies.names() if registry.strategies.distribution(name).name == "clbench"]
 
 
@@ -44,7 +46,7 @@ def thinned(stream: Stream, task: int, *, images: int = 1, whole: bool = False) 
 
 def outcome(strategy: str, stream_options: dict[str, Any], folder: Path, lonely: bool) -> tuple[str, list[str]]:
     """How a run over three tasks of four images per class ends, and its remarks."""
-    bench = Workbench(strategy, options={**stream_options, **QUICK.get(strategy, {})})
+    bench = Workbench(strategy, options={**stream_options, **QUICK.get(strategy, {})}, backbone=NETWORK.get(strategy))
     stream = bench.stream(4)
     if lonely:
         stream = thinned(stream, 1)
@@ -196,3 +198,19 @@ def test_a_loop_that_does_not_merge_is_refused_for_a_rest_of_one() -> None:
 def test_a_method_of_another_package_may_declare_nothing(methods: None) -> None:
     refuse("method", None, tiny_stream(), least_batch=2)
     assert remarks("method", None, tiny_stream(increment=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "chunk", "said"),
+    [(1, None, "in every step"), (16, 1, "120 of 120 chunks"), (16, 10, ""), (16, None, "")],
+)
+def test_single_images_for_batch_norms_are_said_before_the_run(batch_size: int, chunk: int | None, said: str) -> None:
+    stream = tiny_stream(tasks=5)
+    if chunk is not None:
+        stream = transform(stream, SettingOptions(setting=("online",), chunk=chunk), 0)
+    options = options_of("finetune", batch_size=batch_size)
+    assert all("batch norms" not in text for text in remarks("finetune", options, stream))
+    texts = [text for text in remarks("finetune", options, stream, batch_norms=True) if "batch norms" in text]
+    assert len(texts) == bool(said) and all(said in text and "\n" not in text for text in texts)
+    frozen = options_of("linear-probe", batch_size=batch_size)
+    assert all("batch norms" not in text for text in remarks("linear-probe", frozen, stream, batch_norms=True))

@@ -69,14 +69,16 @@ def _about(declared: KnownDataset) -> dict[str, Any]:
         "name": declared.name,
         "title": declared.title,
         "here": None if copy is None else str(copy),
-        "bytes": declared.archive.size if copy is None else sum(tree_size(path)[0] for path in copy.paths),
+        "bytes": sum(file.size for file in declared.archives)
+        if copy is None
+        else sum(tree_size(path)[0] for path in copy.paths),
         "train": declared.sizes[0],
         "test": declared.sizes[1],
         "classes": declared.n_classes,
         "verified": set(declared.fingerprints) == {"train", "test"},
         "licence": declared.licence,
         "citation": declared.citation,
-        "urls": list(declared.archive.urls),
+        "urls": [url for file in declared.archives for url in file.urls],
     }
 
 

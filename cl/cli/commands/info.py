@@ -169,7 +169,7 @@ def _strategy(name: str) -> dict[str, Any]:
 
 def _stream(name: str) -> dict[str, Any]:
     from cl import registry
-    from cl.data.catalog import DATASETS
+    from cl.data.catalog import DATASETS, here
     from cl.family import family_of
     from cl.settings import SettingOptions
 
@@ -178,6 +178,8 @@ def _stream(name: str) -> dict[str, Any]:
     declared = DATASETS.get(family.dataset)
     if declared is not None:
         facts |= {"Data": declared.title, "Licence": declared.licence, "Cite": declared.citation}
+        if declared.part is not None:
+            facts["Here"] = here(declared)
         if declared.is_tree:
             names = [*(form.names[0] for form in declared.sources), declared.archive.name]
             facts |= {"Looks for": names, "Downloads": list(declared.archive.urls), "Verified": declared.checked}

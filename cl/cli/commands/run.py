@@ -52,8 +52,8 @@ Examples:
 \b
 Values, lowest precedence first: default, preset, config file, CLBENCH_SET, --set. The record says
 where each came from. A config file is TOML with [run] (the options above, such as max_tasks = 3)
-and [options] (the keys of --set). What is complete is skipped and what was stopped continues, so the
-same command finishes a grid.
+and [options] (the keys of --set); strategy, stream, backbone and seed may be lists there. What is
+complete is skipped and what was stopped continues, so the same command finishes a grid.
 
 \b
 Several values of an option: --set lr=0.01,0.02 makes two runs. An option that is itself a list or free

@@ -4,6 +4,7 @@ from cl.parts.attached.adapters import Adapters, AdapterSets
 from cl.parts.attached.attach import Attached
 from cl.parts.attached.clip_prompts import ClipPrompts, text_of
 from cl.parts.attached.grouped_keys import GroupedKeys
+from cl.parts.attached.input_delta import InputDelta
 from cl.parts.attached.keys import TaskKeys, similarity
 from cl.parts.attached.lora import GROUPS, LoRA, targeted
 from cl.parts.attached.low_rank import LowRank
@@ -26,6 +27,7 @@ __all__ = [
     "ClipPrompts",
     "Components",
     "GroupedKeys",
+    "InputDelta",
     "LoRA",
     "LowRank",
     "Prefix",

@@ -1,6 +1,7 @@
 """Other weights for the same network: lent, kept, slow, masked."""
 
 from cl.parts.weights.gated import GatedChanges
+from cl.parts.weights.halves import Half, Unit, drawn, units_of
 from cl.parts.weights.kept_networks import Networks, SideBySide
 from cl.parts.weights.lend import Lent, evaluated, under
 from cl.parts.weights.mask_coding import PAPER_RATE, capacity, compression_rate
@@ -14,6 +15,7 @@ __all__ = [
     "PAPER_RATE",
     "FixedMasks",
     "GatedChanges",
+    "Half",
     "Lent",
     "Networks",
     "Redrawn",
@@ -24,9 +26,11 @@ __all__ = [
     "TaskMasks",
     "Teacher",
     "TunedWeights",
+    "Unit",
     "best",
     "capacity",
     "compression_rate",
+    "drawn",
     "evaluated",
     "in_block",
     "last_block",
@@ -35,4 +39,5 @@ __all__ = [
     "places",
     "selected",
     "under",
+    "units_of",
 ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cl.errors import UsageError
 from cl.files import write_text
 from cl.records.record import Record
-from cl.results.plots import confusion, cost, curves, forgetting, matrix, nevis, pretraining, rank, stream
+from cl.results.plots import architecture, confusion, cost, curves, forgetting, matrix, nevis, pretraining, rank, stream
 from cl.results.plots.rows import Board, boards, slug
 from cl.results.plots.style import FORMATS, THEMES, Theme, save, styled
 
@@ -31,6 +31,7 @@ KINDS = {
     "pretraining": "accuracy of the probe against tasks; needs runs with --probe",
     "rank": "forgetting of tasks and of the pretraining against the rank of low-rank updates",
     "cost": "last accuracy against compute, parameters and stored memory, with Pareto fronts",
+    "architecture": "accuracy and forgetting of a row on several networks, against parameters, width, depth, pooling",
     "stream": "what is learned and tested when",
     "nevis": "error against cumulative training compute, with the Pareto front",
 }
@@ -112,6 +113,12 @@ def plots_of(
 def _of_kind(kind: str, found: Sequence[Board], folder_of: confusion.FolderOf) -> Iterator[Plot]:
     streams: set[str] = set()
     backbones = defaultdict(set)
+    if kind == "architecture":
+        for label, places in architecture.groups(found):
+            board = places[0][0]
+            name = f"{kind}-{slug(board.stream)}-{slug(label)}" + ("-limited" if board.limited else "")
+            yield Plot(kind, name, architecture.data(label, places), architecture.draw)
+        return
     for board in found:
         backbones[board.stream].add(board.backbone)
     for board in found:
