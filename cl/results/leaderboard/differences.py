@@ -18,11 +18,12 @@ class Resamples:
     def __init__(self, entries: Iterable[Entry]) -> None:
         asked = [Asked(run, run.rule_for(entry.rule), entry.metric) for entry in entries for run in entry.runs]
         found = zip(asked, moves_of(asked), strict=True)
-        self._moves = {id(each.run.record): moves for each, moves in found if moves is not None}
+        self._moves = {(id(each.run.record), each.rule): moves for each, moves in found if moves is not None}
 
     def of(self, entry: Entry) -> dict[Hashable, Floats]:
         """Change of the metric in each resample, by `Run.key`; runs without predictions are absent."""
-        return {run.key: self._moves[id(run.record)] for run in entry.runs if id(run.record) in self._moves}
+        keys = {run.key: (id(run.record), run.rule_for(entry.rule)) for run in entry.runs}
+        return {key: self._moves[own] for key, own in keys.items() if own in self._moves}
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cl.records.predictions import read_predictions, write_predictions
 from cl.results.leaderboard.board_tables import to_text
-from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.differences import Resamples, difference
+from cl.results.leaderboard.entries import Entry, Run
 from cl.results.leaderboard.ranking import Row, board_rows
 
 MakeRun = Callable[..., Run]
@@ -76,3 +80,20 @@ def test_one_seed_is_tested_over_its_images_and_says_so(make_run: MakeRun) -> No
     assert rows[1]["note"] == "tested against a on one seed only"
     tie = board_rows([make_run(right, strategy="a"), make_run(worse_by(right, 2), strategy="b")])
     assert [row["rank"] for row in tie] == [1, 1]
+
+
+def test_two_answers_of_one_run_have_their_own_resamples(make_run: MakeRun) -> None:
+    right = answers(0.6)
+    run, other = make_run(right, strategy="best"), make_run(worse_by(right, 30), strategy="less")
+    assert run.folder is not None and other.folder is not None
+    mine, theirs = (read_predictions(each.folder / "predictions.npz") for each in (run, other))
+    table = {**mine.prediction, "cil_seen:student": theirs.prediction["cil_seen"]}
+    record = copy.deepcopy(run.record)
+    record["result"]["accuracy"]["cil_seen:student"] = other.result["accuracy"]["cil_seen"]
+    file = run.folder.parent / "both" / "predictions.npz"
+    record["result"]["predictions_sha256"] = write_predictions(file, replace(mine, prediction=table))
+    both = [Entry((Run(record, file.parent),), rule, "A_last_sample") for rule in ("cil_seen", "cil_seen:student")]
+    apart = [Entry((each,), "cil_seen", "A_last_sample") for each in (run, other)]
+    found, expected = difference(*both, Resamples(both)), difference(*apart, Resamples(apart))
+    assert found.values == expected.values == pytest.approx((0.1,))
+    assert found.interval is not None and found.interval == expected.interval and found.interval[0] < found.interval[1]
