@@ -92,8 +92,8 @@ def test_two_answers_of_one_run_have_their_own_resamples(make_run: MakeRun) -> N
     record["result"]["accuracy"]["cil_seen:student"] = other.result["accuracy"]["cil_seen"]
     file = run.folder.parent / "both" / "predictions.npz"
     record["result"]["predictions_sha256"] = write_predictions(file, replace(mine, prediction=table))
-    both = [Entry((Run(record, file.parent),), rule, "A_last_sample") for rule in ("cil_seen", "cil_seen:student")]
-    apart = [Entry((each,), "cil_seen", "A_last_sample") for each in (run, other)]
-    found, expected = difference(*both, Resamples(both)), difference(*apart, Resamples(apart))
+    one, two = (Entry((Run(record, file.parent),), f"cil_seen{kind}", "A_last_sample") for kind in ("", ":student"))
+    best, less = (Entry((each,), "cil_seen", "A_last_sample") for each in (run, other))
+    found, expected = difference(one, two, Resamples([one, two])), difference(best, less, Resamples([best, less]))
     assert found.values == expected.values == pytest.approx((0.1,))
     assert found.interval is not None and found.interval == expected.interval and found.interval[0] < found.interval[1]
