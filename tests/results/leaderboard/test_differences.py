@@ -86,7 +86,7 @@ def test_two_answers_of_one_run_have_their_own_resamples(make_run: MakeRun) -> N
     right = answers(0.6)
     run, other = make_run(right, strategy="best"), make_run(worse_by(right, 30), strategy="less")
     assert run.folder is not None and other.folder is not None
-    mine, theirs = (read_predictions(each.folder / "predictions.npz") for each in (run, other))
+    mine, theirs = read_predictions(run.folder / "predictions.npz"), read_predictions(other.folder / "predictions.npz")
     table = {**mine.prediction, "cil_seen:student": theirs.prediction["cil_seen"]}
     record = copy.deepcopy(run.record)
     record["result"]["accuracy"]["cil_seen:student"] = other.result["accuracy"]["cil_seen"]
