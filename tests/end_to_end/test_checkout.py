@@ -32,7 +32,7 @@ HEAVY = {
     "kvb": 12,
     "nevis-real": 6,
     "rank-study": 18,
-    "resnet32-scratch": 1,
+    "resnet32-scratch": 2,
     "split-cifar100": 8,
     "split-cifar100-small": 143,
     "wsn": 1,
