@@ -177,6 +177,7 @@ TABLES |= {
         Shown(RECORDS / "kvb"),
         Shown(RECORDS / "few-shot", _FEW_SHOT),
         Shown(RECORDS / "few-shot-clip", _FEW_SHOT),
+        Shown(RECORDS / "zero-shot-head"),
         Shown(RECORDS / "pacs", _DOMAINS),
         Shown(RECORDS / "domains" / "rotated-digits", _DOMAINS),
         Shown(RECORDS / "nevis-real", _NEVIS | {"on the front": front(RECORDS / "nevis-real")}, TOLD),
