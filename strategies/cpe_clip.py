@@ -85,6 +85,8 @@ class CpeClip(Strategy):
                 raise ValueError(f"warmup={self.warmup} must be less than cycle={self.cycle}.")
             if self.min_lr > self.max_lr:
                 raise ValueError(f"min_lr={self.min_lr} must not be above max_lr={self.max_lr}.")
+            if len(templates(self.template)) > 1:
+                raise ValueError(f"template={self.template} has several captions; prompts are learned with one, as [].")
 
     @classmethod
     def needs(cls, options: Options) -> Needs:
@@ -97,10 +99,9 @@ class CpeClip(Strategy):
                 f"length={o.length} prompts leave no room for a caption: the text tower takes {text.context} tokens; "
                 "lower length."
             )
-        (template,) = templates(o.template)
         self.prompts = ClipPrompts(self.backbone, o.length, o.depth, self.init_rng("prompts"))
         self.texts = torch.empty(0, self.backbone.dim, device=self.device)
-        self._tokens = text.tokens(captions(info.class_names, template), room=o.length)
+        self._tokens = text.tokens(captions(info.class_names, o.template), room=o.length)
 
     def learn(self, view: View) -> None:
         o, first = self.options, view.task == 0

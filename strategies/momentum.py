@@ -27,8 +27,8 @@ class Momentum(Wrapper):
     """
 
     caveat = (
-        "momentum is a transplant here: its head is not the zero-shot text head of the paper, which was re-implemented "
-        "from its abstract."
+        "momentum was re-implemented from its abstract, and is a transplant here: the paper starts from the zero-shot "
+        "text head of a CLIP, which only base=zero-shot has."
     )
 
     @dataclass(frozen=True)

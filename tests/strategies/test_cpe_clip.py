@@ -165,6 +165,10 @@ def test_options_that_do_not_fit() -> None:
         CpeClip.Options(warmup=200)
     with pytest.raises(ValueError, match=r"min_lr=1\.0 must not be above max_lr=0\.1"):
         CpeClip.Options(min_lr=1.0)
+    with pytest.raises(ValueError, match="template=ensemble has several captions"):
+        CpeClip.Options(template="ensemble")
+    with pytest.raises(UsageError, match=r"a template holds \[\]"):
+        CpeClip.Options(template="a photo")
     method = learner(length=22)
     method.info = tiny_stream().info
     with pytest.raises(UsageError, match="length=22 prompts leave no room for a caption"):

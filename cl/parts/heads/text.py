@@ -24,8 +24,11 @@ ENSEMBLE = (
 
 
 def spoken(name: str) -> str:
-    """The name of a class as words: no leading number ("001.Black_footed_Albatross"), no underscores."""
-    words = re.sub(r"^\d+[._\- ]+", "", name.strip())
+    """The name of a class as words: without its number ("001.Black_footed_Albatross", "n02085620-Chihuahua") and "_".
+
+    A number that is a word of the name stays: "18 wheeler", "4-wheel drive".
+    """
+    words = re.sub(r"^(\d+[._]|\d{3,}-|n\d{8}[-_ ])", "", name.strip())
     return " ".join(re.sub(r"[_/]+", " ", words).split())
 
 

@@ -16,6 +16,8 @@ def test_names_become_words() -> None:
     assert (
         spoken("aquarium_fish") == "aquarium fish" and spoken("001.Black_footed_Albatross") == "Black footed Albatross"
     )
+    assert spoken("n02085620-Chihuahua") == "Chihuahua" and spoken("198.spider") == "spider"
+    assert spoken("18 wheeler") == "18 wheeler" and spoken("4-wheel drive") == "4-wheel drive"
     assert spoken(" T-shirt/top ") == "T-shirt top" and spoken("7") == "7"
     assert captions(["a_b", "c"], "a photo of a [].") == ["a photo of a a b.", "a photo of a c."]
 
