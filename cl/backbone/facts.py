@@ -127,7 +127,8 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
     """The facts, from one pass of an image without values through a network without weights."""
     import torch
 
-    from cl.backbone.model import factory, has_batch_norms, input_size, least_batch
+    from cl.backbone.batch_norms import has_batch_norms, least_batch
+    from cl.backbone.model import factory, input_size
 
     if arch.startswith(CLIP):
         return _measured_clip(arch, image_size)
@@ -146,7 +147,7 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
         "declared": str(declared.get("file") or remote or "unknown"),
         "hub": bool(remote),
         "least_batch": least_batch(model, image),
-        "batch_norms": has_batch_norms(model),
+        "batch_norms": has_batch_norms([model]),
     }
 
 
@@ -155,7 +156,7 @@ def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
     import torch
 
     from cl.backbone import clip
-    from cl.backbone.model import has_batch_norms, least_batch
+    from cl.backbone.batch_norms import has_batch_norms, least_batch
 
     with torch.device("meta"):
         network, where, remote = clip.about(arch, image_size)
@@ -168,7 +169,7 @@ def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
         "declared": where,
         "hub": remote,
         "least_batch": least_batch(tower, image),
-        "batch_norms": has_batch_norms(tower),
+        "batch_norms": has_batch_norms([tower]),
     }
 
 

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from cl import registry
 from cl.backbone import clip
 from cl.backbone.attention import explicit, slow_to_differentiate
+from cl.backbone.batch_norms import has_batch_norms, least_batch
 from cl.backbone.compiled import Compiled, layout
 from cl.backbone.devices import channels_last
 from cl.backbone.inference import CpuInference, available
@@ -175,7 +175,7 @@ class Backbone(nn.Module):
     @property
     def batch_norms(self) -> bool:
         """Whether the network has batch norms."""
-        return has_batch_norms(self.model)
+        return has_batch_norms([self.model])
 
     # --------------------------------------------------------------------------------------------------- weights
 
@@ -326,33 +326,6 @@ def load(
             text.precision = torch.bfloat16
     backbone.tf32 = precision == "tf32"
     return backbone
-
-
-def least_batch(model: nn.Module, image: Tensor) -> int:
-    """Images that a training batch of a model in evaluation mode needs, from a pass of one image [1, C, s, s].
-
-    2 if some batch norm sees a single value per channel of one image, which leaves nothing to normalise; else 1.
-    """
-    single: list[bool] = []
-
-    def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        single.append(inputs[0].numel() == inputs[0].shape[1])
-
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
-    try:
-        if norms:
-            with torch.no_grad():
-                model(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return 2 if any(single) else 1
-
-
-def has_batch_norms(model: nn.Module) -> bool:
-    """Whether a model has batch norms."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def _infers(images: Tensor) -> bool:

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from cl.backbone.batch_norms import has_batch_norms
 from cl.bases.fine_tuning import FineTuning
 from cl.bases.replayed import Replayed
 from cl.parts.exemplars import Draws, Exemplars, check_kept_as, kept_as
 from cl.strategy import SETTINGS, Batch, ImageSet, Needs, Source, Step, StreamInfo, View, option, schedule
-from cl.training.norm_statistics import has_batch_norms
 from cl.training.optim import optimizer
 
 

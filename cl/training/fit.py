@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from cl.backbone.batch_norms import has_batch_norms
 from cl.errors import ContractError, NonFiniteLoss, UsageError
 from cl.progress.base import Observer
 from cl.training import state
@@ -19,7 +20,7 @@ from cl.training.batches import Batch, Rng, Source, without_single
 from cl.training.checkpoint import Key
 from cl.training.generators import generator, global_state, seed_globals, set_global_state
 from cl.training.journal import Journal, Learner
-from cl.training.norm_statistics import has_batch_norms, measured_anew, under_dropout
+from cl.training.norm_statistics import measured_anew, under_dropout
 from cl.training.optim import Constant, Optimizer, Plateau, Schedule, Step, When
 
 SYNC_EVERY = 20

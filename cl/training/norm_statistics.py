@@ -1,4 +1,4 @@
-"""Batch norms in a fit: whether there are any, and measuring their running averages again without dropout."""
+"""Batch norms in a fit: measuring their running averages again without dropout."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-
-
-def has_batch_norms(modules: Iterable[nn.Module]) -> bool:
-    """Whether a module contains a batch norm."""
-    return any(isinstance(part, _BatchNorm) for module in modules for part in module.modules())
 
 
 def under_dropout(modules: Iterable[nn.Module]) -> tuple[list[Any], list[nn.Module]]:
