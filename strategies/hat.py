@@ -8,26 +8,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cl.bases.told_task import ToldTask
 from cl.parts.heads import TaskHeads
 from cl.parts.weights.task_tensors import TaskTensors
 from cl.parts.weights.unit_gates import GatedExtractor, UnitGates, compensated, gates_of
 from cl.strategy import (
     RECIPES,
     Batch,
-    Inputs,
     Needs,
     Plateau,
     Step,
-    Strategy,
     StreamInfo,
-    UsageError,
     View,
     option,
     sgd,
 )
 
 
-class HAT(Strategy):
+class HAT(ToldTask):
     """Gates per unit and task, trained by an embedding; weights between units of earlier tasks hardly change.
 
     Paper: Serra, Suris, Miron, Karatzoglou. Overcoming Catastrophic Forgetting with Hard Attention to the Task. ICML
@@ -45,8 +43,6 @@ class HAT(Strategy):
         network with batch norms use the statistics of each task.
     """
 
-    rules = ("til_oracle",)
-    one_network = False
     val_fraction = 0.15
 
     @dataclass(frozen=True)
@@ -80,17 +76,6 @@ class HAT(Strategy):
         model = self.backbone.model
         small = {name: value for name, value in model.named_parameters() if self.gates.free(name) is None}
         self.kept.add({**small, **{n: value for n, value in model.named_buffers() if value.is_floating_point()}})
-
-    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        if task is None:
-            raise UsageError("hat has gates per task and cannot choose among them; say which task: task=0, ...")
-        if task >= len(self.gates):
-            return self.head.no_opinion(len(inputs))
-        return self.head.scores(task, inputs.encode(self._extractor(task)))
-
-    @property
-    def ready(self) -> bool:
-        return len(self.gates) > 0
 
     def report(self) -> dict[str, float]:
         """The share of units that tasks use (gate above 1/2), after each task."""
@@ -146,7 +131,7 @@ class HAT(Strategy):
             plateau=Plateau(1 / 3, o.patience - 1, o.lr_min) if validated else None,
         )  # fmt: skip
 
-    def _extractor(self, task: int) -> GatedExtractor:
+    def network(self, task: int) -> GatedExtractor:
         """The extractor of a task; the latest is cached until a weight changes."""
         key = (task, [(id(value), value._version) for value in self.backbone.model.parameters()])
         if self._gated is None or self._gated[0] != key:

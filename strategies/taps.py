@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cl.bases.told_task import ToldTask
 from cl.parts.heads import TaskHeads
 from cl.parts.merging import TaskVectors
 from cl.parts.statistics import TaskStatistics, batch_norms, batch_statistics
@@ -19,19 +20,16 @@ from cl.strategy import (
     RECIPES,
     Batch,
     Cosine,
-    Inputs,
     Needs,
     Step,
-    Strategy,
     StreamInfo,
-    UsageError,
     View,
     option,
     sgd,
 )
 
 
-class TAPS(Strategy):
+class TAPS(ToldTask):
     """Task adaptive parameter sharing: every task changes the layers of the pretrained network that it must.
 
     Paper: Wallingford, Li, Achille, Ravichandran, Fowlkes, Bhotika, Soatto. Task Adaptive Parameter Sharing for
@@ -52,8 +50,6 @@ class TAPS(Strategy):
         not offered. The code has no gates for Vision Transformers.
     """
 
-    rules = ("til_oracle",)
-    one_network = False
     val_fraction = 0.05
 
     @dataclass(frozen=True)
@@ -87,17 +83,6 @@ class TAPS(Strategy):
         self.gates = GatedChanges(self.backbone, free=self._free(), threshold=o.threshold, start=o.start)
         self._train(view, self.gates)
         self.compute("layers of the task", lambda: self._keep(view))
-
-    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        if task is None:
-            raise UsageError("taps has weights per task and cannot choose among them; say which task: task=0, ...")
-        if task >= len(self.head):
-            return self.head.no_opinion(len(inputs))
-        return self.head.scores(task, inputs.encode(self.network(task)))
-
-    @property
-    def ready(self) -> bool:
-        return len(self.head) > 0
 
     def report(self) -> dict[str, float]:
         """The share of the layers that each task changes."""

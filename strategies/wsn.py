@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cl.bases.told_task import ToldTask
 from cl.parts.heads import TaskHeads
 from cl.parts.statistics import TaskStatistics, batch_statistics
 from cl.parts.weights import PAPER_RATE, Lent, Scores, TaskMasks, best, capacity, compression_rate, selected, under
@@ -18,9 +19,7 @@ from cl.strategy import (
     Inputs,
     Needs,
     Plateau,
-    Strategy,
     StreamInfo,
-    UsageError,
     View,
     When,
     adam,
@@ -29,7 +28,7 @@ from cl.strategy import (
 from cl.training.generators import generator
 
 
-class WSN(Strategy):
+class WSN(ToldTask):
     """A subnetwork per task, chosen by trained scores; weights used by an earlier task are never changed.
 
     Paper: Kang, Mina, Madjid, Yoon, Hasegawa-Johnson, Hwang, Yoo. Forget-free Continual Learning with Winning
@@ -54,8 +53,6 @@ class WSN(Strategy):
         forgotten.
     """
 
-    rules = ("til_oracle",)
-    one_network = False
     val_fraction = 0.05
     answers_early = True
     """Heads of tasks not learned yet can answer, on features of the latest subnetwork: forward transfer needs them."""
@@ -99,21 +96,12 @@ class WSN(Strategy):
         self._train(view)
         self.compute("subnetwork", lambda: self._keep(view))
 
-    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        if task is None:
-            raise UsageError("wsn has a subnetwork per task and cannot choose among them; say which task: task=0, ...")
-        if task >= len(self.head):
-            return self.head.no_opinion(len(inputs))
-        if self.options.legacy:
-            with batch_statistics(self.backbone):
-                features = under(self.backbone, self.tensors(task), inputs.images(self.backbone.transform))
-        else:
-            features = inputs.encode(self._subnetwork(task))
+    def predict_task(self, inputs: Inputs, task: int) -> Tensor:
+        if not self.options.legacy:
+            return super().predict_task(inputs, task)
+        with batch_statistics(self.backbone):
+            features = under(self.backbone, self.tensors(task), inputs.images(self.backbone.transform))
         return self.head.scores(task, features)
-
-    @property
-    def ready(self) -> bool:
-        return len(self.head) > 0
 
     def report(self) -> dict[str, float]:
         """CAP with the measured and with the paper's compression rate of masks, and its components.
@@ -208,7 +196,7 @@ class WSN(Strategy):
     def _initial(self) -> list[Tensor]:
         return [best(scores, self.options.share) for scores in self.scores.values]
 
-    def _subnetwork(self, task: int) -> Lent:
+    def network(self, task: int) -> Lent:
         """The extractor of a task; the latest extractor is cached until a weight changes."""
         key = (task, [(id(weight), weight._version, weight.dtype) for weight in self._weights])
         if self._lent is None or self._lent[0] != key:

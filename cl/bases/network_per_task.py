@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cl.bases.told_task import ToldTask
 from cl.errors import NonFiniteLoss
 from cl.parts.heads import TaskHeads
 from cl.parts.weights import Lent, Networks
@@ -23,9 +24,7 @@ from cl.strategy import (
     TASK,
     Batch,
     ImageSet,
-    Inputs,
     Needs,
-    Strategy,
     StreamInfo,
     UsageError,
     View,
@@ -45,13 +44,11 @@ LEAST_BATCH = 16
 FINAL_LR = 1e-8
 
 
-class NetworkPerTask(Strategy):
+class NetworkPerTask(ToldTask):
     """Trains a separate network for every task and keeps the best of several trials; subclasses give `source`."""
 
-    rules = ("til_oracle",)
     settings = (CLASS, LONG_TAILED, TASK)
     val_fraction = 0.15
-    one_network = False
 
     @dataclass(frozen=True)
     class Options:
@@ -129,17 +126,6 @@ class NetworkPerTask(Strategy):
         self.best = {}
         self.history = [*self.history, {"source": source, "chosen": chosen, "trials": trials}]
         log.info("task %d: source %d, trial %d of %s", view.task, source, chosen, trials)
-
-    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        if task is None:
-            raise UsageError("this method has a network per task and cannot choose among them; say task=0, ...")
-        if task >= len(self.head):
-            return self.head.no_opinion(len(inputs))
-        return self.head.scores(task, inputs.encode(self.network(task)))
-
-    @property
-    def ready(self) -> bool:
-        return len(self.head) > 0
 
     def report(self) -> dict[str, float]:
         """Source and trials of every task; `training_flops` are the steps of all trials, without validation."""

@@ -6,21 +6,19 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from cl.bases.told_task import ToldTask
 from cl.parts.heads import TaskHeads
 from cl.parts.weights import Lent, TaskMasks, maskable, selected
 from cl.parts.weights.task_tensors import TaskTensors
-from cl.strategy import RECIPES, Inputs, Needs, Strategy, StreamInfo, UsageError, View, option
+from cl.strategy import RECIPES, Needs, StreamInfo, View, option
 
 
-class Subnetworks(Strategy):
+class Subnetworks(ToldTask):
     """Each task trains weights of one network that no earlier task uses, and predicts with the weights in its mask.
 
     A subclass trains (`find`) and returns the masks of the task; the weights of earlier masks must be as they were.
     Biases, norms and their running averages are kept per task.
     """
-
-    rules = ("til_oracle",)
-    one_network = False
 
     @dataclass(frozen=True)
     class Options:
@@ -53,19 +51,6 @@ class Subnetworks(Strategy):
         self.masks.add(self.find(view))
         self.kept.add(self.keeps())
 
-    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
-        if task is None:
-            raise UsageError(
-                f"{type(self).__name__} has a mask per task and cannot choose among them; say which task: task=0, ..."
-            )
-        if task >= len(self.masks):
-            return self.head.no_opinion(len(inputs))
-        return self.head.scores(task, inputs.encode(self._subnetwork(task)))
-
-    @property
-    def ready(self) -> bool:
-        return len(self.masks) > 0
-
     def report(self) -> dict[str, float]:
         """Shares of the weights that tasks use, after each task, and of those that are free."""
         after = {f"task{task}.density": self.masks.density_of(task + 1) for task in range(len(self.masks))}
@@ -87,7 +72,7 @@ class Subnetworks(Strategy):
             found |= {name: value for name, value in model.named_buffers() if value.is_floating_point()}
         return found
 
-    def _subnetwork(self, task: int) -> Lent:
+    def network(self, task: int) -> Lent:
         """The extractor of a task; the latest is cached until a weight changes."""
         key = (task, [(id(weight), weight._version) for weight in self._weights])
         if self._lent is None or self._lent[0] != key:

@@ -125,7 +125,7 @@ def test_bad_options_and_missing_images_raise_one_clear_sentence(learn: Learn) -
         learn(learner(Independent), tiny_stream(), 1)
     strategy = learner(Independent)
     learn(strategy, stream(), 1)
-    with pytest.raises(UsageError, match="say task=0"):
+    with pytest.raises(UsageError, match="say which task: task=0"):
         strategy.predict_images(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
 
 

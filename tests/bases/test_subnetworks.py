@@ -52,5 +52,5 @@ def test_a_task_predicts_with_its_mask_and_its_small_tensors(learn: Any) -> None
         assert {"bn1.running_mean", "bn2.running_var"} < set(found)
     assert method.report()["density"] == pytest.approx(1.0) and method.report()["task0.density"] < 0.34
     assert torch.equal(method.predict_images(pixels, 4), torch.zeros(5, 6))
-    with pytest.raises(UsageError, match="Halves has a mask per task and cannot choose among them; say which task"):
+    with pytest.raises(UsageError, match="Halves has parts of its own for every task and cannot"):
         method.predict_images(pixels)

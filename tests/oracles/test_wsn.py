@@ -74,7 +74,7 @@ def test_the_whole_training_ends_in_the_same_weights(name: str) -> None:
         oracle.compare("loss", losses_of(learner)[task, "subnetwork"], oracle.tensor(f"loss/{task}"))
         with torch.no_grad():
             images = oracle.images(f"pixels/{task}")
-            found = [block(learner._subnetwork(s)(images)) for s, block in enumerate(learner.head.blocks)]
+            found = [block(learner.network(s)(images)) for s, block in enumerate(learner.head.blocks)]
         oracle.compare("forward", torch.stack(found), oracle.tensor(f"logits/{task}"))
         done.append(task)
 

@@ -119,7 +119,7 @@ def test_a_network_that_is_no_chain_is_refused_before_training() -> None:
 def test_the_task_must_be_told(learn: Learn) -> None:
     method = hat(epochs=1)
     learn(method, tiny_stream(), 2)
-    with pytest.raises(UsageError, match="hat has gates per task and cannot choose among them"):
+    with pytest.raises(UsageError, match="HAT has parts of its own for every task and cannot choose among them"):
         method.predict_images(pixels())
     assert torch.equal(method.predict_images(pixels(), 3), torch.zeros(9, 4))
     scores = method.predict_images(pixels(), 1)

@@ -77,7 +77,7 @@ def test_earlier_tasks_stay_bit_identical(network: str, learn: Learn) -> None:
         return (
             [logits(learner, j) for j in tasks],
             [list(learner.tensors(j).values()) for j in tasks],
-            [learner._subnetwork(j).key for j in tasks],
+            [learner.network(j).key for j in tasks],
             weights(learner),
         )
 
@@ -251,7 +251,7 @@ def test_a_head_scores_the_classes_of_its_task_alone(learn: Learn) -> None:
     scores = logits(learner, 1)
     assert scores.shape == (12, 4) and torch.isfinite(scores[:, second]).all() and scores[:, first].isinf().all()
     with torch.no_grad():  # as for predictions
-        features = learner._subnetwork(1)(learner.backbone.transform(pixels()))
+        features = learner.network(1)(learner.backbone.transform(pixels()))
     assert torch.equal(scores[:, second], learner.head.blocks[1](features))
     assert learner.head.blocks[1].bias is None
     assert torch.equal(logits(learner, 2), torch.zeros(12, 4)), "a task not learned"
