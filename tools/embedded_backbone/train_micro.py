@@ -24,11 +24,12 @@ from cl.data.folders import read_image_folder
 from cl.data.readers import read_pack
 from cl.data.sources import find_file
 from cl.data.store import ImageStore
-from cl.errors import ClbenchError, UsageError
+from cl.errors import UsageError
 from cl.family import make_stream
 from cl.files import replace_file, sha256_of, write_text
 from cl.paths import home
 from cl.training.encodings import Encodings, pixels_of
+from tools.embedded_backbone.command import ErrorsInWords
 from tools.embedded_backbone.distil import Settings, distil, initialise, teacher_targets
 
 EMBEDDED = "vit_micro_patch4_32.tinyimagenet_distill"
@@ -118,13 +119,8 @@ def probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
     }
 
 
-class _Commands(click.Group):
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ClbenchError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(error.exit_code)
+class _Commands(ErrorsInWords, click.Group):
+    """The commands of this file."""
 
 
 def _example(name: str) -> str:

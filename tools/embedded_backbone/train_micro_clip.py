@@ -26,12 +26,13 @@ from cl.data.names import without_words
 from cl.data.readers import read_pack
 from cl.data.sources import find_file
 from cl.data.store import ImageStore
-from cl.errors import ClbenchError, DataError, UsageError
+from cl.errors import DataError, UsageError
 from cl.family import make_stream
 from cl.files import replace_file, sha256_of
 from cl.parts.heads.text import ENSEMBLE, PLACE, class_texts
 from cl.paths import home
 from cl.training.encodings import Encodings
+from tools.embedded_backbone.command import ErrorsInWords
 
 ARCH = "micro_clip"
 EMBEDDED = "vit_micro_patch4_32.tinyimagenet_distill"
@@ -208,16 +209,7 @@ def new_network(backbone: Backbone) -> Any:
     return network
 
 
-class _Command(click.Command):
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ClbenchError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(error.exit_code)
-
-
-@click.command(cls=_Command, epilog=EXAMPLE, context_settings={"show_default": True})
+@click.command(cls=ErrorsInWords, epilog=EXAMPLE, context_settings={"show_default": True})
 @click.argument("packs", nargs=-1)
 @click.option("--steps", default=Recipe.steps, type=click.IntRange(1), help="Budget in steps.")
 @click.option(
