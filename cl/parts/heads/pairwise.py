@@ -12,8 +12,9 @@ KEY = 1234
 class PairwiseHead(nn.Module):
     """Logits [B, classes] of features [B, dim]: class c sums its weights times products z_i z_j of its own pairs i > j.
 
-    `count` weights, rounded down to a multiple of the classes, take pairs in a fixed random order; beyond the dim (dim
-    - 1) / 2 pairs there are, pairs repeat. 0: every pair once. Weights are drawn from N(0, 0.001^2).
+    `count` weights, rounded down to a multiple of the classes, take pairs in a fixed random order. Beyond the dim (dim
+    - 1) / 2 pairs there are, each of the first pairs repeats as often as the count needs, and the last ones may be left
+    out, as in the official code. 0: every pair once. Weights are drawn from N(0, 0.001^2).
     """
 
     def __init__(self, dim: int, classes: int, count: int, generator: torch.Generator) -> None:

@@ -143,8 +143,8 @@ def chain_of(backbone: Backbone) -> tuple[str, ...]:
         order.append(name)
         return _own(layer, x)
 
-    size = backbone.transform.size
-    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    view = backbone.transform
+    images = torch.randn(2, view.channels, view.size, view.size, generator=torch.Generator().manual_seed(0))
     images = images.to(next(model.parameters()))
     with torch.no_grad():
         with overridden((layer, "forward", functools.partial(noted, name, layer)) for name, layer in known.items()):

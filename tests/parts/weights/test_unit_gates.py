@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cl.backbone import Backbone
+from cl.backbone import Backbone, load
 from cl.backbone.transform import Transform
 from cl.errors import UsageError
 from cl.parts.weights.unit_gates import GatedExtractor, UnitGates, chain_of, compensated, gates_of
@@ -131,3 +131,9 @@ def test_largest_gates_never_fall_and_the_state_comes_back() -> None:
     held = other.current[0]
     other.set_state(found.get_state())
     assert other.current[0] is held, "an optimiser holds it"
+
+
+@pytest.mark.parametrize("name", ["mlp_2x100_28@random", "lenet5_28@random"])
+def test_networks_of_grey_images_have_a_chain(name: str) -> None:
+    backbone = load(name)
+    assert backbone.transform.channels == 1 and len(chain_of(backbone)) > 1
