@@ -19,8 +19,9 @@ class Pairwise(Accumulating):
     Trains: the whole network and `weights` weights of the head, by cross-entropy over all classes. Features become
         relu(x - v), with v the k-th largest of an image, k = wta * dim. A step is lr g / sqrt(Omega + 1e-6); Omega is
         the sum over all steps of decay |d mean(logits^2) / d theta| (S-MAS, no labels) or of decay g^2 (Adagrad).
-    Stores: Omega, a number per parameter; two indices per weight of the head.
-    Cost: one forward pass per test image; S-MAS a second backward pass per step.
+    Stores: Omega, a number per parameter; an index per weight of the head.
+    Cost: one forward pass per test image; S-MAS a second backward pass per step. The head computes products of active
+        features only.
     Differences from the paper: trainings are compared with skeskinen/pairwise_online_learning @b582770. The pairs are
         in a fixed random order, but PyTorch's, not JAX's. As there, activations of the network are GELU; the network is
         the backbone. Its "mh" variants, which multiply logits by a mask of the task in training, are left out.

@@ -49,8 +49,7 @@ def test_the_whole_training_ends_in_the_same_weights_and_sums(name: str) -> None
             return
         learner.head.weight.copy_(head_of(oracle, "init/head.weight"))
         if method is Pairwise:
-            learner.head.rows.copy_(oracle.tensor("rows"))
-            learner.head.columns.copy_(oracle.tensor("columns"))
+            learner.head.assign(oracle.tensor("rows"), oracle.tensor("columns"))
 
     def after(learner: Any, task: int) -> None:
         pairs = (
