@@ -7,6 +7,7 @@ python benchmarks/choose_rates.py l2 --set reg=0.01 --learn 80 --judge 20
 python benchmarks/choose_rates.py mos --preset small --learn 80 --judge 20 -b FILE --set backbone.image_size=112
 python benchmarks/choose_rates.py slca --stream split-digits --classes 10 --increment 2 --learn 90 --precision fp32
 python benchmarks/choose_rates.py finetune --stream pacs --tasks --set lr=0.003
+python benchmarks/choose_rates.py tag --rule til_masked --tasks --set stream.tasks=20 --set lr=0.001 --set lr=0.0003
 python benchmarks/choose_rates.py softnet --tasks --judge 20 --set stream.shots=5 --set stream.train_per_class=100
 """
 
@@ -60,9 +61,13 @@ def new_tasks(increment: int, learn: int, judge: int | None) -> dict[str, Any]:
     }
 
 
-def line(strategy: str, chosen: Mapping[str, str], metrics: Mapping[str, Mapping[str, float | None]]) -> str:
-    """The result of one run, in percent of the validation images."""
-    values = metrics[default_rule(metrics)]
+def line(
+    strategy: str, chosen: Mapping[str, str], metrics: Mapping[str, Mapping[str, float | None]], rule: str | None = None
+) -> str:
+    """The result of one run by a prediction rule (none: its own), in percent of the validation images."""
+    if rule not in (None, *metrics):
+        raise UsageError(f"{strategy} has no answers by the rule {rule}; it has {', '.join(metrics)}.")
+    values = metrics[rule or default_rule(metrics)]
     shown = {
         "last": values["A_last_sample"],
         "average incremental": values["A_inc_sample"],
@@ -83,6 +88,7 @@ def line(strategy: str, chosen: Mapping[str, str], metrics: Mapping[str, Mapping
 @click.option("--learn", default=400, show_default=True, help="Images per class to learn.")
 @click.option("--judge", type=int, help="Images per class to judge.  [default: a quarter of --learn]")
 @click.option("--tasks", is_flag=True, help="Learn the stream's own tasks; a fifth of the images is judged.")
+@click.option("--rule", help="Prediction rule, such as til_masked where the task is told.  [default: the run's own]")
 @click.option("--seed", default=7, show_default=True, help="Seed of the run, and of the class order.")
 @click.option("--precision", default="bf16", show_default=True)
 def main(
@@ -96,6 +102,7 @@ def main(
     learn: int,
     judge: int | None,
     tasks: bool,
+    rule: str | None,
     **run: Any,
 ) -> None:
     torch.set_num_threads(1)
@@ -107,7 +114,7 @@ def main(
                 options[split_key(stream)] = "val"
                 plan = {"options": options, "preset": preset, "device": "cpu", "results": results, **run}
                 result = cl.run(strategy, stream, backbone=backbone, max_tasks=max_tasks, **plan)
-                click.echo(line(strategy, chosen, result.metrics))
+                click.echo(line(strategy, chosen, result.metrics, rule))
     except ClbenchError as error:
         raise click.ClickException(str(error)) from error
 

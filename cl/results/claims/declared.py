@@ -56,7 +56,8 @@ class Row:
     """One configuration of a strategy.
 
     `config` pins the config hash of a row that was measured under earlier defaults or presets; its command would give
-    other options today. `minutes`: CPU-minutes of a run, if unlike those of its board.
+    other options today. `minutes`: CPU-minutes of a run, if unlike those of its board. `backbone`: the network, if
+    unlike that of its board: rows that differ in it on purpose.
     """
 
     name: str
@@ -65,10 +66,12 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
     minutes: float = 0.0
+    backbone: str | None = None
 
     def words(self) -> str:
         """The row in words: `finetune --preset small lr=0.003`."""
         preset = f" --preset {self.preset}" if self.preset else ""
+        preset += f" on {self.backbone}" if self.backbone else ""
         return f"{self.strategy}{preset}" + "".join(f" {key}={value}" for key, value in self.options.items())
 
 
@@ -79,7 +82,7 @@ class Part:
     kind: `greater` (by `size` points where one is claimed), `not-worse` (than by `margin` points), `equal` (within
     `tolerance` points), `gap` (the gain over `second` is at least the share `value` of what the bound, the one row in
     `rows`, gains over it), `best-of` (greater than each of `others`, Holm over the comparisons), `correlation` (of
-    `quantity` with `with_quantity` over `rows`, by ranks within every seed), `exact` (`quantity` of `first` `relation`
+    `quantity` with `with_quantity`, or with the `published` values, over `rows`, by ranks within every seed), `exact` (`quantity` of `first` `relation`
     `value`, or `factor` times that of `second`; `value` is in the unit of the quantity, a fraction for an accuracy),
     `steady` (the largest and the smallest value over seeds differ by at most `tolerance` points). `needs` says what is
     not at hand; such a part has no rows to run.
@@ -95,6 +98,7 @@ class Part:
     second_board: str = ""
     quantity: str = "A_last_sample"
     with_quantity: str = ""
+    published: tuple[float, ...] = ()
     rule: str | None = None
     second_rule: str | None = None
     """The prediction rule of `second` if it is not `rule`: two answers of one row can be compared."""
@@ -164,7 +168,7 @@ class Claims:
         from cl.plan.plan import make_plan
 
         return make_plan(
-            row.strategy, board.stream, board.backbone, preset=row.preset, precision=board.precision, seed=seed,
+            row.strategy, board.stream, row.backbone or board.backbone, preset=row.preset, precision=board.precision, seed=seed,
             options={**board.options, **row.options}, origin="claims", probe=board.probe or None,
             probe_last=bool(board.probe), **how,
         )  # fmt: skip
@@ -179,7 +183,8 @@ class Claims:
     def command(self, row: Row, board: Board, seeds: Sequence[int]) -> str:
         """The command that runs a row for some seeds."""
         words = ["clbench", "run", "-s", row.strategy, "--stream", board.stream]
-        words += ["--backbone", board.backbone] if board.backbone else []
+        backbone = row.backbone or board.backbone
+        words += ["--backbone", backbone] if backbone else []
         words += ["--preset", row.preset] if row.preset else []
         for key, value in {**board.options, **row.options}.items():
             words += ["--set", f"{key}={_value(value)}"]
@@ -240,7 +245,7 @@ _USES = {
     "equal": ("first", "second", "second_board", "second_rule", "tolerance"),
     "best-of": ("first", "others"),
     "gap": ("first", "second", "rows", "value"),
-    "correlation": ("rows", "with_quantity", "relation"),
+    "correlation": ("rows", "with_quantity", "published", "relation"),
     "exact": ("first", "second", "second_board", "relation", "value", "factor"),
     "steady": ("first", "tolerance"),
 }
@@ -280,7 +285,7 @@ def _check(part: Part, claims: Claims, place: str) -> None:
     wanted = {
         "best-of": bool(part.first and part.others),
         "gap": bool(part.first and part.second and part.value) and len(part.rows) == 1,
-        "correlation": len(part.rows) > 3 and bool(part.with_quantity),
+        "correlation": len(part.rows) > 3 and bool(part.with_quantity) != (len(part.published) == len(part.rows)),
         "exact": bool(part.first) and bool(part.second) != (part.value is not None),
         "steady": bool(part.first and part.tolerance),
     }.get(part.kind, bool(part.first and part.second))

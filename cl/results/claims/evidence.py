@@ -112,19 +112,21 @@ def rules_of(part: Part, side: Side, rule: str) -> set[str]:
 
 
 def unlike(sides: Iterable[Side]) -> str:
-    """In what two runs of one board and seed differ, so that they are no pair; empty if all are alike."""
-    known: dict[tuple[str, int], tuple[str, Run]] = {}
+    """In what two runs of one board and seed differ, so that they are no pair; empty if all are alike.
+
+    Networks that rows name themselves differ on purpose.
+    """
+    known: dict[tuple[str, int], tuple[Row, Run]] = {}
     for side in sides:
         for run in side.runs:
-            row, first = known.setdefault((side.board.name, seed_of(run)), (side.row.name, run))
+            row, first = known.setdefault((side.board.name, seed_of(run)), (side.row, run))
+            meant = ("backbone", "weights") if row.backbone != side.row.backbone else ()
             keys = zip(BOARD, board_key(first.result), board_key(run.result), strict=True)
-            parts = [what for what, one, two in keys if one != two]
+            parts = [what for what, one, two in keys if one != two and what not in meant]
             if not parts and first.result["stream"]["id"] != run.result["stream"]["id"]:
                 parts = ["class order"]
             if parts:
-                return (
-                    f"the runs of {row} and {side.row.name} differ in their {', '.join(parts)}; run one of them again"
-                )
+                return f"the runs of {row.name} and {side.row.name} differ in their {', '.join(parts)}; run one of them again"
     return ""
 
 

@@ -228,7 +228,11 @@ def _gap(part: Part, evidence: Evidence) -> JudgedPart:
 def _correlation(part: Part, evidence: Evidence) -> JudgedPart:
     """Spearman's rank correlation over rows within each seed that all rows have; its chance is that of all orders."""
     rule, sides = evidence.rule(part), [evidence.side(row, part.board) for row in part.rows]
-    one, two = ([values_of(side, quantity, rule) for side in sides] for quantity in (part.quantity, part.with_quantity))
+    one = [values_of(side, part.quantity, rule) for side in sides]
+    if part.published:
+        two = [dict.fromkeys(mine, value) for mine, value in zip(one, part.published, strict=True)]
+    else:
+        two = [values_of(side, part.with_quantity, rule) for side in sides]
     seeds = sorted(set.intersection(*map(set, [*one, *two])))
     if not seeds:
         return JudgedPart(part, NOTHING)

@@ -83,6 +83,7 @@ def of_kind(kind: str, *lines: str) -> tuple[str, str]:
         (more('quantity = "A_lst"'), "quantity 'A_lst' is unknown"),
         (('unlike = "u"', 'unlik = "u"'), "unknown key 'unlik'"),
         (of_kind("correlation"), "lacks a row"),
+        (more("published = [1.0, 2.0]"), "of kind 'greater' does not read 'published'"),
         (of_kind("exact", "value = 1.0"), "lacks a row"),
         ((SEEDS, "seeds = []"), "seeds must name at least one seed"),
         ((SEEDS, "seeds = [1, 1]"), "seeds must name at least one seed"),
@@ -154,6 +155,16 @@ def test_the_command_gives_the_plan_of_the_row() -> None:
     plan = make_plan("finetune", "split-digits", options=assigned, precision="bf16", seed=1993)
     assert plan.config_hash == claims.config_hash(row, board)
     assert words[words.index("--seed") + 1] == "1993,1996"
+
+
+def test_the_network_of_a_row_is_in_its_plan_its_command_and_its_words() -> None:
+    board = Board("d", "digits", "split-digits", (1993,), "results/x", backbone="wsn_lenet@random")
+    plain, other = Row("plain", "finetune"), Row("other", "finetune", backbone="wsn_alexnet@random")
+    claims = Claims({"d": board}, {"plain": plain, "other": other}, ())
+    assert "--backbone wsn_lenet@random" in claims.command(plain, board, (1993,))
+    assert "--backbone wsn_alexnet@random" in claims.command(other, board, (1993,))
+    assert claims.plan(other, board, 1993).backbone == "wsn_alexnet@random"
+    assert other.words() == "finetune on wsn_alexnet@random"
 
 
 def test_shipped_claims_are_declared_well() -> None:

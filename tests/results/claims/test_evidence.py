@@ -132,3 +132,16 @@ def test_runs_of_other_images_weights_or_orders_are_no_pair(make_record: Make, c
     ):
         evidence = Evidence(declared(rows=rows), [*mine, *runs])
         assert unlike(evidence.sides(a_part("greater"))) == want
+
+
+def test_a_network_that_a_row_names_may_differ_and_one_that_none_names_may_not(make_record: Make) -> None:
+    mine = runs_of(make_record)
+    theirs = [Run(make_record(seed=seed, strategy="ewc", result__backbone__name="other")) for seed in range(3)]
+    hashes = {"one": config_hash(mine[0].record), "two": config_hash(theirs[0].record)}
+    for backbone, want in (
+        (None, "the runs of one and two differ in their backbone; run one of them again"),
+        ("x", ""),
+    ):
+        rows = [Row("one", "slca", config=hashes["one"]), Row("two", "ewc", config=hashes["two"], backbone=backbone)]
+        evidence = Evidence(declared(rows=rows), [*mine, *theirs])
+        assert unlike(evidence.sides(a_part("greater"))) == want

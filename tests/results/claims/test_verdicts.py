@@ -132,6 +132,17 @@ def test_correlation_of_two_quantities_over_rows(make_run: MakeRun, monkeypatch:
     assert judged_part(below, **rows).verdict == "does not hold here"
 
 
+def test_correlation_with_published_values(make_run: MakeRun) -> None:
+    rows = {
+        f"row{number}": [make_run(answers(0, lost=2 * number), seed=0, strategy=f"s{number}")] for number in range(6)
+    }
+    part = a_part("correlation", first="", second="", rows=tuple(rows), published=(9.0, 8.5, 7.0, 6.0, 2.0, 1.0))
+    found = judged_part(part, **rows)
+    assert found.verdict == "holds" and found.values.startswith("Spearman 1.00 over 6 rows, 1 seed")
+    other = a_part("correlation", first="", second="", rows=tuple(rows), published=(1.0, 2.0, 6.0, 7.0, 8.5, 9.0))
+    assert judged_part(other, **rows).verdict == "does not hold here"
+
+
 def test_four_rows_in_perfect_order_may_be_chance(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one seed 2 of 24 orders are perfect; with two seeds 2 of 576, and levels of seeds do not count."""
     seeds = {1: [0], 2: [0, 1]}
