@@ -82,9 +82,10 @@ class Part:
     kind: `greater` (by `size` points where one is claimed), `not-worse` (than by `margin` points), `equal` (within
     `tolerance` points), `gap` (the gain over `second` is at least the share `value` of what the bound, the one row in
     `rows`, gains over it), `best-of` (greater than each of `others`, Holm over the comparisons), `correlation` (of
-    `quantity` with `with_quantity`, or with the `published` values, over `rows`, by ranks within every seed), `exact` (`quantity` of `first` `relation`
-    `value`, or `factor` times that of `second`; `value` is in the unit of the quantity, a fraction for an accuracy),
-    `steady` (the largest and the smallest value over seeds differ by at most `tolerance` points). `needs` says what is
+    `quantity` with `with_quantity`, or with the `published` values, over `rows`, by ranks within every seed), `exact`
+    (`quantity` of `first` `relation` `value`, or `factor` times that of `second`; `value` is in the unit of the
+    quantity, a fraction for an accuracy), `steady` (the largest and the smallest value over seeds differ by at most
+    `tolerance` points). `needs` says what is
     not at hand; such a part has no rows to run.
     """
 
@@ -168,8 +169,8 @@ class Claims:
         from cl.plan.plan import make_plan
 
         return make_plan(
-            row.strategy, board.stream, row.backbone or board.backbone, preset=row.preset, precision=board.precision, seed=seed,
-            options={**board.options, **row.options}, origin="claims", probe=board.probe or None,
+            row.strategy, board.stream, row.backbone or board.backbone, preset=row.preset, precision=board.precision,
+            seed=seed, options={**board.options, **row.options}, origin="claims", probe=board.probe or None,
             probe_last=bool(board.probe), **how,
         )  # fmt: skip
 
