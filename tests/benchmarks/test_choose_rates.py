@@ -7,7 +7,7 @@ import pytest
 from benchmarks.choose_rates import line
 from cl.errors import UsageError
 
-METRICS = {
+METRICS: dict[str, dict[str, float | None]] = {
     "cil_seen": {"A_last_sample": 0.2, "A_inc_sample": 0.4, "A_last_task": None},
     "til_masked": {"A_last_sample": 0.7, "A_inc_sample": 0.8, "A_last_task": 0.6},
 }

@@ -126,7 +126,8 @@ def unlike(sides: Iterable[Side]) -> str:
             if not parts and first.result["stream"]["id"] != run.result["stream"]["id"]:
                 parts = ["class order"]
             if parts:
-                return f"the runs of {row.name} and {side.row.name} differ in their {', '.join(parts)}; run one of them again"
+                names = f"{row.name} and {side.row.name}"
+                return f"the runs of {names} differ in their {', '.join(parts)}; run one of them again"
     return ""
 
 
