@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.measuring import FIGURE_COLUMNS, Clock, Figure, as_in_a_run, machine, median_interval, table
 from cl import registry
-from cl.plan.plan import make_plan
+from cl.plan.plan import Plan, make_plan
 from cl.random import Seeds
 from cl.running.build import build_backbone, build_stream
 from cl.training.batches import Batch
@@ -142,8 +142,13 @@ def steps_of(case: Case, stream: str, options: dict[str, Any], precision: str, a
             case.strategy, stream, options={**known, **options, **case.options}, device="cpu", precision=precision,
             results=Path(results),
         )  # fmt: skip
-    trainer = Stops(case.phase, added, seeds=Seeds(**plan.seeds))
-    strategy = registry.strategies.get(case.strategy)(plan.options, build_backbone(plan), trainer)
+    return second_task(plan, case.phase, added)
+
+
+def second_task(plan: Plan, phase: str = "train", added: int = 0) -> Steps:
+    """The steps of a fit of the second task of a run, after the first task was learned."""
+    trainer = Stops(phase, added, seeds=Seeds(**plan.seeds))
+    strategy = registry.strategies.get(plan.strategy)(plan.options, build_backbone(plan), trainer)
     built = build_stream(plan)
     strategy.info = built.info
     strategy.setup(built.info)
@@ -153,7 +158,7 @@ def steps_of(case: Case, stream: str, options: dict[str, Any], precision: str, a
             strategy.learn(built.view(task))
     except _Reached as reached:
         return Steps(reached.fit)
-    raise SystemExit(f"{case.strategy} has no fit {case.phase!r} in its second task.")
+    raise SystemExit(f"{plan.strategy} has no fit {phase!r} in its second task.")
 
 
 def compare(

@@ -10,7 +10,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks import loop_overhead, low_rank, memory_methods, merging_memory, online, startup, table_lookup
+from benchmarks import (
+    loop_overhead,
+    low_rank,
+    memory_methods,
+    merging_memory,
+    online,
+    sparse_steps,
+    startup,
+    table_lookup,
+)
 from cl.backbone import Backbone
 from cl.parts.merging import Weights, average
 from cl.testing import tiny_backbone
@@ -116,3 +125,12 @@ def test_a_command_that_fails_is_not_measured() -> None:
     assert startup.spent("pass", environment={}) > 0
     with pytest.raises(SystemExit, match="exit code 3"):
         startup.spent("import sys; sys.exit(3)", environment={"PATH": sys.executable})
+
+
+@pytest.mark.parametrize("name", ["cl-dst", "packnet", "wsn"])
+def test_steps_with_masks_are_paired_with_dense_steps_of_as_many_images(name: str) -> None:
+    options = {"stream.tasks": 5, **SMALL, "augment": "none"}
+    ratios = sparse_steps.compare([name], "split-digits", "mlp_2x100_28@random", options, frequency=2, rounds=1)
+    assert len(ratios[name]) == 1 and ratios[name][0] > 0
+    steps = sparse_steps.steps_of(name, "split-digits", "mlp_2x100_28@random", options)
+    assert steps.whole()[1] == 4 and steps.fit.key.task == 1
