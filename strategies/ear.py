@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -146,8 +146,7 @@ class EAR(Strategy):
 
     def _codes(self, features: Tensor) -> Tensor:
         """Hypervectors of features at all depths, side by side."""
-        codes: Tensor = self.hypervectors(self._depths.parts(features))
-        return codes
+        return cast(Tensor, self.hypervectors(self._depths.parts(features)))
 
     def _owners(self) -> Tensor:
         return torch.tensor(self.bundles.tasks, device=self.device)
@@ -170,7 +169,7 @@ class EAR(Strategy):
         """The share of new images, the adaptor that most images resemble, and how well novelty is told (AUROC)."""
         margins, owner = self._margins(self._codes(self.encode(view.train, self._depths)))
         nearest = torch.tensor(self.adaptor_of, device=self.device)[owner].mode().values
-        found = {"new": float((margins < 0).double().mean()), "nearest": float(nearest)}
+        found = {"new": float((margins < 0).float().mean()), "nearest": float(nearest)}
         known = torch.cat([self.kept.of(task) for task in range(len(self.kept))])
         if len(known):
             found["auroc"] = auroc(-margins, -self._margins(known.to(self.device))[0])
@@ -183,13 +182,12 @@ class EAR(Strategy):
         _, inverse = labels[order].unique(return_inverse=True)
         earlier = torch.stack([(inverse == c).cumsum(0) for c in range(int(inverse.max()) + 1)], 1)
         free = earlier.gather(1, inverse[:, None])[:, 0] > 1  # not the first of its class
-        count = min(max(1, round(o.held_out * len(labels))), int(free.sum()))
-        left = free.nonzero()[:count, 0]
+        left = free.nonzero()[: max(1, round(o.held_out * len(labels))), 0]
         summed = torch.ones(len(order), dtype=torch.bool)
         summed[left] = False
         codes = self._codes(self.encode(view.train, self._depths))
         self.bundles.add(codes[order[summed]], labels[order[summed]], task)
-        cut = (count + 1) // 2
+        cut = (len(left) + 1) // 2
         calibrating, measuring = codes[order[left[:cut]]], codes[order[left[cut:]]][: o.probes]
         own = self._owners() == task
         highest = self.bundles.similarity(calibrating)[:, own].amax(1)
@@ -207,9 +205,9 @@ class EAR(Strategy):
             codes = self.kept.of(task).to(self.device)
             if len(codes):
                 margins, owner = self._margins(codes)
-                routed.append((owner == task).double())
-                reached.append((adaptors[owner] == number).double())
-                alarms.append((margins < 0).double())
+                routed.append((owner == task).float())
+                reached.append((adaptors[owner] == number).float())
+                alarms.append((margins < 0).float())
                 measured[f"task{task}.routing"] = float(routed[-1].mean())
         if routed:
             measured["routing"] = float(torch.cat(routed).mean())

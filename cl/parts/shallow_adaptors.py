@@ -51,9 +51,10 @@ class ShallowAdaptor(nn.Module):
         super().__init__()
         self.shape = shape
         sizes = [sum(dims[depth] for depth in shape.depths), *[shape.width] * shape.layers]
-        self.hidden = nn.ModuleList(nn.Linear(into, out) for into, out in itertools.pairwise(sizes))
+        layers = nn.ModuleList(nn.Linear(into, out) for into, out in itertools.pairwise(sizes))
+        self.hidden = cast(list[nn.Linear], layers)  # typed by what it holds
         self.up = nn.Linear(shape.width, dims[-1])
-        for layer in cast(list[nn.Linear], self.hidden):
+        for layer in self.hidden:
             bound = 1 / math.sqrt(layer.in_features)
             with torch.no_grad():
                 layer.weight.copy_(torch.empty(layer.weight.shape).uniform_(-bound, bound, generator=generator))
@@ -81,7 +82,7 @@ def naswot(activations: Sequence[Tensor]) -> float:
     The score of Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training (ICML 2021, arXiv
     2006.04647); -inf if two images switch on the same units everywhere.
     """
-    on = (torch.cat([each.flatten(1) for each in activations], 1) > 0).double()
+    on = (torch.cat([each.flatten(1) for each in activations], 1) > 0).cpu().double()
     return float(torch.linalg.slogdet(on @ on.T + (1 - on) @ (1 - on).T)[1])
 
 

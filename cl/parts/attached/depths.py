@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cl.backbone import Backbone
+from cl.backbone.transform import Transform
 from cl.errors import UsageError
 from cl.parts.attached.attach import Override, overridden
 
@@ -33,7 +34,7 @@ class Depths:
                 f"{f'depths={len(stages)} or fewer' if len(stages) > 1 else 'depths=1'}, or another backbone, such as "
                 "vit_micro_patch4_32."
             )
-        self._backbone, self.transform = backbone, backbone.transform
+        self._backbone = backbone
         self.places = [round(len(stages) * i / count) - 1 for i in range(1, count)]
         self._stages = [stages[place] for place in self.places]
         view, like = backbone.transform, next(backbone.parameters())
@@ -41,6 +42,15 @@ class Depths:
             found = self._read(like.new_zeros(1, view.channels, view.size, view.size))
         self.dims = [each.shape[1] for each in found]
         self.dim = sum(self.dims)
+
+    @property
+    def transform(self) -> Transform:
+        """The backbone's transform."""
+        return self._backbone.transform
+
+    @transform.setter
+    def transform(self, value: Transform) -> None:
+        self._backbone.transform = value
 
     @property
     def key(self) -> str:

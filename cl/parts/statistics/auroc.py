@@ -13,4 +13,4 @@ def auroc(positive: Tensor, negative: Tensor) -> float:
     """
     low = negative.sort().values
     below = torch.searchsorted(low, positive, right=False) + torch.searchsorted(low, positive, right=True)
-    return float(below.double().mean()) / (2 * len(negative))
+    return float(below.cpu().double().mean()) / (2 * len(negative))
