@@ -49,6 +49,7 @@ METHODS: dict[str, str] = {
     "model-average": "model-average",
     "mos-merge": "mos",
     "mos-predict": "mos",
+    "naswot": "ear",
     "nevis-source": "finetune-dynamic",
     "o-lora": "o-lora",
     "ogd": "ogd",

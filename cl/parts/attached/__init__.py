@@ -3,6 +3,7 @@
 from cl.parts.attached.adapters import Adapters, AdapterSets
 from cl.parts.attached.attach import Attached
 from cl.parts.attached.clip_prompts import ClipPrompts, text_of
+from cl.parts.attached.depths import Depths
 from cl.parts.attached.grouped_keys import GroupedKeys
 from cl.parts.attached.input_delta import InputDelta
 from cl.parts.attached.keys import TaskKeys, similarity
@@ -26,6 +27,7 @@ __all__ = [
     "Attached",
     "ClipPrompts",
     "Components",
+    "Depths",
     "GroupedKeys",
     "InputDelta",
     "LoRA",

@@ -1,6 +1,7 @@
 """Statistics of images and weights: Gaussians, Fisher information, anchors, batch norms, moments of inputs."""
 
 from cl.parts.statistics.anchors import Anchors, Tensors
+from cl.parts.statistics.auroc import auroc
 from cl.parts.statistics.batch_norms import TaskStatistics, batch_norms, batch_statistics
 from cl.parts.statistics.directions import Directions, without
 from cl.parts.statistics.dual_gpm import DualGPM
@@ -26,6 +27,7 @@ __all__ = [
     "TaskStatistics",
     "Tensors",
     "answers",
+    "auroc",
     "batch_norms",
     "batch_statistics",
     "blocks",
