@@ -99,18 +99,17 @@ class OML(Strategy):
         o, shape = self.options, self._layout
         if not o.meta_steps:
             return
-        needed = shape.drawn + (1 if shape.random and not o.halves else 0)
-        needed = 2 * shape.drawn - 1 if o.halves else needed  # the second half is the larger
+        needed = shape.drawn + (1 if shape.random else 0)
+        needed = max(2 * shape.drawn - 1, 2) if o.halves else needed  # the second half is the larger
         if classes < needed:
             raise UsageError(
-                f"the trajectories of a meta step take {shape.drawn} of {needed} or more classes, and the first task "
+                f"a meta step needs {needed} or more classes ({shape.drawn} for its trajectories), and the first task "
                 f"has {classes}; give it more (stream.base, stream.increment), or lower tasks or trajectories."
             )
         if enough is not None and enough < shape.drawn:
-            each = shape.steps + shape.others
             raise UsageError(
-                f"the trajectories of a meta step take {shape.drawn} classes with {each} images each, and {enough} "
-                "classes of the first task have so many; lower inner_steps or others."
+                f"the trajectories of a meta step need {shape.drawn} or more classes with {shape.steps + shape.others} "
+                f"images each, and the first task has {enough} of them; lower inner_steps or others."
             )
 
     def learn(self, view: View) -> None:
@@ -137,9 +136,7 @@ class OML(Strategy):
         o = self.options
         if not o.meta_steps:
             return
-        data = Trajectories(
-            images, self._layout, o.meta_steps, self.backbone.transform, self.device, halves=o.halves
-        )
+        data = Trajectories(images, self._layout, o.meta_steps, self.backbone.transform, self.device, halves=o.halves)
         self._check(len(images.labels.unique()), len(data.candidates))
         rng = self.rng("rows")
 
@@ -196,7 +193,9 @@ class OML(Strategy):
             rows = (data.y == label).nonzero().squeeze(1)
             held[rows[-(len(rows) // 3) :]] = len(rows) > 2
         if not held.any():
-            raise UsageError("lr=0 chooses a rate on classes with three or more images, and the first task has none; set lr.")
+            raise UsageError(
+                "lr=0 chooses a rate on classes with three or more images, and the first task has none; set lr."
+            )
         self.candidates = nn.ModuleList(copy.deepcopy(self.head) for _ in rates)
         self._online("choice of the rate", InSequence(data, (~held).nonzero().squeeze(1)), list(self.candidates), rates)
         x, y = data.x[held], data.y[held]

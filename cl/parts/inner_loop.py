@@ -1,4 +1,4 @@
-"""SGD on one image at a time whose steps can be differentiated: the inner loop of meta-learning, for many trajectories."""
+"""The inner loop of meta-learning: SGD on one image at a time, for many trajectories; gradients can pass through it."""
 
 from __future__ import annotations
 

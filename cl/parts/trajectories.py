@@ -1,4 +1,4 @@
-"""Batches of meta-learning: images of few classes one after another, other images of them, and images of all classes."""
+"""Batches of meta-learning: images of few classes one after another, other images of them, images of all classes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Layout:
         return self.trajectories * self.classes
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features or labels of a batch: the trajectories [T, classes * steps, ...], their other images, and the rest."""
+        """Features or labels of a batch: trajectories [T, classes * steps, ...], their other images, and the rest."""
         first, second = self.drawn * self.steps, self.drawn * (self.steps + self.others)
         parts = (x[:first], self.classes * self.steps), (x[first:second], self.classes * self.others)
         one, two = (part.reshape(self.trajectories, size, *part.shape[1:]) for part, size in parts)

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 
 class PredictionNetwork(nn.Module):
-    """Features [B, dim] to logits [B, classes] of all classes of a stream, by one linear layer or two with ReLU between.
+    """Features [B, dim] to logits [B, classes] of all classes of a stream, by one linear layer or by two.
 
-    Weights are drawn from a normal distribution of variance 2 / inputs, biases are 0.
+    Weights are drawn from a normal distribution of variance 2 / inputs, biases are 0. Between two
+    layers is a ReLU.
     """
 
     def __init__(self, dim: int, classes: int, hidden: int, generator: torch.Generator) -> None:
