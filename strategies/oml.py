@@ -90,7 +90,7 @@ class OML(Strategy):
         self._check(info.classes_per_task[0])
         rng = self.init_rng("head")
         self.head = PredictionNetwork(self.backbone.dim, info.n_classes, o.hidden, rng).to(self.device)
-        self.candidates: list[nn.Module] | nn.ModuleList = []  # heads with different rates, until one is chosen
+        self.candidates: list[nn.Module] = []  # heads with different rates, until one is chosen
         self.rate = 0.0
         self.moments: list[dict[str, Tensor]] = []  # of Adam in the online pass, which goes on from task to task
 
@@ -187,8 +187,7 @@ class OML(Strategy):
     def _chosen(self, view: View) -> float:
         """The rate with the best accuracy on a third of each class of the first task after a pass over the rest."""
         rates, data = list(self.options.rates), self._features(view.train)
-        place = torch.zeros(len(data.y), dtype=torch.long, device=self.device)
-        held = place.bool()
+        held = torch.zeros_like(data.y, dtype=torch.bool)
         for label in data.y.unique():
             rows = (data.y == label).nonzero().squeeze(1)
             held[rows[-(len(rows) // 3) :]] = len(rows) > 2
@@ -196,8 +195,8 @@ class OML(Strategy):
             raise UsageError(
                 "lr=0 chooses a rate on classes with three or more images, and the first task has none; set lr."
             )
-        self.candidates = nn.ModuleList(copy.deepcopy(self.head) for _ in rates)
-        self._online("choice of the rate", InSequence(data, (~held).nonzero().squeeze(1)), list(self.candidates), rates)
+        self.candidates = [copy.deepcopy(self.head) for _ in rates]
+        self._online("choice of the rate", InSequence(data, (~held).nonzero().squeeze(1)), self.candidates, rates)
         x, y = data.x[held], data.y[held]
         with torch.no_grad():
             right = [int((head(x).argmax(1) == y).sum()) for head in self.candidates]

@@ -251,7 +251,7 @@ def test_the_rate_is_chosen_by_held_out_images_of_the_first_task(learn: Learn) -
     batches = batches_of(method, 0, "choice of the rate")
     assert len(batches) == 5 * 8, "two thirds of the images, each once"
     assert method.rate == rates[right.index(max(right))] and method.report() == {"lr": method.rate}
-    assert len(set(right)) > 1 and len(list(method.candidates)) == 0
+    assert len(set(right)) > 1 and not method.candidates
 
 
 def test_predictions_are_of_all_classes_and_pure(learn: Learn) -> None:
