@@ -129,8 +129,9 @@ class OMLNet(Flat):
         body = nn.Sequential(layers)
         super().__init__(body, width_after(body, in_chans, img_size), num_classes)
         he_normal(self)
-        for layer in (module for module in self.modules() if isinstance(module, nn.Conv2d) and module.bias is not None):
-            nn.init.zeros_(layer.bias)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
 
 def _cnn(name: str, pretrained: bool, kwargs: dict[str, Any], **shape: Any) -> CNN:

@@ -16,7 +16,7 @@ def adapted(network: nn.Module, x: Tensor, y: Tensor, lr: float, order: int = 2)
     `x` [trajectories, steps, d] and `y` [trajectories, steps] give tensors [trajectories, ...] by the names of the
     parameters. `order=2`: their gradients pass through the steps; `order=1`: the steps count as constants.
     """
-    start = dict(network.named_parameters())
+    start: dict[str, Tensor] = dict(network.named_parameters())
 
     def loss(weights: dict[str, Tensor], features: Tensor, label: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(network, weights, (features[None],)), label[None])
