@@ -47,8 +47,9 @@ class OML(Strategy):
         tested, too. Meta-training on another data set is left out. That code chooses the rate of the online pass on the
         classes that it tests; here (`lr=0`) it is chosen on the first task: two thirds of the images of each class are
         learned at each of `rates`, and the rate with the best accuracy on the others is kept. Meta-training has seen
-        all of them. The first paper's networks and Adam in the online pass are those of the code; of the second paper
-        we know the abstract, so its control is our reading.
+        all of them. That code takes trajectories from one half of the classes and random images from the other
+        (`halves=true`), and bounds no gradient. Adam in the online pass is its choice. Of the second paper we know the
+        abstract, so its control is our reading; with several `tasks` it learns against interference among them, too.
     """
 
     rules = ("cil_seen", "cil_all", "til_masked")
