@@ -112,7 +112,10 @@ class PairwiseCNN(Flat):
 
 
 class OMLNet(Flat):
-    """The representation network of OML (Javed & White 2019): six 3 x 3 convolutions with strides 2, 1, 2, 1, 2, 2."""
+    """The representation network of OML (Javed & White 2019): six 3 x 3 convolutions with strides 2, 1, 2, 1, 2, 2.
+
+    As in its code, weights are He-normal and biases 0. With PyTorch's own, all images would have almost equal features.
+    """
 
     def __init__(
         self, channels: int = 256, pad: int = 0, img_size: Size = 84, in_chans: int = 1, num_classes: int = 0
@@ -125,6 +128,10 @@ class OMLNet(Flat):
         layers["flat"] = nn.Flatten()
         body = nn.Sequential(layers)
         super().__init__(body, width_after(body, in_chans, img_size), num_classes)
+        he_normal(self)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
 
 def _cnn(name: str, pretrained: bool, kwargs: dict[str, Any], **shape: Any) -> CNN:

@@ -112,10 +112,10 @@ class Reference:
 class Workbench:
     """Builds learners and streams for the checks, and keeps one reference run that most of them compare with.
 
-    `options` maps keys of `--set` to values. Options called `epochs` or `..._epochs` are capped at 2 and `batch_size`
-    at 16 unless `options` names them, so that a check takes seconds. `backbone` is a name as for `--backbone`; the
-    default is a tiny untrained Vision Transformer, and for a method that needs a text tower a tiny untrained CLIP.
-    Raises `UsageError` if that needs open_clip, which is not installed.
+    `options` maps keys of `--set` to values. Options called `epochs` or `..._epochs` are capped at 2, `batch_size`
+    at 16 and `meta_steps` at 8 unless `options` names them, so that a check takes seconds. `backbone` is a name as for
+    `--backbone`; the default is a tiny untrained Vision Transformer, and for a method that needs a text tower a tiny
+    untrained CLIP. Raises `UsageError` if that needs open_clip, which is not installed.
     """
 
     def __init__(
@@ -349,6 +349,8 @@ def _quick(plan: Plan) -> dict[str, Any]:
         last = key.rpartition(".")[2]
         if last == "epochs" or last.endswith("_epochs"):
             found[key] = min(setting.value, 2)
+        elif last == "meta_steps":
+            found[key] = min(setting.value, 8)
         elif last == "batch_size":
             found[key] = min(setting.value, 16)
     return found

@@ -85,6 +85,7 @@ METHODS: dict[str, str] = {
     "train-mas": "mas",
     "train-mos": "mos",
     "train-norga": "norga",
+    "train-oml": "oml",
     "train-packnet": "packnet",
     "train-pairwise": "pairwise",
     "train-sd-lora": "sd-lora",

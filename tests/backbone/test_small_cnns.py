@@ -71,3 +71,12 @@ def test_the_pairwise_cnn_sees_every_pixel_and_has_no_biases() -> None:
     assert first.shape == (1, 64, 7, 7)
     first.square().sum().backward()
     assert bool((x.grad != 0).all())  # type: ignore[union-attr]
+
+
+def test_the_network_of_oml_keeps_images_apart() -> None:
+    backbone = load("oml_cnn_28@random", seed=1)
+    biases = [value for name, value in backbone.model.named_parameters() if name.endswith("bias")]
+    assert len(biases) == 6 and not any(bool(bias.any()) for bias in biases)
+    with torch.no_grad():
+        features = backbone(torch.randn(32, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    assert float(features.std(0).mean()) > 0.1

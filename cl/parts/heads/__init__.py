@@ -3,6 +3,7 @@
 from cl.parts.heads.aligned import LeCunHead, align_newest
 from cl.parts.heads.growing import GrowingHead
 from cl.parts.heads.key_values import KeyQuantiser, KeyValues, Overlaps, clip_sparse_
+from cl.parts.heads.prediction_network import PredictionNetwork
 from cl.parts.heads.projection import RandomProjection, RidgeRegression, choose_ridge
 from cl.parts.heads.projector import Projector
 from cl.parts.heads.prototypes import CosineHead, add_to_means, class_means, closeness, cosines
@@ -20,6 +21,7 @@ __all__ = [
     "KeyValues",
     "LeCunHead",
     "Overlaps",
+    "PredictionNetwork",
     "Projector",
     "RandomProjection",
     "RecursiveRidge",
