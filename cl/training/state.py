@@ -55,7 +55,7 @@ def get(value: Any, name: str = "a value") -> State:
     """The state of one value; raises `ContractError`, with `name`, if it cannot be saved."""
     if isinstance(value, Part):
         return value.get_state()
-    if isinstance(value, nn.Module):
+    if isinstance(value, nn.Module) and not isinstance(value, (nn.ModuleList, nn.ModuleDict)):
         return dict(value.state_dict())
     if isinstance(value, Tensor) or value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -115,6 +115,11 @@ def _set(current: Any, value: State, device: torch.device | str) -> Any:
     if isinstance(current, (dict, nn.ModuleDict)) and isinstance(value, dict) and set(current) == set(value):
         updated = {key: _set(current[key], item, device) for key, item in value.items()}
         return current if isinstance(current, nn.ModuleDict) else updated
+    if isinstance(current, (nn.ModuleList, nn.ModuleDict)) and value is not None:
+        raise ContractError(
+            f"a {type(current).__name__} has {len(current)} modules, but {len(value)} were saved; add its modules in "
+            "`setup`, or hold them in an object with `get_state` and `set_state` that grows to fit."
+        )
     return _to_device(value, device)
 
 

@@ -61,6 +61,29 @@ def test_modules_are_restored_in_place_and_heads_grow() -> None:
     assert len(new.items) == 2 and not hasattr(new, "missing")
 
 
+class Holds:
+    """An attribute that is a list or a dict of modules itself."""
+
+    def __init__(self, count: int, kind: type[nn.ModuleList] | type[nn.ModuleDict]) -> None:
+        made = [nn.Linear(2, 2) for _ in range(count)]
+        self.layers = kind(made) if issubclass(kind, nn.ModuleList) else kind({f"m{i}": m for i, m in enumerate(made)})
+
+
+@pytest.mark.parametrize("kind", [nn.ModuleList, nn.ModuleDict])
+def test_a_list_or_dict_of_modules_is_restored_in_place(
+    kind: type[nn.ModuleList] | type[nn.ModuleDict], tmp_path: Path
+) -> None:
+    old, new = Holds(2, kind), Holds(2, kind)
+    layers = new.layers
+    state.save(tmp_path / "s.safetensors", state.collect(old))
+    state.restore(new, state.load(tmp_path / "s.safetensors"))
+    assert new.layers is layers
+    for mine, theirs in zip(new.layers.parameters(), old.layers.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(ContractError, match=r"has 1 modules, but 2 were saved; add its modules in `setup`"):
+        state.restore(Holds(1, kind), state.collect(old))
+
+
 def test_a_full_disk_leaves_the_old_file_intact(tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     state.save(path, {"x": torch.ones(10)})
