@@ -94,6 +94,7 @@ METHODS: dict[str, str] = {
     "train-softnet": "softnet",
     "train-tag": "tag",
     "train-taps": "taps",
+    "train-vcl": "vcl",
     "train-wsn": "wsn",
     "wsn-masks": "wsn",
 }

@@ -37,3 +37,27 @@ def conv_backbone(seed: int = 0) -> Backbone:
         **{"input": {"size": 8}, "pretraining": "none"},
     }
     return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
+
+
+class Chain(nn.Module):
+    """Two linear layers of 6 units with ReLU on images of 8 px."""
+
+    num_features = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(3 * 64, 6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))
+
+
+def chain_backbone(seed: int = 0) -> Backbone:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Chain()
+    identity = {
+        **{"name": "chain", "weights_sha256": f"random-{seed}", "parameters": 0, "dim": Chain.num_features},
+        **{"input": {"size": 8}, "pretraining": "none"},
+    }
+    return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
