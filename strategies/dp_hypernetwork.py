@@ -18,9 +18,9 @@ class DPHypernetwork(Generated):
 
     Paper: Chandra, Varshney, Srijith, Gupta. Continual Learning with Dependency Preserving Hypernetworks. WACV 2023,
         arXiv 2209.07712.
-    Trains: an LSTM, embeddings of layers u_l and of places of chunks c_k, a linear output that all chunks share, and the
-        embedding e_t of the task. Step by step, h = LSTM(h, [e_t; u_l; c_k]) and a chunk of layer l is G h. The loss is
-        that of `hypernetwork`, with squared changes weighed by the importance of a layer to the task.
+    Trains: an LSTM, embeddings u_l of layers and c_k of places of chunks, a linear output that all chunks share, and
+        the embedding e_t of the task. Step by step, h = LSTM(h, [e_t; u_l; c_k]) and a chunk of layer l is G h. The
+        loss is that of `hypernetwork`, with squared changes weighed by the importance of a layer to the task.
     Stores: all that, an embedding per task, and an importance per layer (or weight) and task; during a task also what
         was generated before or a copy of the LSTM. `report` has the size beside that of the generated network.
     Cost: weights are generated once per task and evaluation, then one forward pass per test image; of a task that is
@@ -73,7 +73,8 @@ class DPHypernetwork(Generated):
         with torch.no_grad():
             weights = self._weights(len(self.tasks) - 1)[1]
             classes = torch.tensor(self.tasks[-1], device=self.device)
-            found = [classes[self._logits(weights, x, len(classes)).argmax(1)] == y for x, y in self._some(view, "accuracy")]
+            some = self._some(view, "accuracy")
+            found = [classes[self._logits(weights, x, len(classes)).argmax(1)] == y for x, y in some]
         return float(torch.cat(found).float().mean())
 
     def _importance(self, view: View) -> Tensor:

@@ -1,4 +1,4 @@
-"""Hypernetwork: an MLP generates the weights of a network from an embedding of the task, and keeps what it generated."""
+"""Hypernetwork: an MLP generates a network from an embedding of the task, and keeps what it generated before."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cl.bases.told_task import ToldTask
 from cl.parts.generated import Generator, Layout, Weights, largest_chunk
@@ -98,7 +100,7 @@ class Generated(ToldTask):
             "scaled", "first weights generated: as large as the backbone's own, or Xavier's draw of the generator",
             choices=("scaled", "xavier"),
         )  # fmt: skip
-        limit: int = option(2_000_000, "maximum number of generated weights; larger networks are refused", ge=1)
+        limit: int = option(3_000_000, "maximum number of generated weights; larger networks are refused", ge=1)
         augment: str = option("none", "augmentation of training images", choices=tuple(RECIPES))
 
     @classmethod
@@ -214,33 +216,39 @@ class Generated(ToldTask):
         """Tasks whose weights are generated together."""
         return max(1, AT_ONCE // self._layout.size)
 
-    def _penalise(self, step: Step, earlier: Earlier, loss: Any) -> None:
+    def _penalise(self, step: Step, earlier: Earlier, loss: Callable[[], Tensor]) -> None:
         """Add the gradient of the penalty to that of the task's loss."""
         o, count = self.options, len(earlier.embeddings)
-        theta, (embedding,) = dict(self.generator.named_parameters()), self.embeddings[-1]
-        trained = [*theta.values(), embedding]
-        change: list[Tensor] = []
-        if o.lookahead and o.backprop:
-            gradients = torch.autograd.grad(loss(), trained, create_graph=True)
-            change = planned(step.optimizer, trained[:-1], gradients[:-1])
-        elif o.lookahead:
-            change = planned(step.optimizer, trained[:-1])
-        moved = [(p + d if change else p).detach().requires_grad_() for p, d in zip(theta.values(), change or trained)]
+        theta = dict(self.generator.named_parameters())
+        trained = [*theta.values(), self.embeddings[-1][0]]
+        change = self._ahead(step, trained, loss)
+        moved = [(p + d).detach().requires_grad_() for p, d in zip(theta.values(), change, strict=True)]
         chosen = torch.arange(count)
         if 0 < o.penalised < count:
             chosen = torch.randperm(count)[: o.penalised]  # the global generator is saved with the fit
         total = [torch.zeros_like(each) for each in moved]
-        for tasks in chosen.to(embedding.device).split(self._at_once):
+        for tasks in chosen.to(self.device).split(self._at_once):
             named = dict(zip(theta, moved, strict=True))
             generated = functional_call(self.generator, named, (earlier.embeddings[tasks],))
             value = o.beta / len(chosen) * earlier.penalty(generated, tasks)
             torch._foreach_add_(total, torch.autograd.grad(value, moved))
-        for parameter, gradient in zip(theta.values(), total, strict=True):
-            _add(parameter, gradient)
+        added: list[Tensor | None] = [*total, None]
         if o.lookahead and o.backprop:
-            found = torch.autograd.grad(change, trained, total, allow_unused=True)
-            for parameter, through in zip(trained, found, strict=True):
-                _add(parameter, through)
+            through = torch.autograd.grad(change, trained, total, materialize_grads=True)
+            added = [one if other is None else one + other for one, other in zip(through, added, strict=True)]
+        for parameter, gradient in zip(trained, added, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+    def _ahead(self, step: Step, trained: list[nn.Parameter], loss: Callable[[], Tensor]) -> list[Tensor]:
+        """How the generator's numbers would move in the next step for the task alone; zeros without `lookahead`."""
+        if not self.options.lookahead:
+            return [torch.zeros_like(each) for each in trained[:-1]]
+        if not self.options.backprop:
+            return planned(step.optimizer, trained[:-1])
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+            gradients = torch.autograd.grad(loss(), trained[:-1], create_graph=True)
+        return planned(step.optimizer, trained[:-1], gradients)
 
     def report(self) -> dict[str, float]:
         """Numbers of the generator with embeddings, of the generated network, their ratio; bytes held in training."""
@@ -260,10 +268,9 @@ class Generated(ToldTask):
     def _weights(self, task: int) -> tuple[Lent, Weights]:
         """The network of a task and its weights, generated once for as long as no number of the generator changes."""
         held = [*self.generator.parameters(), *self.embeddings.parameters()]
-        made_by = [(each, each._version) for each in held]
-        before = self._made_by
-        if len(before) != len(held) or any(a is not b or x != y for (a, x), (b, y) in zip(before, made_by)):
-            self._made, self._made_by = {}, made_by
+        now: list[tuple[Tensor, int]] = [(each, each._version) for each in held]
+        if [(id(each), version) for each, version in now] != [(id(each), version) for each, version in self._made_by]:
+            self._made, self._made_by = {}, now  # tensors are held, so that no other gets their ids
         if task not in self._made:
             if len(self._made) >= self._at_once:
                 del self._made[next(iter(self._made))]
@@ -284,7 +291,9 @@ class Generated(ToldTask):
     def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
         if task is not None:
             known = task < len(self.tasks)
-            return self.predict_task(inputs, task) if known else torch.zeros(len(inputs), self._seen, device=self.device)
+            return (
+                self.predict_task(inputs, task) if known else torch.zeros(len(inputs), self._seen, device=self.device)
+            )
         each = torch.stack([self.predict_task(inputs, task) for task in range(len(self.tasks))])
         surest = torch.special.entr(each.softmax(2)).sum(2).argmin(0)
         return each[surest, torch.arange(len(surest), device=surest.device)]
@@ -292,8 +301,3 @@ class Generated(ToldTask):
     @property
     def _seen(self) -> int:
         return 1 + max(max(classes) for classes in self.tasks)
-
-
-def _add(parameter: nn.Parameter | Tensor, gradient: Tensor | None) -> None:
-    if gradient is not None:
-        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

@@ -136,8 +136,9 @@ class Recurrent(Generator):
         places = torch.cat([self.layers[self.steps[0]], self.chunks[self.steps[1]]], 1)
         inputs = torch.cat([embeddings.expand(len(places), -1, -1), places[:, None].expand(-1, tasks, -1)], 2)
         start = inputs.new_zeros(1, tasks, self.cell.hidden_size)
-        with torch.backends.cudnn.flags(enabled=False):  # cuDNN wants all weights in one block, and has no second order
-            found, _, _ = torch.lstm(inputs, [start, start], list(self.cell.parameters()), True, 1, 0.0, True, False, False)
+        weights: list[Tensor] = list(self.cell.parameters())
+        with torch.backends.cudnn.flags(enabled=False):  # it wants all weights in one block, and has no second order
+            found, _, _ = torch.lstm(inputs, [start, start], weights, True, 1, 0.0, True, False, False)
         parts = self.output(found.transpose(0, 1)).split(self.counts, 1)
         rows = [part.reshape(tasks, -1)[:, :size] for part, size in zip(parts, self.sizes, strict=True)]
         return torch.cat(rows, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,9 +31,9 @@ def planned(
     ]
 
 
-def _change(group: dict[str, object], moments: dict[str, Tensor], gradient: Tensor) -> Tensor:
+def _change(group: dict[str, Any], moments: dict[str, Tensor], gradient: Tensor) -> Tensor:
     """-lr m / (sqrt(v) + eps), with the moments after the step and their corrections."""
-    (beta1, beta2), rate, eps = group["betas"], group["lr"], group["eps"]  # type: ignore[misc]
+    (beta1, beta2), rate, eps = group["betas"], group["lr"], group["eps"]
     first, second = (1 - beta1) * gradient, (1 - beta2) * gradient.square()
     step: Tensor | int = 1
     if moments:

@@ -255,9 +255,7 @@ _RECURRENT = {
 }
 """A fused layer for CPUs; elsewhere the products of each step are counted."""
 
-_COUNTED = FlopCounterMode(
-    display=False, custom_mapping={**_ATTENTION, **_LINEAR, **_RECURRENT}
-).flop_registry
+_COUNTED = FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_LINEAR, **_RECURRENT}).flop_registry
 """Formulas by operator: PyTorch's and ours."""
 
 
