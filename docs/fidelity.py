@@ -70,6 +70,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "cl-dst": ("bases/subnetworks", "parts/weights/sparse"),
     "packnet": ("bases/subnetworks",),
     "hat": ("parts/weights/unit_gates",),
+    **dict.fromkeys(("dp-hypernetwork", "hypernetwork"), ("bases/generated", "parts/generated", "parts/lookahead")),
     "hard-ash": ("bases/accumulating", "parts/accumulated", "parts/activations"),
     "pairwise": ("bases/accumulating", "parts/accumulated", "parts/activations", "parts/heads/pairwise"),
     "tag": ("parts/task_moments",),

@@ -238,7 +238,24 @@ _LINEAR = {
     if hasattr(torch.ops.mkldnn, name)
 }
 
-_COUNTED = FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_LINEAR}).flop_registry
+
+def _lstm(x: Any, *weights: Any, **__: Any) -> int:
+    """One direction of a recurrent layer, from the shapes of its inputs [steps, batch, width] and its two matrices."""
+    return 2 * math.prod(x[:-1]) * (math.prod(weights[0]) + math.prod(weights[1]))
+
+
+def _lstm_backward(x: Any, *weights: Any, **__: Any) -> int:
+    return 2 * _lstm(x, *weights)
+
+
+_RECURRENT = {
+    getattr(torch.ops.aten, name): each
+    for name, each in {"mkldnn_rnn_layer": _lstm, "mkldnn_rnn_layer_backward": _lstm_backward}.items()
+    if hasattr(torch.ops.aten, name)
+}
+"""A fused layer for CPUs; elsewhere the products of each step are counted."""
+
+_COUNTED = FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_LINEAR, **_RECURRENT}).flop_registry
 """Formulas by operator: PyTorch's and ours."""
 
 

@@ -77,6 +77,7 @@ METHODS: dict[str, str] = {
     "train-hard-ash": "hard-ash",
     "train-hat": "hat",
     "train-hide": "hide-prompt",
+    "train-hypernetwork": "hypernetwork",
     "train-inflora": "inflora",
     "train-kvb": "kvb",
     "train-l2p": "l2p",

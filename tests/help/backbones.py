@@ -58,6 +58,27 @@ def chain_backbone(seed: int = 0) -> Backbone:
         model = Chain()
     identity = {
         **{"name": "chain", "weights_sha256": f"random-{seed}", "parameters": 0, "dim": Chain.num_features},
+class Flat(nn.Module):
+    """Flattened images, a layer norm and two linear layers with ReLU."""
+
+    num_features = 7
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.norm, self.fc2 = nn.Linear(3 * 64, 12), nn.LayerNorm(12), nn.Linear(12, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.fc2(F.relu(self.norm(self.fc1(x.flatten(1))))))
+
+
+def flat_backbone(seed: int = 0) -> Backbone:
+    """A network of 2,431 parameters without batch norms, for images of 8 px."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Flat()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    identity = {
+        **{"name": "flat", "weights_sha256": f"random-{seed}", "parameters": parameters, "dim": Flat.num_features},
         **{"input": {"size": 8}, "pretraining": "none"},
     }
     return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)

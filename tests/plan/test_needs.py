@@ -26,6 +26,7 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 COVARIANCES = {"cofima", "hide-prompt", "mos", "norga", "slca", "slca-pp"}
 TOLD = {"cl-dst", "hat", "independent", "finetune-dynamic", "finetune-previous", "packnet", "pretrained", "taps", "wsn"}
+TOLD |= {"dp-hypernetwork", "hypernetwork"}
 NETWORK = {"hat": "wsn_lenet@random"}
 """Strategies that refuse the tiny Vision Transformer, and a network for them."""
 STRATEGIES = [name for name in registry.strategies.names() if registry.strategies.distribution(name).name == "clbench"]

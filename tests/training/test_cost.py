@@ -186,3 +186,27 @@ def test_a_resumed_run_does_not_count_again_what_was_counted() -> None:
     resumed.set_state(cost.get_state())
     assert resumed.alike(("step", (3, 4)), call)[0] is False
     assert resumed.alike(("step", (3, 5)), call)[0] is True
+
+
+def test_an_lstm_counts_the_products_of_its_steps_fused_or_not() -> None:
+    steps, batch, width, units = 5, 2, 6, 4
+    cell, x = nn.LSTMCell(width, units), torch.randn(steps, batch, width, requires_grad=True)
+    start, weights = torch.zeros(1, batch, units), [each for each in cell.parameters()]
+
+    def fused() -> Tensor:
+        return torch.lstm(x, [start, start], [*weights], True, 1, 0.0, True, False, False)[0]
+
+    def plain() -> Tensor:
+        state, found = (start[0], start[0]), []
+        for each in x.unbind():
+            state = cell(each, state)
+            found.append(state[0])
+        return torch.stack(found)
+
+    forward = 2 * steps * batch * 4 * units * (width + units)
+    torch.testing.assert_close(fused(), plain())
+    for call in (fused, plain):
+        assert total(call) == forward
+    assert total(lambda: fused().sum().backward()) == 3 * forward
+    first = 2 * batch * 4 * units * units  # the hidden state that the first step starts from needs no gradient
+    assert total(lambda: plain().sum().backward()) == 3 * forward - first
