@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,15 +31,7 @@ class Net(nn.Module):
 
 
 def conv_backbone(seed: int = 0) -> Backbone:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Net()
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    identity = {
-        **{"name": "net", "weights_sha256": f"random-{seed}", "parameters": parameters, "dim": Net.num_features},
-        **{"input": {"size": 8}, "pretraining": "none"},
-    }
-    return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
+    return _small("net", Net, seed)
 
 
 class Chain(nn.Module):
@@ -53,11 +48,9 @@ class Chain(nn.Module):
 
 
 def chain_backbone(seed: int = 0) -> Backbone:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Chain()
-    identity = {
-        **{"name": "chain", "weights_sha256": f"random-{seed}", "parameters": 0, "dim": Chain.num_features},
+    return _small("chain", Chain, seed)
+
+
 class Flat(nn.Module):
     """Flattened images, a layer norm and two linear layers with ReLU."""
 
@@ -73,12 +66,16 @@ class Flat(nn.Module):
 
 def flat_backbone(seed: int = 0) -> Backbone:
     """A network of 2,431 parameters without batch norms, for images of 8 px."""
+    return _small("flat", Flat, seed)
+
+
+def _small(name: str, make: Callable[[], Any], seed: int) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Flat()
+        model = make()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     identity = {
-        **{"name": "flat", "weights_sha256": f"random-{seed}", "parameters": parameters, "dim": Flat.num_features},
+        **{"name": name, "weights_sha256": f"random-{seed}", "parameters": parameters, "dim": model.num_features},
         **{"input": {"size": 8}, "pretraining": "none"},
     }
     return Backbone(model, Transform(8, (0.5,) * 3, (0.5,) * 3), identity)
