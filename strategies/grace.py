@@ -29,7 +29,7 @@ class GRACE(Edited):
     Cost: a second pass per test image up to the layer, memoised, and one search over all keys; images within a radius
         take another pass. A correction takes `iterations` passes from the layer on, forward and back.
     Differences from the paper: a transplant; the paper edits language models. A ViT answers by its class token, so here
-        the key and the replaced output are those of the class token, by default in the last block but one. In the code
+        the key and the replaced output are those of the class token, by default in the last block. In the code
         the key is the last token, and by default a value replaces all tokens before it. A network without a class token
         has means over positions as keys, and a value replaces every position. Corrections are trained in batches: no
         two in a batch share an entry, and an image that would use an untrained value waits, so this is one after the
@@ -47,7 +47,7 @@ class GRACE(Edited):
     @dataclass(frozen=True)
     class Options(Edited.Options):
         edit: str = option("grace", "correct by a codebook, or by training the layer", choices=("grace", "finetune"))
-        layer: str = option("", "name of the layer, such as blocks.4.mlp.fc2; empty: the last block but one")
+        layer: str = option("", "name of the layer, such as blocks.4.mlp.fc2; empty: the last block")
         replace: str = option("token", "a value replaces the class token, or all tokens", choices=("token", "all"))
         radius: float = option(1.0, "radius of a new key (e_init)", gt=0)
         start: str = option(
@@ -88,6 +88,18 @@ class GRACE(Edited):
                 scores = scores.clone()  # rows of other images stay the base's, bit for bit
                 scores[hit] = self._answers(inputs.rows(hit), entry[hit]).to(scores)
         return self.padded(scores)
+
+    def scores(self, inputs: Inputs) -> Tensor:
+        """In one pass: the layer looks its inputs up."""
+        if not len(self.codebook):
+            return self.base.predict(inputs)
+
+        def find(queries: Tensor) -> tuple[Tensor, Tensor]:
+            distance, entry = self.codebook.nearest(queries)
+            return self.codebook.covers(distance, entry), self.codebook.values[entry]
+
+        with self._layer.looked_up(find):
+            return self.base.predict(inputs)
 
     def retention(self) -> dict[str, float]:
         return {**super().retention(), "keys": float(len(self.codebook))}
@@ -131,7 +143,7 @@ class GRACE(Edited):
         chosen = images.subset(torch.tensor([at for at, _ in pending.values()]))
         entries = torch.tensor(list(pending), device=self.device)
         new = torch.tensor([fresh for _, fresh in pending.values()], device=self.device)
-        values, right = self.alike(("values", len(entries)), lambda: self._trained(chosen, entries, new))
+        values, right = self._trained(chosen, entries, new)
         self.codebook.values[entries] = values
         self.corrected(chosen, right)
         pending.clear()
@@ -139,16 +151,21 @@ class GRACE(Edited):
     def _trained(self, images: ImageSet, entries: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
         """Values [B, v] of entries after `iterations` steps on the cross-entropy, and which answers are then right."""
         labels, inputs = images.labels.to(self.device), EditedInputs(self._images(images), self._layer)
-        values = self.codebook.values[entries]
-        values[new] = self._first(inputs.hold(self.base), new).to(values)
+        values, count = self.codebook.values[entries], len(entries)
+        held = self.alike(("layers before", count), lambda: inputs.hold(self.base))
+        values[new] = self._first(held, new).to(values)
         inputs.values = nn.Parameter(values)
         optimizer = adam(self.options.lr)([inputs.values])
-        for _ in range(self.options.iterations):
+
+        def step() -> None:
             loss = F.cross_entropy(self.base.predict(inputs), labels, reduction="sum")
             (inputs.values.grad,) = torch.autograd.grad(loss, [inputs.values])
             optimizer.step()
+
+        self.repeated(("step", count), step, self.options.iterations)
         with torch.no_grad():
-            return inputs.values.detach(), self.base.predict(inputs).argmax(1) == labels
+            scores = self.alike(("answers", count), lambda: self.base.predict(inputs))
+        return inputs.values.detach(), scores.argmax(1) == labels
 
     def _first(self, held: Held, new: Tensor) -> Tensor:
         """The first values of new entries."""
@@ -162,7 +179,7 @@ class GRACE(Edited):
 
     @torch.no_grad()
     def _answer(self, image: ImageSet, entry: Tensor) -> int:
-        return int(self.alike("answer", lambda: self._answers(self._images(image), entry)).argmax())
+        return int(self.alike("one answer", lambda: self._answers(self._images(image), entry)).argmax())
 
     def _queries(self) -> LayerInput:
         return self._layer.input_of(self.base.extractor())
@@ -193,11 +210,11 @@ class GRACE(Edited):
         """Whether the answer to an image is right after at most `iterations` steps."""
         label, inputs = image.labels.to(self.device), EditedInputs(self._images(image), self._layer)
         parameters = list(self._layer.module.parameters())
-        self.alike("layers before", lambda: inputs.hold(self.base))
+        self.alike(("layers before", 1), lambda: inputs.hold(self.base))
         self.trainer.trains(parameters)
         optimizer = adam(self.options.finetune_lr)([each.requires_grad_(True) for each in parameters])
         for _ in range(self.options.iterations):
-            if self.alike("step", lambda: self._differentiated(inputs, label)):
+            if self.alike("step of the layer", lambda: self._differentiated(inputs, label)):
                 break
             optimizer.step()
             optimizer.zero_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,10 +13,8 @@ from cl.bases.wrapper import Wrapper
 from cl.parts.attached import Held, LayerOutput
 from cl.parts.memory import Memory
 from cl.strategy import (
-    BLURRY,
     CHUNK,
-    DOMAIN,
-    ONLINE,
+    SETTINGS,
     Extractor,
     ImageSet,
     Inputs,
@@ -26,7 +25,7 @@ from cl.strategy import (
     View,
     option,
 )
-from cl.training.state import modules_of
+from cl.training import state
 
 PART = 512
 """Images between two points at which a killed run continues."""
@@ -41,13 +40,13 @@ class Edited(Wrapper):
     right, and how many images of the learned tasks: of their validation images if the stream holds some out.
     """
 
-    settings = (DOMAIN, ONLINE, BLURRY)
+    settings = SETTINGS  # of class-incremental streams, those that a setting makes blurry; see `setup`
 
     @dataclass(frozen=True)
     class Options(Wrapper.Options):
         edit_from: int = option(1, "first task with corrections; the base learns those before it, and no other", ge=1)
         max_edits: int | None = option(None, "corrections after which no more are made; 0: none at all", ge=0)
-        measured: int = option(500, "corrections, and images of the learned tasks, kept to measure retention", ge=0)
+        measured: int = option(200, "corrections, and images of the learned tasks, kept to measure retention", ge=0)
         period: int = option(50, "corrections between two measurements of retention, at the ends of tasks", ge=1)
 
     def setup(self, info: StreamInfo) -> None:
@@ -74,7 +73,7 @@ class Edited(Wrapper):
             super().learn(view)
             self.compute("images to measure", lambda: self._remember(view))
             return
-        for module in modules_of(self):
+        for module in state.modules_of(self):
             module.eval()
         order = torch.randperm(len(view.train), generator=self.rng("order"))
         for part in order.split(PART):
@@ -106,6 +105,15 @@ class Edited(Wrapper):
     def full(self) -> bool:
         """Whether no more corrections are allowed."""
         return self.options.max_edits is not None and self.edits >= self.options.max_edits
+
+    def repeated(self, key: Hashable, call: Callable[[], None], times: int) -> None:
+        """As `alike` for every one of many calls; only the first can be slow, because it may be counted."""
+        cost = self.trainer.cost
+        _, flops = cost.alike((key, state.digest(self.structure())), call)
+        with cost.uncounted():
+            for _ in range(times - 1):
+                call()
+            cost.add_flops(flops * (times - 1))
 
     def corrected(self, images: ImageSet, right: Tensor) -> None:
         """Count the success of corrections already counted in `edits`, and keep their images."""
@@ -145,6 +153,10 @@ class Edited(Wrapper):
             with torch.no_grad():
                 self.width = self.base.predict(Inputs(view.train.pixels([0]), self.device)).shape[1]
 
+    def scores(self, inputs: Inputs) -> Tensor:
+        """As `predict`, for images whose features are not memoised; a subclass may save passes."""
+        return self.base.predict(inputs)
+
     def retention(self) -> dict[str, float]:
         """The numbers that are measured after a task; a subclass may add its own."""
         found = {"edits": float(self.edits)}
@@ -162,7 +174,7 @@ class Edited(Wrapper):
     @torch.no_grad()
     def _answers_to(self, held: Memory) -> Tensor:
         parts = [held.pixels[part] for part in torch.arange(len(held)).split(CHUNK) if len(part)]
-        answers = [self.predict(Inputs(pixels, self.device)).argmax(1).cpu() for pixels in parts]
+        answers = [self.scores(Inputs(pixels, self.device)).argmax(1).cpu() for pixels in parts]
         return torch.cat([torch.empty(0, dtype=torch.long), *answers])
 
 

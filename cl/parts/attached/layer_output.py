@@ -24,8 +24,8 @@ class LayerOutput:
 
     Of tokens, the query is the class token, and a value takes the place of the class token, or of every token if
     `whole`. Of feature maps, and of tokens without a class token, the query is the mean over positions, and a value
-    takes the place of every position. An empty name is the last block but one, or the last layer of a network without
-    blocks. Raises `UsageError` for a layer that the network does not have, or whose input is the same for all images.
+    takes the place of every position. An empty name is the last block, or the last layer of a network without blocks.
+    Raises `UsageError` for a layer that the network does not have, or whose input is the same for all images.
     """
 
     def __init__(self, backbone: Backbone, name: str = "", *, whole: bool = False) -> None:
@@ -71,6 +71,19 @@ class LayerOutput:
         own = self.module.forward
         with overridden([(self.module, "forward", lambda *args, **more: self.put(own(*args, **more), values))]):
             return extractor(images)
+
+    @contextmanager
+    def looked_up(self, find: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Iterator[None]:
+        """Within a `with` block, the layer asks `find` for each query: whether it has a value [B], and values."""
+        own = self.module.forward
+
+        def forward(x: Tensor, *args: Any, **more: Any) -> Tensor:
+            output = own(x, *args, **more)
+            hit, values = find(_wide(self.query(x)))
+            return torch.where(hit.view(-1, *[1] * (output.ndim - 1)), self.put(output, values), output)
+
+        with overridden([(self.module, "forward", forward)]):
+            yield
 
     # ------------------------------------------------------------------------------------------------ passes in part
 
@@ -185,8 +198,7 @@ class LayerInput:
             with overridden([(self._layer.module, "forward", stop)]):
                 self._extractor(images)
         except _Reached as reached:
-            query = self._layer.query(reached.x)
-            return query if query.dtype == torch.float64 else query.float()
+            return _wide(self._layer.query(reached.x))
         raise UsageError(
             f"layer={self._layer.name}: the learner does not predict by way of this layer; choose another."
         )
@@ -215,9 +227,13 @@ def brief(names: list[str]) -> str:
     return ", ".join(found)
 
 
+def _wide(query: Tensor) -> Tensor:
+    return query if query.dtype == torch.float64 else query.float()
+
+
 def _usual(names: list[str]) -> str:
     blocks = [name for name in names if re.fullmatch(r"(.+\.)?(blocks|resblocks|layers)\.\d+", name)]
-    return blocks[-2] if len(blocks) > 1 else (blocks or names or [""])[-1]
+    return (blocks or names or [""])[-1]
 
 
 def _fits(module: nn.Module, x: Tensor, output: Tensor) -> bool:
