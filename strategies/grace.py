@@ -154,18 +154,18 @@ class GRACE(Edited):
         values, count = self.codebook.values[entries], len(entries)
         held = self.alike(("layers before", count), lambda: inputs.hold(self.base))
         values[new] = self._first(held, new).to(values)
-        inputs.values = nn.Parameter(values)
-        optimizer = adam(self.options.lr)([inputs.values])
+        inputs.values = trained = nn.Parameter(values)
+        optimizer = adam(self.options.lr)([trained])
 
         def step() -> None:
             loss = F.cross_entropy(self.base.predict(inputs), labels, reduction="sum")
-            (inputs.values.grad,) = torch.autograd.grad(loss, [inputs.values])
+            (trained.grad,) = torch.autograd.grad(loss, [trained])
             optimizer.step()
 
         self.repeated(("step", count), step, self.options.iterations)
         with torch.no_grad():
             scores = self.alike(("answers", count), lambda: self.base.predict(inputs))
-        return inputs.values.detach(), scores.argmax(1) == labels
+        return trained.detach(), scores.argmax(1) == labels
 
     def _first(self, held: Held, new: Tensor) -> Tensor:
         """The first values of new entries."""

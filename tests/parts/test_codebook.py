@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cl.parts.codebook import GAP, RIM, Codebook, distances
+from tests.help.compare import same
 
 
 def at(x: float, y: float = 0.0) -> Tensor:
@@ -83,7 +84,7 @@ def test_a_state_of_any_size_is_loaded_and_later_edits_do_not_reach_it() -> None
         edit(one, at(5.0 * x), x)
     held = one.get_state()
     two.set_state(held)
-    assert len(two) == 4 and all(torch.equal(a, b) for a, b in zip(held.values(), two.get_state().values(), strict=True))
+    assert len(two) == 4 and same(held, two.get_state())
     edit(two, at(0.5), 3)
     assert float(one.radii[0]) == 1.0 and len(one) == 4
     assert one.structure() == two.structure(), "the cost of training values does not depend on their number"
