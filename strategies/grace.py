@@ -157,10 +157,11 @@ class GRACE(Edited):
         inputs.values = trained = nn.Parameter(values)
         optimizer = adam(self.options.lr)([trained])
 
-        def step() -> None:
+        def step() -> bool:
             loss = F.cross_entropy(self.base.predict(inputs), labels, reduction="sum")
             (trained.grad,) = torch.autograd.grad(loss, [trained])
             optimizer.step()
+            return False
 
         self.repeated(("step", count), step, self.options.iterations)
         with torch.no_grad():
@@ -213,17 +214,17 @@ class GRACE(Edited):
         self.alike(("layers before", 1), lambda: inputs.hold(self.base))
         self.trainer.trains(parameters)
         optimizer = adam(self.options.finetune_lr)([each.requires_grad_(True) for each in parameters])
-        for _ in range(self.options.iterations):
-            if self.alike("step of the layer", lambda: self._differentiated(inputs, label)):
-                break
-            optimizer.step()
+
+        def step() -> bool:
+            scores = self.base.predict(inputs)
+            loss, right = F.cross_entropy(scores, label), bool(scores.argmax(1) == label)
             optimizer.zero_grad()
+            loss.backward()
+            if not right:
+                optimizer.step()
+            return right
+
+        self.repeated("step of the layer", step, self.options.iterations)
         for each in parameters:
             each.requires_grad_(False).grad = None
         return self._plain_answers(image) == image.labels
-
-    def _differentiated(self, inputs: EditedInputs, label: Tensor) -> bool:
-        """Whether an answer is right; the gradients of its loss are then in the layer."""
-        scores = self.base.predict(inputs)
-        F.cross_entropy(scores, label).backward()
-        return bool(scores.argmax(1) == label)

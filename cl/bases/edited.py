@@ -106,14 +106,15 @@ class Edited(Wrapper):
         """Whether no more corrections are allowed."""
         return self.options.max_edits is not None and self.edits >= self.options.max_edits
 
-    def repeated(self, key: Hashable, call: Callable[[], None], times: int) -> None:
-        """As `alike` for every one of many calls; only the first can be slow, because it may be counted."""
+    def repeated(self, key: Hashable, call: Callable[[], bool], times: int) -> None:
+        """Up to `times` calls of equal FLOPs, until one returns true; as `alike`, but only the first can be slow."""
         cost = self.trainer.cost
-        _, flops = cost.alike((key, state.digest(self.structure())), call)
+        ended, flops = cost.alike((key, state.digest(self.structure())), call)
+        done = 1
         with cost.uncounted():
-            for _ in range(times - 1):
-                call()
-            cost.add_flops(flops * (times - 1))
+            while done < times and not ended:
+                ended, done = call(), done + 1
+            cost.add_flops(flops * (done - 1))
 
     def corrected(self, images: ImageSet, right: Tensor) -> None:
         """Count the success of corrections already counted in `edits`, and keep their images."""
