@@ -93,7 +93,7 @@ def runs(bench: Workbench) -> None:
     """Learns tasks one after the other and gives finite scores [B, classes], at least one column per class seen."""
     reference, stream = bench.reference, bench.stream()
     learner = reference.learner
-    seen = len({label for experience in stream.experiences[:TASKS] for label in experience.classes})
+    seen = len({position for experience in stream.experiences[:TASKS] for position in experience.classes})
     for call, what, scores in _scores(learner, stream, learner.trainer.encodings, size=5):
         if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
             shape = _shape(scores)

@@ -40,6 +40,7 @@ METHODS: dict[str, str] = {
     "forward-ssf": "scale and shift (aper, ranpac)",
     "forward-tii": "hide-prompt",
     "forward-vpt": "visual prompts (aper, ranpac)",
+    "grace": "grace",
     "i-blurry": "setting i-blurry",
     "kvb-keys": "kvb",
     "lines": "lines",

@@ -7,6 +7,7 @@ from cl.parts.attached.depths import Depths
 from cl.parts.attached.grouped_keys import GroupedKeys
 from cl.parts.attached.input_delta import InputDelta
 from cl.parts.attached.keys import TaskKeys, similarity
+from cl.parts.attached.layer_output import Held, LayerInput, LayerOutput
 from cl.parts.attached.lora import GROUPS, LoRA, targeted
 from cl.parts.attached.low_rank import LowRank
 from cl.parts.attached.prefixes import Prefix, attention_blocks, legacy_layout, prefixed
@@ -29,7 +30,10 @@ __all__ = [
     "Components",
     "Depths",
     "GroupedKeys",
+    "Held",
     "InputDelta",
+    "LayerInput",
+    "LayerOutput",
     "LoRA",
     "LowRank",
     "Prefix",
