@@ -75,6 +75,21 @@ def reported(name: str) -> Column:
     return column
 
 
+def counted(name: str) -> Column:
+    """A column with a number that the strategy reports, such as how many corrections it learned; mean over seeds."""
+
+    def column(runs: Sequence[Record]) -> str:
+        found = float(np.mean([run["measurement"].get("report", {}).get(name, np.nan) for run in runs]))
+        return _NONE if np.isnan(found) else f"{found:,.1f}".removesuffix(".0")
+
+    return column
+
+
+def parameters(runs: Sequence[Record]) -> str:
+    """Parameters of network and head after the last task, in millions."""
+    return f"{np.mean([run['measurement']['parameters']['total'] for run in runs]) / 1e6:.2f}"
+
+
 def tflop(runs: Sequence[Record]) -> str:
     return f"{np.mean([run['measurement']['flops']['uncached'] for run in runs]) / 1e12:.1f}"
 
@@ -155,6 +170,23 @@ _NEVIS = {
     "TFLOP of learning": learning("all"),
     "of steps alone": learning("training"),
 }
+_TASK_TOLD = {"forgetting": measured("F_chaudhry", TOLD), "M parameters": parameters, "TFLOP": tflop}
+_SCRATCH = {**_DOMAINS, "M parameters": parameters}
+_EDITS = {
+    "corrections": counted("edits"),
+    "keys": counted("keys"),
+    "kept": reported("edit_retention"),
+    "first domain": reported("test_retention"),
+    "before": reported("test_retention_before"),
+    "TFLOP": tflop,
+}
+_GROWING = {
+    **_DOMAINS,
+    "adaptors": counted("adaptors"),
+    "AUROC": reported("auroc"),
+    "right task": reported("routing"),
+    "false alarms": reported("false_alarms"),
+}
 README = ROOT / "README.md"
 _BESIDE = tuple(
     (RECORDS / "split-cifar100-small", strategy)
@@ -180,6 +212,20 @@ TABLES |= {
         Shown(RECORDS / "zero-shot-head"),
         Shown(RECORDS / "pacs", _DOMAINS),
         Shown(RECORDS / "domains" / "rotated-digits", _DOMAINS),
+        Shown(RECORDS / "domains" / "permuted-digits", _DOMAINS),
+        Shown(RECORDS / "one-pass" / "split-mnist", _SCRATCH),
+        Shown(RECORDS / "one-pass" / "split-fmnist", _SCRATCH),
+        Shown(RECORDS / "told-mnist", _TASK_TOLD, TOLD),
+        Shown(RECORDS / "permuted-mnist", _SCRATCH),
+        Shown(RECORDS / "told-sparse", _TASK_TOLD, TOLD),
+        Shown(RECORDS / "told-tag", _TASK_TOLD, TOLD),
+        Shown(RECORDS / "architectures", _TASK_TOLD, TOLD),
+        Shown(RECORDS / "omniglot", _SCRATCH),
+        Shown(RECORDS / "edits", _EDITS),
+        Shown(RECORDS / "growing-adaptors" / "rotated-digits", _GROWING),
+        Shown(RECORDS / "growing-adaptors" / "pacs", _GROWING),
+        Shown(RECORDS / "input-tuning" / "split-digits"),
+        Shown(RECORDS / "input-tuning" / "rotated-digits", _DOMAINS),
         Shown(RECORDS / "nevis-real", _NEVIS | {"on the front": front(RECORDS / "nevis-real")}, TOLD),
         Shown(RECORDS / "nevis-large", _NEVIS, TOLD),
     )
@@ -187,6 +233,7 @@ TABLES |= {
 FIGURES = {
     ROOT / "docs" / "assets" / "accuracy.svg": (RECORDS / "split-cifar100", "curves"),
     RECORDS / "rank-study" / "rank.svg": (RECORDS / "rank-study", "rank"),
+    RECORDS / "architectures" / "architecture.svg": (RECORDS / "architectures", "architecture"),
     RECORDS / "nevis-real" / "error-and-compute.svg": (RECORDS / "nevis-real", "nevis"),
 }
 """The file of each figure: the folder of its records, and its kind."""
@@ -222,17 +269,20 @@ def is_told(runs: Sequence[Record]) -> bool:
 def table(shown: Shown) -> str:
     """A Markdown table in percent: means over class orders per configuration, without options that all rows share.
 
-    Unless the table is one for rules under which the task is told, rows of methods that are told it stand last.
+    Unless the table is one for rules under which the task is told, rows of methods that are told it stand last. The
+    network is named if rows differ in it.
     """
     chosen = groups(shown.records(), shown.rules)
     if not shown.rules:
         chosen.sort(key=is_told)
     shared = set.intersection(*(set(given(runs).items()) for runs in chosen))
+    networks = {str(runs[0]["result"]["backbone"]["name"]) for runs in chosen}
     orders = sorted({run["result"]["seeds"]["order"] for runs in chosen for run in runs})
     head = ["strategy", "last accuracy", f"order {', '.join(map(str, orders))}", *shown.columns]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for runs in chosen:
-        name = f"`{label(runs, shared)}`" + (" (bound)" if is_bound(runs) else "")
+        network = f" on {runs[0]['result']['backbone']['name']}" if len(networks) > 1 else ""
+        name = f"`{label(runs, shared)}{network}`" + (" (bound)" if is_bound(runs) else "")
         name += " (task told)" if not shown.rules and is_told(runs) else ""
         last = _values(runs, "A_last_sample", shown.rules)
         found = dict(zip((run["result"]["seeds"]["order"] for run in runs), map(percent, last), strict=True))
