@@ -212,7 +212,6 @@ TABLES |= {
         Shown(RECORDS / "zero-shot-head"),
         Shown(RECORDS / "pacs", _DOMAINS),
         Shown(RECORDS / "domains" / "rotated-digits", _DOMAINS),
-        Shown(RECORDS / "domains" / "permuted-digits", _DOMAINS),
         Shown(RECORDS / "one-pass" / "split-mnist", _SCRATCH),
         Shown(RECORDS / "one-pass" / "split-fmnist", _SCRATCH),
         Shown(RECORDS / "told-mnist", _TASK_TOLD, TOLD),
