@@ -94,6 +94,10 @@ def tflop(runs: Sequence[Record]) -> str:
     return f"{np.mean([run['measurement']['flops']['uncached'] for run in runs]) / 1e12:.1f}"
 
 
+def gflop(runs: Sequence[Record]) -> str:
+    return f"{np.mean([run['measurement']['flops']['uncached'] for run in runs]) / 1e9:,.0f}"
+
+
 def learning(account: str) -> Column:
     """A column with the TFLOP of learning, counted as in `cl.results.pareto`: `account` is "all" or "training"."""
     return lambda runs: f"{np.mean([sum(learning_flops(run, account).values()) for run in runs]) / 1e12:.1f}"
@@ -170,15 +174,16 @@ _NEVIS = {
     "TFLOP of learning": learning("all"),
     "of steps alone": learning("training"),
 }
-_TASK_TOLD = {"forgetting": measured("F_chaudhry", TOLD), "M parameters": parameters, "TFLOP": tflop}
-_SCRATCH = {**_DOMAINS, "M parameters": parameters}
+_TASK_TOLD = {"forgetting": measured("F_chaudhry", TOLD), "M parameters": parameters, "GFLOP": gflop}
+_SCRATCH = {key: column for key, column in _DOMAINS.items() if key != "TFLOP"}
+_SCRATCH |= {"M parameters": parameters, "GFLOP": gflop}
 _EDITS = {
     "corrections": counted("edits"),
     "keys": counted("keys"),
     "kept": reported("edit_retention"),
     "first domain": reported("test_retention"),
     "before": reported("test_retention_before"),
-    "TFLOP": tflop,
+    "GFLOP": gflop,
 }
 _GROWING = {
     **_DOMAINS,
