@@ -50,6 +50,8 @@ def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], ex
     if built is not None:
         refuse(plan.strategy, plan.options, built, least_batch, text=text)
         notes += remarks(plan.strategy, plan.options, built, batch_norms)
+        if plan.max_tasks is not None and plan.max_tasks < (count := len(built.experiences)):
+            notes.append(f"--max-tasks={plan.max_tasks}: of {count} steps of the stream, the others are not learned.")
     return {
         "run": plan.title,
         "folder": str(plan.folder),

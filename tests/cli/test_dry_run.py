@@ -77,6 +77,14 @@ def test_a_dry_run_says_what_is_left_out(capsys: Shown, tmp_path: Path) -> None:
     assert "Note      Left out: 1 file (1 .txt)." in capsys.readouterr().out
 
 
+def test_a_dry_run_says_how_much_of_the_stream_is_learned(capsys: Shown) -> None:
+    command = ["run", "-s", "toy", *QUICK, "--dry-run"]
+    for more, said in ([], False), (["--max-tasks", "1"], True), (["--max-tasks", "99"], False):
+        assert call([*command, *more]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert bool(re.search(r"--max-tasks=1: of \d+ steps", shown)) == said, shown
+
+
 def test_a_dry_run_ends_as_the_run_would(capsys: Shown, tmp_path: Path) -> None:
     tree(tmp_path / "images", {"ant": 3, "bee": 3})
     (tmp_path / "images" / "ant" / "0.png").write_bytes(b"")

@@ -61,13 +61,17 @@ def command(
 
     from cl.errors import UsageError
     from cl.results.plots import plots_of
+    from cl.results.plots.architecture import LEAST
 
     kinds, suffixes = _several("kind", KINDS, kind), _several("format", (*FORMATS, DATA_FORMAT), formats)
     themes = _several("theme", THEMES, theme)
     results = read_results(folders)
     plots = plots_of(results.records, kinds, rule, folders=[file.parent for file in results.files])
     if not plots:
-        raise UsageError(f"These runs have nothing to show as {', '.join(kinds)}; `--kind curves` shows any run.")
+        needed = f", which needs one configuration on {LEAST} or more networks" if kinds == ["architecture"] else ""
+        raise UsageError(
+            f"These runs have nothing to show as {', '.join(kinds)}{needed}; `--kind curves` shows any run."
+        )
     written = []
     for plot in plots:
         for suffix in suffixes:

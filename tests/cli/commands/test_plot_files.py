@@ -40,3 +40,16 @@ def test_wrong_words_are_one_sentence(
     assert call(["plot", str(tmp_path), *arguments]) == 2
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1
+
+
+def test_too_few_networks_for_a_study_are_one_sentence(
+    make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_records(tmp_path / "results", runs(make_record, "a", [40, 60]))
+    for kind, says in (
+        ("architecture", "needs one configuration on 3 or more networks"),
+        ("pretraining", "pretraining;"),
+    ):
+        assert call(["plot", str(folder), "--kind", kind]) == 2
+        error = capsys.readouterr().err
+        assert says in error and error.count("\n") == 1
