@@ -142,6 +142,16 @@ class Generated(ToldTask):
                 f"{size:,} weights of {name} and its head would be generated in every step, and the limit is {limit:,};"
                 f" choose a smaller network, {other}, or set limit={size}."
             )
+        if self.options.chunk > size:
+            raise UsageError(
+                f"chunk={self.options.chunk} is more than the {size:,} weights of {name} and its head; choose at most "
+                f"chunk={size}, or chunk=0 for the most that ratio allows."
+            )
+        if self.options.backprop and not self.options.lookahead:
+            raise UsageError(
+                "backprop differentiates through the step that lookahead plans, and lookahead is off; set "
+                "lookahead=true or backprop=false."
+            )
 
     def _chunk(self, tasks: int) -> int:
         """The largest chunk for the size that `ratio` asks for, with the embeddings of all tasks."""
@@ -188,7 +198,8 @@ class Generated(ToldTask):
 
         def penalise(step: Step) -> None:
             if earlier is not None:
-                self.alike("penalty", lambda: self._penalise(step, earlier, lambda: loss(given[0])))
+                again = tuple(given[0].x.shape) if o.lookahead and o.backprop else ()  # the batch is passed once more
+                self.alike(("penalty", again), lambda: self._penalise(step, earlier, lambda: loss(given[0])))
 
         self.fit(
             phase,
