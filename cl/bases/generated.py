@@ -181,11 +181,15 @@ class Generated(ToldTask):
         copied = copy.deepcopy(self.generator) if o.targets == "weights" else None
         outputs = None
         if copied is None:
-            with torch.no_grad():
-                outputs = torch.cat([self.generator(some) for some in embeddings.split(self._at_once)])
+            outputs = self.alike("targets", lambda: self._outputs(embeddings))
         earlier = Earlier(embeddings, outputs, copied, self.importance_of(tasks))
         self.held = earlier.nbytes
         return earlier
+
+    @torch.no_grad()
+    def _outputs(self, embeddings: Tensor) -> Tensor:
+        """The weights [T, size] of some tasks."""
+        return torch.cat([self.generator(some) for some in embeddings.split(self._at_once)])
 
     def train_task(self, view: View, phase: str, earlier: Earlier | None) -> None:
         """Train the generator and the embedding of the newest task."""

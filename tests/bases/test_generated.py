@@ -18,6 +18,7 @@ from cl.errors import UsageError
 from cl.random import Seeds
 from cl.strategies.hypernetwork import Hypernetwork
 from cl.strategy import adam
+from cl.training.cost import count_flops
 from cl.training.trainer import Trainer
 from tests.conftest import run, tiny_stream
 from tests.help.backbones import conv_backbone, flat_backbone
@@ -273,6 +274,16 @@ def test_each_penalty_is_charged_what_it_costs(backprop: bool, learn: Learn) -> 
     fives, fours = found
     assert fives[-1] == fours[0] and len(set(fours)) == len(set(fives[:-1])) == 1
     assert (fives[-1] < fives[0]) == backprop
+
+
+def test_what_is_kept_of_earlier_tasks_is_charged(learn: Learn) -> None:
+    method, stream = hypernetwork(), tiny_stream()
+    learn(method, stream, 2)
+    each = count_flops(lambda: method.generator(method.embeddings[0][0][None]))[1]
+    method.trainer.journal.begin(2)
+    before = method.flops
+    method.begin(stream.view(2))
+    assert method.flops - before == 2 * each > 0
 
 
 def test_weights_are_generated_once_per_task_and_evaluation(tmp_path: Path) -> None:
