@@ -62,7 +62,7 @@ class VCL(ToldTask):
     def setup(self, info: StreamInfo) -> None:
         self._layers = gaussian_layers(self.backbone, "backbone.")
         self._shared = info.n_tasks == 1 or sum(info.classes_per_task) > info.n_classes  # one head for all tasks
-        self.posterior = MeanField(self.options.log_variance)
+        self.posterior = MeanField(self.options.log_variance, self.device)
         self.head = TaskHeads(self.backbone.dim, init="linear").to(self.device)
 
     def learn(self, view: View) -> None:

@@ -142,6 +142,16 @@ class Generated(ToldTask):
                 f"{size:,} weights of {name} and its head would be generated in every step, and the limit is {limit:,};"
                 f" choose a smaller network, {other}, or set limit={size}."
             )
+        if self.options.chunk > size:
+            raise UsageError(
+                f"chunk={self.options.chunk} is more than the {size:,} weights of {name} and its head; choose at most "
+                f"chunk={size}, or chunk=0 for the most that ratio allows."
+            )
+        if self.options.backprop and not self.options.lookahead:
+            raise UsageError(
+                "backprop differentiates through the step that lookahead plans, and lookahead is off; set "
+                "lookahead=true or backprop=false."
+            )
 
     def _chunk(self, tasks: int) -> int:
         """The largest chunk for the size that `ratio` asks for, with the embeddings of all tasks."""
@@ -171,11 +181,15 @@ class Generated(ToldTask):
         copied = copy.deepcopy(self.generator) if o.targets == "weights" else None
         outputs = None
         if copied is None:
-            with torch.no_grad():
-                outputs = torch.cat([self.generator(some) for some in embeddings.split(self._at_once)])
+            outputs = self.alike("targets", lambda: self._outputs(embeddings))
         earlier = Earlier(embeddings, outputs, copied, self.importance_of(tasks))
         self.held = earlier.nbytes
         return earlier
+
+    @torch.no_grad()
+    def _outputs(self, embeddings: Tensor) -> Tensor:
+        """The weights [T, size] of some tasks."""
+        return torch.cat([self.generator(some) for some in embeddings.split(self._at_once)])
 
     def train_task(self, view: View, phase: str, earlier: Earlier | None) -> None:
         """Train the generator and the embedding of the newest task."""
@@ -188,7 +202,8 @@ class Generated(ToldTask):
 
         def penalise(step: Step) -> None:
             if earlier is not None:
-                self.alike("penalty", lambda: self._penalise(step, earlier, lambda: loss(given[0])))
+                again = tuple(given[0].x.shape) if o.lookahead and o.backprop else ()  # the batch is passed once more
+                self.alike(("penalty", again), lambda: self._penalise(step, earlier, lambda: loss(given[0])))
 
         self.fit(
             phase,

@@ -178,12 +178,19 @@ class Recurrent(Generator):
 
 
 def largest_chunk(numbers: Callable[[int], int], most: int, budget: int) -> int:
-    """The largest chunk, of at most `most` weights, with which a generator has at most `budget` numbers.
+    """A chunk, of at most `most` weights, with which a generator has at most `budget` numbers; about the largest.
 
-    `numbers(chunk)` is the size of the generator. Raises `UsageError` if there is none.
+    `numbers(chunk)` is the size of the generator: it falls while chunks become fewer, and then rises. The largest power
+    of 2 that fits is refined by halving; where none fits, chunks beside the smallest are tried. Raises `UsageError` if
+    none of them fits.
     """
     tried = {chunk: numbers(chunk) for chunk in (2**power for power in range(most.bit_length())) if chunk <= most}
     fitting = [chunk for chunk, count in tried.items() if count <= budget]
+    if not fitting:
+        least = min(tried, key=lambda chunk: tried[chunk])
+        near = range(max(least // 2, 1), min(2 * least, most) + 1, max(least // 32, 1))
+        tried = {chunk: numbers(chunk) for chunk in near}
+        fitting = [chunk for chunk, count in tried.items() if count <= budget]
     if not fitting:
         raise UsageError(
             f"no chunk is small enough for a hypernetwork of {max(budget, 0):,} numbers besides the embeddings of "

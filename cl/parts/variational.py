@@ -32,10 +32,10 @@ class MeanField:
 
     stores = "parameters"
 
-    def __init__(self, log_variance: float) -> None:
+    def __init__(self, log_variance: float, device: torch.device | str = "cpu") -> None:
         self.log_variances: dict[str, nn.Parameter] = {}
         self.prior: dict[str, list[Tensor]] = {}
-        self._initial = log_variance
+        self._initial, self._device = log_variance, device
 
     def begin(self, layers: Layers) -> None:
         """Keep the distribution as the prior of a task; new layers start with a small variance."""
@@ -89,15 +89,14 @@ class MeanField:
 
     @torch.no_grad()
     def set_state(self, state: dict[str, Any]) -> None:
-        device = next((value.device for value in self.log_variances.values()), torch.device("cpu"))
         if set(self.log_variances) != set(state["log_variances"]):
             self.log_variances = {
-                name: nn.Parameter(value.to(device).clone(), requires_grad=False)
+                name: nn.Parameter(value.to(self._device, copy=True), requires_grad=False)
                 for name, value in state["log_variances"].items()
             }
         for name, value in state["log_variances"].items():
             self.log_variances[name].copy_(value)
-        self.prior = {name: [value.to(device) for value in pair] for name, pair in state["prior"].items()}
+        self.prior = {name: [value.to(self._device) for value in pair] for name, pair in state["prior"].items()}
 
 
 def adapted(layers: Layers, factors: Sequence[Tensor]) -> AbstractContextManager[None]:

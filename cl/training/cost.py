@@ -253,7 +253,11 @@ _RECURRENT = {
     for name, each in {"mkldnn_rnn_layer": _lstm, "mkldnn_rnn_layer_backward": _lstm_backward}.items()
     if hasattr(torch.ops.aten, name)
 }
-"""A fused layer for CPUs; elsewhere the products of each step are counted."""
+"""A fused layer for CPUs; elsewhere the products of each step are counted.
+
+The fused backward pass also has the gradient of the hidden state that the first step starts from. Plain products leave
+it out if nothing needs it, so elsewhere a backward pass counts one step's product with the recurrent matrix less.
+"""
 
 _COUNTED = FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_LINEAR, **_RECURRENT}).flop_registry
 """Formulas by operator: PyTorch's and ours."""
@@ -293,7 +297,8 @@ class FlopCounter(TorchDispatchMode):
 def count_flops(call: Callable[[], T]) -> tuple[T, float]:
     """Run `call` once and count its FLOPs (a multiply-add is two), including backward passes.
 
-    The number depends only on shapes, not on the version of PyTorch or on the kernels that it chooses.
+    The number depends only on shapes, not on the version of PyTorch or on the kernels that it chooses, except for the
+    gradients that nothing needs, which `_ATTENTION` and `_RECURRENT` describe.
     """
     with FlopCounter() as counter:
         result = call()

@@ -18,6 +18,7 @@ from cl.errors import UsageError
 from cl.random import Seeds
 from cl.strategies.hypernetwork import Hypernetwork
 from cl.strategy import adam
+from cl.training.cost import count_flops
 from cl.training.trainer import Trainer
 from tests.conftest import run, tiny_stream
 from tests.help.backbones import conv_backbone, flat_backbone
@@ -253,6 +254,38 @@ def test_the_step_can_be_differentiated_too(learn: Learn) -> None:
     assert all(not torch.equal(one, two) for one, two in zip(*added, strict=True))
 
 
+@pytest.mark.parametrize("backprop", [False, True])
+def test_each_penalty_is_charged_what_it_costs(backprop: bool, learn: Learn) -> None:
+    """With `backprop` the batch is passed once more, so that a smaller last batch costs less."""
+    found: list[list[float]] = []
+    for size in (5, 4):  # of 24 images: the last batch of the first has 4
+        method, charged = hypernetwork(backprop=backprop, batch_size=size, epochs=1), list[float]()
+        alike = method.alike
+
+        def noted(key: Any, call: Any, method: Any = method, alike: Any = alike, charged: Any = charged) -> Any:
+            before = method.flops
+            result = alike(key, call)
+            charged.append(method.flops - before)
+            return result
+
+        vars(method)["alike"] = noted
+        learn(method, tiny_stream(), 2)
+        found.append(charged[-5:])
+    fives, fours = found
+    assert fives[-1] == fours[0] and len(set(fours)) == len(set(fives[:-1])) == 1
+    assert (fives[-1] < fives[0]) == backprop
+
+
+def test_what_is_kept_of_earlier_tasks_is_charged(learn: Learn) -> None:
+    method, stream = hypernetwork(), tiny_stream()
+    learn(method, stream, 2)
+    each = count_flops(lambda: method.generator(method.embeddings[0][0][None]))[1]
+    method.trainer.journal.begin(2)
+    before = method.flops
+    method.begin(stream.view(2))
+    assert method.flops - before == 2 * each > 0
+
+
 def test_weights_are_generated_once_per_task_and_evaluation(tmp_path: Path) -> None:
     method = hypernetwork()
     calls: list[int] = []
@@ -338,6 +371,8 @@ def test_what_cannot_be_generated_is_refused_before_training() -> None:
             "limit": 2000
         },
         r"no chunk is small enough for a hypernetwork of 0 numbers .* raise ratio": {"chunk": 0, "ratio": 0.001},
+        r"chunk=2448 is more than the 2,447 weights of flat and its head; choose at most chunk=2447": {"chunk": 2448},
+        r"lookahead is off; set lookahead=true or backprop=false": {"lookahead": False, "backprop": True},
     }
     for words, options in refused.items():
         with pytest.raises(UsageError, match=words):

@@ -156,5 +156,14 @@ def test_the_largest_chunk_fits_and_the_next_does_not() -> None:
         largest_chunk(numbers, 5000, 50)
 
 
+def test_a_chunk_between_powers_of_two_is_found() -> None:
+    def numbers(chunk: int) -> int:
+        return FeedForward(2450, chunk, 6, 40, (2,)).numbers
+
+    powers = [numbers(2**power) for power in range(12)]
+    budget = min(powers) - 5
+    assert numbers(largest_chunk(numbers, 2450, budget)) <= budget
+
+
 def test_generators_share_what_they_are() -> None:
     assert isinstance(feed_forward(), Generator) and isinstance(recurrent(), Generator)

@@ -178,3 +178,11 @@ def test_the_state_is_restored_in_place_and_grows() -> None:
     empty.set_state(state.clone(gaussian.get_state()))
     assert torch.equal(empty.log_variances["a.bias"], gaussian.log_variances["a.bias"])
     assert float(empty.kl(layers)) == float(gaussian.kl(layers))
+
+
+def test_a_state_is_restored_on_the_device_of_the_run() -> None:
+    saved = state.clone(field({"a": nn.Linear(4, 3)}).get_state())
+    fresh = MeanField(-3.0, "meta")
+    fresh.set_state(saved)
+    held = [*fresh.log_variances.values(), *(each for pair in fresh.prior.values() for each in pair)]
+    assert len(held) == 6 and all(each.device.type == "meta" for each in held)

@@ -189,6 +189,17 @@ def test_predictions_of_the_means_are_those_of_the_network(learn: Learn) -> None
     torch.testing.assert_close(narrow.predict_images(pixels(), 0), expected, atol=1e-3, rtol=0)
 
 
+def test_a_run_resumes_with_its_distributions_on_its_device(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, fresh = vcl(), vcl()
+    learn(method, tiny_stream(), 1)
+    saved = state.clone(method.get_state()["posterior"])
+    monkeypatch.setattr("cl.strategies.vcl.gaussian_layers", lambda *_: {})
+    fresh.trainer.device = torch.device("meta")
+    fresh.setup(tiny_stream().info)
+    fresh.posterior.set_state(saved)
+    assert {each.device.type for each in fresh.posterior.log_variances.values()} == {"meta"}
+
+
 def test_the_prior_holds_what_a_task_may_change(learn: Learn) -> None:
     moved = []
     for weight in (0.0, 300.0):
