@@ -132,8 +132,8 @@ class Edited(Wrapper):
         scores = self.base.predict(inputs)
         if not scores.requires_grad:
             raise UsageError(
-                f"base={self.options.base} predicts without gradients, so no layer can be trained to correct it; choose "
-                "another base, such as finetune or simplecil."
+                f"base={self.options.base} predicts without gradients, so no layer can be trained to correct it; "
+                "choose another base, such as finetune or simplecil."
             )
         return scores
 

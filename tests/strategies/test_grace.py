@@ -292,7 +292,7 @@ def test_a_base_without_gradients_is_refused_in_one_sentence(learn: Learn, edit:
 
     strategies.register("blind", Blind)
     try:
-        with pytest.raises(UsageError, match="^base=blind predicts without gradients, so no layer can be trained"):
+        with pytest.raises(UsageError, match=r"^base=blind predicts without gradients, so no layer can be trained"):
             learn(edited(base="blind", edit=edit), domains(), 2)
     finally:
         strategies.unregister("blind")
