@@ -158,7 +158,7 @@ class GRACE(Edited):
         optimizer = adam(self.options.lr)([trained])
 
         def step() -> bool:
-            loss = F.cross_entropy(self.base.predict(inputs), labels, reduction="sum")
+            loss = F.cross_entropy(self.taught(inputs), labels, reduction="sum")
             (trained.grad,) = torch.autograd.grad(loss, [trained])
             optimizer.step()
             return False
@@ -166,7 +166,7 @@ class GRACE(Edited):
         self.repeated(("step", count), step, self.options.iterations)
         with torch.no_grad():
             scores = self.alike(("answers", count), lambda: self.base.predict(inputs))
-        return trained.detach(), scores.argmax(1) == labels
+        return trained.detach(), self.answers_in(scores) == labels
 
     def _first(self, held: Held, new: Tensor) -> Tensor:
         """The first values of new entries."""
@@ -180,7 +180,7 @@ class GRACE(Edited):
 
     @torch.no_grad()
     def _answer(self, image: ImageSet, entry: Tensor) -> int:
-        return int(self.alike("one answer", lambda: self._answers(self._images(image), entry)).argmax())
+        return int(self.answers_in(self.alike("one answer", lambda: self._answers(self._images(image), entry))))
 
     def _queries(self) -> LayerInput:
         return self._layer.input_of(self.base.extractor())
@@ -205,7 +205,8 @@ class GRACE(Edited):
 
     @torch.no_grad()
     def _plain_answers(self, images: ImageSet) -> Tensor:
-        return self.alike(("plain", len(images)), lambda: self.base.predict(self._images(images))).argmax(1).cpu()
+        scores = self.alike(("plain", len(images)), lambda: self.base.predict(self._images(images)))
+        return self.answers_in(scores).cpu()
 
     def _tuned(self, image: ImageSet) -> Tensor:
         """Whether the answer to an image is right after at most `iterations` steps."""
@@ -216,8 +217,8 @@ class GRACE(Edited):
         optimizer = adam(self.options.finetune_lr)([each.requires_grad_(True) for each in parameters])
 
         def step() -> bool:
-            scores = self.base.predict(inputs)
-            loss, right = F.cross_entropy(scores, label), bool(scores.argmax(1) == label)
+            scores = self.taught(inputs)
+            loss, right = F.cross_entropy(scores, label), bool(self.answers_in(scores) == label)
             optimizer.zero_grad()
             loss.backward()
             if not right:

@@ -43,10 +43,11 @@ class Pairwise(Accumulating):
                 f"wta={o.wta} of {dim} features leaves {max(self._count - 1, 0)} active, and a pair needs two; set "
                 f"wta={3 / dim + 5e-3:.2f} or more, or choose a network with more features."
             )
-        if 0 < o.weights < info.n_classes:
+        pairs = dim * (dim - 1) // 2
+        if (o.weights or pairs) < info.n_classes:
             raise UsageError(
                 f"weights={o.weights} gives no pair to some of the {info.n_classes} classes; set weights="
-                f"{info.n_classes} or more, or 0 for all pairs."
+                f"{info.n_classes} or more{', or 0 for all pairs' if pairs >= info.n_classes else ''}."
             )
         replace_activations(self.backbone, gelu)
         self.head = PairwiseHead(dim, info.n_classes, o.weights, self.init_rng("head")).to(self.device)

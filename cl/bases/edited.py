@@ -63,7 +63,7 @@ class Edited(Wrapper):
         super().setup(info)
         self.upstream, self.past = Memory(self.options.measured), Memory(self.options.measured)
         self.before = torch.empty(0, dtype=torch.long)  # answers of the finished learner to the upstream images
-        self.seen, self.width = 0, 0  # classes seen, and classes that the finished learner can answer
+        self.seen, self.width = 0, 0  # classes seen, and classes that the finished learner has seen and can answer
         self.edits, self.successes, self.unknown, self.due, self.held_out = 0, 0, 0, 0, False
         self.measurements: list[dict[str, float]] = []
 
@@ -127,6 +127,16 @@ class Edited(Wrapper):
         self.unknown += int((~found).sum())
         return found
 
+    def taught(self, inputs: Inputs) -> Tensor:
+        """Scores of the base that take gradients; raises `UsageError` if they take none."""
+        scores = self.base.predict(inputs)
+        if not scores.requires_grad:
+            raise UsageError(
+                f"base={self.options.base} predicts without gradients, so no layer can be trained to correct it; "
+                "choose another base, such as finetune or simplecil."
+            )
+        return scores
+
     def base_answers(self, images: ImageSet) -> Tensor:
         """Answers [N] of the base, by memoised features."""
         return torch.cat([self._base_answers(images.subset(part)) for part in torch.arange(len(images)).split(CHUNK)])
@@ -134,10 +144,15 @@ class Edited(Wrapper):
     @torch.no_grad()
     def _base_answers(self, images: ImageSet) -> Tensor:
         source = StoredImages(self.trainer.encodings, images.store, images.rows)
-        return self.base.predict(Inputs(None, self.device, source)).argmax(1).cpu()
+        return self.answers_in(self.base.predict(Inputs(None, self.device, source))).cpu()
+
+    def answers_in(self, scores: Tensor) -> Tensor:
+        """Answers [B]: the best of the classes that the finished learner has seen, also if it scores others."""
+        return scores[:, : self.width].argmax(1)
 
     def padded(self, scores: Tensor) -> Tensor:
         """Scores [B, at least the classes seen]; those of classes that came later are below all others."""
+        scores = scores[:, : self.width] if self.width else scores
         missing = self.seen - scores.shape[1]
         if missing <= 0 or not scores.shape[1]:
             return scores
@@ -150,9 +165,10 @@ class Edited(Wrapper):
         self.held_out = view.val is not None and (view.task == 0 or self.held_out)
         self.upstream.add(view.val if view.val is not None else view.train, self.rng("upstream"))
         if view.task == self.options.edit_from - 1:
-            self.before = self._answers_to(self.upstream)
             with torch.no_grad():
-                self.width = self.base.predict(Inputs(view.train.pixels([0]), self.device)).shape[1]
+                scored = self.base.predict(Inputs(view.train.pixels([0]), self.device)).shape[1]
+            self.width = min(scored, self.seen)  # some bases score all classes of the stream from the start
+            self.before = self._answers_to(self.upstream)
 
     def scores(self, inputs: Inputs) -> Tensor:
         """As `predict`, for images whose features are not memoised; a subclass may save passes."""
@@ -175,7 +191,7 @@ class Edited(Wrapper):
     @torch.no_grad()
     def _answers_to(self, held: Memory) -> Tensor:
         parts = [held.pixels[part] for part in torch.arange(len(held)).split(CHUNK) if len(part)]
-        answers = [self.scores(Inputs(pixels, self.device)).argmax(1).cpu() for pixels in parts]
+        answers = [self.answers_in(self.scores(Inputs(pixels, self.device))).cpu() for pixels in parts]
         return torch.cat([torch.empty(0, dtype=torch.long), *answers])
 
 

@@ -115,6 +115,22 @@ def test_images_of_classes_that_the_finished_learner_does_not_know_are_counted(l
     assert (scores[:, len(known) :].amax(1) < scores[:, : len(known)].amin(1)).all()
 
 
+def test_a_base_that_scores_all_classes_from_the_start_knows_those_it_has_seen(learn: Learn) -> None:
+    from cl.settings.blurry import i_blurry
+
+    stream = i_blurry(tiny_stream(), 0.6, 0.5, seed=3)
+    method = make(Told, base="hard-ash", base_options={"batch_size": 8}, measured=200)
+    learn(method, stream, 5)
+    known = set(stream.view(0).classes)
+    later = torch.cat([stream.view(task).train.labels for task in range(1, 5)])
+    assert method.unknown == sum(int(label) not in known for label in later) > 0
+    assert len(method.past) and set(method.past.labels.tolist()) <= known
+    scores = method.predict_images(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+    assert scores.shape == (2, 10) and (scores[:, len(known) :].amax(1) < scores[:, : len(known)].amin(1)).all()
+    raised = torch.cat([torch.zeros(2, len(known)), torch.ones(2, 10 - len(known))], 1)
+    assert method.answers_in(raised).tolist() == [0, 0], "no answer is of a class that it has not seen"
+
+
 def test_streams_that_leave_nothing_to_correct_are_refused_before_work() -> None:
     with pytest.raises(UsageError, match="edit_from=3 leaves none of the 3 tasks"):
         make(Told, base="simplecil", edit_from=3).setup(domains().info)

@@ -16,6 +16,8 @@ from cl.errors import UsageError
 from cl.registry import strategies
 from cl.strategies import grace
 from cl.strategies.grace import GRACE
+from cl.strategies.simplecil import SimpleCIL
+from cl.strategy import Inputs
 from cl.testing import check_strategy
 from cl.training import state
 from tests.bases.test_edited import domains
@@ -277,3 +279,20 @@ def test_a_layer_that_is_not_there_ends_with_one_sentence(isolated: None, capsys
 def test_bases_without_one_network_are_refused(base: str) -> None:
     with pytest.raises(UsageError, match=rf"^base={base} "):
         GRACE.check_base(base, strategies.get(base))
+
+
+@pytest.mark.parametrize("edit", ["grace", "finetune"])
+def test_a_base_without_gradients_is_refused_in_one_sentence(learn: Learn, edit: str) -> None:
+    class Blind(SimpleCIL):
+        """Predicts without gradients, as adapters of other libraries do."""
+
+        @torch.no_grad()
+        def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+            return super().predict(inputs, task)
+
+    strategies.register("blind", Blind)
+    try:
+        with pytest.raises(UsageError, match=r"^base=blind predicts without gradients, so no layer can be trained"):
+            learn(edited(base="blind", edit=edit), domains(), 2)
+    finally:
+        strategies.unregister("blind")

@@ -58,6 +58,18 @@ def test_too_few_features_or_weights_are_refused_before_training(options: dict[s
         make(Pairwise, **{**FAST, **options}).setup(tiny_stream().info)
 
 
+def test_all_pairs_are_refused_if_there_are_fewer_than_classes() -> None:
+    from dataclasses import replace
+
+    names = tuple(f"class {number}" for number in range(121))
+    many = replace(tiny_stream().info, n_classes=121, class_names=names)
+    with pytest.raises(
+        UsageError, match=r"weights=0 gives no pair to some of the 121 classes; set weights=121 or more\."
+    ):
+        make(Pairwise, **{**FAST, "weights": 0}).setup(many)
+    make(Pairwise, **{**FAST, "weights": 0}).setup(replace(many, n_classes=120))
+
+
 def test_presets_are_those_of_the_repository() -> None:
     o = make_plan("pairwise", "split-digits", "wsn_lenet@random", preset="split-mnist").options
     assert (o.optimizer, o.lr, o.wta, o.weights, o.decay, o.batch_size, o.epochs) == (

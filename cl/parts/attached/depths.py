@@ -19,7 +19,8 @@ class Depths:
 
     Stages are the blocks of a Vision Transformer (mean of the patch tokens), or the stages of a convolutional network
     (mean over places). `count` depths are spread evenly, the last are the features themselves. A vector has all depths
-    side by side; `parts` separates them. Raises `UsageError` for a network with fewer stages.
+    side by side; `parts` separates them. Raises `UsageError` for a network with fewer stages, or with stages whose
+    outputs are neither tokens [B, N, C] nor feature maps [B, C, H, W].
     """
 
     lasting = True
@@ -40,6 +41,11 @@ class Depths:
         view, like = backbone.transform, next(backbone.parameters())
         with torch.no_grad():
             found = self._read(like.new_zeros(1, view.channels, view.size, view.size))
+        if len(found) != count:
+            raise UsageError(
+                f"depths={count}, but the stages of backbone {backbone.identity['name']} give neither tokens nor "
+                "feature maps with channels first; choose depths=1, or another backbone, such as vit_micro_patch4_32."
+            )
         self.dims = [each.shape[1] for each in found]
         self.dim = sum(self.dims)
 
@@ -86,10 +92,18 @@ def _heard(forward: Callable[..., Any], found: list[Tensor], prefix: int) -> Cal
 
     def call(*args: Any, **kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
-        found.append(output[:, prefix:].mean(1) if output.ndim == 3 else output.mean((2, 3)))
+        if _poolable(output):
+            found.append(output[:, prefix:].mean(1) if output.ndim == 3 else output.mean((2, 3)))
         return output
 
     return call
+
+
+def _poolable(output: Any) -> bool:
+    """Whether an output is tokens, or feature maps of a square image with channels first."""
+    if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+        return False
+    return output.ndim == 3 or output.shape[2] == output.shape[3]
 
 
 def _stages(model: nn.Module) -> list[nn.Module]:

@@ -79,3 +79,10 @@ def test_a_network_with_fewer_stages_is_refused() -> None:
         Depths(tiny_backbone(depth=2), 3)
     with pytest.raises(UsageError, match=r"depths=2, but backbone mlp_2x100_28.* has no blocks or stages to read"):
         Depths(load("mlp_2x100_28@random"), 2)
+
+
+@pytest.mark.parametrize("name", ["mambaout_femto@random", "twins_svt_small@random"])
+def test_stages_whose_outputs_cannot_be_pooled_are_refused(name: str) -> None:
+    """Channels come last in the one; the stages of the other are lists, which are never called themselves."""
+    with pytest.raises(UsageError, match=r"depths=3, but the stages of backbone .* give neither tokens nor feature"):
+        Depths(load(name), 3)
