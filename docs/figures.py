@@ -229,7 +229,6 @@ TABLES |= {
         Shown(RECORDS / "growing-adaptors" / "rotated-digits", _GROWING),
         Shown(RECORDS / "growing-adaptors" / "pacs", _GROWING),
         Shown(RECORDS / "input-tuning" / "split-digits"),
-        Shown(RECORDS / "input-tuning" / "rotated-digits", _DOMAINS),
         Shown(RECORDS / "nevis-real", _NEVIS | {"on the front": front(RECORDS / "nevis-real")}, TOLD),
         Shown(RECORDS / "nevis-large", _NEVIS, TOLD),
     )
