@@ -273,7 +273,7 @@ def table(shown: Shown) -> str:
     """A Markdown table in percent: means over class orders per configuration, without options that all rows share.
 
     Unless the table is one for rules under which the task is told, rows of methods that are told it stand last. The
-    network is named if rows differ in it.
+    network is named if rows differ in it, and the preset if two rows differ in nothing else.
     """
     chosen = groups(shown.records(), shown.rules)
     if not shown.rules:
@@ -283,9 +283,12 @@ def table(shown: Shown) -> str:
     orders = sorted({run["result"]["seeds"]["order"] for runs in chosen for run in runs})
     head = ["strategy", "last accuracy", f"order {', '.join(map(str, orders))}", *shown.columns]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for runs in chosen:
+    names = [label(runs, shared) for runs in chosen]
+    for runs, name in zip(chosen, names, strict=True):
+        if names.count(name) > 1 and (preset := runs[0]["result"]["strategy"]["preset"]):
+            name += f" --preset {preset}"
         network = f" on {runs[0]['result']['backbone']['name']}" if len(networks) > 1 else ""
-        name = f"`{label(runs, shared)}{network}`" + (" (bound)" if is_bound(runs) else "")
+        name = f"`{name}{network}`" + (" (bound)" if is_bound(runs) else "")
         name += " (task told)" if not shown.rules and is_told(runs) else ""
         last = _values(runs, "A_last_sample", shown.rules)
         found = dict(zip((run["result"]["seeds"]["order"] for run in runs), map(percent, last), strict=True))
