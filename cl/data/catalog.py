@@ -137,10 +137,11 @@ def checked(declared: KnownDataset, content: Content, where: str) -> Dataset:
 
 
 def _partial(declared: KnownDataset, part: Part, where: str) -> str:
-    """The note on a copy that holds a part of its dataset."""
+    """The note on a copy that holds a part of its dataset; records keep it, so it names files without their folders."""
+    names = " + ".join(Path(each).name for each in where.split(" + "))
     fewer = f" of {part.classes:,} of its {declared.n_classes:,} classes" if part.classes else ""
     return (
-        f"{where} holds a part of {declared.title}: {part.sizes[0]:,} of {declared.sizes[0]:,} training and "
+        f"{names} holds a part of {declared.title}: {part.sizes[0]:,} of {declared.sizes[0]:,} training and "
         f"{part.sizes[1]:,} of {declared.sizes[1]:,} test images{fewer}; results are not those of the whole dataset."
     )
 
