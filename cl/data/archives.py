@@ -201,10 +201,15 @@ class _Checks:
 
 
 @contextmanager
-def capped_tar(path: Path, limits: Limits = DEFAULT) -> Iterator[tarfile.TarFile]:
-    """Open a tar for sequential reading; raises `DataError` once it decompresses to far more than `limits` allow."""
+def capped_tar(
+    path: Path, limits: Limits = DEFAULT, region: tuple[int, int] | None = None
+) -> Iterator[tarfile.TarFile]:
+    """Open a tar for sequential reading; raises `DataError` once it decompresses to far more than `limits` allow.
+
+    `region` is the first byte and the length of a tar that lies inside a file and is not compressed.
+    """
     with (
-        _decompressed(path) as raw,
+        _decompressed(path) if region is None else cast(IO[bytes], _Region(path, *region)) as raw,
         tarfile.open(fileobj=cast(IO[bytes], _Capped(raw, path, limits)), mode="r:") as tar,
     ):
         yield tar
@@ -230,6 +235,28 @@ def _decompressed(path: Path) -> IO[bytes]:
         if start.startswith(magic):
             return cast(IO[bytes], opener(path))
     return open(path, "rb")
+
+
+class _Region(io.RawIOBase):
+    """A part of a file as a file of its own."""
+
+    def __init__(self, path: Path, start: int, length: int) -> None:
+        self._file, self._start, self._length = open(path, "rb"), start, length  # noqa: SIM115 - closed by `close`
+        self._file.seek(start)
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(self._start + offset) - self._start
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._length - self.tell())
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class _Capped(io.RawIOBase):

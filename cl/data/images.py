@@ -74,6 +74,37 @@ def decode_resized(path: Path, size: int) -> PixelArray:
         return _square(_opaque(ImageOps.exif_transpose(_eight_bits(opened))), size)
 
 
+def native(image: Image.Image, box: tuple[int, int, int, int] | None = None) -> PixelArray:
+    """An opened image, or the part in `box`, as uint8 [H, W, 1 or 3] in its own size: grey stays grey.
+
+    Transparent images are put on white, more than 8 bits are scaled as by `decode_resized`; the EXIF orientation is
+    applied unless there is a box, which counts pixels as they are stored. Raises `ValueError` for an empty box.
+    """
+    from PIL import ImageOps
+
+    whole = _eight_bits(image)
+    if box is not None:
+        left, upper, right, lower = max(0, box[0]), max(0, box[1]), min(image.width, box[2]), min(image.height, box[3])
+        if left >= right or upper >= lower:
+            raise ValueError(f"its part {box} is empty")
+        whole = whole.crop((left, upper, right, lower))
+    else:
+        whole = ImageOps.exif_transpose(whole)
+    if whole.mode in ("1", "L") and not whole.has_transparency_data:
+        return np.asarray(whole.convert("L"))[..., None]
+    return np.asarray(_opaque(whole))
+
+
+def square(pixels: PixelArray, size: int) -> PixelArray:
+    """Decoded pixels [H, W, 1 or 3], brought to [size, size] as by `decode_resized`; grey stays grey."""
+    from PIL import Image
+
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    found = _square(Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels), size)
+    return found[..., None] if found.ndim == 2 else found
+
+
 def resized(pixels: PixelArray, size: int) -> PixelArray:
     """Convert decoded pixels [H, W, 1 or 3] to RGB [size, size, 3], like `decode_resized` for a file."""
     from PIL import Image

@@ -87,9 +87,9 @@ class ImageStore:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A labelled dataset with its train and test split.
+    """A labelled dataset with its train and test split, and its validation set if it has an official one.
 
-    `origin` says where the images were read; `verified` is true if both fingerprints were known in advance and matched
+    The test split is empty for a dataset that is published without a split. `origin` says where the images were read; `verified` is true if both fingerprints were known in advance and matched
     (content that does not match is never returned). `notes` are sentences about the images for users and records.
     """
 
@@ -102,15 +102,21 @@ class Dataset:
     citation: str = ""
     verified: bool = False
     notes: tuple[str, ...] = ()
+    val: ImageStore | None = None
 
     def __post_init__(self) -> None:
-        for split, store in (("train", self.train), ("test", self.test)):
-            if len(store) and not 0 <= store.labels[0] <= store.labels[-1] < len(self.class_names):
+        for split, store in (("train", self.train), ("test", self.test), ("val", self.val)):
+            if (
+                store is not None
+                and len(store)
+                and not 0 <= store.labels[0] <= store.labels[-1] < len(self.class_names)
+            ):
                 raise ValueError(f"{self.name}: {split} labels lie outside 0..{len(self.class_names) - 1}")
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        return {"train": self.train.fingerprint, "test": self.test.fingerprint}
+        found = {"train": self.train.fingerprint, "test": self.test.fingerprint}
+        return found if self.val is None else {**found, "val": self.val.fingerprint}
 
 
 class Fingerprint:

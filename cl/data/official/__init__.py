@@ -1,0 +1,1 @@
+"""Datasets read from the files that their authors published, packed or unpacked."""

@@ -1,0 +1,310 @@
+"""The files of a dataset by their paths, as if all its archives were unpacked into one folder."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from cl.data.archives import capped_tar, check_zip, safe_extract
+from cl.data.reads import text_of
+from cl.errors import DataError
+from cl.files import replace_file
+from cl.paths import home, writable_cache
+
+_HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
+"""Files that systems add to folders and archives; some have the suffix of an image."""
+_MOST = 1 << 31
+"""Maximum bytes of one file."""
+_DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+
+
+class Source(Protocol):
+    """One archive or folder: the paths of its files, the content of each, and what identifies a content."""
+
+    def names(self) -> Sequence[str]: ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def stamp(self, name: str) -> str: ...
+
+
+class Files:
+    """The files of a dataset: paths with forward slashes, relative to the folder into which everything is unpacked.
+
+    A path that is in several sources is read from the first. Reading is safe from several threads.
+    """
+
+    def __init__(self, sources: Sequence[Source], where: str) -> None:
+        self._sources, self.where = sources, where
+
+    @cached_property
+    def _places(self) -> dict[str, Source]:
+        places: dict[str, Source] = {}
+        for source in reversed(self._sources):
+            places |= dict.fromkeys((name for name in source.names() if not _HIDDEN.fullmatch(name)), source)
+        return dict(sorted(places.items()))
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All paths, sorted."""
+        return tuple(self._places)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def match(self, pattern: str) -> Iterator[tuple[str, re.Match[str]]]:
+        """The paths that a regular expression matches as a whole, sorted, with the match. Raises `DataError` if none
+        does."""
+        compiled, found = re.compile(pattern), False
+        for name in self._places:
+            if matched := compiled.fullmatch(name):
+                found = True
+                yield name, matched
+        if not found:
+            raise DataError(f"{self.where} has no file {pattern!r}; get the whole dataset and run again.")
+
+    def read(self, name: str) -> bytes:
+        """The content of a file; raises `DataError` for one that is missing or damaged."""
+        if (source := self._places.get(name)) is None:
+            raise DataError(f"{self.where} has no file {name}; get the whole dataset and run again.")
+        with _damaged(f"{name} of {self.where}"):
+            return source.read(name)
+
+    def text(self, name: str, encoding: str = "utf-8") -> str:
+        """The content of a text file; raises as `read`, and `DataError` for another encoding."""
+        try:
+            return self.read(name).decode(encoding)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name} of {self.where} is no text in {encoding} ({error}); replace it.") from error
+
+    def lines(self, name: str, encoding: str = "utf-8") -> list[str]:
+        """The lines of a text file without spaces around them, empty lines left out; raises as `text`."""
+        return [line for each in self.text(name, encoding).splitlines() if (line := each.strip())]
+
+    def stamp(self, name: str) -> str:
+        """What changes if the content of a file does; reads nothing."""
+        return self._places[name].stamp(name)
+
+    def inside(self, name: str, into: str = "") -> Files:
+        """The files of an archive that is one of the files; `into` is the folder that they are in. Raises as `read`."""
+        source = self._places.get(name)
+        if isinstance(source, Tar) and (region := source.region(name)) is not None:
+            nested: Source = Tar(source.path, into, region)
+        else:
+            path = _copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
+            nested = open_source(path, into)
+        return Files([nested], f"{name} of {self.where}")
+
+
+def joined(*files: Files) -> Files:
+    """The files of several at once."""
+    return Files([source for each in files for source in each._sources], files[0].where)
+
+
+class Folder:
+    """The files below some paths of an unpacked folder."""
+
+    def __init__(self, root: Path, below: Sequence[str]) -> None:
+        self.root, self.below = root, below
+
+    def names(self) -> list[str]:
+        found = []
+        for below in self.below:
+            top = self.root / below
+            if top.is_file():
+                found.append(below)
+            for folder, _, names in os.walk(top, followlinks=True):
+                inner = Path(folder).relative_to(self.root).as_posix()
+                found += [name if inner == "." else f"{inner}/{name}" for name in names]
+        return found
+
+    def read(self, name: str) -> bytes:
+        with open(self.root / name, "rb") as file:
+            return _whole(file.read(_MOST + 1), name)
+
+    def stamp(self, name: str) -> str:
+        return text_of((self.root / name).stat())
+
+
+class Zip:
+    """The members of a zip file, read in place."""
+
+    def __init__(self, path: Path, into: str) -> None:
+        self.path, self._into = path, into
+        with _damaged(str(path)):
+            self._file = zipfile.ZipFile(path)
+            check_zip(self._file, path)
+        self._members = {_placed(entry.filename, into): entry for entry in self._file.infolist() if not entry.is_dir()}
+
+    def names(self) -> list[str]:
+        return list(self._members)
+
+    def read(self, name: str) -> bytes:
+        entry = self._members[name]
+        _bounded(entry.file_size, name)
+        return self._file.read(entry)
+
+    def stamp(self, name: str) -> str:
+        entry = self._members[name]
+        return f"{entry.file_size} {entry.CRC:08x}"
+
+
+class Tar:
+    """The members of a tar that is not compressed, read in place; `region` is its first byte and length in the file."""
+
+    def __init__(self, path: Path, into: str, region: tuple[int, int] | None = None) -> None:
+        self.path = path
+        start = 0 if region is None else region[0]
+        self._members: dict[str, tuple[int, int]] = {}
+        with _damaged(str(path)), capped_tar(path, region=region) as tar:
+            for member in tar:
+                if member.isreg() and not member.issparse():
+                    self._members[_placed(member.name, into)] = (start + member.offset_data, member.size)
+        self._stamp = text_of(path.stat())
+
+    def names(self) -> list[str]:
+        return list(self._members)
+
+    def read(self, name: str) -> bytes:
+        start, length = self._members[name]
+        with open(self.path, "rb") as file:
+            file.seek(start)
+            data = file.read(_bounded(length, name))
+        if len(data) != length:
+            raise EOFError("it ends in the middle")
+        return data
+
+    def region(self, name: str) -> tuple[int, int] | None:
+        """Where a member that is itself a plain tar lies in the file."""
+        start, length = self._members[name]
+        with open(self.path, "rb") as file:
+            file.seek(start + 257)
+            return (start, length) if file.read(5) == b"ustar" else None
+
+    def stamp(self, name: str) -> str:
+        start, length = self._members[name]
+        return f"{self._stamp} {start} {length}"
+
+
+class Single:
+    """One file under its name; a file compressed with gzip under its name without `.gz`."""
+
+    def __init__(self, path: Path, into: str) -> None:
+        self.path = path
+        self._packed = path.suffix.lower() == ".gz"
+        self._name = _placed(path.stem if self._packed else path.name, into)
+
+    def names(self) -> list[str]:
+        return [self._name]
+
+    def read(self, name: str) -> bytes:
+        with gzip.open(self.path) if self._packed else open(self.path, "rb") as file:
+            return _whole(file.read(_MOST + 1), name)
+
+    def stamp(self, name: str) -> str:
+        return text_of(self.path.stat())
+
+
+def open_source(path: Path, into: str = "") -> Source:
+    """An archive or a single file by its content: zip and plain tar are read in place, compressed tars are unpacked
+    into the cache. Raises `DataError` for a damaged one and for formats that need a program (rar, 7z, Z)."""
+    with _damaged(str(path)), open(path, "rb") as file:
+        start = file.read(512)
+    if start[:4] in (b"PK\3\4", b"PK\5\6"):
+        return Zip(path, into)
+    if start[257:262] == b"ustar":
+        return Tar(path, into)
+    if start[:4] == b"Rar!" or start[:6] == b"7z\xbc\xaf\x27\x1c" or start[:2] == b"\x1f\x9d":
+        raise DataError(f"{path} is packed as {path.suffix}, which clbench does not unpack; unpack it into its folder.")
+    if _is_packed_tar(path, start):
+        return Folder(_unpacked(path), ("",)) if not into else _Moved(Folder(_unpacked(path), ("",)), into)
+    return Single(path, into)
+
+
+class _Moved:
+    """A source whose files are in the folder `into`."""
+
+    def __init__(self, source: Source, into: str) -> None:
+        self._source, self._into = source, into
+
+    def names(self) -> list[str]:
+        return [_placed(name, self._into) for name in self._source.names()]
+
+    def read(self, name: str) -> bytes:
+        return self._source.read(name[len(self._into) + 1 :])
+
+    def stamp(self, name: str) -> str:
+        return self._source.stamp(name[len(self._into) + 1 :])
+
+
+def _is_packed_tar(path: Path, start: bytes) -> bool:
+    if not start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")):
+        return False
+    try:
+        with capped_tar(path):
+            return True
+    except tarfile.ReadError:
+        return False
+    except _DAMAGE as error:
+        raise DataError(f"Cannot read {path}: it is truncated or damaged ({error}); get it again.") from error
+
+
+def _unpacked(path: Path) -> Path:
+    """The folder with the content of a compressed tar, which is unpacked once."""
+    key = hashlib.sha256(f"{path.name} {text_of(path.stat())}".encode()).hexdigest()[:16]
+    target = home() / "unpacked" / f"{path.name}-{key}"
+    if not target.exists():
+        target = writable_cache() / "unpacked" / target.name
+    return safe_extract(path, target)
+
+
+def _copied(name: str, content: bytes, identity: str) -> Path:
+    """A file of the cache with the content of an archive that is inside another one."""
+    key = hashlib.sha256(f"{name} {identity}".encode()).hexdigest()[:16]
+    path = writable_cache() / "unpacked" / f"{key}-{PurePosixPath(name).name}"
+    if not path.is_file() or path.stat().st_size != len(content):
+
+        def write(temporary: Path) -> None:
+            temporary.write_bytes(content)
+
+        replace_file(path, write, durable=False)
+    return path
+
+
+def _placed(name: str, into: str) -> str:
+    """The path of a member: without `./`, below `into`."""
+    name = name.replace("\\", "/")
+    while name.startswith("./"):
+        name = name[2:]
+    return f"{into}/{name}" if into else name
+
+
+def _bounded(size: int, name: str) -> int:
+    if size > _MOST:
+        raise DataError(f"{name} has more than {_MOST:,} bytes; get the file that its authors offer.")
+    return size
+
+
+def _whole(data: bytes, name: str) -> bytes:
+    _bounded(len(data), name)
+    return data
+
+
+@contextmanager
+def _damaged(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{what} disappeared while it was read; put it back and run again.") from error
+    except _DAMAGE as error:
+        raise DataError(f"Cannot read {what}: it is truncated or damaged ({error}); get it again.") from error

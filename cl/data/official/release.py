@@ -1,0 +1,255 @@
+"""Releases: datasets as their authors published them, with their files, terms and readers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cl.data import reads
+from cl.data.decoded import Decode, decoded_store
+from cl.data.images import square
+from cl.data.official.files import Files, Folder, Source, open_source
+from cl.data.official.listing import Examples, Listing
+from cl.data.sources import TORCHVISION, RemoteFile, check_md5, check_sha256, fetch, is_offline, missing, searched
+from cl.data.store import Dataset, ImageStore, PixelArray, Progress
+from cl.errors import DataError, MissingData
+from cl.paths import data_path, home
+
+OFFICIAL = 1
+"""Version of the decoding of official files; increased when the same files would give other pixels."""
+
+READ, TORCHVISIONS, HANDLERS, MINIATURE = "official files", "torchvision", "dm_nevis", "miniature"
+"""How far a reader was tested (`Release.checked`): on the official files; on a miniature, equal to torchvision's loader
+or to the handler of NEVIS'22; on a miniature alone."""
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """A file of a dataset: an archive or a single file.
+
+    `holds` are paths that it leaves when it is unpacked, by which an unpacked copy is recognised; `into` is the folder
+    that its content is put into.
+    """
+
+    name: str
+    urls: tuple[str, ...] = ()
+    size: int = 0
+    md5: str | None = None
+    sha256: str | None = None
+    holds: tuple[str, ...] = ()
+    into: str = ""
+
+    @property
+    def remote(self) -> RemoteFile:
+        return RemoteFile(self.name, self.urls, self.sha256, self.size, self.md5)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A dataset as published.
+
+    `read` lists the content of its files. `also` are other forms that people have (a mirror's archive), which the same
+    `read` reads. `images` is their number in all splits, 0 if no source states it. `access` says what a user has to do
+    before a download, and is empty if nothing. `folders` are other names of its folder. `checked` is one of `READ`,
+    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. `version` is raised when the same files give other images.
+    """
+
+    name: str
+    title: str
+    files: tuple[OfficialFile, ...]
+    read: Callable[[Files], Listing]
+    classes: int
+    images: int
+    licence: str
+    citation: str
+    page: str
+    checked: str
+    access: str = ""
+    also: tuple[tuple[OfficialFile, ...], ...] = ()
+    folders: tuple[str, ...] = ()
+    multi_label: bool = False
+    version: int = 1
+
+    @property
+    def forms(self) -> tuple[tuple[OfficialFile, ...], ...]:
+        """All forms, the published one first."""
+        return (self.files, *self.also)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, as far as known."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether every file can be fetched without an account."""
+        return not self.access and all(file.urls for file in self.files)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A copy of a release on this machine: its folder, and the files of one form, each packed or unpacked."""
+
+    release: Release
+    folder: Path
+    form: tuple[OfficialFile, ...]
+    packed: tuple[Path | None, ...]  # of each file; None: it is unpacked in `folder`
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The archives, and the folders and files of what is unpacked."""
+        found: list[Path] = []
+        for file, path in zip(self.form, self.packed, strict=True):
+            found += [path] if path is not None else [self.folder / each for each in file.holds]
+        return tuple(dict.fromkeys(found))
+
+    def open(self) -> Files:
+        """The files; raises `DataError` for a damaged archive."""
+        sources: list[Source] = []
+        for file, path in zip(self.form, self.packed, strict=True):
+            sources.append(Folder(self.folder, file.holds) if path is None else open_source(path, file.into))
+        return Files(sources, str(self.folder))
+
+
+def places(release: Release) -> Iterator[Path]:
+    """The folders that are searched, in order."""
+    names = (release.name, *release.folders)
+    for root in [*data_path(), home() / "data"]:
+        for name in names:
+            yield root / name
+        yield root
+        yield from (root / sub for sub in ("images", TORCHVISION, *(f"{TORCHVISION}/{name}" for name in names)))
+
+
+def find(release: Release) -> Found | None:
+    """The first folder that has every file of a release, packed or unpacked; None if there is none."""
+    for folder in places(release):
+        for form in release.forms:
+            packed = [_there(folder, file) for file in form]
+            if all(packed):
+                found = Found(release, folder, form, tuple(path if path != folder else None for path in packed))
+                reads.note_search(found.paths, release=release.name)
+                return found
+    reads.note_search((), release=release.name)
+    return None
+
+
+def absent(release: Release) -> dict[Path, list[str]]:
+    """For each searched folder that has some, but not all files of a form: the names of those that lack."""
+    lacking = {}
+    for folder in places(release):
+        for form in release.forms:
+            there = [file.name for file in form if _there(folder, file)]
+            if there and len(there) < len(form):
+                lacking[folder] = [file.name for file in form if file.name not in there]
+    return lacking
+
+
+def _there(folder: Path, file: OfficialFile) -> Path | None:
+    """The path of a file, the folder itself if the file is unpacked in it, None if it is not there."""
+    if (folder / file.name).is_file():
+        return folder / file.name
+    return folder if file.holds and all((folder / path).exists() for path in file.holds) else None
+
+
+def obtain(release: Release, progress: Progress | None = None) -> Found:
+    """The copy to use, downloaded into the cache if it is nowhere. Raises `MissingData` with what to do."""
+    found = find(release)
+    if found is not None:
+        return found
+    if not release.downloadable:
+        raise MissingData(f"{release.title} was not found in {searched()}; {how_to_get(release)}")
+    if is_offline():
+        raise missing(release.title, [" + ".join(file.name for file in release.files)])
+    for file in release.files:
+        remote = file.remote
+        fetch(
+            RemoteFile(f"{release.name}/{remote.name}", remote.urls, remote.sha256, remote.size, remote.md5), progress
+        )
+    found = find(release)
+    if found is None:
+        raise DataError(f"{release.title} was downloaded and is not in {home() / 'data' / release.name}; run again.")
+    return found
+
+
+def how_to_get(release: Release) -> str:
+    """One sentence without a capital letter: what to get where, and into which folder to put it."""
+    names = " and ".join(file.name for file in release.files)
+    why = f"{release.access}, then put" if release.access else f"get it from {release.page} and put"
+    return f"{why} {names} (or what they unpack to) into a folder {release.name}/ of CLBENCH_DATA_PATH."
+
+
+def verify(found: Found) -> None:
+    """Compare the archives with the published checksums. Raises `DataError` for the first that differs."""
+    for file, path in zip(found.form, found.packed, strict=True):
+        if path is not None:
+            check_sha256(path, file.sha256)
+            check_md5(path, file.md5)
+
+
+def load(found: Found, size: int, progress: Progress | None = None) -> Dataset:
+    """The dataset in a copy, decoded to [size, size] once and cached. Raises `DataError` for damaged or foreign files.
+
+    The test store is empty for a dataset without a split of its own. An official validation set is `Dataset.val`.
+    """
+    release = found.release
+    reads.note(*found.paths)
+    listing = checked(release, release.read(found.open()), str(found.folder))
+    if listing.multi_label:
+        raise DataError(f"{release.title} has several classes per image, which no stream of clbench learns yet.")
+    stores = {split: _store(release, split, each, size, progress) for split, each in listing.splits.items()}
+    train = stores["all"] if "all" in stores else stores["train"]
+    empty = ImageStore.from_arrays(np.empty((0, *train.image_shape), np.uint8), np.empty(0, np.int64))
+    return Dataset(
+        name=release.name,
+        train=train,
+        test=stores.get("test", empty),
+        val=stores.get("val"),
+        class_names=listing.class_names,
+        origin=str(found.folder),
+        licence=release.licence,
+        citation=release.citation,
+        notes=listing.notes,
+    )
+
+
+def checked(release: Release, listing: Listing, where: str) -> Listing:
+    """The listing of what is in `where`, with a note if it has fewer or more images than the release.
+
+    Raises `DataError` if the number of classes is another one, or a split has no images.
+    """
+    if len(listing.class_names) != release.classes:
+        raise DataError(
+            f"{where} is not {release.title}: it has {len(listing.class_names)} classes, expected {release.classes}; "
+            "get the whole dataset and run again."
+        )
+    if empty := [split for split, each in listing.splits.items() if not len(each)]:
+        raise DataError(f"{where} has no {empty[0]} images of {release.title}; get the whole dataset and run again.")
+    if not release.images or len(listing) == release.images:
+        return listing
+    note = (
+        f"{release.title} has {len(listing):,} images here and {release.images:,} as published; results are not those "
+        "of the whole dataset."
+    )
+    return Listing(listing.class_names, listing.splits, (*listing.notes, note))
+
+
+def _store(release: Release, split: str, examples: Examples, size: int, progress: Progress | None) -> ImageStore:
+    labels = np.asarray(examples.labels, np.int64)
+    digest = hashlib.sha256(f"official {OFFICIAL} {release.name} {release.version} {split} {size}".encode())
+    digest.update(labels.astype("<i8").tobytes())
+    for text in examples.identity():
+        digest.update(f"\n{text}".encode(errors="surrogateescape"))
+
+    def source() -> Decode:
+        def decode(index: int) -> PixelArray:
+            pixels = square(examples.decode(index), size)
+            return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+
+        return decode
+
+    return decoded_store(f"{release.title} {split}", digest.hexdigest(), labels, source, progress)

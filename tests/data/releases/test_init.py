@@ -1,0 +1,142 @@
+"""Every release on its miniature: what was written is what is read, from each form, as other loaders read it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cl.data import releases
+from cl.data.official.release import HANDLERS, MINIATURE, READ, TORCHVISIONS, find, load
+from cl.errors import DataError, UsageError
+from tests.help.releases import forms_of, located, read, torchvision_loaders, truth, unpack, written
+from tools.miniatures.pen import number_of
+from tools.miniatures.write import names as miniatures
+
+HANDLED = Path(__file__).parents[2] / "oracles" / "nevis"
+"""What the handlers of NEVIS'22 read of the miniatures, as numbers of pictures and labels."""
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(tmp_path / "data"))
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
+    return tmp_path / "data"
+
+
+def test_every_release_has_a_miniature() -> None:
+    assert set(miniatures()) == set(releases.names())
+    with pytest.raises(UsageError, match="coil20"):
+        releases.release("coil2")
+
+
+@pytest.mark.parametrize("name", releases.names())
+def test_a_release_declares_itself(name: str) -> None:
+    release = releases.release(name)
+    assert release.name == name
+    assert release.title
+    assert release.licence
+    assert release.citation
+    assert release.page.startswith("http")
+    assert release.classes > 1
+    assert release.checked in (READ, TORCHVISIONS, HANDLERS, MINIATURE)
+    assert release.access or all(file.urls for file in release.files), "say what a user has to do"
+    assert not release.access or release.access[0].islower(), "a clause, without a capital letter and a full stop"
+    assert (release.checked == TORCHVISIONS) <= (name in torchvision_loaders())
+    assert (release.checked == HANDLERS) <= (HANDLED / f"{name}.json").is_file()
+    assert all(url.startswith("http") for form in release.forms for file in form for url in file.urls)
+
+
+@pytest.mark.parametrize(("name", "form"), [(name, form) for name in releases.names() for form in forms_of(name)])
+def test_what_was_written_is_read(name: str, form: str, places: Path) -> None:
+    release = releases.release(name)
+    pen = written(name, places, form)
+    listing = release.read(located(release).open())
+    assert read(listing) == truth(pen)
+    assert len(listing.class_names) == release.classes
+    assert listing.multi_label == release.multi_label
+    assert all(found for found in listing.splits.values())
+
+
+@pytest.mark.parametrize("name", releases.names())
+def test_a_miniature_is_the_same_in_every_process(name: str, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        written(name, tmp_path / folder)
+    first, second = (
+        {path.relative_to(tmp_path / each): path.stat().st_size for path in (tmp_path / each).rglob("*")}
+        for each in ("one", "two")
+    )
+    assert first.keys() == second.keys()
+
+
+@pytest.mark.parametrize("name", releases.names())
+def test_unpacked_files_are_read_alike(name: str, places: Path, tmp_path: Path) -> None:
+    release = releases.release(name)
+    pen = written(name, tmp_path / "packed")
+    unpack(tmp_path / "packed" / name, places / name, release)
+    assert read(release.read(located(release).open())) == truth(pen)
+
+
+@pytest.mark.parametrize("name", [name for name in releases.names() if not releases.release(name).multi_label])
+def test_a_dataset_is_made_of_it(name: str, places: Path) -> None:
+    release = releases.release(name)
+    pen = written(name, places)
+    dataset = load(located(release), 32)
+    expected = Counter((number, each.labels[0]) for number, each in pen.truth.items() if each.split)
+    stores = [store for store in (dataset.train, dataset.val, dataset.test) if store is not None]
+    found = Counter(
+        (number_of(np.asarray(pixels)), dataset.class_names[label])
+        for store in stores
+        for pixels, label in zip(store.pixels, store.labels.tolist(), strict=True)
+    )
+    assert found == expected
+    assert (dataset.notes != ()) == (release.images not in (0, len(expected)))
+
+
+@pytest.mark.parametrize("name", releases.names())
+def test_a_missing_file_is_missing(name: str, places: Path) -> None:
+    release = releases.release(name)
+    written(name, places)
+    (places / name / release.files[0].name).unlink()
+    assert find(release) is None
+
+
+@pytest.mark.parametrize("name", releases.names())
+def test_a_truncated_file_is_one_sentence(name: str, places: Path) -> None:
+    release = releases.release(name)
+    written(name, places)
+    path = max((places / name / file.name for file in release.files), key=lambda each: each.stat().st_size)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError) as caught:
+        read(release.read(located(release).open()))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(torchvision_loaders()))
+def test_torchvision_reads_the_same(name: str, tmp_path: Path, places: Path) -> None:
+    release = releases.release(name)
+    pen = written(name, places)
+    (tmp_path / "unpacked").mkdir()
+    loaded = torchvision_loaders()[name](places / name, tmp_path / "unpacked")
+    assert Counter((split, number_of(pixels), names) for split, pixels, names in loaded) == truth(pen), release.title
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in HANDLED.glob("*.json")))
+def test_the_handler_of_nevis_reads_the_same(name: str, places: Path) -> None:
+    """Handlers number classes in their own way, so labels are compared one to one; `own` are their published splits."""
+    oracle = json.loads((HANDLED / f"{name}.json").read_text())
+    release = releases.release(name)
+    written(name, places, oracle["form"])
+    ours = {number: (split, labels) for split, number, labels in read(release.read(located(release).open()))}
+    theirs = {number: (split, tuple(labels)) for number, split, labels in oracle["rows"]}
+    assert theirs.keys() == ours.keys()
+    pairs = {(ours[number][1], theirs[number][1]) for number in ours}
+    assert len({mine for mine, _ in pairs}) == len({other for _, other in pairs}) == len(pairs)
+    for split, called in (("test", "test"), ("val", "dev-test")):
+        own = {number for number, (each, _) in ours.items() if each == split}
+        assert bool(own) == (called in oracle["own"])
+        assert not own or own == {number for number, (each, _) in theirs.items() if each == called}

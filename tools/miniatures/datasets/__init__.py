@@ -1,0 +1,1 @@
+"""Miniatures, one module per release of `cl.data.releases`: `write(folder, pen)` writes its published files."""
