@@ -89,8 +89,9 @@ class ImageStore:
 class Dataset:
     """A labelled dataset with its train and test split, and its validation set if it has an official one.
 
-    The test split is empty for a dataset that is published without a split. `origin` says where the images were read; `verified` is true if both fingerprints were known in advance and matched
-    (content that does not match is never returned). `notes` are sentences about the images for users and records.
+    The test split is empty for a dataset that is published without a split. `origin` says where the images were read;
+    `verified` is true if both fingerprints were known in advance and matched (content that does not match is never
+    returned). `notes` are sentences about the images for users and records.
     """
 
     name: str
