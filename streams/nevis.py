@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from cl.data import releases
+from cl.data.official.release import absent, how_to_get
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.family import Declared
 from cl.declared.obtain import find
@@ -35,11 +37,12 @@ class Nevis(Declared):
     """The 106 tasks of NEVIS'22 in their official order, built from the datasets available on this machine.
 
     Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research, arXiv
-    2211.11747. A dataset NAME of the official table (`streams/declared/nevis-tasks.csv`) is available if a folder of
-    CLBENCH_DATA_PATH, or the cache, holds NAME/ (train/ and test/, or class folders), NAME.npz, or NAME_train.npz and
-    NAME_test.npz. Missing datasets are listed and left out. Multi-label tasks are left out. Official validation sets
-    are not read: splits are 70/15/15 % of the training images. Labels of counting datasets must be binned already. The
-    official code uses the tasks before 2020 for development: `stop_year=2020`.
+    2211.11747. A dataset NAME of the official table (`streams/declared/nevis-tasks.csv`) is read from the files that its
+    authors published, packed or unpacked in a folder NAME/ of CLBENCH_DATA_PATH or of the cache (`clbench data
+    status nevis` lists them all); else from a folder NAME/ with train/ and test/, or class folders; else from a pack NAME.npz,
+    or NAME_train.npz and NAME_test.npz. Missing datasets are listed and left out. Tasks with several labels per image
+    are left out. Official validation sets are dev_test; datasets without one are split by the paper's shares, drawn by
+    us. The official code uses the tasks before 2020 for development: `stop_year=2020`.
     """
 
     variant: ClassVar[str] = ""
@@ -55,7 +58,7 @@ class Nevis(Declared):
         """The tasks with a single label per image, each with the form in which it is available."""
         tasks = list(_tasks(cls.variant))
         single = [task for task in tasks if task["labels"] == "single"]
-        names = Counter(task["name"] for task in single)
+        names = Counter(task["name"] for task in tasks)
         return Declaration(
             name=f"nevis-{cls.variant}" if cls.variant else "nevis",
             title=f"NEVIS'22, {len(tasks)} tasks",
@@ -65,6 +68,7 @@ class Nevis(Declared):
             splits="nevis",
             omitted=tuple(f"{task['task']} (multi-label)" for task in tasks if task["labels"] != "single"),
             datasets=tuple(_entry(task, repeated=names[task["name"]] > 1) for task in single),
+            unlearned=tuple(_entry(task, repeated=False) for task in tasks if task["labels"] != "single"),
         )
 
     def chosen(self, options: DeclaredOptions, argument: str) -> Declaration:
@@ -101,7 +105,7 @@ def _tasks(variant: str) -> Iterator[dict[str, str]]:
 
 
 def _entry(task: dict[str, str], repeated: bool) -> DatasetEntry:
-    """A task in the first form that is available; if there is none, as the folder to provide."""
+    """A task in the first form that is available; if there is none, as the official files to provide."""
     name, year = task["name"], int(task["year"])
     common = DatasetEntry(
         name=f"{name}-{year}" if repeated else name,
@@ -114,4 +118,10 @@ def _entry(task: dict[str, str], repeated: bool) -> DatasetEntry:
     )
     packs = [(f"{each}.npz",) for each in (name, task["pack"]) if each] + [(f"{name}_train.npz", f"{name}_test.npz")]
     forms = [common, *(replace(common, reader="pack", path="", files=files) for files in packs)]
-    return next((form for form in forms if find(form, None) is not None), common)
+    if name in releases.names():
+        published = releases.release(name)
+        official = replace(common, reader="official", path="", release=name, source=how_to_get(published))
+        if absent(published):  # a folder that has some of its files is no folder of class folders
+            return official
+        forms.insert(0, official)
+    return next((form for form in forms if find(form, None) is not None), forms[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -24,6 +25,9 @@ def duplicates(dataset: Dataset) -> list[str]:
     order = np.lexsort((labels, hashes))
     hashes, labels = hashes[order], labels[order]
     other = (hashes[1:] == hashes[:-1]) & (labels[1:] != labels[:-1])
+    if other.any():  # a dataset that is learned twice has each class twice, as "coil20-2000/cup" and "coil20-2019/cup"
+        own = np.unique([_of_its_dataset(name) for name in dataset.class_names], return_inverse=True)[1]
+        other &= own[labels[1:]] != own[labels[:-1]]
     if count := len(np.unique(hashes[1:][other])):
         pairs = zip(labels[:-1][other].tolist(), labels[1:][other].tolist(), strict=True)
         names = _most(f"{dataset.class_names[one]} and {dataset.class_names[two]}" for one, two in pairs)
@@ -31,6 +35,11 @@ def duplicates(dataset: Dataset) -> list[str]:
             f"{count:,} image{'s are' if count > 1 else ' is'} in two classes ({names}), so one label is wrong."
         )
     return notes
+
+
+def _of_its_dataset(name: str) -> str:
+    """The name of a class without the year in the name of its dataset: "coil20/cup" for "coil20-2019/cup"."""
+    return re.sub(r"-\d{4}/", "/", name)
 
 
 def notes_on(dataset: Dataset) -> list[str]:

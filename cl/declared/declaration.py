@@ -11,21 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cl.data.releases import release
 from cl.errors import UsageError, did_you_mean
 from cl.protocol import CLASS, DOMAIN, TASK
 from cl.tables import read_toml, record
 
 SETTINGS = (CLASS, TASK, DOMAIN)
-READERS = ("pack", "folder", "stream")
-"""One or more .npz packs with the splits of a dataset; a folder of images; the images of a registered stream."""
+READERS = ("pack", "folder", "stream", "official")
+"""One or more .npz packs with the splits of a dataset; a folder of images; the images of a registered stream; the files
+that the authors of a dataset published (see `cl.data.releases`)."""
 ONLY = ("train-only", "test-only")
 """A domain whose images are all learned and none tested; all tested after every task and none learned."""
-SPLITS = ("official", "nevis", "nevis-halves", *ONLY)
-"""The dataset's own splits; its training images split into 70 % train, 15 % dev, 15 % dev_test (NEVIS'22 for datasets
-without a validation set); its training images split into 80 % train and 20 % dev, and its test images into halves
-dev_test and test; `ONLY`."""
+SPLITS = ("official", "nevis", "nevis-90", "nevis-halves", *ONLY)
+"""The dataset's own splits; the rule of NEVIS'22 for what the dataset has (see `cl.declared.union.splits_of`); the same
+with 90 % train, 5 % dev and 5 % dev_test of the training images; its training images split into 80 % train and 20 %
+dev, and its test images into halves dev_test and test; `ONLY`."""
 MISSING = ("error", "skip")
-_WANTED = {"pack": "files", "folder": "path", "stream": "stream"}
+_WANTED = {"pack": "files", "folder": "path", "stream": "stream", "official": "release"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -41,6 +43,7 @@ class DatasetEntry:
     sha256: tuple[str, ...] = ()  # of `files`, in order
     path: str = ""  # reader folder
     stream: str = ""  # reader stream
+    release: str = ""  # reader official: a name of `cl.data.releases`
     classes: tuple[str, ...] = ()  # the classes to use, in this order; empty: all
     tasks: int = 1
     splits: str | None = None  # None: the stream's rule
@@ -51,6 +54,8 @@ class DatasetEntry:
     @property
     def needs(self) -> str:
         """The required files or folder, in words."""
+        if self.release:
+            return " + ".join(file.name for file in release(self.release).files)
         return " + ".join(self.files) or self.path or f"the data of {self.stream}"
 
 
@@ -68,14 +73,18 @@ class Declaration:
     split_seed: int = 0
     missing: str = "error"
     omitted: tuple[str, ...] = ()  # parts of the stream that are left out, with reasons
+    unlearned: tuple[DatasetEntry, ...] = ()  # the datasets among `omitted`
     where: Path | None = dataclasses.field(default=None, compare=False)
 
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits over the whole declaration, without its path and absolute paths in it."""
         said = dataclasses.asdict(dataclasses.replace(self, where=None))
+        del said["unlearned"]
         for entry in said["datasets"]:
             entry["path"], *entry["files"] = map(_last_name, (entry["path"], *entry["files"]))
+            if not entry["release"]:  # the digests of declarations without one are older than it
+                del entry["release"]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
     def rule(self, entry: DatasetEntry) -> str:
@@ -136,6 +145,8 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
         if bool(getattr(entry, key)) != (reader == entry.reader):
             verb = "needs" if reader == entry.reader else "does not take"
             raise UsageError(f"{where}: reader '{entry.reader}' {verb} '{key}'.")
+    if entry.release:
+        release(entry.release)  # raises if there is none
     if entry.sha256 and len(entry.sha256) != len(entry.files):
         raise UsageError(f"{where}: sha256 needs one entry for each of its {len(entry.files)} files.")
     if wrong := [digest for digest in entry.sha256 if not _DIGEST.fullmatch(digest)]:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from cl import registry
 from cl.data import reads
+from cl.data.official.release import find as official
+from cl.data.official.release import load
 from cl.data.readers import read_packs
+from cl.data.releases import release
 from cl.data.sources import candidates, check_sha256, next_to_or_candidates
 from cl.data.store import Dataset, Progress
 from cl.declared.declaration import DatasetEntry, Declaration
@@ -30,6 +33,9 @@ def find(entry: DatasetEntry, next_to: Path | None) -> tuple[Path, ...] | None:
     """
     if entry.reader == "stream":
         return ()
+    if entry.reader == "official":
+        copy = official(release(entry.release))
+        return None if copy is None else copy.paths
     names = entry.files or (entry.path,)
     if next_to is not None:
         return next_to_or_candidates(next_to, names, SUBFOLDERS)
@@ -57,10 +63,16 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
 def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Progress | None = None) -> Dataset:
     """Read one available dataset; images of folders have `size`, others their own. Raises `DataError`, `UsageError`."""
     paths = find(entry, declaration.where.parent if declaration.where is not None else None) or ()
-    reads.note(*paths)
+    if entry.reader != "official":  # which notes what it opens
+        reads.note(*paths)
     for path, digest in zip(paths, entry.sha256, strict=False):
         check_sha256(path, digest)
-    if entry.reader == "pack":
+    if entry.reader == "official":
+        copy = official(release(entry.release))
+        if copy is None:
+            raise DataError(f"The files of {entry.name} disappeared while they were read; put them back and run again.")
+        dataset = load(copy, size, progress)
+    elif entry.reader == "pack":
         dataset = _pack(entry, paths, progress)
     elif entry.reader == "folder":
         from cl.data.folders import read_image_folder

@@ -22,7 +22,7 @@ TRAINED = ("train", "val")
 """Splits whose images are in the training store of a union; images of other splits are in its test store."""
 
 Splits = Mapping[str, tuple[str, IndexArray]]
-"""For each split: whether its images come from the "train" or the "test" images of a dataset, and their rows."""
+"""For each split: whether its images come from the "train", "val" or "test" images of a dataset, and their rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,24 +37,41 @@ class Part:
 def splits_of(dataset: Dataset, rule: str, seed: int) -> Splits:
     """Rows of each split under a rule of `cl.declared.declaration.SPLITS`, drawn class by class with `seed`.
 
+    NEVIS'22 draws train, dev and dev_test from the training images in shares of 70, 15 and 15 %. An official validation
+    set is its dev_test, and 20 % of the training images are its dev; without official tests, the halves of the
+    validation set are dev_test and test. A dataset without any split is drawn in shares of 56, 12, 12 and 20 %.
+
     The draw depends on the class's number only, so a dataset that occurs twice is split in the same way.
     """
-    every = {split: np.arange(len(getattr(dataset, split)), dtype=np.int64) for split in ("train", "test")}
+    stores = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    every = {split: np.arange(len(store), dtype=np.int64) for split, store in stores.items() if store is not None}
     if rule == "official":
         return {split: (split, rows) for split, rows in every.items()}
     if rule in ONLY:
         split = "train" if rule == "train-only" else "test"
         return {split: (split, every[split])}
-    if rule == "nevis":
-        train, held = parted(dataset.train, every["train"], 0.3, seed, "held out")
-        dev, dev_test = parted(dataset.train, held, 0.5, seed, "dev_test")
+    if rule == "nevis-halves" and dataset.val is None:
+        train, dev = parted(dataset.train, every["train"], 0.2, seed, "dev")
+        test, dev_test = parted(dataset.test, every["test"], 0.5, seed, "dev_test")
         return {
-            "train": ("train", train), "val": ("train", dev), "dev_test": ("train", dev_test),
-            "test": ("test", every["test"]),
+            "train": ("train", train), "val": ("train", dev), "dev_test": ("test", dev_test), "test": ("test", test)
         }  # fmt: skip
-    train, dev = parted(dataset.train, every["train"], 0.2, seed, "dev")
-    test, dev_test = parted(dataset.test, every["test"], 0.5, seed, "dev_test")
-    return {"train": ("train", train), "val": ("train", dev), "dev_test": ("test", dev_test), "test": ("test", test)}
+    if dataset.val is not None:
+        train, dev = parted(dataset.train, every["train"], 0.2, seed, "dev")
+        dev_test = ("val", every["val"])
+        test = ("test", every["test"])
+        if not len(every["test"]):
+            second, first = parted(dataset.val, every["val"], 0.5, seed, "dev_test")
+            dev_test, test = ("val", first), ("val", second)
+        return {"train": ("train", train), "val": ("train", dev), "dev_test": dev_test, "test": test}
+    test, learned = ("test", every["test"]), every["train"]
+    held_share = 0.1 if rule == "nevis-90" else 0.3
+    if not len(every["test"]):
+        learned, drawn = parted(dataset.train, learned, 0.2, seed, "test")
+        test = ("train", drawn)
+    train, held = parted(dataset.train, learned, held_share, seed, "held out")
+    dev, dev_test_rows = parted(dataset.train, held, 0.5, seed, "dev_test")
+    return {"train": ("train", train), "val": ("train", dev), "dev_test": ("train", dev_test_rows), "test": test}
 
 
 def parted(store: ImageStore, rows: IndexArray, fraction: float, seed: int, what: str) -> tuple[IndexArray, IndexArray]:

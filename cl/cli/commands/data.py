@@ -20,6 +20,8 @@ Examples:
   clbench data get cifar100
   clbench data where cifar100           every place looked at, and what is there
   clbench data verify cifar100
+  clbench data status nevis             every dataset of a stream: here or not, where, and why not
+  clbench data get nevis --dry-run      what would be fetched, and what only you can get
   clbench data remove cifar100 --dry-run
 
 \b
@@ -30,7 +32,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _NAME = click.argument("name", shell_complete=complete_dataset)
 
 
-@click.group("data", epilog=_EPILOG, short_help="datasets: list, get, verify, where, remove")
+@click.group("data", epilog=_EPILOG, short_help="datasets: list, get, status, verify, where, remove")
 def command() -> None:
     """Datasets: where they are, their licences, and whether they are intact."""
 
@@ -84,20 +86,50 @@ def _about(declared: KnownDataset) -> dict[str, Any]:
 
 @command.command(epilog=_EPILOG)
 @_NAME
-def get(name: str) -> int:
-    """Find the dataset NAME, or download it after showing its licence and citation."""
+@click.option("--jobs", type=click.IntRange(1, 32), default=4, show_default=True, help="Downloads at a time.")
+@click.option("--dry-run", is_flag=True, help="List what would be fetched and fetch nothing.")
+def get(name: str, jobs: int, dry_run: bool) -> int:
+    """Find the dataset NAME, or download it after showing its licence and citation.
+
+    NAME may be a stream of several datasets, such as nevis: then everything that needs no account is fetched, and the
+    rest is listed with what to do. An interrupted download continues with the same command.
+    """
+    from cl.cli.commands.data_of_streams import fetch_release, fetch_stream
     from cl.cli.shared import set_up
-    from cl.data.catalog import copies, declaration, obtain
+    from cl.data import releases
+    from cl.data.catalog import DATASETS, copies, declaration, obtain
+    from cl.housekeeping.releases import declared as declared_stream
     from cl.progress.displays import make_progress
 
     set_up(quiet=False, verbose=0)
+    if name not in DATASETS:
+        if (stream := declared_stream(name)) is not None:
+            return fetch_stream(stream, jobs, dry_run)
+        if name in releases.names():
+            return fetch_release(releases.release(name), dry_run)
     declared = declaration(name)
     was_here = any(True for _ in copies(declared))
+    if dry_run and not was_here:
+        size = sum(file.size for file in declared.archives)
+        click.echo(f"Would download {declared.title} ({size_text(size)}).")
+        click.echo(f"Licence: {declared.licence}\nCite: {declared.citation}")
+        return 0
     with make_progress() as show:
         copy = obtain(name, show.data)
     click.echo(f"{declared.title} {'was here already' if was_here else 'is here now'}: {copy}")
     click.echo(f"Licence: {declared.licence}\nCite: {declared.citation}")
     return 0
+
+
+@command.command(epilog=_EPILOG)
+@click.argument("name", metavar="STREAM", shell_complete=complete_dataset)
+@click.option("--verify", is_flag=True, help="Read the archives and compare them with the published checksums.")
+@_JSON
+def status(name: str, verify: bool, as_json: bool) -> int:
+    """Show every dataset of STREAM: whether it is here, in which form and where, and what to do if it is not."""
+    from cl.cli.commands.data_of_streams import show_status
+
+    return show_status(name, verify, as_json)
 
 
 @command.command(epilog=_EPILOG)

@@ -1,0 +1,101 @@
+"""`clbench data get` and `clbench data status` for streams of several datasets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from cl.cli.app import report
+from cl.cli.text import print_table, size_text
+from cl.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from cl.data.official.release import Release
+    from cl.declared.declaration import Declaration
+    from cl.errors import ClbenchError
+
+
+def show_status(name: str, verify: bool, as_json: bool) -> int:
+    """Print the state of every dataset of a stream. Raises `UsageError` for what is no stream of several datasets."""
+    from cl.housekeeping.releases import declared, states
+
+    declaration = declared(name)
+    if declaration is None:
+        raise UsageError(
+            f"{name} is no stream of several datasets, such as nevis; `clbench data where` shows a dataset."
+        )
+    found = list(states(declaration, checksums=verify))
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(state) for state in found], indent=1))
+        return 0
+    columns = ["dataset", "year", "here", "size", "reader tested on", "where, or what to do"]
+    rows = [
+        [each.name, str(each.year or ""), each.form or "no", size_text(each.bytes) if each.bytes else "unknown",
+         each.checked, each.where or each.why]
+        for each in found
+    ]  # fmt: skip
+    if verify:
+        columns.insert(4, "verified")
+        rows = [[*row[:4], each.verified, *row[4:]] for row, each in zip(rows, found, strict=True)]
+    print_table(columns, rows, right=["size"])
+    here = sum(bool(each.form) for each in found)
+    left = len(declaration.unlearned)
+    click.echo(f"\n{here} of {len(found)} datasets are here.")
+    if left:
+        click.echo(f"The last {left} are left out of the stream: {', '.join(declaration.omitted)}.")
+    return DataError.exit_code if any(each.verified == "no" for each in found) else 0
+
+
+def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
+    """Fetch what can be fetched for a stream, and list the rest; 3 if a download failed."""
+    from cl.data.official.release import how_to_get
+    from cl.housekeeping.releases import fetch_all, wanted
+    from cl.progress.displays import make_progress
+
+    plan = wanted(declaration)
+    unknown = f" and {plan.unknown} of unknown size" if plan.unknown else ""
+    click.echo(
+        f"{declaration.name}: {len(plan.here)} datasets are here, {len(plan.fetch)} can be fetched "
+        f"({size_text(plan.bytes)}{unknown}), {len(plan.by_hand) + len(plan.other)} only you can get."
+    )
+    for release in plan.fetch:
+        click.echo(f"\n{release.title}\n  Licence: {release.licence}\n  Cite: {release.citation}")
+    code = 0
+    if plan.fetch and not dry_run:
+
+        def done(release: Release, error: ClbenchError | None) -> None:
+            click.echo(f"{release.title}: {'is here now' if error is None else 'failed'}")
+
+        with make_progress() as show:
+            errors = fetch_all(plan.fetch, jobs, show.data, done)
+        for error in errors:
+            report(error)
+        code = DataError.exit_code if errors else 0
+    if plan.by_hand or plan.other:
+        click.echo("\nOnly you can get:")
+    for release in plan.by_hand:
+        click.echo(f"  {release.title}: {how_to_get(release)}")
+    for entry in plan.other:
+        click.echo(f"  {entry.name}: {entry.needs}{f' ({entry.source})' if entry.source else ''}")
+    return code
+
+
+def fetch_release(release: Release, dry_run: bool) -> int:
+    """Fetch one dataset in official files, or say where it is. Raises `MissingData` for one that needs a user."""
+    from cl.data.official.release import find
+    from cl.housekeeping.releases import get
+    from cl.progress.displays import make_progress
+
+    was_here = find(release) is not None
+    if not was_here:
+        click.echo(f"{release.title} ({size_text(release.size) if release.size else 'size unknown'})")
+    click.echo(f"Licence: {release.licence}\nCite: {release.citation}")
+    if dry_run and not was_here:
+        return 0
+    with make_progress() as show:
+        where = get(release.name, show.data)
+    click.echo(f"{release.title} {'was here already' if was_here else 'is here now'}: {where}")
+    return 0

@@ -1,0 +1,171 @@
+"""The functions of `clbench data` for datasets in official files: where each is, and fetching many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from cl.data import releases
+from cl.data.official.release import Release, absent, find, how_to_get, obtain, verify
+from cl.data.store import Progress
+from cl.declared.declaration import DatasetEntry, Declaration
+from cl.declared.obtain import find as find_entry
+from cl.errors import ClbenchError
+from cl.family import argument_of, family_of
+from cl.housekeeping.datasets import tree_size
+
+OFFICIAL = "official files"
+
+
+@dataclass(frozen=True)
+class State:
+    """One dataset of a stream on this machine.
+
+    `form` is "official files", "folder", "pack" or "stream" for what is here, else empty. `verified` says whether the
+    archives have the published checksums: "yes", "unpacked", "unknown" without published ones, "no" for others, and
+    empty if nothing was compared. `why` says what is missing and what to do. `checked` is how far clbench's reader was
+    tested.
+    """
+
+    task: str
+    name: str
+    year: int | None
+    form: str
+    where: str
+    bytes: int
+    verified: str
+    checked: str
+    why: str
+
+
+def declared(name: str) -> Declaration | None:
+    """The declaration of a stream called `name`, None if there is no such stream or it is not a declared one."""
+    from cl import registry
+
+    if name not in registry.streams:
+        return None
+    family = family_of(name)
+    found: Declaration | None = family.declaration(argument_of(name))
+    return found
+
+
+def states(declaration: Declaration, *, checksums: bool = False) -> Iterator[State]:
+    """The state of every dataset of a stream, in its order, those that it leaves out last.
+
+    `checksums` reads the archives and compares them with the published checksums.
+    """
+    for entry in (*declaration.datasets, *declaration.unlearned):
+        yield _state(entry, declaration, checksums)
+
+
+def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> State:
+    release = releases.release(entry.release) if entry.release else None
+    next_to = declaration.where.parent if declaration.where is not None else None
+    paths = find_entry(entry, next_to)
+    about = {"task": entry.title or entry.name, "name": entry.name, "year": entry.year}
+    checked = release.checked if release is not None else ""
+    if paths is None:
+        size = release.size if release is not None else 0
+        return State(**about, form="", where="", bytes=size, verified="", checked=checked, why=_why(entry, release))
+    form = OFFICIAL if release is not None else entry.reader
+    size = sum(tree_size(path)[0] for path in paths)
+    where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
+    verified = _verified(release) if release is not None and checksums else ""
+    return State(**about, form=form, where=where, bytes=size, verified=verified, checked=checked, why="")
+
+
+def _why(entry: DatasetEntry, release: Release | None) -> str:
+    if release is None:
+        return f"needs {entry.needs}{f' ({entry.source})' if entry.source else ''}"
+    lacking = absent(release)
+    if lacking:
+        folder, names = next(iter(lacking.items()))
+        return f"{folder} lacks {', '.join(names)}"
+    return "`clbench data get` fetches it" if release.downloadable else how_to_get(release)
+
+
+def _verified(release: Release) -> str:
+    found = find(release)
+    assert found is not None, "its paths were found before"
+    packed = [file for file, path in zip(found.form, found.packed, strict=True) if path is not None]
+    if not packed:
+        return "unpacked"
+    try:
+        verify(found)
+    except ClbenchError:
+        return "no"
+    return "yes" if all(file.md5 or file.sha256 for file in packed) else "unknown"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `clbench data get` of a stream would do: what is here, what can be fetched, and what a user has to get."""
+
+    here: tuple[Release, ...]
+    fetch: tuple[Release, ...]
+    by_hand: tuple[Release, ...]
+    other: tuple[DatasetEntry, ...]  # not here, and without a declared release
+
+    @property
+    def bytes(self) -> int:
+        """Bytes to fetch, as far as published."""
+        return sum(release.size for release in self.fetch)
+
+    @property
+    def unknown(self) -> int:
+        """Datasets to fetch with a file of unknown size."""
+        return sum(any(not file.size for file in release.files) for release in self.fetch)
+
+
+def wanted(declaration: Declaration) -> Wanted:
+    """What is needed for a stream; a dataset that occurs twice counts once."""
+    next_to = declaration.where.parent if declaration.where is not None else None
+    here, fetch, by_hand, other = [], [], [], []
+    for entry in {each.release or each.name: each for each in (*declaration.datasets, *declaration.unlearned)}.values():
+        release = releases.release(entry.release) if entry.release else None
+        if find_entry(entry, next_to) is not None:
+            here += [release] if release is not None else []
+        elif release is None:
+            other.append(entry)
+        elif release.downloadable:
+            fetch.append(release)
+        else:
+            by_hand.append(release)
+    return Wanted(tuple(here), tuple(fetch), tuple(by_hand), tuple(other))
+
+
+def fetch_all(
+    chosen: Sequence[Release], jobs: int, progress: Progress | None = None,
+    done: Callable[[Release, ClbenchError | None], None] = lambda release, error: None,
+) -> list[ClbenchError]:  # fmt: skip
+    """Fetch several releases at a time into the cache and compare their checksums; `done` is called after each.
+
+    One that fails does not stop the others; returns the errors. A download that was interrupted is continued.
+    """
+    errors: list[ClbenchError] = []
+
+    def one(release: Release) -> None:
+        verify(obtain(release, progress))
+
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        waiting = {pool.submit(one, release): release for release in chosen}
+        try:
+            for each in as_completed(waiting):
+                error = each.exception()
+                if error is not None and not isinstance(error, ClbenchError):
+                    raise error
+                errors += [error] if error is not None else []
+                done(waiting[each], error)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return errors
+
+
+def get(name: str, progress: Progress | None = None) -> str:
+    """Fetch one release, or find it; returns where it is. Raises `MissingData` with what to do if it needs a user."""
+    release = releases.release(name)
+    found = obtain(release, progress)
+    verify(found)
+    return " + ".join(str(path) for path in found.paths)
