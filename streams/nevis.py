@@ -37,12 +37,12 @@ class Nevis(Declared):
     """The 106 tasks of NEVIS'22 in their official order, built from the datasets available on this machine.
 
     Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research, arXiv
-    2211.11747. A dataset NAME of the official table (`streams/declared/nevis-tasks.csv`) is read from the files that its
-    authors published, packed or unpacked in a folder NAME/ of CLBENCH_DATA_PATH or of the cache (`clbench data
-    status nevis` lists them all); else from a folder NAME/ with train/ and test/, or class folders; else from a pack NAME.npz,
-    or NAME_train.npz and NAME_test.npz. Missing datasets are listed and left out. Tasks with several labels per image
-    are left out. Official validation sets are dev_test; datasets without one are split by the paper's shares, drawn by
-    us. The official code uses the tasks before 2020 for development: `stop_year=2020`.
+    2211.11747. A dataset NAME of the official table (`streams/declared/nevis-tasks.csv`) is read from the files that
+    its authors published, packed or unpacked in a folder NAME/ of CLBENCH_DATA_PATH or of the cache (`clbench data
+    status nevis` lists them all); else from a folder NAME/ with train/ and test/, or class folders; else from a pack
+    NAME.npz, or NAME_train.npz and NAME_test.npz. Missing datasets are listed and left out. Tasks with several labels
+    per image are left out. Official validation sets are dev_test; datasets without one are split by the paper's shares,
+    drawn by us. The official code uses the tasks before 2020 for development: `stop_year=2020`.
     """
 
     variant: ClassVar[str] = ""

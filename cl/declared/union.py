@@ -50,28 +50,35 @@ def splits_of(dataset: Dataset, rule: str, seed: int) -> Splits:
     if rule in ONLY:
         split = "train" if rule == "train-only" else "test"
         return {split: (split, every[split])}
-    if rule == "nevis-halves" and dataset.val is None:
-        train, dev = parted(dataset.train, every["train"], 0.2, seed, "dev")
-        test, dev_test = parted(dataset.test, every["test"], 0.5, seed, "dev_test")
-        return {
-            "train": ("train", train), "val": ("train", dev), "dev_test": ("test", dev_test), "test": ("test", test)
-        }  # fmt: skip
     if dataset.val is not None:
+        return _with_validation(dataset, dataset.val, every, seed)
+    if rule == "nevis-halves":
         train, dev = parted(dataset.train, every["train"], 0.2, seed, "dev")
-        dev_test = ("val", every["val"])
-        test = ("test", every["test"])
-        if not len(every["test"]):
-            second, first = parted(dataset.val, every["val"], 0.5, seed, "dev_test")
-            dev_test, test = ("val", first), ("val", second)
-        return {"train": ("train", train), "val": ("train", dev), "dev_test": dev_test, "test": test}
-    test, learned = ("test", every["test"]), every["train"]
-    held_share = 0.1 if rule == "nevis-90" else 0.3
+        rest, dev_test = parted(dataset.test, every["test"], 0.5, seed, "dev_test")
+        return _splits(("train", train), ("train", dev), ("test", dev_test), ("test", rest))
+    learned, test = every["train"], ("test", every["test"])
     if not len(every["test"]):
         learned, drawn = parted(dataset.train, learned, 0.2, seed, "test")
         test = ("train", drawn)
-    train, held = parted(dataset.train, learned, held_share, seed, "held out")
-    dev, dev_test_rows = parted(dataset.train, held, 0.5, seed, "dev_test")
-    return {"train": ("train", train), "val": ("train", dev), "dev_test": ("train", dev_test_rows), "test": test}
+    train, held = parted(dataset.train, learned, 0.1 if rule == "nevis-90" else 0.3, seed, "held out")
+    dev, dev_test = parted(dataset.train, held, 0.5, seed, "dev_test")
+    return _splits(("train", train), ("train", dev), ("train", dev_test), test)
+
+
+def _with_validation(dataset: Dataset, val: ImageStore, every: Mapping[str, IndexArray], seed: int) -> Splits:
+    train, dev = parted(dataset.train, every["train"], 0.2, seed, "dev")
+    dev_test, test = ("val", every["val"]), ("test", every["test"])
+    if not len(every["test"]):
+        second, first = parted(val, every["val"], 0.5, seed, "dev_test")
+        dev_test, test = ("val", first), ("val", second)
+    return _splits(("train", train), ("train", dev), dev_test, test)
+
+
+def _splits(
+    train: tuple[str, IndexArray], val: tuple[str, IndexArray], dev_test: tuple[str, IndexArray],
+    test: tuple[str, IndexArray],
+) -> Splits:  # fmt: skip
+    return {"train": train, "val": val, "dev_test": dev_test, "test": test}
 
 
 def parted(store: ImageStore, rows: IndexArray, fraction: float, seed: int, what: str) -> tuple[IndexArray, IndexArray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cl.data import releases
 from cl.data.official.release import Release, absent, find, how_to_get, obtain, verify
@@ -63,16 +63,24 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
     release = releases.release(entry.release) if entry.release else None
     next_to = declaration.where.parent if declaration.where is not None else None
     paths = find_entry(entry, next_to)
-    about = {"task": entry.title or entry.name, "name": entry.name, "year": entry.year}
-    checked = release.checked if release is not None else ""
+    lacking = State(
+        task=entry.title or entry.name,
+        name=entry.name,
+        year=entry.year,
+        form="",
+        where="",
+        bytes=0 if release is None else release.size,
+        verified="",
+        checked="" if release is None else release.checked,
+        why="" if paths is not None else _why(entry, release),
+    )
     if paths is None:
-        size = release.size if release is not None else 0
-        return State(**about, form="", where="", bytes=size, verified="", checked=checked, why=_why(entry, release))
+        return lacking
     form = OFFICIAL if release is not None else entry.reader
     size = sum(tree_size(path)[0] for path in paths)
     where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
     verified = _verified(release) if release is not None and checksums else ""
-    return State(**about, form=form, where=where, bytes=size, verified=verified, checked=checked, why="")
+    return replace(lacking, form=form, where=where, bytes=size, verified=verified)
 
 
 def _why(entry: DatasetEntry, release: Release | None) -> str:
