@@ -6,32 +6,25 @@ import json
 import logging
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import xxhash
 from filelock import FileLock
 
-from cl.data.images import UnreadableImage, unreadable
-from cl.data.progress import Bar
+from cl.data.decoding import Decode, blocks, naming_all, sync, write
 from cl.data.store import (
     Fingerprint,
-    HashArray,
     ImageStore,
     IndexArray,
     PixelArray,
     Progress,
-    pixel_hashes,
-    short_hashes,
 )
 from cl.errors import DataError
 from cl.paths import home, writable_cache, writing_nothing
@@ -40,8 +33,6 @@ log = logging.getLogger("clbench.data")
 
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, SyntaxError, TokenError)
 """Errors that damaged files raise; NumPy parses the header of an array as Python."""
-
-Decode = Callable[[int], PixelArray]
 
 
 def decoded_store(
@@ -91,7 +82,7 @@ class _Cache:
             with FileLock(f"{folder}.lock"):  # concurrent runs decode only once
                 found = self.open()
                 if found is None:
-                    with temporary_folder(folder) as temporary:
+                    with _begun_folder(folder) as temporary:
                         _write(temporary, self.what, self.labels, decode, self.progress)
                         _publish(temporary, folder)
                     found = self.open()
@@ -166,53 +157,13 @@ def _digest_of_rest(fingerprint: str, pixels: str, *arrays: np.ndarray | None) -
     return digest.hexdigest()
 
 
-def _blocks(
-    what: str, labels: IndexArray, decode: Decode, progress: Progress | None
-) -> Iterator[tuple[PixelArray, IndexArray, HashArray]]:
-    """Decoded images in canonical order with indices and hashes, one class at a time, to hold only one in memory."""
-    decode = _naming_all(decode, len(labels))
-    by_label = np.argsort(labels, kind="stable")
-    bounds = np.flatnonzero(np.diff(labels[by_label], prepend=-1, append=-1))
-    with Bar(f"decode {what}", len(labels), progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start, stop in pairwise(bounds):
-            slices = [by_label[at : min(at + 32, stop)] for at in range(start, stop, 32)]
-            parts = []
-            for part in pool.map(lambda rows: [decode(int(row)) for row in rows], slices):
-                parts += part
-                bar.add(len(part))
-            block = np.stack(parts)
-            names = pixel_hashes(block)
-            order = np.argsort(names, kind="stable")
-            yield block[order], by_label[start:stop][order], short_hashes(names[order])
-
-
-def _naming_all(decode: Decode, count: int) -> Decode:
-    """`decode`, whose error names every image that cannot be read, and not only the first."""
-
-    errors: list[UnreadableImage] = []
-    lock = threading.Lock()
-
-    def checked(index: int) -> PixelArray:
-        try:
-            return decode(index)
-        except UnreadableImage:
-            with lock:  # several threads meet a damaged image at the same time
-                for each in range(count) if not errors else ():
-                    try:
-                        decode(each)
-                    except UnreadableImage as error:
-                        errors.append(error)
-            raise unreadable(errors) from None
-
-    return checked
-
-
 def _in_memory(
     what: str, labels: IndexArray, decode: Decode, progress: Progress | None
 ) -> tuple[ImageStore, IndexArray]:
-    pixels = np.empty((len(labels), *_naming_all(decode, len(labels))(0).shape), np.uint8)
+    decode = naming_all(decode, len(labels))
+    pixels = np.empty((len(labels), *decode(0).shape), np.uint8)
     digest, order, hashes = Fingerprint(pixels.shape), [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
-    for block, index, names in _blocks(what, labels, decode, progress):
+    for block, index, names in blocks(what, labels, decode, progress):
         digest.update(block)
         done = sum(map(len, order))
         pixels[done : done + len(block)] = block
@@ -225,34 +176,18 @@ def _in_memory(
 
 
 def _write(folder: Path, what: str, labels: IndexArray, decode: Decode, progress: Progress | None) -> None:
-    """Write the cache with ordinary writes: a full disk is then an exception; with a memory map it is a bus error."""
-    shape = (len(labels), *_naming_all(decode, len(labels))(0).shape)
-    digest, quick = Fingerprint(shape), xxhash.xxh3_128()
-    order, hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
-    with open(folder / "pixels.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for block, index, names in _blocks(what, labels, decode, progress):
-            digest.update(block)
-            quick.update(block.reshape(-1).data)
-            file.write(block.reshape(-1).data)
-            order.append(index)
-            hashes.append(names)
-        _sync(file)
-    arrays: dict[str, Any] = {
-        "labels": np.sort(labels),
-        "order": np.concatenate(order),
-        "hashes": np.concatenate(hashes),
-    }
+    """Write the cache into a folder, in which a killed process may have begun."""
+    written = write(folder, what, labels, naming_all(decode, len(labels)), progress)
+    arrays = {"labels": np.sort(labels), "order": written.order, "hashes": written.hashes}
     for name, values in arrays.items():
         with open(folder / f"{name}.npy", "wb") as file:
             np.save(file, values)
-            _sync(file)
+            sync(file)
     with open(folder / "meta.json", "wb") as file:
-        fingerprint, pixels = digest.finish(arrays["labels"]), quick.hexdigest()
-        rest = _digest_of_rest(fingerprint, pixels, *arrays.values())
-        meta = {"fingerprint": fingerprint, "shape": shape, "pixels": pixels, "rest": rest}
+        rest = _digest_of_rest(written.fingerprint, written.pixels, *arrays.values())
+        meta = {"fingerprint": written.fingerprint, "shape": written.shape, "pixels": written.pixels, "rest": rest}
         file.write(json.dumps(meta).encode())
-        _sync(file)
+        sync(file)
 
 
 def _publish(temporary: Path, folder: Path) -> None:
@@ -260,6 +195,20 @@ def _publish(temporary: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(temporary, folder)
+
+
+@contextmanager
+def _begun_folder(folder: Path) -> Iterator[Path]:
+    """As `temporary_folder`, but what a killed or interrupted process left is kept, to be continued."""
+    path = folder.with_name(f".{folder.name}.tmp")
+    path.mkdir(exist_ok=True)
+    try:
+        yield path
+    except Exception:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    if path.exists():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -273,8 +222,3 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cl.data import decoded, readers
+from cl.data import decoding, readers
 from cl.data.readers import read_pack, read_packs
 from cl.paths import look_only
 
@@ -68,7 +68,7 @@ def test_a_disk_that_fills_while_decoding_costs_the_cache_not_the_run(
     def full(_: Any) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(decoded, "_sync", full)
+    monkeypatch.setattr(decoding, "sync", full)
     with caplog.at_level(logging.WARNING, "clbench.data"):
         store = read_pack(tiny.packs(tmp_path)[0]).splits["train"]
     assert "No space left" in caplog.text
