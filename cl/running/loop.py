@@ -52,10 +52,7 @@ def run(
     writer = Writer(strategy, stream, folder, known, trainer, warnings)
     state = RunState()
     try:
-        strategy.info = stream.info
-        trainer.encodings.expect(stream)
-        with trainer.cost.timed("train"), trainer.cost.part("other"):
-            strategy.setup(stream.info)
+        set_up(strategy, stream, trainer)
         if hooks.ready is not None:
             hooks.ready()
         state = _continue(state, strategy, trainer)
@@ -93,6 +90,14 @@ def run(
     except ClbenchError as error:
         writer.fail(state, error)
         raise
+
+
+def set_up(strategy: Strategy, stream: Stream, trainer: Trainer) -> None:
+    """Set a learner up for a stream; raises the `ClbenchError` of a method that cannot learn it with these options."""
+    strategy.info = stream.info
+    trainer.encodings.expect(stream)
+    with trainer.cost.timed("train"), trainer.cost.part("other"):
+        strategy.setup(stream.info)
 
 
 def _continue(state: RunState, strategy: Strategy, trainer: Trainer) -> RunState:
