@@ -52,7 +52,7 @@ def _describe(
     probe, missing = _probe(plan, built)
     notes += missing
     if built is not None:
-        refuse(plan.strategy, plan.options, built, least_batch, text=text)
+        refuse(plan.strategy, plan.options, built, least_batch, text=text, max_tasks=plan.max_tasks)
         notes += remarks(plan.strategy, plan.options, built, batch_norms)
         notes += _setup(plan, built, setups) if state != "complete" else []
         if plan.max_tasks is not None and plan.max_tasks < (count := len(built.experiences)):

@@ -119,7 +119,10 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     what = identity(plan, stream, backbone, probe)
     of_method = check_partial(plan, what)
     save_inputs(plan, of_stream, of_method)
-    refuse(plan.strategy, plan.options, stream, backbone.least_batch, text=backbone.text is not None)
+    refuse(
+        plan.strategy, plan.options, stream, backbone.least_batch, text=backbone.text is not None,
+        max_tasks=plan.max_tasks,
+    )  # fmt: skip
     notes += [*notes_on(stream.dataset), *remarks(plan.strategy, plan.options, stream, backbone.batch_norms)]
     for text in notes:
         progress.message(text)
