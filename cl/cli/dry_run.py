@@ -47,13 +47,13 @@ def _describe(
     stream = dict(_once(streams, key, _stream, plan))
     backbone = dict(_once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan))
     built, least_batch, text = stream.pop("built"), backbone.pop("least_batch"), backbone.pop("text")
-    batch_norms = backbone.pop("batch_norms")
+    batch_norms, channels = backbone.pop("batch_norms"), backbone.pop("channels")
     state, notes = _state(plan, built, existing)
     probe, missing = _probe(plan, built)
     notes += missing
     if built is not None:
         refuse(plan.strategy, plan.options, built, least_batch, text=text, max_tasks=plan.max_tasks)
-        notes += remarks(plan.strategy, plan.options, built, batch_norms)
+        notes += remarks(plan.strategy, plan.options, built, batch_norms, channels=channels)
         notes += _setup(plan, built, setups) if state != "complete" else []
         if plan.max_tasks is not None and plan.max_tasks < (count := len(built.experiences)):
             notes.append(f"--max-tasks={plan.max_tasks}: of {count} steps of the stream, the others are not learned.")

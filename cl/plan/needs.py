@@ -50,9 +50,9 @@ def refuse(
         raise Incompatible(f"{strategy} {problem}.")
 
 
-def remarks(strategy: str, options: Any, stream: Stream, batch_norms: bool = False) -> list[str]:
-    """Sentences for the warnings of a run's record: tasks of one class that teach a strategy nothing, and batches of
-    one image for a backbone with `batch_norms`."""
+def remarks(strategy: str, options: Any, stream: Stream, batch_norms: bool = False, *, channels: int = 3) -> list[str]:
+    """Sentences for the warnings of a run's record: tasks of one class that teach a strategy nothing, batches of one
+    image for a backbone with `batch_norms`, and colours for one whose images have a single one of `channels`."""
     needs, sizes = _needs(registry.strategies.get(strategy), options), stream.info.classes_per_task
     single, what = sum(size == 1 for size in sizes), _tasks(stream)
     texts = []
@@ -73,6 +73,11 @@ def remarks(strategy: str, options: Any, stream: Stream, batch_norms: bool = Fal
         texts.append(
             f"The first of {len(sizes)} {what} has a single class, so {strategy} leaves {needs.adapts} untrained; "
             f"{_larger(stream, 'stream.base')}."
+        )
+    if channels == 1 < stream.info.image_shape[0]:
+        texts.append(
+            f"The backbone takes grey images, so of the colours of {stream.name} it sees the brightness alone (0.299 "
+            "red + 0.587 green + 0.114 blue); choose a backbone for colour images to use them."
         )
     return texts
 

@@ -123,7 +123,10 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
         plan.strategy, plan.options, stream, backbone.least_batch, text=backbone.text is not None,
         max_tasks=plan.max_tasks,
     )  # fmt: skip
-    notes += [*notes_on(stream.dataset), *remarks(plan.strategy, plan.options, stream, backbone.batch_norms)]
+    notes += notes_on(stream.dataset)
+    notes += remarks(
+        plan.strategy, plan.options, stream, backbone.batch_norms, channels=backbone.transform.channels
+    )  # fmt: skip
     for text in notes:
         progress.message(text)
     trainer = Trainer(
