@@ -163,12 +163,12 @@ def _setup(plan: Plan, stream: Any, setups: dict[str, ClbenchError | None]) -> l
             setups[key] = None
         except ClbenchError as error:
             setups[key] = error
-    error = setups[key]
-    if error is None:
+    found = setups[key]
+    if found is None:
         return []
-    if isinstance(error, MissingData):
-        return [str(error)]
-    raise error
+    if isinstance(found, MissingData):
+        return [str(found)]
+    raise found
 
 
 def _passes(stream: Any) -> int:
