@@ -25,6 +25,17 @@ ANYTIME = "anytime"
 
 
 @dataclass(frozen=True)
+class Least:
+    """A least number that a method needs, what it is for, and what else the user may change."""
+
+    number: int = 1
+    purpose: str = ""
+    """"for a meta step"."""
+    instead: str = ""
+    """"lower trajectories"."""
+
+
+@dataclass(frozen=True)
 class Needs:
     """What a method needs of a stream; `cl.plan.needs` checks it before anything is trained."""
 
@@ -47,6 +58,10 @@ class Needs:
     """Tasks with such fits: "all"; "first"; "unreplayed", all until there are remembered images to add to a batch."""
     merges: bool = True
     """Whether these fits merge a last batch of one image into the batch before; `Strategy.fit` does."""
+    first_classes: Least = Least()
+    """Classes of the first task."""
+    tasks: Least = Least()
+    """Tasks that a run learns."""
     text: bool = False
     """Whether it needs a backbone with a text tower, and names of classes that are words."""
 

@@ -19,7 +19,7 @@ from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import UsageError
 from cl.options import nested, option
-from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK, Needs
+from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK, Least, Needs
 from cl.stream import ImageSet, StreamInfo, View
 from cl.training import state
 from cl.training.augment import RECIPES
@@ -60,6 +60,7 @@ __all__ = [
     "ImageBatches",
     "ImageSet",
     "Inputs",
+    "Least",
     "MultiStep",
     "Needs",
     "Plateau",

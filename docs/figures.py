@@ -217,6 +217,7 @@ TABLES |= {
         Shown(RECORDS / "zero-shot-head"),
         Shown(RECORDS / "pacs", _DOMAINS),
         Shown(RECORDS / "domains" / "rotated-digits", _DOMAINS),
+        Shown(RECORDS / "domains" / "permuted-digits", _DOMAINS),
         Shown(RECORDS / "one-pass" / "split-mnist", _SCRATCH),
         Shown(RECORDS / "one-pass" / "split-fmnist", _SCRATCH),
         Shown(RECORDS / "told-mnist", _TASK_TOLD, TOLD),
@@ -229,6 +230,7 @@ TABLES |= {
         Shown(RECORDS / "growing-adaptors" / "rotated-digits", _GROWING),
         Shown(RECORDS / "growing-adaptors" / "pacs", _GROWING),
         Shown(RECORDS / "input-tuning" / "split-digits"),
+        Shown(RECORDS / "input-tuning" / "rotated-digits", _DOMAINS),
         Shown(RECORDS / "nevis-real", _NEVIS | {"on the front": front(RECORDS / "nevis-real")}, TOLD),
         Shown(RECORDS / "nevis-large", _NEVIS, TOLD),
     )

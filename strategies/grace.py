@@ -34,6 +34,8 @@ class GRACE(Edited):
         has means over positions as keys, and a value replaces every position. Corrections are trained in batches: no
         two in a batch share an entry, and an image that would use an untrained value waits, so this is one after the
         other up to rounding. A radius that grows to a query passes it by 1e-5 of itself, so rounding does not lose it.
+        Of two equal images with different labels the later correction replaces the earlier one (`replaced` counts
+        these); in the code both keys are at the same place, with radii of 0 and -1e-5, and the image uses neither.
         A learner answers with the classes that it has seen: images of others are `unknown` and not corrected, so
         earlier classes must come again. `edit=finetune` is the paper's FT: Adam on the layer (in the code: on its
         weight alone) until the answer is right. In the record, the paper's ES is `edit_success`, ERR `edit_retention`
@@ -71,6 +73,7 @@ class GRACE(Edited):
         self._layer = self.trainer.cost.count(lambda: LayerOutput(self.backbone, o.layer, whole=o.replace == "all"))
         super().setup(info)
         self.codebook = Codebook(self._layer.width, self._layer.value_width, o.radius, self.device)
+        self.replaced = 0  # corrections in the place of one of an equal image with another label
 
     def correct(self, images: ImageSet) -> None:
         known = self.known(images)
@@ -102,7 +105,7 @@ class GRACE(Edited):
             return self.base.predict(inputs)
 
     def retention(self) -> dict[str, float]:
-        return {**super().retention(), "keys": float(len(self.codebook))}
+        return {**super().retention(), "keys": float(len(self.codebook)), "replaced": float(self.replaced)}
 
     # -------------------------------------------------------------------------------------------------- the codebook
 
@@ -125,7 +128,9 @@ class GRACE(Edited):
                 if self._answer(images.subset(torch.tensor([at])), entry[at : at + 1]) == label:
                     continue
             self.edits += 1
+            before = int(book.labels[place]) if len(book) else label
             place, new = book.edit(queries[at], label, float(distance[at]), place)
+            self.replaced += not new and before != label
             if new:
                 apart = distances(queries, queries[at : at + 1])[:, 0].to(distance)
                 entry, distance = torch.where(apart < distance, place, entry), torch.minimum(apart, distance)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from cl.bases.told_task import ToldTask
 from cl.parts.heads import TaskHeads
 from cl.parts.weights.task_tensors import TaskTensors
-from cl.parts.weights.unit_gates import GatedExtractor, UnitGates, compensated, gates_of
+from cl.parts.weights.unit_gates import GatedExtractor, UnitGates, behind_gate, compensated, gates_of
 from cl.strategy import (
     RECIPES,
     Batch,
@@ -90,7 +90,7 @@ class HAT(ToldTask):
         def logits(images: Tensor, scale: float) -> tuple[Tensor, list[Tensor]]:
             opened = gates_of(gates.current, scale)
             with gates.gated(opened):
-                return head(self.backbone(images) * opened[-1]), opened
+                return head(behind_gate(self.backbone(images), opened[-1])), opened
 
         def loss(batch: Batch) -> Tensor:
             found, opened = logits(batch.x, self.scale)

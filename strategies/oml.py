@@ -18,6 +18,8 @@ from cl.strategy import (
     Batch,
     ImageSet,
     Inputs,
+    Least,
+    Needs,
     Step,
     Strategy,
     StreamInfo,
@@ -85,29 +87,27 @@ class OML(Strategy):
             if not self.lr and not self.rates:
                 raise ValueError("lr=0 chooses the rate of the online pass among rates; name one, or set lr.")
 
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        shape = _layout(options)
+        needed = shape.drawn + (1 if shape.random else 0)
+        needed = max(2 * shape.drawn - 1, 2) if options.halves else needed  # the second half is the larger
+        least = Least(needed, f"for a meta step ({shape.drawn} for its trajectories)", "lower tasks or trajectories")
+        return Needs(first_classes=least) if options.meta_steps else Needs()
+
     def setup(self, info: StreamInfo) -> None:
-        o, interference = self.options, self.options.outer == "interference"
-        self._layout = Layout(o.trajectories, o.tasks, o.inner_steps, o.others, o.random if interference else 0)
-        self._check(info.classes_per_task[0])
+        o = self.options
+        self._layout = _layout(o)
         rng = self.init_rng("head")
         self.head = PredictionNetwork(self.backbone.dim, info.n_classes, o.hidden, rng).to(self.device)
         self.candidates: list[nn.Module] = []  # heads with different rates, until one is chosen
         self.rate = 0.0
         self.moments: list[dict[str, Tensor]] = []  # of Adam in the online pass, which goes on from task to task
 
-    def _check(self, classes: int, enough: int | None = None) -> None:
-        """Refuse a first task with too few classes, or with too few (`enough`) that have the images of a trajectory."""
-        o, shape = self.options, self._layout
-        if not o.meta_steps:
-            return
-        needed = shape.drawn + (1 if shape.random else 0)
-        needed = max(2 * shape.drawn - 1, 2) if o.halves else needed  # the second half is the larger
-        if classes < needed:
-            raise UsageError(
-                f"a meta step needs {needed} or more classes ({shape.drawn} for its trajectories), and the first task "
-                f"has {classes}; give it more (stream.base, stream.increment), or lower tasks or trajectories."
-            )
-        if enough is not None and enough < shape.drawn:
+    def _check(self, enough: int) -> None:
+        """Refuse a first task with too few classes that have the images of a trajectory."""
+        shape = self._layout
+        if enough < shape.drawn:
             raise UsageError(
                 f"the trajectories of a meta step need {shape.drawn} or more classes with {shape.steps + shape.others} "
                 f"images each, and the first task has {enough} of them; lower inner_steps or others."
@@ -138,7 +138,7 @@ class OML(Strategy):
         if not o.meta_steps:
             return
         data = Trajectories(images, self._layout, o.meta_steps, self.backbone.transform, self.device, halves=o.halves)
-        self._check(len(images.labels.unique()), len(data.candidates))
+        self._check(len(data.candidates))
         rng = self.rng("rows")
 
         def loss(batch: Batch) -> Tensor:
@@ -203,3 +203,9 @@ class OML(Strategy):
             right = [int((head(x).argmax(1) == y).sum()) for head in self.candidates]
         self.candidates = []
         return rates[right.index(max(right))]
+
+
+def _layout(options: OML.Options) -> Layout:
+    """The images of a meta step."""
+    o = options
+    return Layout(o.trajectories, o.tasks, o.inner_steps, o.others, o.random if o.outer == "interference" else 0)

@@ -36,12 +36,13 @@ _KINDS = {
     "hub": bool,
     "least_batch": int,
     "batch_norms": bool,
+    "channels": int,
 }
 
 
 def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
-    """Parameters and forward FLOPs of a backbone, the origin of its weights, the images that a batch needs, and whether
-    it has a text tower.
+    """Parameters and forward FLOPs of a backbone, the origin of its weights, the images that a batch needs, the
+    channels of an image, and whether it has a text tower.
 
     Raises `UsageError` for an unknown backbone or a size that it cannot take, `DataError` for a missing weights file.
     """
@@ -63,6 +64,7 @@ def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
         "least_batch": known["least_batch"],
         "text": arch.startswith(CLIP),
         "batch_norms": known["batch_norms"],
+        "channels": known["channels"],
     }
 
 
@@ -148,6 +150,7 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
         "hub": bool(remote),
         "least_batch": least_batch(model, image),
         "batch_norms": has_batch_norms([model]),
+        "channels": channels,
     }
 
 
@@ -170,6 +173,7 @@ def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
         "hub": remote,
         "least_batch": least_batch(tower, image),
         "batch_norms": has_batch_norms([tower]),
+        "channels": 3,
     }
 
 

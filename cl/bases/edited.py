@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from cl.strategy import (
     Extractor,
     ImageSet,
     Inputs,
+    Least,
+    Needs,
     StoredImages,
     Strategy,
     StreamInfo,
@@ -49,12 +52,15 @@ class Edited(Wrapper):
         measured: int = option(200, "corrections, and images of the learned tasks, kept to measure retention", ge=0)
         period: int = option(50, "corrections between two measurements of retention, at the ends of tasks", ge=1)
 
+    @classmethod
+    def needs(cls, options: Any) -> Needs:
+        """The needs of the base, and a task to correct."""
+        first = options.edit_from
+        return replace(
+            super().needs(options), tasks=Least(first + 1, f"to correct one after edit_from={first}", "lower edit_from")
+        )
+
     def setup(self, info: StreamInfo) -> None:
-        first = self.options.edit_from
-        if first >= info.n_tasks:
-            raise UsageError(
-                f"edit_from={first} leaves none of the {info.n_tasks} tasks of {info.name} to correct; choose less."
-            )
         if sum(info.classes_per_task) == info.n_classes:
             raise UsageError(
                 f"no class of {info.name} comes back in a later task, so a finished learner knows none of the right "

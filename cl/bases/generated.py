@@ -131,16 +131,15 @@ class Generated(ToldTask):
 
     def _check(self) -> None:
         name, size, limit = self.backbone.identity["name"], self._layout.size, self.options.limit
-        other = "such as mlp_2x100_28@random or wsn_lenet@random"
         if self.backbone.batch_norms:
             raise UsageError(
                 f"{name} has batch norms, and their running statistics are measured, not generated; choose a small "
-                f"network without them, {other}."
+                "network without them, such as mlp_2x100_28@random or cnn_x1_32@random."
             )
         if size > limit:
             raise UsageError(
                 f"{size:,} weights of {name} and its head would be generated in every step, and the limit is {limit:,};"
-                f" choose a smaller network, {other}, or set limit={size}."
+                f" choose a network of at most {limit:,} weights with its head, or set limit={size}."
             )
         if self.options.chunk > size:
             raise UsageError(

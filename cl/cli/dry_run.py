@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,11 +21,12 @@ def describe(plans: Sequence[Plan], as_json: bool, existing: str = "only-missing
     """Print what each run would do; returns the exit code of the first plan that could not run."""
     streams: dict[str, dict[str, Any]] = {}
     backbones: dict[str, dict[str, Any]] = {}
+    setups: dict[str, ClbenchError | None] = {}
     code = 0
     for plan in plans:
         try:
             with look_only():
-                about = _describe(plan, streams, backbones, existing)
+                about = _describe(plan, streams, backbones, setups, existing)
         except ClbenchError as error:
             report(error, f" ({plan.title})" if len(plans) > 1 else "")
             code = code or error.exit_code
@@ -36,20 +38,23 @@ def describe(plans: Sequence[Plan], as_json: bool, existing: str = "only-missing
     return code
 
 
-def _describe(plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], existing: str) -> dict[str, Any]:
+def _describe(
+    plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], setups: dict[str, Any], existing: str
+) -> dict[str, Any]:
     from cl.plan.needs import refuse, remarks
 
     key = (plan.stream, plan.stream_options, plan.transforms, plan.seeds)
     stream = dict(_once(streams, key, _stream, plan))
     backbone = dict(_once(backbones, (plan.backbone, plan.backbone_options), _backbone, plan))
     built, least_batch, text = stream.pop("built"), backbone.pop("least_batch"), backbone.pop("text")
-    batch_norms = backbone.pop("batch_norms")
+    batch_norms, channels = backbone.pop("batch_norms"), backbone.pop("channels")
     state, notes = _state(plan, built, existing)
     probe, missing = _probe(plan, built)
     notes += missing
     if built is not None:
-        refuse(plan.strategy, plan.options, built, least_batch, text=text)
-        notes += remarks(plan.strategy, plan.options, built, batch_norms)
+        refuse(plan.strategy, plan.options, built, least_batch, text=text, max_tasks=plan.max_tasks)
+        notes += remarks(plan.strategy, plan.options, built, batch_norms, channels=channels)
+        notes += _setup(plan, built, setups) if state != "complete" else []
         if plan.max_tasks is not None and plan.max_tasks < (count := len(built.experiences)):
             notes.append(f"--max-tasks={plan.max_tasks}: of {count} steps of the stream, the others are not learned.")
     return {
@@ -141,6 +146,29 @@ def _probe(plan: Plan, stream: Any) -> tuple[dict[str, Any] | None, list[str]]:
     if probe is not None and stream is not None:
         probe.check(stream)
     return (None if probe is None else probe.about()), []
+
+
+def _setup(plan: Plan, stream: Any, setups: dict[str, ClbenchError | None]) -> list[str]:
+    """Rehearse the setup of the method, once for runs that differ in their seeds and folders alone; returns remarks.
+
+    Raises the `ClbenchError` with which the run would end.
+    """
+    from cl.running.rehearsal import rehearse
+
+    info = replace(stream.info, class_names=tuple(sorted(stream.info.class_names)), train_fingerprint="")
+    key = repr((plan.strategy, plan.options, plan.backbone, plan.backbone_options, plan.precision, info))
+    if key not in setups:
+        try:
+            rehearse(plan, stream)
+            setups[key] = None
+        except ClbenchError as error:
+            setups[key] = error
+    found = setups[key]
+    if found is None:
+        return []
+    if isinstance(found, MissingData):
+        return [str(found)]
+    raise found
 
 
 def _passes(stream: Any) -> int:

@@ -11,7 +11,8 @@ GAP = 1e-5
 """How far apart two balls of different labels are after a split."""
 
 RIM = 1e-5
-"""Share by which a radius that grows to a query passes it: the query is found again if it is rounded otherwise."""
+"""Share by which a radius that grows to a query passes it: the query is found again if it is rounded otherwise. Inputs
+that differ by less than this share of their length are equal."""
 
 
 class Codebook:
@@ -46,14 +47,17 @@ class Codebook:
         is new.
 
         Far from the nearest key there is a new entry; near a key of another label too, and the balls are split halfway;
-        near a key of the same label, its ball grows to the query.
+        near a key of the same label, its ball grows to the query. At a key of another label there is nothing to split:
+        a correction of an equal input replaces the earlier one, and the entry gets the new label.
         """
         if not len(self) or distance > self.radius + float(self.radii[entry]):
             return self._add(query, label, self.radius), True
-        if int(self.labels[entry]) != label:
+        if distance / 2 <= GAP + RIM * float(query.norm()):  # equal up to rounding
+            self.labels[entry] = label
+        elif int(self.labels[entry]) != label:
             self.radii[entry] = distance / 2 - GAP
             return self._add(query, label, distance / 2), True
-        if distance > float(self.radii[entry]):
+        elif distance > float(self.radii[entry]):
             self.radii[entry] = distance * (1 + RIM)
         return entry, False
 

@@ -22,15 +22,25 @@ if TYPE_CHECKING:
 MORE = "add images, raise --limit, stream.train_per_class or stream.shots, or leave it out"
 
 
-def refuse(strategy: str, options: Any, stream: Stream, least_batch: int = 1, *, text: bool = True) -> None:
+def refuse(
+    strategy: str,
+    options: Any,
+    stream: Stream,
+    least_batch: int = 1,
+    *,
+    text: bool = True,
+    max_tasks: int | None = None,
+) -> None:
     """Raise `Incompatible` if a strategy with these options cannot learn a stream to the end.
 
     `least_batch` are the images that a training batch of the backbone needs (`Backbone.least_batch`), `text` says
-    whether it has a text tower.
+    whether it has a text tower, and `max_tasks` after how many tasks the run ends.
     """
     method = registry.strategies.get(strategy)
     needs = _needs(method, options)
     for problem in (
+        *_too_few_tasks(needs, stream, max_tasks),
+        *_too_few_classes(needs, stream),
         *_too_few_images(needs, stream),
         *_trivial(method, stream),
         *_lost_ranks(options, stream),
@@ -40,9 +50,9 @@ def refuse(strategy: str, options: Any, stream: Stream, least_batch: int = 1, *,
         raise Incompatible(f"{strategy} {problem}.")
 
 
-def remarks(strategy: str, options: Any, stream: Stream, batch_norms: bool = False) -> list[str]:
-    """Sentences for the warnings of a run's record: tasks of one class that teach a strategy nothing, and batches of
-    one image for a backbone with `batch_norms`."""
+def remarks(strategy: str, options: Any, stream: Stream, batch_norms: bool = False, *, channels: int = 3) -> list[str]:
+    """Sentences for the warnings of a run's record: tasks of one class that teach a strategy nothing, batches of one
+    image for a backbone with `batch_norms`, and colours for one whose images have a single one of `channels`."""
     needs, sizes = _needs(registry.strategies.get(strategy), options), stream.info.classes_per_task
     single, what = sum(size == 1 for size in sizes), _tasks(stream)
     texts = []
@@ -64,6 +74,11 @@ def remarks(strategy: str, options: Any, stream: Stream, batch_norms: bool = Fal
             f"The first of {len(sizes)} {what} has a single class, so {strategy} leaves {needs.adapts} untrained; "
             f"{_larger(stream, 'stream.base')}."
         )
+    if channels == 1 < stream.info.image_shape[0]:
+        texts.append(
+            f"The backbone takes grey images, so of the colours of {stream.name} it sees the brightness alone (0.299 "
+            "red + 0.587 green + 0.114 blue); choose a backbone for colour images to use them."
+        )
     return texts
 
 
@@ -82,6 +97,29 @@ def _larger(stream: Stream, option: str = "stream.increment or stream.tasks") ->
 
 
 # --------------------------------------------------------------------------------------------------- what is missing
+
+
+def _too_few_tasks(needs: Needs, stream: Stream, max_tasks: int | None) -> Iterator[str]:
+    """Fewer tasks than a strategy needs, in the stream or by --max-tasks."""
+    least, count = needs.tasks, len(stream.experiences)
+    learned = count if max_tasks is None else min(count, max_tasks)
+    if learned < least.number:
+        by = f"--max-tasks={max_tasks} learns {learned} of the {count} {_tasks(stream)} of {stream.name}"
+        fix = f"{least.instead}, or raise --max-tasks" if least.number <= count else least.instead
+        yield (
+            f"needs {least.number} {_tasks(stream)} {least.purpose}, but "
+            f"{by if learned < count else f'{stream.name} has {count}'}; {fix}"
+        )
+
+
+def _too_few_classes(needs: Needs, stream: Stream) -> Iterator[str]:
+    """Fewer classes in the first task than a strategy needs."""
+    least, found = needs.first_classes, len(stream.experiences[0].classes)
+    if found < least.number:
+        yield (
+            f"needs {least.number} or more classes in the first {_tasks(stream)[:-1]} {least.purpose}, but that of "
+            f"{stream.name} has {found}; {_larger(stream, 'stream.base')}, or {least.instead}"
+        )
 
 
 def _too_few_images(needs: Needs, stream: Stream) -> Iterator[str]:

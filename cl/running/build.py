@@ -17,7 +17,10 @@ from cl.running.folder import KEEP_LEARNER, LEARNER
 from cl.settings import transform
 
 if TYPE_CHECKING:
+    from cl.backbone import Backbone
+    from cl.strategy import Strategy
     from cl.stream import StreamInfo
+    from cl.training.trainer import Trainer
 
 
 def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any:
@@ -48,7 +51,7 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any
     device = pick_device(device)
     with generators_untouched():
         trainer = Trainer(seeds=Seeds(**plan.seeds), device=device, checkpoint=saved_learner.SetupJournal(saved.setup))
-        strategy = registry.strategies.get(plan.strategy)(plan.options, build_backbone(plan, device), trainer)
+        strategy = build_strategy(plan, build_backbone(plan, device), trainer)
         return saved_learner.rebuild(saved, strategy, path)
 
 
@@ -91,6 +94,12 @@ def build_backbone(plan: Plan, device: str = "cpu") -> Any:
     from cl.backbone import load
 
     return load(plan.backbone, plan.backbone_options, device=device, precision=plan.precision, seed=plan.seeds["init"])
+
+
+def build_strategy(plan: Plan, backbone: Backbone, trainer: Trainer) -> Strategy:
+    """The learner of a plan, before its setup."""
+    learner: Strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
+    return learner
 
 
 def pick_device(name: str) -> str:

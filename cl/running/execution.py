@@ -24,7 +24,7 @@ from cl.progress.base import Observer, Observers
 from cl.records.predictions import PREDICTIONS, has_scores
 from cl.records.record import RECORD, load
 from cl.running.allocator import keep_freed_memory, use_huge_pages
-from cl.running.build import build_backbone, build_probe, build_stream, pick_device
+from cl.running.build import build_backbone, build_probe, build_strategy, build_stream, pick_device
 from cl.running.existing import (
     CHECKPOINT,
     check_complete,
@@ -119,8 +119,14 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     what = identity(plan, stream, backbone, probe)
     of_method = check_partial(plan, what)
     save_inputs(plan, of_stream, of_method)
-    refuse(plan.strategy, plan.options, stream, backbone.least_batch, text=backbone.text is not None)
-    notes += [*notes_on(stream.dataset), *remarks(plan.strategy, plan.options, stream, backbone.batch_norms)]
+    refuse(
+        plan.strategy, plan.options, stream, backbone.least_batch, text=backbone.text is not None,
+        max_tasks=plan.max_tasks,
+    )  # fmt: skip
+    notes += notes_on(stream.dataset)
+    notes += remarks(
+        plan.strategy, plan.options, stream, backbone.batch_norms, channels=backbone.transform.channels
+    )  # fmt: skip
     for text in notes:
         progress.message(text)
     trainer = Trainer(
@@ -134,7 +140,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     )  # fmt: skip
     profile.started(trainer.wait)
     trainer.cost.profile = profile
-    strategy = registry.strategies.get(plan.strategy)(plan.options, backbone, trainer)
+    strategy = build_strategy(plan, backbone, trainer)
     about = header(plan)
 
     def ready() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import ClbenchError
+from cl.running import untrained_features
 from cl.running.evaluation import evaluate
 from cl.running.probe import Probe
 from cl.running.record_writer import Writer
@@ -52,10 +53,7 @@ def run(
     writer = Writer(strategy, stream, folder, known, trainer, warnings)
     state = RunState()
     try:
-        strategy.info = stream.info
-        trainer.encodings.expect(stream)
-        with trainer.cost.timed("train"), trainer.cost.part("other"):
-            strategy.setup(stream.info)
+        set_up(strategy, stream, trainer)
         if hooks.ready is not None:
             hooks.ready()
         state = _continue(state, strategy, trainer)
@@ -72,6 +70,7 @@ def run(
                 _learn(strategy, stream, event, state, trainer)
             else:
                 _evaluate(strategy, stream, event, number, state, trainer, save_scores)
+                _remark(strategy, state, writer, trainer)
             state.next_event = number + 1
             _account(state, trainer, number, event, time.perf_counter() - clock)
             if probe is not None and not probe.last_only and isinstance(event, Evaluate):
@@ -84,6 +83,8 @@ def run(
                 trainer.observer.evaluated(writer.record)
         if probe is not None:
             probe.follow(strategy, state, trainer)
+        if state.results:
+            _remark(strategy, state, writer, trainer)
         if hooks.finish is not None:
             hooks.finish(strategy)
         writer.write(state, "complete")
@@ -93,6 +94,26 @@ def run(
     except ClbenchError as error:
         writer.fail(state, error)
         raise
+
+
+def _remark(strategy: Strategy, state: RunState, writer: Writer, trainer: Trainer) -> None:
+    """Say once, when something was learned, that the network of the method is untrained, and keep it in the record."""
+    if not state.seen or not strategy.ready:
+        return
+    name = str(writer.header["strategy"]["name"])
+    with trainer.cost.part("other"):
+        found = untrained_features.remark(strategy, name)
+    told, writer.remark = writer.remark, found
+    if found and not told:
+        trainer.observer.message(found)
+
+
+def set_up(strategy: Strategy, stream: Stream, trainer: Trainer) -> None:
+    """Set a learner up for a stream; raises the `ClbenchError` of a method that cannot learn it with these options."""
+    strategy.info = stream.info
+    trainer.encodings.expect(stream)
+    with trainer.cost.timed("train"), trainer.cost.part("other"):
+        strategy.setup(stream.info)
 
 
 def _continue(state: RunState, strategy: Strategy, trainer: Trainer) -> RunState:

@@ -35,6 +35,7 @@ class Writer:
     ) -> None:  # fmt: skip
         self.strategy, self.stream, self.folder, self.header = strategy, stream, folder, header
         self.trainer, self.warnings = trainer, warnings
+        self.remark = ""  # a warning that is found out in the run
         self.rules, self.split = rules_on(strategy.rules, stream.setting, strategy.answers), stream.split
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.record: dict[str, Any] = {}
@@ -176,7 +177,7 @@ class Writer:
             **({"report": state.report} if state.report else {}),
             "environment": environment(self.trainer.device),
             "resumed_from": state.resumed_from,
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *filter(None, [self.remark])],
         }
 
     def headline(self, state: RunState) -> str:

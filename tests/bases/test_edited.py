@@ -12,7 +12,8 @@ from torch import Tensor
 
 from cl.bases.edited import Edited
 from cl.cli.app import call
-from cl.errors import UsageError
+from cl.errors import Incompatible, UsageError
+from cl.plan.needs import refuse
 from cl.registry import strategies
 from cl.strategy import ImageSet, Inputs
 from cl.stream import Stream
@@ -131,9 +132,34 @@ def test_a_base_that_scores_all_classes_from_the_start_knows_those_it_has_seen(l
     assert method.answers_in(raised).tolist() == [0, 0], "no answer is of a class that it has not seen"
 
 
-def test_streams_that_leave_nothing_to_correct_are_refused_before_work() -> None:
-    with pytest.raises(UsageError, match="edit_from=3 leaves none of the 3 tasks"):
-        make(Told, base="simplecil", edit_from=3).setup(domains().info)
+def test_streams_that_leave_nothing_to_correct_are_refused_before_work(
+    isolated: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = Told.Options(base="simplecil", edit_from=3)
+    with pytest.raises(
+        Incompatible, match=r"needs 4 tasks to correct one after edit_from=3, but permuted-digits has 3;"
+    ):
+        refuse("told", options, domains())
+    refuse("told", options, domains(tasks=4))
+    refuse("told", options, domains(tasks=5), max_tasks=4)
+    with pytest.raises(
+        Incompatible, match=r"--max-tasks=3 learns 3 of the 5 tasks .*; lower edit_from, or raise --max-t"
+    ):
+        refuse("told", options, domains(tasks=5), max_tasks=3)
+    call_it = [
+        "run",
+        "-s",
+        "told",
+        "--stream",
+        "permuted-digits",
+        "--limit=2",
+        "--set",
+        "base=simplecil",
+        "--max-tasks=1",
+    ]
+    for more in ([], ["--dry-run"]):
+        assert call([*call_it, *more]) == 2
+        assert "told needs 2 tasks to correct one after edit_from=1, but --max-tasks=1" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no class of split-digits comes back"):
         make(Told, base="simplecil").setup(tiny_stream().info)
 

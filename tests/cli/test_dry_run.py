@@ -97,3 +97,34 @@ def test_a_dry_run_ends_as_the_run_would(capsys: Shown, tmp_path: Path) -> None:
     assert "choose --existing only-missing" in capsys.readouterr().err
     assert call(["run", "-s", "toy", *QUICK, "--existing", "always", "--dry-run"]) == 0
     assert "The files of an earlier run are deleted" in capsys.readouterr().out
+
+
+def test_a_dry_run_refuses_what_the_setup_of_the_method_refuses(capsys: Shown, tmp_path: Path) -> None:
+    command = ["run", "-s", "softnet", *QUICK, "-b", "test_vit@random", "--set", "block=blocks.99"]
+    ends = []
+    for more in (["--dry-run"], ["-q"]):
+        code = call([*command, *more])
+        ends.append((code, [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error")]))
+    assert ends[0] == ends[1] and ends[0][0] == 2 and "block=blocks.99 holds no masked weights" in ends[0][1][0]
+
+
+def test_runs_of_a_grid_that_differ_in_seeds_share_a_rehearsal(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    rehearsed: list[str] = []
+    monkeypatch.setattr("cl.running.rehearsal.rehearse", lambda plan, stream: rehearsed.append(plan.title))
+    command = ["run", "-s", "toy,finetune", *QUICK, "--dry-run", "--json", "--seed", "1,2,3"]
+    assert call([*command, "--set", "finetune.lr=0.1,0.2"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 9 and len(rehearsed) == 3
+
+
+def test_data_that_a_setup_needs_and_that_is_not_here_is_a_note(capsys: Shown) -> None:
+    command = ["run", "-s", "kvb", *QUICK, "-b", "test_vit@random", "--set", "keys_from=split-cifar100", "--dry-run"]
+    assert call(command) == 0
+    shown = capsys.readouterr().out
+    assert "would start" in shown and re.search(r"Note .*cifar-100", shown, re.IGNORECASE)
+
+
+def test_a_complete_run_is_not_rehearsed(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(["run", "-s", "toy", *QUICK, "-q"]) == 0
+    monkeypatch.setattr("cl.running.rehearsal.rehearse", lambda *_: pytest.fail("it was rehearsed"))
+    assert call(["run", "-s", "toy", *QUICK, "--dry-run"]) == 0
+    assert "complete" in capsys.readouterr().out

@@ -42,6 +42,16 @@ def test_near_a_key_of_another_label_the_balls_are_split() -> None:
     assert entry.tolist() == [0, 1, 0, 0] and book.covers(distance, entry).tolist() == [True, True, True, False]
 
 
+@pytest.mark.parametrize("apart", [0.0, 5e-5])
+def test_at_a_key_of_another_label_the_later_correction_replaces_the_earlier_one(apart: float) -> None:
+    book = Codebook(2, 3, 1.0)
+    edit(book, at(10), 5)
+    assert edit(book, at(10 + apart), 6) == (0, False)
+    assert book.labels.tolist() == [6] and book.radii.tolist() == [1.0] and len(book) == 1
+    assert book.covers(*book.nearest(at(10)[None])).all(), "the image is found again"
+    assert edit(book, at(10.001), 7) == (1, True) and float(book.radii.min()) > 0, "two that differ are split"
+
+
 def test_near_a_key_of_the_same_label_its_ball_grows_and_there_is_no_new_key() -> None:
     book = Codebook(2, 3, 1.0)
     edit(book, at(0), 5)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cl import registry
+from cl.data.store import ImageStore
 from cl.errors import Incompatible
 from cl.plan.needs import refuse, remarks
 from cl.settings import SettingOptions, transform
@@ -222,3 +223,15 @@ def test_single_images_for_batch_norms_are_said_before_the_run(batch_size: int, 
     assert len(texts) == bool(said) and all(said in text and "\n" not in text for text in texts)
     frozen = options_of("linear-probe", batch_size=batch_size)
     assert all("batch norms" not in text for text in remarks("linear-probe", frozen, stream, batch_norms=True))
+
+
+def test_colours_that_a_network_of_grey_images_does_not_see_are_said() -> None:
+    grey = tiny_stream(tasks=5)
+    assert grey.info.image_shape[0] == 1
+    pixels = np.repeat(grey.dataset.train.pixels, 3, axis=3)
+    store = ImageStore.from_arrays(pixels, grey.dataset.train.labels)
+    colour = replace(grey, dataset=replace(grey.dataset, train=store))
+    options = options_of("finetune")
+    assert remarks("finetune", options, colour) == remarks("finetune", options, grey, channels=1) == []
+    (text,) = remarks("finetune", options, colour, channels=1)
+    assert "takes grey images, so of the colours of split-digits it sees the brightness alone (0.299 red" in text

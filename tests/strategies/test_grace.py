@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from cl.strategies import grace
 from cl.strategies.grace import GRACE
 from cl.strategies.simplecil import SimpleCIL
 from cl.strategy import Inputs
+from cl.stream import ImageSet
 from cl.testing import check_strategy
 from cl.training import state
 from tests.bases.test_edited import domains
@@ -89,6 +91,21 @@ def test_an_image_that_comes_again_gets_no_second_key(learn: Learn) -> None:
     method.trainer.journal.begin(2)
     method.learn(domains().view(1))
     assert (len(method.codebook), method.edits) == (keys, edits) and keys > 0
+
+
+def test_of_equal_images_with_different_labels_the_later_correction_holds(learn: Learn) -> None:
+    method = edited(**TUNED, radius=0.5)
+    learn(method, domains(), 1)
+    view = domains().view(1)
+    image = view.train.pixels([0])
+    answer = int(method.predict_images(image).argmax())
+    wrong = [label for label in range(10) if label != answer][:2]
+    method.trainer.journal.begin(1)
+    for number, label in enumerate(wrong):
+        method.correct(ImageSet(view.train.store, view.train.rows[:1], np.array([label])))
+        assert int(method.predict_images(image).argmax()) == label
+        assert (method.edits, len(method.codebook), method.replaced) == (number + 1, 1, number)
+    assert float(method.codebook.radii.min()) > 0 and method.retention()["replaced"] == 1
 
 
 def test_a_wide_radius_needs_fewer_keys(learn: Learn) -> None:

@@ -100,7 +100,7 @@ def test_the_same_seed_draws_the_same_halves(learn: Learn) -> None:
 def test_a_network_without_categories_is_refused_before_training(tmp_path: Path) -> None:
     import cl
 
-    with pytest.raises(UsageError, match="has no attention blocks"):
+    with pytest.raises(UsageError, match="select=category draws within attention blocks"):
         cl.run("hft", "split-digits", "cnn_x1_32@random", options={"epochs": 1})
     assert make_plan("hft", "split-digits").strategy == "hft"
 

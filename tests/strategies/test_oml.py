@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from cl.errors import UsageError
+from cl.errors import Incompatible, UsageError
+from cl.plan.needs import refuse
 from cl.plan.plan import make_plan
+from cl.settings import SettingOptions, transform
 from cl.strategies.oml import OML
 from cl.testing import check_strategy, tiny_backbone
 from cl.training import state
@@ -269,21 +271,32 @@ def test_predictions_are_of_all_classes_and_pure(learn: Learn) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"tasks": 2}, r"needs 3 or more classes \(2 for its trajectories\), and the first task has 2; give it more"),
-        ({"trajectories": 3}, r"needs 4 or more classes \(3 for its trajectories\), and the first task has 2"),
-        ({"tasks": 3, "outer": "adaptation"}, r"needs 3 or more classes \(3 for"),
-        ({"tasks": 2, "halves": True}, r"needs 3 or more classes \(2 for"),
+        ({"tasks": 2}, r"needs 3 or more classes in the first task for a meta step \(2 for its trajectories\), but"),
+        (
+            {"trajectories": 3},
+            r"needs 4 or more .* \(3 for its trajectories\), but that of .* has 2; set stream.base for",
+        ),
+        ({"tasks": 3, "outer": "adaptation"}, r"needs 3 or more classes in the first task for a meta step \(3 for"),
+        ({"tasks": 2, "halves": True}, r"needs 3 or more classes in the first task for a meta step \(2 for"),
     ],
 )
 def test_too_few_classes_are_refused_before_any_work(options: dict[str, Any], problem: str) -> None:
-    with pytest.raises(UsageError, match=problem):
-        oml(**options).setup(tiny_stream().info)
-    oml(**options, meta_steps=0).setup(tiny_stream().info)
+    with pytest.raises(Incompatible, match=problem):
+        refuse("oml", OML.Options(**options), tiny_stream())
+    refuse("oml", OML.Options(**options, meta_steps=0), tiny_stream())
 
 
 def test_as_many_classes_as_needed_are_enough() -> None:
     for options in ({"tasks": 2, "outer": "adaptation"}, {"tasks": 1}, {"halves": True}):
-        oml(**options).setup(tiny_stream().info)
+        refuse("oml", OML.Options(**options), tiny_stream())
+
+
+def test_the_first_chunk_is_as_large_as_stream_chunk() -> None:
+    stream = transform(tiny_stream(tasks=5), SettingOptions(setting=("online",), chunk=2), 0)
+    with pytest.raises(
+        Incompatible, match=r"classes in the first chunk for .*; raise stream\.chunk, or lower tasks or tr"
+    ):
+        refuse("oml", OML.Options(tasks=4), stream)
 
 
 def test_too_few_images_are_refused_before_any_work(learn: Learn) -> None:

@@ -46,7 +46,7 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
     "--list", "as_list", is_flag=True, help="List the configurations, with the hardware on which each was verified."
 )
 @click.option("--seed", multiple=True, metavar="N[,N]", help="Some of its seeds.  [default: all]")
-@click.option("--dry-run", is_flag=True, help="Print what would be done and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, check that it can begin, and change nothing.")
 @run_option("device", metavar="NAME")
 @execution_options(profile=False)
 @run_option("results", metavar="FOLDER")

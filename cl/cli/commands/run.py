@@ -108,7 +108,7 @@ class _Grouped(click.Command):
 @run_option("max_tasks", metavar="N")
 @run_option("probe", metavar="NAME", shell_complete=complete_probe)
 @run_option("probe_last")
-@click.option("--dry-run", is_flag=True, help="Print what would be done and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, check that it can begin, and change nothing.")
 @run_option("device", metavar="NAME")
 @run_option("precision")
 @run_option("compile")

@@ -24,7 +24,9 @@ class LayerOutput:
 
     Of tokens, the query is the class token, and a value takes the place of the class token, or of every token if
     `whole`. Of feature maps, and of tokens without a class token, the query is the mean over positions, and a value
-    takes the place of every position. An empty name is the last block, or the last layer of a network without blocks.
+    takes the place of every position. Maps may have their channels first, [B, C, H, W], or last, [B, H, W, C]; a layer
+    whose maps do not say which by their shape is none that can be edited. An empty name is the last block, or the last
+    layer of a network without blocks.
     Raises `UsageError` for a layer that the network does not have, or whose input is the same for all images.
     """
 
@@ -42,7 +44,7 @@ class LayerOutput:
                 else f"backbone {model} has no layer whose input and output can be keys and values; choose a network "
                 "with blocks, such as vit_base_patch16_224."
             )
-        self.width, self.value_width = known[self.name]
+        (self.width, self.value_width), self._axes = known[self.name]
 
     @property
     def module(self) -> nn.Module:
@@ -51,9 +53,19 @@ class LayerOutput:
 
     def query(self, x: Tensor) -> Tensor:
         """What identifies an input of the layer, [B, width]."""
+        return self._pooled(x, self._axes[0])
+
+    def value(self, output: Tensor) -> Tensor:
+        """An output of the layer as a value, [B, value_width]."""
+        return self._pooled(output, self._axes[1])
+
+    def _pooled(self, x: Tensor, axis: int) -> Tensor:
+        """One vector per image; `axis` is that of the channels."""
         if x.ndim == 2:
             return x
-        return (x[:, 0] if self.token else x.mean(1)) if x.ndim == 3 else x.mean((2, 3))
+        if x.ndim == 3:
+            return x[:, 0] if self.token else x.mean(1)
+        return x.mean((2, 3) if axis == 1 else (1, 2))
 
     def put(self, output: Tensor, values: Tensor) -> Tensor:
         """The layer's output with `values` [B, value_width] in it."""
@@ -61,7 +73,8 @@ class LayerOutput:
         if output.ndim == 2:
             return values
         if output.ndim == 4:
-            return values[:, :, None, None].expand_as(output).contiguous()
+            placed = values[:, :, None, None] if self._axes[1] == 1 else values[:, None, None]
+            return placed.expand_as(output).contiguous()
         if self.whole or not self.token:
             return values[:, None].expand_as(output).contiguous()
         return torch.cat([values[:, None], output[:, 1:]], 1)
@@ -127,23 +140,27 @@ class LayerOutput:
     # -------------------------------------------------------------------------------------------------------- layers
 
     @torch.no_grad()
-    def _layers(self) -> dict[str, tuple[int, int]]:
-        """Widths of query and value of each layer with parameters, in the order of the network."""
+    def _layers(self) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+        """Of each layer with parameters, in the order of the network: the widths of query and value, and the axes of
+        the channels in its input and its output."""
         model, transform = self.backbone.model, self.backbone.transform
         names = {
             module: name for name, module in model.named_modules() if name and any(True for _ in module.parameters())
         }
-        found: dict[str, tuple[int, int]] = {}
+        found: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
         calls: Counter[nn.Module] = Counter()
 
         def look(module: nn.Module, args: Any, output: Any) -> None:
             calls[module] += 1
             x = args[0] if args else None
-            if not isinstance(x, Tensor) or not isinstance(output, Tensor) or not _fits(module, x, output):
+            if not isinstance(x, Tensor) or not isinstance(output, Tensor) or not _fits(x, output):
                 return
-            query = self.query(x)
+            axes = _channels(module, x), _channels(module, output)
+            if 0 in axes:
+                return
+            query = self._pooled(x, axes[0])
             if not torch.equal(query[0], query[1]):
-                found[names[module]] = query.shape[1], output.shape[1 if output.ndim == 4 else -1]
+                found[names[module]] = (query.shape[1], output.shape[axes[1]]), axes
 
         like = next(model.parameters())
         two = torch.linspace(-1, 1, 2 * transform.channels * transform.size**2, device=like.device, dtype=like.dtype)
@@ -168,7 +185,7 @@ class Held:
     @property
     def value(self) -> Tensor:
         """The output itself as a value, [B, value_width]."""
-        return self.layer.query(self.output)
+        return self.layer.value(self.output)
 
     @contextmanager
     def skipped(self, values: Tensor | None = None) -> Iterator[None]:
@@ -236,11 +253,29 @@ def _usual(names: list[str]) -> str:
     return (blocks or names or [""])[-1]
 
 
-def _fits(module: nn.Module, x: Tensor, output: Tensor) -> bool:
+def _fits(x: Tensor, output: Tensor) -> bool:
     """Whether input and output are vectors, tokens or feature maps of a batch of two."""
-    if len(x) != 2 or len(output) != 2 or x.ndim != output.ndim or x.ndim not in (2, 3, 4):
-        return False
-    return x.ndim < 4 or any(isinstance(each, nn.Conv2d | nn.BatchNorm2d) for each in module.modules())
+    return len(x) == len(output) == 2 and x.ndim == output.ndim and x.ndim in (2, 3, 4)
+
+
+def _channels(module: nn.Module, x: Tensor) -> int:
+    """The axis of the channels in an input or output of a layer; 0 if it is no feature map, or cannot be told.
+
+    Images are square, so of a map's axes the two of equal size are its height and width.
+    """
+    if x.ndim < 4:
+        return x.ndim - 1
+    if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+        return 1
+    if isinstance(module, nn.Linear):
+        return 3
+    inside = list(module.modules())
+    one, two, three = x.shape[1:]
+    if two == three != one and any(isinstance(each, nn.Conv2d | nn.BatchNorm2d) for each in inside):
+        return 1
+    if one == two != three and any(isinstance(each, nn.Conv2d | nn.Linear) for each in inside):
+        return 3
+    return 0
 
 
 def _has_class_token(model: nn.Module) -> bool:

@@ -90,15 +90,19 @@ def drawn(units: Sequence[Unit], select: str, share: float, rng: torch.Generator
                 groups[unit.kind][unit.block].append(unit)
         if ATTENTION not in groups:
             raise UsageError(
-                f"backbone {name} has no attention blocks, whose categories select=category needs; choose a timm "
-                "Vision Transformer, or set select=layer or select=model."
+                f"select=category draws within attention blocks, and backbone {name} has none; choose a timm Vision "
+                "Transformer, or set select=layer or select=model."
             )
         chosen = [norms[i] for i in _some(len(norms), share, rng)]
         for kind in (ATTENTION, FEED_FORWARD):
             chosen += _of_each(list(groups[kind].values()), share, rng)
         chosen += [unit for unit in matrices if unit.kind == OTHER]
     if not chosen:
-        raise UsageError(f"share={share:g} leaves nothing of backbone {name} to train; raise it.")
+        count = len({unit.block for unit in units}) if select == "layer" else max(len(matrices), len(norms))
+        raise UsageError(
+            f"share={share:g} leaves nothing of backbone {name} to train with select={select}; set "
+            f"share={1 / count:.2g} or more."
+        )
     kept = set(chosen)
     return [unit for unit in units if unit in kept]
 

@@ -53,7 +53,8 @@ class UnitGates:
         self.current = []
 
     def gated(self, gates: Sequence[Tensor]) -> AbstractContextManager[None]:
-        """Within a `with` block, gates multiply the inputs of all layers but the first; features are left."""
+        """Within a `with` block, gates multiply the inputs of all layers but the first; features are left to
+        `behind_gate`."""
         pairs = zip(self._layers[1:], gates[:-1], strict=True)
         return overridden((layer, "forward", functools.partial(_behind, layer, gate)) for layer, gate in pairs)
 
@@ -114,7 +115,12 @@ class GatedExtractor(Lent):
 
     def __call__(self, images: Tensor) -> Tensor:
         with self._gates.gated(self._values):
-            return super().__call__(images) * self._values[-1]
+            return behind_gate(super().__call__(images), self._values[-1])
+
+
+def behind_gate(features: Tensor, gate: Tensor) -> Tensor:
+    """Features [B, dim] behind the gate of the last layer: of each unit, or of each channel at all its places."""
+    return features * _spread(gate, features)
 
 
 def gates_of(embeddings: Sequence[Tensor], scale: float) -> list[Tensor]:
@@ -158,6 +164,8 @@ def chain_of(backbone: Backbone) -> tuple[str, ...]:
                 one, two = backbone(images)
             if not torch.equal(one, two):
                 raise _no_chain(backbone, name)
+    if backbone.dim % len(known[order[-1]].weight):  # type: ignore[arg-type]
+        raise _no_chain(backbone, "the features")
     return tuple(order)
 
 

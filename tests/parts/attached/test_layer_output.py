@@ -158,3 +158,45 @@ def test_means_are_the_queries_of_tokens_without_a_class_token() -> None:
     given, output = outputs_of(backbone, "blocks.0", x)
     assert torch.allclose(layer.query(given), given.mean(1))
     assert torch.equal(layer.put(output, torch.ones(3, 64)), torch.ones_like(output))
+
+
+def timm_backbone(name: str, size: int = 64) -> Backbone:
+    like = tiny_backbone()
+    model = create_model(name, pretrained=False, num_classes=0).eval()
+    dim = model.num_features
+    return Backbone(model, type(like.transform)(size, (0.5,) * 3, (0.5,) * 3), {**like.identity, "dim": dim})
+
+
+@pytest.mark.parametrize(("name", "last"), [("test_mambaout", True), ("test_convnext", False)])
+def test_maps_with_channels_last_are_read_by_their_channels(name: str, last: bool) -> None:
+    backbone, x = timm_backbone(name), torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    layer = LayerOutput(backbone)
+    given, output = outputs_of(backbone, layer.name, x)
+    over, channels = ((1, 2), -1) if last else ((2, 3), 1)
+    assert given.ndim == 4 and (layer.width, layer.value_width) == (given.shape[channels], output.shape[channels])
+    assert torch.equal(layer.query(given), given.mean(over)) and torch.equal(layer.value(output), output.mean(over))
+    put = layer.put(output, layer.value(output))
+    assert put.shape == output.shape and torch.allclose(put.mean(over), output.mean(over), atol=1e-5)
+    assert torch.equal(layer.input_of(backbone)(x), layer.query(given))
+
+
+class Cubes(nn.Module):
+    """A network whose map has as many channels as rows and columns, in a block that does not say which are which."""
+
+    num_features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.block = nn.Conv2d(3, 4, 2, 2), nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.block(self.conv(x)).mean((2, 3))
+        return found
+
+
+def test_a_block_whose_maps_do_not_say_where_their_channels_are_is_refused() -> None:
+    like = conv_backbone()
+    backbone = Backbone(Cubes(), like.transform, {**like.identity, "dim": 4})
+    assert LayerOutput(backbone).name == "block.0", "a convolution says it"
+    with pytest.raises(UsageError, match=r"layer=block: .* has no such layer .*; it has conv, block\.0\.$"):
+        LayerOutput(backbone, "block")

@@ -77,11 +77,14 @@ def test_a_network_without_attention_has_no_categories() -> None:
     backbone = load("cnn_x1_32@random")
     units = units_of(backbone)
     assert [unit.kind for unit in units] == [OTHER] * 3 and len({unit.block for unit in units}) == 3
-    with pytest.raises(UsageError, match=r"cnn_x1_32@random has no attention blocks.*select=layer"):
+    with pytest.raises(UsageError, match=r"^select=category draws .*cnn_x1_32@random has none; .* set select=layer or"):
         drawn(units, "category", 0.5, torch.Generator(), backbone.identity["name"])
     assert len(draw(units, "layer")) == 2
-    with pytest.raises(UsageError, match=r"share=0\.1 leaves nothing"):
-        draw(units, "model", share=0.1)
+    for some, select, share, least in ((units, "model", 0.1, "0.33"), (units_of(deep()), "layer", 0.01, "0.14")):
+        words = rf"^share={share} leaves nothing of .* with select={select}; set share={least} or more\.$"
+        with pytest.raises(UsageError, match=words):
+            draw(some, select, share=share)
+        assert draw(some, select, share=float(least))
 
 
 def test_batch_norms_are_norms() -> None:

@@ -137,3 +137,18 @@ def test_largest_gates_never_fall_and_the_state_comes_back() -> None:
 def test_networks_of_grey_images_have_a_chain(name: str) -> None:
     backbone = load(name)
     assert backbone.transform.channels == 1 and len(chain_of(backbone)) > 1
+
+
+def test_flattened_features_stand_behind_the_gates_of_their_channels() -> None:
+    """`cnn_x1_32` has no pooling before the features: 128 channels at 16 places each."""
+    backbone = load("cnn_x1_32@random")
+    gates = UnitGates(backbone)
+    assert backbone.dim == 2048 and len(gates.largest[-1]) == 128
+    opened = [torch.ones_like(each) for each in gates.largest]
+    opened[-1][5] = 0.0
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        plain, shut = backbone(images), GatedExtractor(backbone, gates, opened, {})(images)
+    channels = (plain != shut).view(2, 128, 16).any(0)
+    assert channels[5].any() and not channels[torch.arange(128) != 5].any()
+    assert not shut.view(2, 128, 16)[:, 5].any()
