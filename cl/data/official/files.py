@@ -170,6 +170,8 @@ class Tar:
             for member in tar:
                 if member.isreg() and not member.issparse():
                     self._members[_placed(member.name, into)] = (start + member.offset_data, member.size)
+            if tar.offset >= (path.stat().st_size if region is None else region[1]):  # where the next member would be
+                raise EOFError("it has no end mark")
         self._stamp = text_of(path.stat())
 
     def names(self) -> list[str]:
