@@ -21,9 +21,7 @@ RELEASE = Release(
     name="scenes8",
     title="8 Scene Dataset",
     files=(
-        OfficialFile(
-            f"{_NAME}.zip", (f"{_SITE}{_NAME}.zip",), md5="c26fe529d49848091a759d7aadd267f5", holds=(_NAME,)
-        ),
+        OfficialFile(f"{_NAME}.zip", (f"{_SITE}{_NAME}.zip",), md5="c26fe529d49848091a759d7aadd267f5", holds=(_NAME,)),
     ),
     read=_read,
     classes=8,

@@ -21,7 +21,7 @@ def write_kaggle(folder: Path, pen: Pen) -> None:
 
 
 def _people(pen: Pen) -> dict[str, bytes]:
-    content = {}
+    content: dict[str, bytes] = {}
     for person in PEOPLE:
         root = f"ExtendedYaleB/{person}/{person}"
         for pose in range(9):

@@ -14,6 +14,9 @@ SOILS = (
     "very damp grey soil",
 )  # fmt: skip
 
+_LIGHT, _DARK = (255, 221, 101, 0), (1, 36, 156, 0)
+"""The four bands of a light and a dark pixel, which the first three alone tell apart."""
+
 
 def write(folder: Path, pen: Pen) -> None:
     """sat.trn and sat.tst: 36 values and the number of the class a line."""
@@ -33,8 +36,7 @@ def _table(pen: Pen, split: str, each: int) -> bytes:
     lines = []
     for number, soil in enumerate(SOILS, 1):
         for _ in range(each if soil != "mixture class" else 0):
-            colours = np.asarray(pen.draw(split, soil, size=(3, 3)))
-            fourth = np.full((3, 3, 1), 100, np.uint8)  # which no reader should take
-            values = np.concatenate([colours, fourth], axis=2).reshape(-1).tolist()
+            light = np.asarray(pen.draw(split, soil, size=(3, 3), mode="L")) > 128
+            values = np.where(light[..., None], _LIGHT, _DARK).reshape(-1).tolist()
             lines.append(" ".join(map(str, [*values, number])))
     return ("\n".join(lines) + "\n").encode()

@@ -24,7 +24,9 @@ def write(folder: Path, pen: Pen) -> None:
     rng = np.random.default_rng(0)
     for number, (kind, marks) in enumerate(MARKS, 1):
         pixels = np.asarray(pen.draw("all", kind, (1024, 1024), "L"))
-        grain = rng.integers(0, 8, pixels.shape, np.uint8)  # of radar; equal bytes would be packed as small as bombs are
+        grain = rng.integers(
+            0, 8, pixels.shape, np.uint8
+        )  # of radar; equal bytes would be packed as small as bombs are
         content[f"package/Images/img{number}.sdt"] = (pixels + grain).tobytes()
         content[f"package/Images/img{number}.spr"] = b"2\n1024 0 0\n1024 0 0\n0\n"
         content[f"package/GroundTruths/img{number}.lxyr"] = marks.encode()
