@@ -6,7 +6,9 @@ that torchvision wants.
 
 from __future__ import annotations
 
+import gzip
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,33 @@ import numpy as np
 from torchvision import datasets
 
 Row = tuple[str, np.ndarray, tuple[str, ...]]
+
+
+def caltech101(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """Caltech101, which leaves out the background, and ImageFolder for that."""
+    with zipfile.ZipFile(folder / "caltech-101.zip") as archive:
+        packed = archive.extract("caltech-101/101_ObjectCategories.tar.gz", unpacked)
+    with tarfile.open(packed) as tar:
+        tar.extractall(unpacked / "caltech101", filter="data")
+    found = datasets.Caltech101(unpacked)
+    for image, label in found:
+        yield "all", np.asarray(image), (found.categories[label],)
+    every = datasets.ImageFolder(unpacked / "caltech101" / "101_ObjectCategories")
+    for image, label in every:
+        if every.classes[label] == "BACKGROUND_Google":
+            yield "all", np.asarray(image), ("BACKGROUND_Google",)
+
+
+def mnist(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """MNIST, whose names of classes begin with the digit."""
+    raw = unpacked / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for packed in folder.glob("*.gz"):
+        (raw / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
+    for split, train in (("train", True), ("test", False)):
+        found = datasets.MNIST(unpacked, train)
+        for image, label in found:
+            yield split, np.asarray(image), (found.classes[label].partition(" ")[0],)
 
 
 def voc_2007(folder: Path, unpacked: Path) -> Iterator[Row]:

@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 
 def write_zip(path: Path, content: Mapping[str, bytes]) -> None:
     """A zip with these members."""
@@ -56,3 +58,9 @@ def write_files(folder: Path, content: Mapping[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    """Unsigned bytes of any shape in the IDX format of MNIST."""
+    shape = b"".join(side.to_bytes(4, "big") for side in values.shape)
+    return bytes([0, 0, 8, values.ndim]) + shape + values.astype(np.uint8).tobytes()

@@ -11,6 +11,8 @@ from PIL import Image
 
 GRID = 4
 """Fields of a picture per side; each is dark or light, one bit."""
+LEAST = 3
+"""Fewest pixels of a picture per side."""
 IDS = 1 << 13
 """Numbers that a picture can carry; three further bits are a check sum."""
 
@@ -34,9 +36,10 @@ class Pen:
     ) -> Image.Image:
         """A new picture of `size` (width, height) in a split of `cl.data.official.listing.SPLITS`.
 
-        `split` is empty for a picture that no reader should return.
+        `split` is empty for a picture that no reader should return. A picture below 8 pixels a side takes one of the
+        few numbers that so few pixels can carry.
         """
-        number = len(self.truth)
+        number = next(each for each in range(len(self.truth), IDS) if each not in self.truth and _legible(each, size))
         self.truth[number] = Truth(split, (label,) if isinstance(label, str) else tuple(label))
         return Image.fromarray(picture(number, size)).convert(mode)
 
@@ -57,12 +60,11 @@ def encode(image: Image.Image, kind: str = "JPEG") -> bytes:
 
 def picture(number: int, size: tuple[int, int]) -> np.ndarray:
     """The fields of a number as grey levels, uint8 [height, width]."""
-    if not 0 <= number < IDS or min(size) < 2 * GRID:
-        raise ValueError(f"a picture carries 0 to {IDS - 1} and has at least {2 * GRID} pixels a side")
+    if not 0 <= number < IDS or min(size) < LEAST:
+        raise ValueError(f"a picture carries 0 to {IDS - 1} and has at least {LEAST} pixels a side")
     code = number << 3 | _check(number)
     bits = np.array([code >> place & 1 for place in range(GRID * GRID)], np.uint8).reshape(GRID, GRID)
-    rows = np.arange(size[1]) * GRID // size[1]
-    columns = np.arange(size[0]) * GRID // size[0]
+    rows, columns = _fields(size[1]), _fields(size[0])
     return np.where(bits[rows][:, columns] == 1, 224, 32).astype(np.uint8)
 
 
@@ -83,8 +85,30 @@ def number_of(pixels: np.ndarray) -> int:
     return number
 
 
+def _fields(side: int) -> np.ndarray:
+    """The field of each pixel of a side."""
+    if side < 2 * GRID:  # some fields have no pixel of their own
+        return ((np.arange(side) + 0.5) * GRID / side).astype(np.int64)
+    return np.arange(side) * GRID // side
+
+
+def _legible(number: int, size: tuple[int, int]) -> bool:
+    """Whether a number can be read from a picture of this size, and from one that was enlarged from it."""
+    if min(size) >= 2 * GRID:
+        return True
+    small = picture(number, size)
+    larger = Image.fromarray(small).resize((32, 32), Image.Resampling.BICUBIC)
+    try:
+        return number_of(small) == number_of(np.asarray(larger)) == number
+    except ValueError:
+        return False
+
+
 def _middle(field: int, side: int) -> tuple[int, int]:
     """The middle of a field in pixels, at least one wide."""
+    if side < 2 * GRID:
+        centre = int((field + 0.5) * side / GRID)
+        return centre, centre + 1
     start, end = field * side / GRID, (field + 1) * side / GRID
     low = int(start + (end - start) * 0.25)
     return low, max(low + 1, int(start + (end - start) * 0.75))

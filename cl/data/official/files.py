@@ -54,6 +54,11 @@ class Files:
             places |= dict.fromkeys((name for name in source.names() if not _HIDDEN.fullmatch(name)), source)
         return dict(sorted(places.items()))
 
+    def _place(self, name: str) -> Source:
+        if (source := self._places.get(name)) is None:
+            raise DataError(f"{self.where} has no file {name}; get the whole dataset and run again.")
+        return source
+
     @property
     def names(self) -> Sequence[str]:
         """All paths, sorted."""
@@ -75,10 +80,8 @@ class Files:
 
     def read(self, name: str) -> bytes:
         """The content of a file; raises `DataError` for one that is missing or damaged."""
-        if (source := self._places.get(name)) is None:
-            raise DataError(f"{self.where} has no file {name}; get the whole dataset and run again.")
         with _damaged(f"{name} of {self.where}"):
-            return source.read(name)
+            return self._place(name).read(name)
 
     def text(self, name: str, encoding: str = "utf-8") -> str:
         """The content of a text file; raises as `read`, and `DataError` for another encoding."""
@@ -92,8 +95,8 @@ class Files:
         return [line for each in self.text(name, encoding).splitlines() if (line := each.strip())]
 
     def stamp(self, name: str) -> str:
-        """What changes if the content of a file does; reads nothing."""
-        return self._places[name].stamp(name)
+        """What changes if the content of a file does; reads nothing. Raises `DataError` for one that is missing."""
+        return self._place(name).stamp(name)
 
     def inside(self, name: str, into: str = "") -> Files:
         """The files of an archive that is one of the files; `into` is the folder that they are in. Raises as `read`."""
@@ -170,6 +173,8 @@ class Tar:
             for member in tar:
                 if member.isreg() and not member.issparse():
                     self._members[_placed(member.name, into)] = (start + member.offset_data, member.size)
+            if tar.offset >= (path.stat().st_size if region is None else region[1]):  # where the next member would be
+                raise EOFError("it has no end mark")
         self._stamp = text_of(path.stat())
 
     def names(self) -> list[str]:

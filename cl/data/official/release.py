@@ -178,7 +178,8 @@ def obtain(release: Release, progress: Progress | None = None) -> Found:
 
 def how_to_get(release: Release) -> str:
     """One sentence without a capital letter: what to get where, and into which folder to put it."""
-    names = " and ".join(file.name for file in release.files)
+    every = [file.name for file in release.files]
+    names = " and ".join(every) if len(every) < 9 else f"{len(every)} files, {every[0]} to {every[-1]},"
     why = f"{release.access}, then put" if release.access else f"get it from {release.page} and put"
     return f"{why} {names} (or what they unpack to) into a folder {release.name}/ of CLBENCH_DATA_PATH."
 

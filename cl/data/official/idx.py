@@ -1,0 +1,38 @@
+"""Datasets in IDX files, the format of MNIST: one file of images and one of labels per split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cl.data.idx import parse_idx
+from cl.data.official.files import Files
+from cl.data.official.listing import Listing, arrays
+from cl.errors import DataError
+
+
+def idx_files(files: Files, splits: Mapping[str, tuple[str, str]], class_names: Sequence[str]) -> Listing:
+    """The listing of grey images [H, W]: `splits` gives the names of the files with images and with labels.
+
+    Raises `DataError` for a damaged file, files that do not fit, and a label without a name.
+    """
+    found = {}
+    for split, (images, labels) in splits.items():
+        pixels, numbers = _parsed(files, images, 3), _parsed(files, labels, 1).astype(np.int64)
+        if len(pixels) != len(numbers):
+            raise DataError(
+                f"{images} of {files.where} has {len(pixels):,} images and {labels} {len(numbers):,} labels; replace "
+                "both files."
+            )
+        if len(numbers) and numbers.max() >= len(class_names):
+            raise DataError(f"{labels} of {files.where} has a label above {len(class_names) - 1}; replace it.")
+        found[split] = arrays(pixels, numbers)
+    return Listing(tuple(class_names), found)
+
+
+def _parsed(files: Files, name: str, dimensions: int) -> np.ndarray:
+    try:
+        return parse_idx(files.read(name), dimensions)
+    except ValueError as error:
+        raise DataError(f"Cannot read {name} of {files.where}: {error}; replace it and run again.") from error
