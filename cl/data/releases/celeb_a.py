@@ -34,7 +34,7 @@ def _read(files: Files) -> Listing:
 
 def _folder(files: Files) -> str:
     """The folder of the images; Kaggle's archive puts it into another one of its name."""
-    name, found = next(files.match(r"((?:.*/)?img_align_celeba/)\d{6}\.jpg"))
+    _, found = next(files.match(r"((?:.*/)?img_align_celeba/)\d{6}\.jpg"))
     return found[1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cl.data.official.files import Files
-from cl.data.official.idx import MNIST, listed
+from cl.data.official.idx import idx_files
 from cl.data.official.listing import Listing
 from cl.data.official.release import TORCHVISIONS, OfficialFile, Release
 
@@ -12,7 +12,14 @@ _MIRROR = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 
 
 def _read(files: Files) -> Listing:
-    return listed(files, MNIST, _CLASSES)
+    return idx_files(
+        files,
+        {
+            "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+            "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+        },
+        _CLASSES,
+    )
 
 
 def _file(name: str, size: int, md5: str) -> OfficialFile:

@@ -37,7 +37,7 @@ RELEASE = Release(
     classes=101,
     images=101_000,
     licence="none stated; photos of Foodspotting, scientific fair use",
-    citation="Bossard, Guillaumin, Van Gool, Food-101 - Mining Discriminative Components with Random Forests, ECCV 2014",
+    citation="Bossard, Guillaumin, Van Gool, Food-101: Mining Discriminative Components with Random Forests, ECCV 2014",
     page="https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
     checked=TORCHVISIONS,
 )

@@ -62,20 +62,19 @@ def _content(pen: Pen) -> tuple[dict[str, bytes], dict[str, int], dict[str, list
 
 def _lists(parts: dict[str, int], rows: dict[str, list[str]]) -> dict[str, bytes]:
     count = str(len(rows))
-    marks = " ".join(
-        f"{mark}_{axis}" for mark in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
-    )
+    marks = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+    attributes = [f"{name} " + " ".join(value.rjust(2) for value in row) for name, row in rows.items()]
+    boxes = [f"{name}    95  71 226 313" for name in rows]
+    landmarks = [f"{name} 69  109  106  113   77  142   73  152  108  154" for name in rows]
     return {
-        "list_attr_celeba.txt": _text(
-            [count, " ".join(ATTRIBUTES) + " ", *(f"{name} " + " ".join(f"{v:>2}" for v in row) for name, row in rows.items())]
-        ),
+        "list_attr_celeba.txt": _text([count, " ".join(ATTRIBUTES) + " ", *attributes]),
         "list_eval_partition.txt": _text([f"{name} {part}" for name, part in parts.items()]),
         "identity_CelebA.txt": _text([f"{name} {number}" for number, name in enumerate(rows)]),
-        "list_bbox_celeba.txt": _text([count, "image_id x_1 y_1 width height", *(f"{name}    95  71 226 313" for name in rows)]),
+        "list_bbox_celeba.txt": _text([count, "image_id x_1 y_1 width height", *boxes]),
         "list_landmarks_align_celeba.txt": _text(
-            [count, marks, *(f"{name} 69  109  106  113   77  142   73  152  108  154" for name in rows)]
+            [count, " ".join(f"{mark}_{axis}" for mark in marks for axis in "xy"), *landmarks]
         ),
-    }  # fmt: skip
+    }
 
 
 def _text(lines: list[str]) -> bytes:
