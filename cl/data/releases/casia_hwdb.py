@@ -7,6 +7,7 @@ Differs from NEVIS'22's code: images are as published, there light on black.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -20,9 +21,8 @@ from cl.errors import DataError
 
 _SITE = "http://www.nlpr.ia.ac.cn/databases/Download/Offline/CharData/"
 _PARTS = {"Gnt1.1TrainPart1": "train", "Gnt1.1TrainPart2": "train", "Gnt1.1Test": "test"}
-_HEAD = 10
-"""Bytes before the pixels of a character: 4 of the record's length, 2 of the code, 2 of the width, 2 of the height."""
-_RECORD = np.dtype([("length", "<u4"), ("code", ">u2"), ("width", "<u2"), ("height", "<u2")])
+_HEAD = struct.Struct("<I2sHH")
+"""What is before the pixels of a character: length of the record, code, width, height."""
 
 
 def _read(files: Files) -> Listing:
@@ -40,12 +40,12 @@ def _read(files: Files) -> Listing:
 def _records(data: bytes, name: str, where: str) -> np.ndarray:
     """For each character of a file: first pixel, code, width and height, int64 [N, 4]. Raises `DataError`."""
     rows, place = [], 0
-    while place < len(data):
-        head = np.frombuffer(data, _RECORD, 1, place)[0] if place + _HEAD <= len(data) else None
-        if head is None or head["length"] != _HEAD + int(head["width"]) * int(head["height"]):
+    while place + _HEAD.size <= len(data):
+        length, code, width, height = _HEAD.unpack_from(data, place)
+        if length != _HEAD.size + width * height:
             raise DataError(f"{name} of {where} is damaged after {place:,} bytes; get its archive again.")
-        rows.append((place + _HEAD, head["code"], head["width"], head["height"]))
-        place += int(head["length"])
+        rows.append((place + _HEAD.size, int.from_bytes(code, "big"), width, height))
+        place += length
     if place != len(data):
         raise DataError(f"{name} of {where} ends in the middle of a character; get its archive again.")
     return np.array(rows, np.int64).reshape(-1, 4)

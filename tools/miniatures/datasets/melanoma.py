@@ -20,8 +20,8 @@ def write(folder: Path, pen: Pen) -> None:
             for label, flags in FLAGS.items():
                 name = f"ISIC_{number:07}"
                 number += 1
-                content[f"{name}.jpg"] = pen.encoded(split, label, size=(44, 30))
-                content[f"{name}_superpixels.png"] = pen.encoded("", label, "PNG", (44, 30))
+                content[f"{name}.jpg"] = pen.encoded(split, label, size=(40, 30))
+                content[f"{name}_superpixels.png"] = pen.encoded("", label, "PNG", (40, 30))
                 truth.append(f"{name},{flags}")
                 metadata.append(f"{name},unknown,unknown")
         content[f"ISIC-2017_{part}_Data_metadata.csv"] = _text(metadata)
