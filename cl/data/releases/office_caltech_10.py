@@ -51,7 +51,10 @@ RELEASE = Release(
             holds=("amazon", "dslr", "webcam"),
         ),
         OfficialFile(
-            "256_ObjectCategories.tar", md5="67b4f42ca05d46448c6bb8ecd2220f6d", holds=("256_ObjectCategories",)
+            "256_ObjectCategories.tar",
+            ("https://data.caltech.edu/records/nyy15-4j048/files/256_ObjectCategories.tar",),
+            md5="67b4f42ca05d46448c6bb8ecd2220f6d",
+            holds=("256_ObjectCategories",),
         ),
     ),
     also=(
