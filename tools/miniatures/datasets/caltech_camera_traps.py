@@ -28,7 +28,8 @@ def write(folder: Path, pen: Pen) -> None:
     images: dict[str, bytes] = {}
     lists: dict[str, bytes] = {}
     for part, (split, each) in PARTS.items():
-        rows, boxes = [], []
+        rows: list[dict[str, Any]] = []
+        boxes: list[dict[str, Any]] = []
         for place, (number, name) in enumerate(CATEGORIES.items()):
             if part == "train" and name == "empty":
                 continue  # as published
