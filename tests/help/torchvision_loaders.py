@@ -7,10 +7,12 @@ that torchvision wants.
 from __future__ import annotations
 
 import gzip
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from torchvision import datasets
@@ -54,3 +56,53 @@ def voc_2007(folder: Path, unpacked: Path) -> Iterator[Row]:
         for image, target in datasets.VOCDetection(unpacked, "2007", split):
             classes = {each["name"] for each in target["annotation"]["object"]}
             yield split, np.asarray(image), tuple(sorted(classes))
+
+
+def celeb_a(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """CelebA, with the names of the attributes that are set."""
+    shutil.copytree(folder, unpacked / "celeba")
+    with zipfile.ZipFile(folder / "img_align_celeba.zip") as archive:
+        archive.extractall(unpacked / "celeba")
+    for split, called in (("train", "train"), ("val", "valid"), ("test", "test")):
+        with patch.object(
+            datasets.CelebA, "_check_integrity", return_value=True
+        ):  # the lists are not the published ones
+            loaded = datasets.CelebA(unpacked, called)
+        for image, attributes in loaded:
+            names = zip(loaded.attr_names, attributes.tolist(), strict=False)  # torchvision adds an empty name
+            yield split, np.asarray(image), tuple(name for name, has in names if has)
+
+
+def fashion_mnist(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """FashionMNIST, from the files without gzip."""
+    raw = unpacked / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for packed in folder.glob("*.gz"):
+        (raw / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
+    for split in ("train", "test"):
+        loaded = datasets.FashionMNIST(unpacked, train=split == "train")
+        for image, label in loaded:
+            yield split, np.asarray(image), (loaded.classes[label],)
+
+
+def stl10(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """STL10; its unlabelled images have no class and are not read."""
+    with tarfile.open(folder / "stl10_binary.tar.gz") as tar:
+        tar.extractall(unpacked, filter="data")
+    for split in ("train", "test"):
+        with patch.object(
+            datasets.STL10, "_check_integrity", return_value=True
+        ):  # the files are not the published ones
+            loaded = datasets.STL10(unpacked, split)
+        for image, label in loaded:
+            yield split, np.asarray(image), (loaded.classes[label],)
+
+
+def food101(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """Food101, which reads the lists in JSON."""
+    with tarfile.open(folder / "food-101.tar.gz") as tar:
+        tar.extractall(unpacked, filter="data")
+    for split in ("train", "test"):
+        loaded = datasets.Food101(unpacked, split)
+        for image, label in loaded:
+            yield split, np.asarray(image), (loaded.classes[label],)

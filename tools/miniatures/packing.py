@@ -11,11 +11,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 
 def write_zip(path: Path, content: Mapping[str, bytes]) -> None:
-    """A zip with these members."""
+    """A zip with these members; a name that ends in a slash is a folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
@@ -36,12 +34,14 @@ def write_tar(path: Path, content: Mapping[str, bytes]) -> None:
 
 
 def tar_bytes(content: Mapping[str, bytes]) -> bytes:
-    """A tar that is not compressed, in memory."""
+    """A tar that is not compressed, in memory; a name that ends in a slash is a folder."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in content.items():
-            member = tarfile.TarInfo(name)
+            member = tarfile.TarInfo(name.rstrip("/"))
             member.size = len(data)
+            if name.endswith("/"):
+                member.type = tarfile.DIRTYPE
             archive.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
 
@@ -60,7 +60,10 @@ def write_files(folder: Path, content: Mapping[str, bytes]) -> None:
         path.write_bytes(data)
 
 
-def idx_bytes(values: np.ndarray) -> bytes:
-    """Unsigned bytes of any shape in the IDX format of MNIST."""
-    shape = b"".join(side.to_bytes(4, "big") for side in values.shape)
-    return bytes([0, 0, 8, values.ndim]) + shape + values.astype(np.uint8).tobytes()
+def mat_bytes(variables: Mapping[str, object]) -> bytes:
+    """A MATLAB file of version 5."""
+    from scipy.io import savemat
+
+    buffer = io.BytesIO()
+    savemat(buffer, dict(variables), do_compression=True)
+    return buffer.getvalue()

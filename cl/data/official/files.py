@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from cl.data.archives import capped_tar, check_zip, safe_extract
+from cl.data.archives import Limits, capped_tar, check_end, check_zip, safe_extract
 from cl.data.reads import text_of
 from cl.errors import DataError
 from cl.files import replace_file
@@ -23,8 +23,12 @@ from cl.paths import home, writable_cache
 
 _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
 """Files that systems add to folders and archives; some have the suffix of an image."""
+FOREIGN = (".rar", ".7z", ".z")
+"""Suffixes of archives that only other programs unpack, in lower case."""
 _MOST = 1 << 31
 """Maximum bytes of one file."""
+_IN_PLACE = Limits(size=1 << 40)
+"""Limits of an archive that is read in place, whose total size fills no disk: ImageNet has 148 GB."""
 _DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
 
 
@@ -54,11 +58,6 @@ class Files:
             places |= dict.fromkeys((name for name in source.names() if not _HIDDEN.fullmatch(name)), source)
         return dict(sorted(places.items()))
 
-    def _place(self, name: str) -> Source:
-        if (source := self._places.get(name)) is None:
-            raise DataError(f"{self.where} has no file {name}; get the whole dataset and run again.")
-        return source
-
     @property
     def names(self) -> Sequence[str]:
         """All paths, sorted."""
@@ -80,8 +79,9 @@ class Files:
 
     def read(self, name: str) -> bytes:
         """The content of a file; raises `DataError` for one that is missing or damaged."""
+        source = self._source(name)
         with _damaged(f"{name} of {self.where}"):
-            return self._place(name).read(name)
+            return source.read(name)
 
     def text(self, name: str, encoding: str = "utf-8") -> str:
         """The content of a text file; raises as `read`, and `DataError` for another encoding."""
@@ -95,12 +95,30 @@ class Files:
         return [line for each in self.text(name, encoding).splitlines() if (line := each.strip())]
 
     def stamp(self, name: str) -> str:
-        """What changes if the content of a file does; reads nothing. Raises `DataError` for one that is missing."""
-        return self._place(name).stamp(name)
+        """What changes if the content of a file does; reads nothing. Raises `DataError` for a file that is missing."""
+        return self._source(name).stamp(name)
+
+    def _source(self, name: str) -> Source:
+        if (source := self._places.get(name)) is None:
+            raise DataError(f"{self.where} has no file {name}; get the whole dataset and run again.")
+        return source
+
+    def local(self, name: str) -> Path:
+        """The path of a file of this machine with the content of a file, for libraries that read no bytes.
+
+        What is packed is copied into the cache; a file of any size can be read if it is compressed alone. Raises as
+        `read`.
+        """
+        source = self._source(name)
+        if isinstance(source, Folder):
+            return source.root / name
+        if isinstance(source, Single):
+            return source.local()
+        return _copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
 
     def inside(self, name: str, into: str = "") -> Files:
         """The files of an archive that is one of the files; `into` is the folder that they are in. Raises as `read`."""
-        source = self._places.get(name)
+        source = self._source(name)
         if isinstance(source, Tar) and (region := source.region(name)) is not None:
             nested: Source = Tar(source.path, into, region)
         else:
@@ -146,7 +164,7 @@ class Zip:
         self.path, self._into = path, into
         with _damaged(str(path)):
             self._file = zipfile.ZipFile(path)
-            check_zip(self._file, path)
+            check_zip(self._file, path, _IN_PLACE)
         self._members = {_placed(entry.filename, into): entry for entry in self._file.infolist() if not entry.is_dir()}
 
     def names(self) -> list[str]:
@@ -169,12 +187,11 @@ class Tar:
         self.path = path
         start = 0 if region is None else region[0]
         self._members: dict[str, tuple[int, int]] = {}
-        with _damaged(str(path)), capped_tar(path, region=region) as tar:
+        with _damaged(str(path)), capped_tar(path, _IN_PLACE, region) as tar:
             for member in tar:
                 if member.isreg() and not member.issparse():
                     self._members[_placed(member.name, into)] = (start + member.offset_data, member.size)
-            if tar.offset >= (path.stat().st_size if region is None else region[1]):  # where the next member would be
-                raise EOFError("it has no end mark")
+            check_end(tar)
         self._stamp = text_of(path.stat())
 
     def names(self) -> list[str]:
@@ -218,6 +235,10 @@ class Single:
 
     def stamp(self, name: str) -> str:
         return text_of(self.path.stat())
+
+    def local(self) -> Path:
+        """The path of the file, unpacked if it is compressed."""
+        return _unpacked(self.path) / self.path.stem if self._packed else self.path
 
 
 def open_source(path: Path, into: str = "") -> Source:

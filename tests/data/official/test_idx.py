@@ -1,4 +1,4 @@
-"""IDX files of a release: images and labels by split, and what is refused."""
+"""Datasets in IDX files, read through `Files`."""
 
 from __future__ import annotations
 
@@ -10,36 +10,40 @@ import pytest
 from cl.data.official.files import Files, Folder
 from cl.data.official.idx import idx_files
 from cl.errors import DataError
-from tests.help.idx import idx
+from tests.help.idx import arrays, idx, write
 
-SPLITS = {"train": ("a-images", "a-labels"), "test": ("b-images", "b-labels")}
-IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
-
-
-def written(folder: Path) -> Files:
-    for name, count in (("a", 3), ("b", 2)):
-        (folder / f"{name}-images").write_bytes(idx(IMAGES[:count]))
-        (folder / f"{name}-labels").write_bytes(idx(np.arange(count)))
-    return Files([Folder(folder, ("",))], "here")
+NAMES = tuple("0123456789")
+MNIST = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
 
 
-def test_images_and_labels_of_each_split(tmp_path: Path) -> None:
-    listing = idx_files(written(tmp_path), SPLITS, ("zero", "one", "two"))
-    assert listing.class_names == ("zero", "one", "two")
-    assert {split: found.labels.tolist() for split, found in listing.splits.items()} == {
-        "train": [0, 1, 2],
-        "test": [0, 1],
-    }
-    assert np.array_equal(listing.splits["train"].decode(2), IMAGES[2][..., None])
+def files(folder: Path) -> Files:
+    return Files([Folder(folder, ("",))], str(folder))
 
 
-def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    files = written(tmp_path)
-    with pytest.raises(DataError, match="a-labels of here has a label above 1"):
-        idx_files(files, SPLITS, ("zero", "one"))
-    (tmp_path / "b-labels").write_bytes(idx(np.arange(3)))
-    with pytest.raises(DataError, match="b-images of here has 2 images and b-labels 3 labels"):
-        idx_files(files, SPLITS, ("zero", "one", "two"))
-    (tmp_path / "b-labels").write_bytes(b"\0\0\x08\1")
-    with pytest.raises(DataError, match="Cannot read b-labels of here: it does not begin as an IDX file"):
-        idx_files(files, SPLITS, ("zero", "one", "two"))
+def test_pixels_and_labels_are_those_of_the_files(tmp_path: Path) -> None:
+    write(tmp_path, zipped=False)
+    listing = idx_files(files(tmp_path), MNIST, NAMES)
+    for split, (pixels, labels) in arrays().items():
+        found = listing.splits[split]
+        np.testing.assert_array_equal(found.labels, labels)
+        np.testing.assert_array_equal(np.stack([found.decode(i) for i in range(len(found))])[..., 0], pixels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"), [(np.arange(9), "60 images and train-labels-idx1-ubyte 9"), (np.full(60, 10), "a label above 9")]
+)
+def test_files_that_do_not_fit_are_refused(tmp_path: Path, labels: np.ndarray, why: str) -> None:
+    write(tmp_path, zipped=False)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(labels))
+    with pytest.raises(DataError, match=why):
+        idx_files(files(tmp_path), MNIST, NAMES)
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    write(tmp_path, zipped=False)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03")
+    with pytest.raises(DataError, match="Cannot read t10k-images-idx3-ubyte of"):
+        idx_files(files(tmp_path), MNIST, NAMES)

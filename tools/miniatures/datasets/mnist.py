@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.miniatures.packing import idx_bytes, write_gz
+from tools.miniatures.idx import idx
+from tools.miniatures.packing import write_gz
 from tools.miniatures.pen import Pen
 
 
@@ -15,5 +16,5 @@ def write(folder: Path, pen: Pen) -> None:
     for split, name, count in (("train", "train", 20), ("test", "t10k", 10)):
         labels = [place % 10 for place in range(count)]
         images = [np.asarray(pen.draw(split, str(label), size=(28, 28), mode="L")) for label in labels]
-        write_gz(folder / f"{name}-images-idx3-ubyte.gz", idx_bytes(np.array(images)))
-        write_gz(folder / f"{name}-labels-idx1-ubyte.gz", idx_bytes(np.array(labels)))
+        write_gz(folder / f"{name}-images-idx3-ubyte.gz", idx(np.array(images)))
+        write_gz(folder / f"{name}-labels-idx1-ubyte.gz", idx(np.array(labels)))
