@@ -25,17 +25,29 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             data = file.read(_MOST)
-        start = 4 + 4 * dimensions
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(str(path), error) from error
+    return parse_idx(data, dimensions, str(path))
+
+
+def parse_idx(data: bytes, dimensions: int, name: str) -> np.ndarray:
+    """The unsigned bytes in the content of an IDX file; `name` is used in a `DataError`, raised as by `read_idx`."""
+    start = 4 + 4 * dimensions
+    try:
         if len(data) < start or data[:3] != b"\0\0\x08" or data[3] != dimensions:
             raise ValueError(f"it does not begin as an IDX file of bytes in {dimensions} dimensions does")
         shape = np.frombuffer(data, ">u4", dimensions, 4).astype(int).tolist()
         if len(data) - start != math.prod(shape):
             raise ValueError(f"it declares {' x '.join(map(str, shape))} values and has {len(data) - start:,}")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(
-            f"Cannot read {path}: it is truncated, damaged or in another format ({error}); replace it and run again."
-        ) from error
+    except ValueError as error:
+        raise _unreadable(name, error) from error
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    return DataError(
+        f"Cannot read {name}: it is truncated, damaged or in another format ({error}); replace it and run again."
+    )
 
 
 def read_idx_files(paths: tuple[Path, ...], class_names: tuple[str, ...]) -> Content:
