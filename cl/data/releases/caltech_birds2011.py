@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
+from cl.data.official.lists import as_published
 from cl.data.official.release import MINIATURE, OfficialFile, Release
 
 _ROOT = "CUB_200_2011"
@@ -15,8 +16,9 @@ def _read(files: Files) -> Listing:
     labels, trained = _pairs(files, "image_class_labels.txt"), _pairs(files, "train_test_split.txt")
     rows: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
     for image, path in _pairs(files, "images.txt").items():
-        split = "train" if trained[image] == "1" else "test"
-        rows[split].append((f"{_ROOT}/images/{path}", species[labels[image]]))
+        with as_published(files, f"A list in {_ROOT}"):
+            split = "train" if trained[image] == "1" else "test"
+            rows[split].append((f"{_ROOT}/images/{path}", species[labels[image]]))
     return by_class(files, rows, list(species.values()))
 
 

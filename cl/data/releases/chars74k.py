@@ -12,6 +12,7 @@ import string
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
+from cl.data.official.lists import as_published
 from cl.data.official.release import HANDLERS, OfficialFile, Release
 
 _SITE = "http://www.ee.surrey.ac.uk/CVSSP/demos/chars74k/"
@@ -21,8 +22,9 @@ _IMAGES = r"English/(?:Img/(?:GoodImg|BadImag)/Bmp|Hnd/Img|Fnt)/Sample(\d{3})/[^
 def _read(files: Files) -> Listing:
     """Folders are numbered from 1 in the order of the characters."""
     characters = string.digits + string.ascii_uppercase + string.ascii_lowercase
-    images = files.match(_IMAGES)
-    return by_class(files, {"all": [(name, characters[int(found[1]) - 1]) for name, found in images]}, characters)
+    with as_published(files, "English"):
+        rows = [(name, characters[int(found[1]) - 1]) for name, found in files.match(_IMAGES)]
+    return by_class(files, {"all": rows}, characters)
 
 
 RELEASE = Release(

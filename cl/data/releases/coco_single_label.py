@@ -11,8 +11,8 @@ import numpy as np
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Box, Examples, Listing, image_files
+from cl.data.official.lists import as_published
 from cl.data.official.release import HANDLERS, OfficialFile, Release
-from cl.errors import DataError
 
 _SITE = "http://images.cocodataset.org/"
 _SETS = {"train": "train2017", "test": "val2017"}
@@ -31,7 +31,7 @@ def _objects(files: Files, kind: str, names: dict[int, str]) -> Examples:
     import orjson
 
     path = f"annotations/instances_{kind}.json"
-    try:
+    with as_published(files, path):
         found = orjson.loads(files.read(path))
         photos = {each["id"]: f"{kind}/{each['file_name']}" for each in found["images"]}
         names |= {each["id"]: each["name"] for each in sorted(found["categories"], key=lambda each: each["id"])}
@@ -43,8 +43,6 @@ def _objects(files: Files, kind: str, names: dict[int, str]) -> Examples:
                 paths.append(photos[each["image_id"]])
                 labels.append(label[each["category_id"]])
                 boxes.append((round(left), round(upper), round(left + width), round(upper + height)))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} of {files.where} is damaged or another file ({error!r}); get it again.") from error
     return image_files(files, paths, np.array(labels, np.int64), boxes)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
+from cl.data.official.lists import as_published
 from cl.data.official.release import HANDLERS, OfficialFile, Release
 
 _SITE = "https://computing.ece.vt.edu/~santol/projects/zsl_via_visual_abstraction/interact/"
@@ -25,7 +26,8 @@ TRUNCATED = (
 def _read(files: Files) -> Listing:
     """A line of a list is the number of the class, a file and the name of the class."""
     lines = [line.split(";") for name in _LISTS for line in files.lines(name)]
-    names = {int(number): name for number, _, name in lines}
+    with as_published(files, f"A line in {' or '.join(_LISTS)}"):
+        names = {int(number): name for number, _, name in lines}
     rows = [(f"imgs/{image}", name) for _, image, name in lines if image not in TRUNCATED]
     return by_class(files, {"all": rows}, [names[number] for number in sorted(names)])
 

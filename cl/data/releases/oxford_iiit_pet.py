@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
+from cl.data.official.lists import as_published
 from cl.data.official.release import TORCHVISIONS, OfficialFile, Release
 
 _SITE = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
@@ -20,9 +21,10 @@ def _read(files: Files) -> Listing:
     for split, name in _LISTS.items():
         rows[split] = []
         for line in files.lines(f"annotations/{name}"):
-            image, breed, *_ = line.split()
-            called = image.rpartition("_")[0]
-            breeds[called] = int(breed)
+            with as_published(files, f"annotations/{name}"):
+                image, breed, *_ = line.split()
+                called = image.rpartition("_")[0]
+                breeds[called] = int(breed)
             rows[split].append((f"images/{image}.jpg", called))
     return by_class(files, rows, sorted(breeds, key=breeds.__getitem__))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
+from cl.data.official.lists import as_published
 from cl.data.official.matlab import texts, variable
 from cl.data.official.release import HANDLERS, OfficialFile, Release
 
@@ -17,6 +18,12 @@ _TEST = "cars_test_annos_withlabels.mat"
 
 
 def _read(files: Files) -> Listing:
+    with as_published(files, "A table"):
+        return by_class(files, *_tables(files))
+
+
+def _tables(files: Files) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
+    """The photos of each split with their models, and all models."""
     if "cars_annos.mat" in files:
         models = texts(files, "cars_annos.mat", "class_names")
         cars = variable(files, "cars_annos.mat", "annotations")
@@ -30,7 +37,7 @@ def _read(files: Files) -> Listing:
             split: _cars(variable(files, name, "annotations"), "fname", f"cars_{split}/", models)
             for split, name in (("train", "devkit/cars_train_annos.mat"), ("test", _TEST))
         }
-    return by_class(files, rows, models)
+    return rows, models
 
 
 def _cars(cars: np.ndarray, field: str, folder: str, models: list[str]) -> list[tuple[str, str]]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
+from cl.data.official.lists import as_published
 from cl.data.official.release import TORCHVISIONS, OfficialFile, Release
 
 
 def _read(files: Files) -> Listing:
     """A line of the list is /LETTER/CLASS, the folder of the images."""
-    classes = [line.split("/", 2)[2] for line in files.lines("SUN397/ClassName.txt")]
+    with as_published(files, "SUN397/ClassName.txt"):
+        classes = [line.split("/", 2)[2] for line in files.lines("SUN397/ClassName.txt")]
     images = files.match(r"SUN397/[a-z]/(.+)/sun_[^/]+\.jpg")
     return by_class(files, {"all": [(name, found[1]) for name, found in images]}, classes)
 

@@ -6,10 +6,13 @@ they are returned without a split.
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import numpy as np
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Box, Listing, image_files
+from cl.data.official.lists import as_published
 from cl.data.official.pascal import annotation
 from cl.data.official.release import HANDLERS, OfficialFile, Release
 
@@ -25,16 +28,22 @@ def _read(files: Files) -> Listing:
     """All objects with actions in the photos that the lists of the actions name."""
     paths, labels, boxes = [], [], list[Box]()
     for photo in _photos(files):
-        for each in annotation(files, f"{_ROOT}/Annotations/{photo}.xml").iterfind("object"):
+        name = f"{_ROOT}/Annotations/{photo}.xml"
+        for each in annotation(files, name).iterfind("object"):
             found = each.find("actions")
             if found is not None:
                 paths.append(f"{_ROOT}/JPEGImages/{photo}.jpg")
                 labels.append([found.findtext(action, "0").strip() == "1" for action in ACTIONS])
-                left, upper, right, lower = (
-                    int(float(each.findtext(f"bndbox/{edge}", "0"))) for edge in ("xmin", "ymin", "xmax", "ymax")
-                )
-                boxes.append((left, upper, right, lower))
+                with as_published(files, name):
+                    boxes.append(_box(each))
     return Listing(ACTIONS, {"all": image_files(files, paths, np.array(labels, np.bool_), boxes)})
+
+
+def _box(person: ElementTree.Element) -> Box:
+    left, upper, right, lower = (
+        int(float(person.findtext(f"bndbox/{edge}", ""))) for edge in ("xmin", "ymin", "xmax", "ymax")
+    )
+    return left, upper, right, lower
 
 
 def _photos(files: Files) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
+from cl.data.official.lists import as_published
 from cl.data.official.release import HANDLERS, OfficialFile, Release
 
 _SITE = "http://web.fsktm.um.edu.my/~cschan/source/ICIP2017/"
@@ -33,12 +34,14 @@ def _read(files: Files) -> Listing:
 def _paintings(files: Files, name: str) -> Iterator[tuple[str, str]]:
     """A line of a list is a path and the number of a style; some paths have letters beyond ASCII."""
     for line in files.lines(name):
-        path, _, style = line.rpartition(",")
+        path, _, number = line.rpartition(",")
+        with as_published(files, name):
+            style = STYLES[int(number)]
         here = f"wikiart/{path}"
         if here not in files:  # a zip that does not say that its names are UTF-8
             here = here.encode().decode("cp437")
         if here in files:
-            yield here, STYLES[int(style)]
+            yield here, style
 
 
 RELEASE = Release(

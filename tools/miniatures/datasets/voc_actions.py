@@ -17,6 +17,15 @@ _BOXES = ((2, 3, 26, 31), (30, 5, 58, 37))
 
 def write(folder: Path, pen: Pen) -> None:
     """VOCtrainval_11-May-2012.tar with photos, annotations, and a list of people for each action but the last."""
+    _write(folder, pen, "")
+
+
+def write_with_objects_of_other_tasks(folder: Path, pen: Pen) -> None:
+    """As `write`; a photo has a boat too, which has no actions."""
+    _write(folder, pen, "<object><name>boat</name><bndbox><xmin>1</xmin></bndbox></object>")
+
+
+def _write(folder: Path, pen: Pen, further: str) -> None:
     content: dict[str, bytes] = {}
     lists: dict[str, list[str]] = {
         f"{each}_{kind}": [] for each in ACTIONS[:-1] for kind in ("train", "val", "trainval")
@@ -25,7 +34,7 @@ def write(folder: Path, pen: Pen) -> None:
         name = f"2011_{number:06}"
         kind = "train" if number % 2 else "val"
         photo = Image.new("RGB", (60, 40), (90, 120, 60))
-        objects = ""
+        objects = further
         for person, box in enumerate(_BOXES):
             own = {ACTIONS[(number + 3 * person) % len(ACTIONS)]} | ({"walking"} if number % 3 == 0 else set())
             ordered = [action for action in ACTIONS if action in own]

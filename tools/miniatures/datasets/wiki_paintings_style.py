@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cl.data.releases.wiki_paintings_style import STYLES
 from tools.miniatures.packing import write_zip
 from tools.miniatures.pen import Pen
+
+STYLES = """
+Abstract_Expressionism Action_painting Analytical_Cubism Art_Nouveau Baroque Color_Field_Painting
+Contemporary_Realism Cubism Early_Renaissance Expressionism Fauvism High_Renaissance Impressionism
+Mannerism_Late_Renaissance Minimalism Naive_Art_Primitivism New_Realism Northern_Renaissance Pointillism Pop_Art
+Post_Impressionism Realism Rococo Romanticism Symbolism Synthetic_Cubism Ukiyo_e
+""".split()  # noqa: SIM905
 
 
 def write(folder: Path, pen: Pen) -> None:
