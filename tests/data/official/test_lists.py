@@ -36,7 +36,7 @@ def test_other_errors_pass() -> None:
         pytest.raises(DataError, match=r"a\.txt of the folder is cut off or differs.*'7'"),
         as_published(files, "a.txt"),
     ):
-        {}["7"]
+        dict[str, int]()["7"]
     with pytest.raises(DataError, match="as it is"), as_published(files, "a.txt"):
         raise DataError("as it is")
     with pytest.raises(RuntimeError), as_published(files, "a.txt"):
