@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +14,9 @@ from cl.data.official.files import Files
 from cl.data.official.listing import Listing, arrays
 from cl.errors import DataError
 
+_MOST = 1 << 30
+"""Largest file read, in bytes unpacked."""
+
 
 def idx_files(files: Files, splits: Mapping[str, tuple[str, str]], class_names: Sequence[str]) -> Listing:
     """The listing of grey images [H, W]: `splits` gives the names of the files with images and with labels.
@@ -19,7 +25,7 @@ def idx_files(files: Files, splits: Mapping[str, tuple[str, str]], class_names: 
     """
     found = {}
     for split, (images, labels) in splits.items():
-        pixels, numbers = _parsed(files, images, 3), _parsed(files, labels, 1).astype(np.int64)
+        pixels, numbers = values(files, images, 3), values(files, labels, 1).astype(np.int64)
         if len(pixels) != len(numbers):
             raise DataError(
                 f"{images} of {files.where} has {len(pixels):,} images and {labels} {len(numbers):,} labels; replace "
@@ -31,8 +37,16 @@ def idx_files(files: Files, splits: Mapping[str, tuple[str, str]], class_names: 
     return Listing(tuple(class_names), found)
 
 
-def _parsed(files: Files, name: str, dimensions: int) -> np.ndarray:
+def values(files: Files, name: str, dimensions: int) -> np.ndarray:
+    """The unsigned bytes of an IDX file with so many dimensions; one whose name ends in .gz is decompressed.
+
+    Raises `DataError`.
+    """
+    data = files.read(name)
     try:
-        return parse_idx(files.read(name), dimensions)
-    except ValueError as error:
+        if name.endswith(".gz"):
+            with gzip.open(io.BytesIO(data)) as file:
+                data = file.read(_MOST)
+        return parse_idx(data, dimensions)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"Cannot read {name} of {files.where}: {error}; replace it and run again.") from error

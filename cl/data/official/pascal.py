@@ -34,8 +34,12 @@ def classified(files: Files, root: str, sets: Mapping[str, str]) -> Listing:
 
 def objects(files: Files, name: str) -> list[str]:
     """The classes of the objects in an annotation file, in its order. Raises `DataError`."""
+    return [found.text or "" for found in annotation(files, name).iterfind("object/name")]
+
+
+def annotation(files: Files, name: str) -> ElementTree.Element:
+    """The content of an annotation file. Raises `DataError`."""
     try:
-        root = ElementTree.fromstring(files.read(name))
+        return ElementTree.fromstring(files.read(name))
     except ElementTree.ParseError as error:
         raise DataError(f"{name} of {files.where} is no XML ({error}); replace it.") from error
-    return [found.text or "" for found in root.iterfind("object/name")]
