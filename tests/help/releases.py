@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cl.data.official.listing import Examples, Listing
-from cl.data.official.release import Found, Release, find
+from cl.data.official.release import Found, OfficialFile, Release, find
 from tools.miniatures import datasets
 from tools.miniatures.pen import Pen, number_of
 
@@ -68,13 +68,23 @@ def located(release: Release) -> Found:
     return found
 
 
+def remove(folder: Path, file: OfficialFile) -> None:
+    """Delete a file of a miniature, or what it unpacks to if the miniature is unpacked."""
+    if (folder / file.name).is_file():
+        (folder / file.name).unlink()
+    else:
+        shutil.rmtree(folder / file.holds[0])
+
+
 def unpack(folder: Path, target: Path, release: Release) -> None:
     """What a user has who unpacked every archive of a folder that has paths to recognise it; other files are copied."""
     for file in release.files:
         path = folder / file.name
         place = target / file.into
         place.mkdir(parents=True, exist_ok=True)
-        if file.holds and zipfile.is_zipfile(path):
+        if not path.is_file():  # the miniature is unpacked
+            shutil.copytree(folder, target, dirs_exist_ok=True)
+        elif file.holds and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(place)
         elif file.holds and tarfile.is_tarfile(path):

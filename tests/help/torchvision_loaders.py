@@ -6,6 +6,7 @@ that torchvision wants.
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,3 +26,13 @@ def voc_2007(folder: Path, unpacked: Path) -> Iterator[Row]:
         for image, target in datasets.VOCDetection(unpacked, "2007", split):
             classes = {each["name"] for each in target["annotation"]["object"]}
             yield split, np.asarray(image), tuple(sorted(classes))
+
+
+def patch_camelyon(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """PCAM."""
+    (unpacked / "pcam").mkdir()
+    for archive in folder.glob("*.gz"):
+        (unpacked / "pcam" / archive.stem).write_bytes(gzip.decompress(archive.read_bytes()))
+    for split in ("train", "val", "test"):
+        for image, label in datasets.PCAM(unpacked, split):
+            yield split, np.asarray(image), (("normal", "tumour")[label],)

@@ -23,6 +23,8 @@ from cl.paths import home, writable_cache
 
 _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
 """Files that systems add to folders and archives; some have the suffix of an image."""
+FOREIGN = (".rar", ".7z", ".z")
+"""Suffixes of archives that only other programs unpack, in lower case."""
 _MOST = 1 << 31
 """Maximum bytes of one file."""
 _DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
@@ -75,8 +77,7 @@ class Files:
 
     def read(self, name: str) -> bytes:
         """The content of a file; raises `DataError` for one that is missing or damaged."""
-        if (source := self._places.get(name)) is None:
-            raise DataError(f"{self.where} has no file {name}; get the whole dataset and run again.")
+        source = self._source(name)
         with _damaged(f"{name} of {self.where}"):
             return source.read(name)
 
@@ -92,12 +93,30 @@ class Files:
         return [line for each in self.text(name, encoding).splitlines() if (line := each.strip())]
 
     def stamp(self, name: str) -> str:
-        """What changes if the content of a file does; reads nothing."""
-        return self._places[name].stamp(name)
+        """What changes if the content of a file does; reads nothing. Raises `DataError` for a file that is missing."""
+        return self._source(name).stamp(name)
+
+    def _source(self, name: str) -> Source:
+        if (source := self._places.get(name)) is None:
+            raise DataError(f"{self.where} has no file {name}; get the whole dataset and run again.")
+        return source
+
+    def local(self, name: str) -> Path:
+        """The path of a file of this machine with the content of a file, for libraries that read no bytes.
+
+        What is packed is copied into the cache; a file of any size can be read if it is compressed alone. Raises as
+        `read`.
+        """
+        source = self._source(name)
+        if isinstance(source, Folder):
+            return source.root / name
+        if isinstance(source, Single):
+            return source.local()
+        return _copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
 
     def inside(self, name: str, into: str = "") -> Files:
         """The files of an archive that is one of the files; `into` is the folder that they are in. Raises as `read`."""
-        source = self._places.get(name)
+        source = self._source(name)
         if isinstance(source, Tar) and (region := source.region(name)) is not None:
             nested: Source = Tar(source.path, into, region)
         else:
@@ -213,6 +232,10 @@ class Single:
 
     def stamp(self, name: str) -> str:
         return text_of(self.path.stat())
+
+    def local(self) -> Path:
+        """The path of the file, unpacked if it is compressed."""
+        return _unpacked(self.path) / self.path.stem if self._packed else self.path
 
 
 def open_source(path: Path, into: str = "") -> Source:

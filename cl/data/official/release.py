@@ -12,7 +12,7 @@ import numpy as np
 from cl.data import reads
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import square
-from cl.data.official.files import Files, Folder, Source, open_source
+from cl.data.official.files import FOREIGN, Files, Folder, Source, open_source
 from cl.data.official.listing import Examples, Listing
 from cl.data.sources import TORCHVISION, RemoteFile, check_md5, check_sha256, fetch, is_offline, missing, searched
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
@@ -150,10 +150,14 @@ def absent(release: Release) -> dict[Path, list[str]]:
 
 
 def _there(folder: Path, file: OfficialFile) -> Path | None:
-    """The path of a file, the folder itself if the file is unpacked in it, None if it is not there."""
-    if (folder / file.name).is_file():
+    """The path of a file, the folder itself if the file is unpacked in it, None if it is not there.
+
+    What is unpacked is preferred to an archive that clbench cannot unpack.
+    """
+    unpacked = bool(file.holds) and all((folder / path).exists() for path in file.holds)
+    if (folder / file.name).is_file() and not (unpacked and file.name.lower().endswith(FOREIGN)):
         return folder / file.name
-    return folder if file.holds and all((folder / path).exists() for path in file.holds) else None
+    return folder if unpacked else None
 
 
 def obtain(release: Release, progress: Progress | None = None) -> Found:
