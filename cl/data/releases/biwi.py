@@ -23,7 +23,8 @@ _TEST, _VALIDATION = (1, 4, 8, 10), (3, 9)
 
 def _read(files: Files) -> Listing:
     names: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-    images, angles = [], []
+    images: list[str] = []
+    angles: list[tuple[float, float, float]] = []
     for name, found in files.match(r"(?:faces_0|hpdb)/(\d\d)/frame_\d+_rgb\.png"):
         sequence = int(found[1])
         split = "test" if sequence in _TEST else "val" if sequence in _VALIDATION else "train"
