@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,7 @@ def number_of(pixels: np.ndarray) -> int:
 def _middle(field: int, side: int) -> tuple[int, int]:
     """The middle of a field in pixels, at least one wide."""
     start, end = field * side / GRID, (field + 1) * side / GRID
-    low = int(start + (end - start) * 0.25)
+    low = max(math.ceil(start), int(start + (end - start) * 0.25))
     return low, max(low + 1, int(start + (end - start) * 0.75))
 
 
