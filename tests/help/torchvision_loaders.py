@@ -216,3 +216,13 @@ def _extract(archive: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as tar:
         tar.extractall(target, filter="data")
+
+
+def patch_camelyon(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """PCAM."""
+    (unpacked / "pcam").mkdir()
+    for archive in folder.glob("*.gz"):
+        (unpacked / "pcam" / archive.stem).write_bytes(gzip.decompress(archive.read_bytes()))
+    for split in ("train", "val", "test"):
+        for image, label in datasets.PCAM(unpacked, split):
+            yield split, np.asarray(image), (("normal", "tumour")[label],)

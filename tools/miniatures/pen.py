@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -110,7 +111,7 @@ def _middle(field: int, side: int) -> tuple[int, int]:
         centre = int((field + 0.5) * side / GRID)
         return centre, centre + 1
     start, end = field * side / GRID, (field + 1) * side / GRID
-    low = int(start + (end - start) * 0.25)
+    low = max(math.ceil(start), int(start + (end - start) * 0.25))
     return low, max(low + 1, int(start + (end - start) * 0.75))
 
 

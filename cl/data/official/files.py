@@ -104,9 +104,9 @@ class Files:
         return source
 
     def local(self, name: str) -> Path:
-        """The path of a file of this machine with the content of a file, for libraries that read no bytes.
+        """The path on this machine of a file with the content of a file, for libraries that take paths alone.
 
-        What is packed is copied into the cache; a file of any size can be read if it is compressed alone. Raises as
+        What is packed is copied into the cache. A file that is plain or compressed alone may have any size. Raises as
         `read`.
         """
         source = self._source(name)

@@ -11,20 +11,35 @@ from cl.data.official.files import Files
 from cl.errors import DataError
 
 
+def variables(files: Files, name: str) -> dict[str, Any]:
+    """The variables of a file by name, as `scipy.io.loadmat` gives them: every array has at least two dimensions.
+
+    Raises `DataError` for a missing or damaged file.
+    """
+    return _loaded(files, name)
+
+
 def variable(files: Files, name: str, key: str) -> np.ndarray:
     """The variable `key` of the file `name` without dimensions of length 1, at least one-dimensional.
 
     Raises `DataError` for a file that is missing, damaged or has no such variable.
     """
+    content = _loaded(files, name, variable_names=[key], squeeze_me=True)
+    if key not in content:
+        raise DataError(f"Cannot read {name} of {files.where}: it has no variable {key}; get it again.")
+    return np.atleast_1d(content[key])
+
+
+def _loaded(files: Files, name: str, **options: Any) -> dict[str, Any]:
     from scipy.io import loadmat
 
     data = files.read(name)
     try:
-        content: dict[str, Any] = loadmat(io.BytesIO(data), variable_names=[key], squeeze_me=True)
-        return np.atleast_1d(content[key])
+        found: dict[str, Any] = loadmat(io.BytesIO(data), **options)
     except Exception as error:  # a damaged file raises anything, from zlib.error to TypeError
-        why = f"it has no variable {key}" if isinstance(error, KeyError) else f"it is damaged ({error})"
-        raise DataError(f"Cannot read {name} of {files.where}: {why}; get it again.") from error
+        why = str(error) or type(error).__name__
+        raise DataError(f"Cannot read {name} of {files.where}: it is damaged ({why}); get it again.") from error
+    return found
 
 
 def numbers(files: Files, name: str, key: str) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cl.data.official.files import Files, Single
-from cl.data.official.matlab import numbers, texts, variable
+from cl.data.official.matlab import numbers, texts, variable, variables
 from cl.errors import DataError
 from tools.miniatures.packing import mat_bytes
 
@@ -58,3 +58,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, keep: int) -> None:
     with pytest.raises(DataError, match=r"Cannot read list\.mat of the folder") as caught:
         variable(files(tmp_path, content), "list.mat", "y")
     assert "\n" not in str(caught.value)
+
+
+def test_variables_are_read(files: Files) -> None:
+    assert variables(files, "labels.mat")["count"].tolist() == [[3], [1], [4]]
