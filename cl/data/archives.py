@@ -110,9 +110,7 @@ def _members(archive: Path, limits: Limits) -> Iterator[_Member]:
                 if not (info.isreg() or info.isdir()) or info.issparse():
                     raise _refused(archive, f"its member {info.name[:200]!r} is a link or a special file")
                 yield _Member(info.name, info.size, info.isdir(), partial(tar.extractfile, info))
-            end = cast(_Capped, tar.fileobj).last
-            if any(end) or not end:  # tarfile accepts a missing end
-                raise EOFError("it ends in the middle")
+            check_end(tar)
     elif zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             check_zip(file, archive, limits)
@@ -213,6 +211,13 @@ def capped_tar(
         tarfile.open(fileobj=cast(IO[bytes], _Capped(raw, path, limits)), mode="r:") as tar,
     ):
         yield tar
+
+
+def check_end(tar: tarfile.TarFile) -> None:
+    """Raise `EOFError` if a tar of `capped_tar`, read to its last member, has no end: tarfile accepts a missing one."""
+    end = cast(_Capped, tar.fileobj).last
+    if any(end) or not end:
+        raise EOFError("it ends in the middle")
 
 
 def read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, most: int) -> bytes:

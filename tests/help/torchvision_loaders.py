@@ -6,9 +6,11 @@ that torchvision wants.
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from torchvision import datasets
@@ -25,3 +27,27 @@ def voc_2007(folder: Path, unpacked: Path) -> Iterator[Row]:
         for image, target in datasets.VOCDetection(unpacked, "2007", split):
             classes = {each["name"] for each in target["annotation"]["object"]}
             yield split, np.asarray(image), tuple(sorted(classes))
+
+
+def oxford_flowers102(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """Flowers102, without its check sums."""
+    root = unpacked / "flowers-102"
+    shutil.copytree(folder, root)
+    with tarfile.open(root / "102flowers.tgz") as tar:
+        tar.extractall(root, filter="data")
+    found = {key: (name, None) for key, (name, _) in datasets.Flowers102._file_dict.items()}
+    with mock.patch.object(datasets.Flowers102, "_file_dict", found):
+        for split in ("train", "val", "test"):
+            loaded = datasets.Flowers102(unpacked, split)
+            for image, label in loaded:
+                yield split, np.asarray(image), (loaded.classes[label].rstrip("?"),)
+
+
+def caltech256(folder: Path, unpacked: Path) -> Iterator[Row]:
+    """Caltech256, whose categories are folders."""
+    root = unpacked / "caltech256"
+    with tarfile.open(folder / "256_ObjectCategories.tar") as tar:
+        tar.extractall(root, filter="data")
+    loaded = datasets.Caltech256(str(unpacked))
+    for image, label in loaded:
+        yield "all", np.asarray(image), (loaded.categories[label].partition(".")[2],)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def write_zip(path: Path, content: Mapping[str, bytes]) -> None:
-    """A zip with these members."""
+    """A zip with these members; a name that ends in a slash is a folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
@@ -34,12 +34,14 @@ def write_tar(path: Path, content: Mapping[str, bytes]) -> None:
 
 
 def tar_bytes(content: Mapping[str, bytes]) -> bytes:
-    """A tar that is not compressed, in memory."""
+    """A tar that is not compressed, in memory; a name that ends in a slash is a folder."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in content.items():
-            member = tarfile.TarInfo(name)
+            member = tarfile.TarInfo(name.rstrip("/"))
             member.size = len(data)
+            if name.endswith("/"):
+                member.type = tarfile.DIRTYPE
             archive.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
 
@@ -56,3 +58,12 @@ def write_files(folder: Path, content: Mapping[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+def mat_bytes(variables: Mapping[str, object]) -> bytes:
+    """A MATLAB file of version 5."""
+    from scipy.io import savemat
+
+    buffer = io.BytesIO()
+    savemat(buffer, dict(variables), do_compression=True)
+    return buffer.getvalue()

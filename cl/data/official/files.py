@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from cl.data.archives import capped_tar, check_zip, safe_extract
+from cl.data.archives import Limits, capped_tar, check_end, check_zip, safe_extract
 from cl.data.reads import text_of
 from cl.errors import DataError
 from cl.files import replace_file
@@ -25,6 +25,8 @@ _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|deskto
 """Files that systems add to folders and archives; some have the suffix of an image."""
 _MOST = 1 << 31
 """Maximum bytes of one file."""
+_IN_PLACE = Limits(size=1 << 40)
+"""Limits of an archive that is read in place, whose total size fills no disk: ImageNet has 138 GB."""
 _DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
 
 
@@ -143,7 +145,7 @@ class Zip:
         self.path, self._into = path, into
         with _damaged(str(path)):
             self._file = zipfile.ZipFile(path)
-            check_zip(self._file, path)
+            check_zip(self._file, path, _IN_PLACE)
         self._members = {_placed(entry.filename, into): entry for entry in self._file.infolist() if not entry.is_dir()}
 
     def names(self) -> list[str]:
@@ -166,10 +168,11 @@ class Tar:
         self.path = path
         start = 0 if region is None else region[0]
         self._members: dict[str, tuple[int, int]] = {}
-        with _damaged(str(path)), capped_tar(path, region=region) as tar:
+        with _damaged(str(path)), capped_tar(path, _IN_PLACE, region) as tar:
             for member in tar:
                 if member.isreg() and not member.issparse():
                     self._members[_placed(member.name, into)] = (start + member.offset_data, member.size)
+            check_end(tar)
         self._stamp = text_of(path.stat())
 
     def names(self) -> list[str]:
