@@ -1,4 +1,4 @@
-"""Tables in text files: CSV with a header."""
+"""Tables in text files, CSV with a header, and lists of names."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def rows(files: Files, name: str, columns: Sequence[str], delimiter: str = ",") 
         if any(value is None for value in values):
             raise DataError(f"Line {number} of {name} of {files.where} is cut off; get it again.")
         yield tuple(value.strip() for value in values)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names in a text, separated by commas; a line break counts as a space."""
+    return tuple(each.strip() for each in " ".join(text.split()).split(","))

@@ -9,20 +9,19 @@ from __future__ import annotations
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
 from cl.data.official.release import HANDLERS, OfficialFile, Release
-from cl.data.official.tables import rows
+from cl.data.official.tables import listed, rows
 from cl.errors import DataError
 
 _SITE = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 
-CLASSES = tuple(
-    each.strip()
-    for each in """speed limit 20, speed limit 30, speed limit 50, speed limit 60, speed limit 70, speed limit 80,
-    end of speed limit 80, speed limit 100, speed limit 120, no overtaking, no overtaking by lorries,
-    priority at the next junction, priority road, give way, stop, no vehicles, no lorries, no entry, danger,
-    bend to the left, bend to the right, double bend, uneven road, slippery road, road narrows on the right, road works,
-    traffic signals, pedestrians, children, cyclists, ice or snow, wild animals, end of all restrictions,
-    turn right ahead, turn left ahead, ahead only, ahead or right, ahead or left, keep right, keep left, roundabout,
-    end of no overtaking, end of no overtaking by lorries""".split(",")
+CLASSES = listed(
+    """speed limit 20, speed limit 30, speed limit 50, speed limit 60, speed limit 70, speed limit 80, end of speed
+    limit 80, speed limit 100, speed limit 120, no overtaking, no overtaking by lorries, priority at the next
+    junction, priority road, give way, stop, no vehicles, no lorries, no entry, danger, bend to the left, bend to
+    the right, double bend, uneven road, slippery road, road narrows on the right, road works, traffic signals,
+    pedestrians, children, cyclists, ice or snow, wild animals, end of all restrictions, turn right ahead, turn left
+    ahead, ahead only, ahead or right, ahead or left, keep right, keep left, roundabout, end of no overtaking, end
+    of no overtaking by lorries"""
 )
 """The signs in the authors' order."""
 

@@ -3,8 +3,8 @@
 The authors publish pairs for verification. NEVIS'22 makes a task of persons of it, with fixed parts, which are kept
 here: a person's last two images are tested, the one before them is for validation.
 
-Differs from NEVIS'22's code: images are in the order of their numbers, there in that of the archive; the training images
-include the one that NEVIS'22 chooses on ("dev").
+Differs from NEVIS'22's code: images are in the order of their numbers, there in that of the archive; the training
+images include the one that NEVIS'22 chooses on ("dev").
 """
 
 from __future__ import annotations
