@@ -82,8 +82,8 @@ def test_a_compressed_archive_of_unix_is_unpacked_once(tmp_path: Path, monkeypat
 
 def test_a_damaged_one_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.Z"
-    data = compress_bytes(tar_bytes(CONTENT))
-    for damaged in (data[:3], data[:300], b"\x1f\x9d\x90\xff\xff"):
+    data = compress_bytes(tar_bytes({"one": bytes(range(256)) * 20, "two": b""}))
+    for damaged in (data[: len(data) // 2], b"\x1f\x9d\x90\xff\xff"):
         path.write_bytes(damaged)
         with pytest.raises(DataError):
             read(path)
@@ -103,4 +103,4 @@ def test_a_file_that_lacks_is_named(tmp_path: Path) -> None:
     files = Files([Single(tmp_path / "a.txt", "")], "here")
     for ask in (files.read, files.stamp, files.inside):
         with pytest.raises(DataError, match=r"here has no file b\.txt"):
-            ask("b.txt")  # type: ignore[operator]
+            ask("b.txt")
