@@ -37,7 +37,7 @@ RELEASE = Release(
     files=(
         OfficialFile(
             "lfw.tgz",
-            ("http://vis-www.cs.umass.edu/lfw/lfw.tgz",),
+            ("http://vis-www.cs.umass.edu/lfw/lfw.tgz", "https://ndownloader.figshare.com/files/5976018"),
             md5="a17d05bd522c52d84eca14327a23d494",
             holds=("lfw", "lfw/George_W_Bush"),
         ),
