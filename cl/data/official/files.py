@@ -5,17 +5,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import posixpath
 import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from cl.data.archives import Limits, capped_tar, check_end, check_zip, safe_extract
+from cl.data.official import lzw
 from cl.data.reads import text_of
 from cl.errors import DataError
 from cl.files import replace_file
@@ -41,6 +43,10 @@ class Source(Protocol):
 
     def stamp(self, name: str) -> str: ...
 
+    def links(self) -> Mapping[str, str]:
+        """Paths that stand for another path, which may be in another source."""
+        return {}
+
 
 class Files:
     """The files of a dataset: paths with forward slashes, relative to the folder into which everything is unpacked.
@@ -52,10 +58,13 @@ class Files:
         self._sources, self.where = sources, where
 
     @cached_property
-    def _places(self) -> dict[str, Source]:
-        places: dict[str, Source] = {}
+    def _places(self) -> dict[str, tuple[Source, str]]:
+        """By path the source of its content, and the path there."""
+        places: dict[str, tuple[Source, str]] = {}
         for source in reversed(self._sources):
-            places |= dict.fromkeys((name for name in source.names() if not _HIDDEN.fullmatch(name)), source)
+            places |= {name: (source, name) for name in source.names() if not _HIDDEN.fullmatch(name)}
+        linked = {name: to for source in reversed(self._sources) for name, to in source.links().items()}
+        places = {name: places[to] for name, to in linked.items() if to in places} | places
         return dict(sorted(places.items()))
 
     @property
@@ -79,9 +88,9 @@ class Files:
 
     def read(self, name: str) -> bytes:
         """The content of a file; raises `DataError` for one that is missing or damaged."""
-        source = self._source(name)
+        source, there = self._place(name)
         with _damaged(f"{name} of {self.where}"):
-            return source.read(name)
+            return source.read(there)
 
     def text(self, name: str, encoding: str = "utf-8") -> str:
         """The content of a text file; raises as `read`, and `DataError` for another encoding."""
@@ -95,13 +104,14 @@ class Files:
         return [line for each in self.text(name, encoding).splitlines() if (line := each.strip())]
 
     def stamp(self, name: str) -> str:
-        """What changes if the content of a file does; reads nothing. Raises `DataError` for a file that is missing."""
-        return self._source(name).stamp(name)
+        """What changes if the content of a file does; reads nothing. Raises `DataError` for one that is missing."""
+        source, there = self._place(name)
+        return source.stamp(there)
 
-    def _source(self, name: str) -> Source:
-        if (source := self._places.get(name)) is None:
+    def _place(self, name: str) -> tuple[Source, str]:
+        if (place := self._places.get(name)) is None:
             raise DataError(f"{self.where} has no file {name}; get the whole dataset and run again.")
-        return source
+        return place
 
     def local(self, name: str) -> Path:
         """The path on this machine of a file with the content of a file, for libraries that take paths alone.
@@ -109,17 +119,17 @@ class Files:
         What is packed is copied into the cache. A file that is plain or compressed alone may have any size. Raises as
         `read`.
         """
-        source = self._source(name)
+        source, there = self._place(name)
         if isinstance(source, Folder):
-            return source.root / name
+            return source.root / there
         if isinstance(source, Single):
             return source.local()
         return _copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
 
     def inside(self, name: str, into: str = "") -> Files:
         """The files of an archive that is one of the files; `into` is the folder that they are in. Raises as `read`."""
-        source = self._source(name)
-        if isinstance(source, Tar) and (region := source.region(name)) is not None:
+        source, there = self._place(name)
+        if isinstance(source, Tar) and (region := source.region(there)) is not None:
             nested: Source = Tar(source.path, into, region)
         else:
             path = _copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
@@ -132,7 +142,7 @@ def joined(*files: Files) -> Files:
     return Files([source for each in files for source in each._sources], files[0].where)
 
 
-class Folder:
+class Folder(Source):
     """The files below some paths of an unpacked folder."""
 
     def __init__(self, root: Path, below: Sequence[str]) -> None:
@@ -157,7 +167,7 @@ class Folder:
         return text_of((self.root / name).stat())
 
 
-class Zip:
+class Zip(Source):
     """The members of a zip file, read in place."""
 
     def __init__(self, path: Path, into: str) -> None:
@@ -180,22 +190,30 @@ class Zip:
         return f"{entry.file_size} {entry.CRC:08x}"
 
 
-class Tar:
+class Tar(Source):
     """The members of a tar that is not compressed, read in place; `region` is its first byte and length in the file."""
 
     def __init__(self, path: Path, into: str, region: tuple[int, int] | None = None) -> None:
         self.path = path
         start = 0 if region is None else region[0]
         self._members: dict[str, tuple[int, int]] = {}
+        self._links: dict[str, str] = {}
         with _damaged(str(path)), capped_tar(path, _IN_PLACE, region) as tar:
             for member in tar:
                 if member.isreg() and not member.issparse():
                     self._members[_placed(member.name, into)] = (start + member.offset_data, member.size)
+                elif member.issym() or member.islnk():
+                    folder = posixpath.dirname(member.name) if member.issym() else ""
+                    to = posixpath.normpath(posixpath.join(folder, member.linkname))
+                    self._links[_placed(member.name, into)] = _placed(to, into)
             check_end(tar)
         self._stamp = text_of(path.stat())
 
     def names(self) -> list[str]:
         return list(self._members)
+
+    def links(self) -> Mapping[str, str]:
+        return self._links
 
     def read(self, name: str) -> bytes:
         start, length = self._members[name]
@@ -218,7 +236,7 @@ class Tar:
         return f"{self._stamp} {start} {length}"
 
 
-class Single:
+class Single(Source):
     """One file under its name; a file compressed with gzip under its name without `.gz`."""
 
     def __init__(self, path: Path, into: str) -> None:
@@ -243,21 +261,23 @@ class Single:
 
 def open_source(path: Path, into: str = "") -> Source:
     """An archive or a single file by its content: zip and plain tar are read in place, compressed tars are unpacked
-    into the cache. Raises `DataError` for a damaged one and for formats that need a program (rar, 7z, Z)."""
+    into the cache. Raises `DataError` for a damaged one and for formats that need a program (rar, 7z)."""
     with _damaged(str(path)), open(path, "rb") as file:
         start = file.read(512)
     if start[:4] in (b"PK\3\4", b"PK\5\6"):
         return Zip(path, into)
     if start[257:262] == b"ustar":
         return Tar(path, into)
-    if start[:4] == b"Rar!" or start[:6] == b"7z\xbc\xaf\x27\x1c" or start[:2] == b"\x1f\x9d":
+    if start[:4] == b"Rar!" or start[:6] == b"7z\xbc\xaf\x27\x1c":
         raise DataError(f"{path} is packed as {path.suffix}, which clbench does not unpack; unpack it into its folder.")
+    if start[:2] == lzw.MAGIC:
+        return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):
         return Folder(_unpacked(path), ("",)) if not into else _Moved(Folder(_unpacked(path), ("",)), into)
     return Single(path, into)
 
 
-class _Moved:
+class _Moved(Source):
     """A source whose files are in the folder `into`."""
 
     def __init__(self, source: Source, into: str) -> None:
@@ -292,6 +312,21 @@ def _unpacked(path: Path) -> Path:
     if not target.exists():
         target = writable_cache() / "unpacked" / target.name
     return safe_extract(path, target)
+
+
+def _decompressed(path: Path) -> Path:
+    """A file of the cache with the content of a .Z file, which is unpacked once: it takes minutes for a large one."""
+    key = hashlib.sha256(f"{path.name} {text_of(path.stat())}".encode()).hexdigest()[:16]
+    target = writable_cache() / "unpacked" / f"{key}-{path.stem}"
+    if not target.is_file():
+        with _damaged(str(path)):
+            content = lzw.uncompressed(path.read_bytes(), _MOST)
+
+        def write(temporary: Path) -> None:
+            temporary.write_bytes(content)
+
+        replace_file(target, write, durable=False)
+    return target
 
 
 def _copied(name: str, content: bytes, identity: str) -> Path:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from cl.data import releases
-from cl.data.official.files import Files
+from cl.data.official.files import Files, Source
 from cl.data.official.lists import as_published
 from cl.errors import DataError
 from tests.help.releases import located, unpack, written
 
 
-class Changed:
+class Changed(Source):
     """A source with one file of other content."""
 
     def __init__(self, name: str, content: bytes) -> None:

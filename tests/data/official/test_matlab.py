@@ -60,5 +60,6 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, keep: int) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_variables_are_read(files: Files) -> None:
-    assert variables(files, "labels.mat")["count"].tolist() == [[3], [1], [4]]
+def test_variables_keep_their_dimensions(tmp_path: Path) -> None:
+    found = variables(files(tmp_path, mat_bytes({"count": np.array([[3], [1]])})), "list.mat")
+    assert found["count"].tolist() == [[3], [1]]
