@@ -43,6 +43,16 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def subset(self, rows: IndexArray, labels: np.ndarray) -> Examples:
+        """The images at `rows` with other labels."""
+        whole = self.decode
+
+        def identity() -> Iterable[str]:
+            texts = list(self.identity())
+            return (texts[row] for row in rows.tolist())
+
+        return Examples(_checked(labels, len(rows)), lambda index: whole(int(rows[index])), identity)
+
 
 @dataclass(frozen=True, eq=False)
 class Listing:
@@ -63,6 +73,30 @@ class Listing:
 
     def __len__(self) -> int:
         return sum(map(len, self.splits.values()))
+
+
+def learnable(listing: Listing) -> Listing:
+    """The listing without classes that have no training image, and without their other images; a note names them.
+
+    Listings whose images may have several classes stay as they are: such a class has no positive image.
+    """
+    train = listing.splits.get("all") or listing.splits["train"]
+    if listing.multi_label:
+        return listing
+    number = len(listing.class_names)
+    has = np.bincount(train.labels, minlength=number) > 0
+    if has.all():
+        return listing
+    new = np.cumsum(has) - 1
+    splits, lost = {}, 0
+    for split, examples in listing.splits.items():
+        rows = np.flatnonzero(has[examples.labels])
+        lost += len(examples) - len(rows)
+        splits[split] = examples.subset(rows, new[examples.labels[rows]].astype(np.int64))
+    names = ", ".join(name for name, known in zip(listing.class_names, has, strict=True) if not known)
+    note = f"Left out: {lost:,} images of classes without training images ({names})."
+    kept = tuple(name for name, known in zip(listing.class_names, has, strict=True) if known)
+    return Listing(kept, splits, (*listing.notes, note) if lost else listing.notes)
 
 
 def image_files(

@@ -13,7 +13,7 @@ from cl.data import reads
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import square
 from cl.data.official.files import FOREIGN, Files, Folder, Source, open_source
-from cl.data.official.listing import Examples, Listing
+from cl.data.official.listing import Examples, Listing, learnable
 from cl.data.sources import TORCHVISION, RemoteFile, check_md5, check_sha256, fetch, is_offline, missing, searched
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.errors import DataError, MissingData
@@ -199,11 +199,12 @@ def verify(found: Found) -> None:
 def load(found: Found, size: int, progress: Progress | None = None) -> Dataset:
     """The dataset in a copy, decoded to [size, size] once and cached. Raises `DataError` for damaged or foreign files.
 
-    The test store is empty for a dataset without a split of its own. An official validation set is `Dataset.val`.
+    Classes without training images are left out, which a note says. The test store is empty for a dataset without a
+    split of its own. An official validation set is `Dataset.val`.
     """
     release = found.release
     reads.note(*found.paths)
-    listing = checked(release, release.read(found.open()), str(found.folder))
+    listing = learnable(checked(release, release.read(found.open()), str(found.folder)))
     if listing.multi_label:
         raise DataError(f"{release.title} has several classes per image, which no stream of clbench learns yet.")
     stores = {split: _store(release, split, each, size, progress) for split, each in listing.splits.items()}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cl.data.images import UnreadableImage
 from cl.data.official.files import Files, Folder
-from cl.data.official.listing import Examples, Listing, arrays, by_class, image_files, many_classes
+from cl.data.official.listing import Examples, Listing, arrays, by_class, image_files, learnable, many_classes
 from cl.errors import DataError
 
 
@@ -120,3 +120,15 @@ def test_splits_have_known_names(files: Files) -> None:
     examples: Examples = arrays(np.zeros((1, 2, 2), np.uint8), np.array([0]))
     with pytest.raises(ValueError, match="a split is one of all, train, val, test, not 'dev'"):
         Listing(("a",), {"dev": examples})
+
+
+def test_classes_without_training_images_are_left_out_and_said(files: Files) -> None:
+    rows = {"train": [("a.png", "owl"), ("b.png", "cat")], "test": [("c.png", "dog"), ("d.png", "owl")]}
+    found = learnable(by_class(files, rows, ("dog", "cat", "owl"), notes=("n",)))
+    assert found.class_names == ("cat", "owl")
+    assert found.notes == ("n", "Left out: 1 images of classes without training images (dog).")
+    assert {split: each.labels.tolist() for split, each in found.splits.items()} == {"train": [1, 0], "test": [1]}
+    assert found.splits["test"].decode(0).shape == (4, 6, 1), "d.png is the only grey one"
+    assert len(list(found.splits["test"].identity())) == 1
+    unseen = learnable(by_class(files, {"all": [("a.png", "owl")]}, ("cat", "owl")))
+    assert unseen.class_names == ("owl",) and not unseen.notes, "nothing is left out where a class has no image at all"
