@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from cl.data.releases import release
 from cl.paths import look_only
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def declared(name: str) -> Declaration | None:
 
 def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any]]:
     """One row per group of test images: name, year, classes, and images by split. If tasks have names, rows also hold
-    their training images, and tasks without tests have rows too."""
+    their training images, and tasks without tests have rows too. Datasets in official files say how far their reader
+    was tested (`cl.data.official.release.Release.checked`)."""
     learned = dict(zip(names_of(stream), stream.experiences, strict=False))
     tested = {group.name: group for group in stream.groups}
     rows = []
@@ -53,6 +55,8 @@ def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any
         row = {"group": name, "year": entry.year if entry is not None else None, "classes": len(about.classes)}
         row |= {"train": len(own.train), "val": len(own.val)} if own is not None else {}
         splits = group.rows if group is not None else {}
+        if entry is not None and entry.release:
+            row["reader tested on"] = release(entry.release).checked
         rows.append(row | {split: len(splits[split]) for split in ("dev_test", "test") if split in splits})
     return rows
 
@@ -68,7 +72,7 @@ def names_of(stream: Stream) -> list[str]:
 def show(stream: Stream, declaration: Declaration | None) -> None:
     """Print the tasks as a table, and the datasets that a declaration left out."""
     rows = tasks(stream, declaration)
-    wanted = ("group", "year", "classes", "train", "val", "dev_test", "test")
+    wanted = ("group", "year", "classes", "train", "val", "dev_test", "test", "reader tested on")
     columns = [key for key in wanted if any(row.get(key) for row in rows)]
     cells = [columns, *([str(row.get(key) or "") for key in columns] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]

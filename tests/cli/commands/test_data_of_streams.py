@@ -1,0 +1,115 @@
+"""`clbench data status` and `clbench data get` for streams of several datasets and for datasets in official files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cl.cli import call
+from cl.data import releases
+from tests.help.releases import written
+from tests.help.served_releases import replaced, served, server_of
+from tests.help.tiny_dataset import Shown
+
+STREAM = """
+name = "two"
+setting = "task-incremental"
+size = 32
+splits = "nevis"
+
+[[datasets]]
+name = "objects"
+year = 2000
+reader = "official"
+release = "coil20"
+
+[[datasets]]
+name = "soils"
+year = 1998
+reader = "official"
+release = "landsat"
+
+[[datasets]]
+name = "crowds"
+reader = "official"
+release = "shanghai_tech"
+"""
+
+
+@pytest.fixture
+def stream(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of a stream of three releases, none of which is here."""
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(tmp_path / "data"))
+    path = tmp_path / "two.toml"
+    path.write_text(STREAM)
+    return str(path)
+
+
+def test_status_shows_every_dataset(stream: str, tmp_path: Path, capsys: Shown) -> None:
+    written("coil20", tmp_path / "data")
+    assert call(["data", "status", stream]) == 0
+    shown = capsys.readouterr().out
+    assert "| objects | 2000 | official files |" in shown and "coil-20-proc.zip" in shown
+    assert "| soils   | 1998 | no " in shown and "1 of 3 datasets are here." in shown
+    assert call(["data", "status", stream, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["name"], each["form"]) for each in found] == [
+        ("objects", "official files"), ("soils", ""), ("crowds", "")
+    ]  # fmt: skip
+
+
+def test_status_with_verify_fails_for_another_file(stream: str, tmp_path: Path, capsys: Shown) -> None:
+    written("coil20", tmp_path / "data")
+    assert call(["data", "status", stream, "--verify"]) == 3
+    assert "| no       |" in capsys.readouterr().out
+
+
+def test_status_of_one_dataset_is_refused(capsys: Shown) -> None:
+    assert call(["data", "status", "split-digits"]) == 2
+    assert "split-digits is no stream of several datasets" in capsys.readouterr().err
+
+
+def test_get_fetches_what_needs_no_account_and_lists_the_rest(
+    stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown
+) -> None:
+    with server_of(tmp_path / "server", monkeypatch) as (url, requests):
+        changed = [served(releases.release(name), tmp_path / "server", url) for name in ("coil20", "landsat")]
+        replaced(monkeypatch, *changed)
+        assert call(["data", "get", stream, "--dry-run"]) == 0
+        shown = capsys.readouterr().out
+        assert "two: 0 datasets are here, 2 can be fetched" in shown and "1 only you can get" in shown
+        assert shown.count("Licence:") == 2 and "Cite: Nene" in shown and not requests
+        assert call(["data", "get", stream]) == 0
+        shown = capsys.readouterr().out
+        assert "COIL-20: is here now" in shown and "Only you can get:\n  ShanghaiTech" in shown
+        assert call(["info", stream, "--set", "stream.missing=skip"]) == 0
+        shown = capsys.readouterr().out
+        assert "reader tested on" in shown and "dm_nevis" in shown
+        assert call(["data", "get", stream]) == 0
+        assert "2 datasets are here, 0 can be fetched (0 B)" in capsys.readouterr().out
+
+
+def test_a_failed_download_is_reported_with_its_exit_code(
+    stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown
+) -> None:
+    with server_of(tmp_path / "server", monkeypatch) as (url, _):
+        changed = [served(releases.release(name), tmp_path / "server", url) for name in ("coil20", "landsat")]
+        (tmp_path / "server" / "landsat" / "sat.trn").unlink()
+        replaced(monkeypatch, *changed)
+        assert call(["data", "get", stream]) == 3
+        shown = capsys.readouterr()
+        assert "COIL-20: is here now" in shown.out and "Landsat (Statlog): failed" in shown.out
+        assert "could not be downloaded" in shown.err and "Traceback" not in shown.err
+
+
+def test_get_of_one_release(stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown) -> None:
+    with server_of(tmp_path / "server", monkeypatch) as (url, _):
+        replaced(monkeypatch, served(releases.release("coil20"), tmp_path / "server", url))
+        assert call(["data", "get", "coil20", "--dry-run"]) == 0
+        assert "Cite: Nene" in capsys.readouterr().out
+        assert call(["data", "get", "coil20"]) == 0
+        assert "COIL-20 is here now" in capsys.readouterr().out
+    assert call(["data", "get", "shanghai_tech"]) == 3
+    assert "into a folder shanghai_tech/ of CLBENCH_DATA_PATH" in capsys.readouterr().err

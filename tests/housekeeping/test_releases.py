@@ -1,0 +1,111 @@
+"""Datasets in official files: their state on this machine, and fetching many of them from a local server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cl.data import releases
+from cl.data.official.release import find
+from cl.declared.declaration import DatasetEntry, Declaration
+from cl.errors import DataError, MissingData, UsageError
+from cl.housekeeping.releases import declared, fetch_all, get, states, wanted
+from tests.help.releases import written
+from tests.help.served_releases import replaced, served, server_of
+
+
+@pytest.fixture(autouse=True)
+def data(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of CLBENCH_DATA_PATH, empty."""
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def entry(name: str) -> DatasetEntry:
+    return DatasetEntry(name=name, reader="official", release=name, title=name.upper(), year=2000)
+
+
+STREAM = Declaration(
+    name="some", setting="task-incremental", size=32,
+    datasets=(entry("coil20"), entry("mit_scenes"), entry("shanghai_tech"), DatasetEntry("cats", "folder", path="cats")),
+    unlearned=(entry("voc_2007"),),
+)  # fmt: skip
+
+
+def test_only_declared_streams_have_a_declaration() -> None:
+    found = declared("nevis-tiny")
+    assert found is not None and len(found.datasets) + len(found.unlearned) == 7
+    assert declared("split-digits") is None and declared("no-such-stream") is None
+
+
+def test_states_say_what_is_here_and_what_to_do(data: Path) -> None:
+    written("coil20", data)
+    written("mit_scenes", data)
+    (data / "mit_scenes" / "TestImages.txt").unlink()
+    (data / "cats").mkdir()
+    found = {state.name: state for state in states(STREAM)}
+    assert list(found) == ["coil20", "mit_scenes", "shanghai_tech", "cats", "voc_2007"]
+    assert [state.form for state in found.values()] == ["official files", "", "", "folder", ""]
+    coil = found["coil20"]
+    assert coil.where == str(data / "coil20" / "coil-20-proc.zip") and coil.checked == "dm_nevis" and not coil.why
+    assert coil.bytes == (data / "coil20" / "coil-20-proc.zip").stat().st_size and coil.verified == ""
+    assert found["mit_scenes"].why == f"{data / 'mit_scenes'} lacks TestImages.txt"
+    assert "(or what they unpack to) into a folder shanghai_tech/" in found["shanghai_tech"].why
+    assert found["voc_2007"].why == "`clbench data get` fetches it"
+
+
+def test_checksums_are_compared_when_asked_for(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written("coil20", data)
+    only = replace(STREAM, datasets=STREAM.datasets[:1], unlearned=())
+    assert [state.verified for state in states(only, checksums=True)] == ["no"], "the miniature is another file"
+    coil = served(releases.release("coil20"), tmp_path / "server", "http://x")
+    replaced(monkeypatch, coil)
+    assert [state.verified for state in states(only, checksums=True)] == ["yes"]
+    replaced(monkeypatch, replace(coil, files=tuple(replace(file, md5=None) for file in coil.files)))
+    assert [state.verified for state in states(only, checksums=True)] == ["unknown"]
+    (data / "coil20" / "coil-20-proc.zip").unlink()
+    (data / "coil20" / "coil-20-proc").mkdir()
+    assert [state.verified for state in states(only, checksums=True)] == ["unpacked"]
+
+
+def test_what_is_wanted_counts_a_dataset_once(data: Path) -> None:
+    written("coil20", data)
+    twice = replace(entry("coil20"), name="coil20-2019")
+    plan = wanted(replace(STREAM, datasets=(*STREAM.datasets, twice)))
+    assert [release.name for release in plan.here] == ["coil20"]
+    assert [release.name for release in plan.fetch] == ["mit_scenes", "voc_2007"]
+    assert [release.name for release in plan.by_hand] == ["shanghai_tech"] and [each.name for each in plan.other] == [
+        "cats"
+    ]
+    assert plan.bytes == sum(release.size for release in plan.fetch)
+
+
+def test_several_releases_are_fetched_and_a_failure_stops_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with server_of(tmp_path / "server", monkeypatch) as (url, requests):
+        chosen = [served(releases.release(name), tmp_path / "server", url) for name in ("coil20", "mit_scenes")]
+        broken = served(releases.release("landsat"), tmp_path / "server", url)
+        broken = replace(broken, files=tuple(replace(file, md5="0" * 32) for file in broken.files))
+        seen: dict[str, bool] = {}
+        errors = fetch_all(
+            [*chosen, broken], 3, None, lambda release, error: seen.update({release.name: error is None})
+        )
+        assert seen == {"coil20": True, "mit_scenes": True, "landsat": False}
+        assert len(errors) == 1 and "another content" in str(errors[0])
+        assert all(find(release) is not None for release in chosen)
+        asked = len(requests)
+        assert fetch_all(chosen, 2) == [] and len(requests) == asked, "what is here is not fetched again"
+
+
+def test_get_says_what_a_user_has_to_do() -> None:
+    with pytest.raises(MissingData, match=r"ShanghaiTech .*was not found in .*shanghai_tech/ of CLBENCH_DATA_PATH\.$"):
+        get("shanghai_tech")
+    with pytest.raises(UsageError, match="There is no dataset 'coil2'"):
+        get("coil2")
+
+
+def test_get_compares_checksums(data: Path) -> None:
+    written("coil20", data)
+    with pytest.raises(DataError, match="is damaged or not the file we know"):
+        get("coil20")
