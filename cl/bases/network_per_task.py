@@ -184,16 +184,18 @@ class NetworkPerTask(ToldTask):
         the mean of independent binary cross-entropies; label smoothing then draws towards 1/2.
         """
         o, head, column = self.options, self.head.blocks[-1], self.head.targets(self.info.n_classes)
+        tags = val.tags
 
         def loss(batch: Batch) -> Tensor:
-            if batch.tags is not None:
+            if tags is not None:
+                assert batch.tags is not None
                 smooth = batch.tags.float() * (1 - label_smoothing) + label_smoothing / 2
                 return F.binary_cross_entropy_with_logits(head(self.backbone(batch.x)), smooth)
             return F.cross_entropy(head(self.backbone(batch.x)), column[batch.y], label_smoothing=label_smoothing)
 
         def validate() -> float:
             with torch.no_grad():
-                if (tags := val.tags) is not None:
+                if tags is not None:
                     scores = torch.cat([head(self.backbone(x)).cpu() for x, _ in self.chunks(val)])
                     finite = bool(scores.isfinite().all())
                     return mean_average_precision(tags.numpy(), scores.numpy()) if finite else 0.0
