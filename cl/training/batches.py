@@ -58,7 +58,7 @@ def tags_of(sets: Sequence[ImageSet]) -> Tensor | None:
 
     Raises `UsageError` for sets of several tasks, whose classes differ: no batch can hold both.
     """
-    found = [images.tags for images in sets]
+    found = [getattr(images, "tags", None) for images in sets]  # images in a memory have none
     tables = [tags for tags in found if tags is not None]
     if not tables:
         return None
