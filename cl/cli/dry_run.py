@@ -185,10 +185,9 @@ def _print(about: dict[str, Any]) -> None:
         lines.append(("Tasks", f"{stream['tasks']} x {each} classes, {stream['classes']} in all"))
         lines.append(("Images", f"{stream['train_images']:,} to train on, {stream['test_images']:,} to test on"))
         if several := stream.get("multi_label"):
-            shown = ", ".join(several[:5]) + (", ..." if len(several) > 5 else "")
-            lines.append(
-                ("Labels", f"several per image in {len(several)} of {stream['tasks']} tasks, measured by mAP: {shown}")
-            )
+            names = ", ".join(several[:5]) + (", ..." if len(several) > 5 else "")
+            number = f"{len(several)} of {stream['tasks']} tasks"
+            lines.append(("Labels", f"several per image in {number}, measured by mAP: {names}"))
     million, giga = backbone["parameters"] / 1e6, backbone["forward_flops"] / 1e9
     lines.append(("Backbone", f"{backbone['name']}: {million:.2f} M parameters, {giga:.3g} GFLOP per image"))
     if backbone["hub"]:

@@ -53,7 +53,7 @@ def check(strategy: str, options: Any, stream: str, stream_options: Any, also: S
 
 def one_class_only(stream: str, several: Sequence[str]) -> str:
     """Why a strategy cannot learn a stream in whose tasks `several` an image may have several classes, and the fix."""
-    names = ", ".join(several[:3]) + (f" and {len(several) - 3} more tasks" if len(several) > 3 else "")
+    names = ", ".join(several[:3]) + (f" and {len(several) - 3} more" if len(several) > 3 else "")
     return f"learns one class per image, and images of {names} of {stream} may have several; {LEFT_OUT}"
 
 

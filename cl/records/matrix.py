@@ -72,8 +72,8 @@ class AccuracyMatrix:
         if len(learned) != groups or len(sizes) != groups:
             raise ValueError(f"learned and sizes need {groups} entries, one per group of count")
         shaped = np.array(rows, dtype=np.float64).reshape(len(rows), groups)
-        integers = (_frozen(values, np.int64) for values in (count, learned, sizes))
-        return cls(_frozen(shaped, np.float64), *integers, ranked)
+        counted, steps, numbers = (_frozen(values, np.int64) for values in (count, learned, sizes))
+        return cls(_frozen(shaped, np.float64), counted, steps, numbers, ranked)
 
     def changed(self, correct: Floats) -> AccuracyMatrix:
         """The same matrix with other counts [T, G]."""

@@ -120,12 +120,17 @@ def test_the_search_ranks_by_the_share_of_neighbours_with_a_class() -> None:
 def test_the_search_of_a_task_uses_its_tags(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The task with several classes comes second, after a network to search."""
     made = with_several_classes(stream(), 2)
-    one, two = made.experiences
+    one = made.experiences[0]
     strategy = learner(FinetuneDynamic, trials=1)
     assert isinstance(strategy, FinetuneDynamic)
     calls: list[tuple[int, ...]] = []
     precision = strategy._precision
-    monkeypatch.setattr(strategy, "_precision", lambda *given: (calls.append(given[1].shape), precision(*given))[1])
+
+    def look(*given: Tensor) -> float:
+        calls.append(tuple(given[1].shape))
+        return precision(*given)
+
+    monkeypatch.setattr(strategy, "_precision", look)
     strategy.info = made.info
     strategy.setup(made.info)
     for task in (1, 0):

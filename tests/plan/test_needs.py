@@ -14,6 +14,7 @@ from cl.errors import Incompatible
 from cl.plan.needs import refuse, remarks
 from cl.settings import SettingOptions, transform
 from cl.stream import Stream
+from cl.testing.multi_label import with_several_classes
 from cl.testing.workbench import Workbench
 from tests.conftest import tiny_stream
 
@@ -222,3 +223,10 @@ def test_single_images_for_batch_norms_are_said_before_the_run(batch_size: int, 
     assert len(texts) == bool(said) and all(said in text and "\n" not in text for text in texts)
     frozen = options_of("linear-probe", batch_size=batch_size)
     assert all("batch norms" not in text for text in remarks("linear-probe", frozen, stream, batch_norms=True))
+
+
+def test_several_classes_per_image_are_refused_for_other_methods() -> None:
+    stream = with_several_classes(tiny_stream(tasks=3, val_fraction=0.25))
+    with pytest.raises(Incompatible, match="ewc learns one class per image, and images of task0 of split-digits may"):
+        refuse("ewc", options_of("ewc"), stream)
+    refuse("independent", options_of("independent"), stream)

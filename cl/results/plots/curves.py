@@ -41,7 +41,7 @@ def data(board: Board) -> dict[str, Any]:
             }
         )
     steps = [task + 1 for task in steps_of(board.result)]
-    found = {"title": board.title, "subtitle": board.subtitle, "tasks": steps, "rows": rows}
+    found: dict[str, Any] = {"title": board.title, "subtitle": board.subtitle, "tasks": steps, "rows": rows}
     found |= {"by_task": True} if board.by_task else {}
     return found | ({"partly": True} if any(map(_partly, board.rows)) else {})
 
