@@ -58,6 +58,7 @@ def stream(tmp_path: Path, isolated: None, monkeypatch: pytest.MonkeyPatch) -> s
     data = tmp_path / "data"
     data.mkdir()
     monkeypatch.setenv("CLBENCH_DATA_PATH", str(data))
+    monkeypatch.chdir(tmp_path)
     pack(data / "grey.npz", ("dog", "cat"), 8, 1)
     written("voc_2007", data)
     (tmp_path / "mixed.toml").write_text(TEXT)
