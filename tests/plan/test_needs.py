@@ -143,6 +143,13 @@ def test_given_tasks_of_one_class_are_refused_only_if_all_are() -> None:
     ]
 
 
+def test_several_classes_per_image_are_refused_for_other_methods() -> None:
+    stream = with_several_classes(tiny_stream(tasks=3, val_fraction=0.25))
+    with pytest.raises(Incompatible, match="ewc learns one class per image, and images of task0 of split-digits may"):
+        refuse("ewc", options_of("ewc"), stream)
+    refuse("independent", options_of("independent"), stream)
+
+
 def test_a_remark_depends_on_the_loss_and_on_the_tasks() -> None:
     single = tiny_stream(increment=1)
     assert remarks("finetune", options_of("finetune"), tiny_stream(increment=2)) == []
@@ -223,10 +230,3 @@ def test_single_images_for_batch_norms_are_said_before_the_run(batch_size: int, 
     assert len(texts) == bool(said) and all(said in text and "\n" not in text for text in texts)
     frozen = options_of("linear-probe", batch_size=batch_size)
     assert all("batch norms" not in text for text in remarks("linear-probe", frozen, stream, batch_norms=True))
-
-
-def test_several_classes_per_image_are_refused_for_other_methods() -> None:
-    stream = with_several_classes(tiny_stream(tasks=3, val_fraction=0.25))
-    with pytest.raises(Incompatible, match="ewc learns one class per image, and images of task0 of split-digits may"):
-        refuse("ewc", options_of("ewc"), stream)
-    refuse("independent", options_of("independent"), stream)
