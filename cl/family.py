@@ -42,6 +42,11 @@ class Family:
         return str(cls.version)
 
     @classmethod
+    def multi_label_of(cls, options: Any, argument: str = "") -> tuple[str, ...]:
+        """The names of the tasks whose images may have several classes, as far as the stream will learn them."""
+        return ()
+
+    @classmethod
     def declaration(cls, argument: str = "") -> Any:
         """The `cl.declared.declaration.Declaration` of a stream, or None."""
         return None

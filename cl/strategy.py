@@ -23,7 +23,7 @@ from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK, Least,
 from cl.stream import ImageSet, StreamInfo, View
 from cl.training import state
 from cl.training.augment import RECIPES
-from cl.training.batches import Batch, ImageBatches, Source, TensorBatches
+from cl.training.batches import Batch, ImageBatches, Source, TensorBatches, tags_of
 from cl.training.encodings import Encodings, Extractor, pixels_of
 from cl.training.fit import FitSpec
 from cl.training.generators import generator
@@ -115,6 +115,9 @@ class Strategy:
     one_network: ClassVar[bool] = True
     """Whether one deterministic network gives the features of all predictions, see `extractor`. False for a method with
     a network per task or per image; `--probe` refuses it."""
+    multi_label: ClassVar[bool] = False
+    """Whether the method learns tasks whose images may have several classes (`View.train.tags`, `Batch.tags`): its
+    scores for such a task are independent, and the higher the likelier. A plan refuses such tasks for other methods."""
     settings: ClassVar[tuple[str, ...]] = DISJOINT
     """Settings that the method supports (see `cl.plan.compatibility`); a plan refuses streams of other settings."""
     caveat: ClassVar[str] = ""
@@ -287,7 +290,8 @@ class Strategy:
     ) -> TensorBatches:
         """Shuffled mini-batches of memoised features; every use is charged as if it had been computed."""
         sets = [images] if isinstance(images, ImageSet) else list(images)
-        source = TensorBatches(self.encode(sets, extractor, charge=False), torch.cat([s.labels for s in sets]), size)
+        features, labels = self.encode(sets, extractor, charge=False), torch.cat([s.labels for s in sets])
+        source = TensorBatches(features, labels, size, tags=tags_of(sets))
         source.flops_per_item = self.flops_per_image(sets[0], extractor)
         return source
 

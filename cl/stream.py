@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.data.store import Dataset, ImageStore, IndexArray
+from cl.data.store import Dataset, ImageStore, IndexArray, TagArray
 from cl.errors import ContractError
+from cl.protocol import TASK
 
 if TYPE_CHECKING:
     import torch
@@ -42,13 +43,16 @@ Event = Train | Evaluate
 class Experience:
     """One chunk of training data: rows of `dataset.train`, and the positions of their classes.
 
-    `name`: display name, the group's if there is one; may be empty.
+    `name`: display name, the group's if there is one; may be empty. `tags` and `val_tags`, where an image may have
+    several classes: those of each row of `train` and `val`, bool [rows, classes] with a column for each of `classes`.
     """
 
     train: IndexArray
     val: IndexArray
     classes: tuple[int, ...]
     name: str = ""
+    tags: TagArray | None = None
+    val_tags: TagArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +60,15 @@ class Group:
     """One disjoint set of evaluation images: a column of the accuracy matrix.
 
     `rows` maps a split to rows of `Stream.store(split)`; `task` is the first experience after which all classes of the
-    group have been seen.
+    group have been seen. `tags`, where an image may have several classes: those of each row, by split, bool
+    [rows, classes] with a column for each of `classes`; such a group is measured by mean average precision.
     """
 
     name: str
     classes: tuple[int, ...]
     rows: Mapping[str, IndexArray]
     task: int
+    tags: Mapping[str, TagArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class Stream:
 
     `options` are the resolved options, for display. `comparable` is a normal form of them for the identity: two ways to
     ask for the same stream have equal values. `family` replaces the name in the identity: a folder of images is the
-    same stream under another name.
+    same stream under another name. Tasks with several classes per image need the setting task-incremental.
     """
 
     name: str
@@ -103,6 +109,16 @@ class Stream:
     comparable: dict[str, JSON] = field(default_factory=dict)
     family: str = ""
 
+    def __post_init__(self) -> None:
+        if self.multi_label and not self.setting == TASK:
+            raise ContractError(f"{self.name}: tasks with several classes per image need the setting {TASK}.")
+
+    @cached_property
+    def multi_label(self) -> tuple[str, ...]:
+        """The names of the tasks and groups whose images may have several classes."""
+        learned = [each.name or f"task{task}" for task, each in enumerate(self.experiences) if each.tags is not None]
+        return tuple(dict.fromkeys([*learned, *(group.name for group in self.groups if group.tags is not None)]))
+
     @cached_property
     def identity(self) -> dict[str, JSON]:
         """Everything that must be equal for two results to be comparable; JSON, the same in every process."""
@@ -113,7 +129,19 @@ class Stream:
             "options": self.comparable or self.options,
             "class_order": [int(label) for label in self.class_order],
             "fingerprints": self.dataset.fingerprints,
+            **({"tags_sha256": self._tags_sha256} if self.multi_label else {}),
         }
+
+    @cached_property
+    def _tags_sha256(self) -> str:
+        """SHA-256 of the classes of all images that may have several."""
+        tables = [table for each in self.experiences for table in (each.tags, each.val_tags)]
+        tables += [table for group in self.groups for _, table in sorted((group.tags or {}).items())]
+        digest = hashlib.sha256()
+        for table in tables:
+            shape = None if table is None else list(table.shape)
+            digest.update(f"{shape}\n".encode() + (b"" if table is None else np.packbits(table).tobytes()))
+        return digest.hexdigest()
 
     @cached_property
     def id(self) -> str:
@@ -177,9 +205,9 @@ class Stream:
             classes=current.classes,
             seen=self._seen[experience],
             last=experience == len(self.experiences) - 1,
-            train=self._images(current.train),
-            val=self._images(current.val) if len(current.val) else None,
-            past=tuple(self._images(earlier.train) for earlier in self.experiences[:experience]) if past else (),
+            train=self._images(current.train, current.tags),
+            val=self._images(current.val, current.val_tags) if len(current.val) else None,
+            past=tuple(self._images(each.train, each.tags) for each in self.experiences[:experience]) if past else (),
         )
 
     def test_rows(self, groups: Sequence[int], split: str = "test") -> tuple[IndexArray, IndexArray, IndexArray]:
@@ -199,20 +227,21 @@ class Stream:
         owner = np.repeat(np.asarray(groups, dtype=np.int64), [len(part) for part in chosen])
         return rows, self.positions[self.store(split).labels[rows]], owner
 
-    def _images(self, rows: IndexArray) -> ImageSet:
+    def _images(self, rows: IndexArray, tags: TagArray | None = None) -> ImageSet:
         store = self.dataset.train
-        return ImageSet(store, rows, self.positions[store.labels[rows]])
+        return ImageSet(store, rows, self.positions[store.labels[rows]], tags)
 
 
 class ImageSet:
     """Images of one view: the only access to training pixels. After `revoke`, any use raises `ContractError`."""
 
-    __slots__ = ("_labels", "_rows", "_store", "_whole")
+    __slots__ = ("_labels", "_rows", "_store", "_tags", "_whole")
 
-    def __init__(self, store: ImageStore, rows: IndexArray, labels: IndexArray) -> None:
+    def __init__(self, store: ImageStore, rows: IndexArray, labels: IndexArray, tags: TagArray | None = None) -> None:
         self._store: ImageStore | None = store
         self._rows = rows
         self._labels = labels
+        self._tags = tags
         self._whole: ImageSet | None = None
 
     def __len__(self) -> int:
@@ -226,6 +255,18 @@ class ImageSet:
 
         self._live()
         return torch.from_numpy(self._labels.copy())  # type: ignore[return-value]
+
+    @property
+    def tags(self) -> torch.BoolTensor | None:
+        """Which classes each image has, bool [N, classes of the task] in the order of `View.classes`; a copy.
+
+        None for a task whose images have one class each; else the label is the first of the classes, in the dataset's
+        order, and that of the dataset's first class for an image without any.
+        """
+        import torch
+
+        self._live()
+        return None if self._tags is None else torch.from_numpy(self._tags.copy())  # type: ignore[return-value]
 
     @property
     def rows(self) -> IndexArray:
@@ -249,7 +290,8 @@ class ImageSet:
     def subset(self, index: torch.Tensor) -> ImageSet:
         """The images at positions `index` [K] as a separate set, which is revoked together with this one."""
         store, chosen = self._live(), index.numpy()
-        part = ImageSet(store, self._rows[chosen], self._labels[chosen])
+        tags = None if self._tags is None else self._tags[chosen]
+        part = ImageSet(store, self._rows[chosen], self._labels[chosen], tags)
         part._whole = self
         return part
 
@@ -257,6 +299,7 @@ class ImageSet:
         """Drop the images for good."""
         self._store = None
         self._rows = self._labels = np.empty(0, np.int64)
+        self._tags = None
 
     def _live(self) -> ImageStore:
         if self._store is None or (self._whole is not None and self._whole._store is None):

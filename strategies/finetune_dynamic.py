@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cl.bases.network_per_task import SCRATCH, NetworkPerTask
+from cl.records.average_precision import mean_average_precision
 from cl.strategy import ImageSet, StreamInfo, View, option
 
 
@@ -25,7 +26,8 @@ class FinetuneDynamic(NetworkPerTask):
     Differences from the paper: as `independent`. If the untrained network ranks first, the task is learned from
         scratch, as in the paper; judging from its source, the authors' code then still uses the best kept network. On a
         tie the later network wins, and a kept network wins over the untrained one. Features come from networks in
-        evaluation mode; in the code, batch norms use the statistics of the batch.
+        evaluation mode; in the code, batch norms use the statistics of the batch. On tasks with several classes per
+        image the score is the mean average precision of the share of neighbours that have a class, as in the code.
     """
 
     @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class FinetuneDynamic(NetworkPerTask):
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
-        self.ranking: list[list[float]] = []  # per task: accuracy with each kept network, then the untrained one
+        self.ranking: list[list[float]] = []  # per task: score with each kept network, then the untrained one
 
     def source(self, view: View) -> int:
         scores = self.compute("source search", lambda: self._search(view)) if len(self.networks) else [0.0]
@@ -53,17 +55,21 @@ class FinetuneDynamic(NetworkPerTask):
         return found
 
     def _search(self, view: View) -> list[float]:
-        """Nearest-neighbour accuracy on validation images, with features of each kept network, then the untrained."""
+        """Nearest-neighbour score of validation images, with features of each kept network, then the untrained.
+
+        The score is the accuracy, or the mean average precision where images may have several classes.
+        """
         assert view.val is not None
         self.begin(SCRATCH)
         self.backbone.eval()
         train, y = self._embed(view.train, self.options.search_train)
         val, z = self._embed(view.val, self.options.search_val)
-        return [self._accuracy(one, y, two, z) for one, two in zip(train, val, strict=True)]
+        score = self._accuracy if view.train.tags is None else self._precision
+        return [score(one, y, two, z) for one, two in zip(train, val, strict=True)]
 
     @torch.no_grad()
     def _embed(self, images: ImageSet, most: int) -> tuple[list[Tensor], Tensor]:
-        """Features [N, dim] of up to `most` images from each network, and their labels."""
+        """Features [N, dim] of up to `most` images from each network, and their labels [N], or tags [N, classes]."""
         kept = [self.networks.extractor(task, self.backbone) for task in range(len(self.networks))]
         networks: list[Callable[[Tensor], Tensor]] = [*kept, self.backbone]
         order = torch.randperm(len(images), generator=self.rng("search"))[:most]
@@ -71,10 +77,19 @@ class FinetuneDynamic(NetworkPerTask):
         for x, _ in self.chunks(images, order):
             for parts, network in zip(features, networks, strict=True):
                 parts.append(network(x).cpu())
-        return [torch.cat(parts) for parts in features], images.labels[order]
+        answers = images.labels if images.tags is None else images.tags
+        return [torch.cat(parts) for parts in features], answers[order]
 
     def _accuracy(self, train: Tensor, y: Tensor, val: Tensor, z: Tensor) -> float:
         from sklearn.neighbors import KNeighborsClassifier
 
         voters = KNeighborsClassifier(min(self.options.neighbours, len(train)), algorithm="brute")
         return float(voters.fit(train.numpy(), y.numpy()).score(val.numpy(), z.numpy()))
+
+    def _precision(self, train: Tensor, y: Tensor, val: Tensor, z: Tensor) -> float:
+        """Mean average precision with the share of the neighbours that have a class as its score."""
+        from sklearn.neighbors import KNeighborsRegressor
+
+        voters = KNeighborsRegressor(min(self.options.neighbours, len(train)), algorithm="brute")
+        shares = voters.fit(train.numpy(), y.double().numpy()).predict(val.numpy())
+        return mean_average_precision(z.numpy(), shares)

@@ -40,8 +40,9 @@ class Nevis(Declared):
     2211.11747. A dataset NAME of the official table (`streams/declared/nevis-tasks.csv`) is read from the files that
     its authors published, packed or unpacked in a folder NAME/ of CLBENCH_DATA_PATH or of the cache (`clbench data
     status nevis` lists them all); else from a folder NAME/ with train/ and test/, or class folders; else from a pack
-    NAME.npz, or NAME_train.npz and NAME_test.npz. Missing datasets are listed and left out. Tasks with several labels
-    per image are left out. Official validation sets are dev_test; datasets without one are split by the paper's shares,
+    NAME.npz, or NAME_train.npz and NAME_test.npz. Missing datasets are listed and left out. Nine tasks have several
+    labels per image: they are read from official files only, measured by mean average precision, and left out with
+    `multi_label=skip`. Official validation sets are dev_test; datasets without one are split by the paper's shares,
     drawn by us. The official code uses the tasks before 2020 for development: `stop_year=2020`.
     """
 
@@ -55,9 +56,8 @@ class Nevis(Declared):
 
     @classmethod
     def declaration(cls, argument: str = "") -> Declaration:
-        """The tasks with a single label per image, each with the form in which it is available."""
+        """The tasks, each with the form in which it is available."""
         tasks = list(_tasks(cls.variant))
-        single = [task for task in tasks if task["labels"] == "single"]
         names = Counter(task["name"] for task in tasks)
         return Declaration(
             name=f"nevis-{cls.variant}" if cls.variant else "nevis",
@@ -66,14 +66,12 @@ class Nevis(Declared):
             size=64,
             missing="skip",
             splits="nevis",
-            omitted=tuple(f"{task['task']} (multi-label)" for task in tasks if task["labels"] != "single"),
-            datasets=tuple(_entry(task, repeated=names[task["name"]] > 1) for task in single),
-            unlearned=tuple(_entry(task, repeated=False) for task in tasks if task["labels"] != "single"),
+            datasets=tuple(_entry(task, repeated=names[task["name"]] > 1) for task in tasks),
         )
 
     def chosen(self, options: DeclaredOptions, argument: str) -> Declaration:
-        """The tasks before `stop_year`."""
-        declared, year = self.declaration(argument), getattr(options, "stop_year", None)
+        """The tasks before `stop_year`, without those that `multi_label=skip` leaves out."""
+        declared, year = super().chosen(options, argument), getattr(options, "stop_year", None)
         if year is None:
             return declared
         kept = tuple(entry for entry in declared.datasets if (entry.year or 0) < year)
@@ -123,5 +121,7 @@ def _entry(task: dict[str, str], repeated: bool) -> DatasetEntry:
         official = replace(common, reader="official", path="", release=name, source=how_to_get(published))
         if absent(published):  # a folder that has some of its files is no folder of class folders
             return official
-        forms.insert(0, official)
+        forms = [official] if task["labels"] == "multi" else [official, *forms]
+    elif task["labels"] == "multi":
+        forms = [replace(common, reader="official")]  # folders and packs hold one class per image
     return next((form for form in forms if find(form, None) is not None), forms[0])

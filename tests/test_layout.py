@@ -39,6 +39,7 @@ ACROSS: dict[str, str] = {
     "end_to_end/test_checkout.py": "committed runs: their size and their predictions",
     "end_to_end/test_gpu.py": "benchmarks/gpu, on the CPU",
     "end_to_end/test_precision.py": "accuracies of runs in bf16 and in fp32",
+    "end_to_end/test_multi_label.py": "images with several classes, from the command line to figures",
     "end_to_end/test_kill.py": "a run that is killed anywhere and started again: fits, journal, checkpoint and loop",
     "end_to_end/test_version_0_1_0.py": "files of an earlier version",
     "end_to_end/test_strategy_contract_page.py": "a page of the documentation: its example and its tables",

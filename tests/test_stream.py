@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import types
@@ -15,6 +16,8 @@ from cl.data.store import Dataset, ImageStore
 from cl.errors import ContractError
 from cl.settings.class_incremental import IncrementalOptions, class_incremental
 from cl.stream import Evaluate, Stream, Train
+from cl.testing.multi_label import with_several_classes
+from tests.conftest import tiny_stream
 
 
 def dataset(n_classes: int = 6, train: int = 5, test: int = 3) -> Dataset:
@@ -167,3 +170,39 @@ def test_nothing_that_hangs_on_a_view_reaches_test_pixels() -> None:
     assert id(toy.dataset.train.pixels) in found
     assert not forbidden & found
     assert not [name for name in dir(view) if "test" in name]
+
+
+# ------------------------------------------------------------------------------------- several classes per image
+
+
+def test_a_view_gives_copies_of_tags_until_it_is_revoked() -> None:
+    stream = with_several_classes(tiny_stream(val_fraction=0.25))
+    view, plain = stream.view(0), stream.view(1)
+    train, val = view.train.tags, view.val.tags if view.val is not None else None
+    assert plain.train.tags is None and train is not None and val is not None
+    assert train.dtype == torch.bool and train.shape == (len(view.train), len(view.classes))
+    assert val.shape == (len(view.val or ()), len(view.classes))
+    assert torch.equal(train.int().argmax(1) + view.classes[0], view.train.labels)
+    train[:] = False
+    again = view.train.tags
+    assert again is not None and again.any()
+    part = view.train.subset(torch.tensor([3, 1]))
+    assert part.tags is not None and torch.equal(part.tags, again[[3, 1]])
+    view.revoke()
+    for images in (view.train, part):
+        with pytest.raises(ContractError, match="die after learn"):
+            _ = images.tags
+
+
+def test_the_identity_covers_tags() -> None:
+    stream = with_several_classes(tiny_stream())
+    first = stream.experiences[0]
+    assert first.tags is not None and "tags_sha256" not in tiny_stream().identity
+    other = dataclasses.replace(first, tags=first.tags[:, ::-1])
+    changed = dataclasses.replace(stream, experiences=(other, *stream.experiences[1:]))
+    assert changed.id != stream.id and changed.identity["fingerprints"] == stream.identity["fingerprints"]
+
+
+def test_several_classes_need_a_task_incremental_stream() -> None:
+    with pytest.raises(ContractError, match="need the setting task-incremental"):
+        dataclasses.replace(with_several_classes(tiny_stream()), setting="class-incremental")

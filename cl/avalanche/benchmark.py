@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from cl.avalanche.lib import benchmark_from_datasets, make_dataset, quiet, with_classes_timeline, with_task_labels
 from cl.backbone.transform import Transform
+from cl.errors import UsageError
 from cl.stream import ImageSet
 
 if TYPE_CHECKING:
@@ -48,8 +49,14 @@ def to_avalanche(
 
     `transform` is `backbone.transform` or any callable on one uint8 image [C, H, W] (default: float32 in [0, 1]);
     `train_transform` replaces it for training images. With `task_labels`, task labels are task numbers instead of 0.
-    Targets are positions. Raises `ClbenchError` if avalanche-lib cannot be imported.
+    Targets are positions. Raises `ClbenchError` if avalanche-lib cannot be imported, `UsageError` for a stream whose
+    images may have several classes.
     """
+    if stream.multi_label:
+        raise UsageError(
+            f"Images of {stream.multi_label[0]} may have several classes, which Avalanche's benchmarks do not hold; "
+            "build the stream with multi_label=skip."
+        )
     evaluation = _per_image(transform)
     transforms = {"train": (train_transform or evaluation, None), "eval": (evaluation, None)}
 

@@ -19,6 +19,7 @@ from cl.errors import NonFiniteLoss
 from cl.parts.heads import TaskHeads
 from cl.parts.weights import Lent, Networks
 from cl.protocol import CLASS, LONG_TAILED
+from cl.records.average_precision import mean_average_precision
 from cl.strategy import (
     RECIPES,
     TASK,
@@ -48,6 +49,7 @@ class NetworkPerTask(ToldTask):
     """Trains a separate network for every task and keeps the best of several trials; subclasses give `source`."""
 
     settings = (CLASS, LONG_TAILED, TASK)
+    multi_label = True
     val_fraction = 0.15
 
     @dataclass(frozen=True)
@@ -176,15 +178,27 @@ class NetworkPerTask(ToldTask):
         return drawn
 
     def _train(self, view: View, val: ImageSet, number: int, lr: float, label_smoothing: float) -> dict[str, float]:
-        """Run one trial; return its options, best validation accuracy (-inf if it diverged) and the FLOPs of its
-        steps."""
+        """Run one trial; return its options, best validation score (-inf if it diverged) and the FLOPs of its steps.
+
+        The score is the accuracy, or the mean average precision of a task with several classes per image, whose loss is
+        the mean of independent binary cross-entropies; label smoothing then draws towards 1/2.
+        """
         o, head, column = self.options, self.head.blocks[-1], self.head.targets(self.info.n_classes)
+        tags = val.tags
 
         def loss(batch: Batch) -> Tensor:
+            if tags is not None:
+                assert batch.tags is not None
+                smooth = batch.tags.float() * (1 - label_smoothing) + label_smoothing / 2
+                return F.binary_cross_entropy_with_logits(head(self.backbone(batch.x)), smooth)
             return F.cross_entropy(head(self.backbone(batch.x)), column[batch.y], label_smoothing=label_smoothing)
 
         def validate() -> float:
             with torch.no_grad():
+                if tags is not None:
+                    scores = torch.cat([head(self.backbone(x)).cpu() for x, _ in self.chunks(val)])
+                    finite = bool(scores.isfinite().all())
+                    return mean_average_precision(tags.numpy(), scores.numpy()) if finite else 0.0
                 right = sum((head(self.backbone(x)).argmax(1) == column[y]).sum() for x, y in self.chunks(val))
             return float(right) / len(val)
 

@@ -124,6 +124,7 @@ def _stream(plan: Plan) -> dict[str, Any]:
             "train_images": sum(len(experience.train) for experience in stream.experiences),
             "test_images": sum(len(rows) for group in stream.groups for rows in [group.rows[stream.split]]),
             "test_passes": _passes(stream),
+            **({"multi_label": list(stream.multi_label)} if stream.multi_label else {}),
             "missing": None,
             "notes": notes_on(stream.dataset),
             "built": stream,
@@ -211,6 +212,10 @@ def _print(about: dict[str, Any]) -> None:
         each = f"{sizes[0]}" if len(set(sizes)) == 1 else "+".join(shown)
         lines.append(("Tasks", f"{stream['tasks']} x {each} classes, {stream['classes']} in all"))
         lines.append(("Images", f"{stream['train_images']:,} to train on, {stream['test_images']:,} to test on"))
+        if several := stream.get("multi_label"):
+            names = ", ".join(several[:5]) + (", ..." if len(several) > 5 else "")
+            number = f"{len(several)} of {stream['tasks']} tasks"
+            lines.append(("Labels", f"several per image in {number}, measured by mAP: {names}"))
     million, giga = backbone["parameters"] / 1e6, backbone["forward_flops"] / 1e9
     lines.append(("Backbone", f"{backbone['name']}: {million:.2f} M parameters, {giga:.3g} GFLOP per image"))
     if backbone["hub"]:

@@ -43,9 +43,9 @@ def declared(name: str) -> Declaration | None:
 
 
 def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any]]:
-    """One row per group of test images: name, year, classes, and images by split. If tasks have names, rows also hold
-    their training images, and tasks without tests have rows too. Datasets in official files say how far their reader
-    was tested (`cl.data.official.release.Release.checked`)."""
+    """One row per group of test images: name, year, classes, and images by split; `measure` is "mAP" where images may
+    have several classes. If tasks have names, rows also hold their training images, and tasks without tests have rows
+    too. Datasets in official files say how far their reader was tested (`cl.data.official.release.Release.checked`)."""
     learned = dict(zip(names_of(stream), stream.experiences, strict=False))
     tested = {group.name: group for group in stream.groups}
     rows = []
@@ -54,6 +54,8 @@ def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any
         about: Any = own or group
         row = {"group": name, "year": entry.year if entry is not None else None, "classes": len(about.classes)}
         row |= {"train": len(own.train), "val": len(own.val)} if own is not None else {}
+        several = (own is not None and own.tags is not None) or (group is not None and group.tags is not None)
+        row |= {"measure": "mAP"} if several else {}
         splits = group.rows if group is not None else {}
         if entry is not None and entry.release:
             row["reader tested on"] = release(entry.release).checked
@@ -71,8 +73,11 @@ def names_of(stream: Stream) -> list[str]:
 
 def show(stream: Stream, declaration: Declaration | None) -> None:
     """Print the tasks as a table, and the datasets that a declaration left out."""
+    from cl.declared.family import without_multi_label
+    from cl.declared.options import SKIP
+
     rows = tasks(stream, declaration)
-    wanted = ("group", "year", "classes", "train", "val", "dev_test", "test", "reader tested on")
+    wanted = ("group", "year", "classes", "train", "val", "dev_test", "test", "measure", "reader tested on")
     columns = [key for key in wanted if any(row.get(key) for row in rows)]
     cells = [columns, *([str(row.get(key) or "") for key in columns] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
@@ -81,6 +86,10 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     for line in cells:
         numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         click.echo("  ".join(["", line[0].ljust(widths[0]), *numbers]))
+    if several := [row["group"] for row in rows if "measure" in row]:
+        click.echo(f"\nSeveral classes per image, measured by mean average precision (mAP): {', '.join(several)}.")
+    if declaration is not None and stream.options.get("multi_label") == SKIP:
+        declaration = without_multi_label(declaration)
     here = [_entry(row["group"], declaration) for row in rows]
     if absent := [entry for entry in (declaration.datasets if declaration else ()) if entry not in here]:
         click.echo("\nNot here (dataset: what it needs, how to get it):")

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 IndexArray = NDArray[np.int64]
 PixelArray = NDArray[np.uint8]
 HashArray = NDArray[np.uint64]
+TagArray = NDArray[np.bool_]
+"""Which classes each image has, [N, C]: for datasets whose images may have several."""
 Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)`; `total` is 0 if unknown."""
 
@@ -26,7 +28,8 @@ class ImageStore:
     `pixels` is uint8 [N, H, W, C] with C in {1, 3}; `labels` is int64 [N], the dataset's own labels; `fingerprint` is
     the SHA-256 of shape, pixels and labels in that order, so it does not depend on the source of the images. `verified`
     is called once, before the pixels are first used, and returns them: pixels from a file are checked when needed.
-    `hashes` is uint64 [N], equal for images with equal pixels.
+    `hashes` is uint64 [N], equal for images with equal pixels. `tags` is bool [N, C] where an image may have several
+    classes, else None; its label is then the first of its classes, 0 if it has none, and `fingerprint` covers the tags.
     """
 
     def __init__(
@@ -36,8 +39,12 @@ class ImageStore:
         fingerprint: str,
         verified: Callable[[PixelArray], PixelArray] | None = None,
         hashes: HashArray | None = None,
+        tags: TagArray | None = None,
     ) -> None:
         _check(pixels, labels)
+        if tags is not None and not np.array_equal(labels, first_class(tags)):
+            raise ValueError("the label of an image with several classes is the first of them")
+        self.tags = tags
         self._pixels, self.labels, self.fingerprint, self._verified = pixels, labels, fingerprint, verified
         self._checking = threading.Lock()  # threads that decode a union read its stores together
         if hashes is not None:
@@ -47,20 +54,34 @@ class ImageStore:
     def from_arrays(cls, pixels: np.ndarray, labels: np.ndarray) -> ImageStore:
         """Copy images, in any order, into a store.
 
-        `pixels`: uint8 [N, H, W, C] or [N, H, W]; `labels`: integers [N]. Raises `ValueError` for other types or
-        shapes.
+        `pixels`: uint8 [N, H, W, C] or [N, H, W]; `labels`: integers [N], or bool [N, C] where an image may have
+        several classes. Raises `ValueError` for other types or shapes.
         """
         if pixels.ndim == 3:
             pixels = pixels[..., None]
-        labels = np.asarray(labels).astype(np.int64, casting="same_kind")
+        labels, tags = np.asarray(labels), None
+        if labels.ndim == 2 and labels.dtype == np.bool_:
+            tags, labels = labels, first_class(labels)
+        labels = labels.astype(np.int64, casting="same_kind")
         _check(pixels, labels)
         names = pixel_hashes(pixels)
-        order = np.lexsort((names, labels)).astype(np.int64)
+        ties = () if tags is None else tuple(tags.T)  # equal pixels with other classes are other images
+        order = np.lexsort((*ties, names, labels)).astype(np.int64)
         pixels, labels = pixels[order], labels[order]
         digest = Fingerprint(pixels.shape)
         digest.update(pixels)
         pixels.flags.writeable = labels.flags.writeable = False
-        return cls(pixels, labels, digest.finish(labels), hashes=short_hashes(names[order]))
+        store = cls(pixels, labels, digest.finish(labels), hashes=short_hashes(names[order]))
+        return store if tags is None else store.with_tags(tags[order])
+
+    def with_tags(self, tags: TagArray) -> ImageStore:
+        """The same images with the classes of each, bool [N, C] in the order of the store."""
+        digest = hashlib.sha256(f"{self.fingerprint} tags {tags.shape[0]} {tags.shape[1]}".encode())
+        digest.update(np.packbits(tags).tobytes())
+        tags = tags.copy()
+        tags.flags.writeable = False
+        hashes = vars(self).get("hashes")  # computed, or to be computed from the pixels
+        return ImageStore(self._pixels, self.labels, digest.hexdigest(), self._verified, hashes, tags)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -113,6 +134,15 @@ class Dataset:
                 and not 0 <= store.labels[0] <= store.labels[-1] < len(self.class_names)
             ):
                 raise ValueError(f"{self.name}: {split} labels lie outside 0..{len(self.class_names) - 1}")
+            if store is not None and (store.tags is not None) != self.multi_label:
+                raise ValueError(f"{self.name}: either all splits may have several classes per image, or none")
+            if store is not None and store.tags is not None and store.tags.shape[1] != len(self.class_names):
+                raise ValueError(f"{self.name}: {split} tags need {len(self.class_names)} columns, one per class")
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes."""
+        return self.train.tags is not None
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -132,6 +162,11 @@ class Fingerprint:
     def finish(self, labels: IndexArray) -> str:
         self._digest.update(np.ascontiguousarray(labels, dtype="<i8").tobytes())
         return self._digest.hexdigest()
+
+
+def first_class(tags: TagArray) -> IndexArray:
+    """The first class of each image, int64 [N]; 0 for an image without classes."""
+    return tags.argmax(1) if tags.shape[1] else np.zeros(len(tags), np.int64)
 
 
 def pixel_hashes(pixels: PixelArray) -> NDArray[np.bytes_]:

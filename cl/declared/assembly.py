@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from cl.data.store import Dataset, IndexArray, Progress
+from cl.data.store import Dataset, IndexArray, Progress, TagArray
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import available, read
 from cl.declared.options import OWN, DeclaredOptions
-from cl.declared.union import Part, parted, splits_of, union
+from cl.declared.union import Part, Tags, parted, splits_of, union
 from cl.errors import DataError, UsageError, did_you_mean
+from cl.options import listed
 from cl.protocol import DOMAIN, TASK
 from cl.settings.class_incremental import VAL_SHARE
 from cl.settings.orders import class_order
@@ -26,11 +27,15 @@ log = logging.getLogger("clbench.data")
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """The contents of one experience and its group: labels of the union in the order of learning, and rows by split."""
+    """The contents of one experience and its group: labels of the union in the order of learning, and rows by split.
+
+    `tags`: where an image may have several classes, those of the rows of each split, with a column for each label.
+    """
 
     name: str
     labels: IndexArray
     rows: dict[str, IndexArray]
+    tags: dict[str, TagArray] = field(default_factory=dict)
 
 
 def assemble(
@@ -66,10 +71,13 @@ def assemble(
         Part(dataset, own, splits_of(dataset, declaration.rule(entry), declaration.split_seed))
         for dataset, own, entry in zip(datasets, labels, entries, strict=True)
     ]
-    whole, found = union(declaration.name, names, parts, size, progress)
+    whole, found, tagged = union(declaration.name, names, parts, size, progress)
     tasks: list[_Task] = []
-    for entry, own, rows in zip(entries, labels, found, strict=True):
-        tasks += _tasks(whole, entry, own[own >= 0], rows, options, order_seed, data_seed)
+    for entry, own, rows, tags in zip(entries, labels, found, tagged, strict=True):
+        dealt = _tasks(whole, entry, own[own >= 0], rows, options, order_seed, data_seed)
+        tasks += [_tagged(task, own, tags) for task in dealt] if tags else dealt
+    notes = tuple(note for task in tasks for note in _without_images(task, whole, options.split))
+    whole = replace(whole, notes=(*whole.notes, *notes))
     options = replace(options, evaluate_on=options.evaluate_on or (OWN if declaration.setting == TASK else "seen"))
     if all("val" in rows for rows in found):  # nothing is held out, so the option makes no difference
         options = replace(options, val_fraction=0.0)
@@ -78,7 +86,14 @@ def assemble(
     position = {label: place for place, label in enumerate(order.tolist())}
     classes = [_positions(task, position, whole) for task in tasks]
     experiences = tuple(
-        Experience(task.rows["train"], task.rows.get("val", np.empty(0, np.int64)), known, task.name)
+        Experience(
+            task.rows["train"],
+            task.rows.get("val", np.empty(0, np.int64)),
+            known,
+            task.name,
+            task.tags.get("train"),
+            task.tags.get("val"),
+        )
         for task, known in zip(tasks, classes, strict=True)
         if "train" in task.rows
     )
@@ -87,7 +102,7 @@ def assemble(
         name=declaration.name,
         version=declaration.version,
         setting=declaration.setting,
-        options=asdict(options),
+        options=listed(options),
         dataset=whole,
         class_order=order,
         experiences=experiences,
@@ -142,7 +157,7 @@ def _tasks(
         name = entry.name if entry.tasks == 1 else f"{entry.name}-{number}"
         held = {split: chosen[np.isin(stores[split].labels[chosen], part)] for split, chosen in rows.items()}
         empty = np.setdiff1d(part, whole.train.labels[held["train"]]) if "train" in held else part[:0]
-        if len(empty):
+        if len(empty) and not entry.multi_label:
             raise DataError(f"Class {whole.class_names[empty[0]]!r} of {entry.name} has no training images.")
         if options.split in held and not len(held[options.split]):
             raise DataError(f"Dataset {entry.name} has no {options.split} images in task {name}.")
@@ -150,8 +165,37 @@ def _tasks(
     return tasks
 
 
+def _tagged(task: _Task, own: IndexArray, tags: Mapping[str, Tags]) -> _Task:
+    """A task of a dataset whose images may have several classes, with the tags of its rows.
+
+    `own` are the labels of its classes in the union. A task has all classes of the dataset, in the order of learning.
+    """
+    columns = np.array([int(np.flatnonzero(own == label)[0]) for label in task.labels])
+    sets = {split: (tags[split] if split in tags else tags["train"]).of(rows) for split, rows in task.rows.items()}
+    return replace(task, tags={split: found[:, columns] for split, found in sets.items()})
+
+
+def _without_images(task: _Task, whole: Dataset, split: str) -> list[str]:
+    """What to know of classes of a task with several classes per image that have no image, of limits for example."""
+    said = {
+        "train": "have no training images, so their columns learn that they are absent",
+        split: f"have no {split} images, so their average precision counts as 0",
+    }
+    notes = []
+    for held, what in said.items():
+        absent = task.labels[~task.tags[held].any(0)] if held in task.tags else task.labels[:0]
+        if len(absent):
+            names = ", ".join(whole.class_names[label].partition("/")[2] for label in absent[:5].tolist())
+            more = ", ..." if len(absent) > 5 else ""
+            notes.append(f"{task.name}: {len(absent)} of {len(task.labels)} classes {what} ({names}{more}).")
+    return notes
+
+
 def _limited(rows: IndexArray, labels: IndexArray, limit: int | float | None) -> IndexArray:
-    """The first rows of each class, at most `limit` or a share; canonical order has already shuffled them."""
+    """The first rows of each class, at most `limit` or a share; canonical order has already shuffled them.
+
+    An image with several classes counts for the first of them only.
+    """
     if limit is None:
         return rows
     _, first, count = np.unique(labels, return_index=True, return_counts=True)
@@ -181,7 +225,8 @@ def _groups(
     for task, known in zip(tasks, classes, strict=True):
         own = next(numbers) if "train" in task.rows else max(first[place] for place in known)
         rows = {split: rows for split, rows in task.rows.items() if split != "train"}
-        found += [Group(task.name, known, rows, own)] if split in rows else []
+        tags = {split: found for split, found in task.tags.items() if split != "train"} or None
+        found += [Group(task.name, known, rows, own, tags)] if split in rows else []
     return tuple(found)
 
 

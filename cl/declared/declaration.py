@@ -43,7 +43,7 @@ class DatasetEntry:
     sha256: tuple[str, ...] = ()  # of `files`, in order
     path: str = ""  # reader folder
     stream: str = ""  # reader stream
-    release: str = ""  # reader official: a name of `cl.data.releases`
+    release: str = ""  # reader official: a name of `cl.data.releases`; empty: there is none yet, so it is missing
     classes: tuple[str, ...] = ()  # the classes to use, in this order; empty: all
     tasks: int = 1
     splits: str | None = None  # None: the stream's rule
@@ -57,6 +57,14 @@ class DatasetEntry:
         if self.release:
             return " + ".join(file.name for file in release(self.release).files)
         return " + ".join(self.files) or self.path or f"the data of {self.stream}"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes; the other readers know one class per image.
+
+        An official dataset without a release is one that they would read wrongly.
+        """
+        return self.reader == "official" and (not self.release or release(self.release).multi_label)
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,11 @@ def parse(content: Mapping[str, Any], path: Path) -> Declaration:
     for rule, what in zip(ONLY, ("to test on", "to learn"), strict=True):
         if all(entry.splits == rule for entry in made.datasets):
             raise UsageError(f"{path}: every dataset is {rule}, so there is nothing {what}; give one another rule.")
+    several = [entry for entry in made.datasets if entry.multi_label]
+    if several and made.setting != TASK:
+        raise UsageError(
+            f"{path}: dataset '{several[0].name}' has several classes per image, which needs setting = \"{TASK}\"."
+        )
     if made.setting == DOMAIN and (cut := [entry.name for entry in made.datasets if entry.tasks != 1]):
         raise UsageError(f"{path}: a domain is one task; leave tasks out of dataset '{cut[0]}'.")
     return made
@@ -149,6 +162,11 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
         release(entry.release)  # raises if there is none
     if entry.sha256 and len(entry.sha256) != len(entry.files):
         raise UsageError(f"{where}: sha256 needs one entry for each of its {len(entry.files)} files.")
+    if entry.multi_label and (entry.tasks != 1 or entry.classes):
+        raise UsageError(
+            f"{where}: a dataset with several classes per image is one task with all its classes; leave out tasks and "
+            "classes."
+        )
     if wrong := [digest for digest in entry.sha256 if not _DIGEST.fullmatch(digest)]:
         raise UsageError(f"{where}: a SHA-256 has 64 hexadecimal digits in lower case, '{wrong[0]}' is none.")
     if entry.tasks < 1:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from cl.data.store import Progress
 from cl.declared.declaration import Declaration, load
-from cl.declared.options import DeclaredOptions
+from cl.declared.options import SKIP, DeclaredOptions
+from cl.errors import UsageError
 from cl.family import Family
 
 if TYPE_CHECKING:
@@ -37,8 +39,21 @@ class Declared(Family):
         return f"{declared.version}-{declared.digest}"
 
     def chosen(self, options: DeclaredOptions, argument: str) -> Declaration:
-        """The declaration after the options are applied."""
-        return self.declaration(argument)
+        """The declaration after the options are applied; raises `UsageError` if they leave no dataset."""
+        declared = self.declaration(argument)
+        return without_multi_label(declared) if options.multi_label == SKIP else declared
+
+    @classmethod
+    def multi_label_of(cls, options: DeclaredOptions, argument: str = "") -> tuple[str, ...]:
+        """The tasks whose images may have several classes, of the datasets that are here if others are left out."""
+        from cl.declared.obtain import find
+
+        declared = cls().chosen(options, argument)
+        next_to = declared.where.parent if declared.where is not None else None
+        several = [entry for entry in declared.datasets if entry.multi_label]
+        if (options.missing or declared.missing) == "skip":
+            several = [entry for entry in several if find(entry, next_to) is not None]
+        return tuple(entry.name for entry in several)
 
     def build(
         self,
@@ -54,3 +69,18 @@ class Declared(Family):
 
         declared = self.chosen(options, argument)
         return assemble(declared, options, order_seed=order_seed, data_seed=data_seed, progress=progress)
+
+
+def without_multi_label(declared: Declaration) -> Declaration:
+    """The declaration that `multi_label=skip` leaves, which names the datasets that it omits.
+
+    Raises `UsageError` if no dataset is left.
+    """
+    several = tuple(entry for entry in declared.datasets if entry.multi_label)
+    if not several:
+        return declared
+    kept = tuple(entry for entry in declared.datasets if entry not in several)
+    if not kept:
+        raise UsageError(f"multi_label=skip leaves no task of {declared.name}; set multi_label=learn.")
+    omitted = tuple(f"{entry.title or entry.name} (multi-label)" for entry in several)
+    return replace(declared, datasets=kept, omitted=(*declared.omitted, *omitted), unlearned=several)

@@ -34,7 +34,7 @@ def find(entry: DatasetEntry, next_to: Path | None) -> tuple[Path, ...] | None:
     if entry.reader == "stream":
         return ()
     if entry.reader == "official":
-        copy = official(release(entry.release))
+        copy = official(release(entry.release)) if entry.release else None
         return None if copy is None else copy.paths
     names = entry.files or (entry.path,)
     if next_to is not None:
@@ -100,9 +100,15 @@ def _images_of(declaration: Declaration, entry: DatasetEntry, progress: Progress
         )
     token = _being_read.set((*outer, entry.stream))
     try:
-        return make_stream(entry.stream, progress=progress).dataset
+        stream = make_stream(entry.stream, progress=progress)
     finally:
         _being_read.reset(token)
+    if stream.multi_label:
+        raise UsageError(
+            f"{declaration.where or declaration.name}: dataset {entry.name} reads the stream {entry.stream}, in which "
+            f"images of {stream.multi_label[0]} have several classes; declare its datasets instead."
+        )
+    return stream.dataset
 
 
 def _pack(entry: DatasetEntry, paths: Sequence[Path], progress: Progress | None) -> Dataset:

@@ -9,6 +9,7 @@ from cl.options import option
 from cl.settings.orders import RULES
 
 OWN = "own"
+LEARN, SKIP = "learn", "skip"
 
 
 @dataclass(frozen=True)
@@ -40,4 +41,10 @@ class DeclaredOptions:
         "test on the task just learned, and on all at the end (own); on those seen so far; on all, also before the "
         "first task; none: own where the task is told, else seen",
         choices=(OWN, "seen", "all"),
+    )
+    multi_label: str = option(
+        LEARN,
+        "tasks whose images may have several classes: learn them, or leave them out (skip)",
+        choices=(LEARN, SKIP),
+        unlisted=True,
     )

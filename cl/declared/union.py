@@ -12,7 +12,7 @@ import numpy as np
 from cl.data.decoded import Decode, decoded_in_order
 from cl.data.images import resized
 from cl.data.split import split_rows
-from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress
+from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress, TagArray
 from cl.declared.declaration import ONLY
 
 UNION = 1
@@ -32,6 +32,21 @@ class Part:
     dataset: Dataset
     labels: IndexArray
     splits: Splits
+
+
+@dataclass(frozen=True, eq=False)
+class Tags:
+    """Which classes of its dataset each image has, where it may have several: bool [R, classes of the dataset].
+
+    `rows` [R] are rows of a store of a union, ascending.
+    """
+
+    rows: IndexArray
+    sets: TagArray
+
+    def of(self, rows: IndexArray) -> TagArray:
+        """Those of some of the rows."""
+        return self.sets[np.searchsorted(self.rows, rows)]
 
 
 def splits_of(dataset: Dataset, rule: str, seed: int) -> Splits:
@@ -94,10 +109,11 @@ def parted(store: ImageStore, rows: IndexArray, fraction: float, seed: int, what
 
 def union(
     name: str, class_names: tuple[str, ...], parts: Sequence[Part], size: int, progress: Progress | None = None
-) -> tuple[Dataset, list[dict[str, IndexArray]]]:
+) -> tuple[Dataset, list[dict[str, IndexArray]], list[dict[str, Tags]]]:
     """The union as one dataset, and the rows of each part by split: rows of its training store for train and val, of
-    its test store for other splits. A part may lack classes, and a class may come from several parts."""
-    stores, rows = {}, [dict[str, IndexArray]() for _ in parts]
+    its test store for other splits; likewise the tags of parts with several classes per image, which the union's
+    stores lack. A part may lack classes, and a class may come from several parts."""
+    stores, rows, tags = {}, [dict[str, IndexArray]() for _ in parts], [dict[str, Tags]() for _ in parts]
     for kind in ("train", "test"):
         wanted = [
             (number, split, source, _used(part, source, chosen))
@@ -109,8 +125,12 @@ def union(
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         start = 0
-        for number, split, _, chosen in wanted:
-            rows[number][split] = np.sort(place[start : start + len(chosen)])
+        for number, split, source, chosen in wanted:
+            found = place[start : start + len(chosen)]
+            rows[number][split] = np.sort(found)
+            own: ImageStore = getattr(parts[number].dataset, source)
+            if own.tags is not None:
+                tags[number][split] = Tags(rows[number][split], own.tags[chosen[np.argsort(found)]])
             start += len(chosen)
         stores[kind] = store
     origins = dict.fromkeys(part.dataset.origin for part in parts)
@@ -125,7 +145,7 @@ def union(
         verified=all(part.dataset.verified for part in parts),
         notes=tuple(dict.fromkeys(f"{part.dataset.name}: {note}" for part in parts for note in part.dataset.notes)),
     )
-    return dataset, rows
+    return dataset, rows, tags
 
 
 def _used(part: Part, source: str, rows: IndexArray) -> IndexArray:

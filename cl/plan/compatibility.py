@@ -14,6 +14,7 @@ from cl.errors import Incompatible, UsageError
 from cl.family import argument_of, family_of
 from cl.options import options_of
 from cl.protocol import SETTINGS
+from cl.settings import LEFT_OUT
 
 
 def setting_of(stream: str, options: Any) -> str:
@@ -27,12 +28,16 @@ def version_of(stream: str) -> str:
 
 
 def check(strategy: str, options: Any, stream: str, stream_options: Any, also: Sequence[str] = ()) -> None:
-    """Raise `Incompatible` if a strategy with these options does not support the stream's setting or one of `also`.
+    """Raise `Incompatible` if a strategy with these options does not support the stream's setting or one of `also`, or
+    tasks of it whose images may have several classes.
 
     `also` are the settings that transform the stream. The base of a wrapper is checked too.
     """
     asked = (setting_of(stream, stream_options), *also)
     method = registry.strategies.get(strategy)
+    several = family_of(stream).multi_label_of(stream_options, argument_of(stream))
+    if several and not getattr(method, "multi_label", False):
+        raise Incompatible(f"{strategy} {one_class_only(stream, several)}.")
     supports = getattr(method, "supports", None)
     if supports is not None and (wrong := [each for each in asked if not supports(each, options)]):
         able = [each for each in SETTINGS if supports(each, options)]
@@ -44,6 +49,12 @@ def check(strategy: str, options: Any, stream: str, stream_options: Any, also: S
         if info.nested == "base":
             base = registry.strategies.get(options.base)
             check(options.base, base.Options(**getattr(options, key)), stream, stream_options, also)
+
+
+def one_class_only(stream: str, several: Sequence[str]) -> str:
+    """Why a strategy cannot learn a stream in whose tasks `several` an image may have several classes, and the fix."""
+    names = ", ".join(several[:3]) + (f" and {len(several) - 3} more" if len(several) > 3 else "")
+    return f"learns one class per image, and images of {names} of {stream} may have several; {LEFT_OUT}"
 
 
 def check_probe(probe: str | None, strategy: str, options: Any, *, last_only: bool = False) -> None:

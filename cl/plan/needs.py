@@ -14,6 +14,7 @@ import numpy as np
 from cl import registry
 from cl.data.names import without_words
 from cl.errors import Incompatible
+from cl.plan.compatibility import one_class_only
 from cl.protocol import ONLINE, Needs, rules_on
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def refuse(
         *_too_few_classes(needs, stream),
         *_too_few_images(needs, stream),
         *_trivial(method, stream),
+        *_several_classes(method, stream),
         *_lost_ranks(options, stream),
         *(_without_text(stream, text) if needs.text else ()),
         *(_single_images(needs, method, stream) if least_batch > 1 else ()),
@@ -156,6 +158,12 @@ def _trivial(method: Any, stream: Stream) -> Iterator[str]:
             f"is told the task of each test image, and every task of {stream.name} has a single class, so every answer "
             "is right; give tasks two or more classes (stream.increment or stream.tasks)"
         )
+
+
+def _several_classes(method: Any, stream: Stream) -> Iterator[str]:
+    """Images with several classes, for a method that knows one per image."""
+    if stream.multi_label and not getattr(method, "multi_label", False):
+        yield one_class_only(stream.name, stream.multi_label)
 
 
 def _lost_ranks(options: Any, stream: Stream) -> Iterator[str]:

@@ -77,8 +77,11 @@ def flip_rates(before: Right, after: Right) -> tuple[float, float]:
 
 
 def flips_between(matrix: AccuracyMatrix, answers: Answers, first: int, second: int) -> tuple[float, float]:
-    """`flip_rates` from step `first` to step `second` (from 0), on the groups learned and evaluated at both."""
-    known = matrix.evaluated()
+    """`flip_rates` from step `first` to step `second` (from 0), on the groups learned and evaluated at both.
+
+    Images that may have several classes have no single answer and are left out.
+    """
+    known = matrix.answered()
     chosen = (known[first] & known[second])[answers.group]
     right = answers.right
     return flip_rates(right[first, chosen], right[second, chosen])
@@ -105,7 +108,7 @@ def confusion(matrix: AccuracyMatrix, answers: Answers, classes: int) -> Ints:
     """
     table = np.zeros((classes, classes + 1), dtype=np.int64)
     if matrix.steps:
-        chosen = matrix.evaluated()[-1][answers.group]
+        chosen = matrix.answered()[-1][answers.group]
         np.add.at(table, (answers.label[chosen], np.minimum(answers.prediction[-1, chosen], classes)), 1)
     return table
 
@@ -142,4 +145,4 @@ def nll(matrix: AccuracyMatrix, scores: Scores) -> float:
 def _tested(matrix: AccuracyMatrix, scores: Scores) -> NDArray[np.bool_]:
     if not matrix.steps:
         return np.zeros(len(scores.group), dtype=np.bool_)
-    return np.asarray(matrix.evaluated()[-1][scores.group])
+    return np.asarray(matrix.answered()[-1][scores.group])

@@ -31,11 +31,19 @@ def accuracy_by_task(matrix: AccuracyMatrix) -> Floats:
 
 
 def accuracy_by_sample(matrix: AccuracyMatrix) -> Floats:
-    """A_t over the images of groups learned by t and evaluated then, [T]; NaN for an empty row. PyCIL, PILOT."""
-    mask = matrix.evaluated()
+    """A_t over the images of groups learned by t and evaluated then, [T]; NaN for an empty row. PyCIL, PILOT.
+
+    Groups whose images may have several classes have no share in it.
+    """
+    mask = matrix.answered()
     number = np.where(mask, matrix.count[None, :], 0).sum(axis=1)
     total = np.where(mask, matrix.correct, 0.0).sum(axis=1)
     return np.divide(total, number, out=np.full(matrix.steps, np.nan), where=number > 0)
+
+
+def accuracy_shown(matrix: AccuracyMatrix) -> Floats:
+    """A_t that tables and figures show, [T]: over images, or over groups if some have several classes per image."""
+    return accuracy_by_sample(matrix) if matrix.mean_precision is None else accuracy_by_task(matrix)
 
 
 def forgetting_per_group(matrix: AccuracyMatrix, *, include_last: bool = False) -> Floats:
@@ -60,11 +68,7 @@ def forgetting_per_group(matrix: AccuracyMatrix, *, include_last: bool = False) 
 
 def by_step(compute: Callable[[AccuracyMatrix], float], matrix: AccuracyMatrix) -> Floats:
     """A metric after each step, as if the run had ended there, [T]; NaN if undefined."""
-    parts = (
-        AccuracyMatrix(matrix.correct[:rows], matrix.count, matrix.learned, matrix.sizes)
-        for rows in range(1, matrix.steps + 1)
-    )
-    return np.array([compute(part) for part in parts], dtype=np.float64)
+    return np.array([compute(matrix.until(rows)) for rows in range(1, matrix.steps + 1)], dtype=np.float64)
 
 
 def base(matrix: AccuracyMatrix) -> float:
@@ -86,7 +90,9 @@ def of_groups(matrix: AccuracyMatrix, chosen: NDArray[np.bool_]) -> float:
 
 
 def of_groups_at(matrix: AccuracyMatrix, chosen: NDArray[np.bool_], row: int) -> float:
-    """The same after the step of a row."""
+    """The same after the step of a row; groups whose images may have several classes are left out."""
+    if matrix.mean_precision is not None:
+        chosen = chosen & np.isnan(matrix.mean_precision[row])
     if not matrix.count[chosen].any():
         return np.nan
     return float(matrix.correct[row, chosen].sum() / matrix.count[chosen].sum())

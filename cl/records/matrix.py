@@ -33,13 +33,16 @@ class AccuracyMatrix:
 
     correct: float64 [T, G], NaN for groups that were not evaluated; count: int64 [G] test images; learned: int64 [G],
     the row (from 0) after which all classes of the group were learned, T if that has not happened, `ALWAYS` if there
-    is no such row; sizes: int64 [G], classes of the group (only F_global_rf uses them). Build it with `of`.
+    is no such row; sizes: int64 [G], classes of the group (only F_global_rf uses them). `mean_precision`, float64
+    [T, G] or None: the mean average precision of groups whose images may have several classes, NaN for the others; such
+    a group has no correct answers. Build it with `of`.
     """
 
     correct: Floats
     count: Ints
     learned: Ints
     sizes: Ints
+    mean_precision: Floats | None = None
 
     @classmethod
     def of(
@@ -48,6 +51,7 @@ class AccuracyMatrix:
         count: Sequence[int] | NDArray[Any],
         learned: Sequence[int] | NDArray[Any] | None = None,
         sizes: Sequence[int] | NDArray[Any] | None = None,
+        mean_precision: Sequence[Sequence[float | None]] | NDArray[Any] | None = None,
     ) -> AccuracyMatrix:
         """Build from rows of counts, None for entries not measured; by default group i is learned at row i.
 
@@ -55,6 +59,12 @@ class AccuracyMatrix:
         """
         groups = len(count)
         rows = [[np.nan if value is None else float(value) for value in row] for row in correct]
+        ranked = None
+        if mean_precision is not None:
+            told = [[np.nan if value is None else float(value) for value in row] for row in mean_precision]
+            if [len(row) for row in told] != [groups] * len(rows):
+                raise ValueError(f"mean_precision needs {len(rows)} rows of {groups} entries, as correct")
+            ranked = _frozen(np.array(told, dtype=np.float64).reshape(len(rows), groups), np.float64)
         if any(len(row) != groups for row in rows):
             raise ValueError(f"every row of correct needs {groups} entries, one per group of count")
         learned = range(groups) if learned is None else learned
@@ -62,8 +72,17 @@ class AccuracyMatrix:
         if len(learned) != groups or len(sizes) != groups:
             raise ValueError(f"learned and sizes need {groups} entries, one per group of count")
         shaped = np.array(rows, dtype=np.float64).reshape(len(rows), groups)
-        integers = (_frozen(values, np.int64) for values in (count, learned, sizes))
-        return cls(_frozen(shaped, np.float64), *integers)
+        counted, steps, numbers = (_frozen(values, np.int64) for values in (count, learned, sizes))
+        return cls(_frozen(shaped, np.float64), counted, steps, numbers, ranked)
+
+    def changed(self, correct: Floats) -> AccuracyMatrix:
+        """The same matrix with other counts [T, G]."""
+        return AccuracyMatrix(correct, self.count, self.learned, self.sizes, self.mean_precision)
+
+    def until(self, rows: int) -> AccuracyMatrix:
+        """The first rows: the matrix as if the run had ended there."""
+        ranked = None if self.mean_precision is None else self.mean_precision[:rows]
+        return AccuracyMatrix(self.correct[:rows], self.count, self.learned, self.sizes, ranked)
 
     @property
     def steps(self) -> int:
@@ -72,9 +91,13 @@ class AccuracyMatrix:
 
     @property
     def accuracy(self) -> Floats:
-        """R as fractions, [T, G]; NaN for groups that were not evaluated or have no images."""
+        """R as fractions, [T, G]; NaN for groups that were not evaluated or have no images.
+
+        It is the mean average precision of groups whose images may have several classes.
+        """
         count = np.where(self.count > 0, self.count.astype(np.float64), np.nan)
-        return self.correct / count
+        counted: Floats = self.correct / count
+        return counted if self.mean_precision is None else np.where(np.isnan(counted), self.mean_precision, counted)
 
     @property
     def old(self) -> NDArray[np.bool_]:
@@ -84,6 +107,10 @@ class AccuracyMatrix:
     def evaluated(self) -> NDArray[np.bool_]:
         """Entries that count in the accuracy at a step, bool [T, G]: learned by then, and evaluated then."""
         return (self.learned[None, :] <= np.arange(self.steps)[:, None]) & ~np.isnan(self.accuracy)
+
+    def answered(self) -> NDArray[np.bool_]:
+        """The entries of `evaluated` that are counts of correct answers, bool [T, G]."""
+        return self.evaluated() & ~np.isnan(self.correct)
 
     def own(self) -> tuple[Ints, Floats]:
         """Groups with a step of their own, and R[step(i), i] of each."""
@@ -152,7 +179,10 @@ def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) ->
         for task, images in zip(own, count, strict=True)
     ]
     sizes = [len(group["classes"]) for group in groups]
-    return AccuracyMatrix.of([correct[row] for row in rows], count, learned, sizes)
+    ranked = result.get("mean_precision", {}).get(rule)
+    return AccuracyMatrix.of(
+        [correct[row] for row in rows], count, learned, sizes, None if ranked is None else [ranked[row] for row in rows]
+    )
 
 
 def counts_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
@@ -174,7 +204,9 @@ def baseline_of(result: Mapping[str, Any], rule: str, split: str | None = None) 
     row = _split_rows(result, split).get(-1)
     if row is None:
         return None
-    return AccuracyMatrix.of([result["accuracy"][rule]["correct"][row]], counts_of(result, split)).accuracy[0]
+    correct, ranked = result["accuracy"][rule]["correct"][row], result.get("mean_precision", {}).get(rule)
+    told = None if ranked is None else [ranked[row]]
+    return AccuracyMatrix.of([correct], counts_of(result, split), mean_precision=told).accuracy[0]
 
 
 def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> Floats | None:

@@ -35,6 +35,8 @@ def why_undefined(
         return "a class-incremental head has no rows for classes before their task"
     if name == "NLL" and _is_infinite(result, rule, predictions):
         return "it is infinite: the class of an image has no score, or a probability below the range of float16"
+    if matrix.mean_precision is not None and not matrix.answered()[-1].any() and _counts_only(name):
+        return "images of all groups tested last may have several classes, so no answers are counted"
     for need in metric.needs:
         if missing := _missing(need, result, rule, reference, predictions):
             return missing
@@ -47,6 +49,11 @@ def why_undefined(
     if not matrix.old.any():
         return "no task was learned before the last step"
     return "an evaluation that it needs is missing"
+
+
+def _counts_only(name: str) -> bool:
+    """Whether a metric is made of counted answers, and not of accuracies of groups."""
+    return "sample" in name.split("_") or name in ("A_macro", "F_class", "F1_macro", "NFR", "PFR", "top5", "ECE", "NLL")
 
 
 def _missing(

@@ -45,7 +45,7 @@ ACCURACY_COLUMNS = (
 )
 """Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 """Version written by this package; a newer minor version only adds keys."""
 
 
@@ -135,6 +135,12 @@ def validate(record: Mapping[str, Any]) -> None:
         classes = [found for row in result["rows"] if (found := class_counts_of(result, row["split"])) is not None]
         if "class_correct" in tables and len(classes) == len(counts):  # older records: test split only
             _check_counts(tables["class_correct"], classes, f"result.accuracy.{rule}.class_correct")
+    for rule, told in result.get("mean_precision", {}).items():
+        where = f"result.mean_precision.{rule}"
+        _require(rule in result["accuracy"], where, "there is no such prediction rule")
+        _require(len(told) == len(counts), where, f"it has {len(told)} rows and result.rows has {len(counts)}")
+        for index, row in enumerate(told):
+            _require(len(row) == groups, f"{where}[{index}]", f"it has {len(row)} entries instead of {groups}")
     probe = result.get("probe", {"rows": [], "test": 0})
     for index, row in enumerate(probe["rows"]):
         most = max(row["ridge"], row["nearest_mean"])
@@ -263,15 +269,20 @@ def recompute(record: Mapping[str, Any]) -> Record:
 
 
 def accuracy_rows(record: Mapping[str, Any], run: int = 0) -> list[dict[str, Any]]:
-    """The accuracy tables of one run in long form, `ACCURACY_COLUMNS`; entries that were not measured are left out."""
+    """The accuracy tables of one run in long form, `ACCURACY_COLUMNS`; entries that were not measured are left out.
+
+    The accuracy of a group whose images may have several classes is its mean average precision; it has no `correct`.
+    """
     result = record["result"]
     names = [group["name"] for group in result["stream"]["groups"]]
     rows = []
     for rule, tables in result["accuracy"].items():
+        ranked = result.get("mean_precision", {}).get(rule)
         for index, (place, values) in enumerate(zip(result["rows"], tables["correct"], strict=True)):
             for group, (correct, count) in enumerate(zip(values, counts_of(result, place["split"]), strict=True)):
-                if correct is not None:
-                    accuracy = correct / count if count else None
+                precision = None if ranked is None else ranked[index][group]
+                if correct is not None or precision is not None:
+                    accuracy = precision if correct is None else correct / count if count else None
                     where = (run, rule, index, place["event"], place["task"], place["split"], group, names[group])
                     rows.append(dict(zip(ACCURACY_COLUMNS, (*where, correct, count, accuracy), strict=True)))
     return rows

@@ -122,6 +122,12 @@ def _check_of_lists(items: Mapping[str, Any]) -> Check:
     if types is not None and not types & {dict, list}:  # the long lists: no Python code per element
         low, high = _limits(items)
         limited = "minimum" in items or "maximum" in items
+        if limited and type(None) in types:
+            return lambda values: (
+                type(values) is list
+                and types.issuperset(map(type, values))
+                and all(value is None or low <= value <= high for value in values)
+            )
         return lambda values: (
             type(values) is list
             and types.issuperset(map(type, values))
@@ -194,6 +200,9 @@ def _tables_agree(result: Mapping[str, Any]) -> bool:
         if len(correct) != len(counts) or not all(map(_row_fits, correct, counts)):
             return False
         if by_class is not None and len(sizes) == len(rows) and list(map(len, by_class)) != sizes:
+            return False
+    for rule, told in result.get("mean_precision", {}).items():
+        if rule not in result["accuracy"] or len(told) != len(rows) or any(len(row) != groups for row in told):
             return False
     probe = result.get("probe", {"rows": [], "test": 0})
     if any(max(row["ridge"], row["nearest_mean"]) > probe["test"] for row in probe["rows"]):

@@ -12,7 +12,15 @@ import numpy as np
 from cl.errors import printable
 from cl.protocol import default_rule
 from cl.records.answers import answers_of, confusion, flips_by_step
-from cl.records.formulas import accuracy_by_sample, accuracy_by_task, bwt, by_step, chaudhry, forgetting_per_group
+from cl.records.formulas import (
+    accuracy_by_sample,
+    accuracy_by_task,
+    accuracy_shown,
+    bwt,
+    by_step,
+    chaudhry,
+    forgetting_per_group,
+)
 from cl.records.matrix import steps_of
 from cl.records.metrics import metrics_of_rule, shown
 from cl.records.predictions import Predictions
@@ -76,7 +84,9 @@ def _title(record: Mapping[str, Any], rule: str) -> str:
     limited = ", limited" if result["limited"] else ""
     state = "" if record["status"] == "complete" else f", {record['status']}"
     names = f"{result['strategy']['name']} on {result['stream']['name']} with {result['backbone']['name']}"
-    return printable(f"{names}, accuracy in percent, rule {rule}{limited}{state}")
+    several = any("measure" in group for group in result["stream"]["groups"])
+    measure = "accuracy or mean average precision" if several else "accuracy"
+    return printable(f"{names}, {measure} in percent, rule {rule}{limited}{state}")
 
 
 def forgetting_table(
@@ -84,8 +94,9 @@ def forgetting_table(
 ) -> Table:
     """The lower-triangular accuracy matrix in percent as a rich table, with the summary as caption.
 
-    One row per evaluated task (counted from 1) and one column per group, then A_t over all images seen; the last row is
-    the forgetting of each group and their mean (F_chaudhry). `groups` selects columns. Raises `UsageError` for a
+    One row per evaluated task (counted from 1) and one column per group, then A_t over all images seen, or over tasks
+    if some are measured by mean average precision; the last row is the forgetting of each group and their mean
+    (F_chaudhry). `groups` selects columns. Raises `UsageError` for a
     rule that the run does not have.
     """
     from rich import box
@@ -95,7 +106,7 @@ def forgetting_table(
     counts = matrix(record, rule)
     chosen = list(range(len(counts.count)) if groups is None else groups)
     entries = np.where(counts.evaluated(), counts.accuracy, np.nan)
-    curve = accuracy_by_sample(counts)
+    curve = accuracy_shown(counts)
     table = Table(
         title=_title(record, rule), caption=summary_line(record, rule), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 from cl.data.store import ImageStore
 from cl.errors import ContractError
 from cl.protocol import ANYTIME, belongs, rule_of, rules_on, split_rule
+from cl.records.average_precision import mean_average_precision
 from cl.running import untrained
 from cl.running.scores import Kept, kept, put
 from cl.strategy import Inputs, StoredImages, Strategy
@@ -34,12 +35,17 @@ LARGE_SIDE = 224
 
 @dataclass
 class Row:
-    """One row of the accuracy matrix: per rule, positions predicted and margins for each image evaluated."""
+    """One row of the accuracy matrix: per rule, positions predicted and margins for each image evaluated.
+
+    Images that may have several classes have no prediction (`NONE`); `mean_precision` holds the mean average precision
+    of their groups, float64 [groups], NaN for other groups.
+    """
 
     index: np.ndarray  # positions in the order of `Stream.test_rows` over all groups
     prediction: dict[str, np.ndarray] = field(default_factory=dict)
     margin: dict[str, np.ndarray] = field(default_factory=dict)
     scores: Kept = field(default_factory=dict)  # empty without --save-scores
+    mean_precision: dict[str, np.ndarray] = field(default_factory=dict)  # empty without such images
 
 
 def evaluate(
@@ -175,7 +181,10 @@ def _decide(rule: str, scores: Tensor, seen: int, allowed: Tensor) -> tuple[Tens
 
 
 def _oracle(strategy: Strategy, stream: Stream, trainer: Trainer, split: str, row: Row, *, save_scores: bool) -> None:
-    """Fill a row under `til_oracle`: each batch holds images of one task, which `predict` is told."""
+    """Fill a row under `til_oracle`: each batch holds images of one task, which `predict` is told.
+
+    A stream with several classes per image has no other rule.
+    """
     rows, labels, owners = stream.test_rows(range(len(stream.groups)), split)
     masks, store, chosen = _class_masks(stream), stream.store(split), row.index
     for answer in ("", *strategy.answers):
@@ -183,6 +192,11 @@ def _oracle(strategy: Strategy, stream: Stream, trainer: Trainer, split: str, ro
         row.prediction[rule], row.margin[rule] = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.float32)
     for group in np.unique(owners[chosen]):
         places, task = np.flatnonzero(owners[chosen] == group), stream.groups[group].task
+        if (tags := stream.groups[group].tags) is not None:
+            within = chosen[places] - np.flatnonzero(owners == group)[0]
+            scored = _scored(strategy, trainer, store, rows[chosen[places]], task)
+            _rank(scored, tags[split][within], int(group), stream, row, places, save_scores=save_scores)
+            continue
         for within, answers in _scored(strategy, trainer, store, rows[chosen[places]], task):
             part = places[within]
             allowed = masks[[group]].expand(len(part), -1)
@@ -193,6 +207,30 @@ def _oracle(strategy: Strategy, stream: Stream, trainer: Trainer, split: str, ro
                 if save_scores:
                     found = kept(_choices("til_masked", scores, scores.shape[1], allowed), labels[chosen[part]])
                     put(row.scores, rule, part, len(chosen), found)
+
+
+def _rank(
+    scored: Iterator[tuple[np.ndarray, dict[str, Tensor]]], tags: np.ndarray, group: int, stream: Stream, row: Row,
+    places: np.ndarray, *, save_scores: bool,
+) -> None:  # fmt: skip
+    """Fill a row with the mean average precision of a group; `tags` [B, classes] are those of the images at `places`.
+
+    It is not measured (NaN) while the method has no column for one of the group's classes.
+    """
+    classes = list(stream.groups[group].classes)
+    found: dict[str, list[np.ndarray]] = {}
+    for _, answers in scored:
+        for answer, scores in answers.items():
+            known = classes if max(classes) < scores.shape[1] else []
+            found.setdefault(rule_of("til_oracle", answer), []).append(scores[:, known].double().cpu().numpy())
+    for rule, parts in found.items():
+        row.prediction[rule][places] = NONE
+        values = row.mean_precision.setdefault(rule, np.full(len(stream.groups), np.nan))
+        scores_of_all = np.concatenate(parts)
+        if scores_of_all.shape[1]:
+            values[group] = mean_average_precision(tags, scores_of_all)
+        if save_scores:  # such images have no rank and no likelihood, but the run has tables of them
+            put(row.scores, rule, places[:0], len(row.index), kept(torch.zeros(0, 1), np.zeros(0, np.int64)))
 
 
 def _answer_before_learning(
@@ -207,7 +245,11 @@ def _answer_before_learning(
     rows, _, owners = stream.test_rows(range(len(stream.groups)), split)
     # On blurry and online streams the classes of a group come at different times; a seen class has a trained head
     decides = min if belongs(ANYTIME, stream.setting) else max
-    later = [index for index, group in enumerate(stream.groups) if decides(group.classes, default=-1) >= seen]
+    later = [
+        index
+        for index, group in enumerate(stream.groups)
+        if group.tags is None and decides(group.classes, default=-1) >= seen
+    ]
     places = np.flatnonzero(np.isin(owners[row.index], later))
     if not rules or not len(places):
         return
@@ -237,7 +279,10 @@ Tally = tuple[list[Any], list[Any]]
 
 
 def counts(stream: Stream, split: str, row: Row | None, rule: str) -> Tally:
-    """Correct answers per group and per class (position) of a row; None for entries that were not evaluated."""
+    """Correct answers per group and per class (position) of a row; None for entries that were not evaluated.
+
+    Groups whose images may have several classes have none, see `Row.mean_precision`.
+    """
     groups, classes = len(stream.groups), len(stream.class_order)
     if row is None or rule not in row.prediction:
         return [None] * groups, [None] * classes

@@ -18,7 +18,7 @@ from cl.running.evaluation import NONE, Row, Tally, counts
 from cl.running.existing import EVENTS, PREDICTIONS, events_text
 from cl.running.run_state import RunState
 from cl.strategy import Strategy
-from cl.stream import Stream
+from cl.stream import Group, Stream
 from cl.training.state import parameters_of
 from cl.training.trainer import Trainer
 
@@ -83,8 +83,6 @@ class Writer:
         stream = self.stream
         test = [len(group.rows["test"]) for group in stream.groups]
         chosen = [group.rows[self.split] for group in stream.groups]
-        _, labels, _ = stream.test_rows(range(len(stream.groups)))
-        _, held_out, _ = stream.test_rows(range(len(stream.groups)), self.split)
         accuracy: dict[str, Any] = {}
         for rule in self.rules:
             tallies = [self._tally(state, index, rule) for index in range(len(state.rows))]
@@ -99,21 +97,22 @@ class Writer:
                 "n_classes": len(stream.class_order),
                 "class_names": list(stream.info.class_names),
                 "verified": stream.dataset.verified,
-                "groups": [{"name": g.name, "classes": list(g.classes), "task": g.task} for g in stream.groups],
+                "groups": [_about(group) for group in stream.groups],
                 "id": stream.id,
             },
             **{key: value for key, value in self.header.items() if key not in _NAMES},
             "backbone": self.strategy.backbone.identity,
             "rows": state.rows,
             "accuracy": accuracy,
+            **({"mean_precision": self._mean_precision(state)} if stream.multi_label else {}),
             "count": test,
-            "class_count": _tally(labels, stream),
+            "class_count": _images_per_class(stream, "test"),
             **(
                 {}
                 if self.split == "test"
                 else {
                     "split_count": {self.split: [len(rows) for rows in chosen]},
-                    "split_class_count": {self.split: _tally(held_out, stream)},
+                    "split_class_count": {self.split: _images_per_class(stream, self.split)},
                 }
             ),
             "metrics": {},
@@ -128,6 +127,17 @@ class Writer:
             split = state.rows[index]["split"]
             self._tallies[index, rule] = counts(self.stream, split, state.results[index], rule)
         return self._tallies[index, rule]
+
+    def _mean_precision(self, state: RunState) -> dict[str, list[list[float | None]]]:
+        """The mean average precision per rule, row and group; None for groups with one class per image."""
+        nothing = np.full(len(self.stream.groups), np.nan)
+        return {
+            rule: [
+                [None if np.isnan(value) else float(value) for value in row.mean_precision.get(rule, nothing)]
+                for row in state.results
+            ]
+            for rule in self.rules
+        }
 
     def _predictions(self, state: RunState) -> predictions.Predictions:
         rows, labels, owners = self.stream.test_rows(range(len(self.stream.groups)), self.split)
@@ -181,9 +191,12 @@ class Writer:
         }
 
     def headline(self, state: RunState) -> str:
-        """One line with the state of the run: classes seen, and the last row's accuracy under the first rule."""
+        """One line with the state of the run: classes seen, and the last row's accuracy under the first rule.
+
+        The accuracy is the mean over tasks where some have several classes per image, else over images.
+        """
         values: Mapping[str, float | None] = next(iter(self.record["result"]["metrics"].values()), {})
-        last = values.get("A_last_sample")
+        last = values.get("A_last_task" if self.stream.multi_label else "A_last_sample")
         seen = f"{state.seen} classes"
         return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen
 
@@ -195,7 +208,18 @@ def _absent(kind: str, images: int) -> np.ndarray:
     return np.full(images, np.nan, np.float32)
 
 
-def _tally(labels: np.ndarray, stream: Stream) -> list[int]:
-    """Images per class position."""
-    counted: list[int] = np.bincount(labels, minlength=len(stream.class_order)).tolist()
-    return counted
+def _about(group: Group) -> dict[str, Any]:
+    measure = {"measure": "mAP"} if group.tags is not None else {}
+    return {"name": group.name, "classes": list(group.classes), "task": group.task, **measure}
+
+
+def _images_per_class(stream: Stream, split: str) -> list[int]:
+    """Images of all groups per class position; an image with several classes counts for each."""
+    plain = [index for index, group in enumerate(stream.groups) if group.tags is None]
+    _, labels, _ = stream.test_rows(plain, split)
+    counted = np.bincount(labels, minlength=len(stream.class_order))
+    for group in stream.groups:
+        if group.tags is not None:
+            counted[list(group.classes)] += group.tags[split].sum(0)
+    found: list[int] = counted.tolist()
+    return found

@@ -37,6 +37,7 @@ class RunState:
                     kind: {rule: torch.from_numpy(values) for rule, values in table.items()}
                     for kind, table in row.scores.items()
                 },
+                "mean_precision": {rule: torch.from_numpy(values) for rule, values in row.mean_precision.items()},
             }
             for row in self.results
         ]
@@ -54,6 +55,7 @@ class RunState:
                     kind: {rule: tensor.numpy() for rule, tensor in table.items()}
                     for kind, table in row.get("scores", {}).items()  # checkpoints of earlier versions have none
                 },
+                {rule: tensor.numpy() for rule, tensor in row.get("mean_precision", {}).items()},
             )
             for row in value["results"]
         ]

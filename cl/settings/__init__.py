@@ -22,6 +22,9 @@ LONG_TAILED, I_BLURRY, SI_BLURRY, ONLINE = SETTINGS = ("long-tailed", "i-blurry"
 NEEDS = {LONG_TAILED: "long-tailed", I_BLURRY: "blurry", SI_BLURRY: "blurry", ONLINE: "online"}
 """The member of `cl.protocol.SETTINGS` that a strategy must support."""
 
+LEFT_OUT = "leave such tasks out with --set stream.multi_label=skip"
+"""What a user can do where tasks with several classes per image do not fit."""
+
 
 @dataclass(frozen=True)
 class SettingOptions:
@@ -104,6 +107,11 @@ def transform(stream: Stream, options: SettingOptions, data_seed: int) -> Stream
     from cl.settings.online import online
 
     o = options
+    if o.setting and stream.multi_label:
+        raise UsageError(
+            f"The setting {o.setting[0]} deals the images of a class, and those of {stream.multi_label[0]} may have "
+            f"several classes; {LEFT_OUT}."
+        )
     if LONG_TAILED in o.setting:
         stream = long_tailed(stream, o.imbalance, shuffled=o.tail == "shuffled", seed=data_seed)
     if I_BLURRY in o.setting:

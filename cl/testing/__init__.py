@@ -65,6 +65,7 @@ CHECKS: dict[str, Check] = _checks(
     strategy_checks.frozen,
     run_checks.state_round_trip,
     run_checks.resume,
+    run_checks.several_classes,
     run_checks.seeded,
     run_checks.costs,
     run_checks.memory,

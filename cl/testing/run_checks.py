@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cl.testing.multi_label import with_several_classes
 from cl.testing.reachable import differences
 from cl.testing.report import CheckFailure, CheckSkipped
 from cl.testing.workbench import IMAGES, TASKS, Ticks, Workbench
@@ -97,6 +98,37 @@ def resume(bench: Workbench) -> None:
         expected, record["result"], f"a run interrupted {attempt} times",
         "call fit and compute in the same order whatever was restored, keep results only in public attributes, and "
         "draw from self.rng(purpose).",
+    )  # fmt: skip
+
+
+def several_classes(bench: Workbench) -> None:
+    """A method that says `multi_label` learns a task with several classes per image, also if it is interrupted."""
+    if not bench.method.multi_label:
+        raise CheckSkipped("it learns one class per image (Strategy.multi_label).")
+    _ = bench.reference  # a strategy that does not run at all is reported once
+    stream = with_several_classes(bench.stream(), 2)
+    with tempfile.TemporaryDirectory() as folder:
+        watch = Ticks()
+        expected = bench.run(bench.learner(observer=watch), Path(folder), stream)["result"]
+    for rule, told in expected["mean_precision"].items():
+        if told[-1][0] is None:
+            raise CheckFailure(
+                f"it has no scores under {rule} for a task with several classes per image that it learned.",
+                "give every class of the task a column of predict's scores.",
+            )
+    with tempfile.TemporaryDirectory() as folder:
+        attempts, patience = 3, max(2, watch.ticks // 3)
+        for attempt in range(attempts + 1):
+            show = _Interrupt(patience) if attempt < attempts else None
+            learner = bench.learner(checkpoint=Checkpoint(Path(folder) / "checkpoint", every=0), observer=show)
+            try:
+                record = bench.run(learner, Path(folder), stream)
+            except _Stopped:
+                continue
+            break
+    _same_result(
+        expected, record["result"], f"a run on several classes per image that was interrupted {attempt} times",
+        "call fit and compute in the same order whatever was restored, and keep results only in public attributes.",
     )  # fmt: skip
 
 

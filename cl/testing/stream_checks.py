@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cl.data.store import ImageStore, IndexArray, pixel_hashes
+from cl.data.store import ImageStore, IndexArray, TagArray, pixel_hashes
 from cl.errors import ContractError, UsageError
 from cl.family import argument_of, family_of, make_stream
 from cl.options import options_of, split_keys
@@ -110,7 +110,13 @@ def experiences(subject: Subject) -> None:
         for what, rows in (("train", experience.train), ("val", experience.val)):
             _check_rows(rows, store, f"experience {index}, {what}")
         found = set(np.unique(stream.positions[store.labels[experience.train]]).tolist())
-        if found != set(experience.classes):
+        if experience.tags is not None:  # a limit may leave a class without images
+            _check_tags(experience.tags, experience.train, experience.classes, f"experience {index}, train")
+            _check_tags(experience.val_tags, experience.val, experience.classes, f"experience {index}, val")
+            wrong = found - set(experience.classes)
+        else:
+            wrong = found ^ set(experience.classes)
+        if wrong:
             raise CheckFailure(
                 f"experience {index} declares classes {_some(experience.classes)} and holds {_some(sorted(found))}.",
                 "declare the positions of the classes that its training images have.",
@@ -139,6 +145,8 @@ def groups(subject: Subject) -> None:
         for split, rows in group.rows.items():
             store = stream.store(split)
             _check_rows(rows, store, f"group {group.name!r}, {split}")
+            if group.tags is not None:
+                _check_tags(group.tags.get(split), rows, group.classes, f"group {group.name!r}, {split}")
             wrong = set(stream.positions[store.labels[rows]].tolist()) - set(group.classes)
             if wrong:
                 raise CheckFailure(
@@ -272,6 +280,15 @@ def _check_rows(rows: IndexArray, store: ImageStore, where: str) -> None:
         raise CheckFailure(f"{where}: rows are outside the {len(store)} images.", "count rows in stream.store(split).")
     if len(np.unique(rows)) != len(rows):
         raise CheckFailure(f"{where}: {len(rows) - len(np.unique(rows))} rows come twice.", "list each row once.")
+
+
+def _check_tags(tags: TagArray | None, rows: IndexArray, classes: tuple[int, ...], where: str) -> None:
+    if (tags is None and len(rows)) or (tags is not None and tags.shape != (len(rows), len(classes))):
+        found = None if tags is None else list(tags.shape)
+        raise CheckFailure(
+            f"{where}: its tags are {found} for {len(rows)} images of {len(classes)} classes.",
+            "give a row for each image and a column for each class.",
+        )
 
 
 def _complete_after(stream: Stream, wanted: tuple[int, ...]) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cl.backbone.devices import ahead, to_device
 from cl.backbone.transform import Transform
+from cl.errors import UsageError
 from cl.training.policies import augmented, check_augmentation
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class Batch:
     """One mini-batch on the device: `x` is images [B, 3, s, s] or features [B, d]; `y` positions [B].
 
     `rows` [B] are indices of the items in their source; remembered images have negative indices, from the end of the
-    memory. `rows` is None if items are redrawn each time.
+    memory. `rows` is None if items are redrawn each time. `tags` is bool [B, classes of the task] where an image may
+    have several classes (see `ImageSet.tags`), else None.
     """
 
     x: Tensor
     y: Tensor
     rows: Tensor | None = None
+    tags: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -48,6 +51,20 @@ class Source(Protocol):
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, ... of an epoch; a batch does not depend on `start`."""
         ...
+
+
+def tags_of(sets: Sequence[ImageSet]) -> Tensor | None:
+    """The tags of sets of one task, bool [N, classes]; None if their images have one class each.
+
+    Raises `UsageError` for sets of several tasks, whose classes differ: no batch can hold both.
+    """
+    found = [getattr(images, "tags", None) for images in sets]  # images in a memory have none
+    tables = [tags for tags in found if tags is not None]
+    if not tables:
+        return None
+    if len(tables) < len(found) or len({tags.shape[1] for tags in tables}) > 1:
+        raise UsageError("Images that may have several classes share no batch with those of another task.")
+    return torch.cat(tables)
 
 
 def without_single(source: Source) -> Source:
@@ -107,6 +124,7 @@ class ImageBatches(_Shuffled):
         check_augmentation(augment)
         self.sets, self.transform, self.augment, self.device = sets, transform, augment, torch.device(device)
         self.labels = torch.cat([images.labels for images in sets])
+        self.tags = tags_of(sets)
         ends = torch.tensor([len(images) for images in sets]).cumsum(0)
         self.starts = torch.cat([torch.zeros(1, dtype=torch.long), ends[:-1]])
 
@@ -120,22 +138,30 @@ class ImageBatches(_Shuffled):
         return pixels[torch.argsort(place)]
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
-        chosen = ((self._pixels(index), self.labels[index], index) for _, index in self._indices(rng, start))
-        for step, (pixels, labels, rows) in enumerate(ahead(chosen, self.device), start):
+        more = [] if self.tags is None else [self.tags]
+        chosen = (
+            (self._pixels(index), self.labels[index], index, *(table[index] for table in more))
+            for _, index in self._indices(rng, start)
+        )
+        for step, (pixels, labels, rows, *tags) in enumerate(ahead(chosen, self.device), start):
             x = augmented(pixels, self.augment, self.transform, rng("augment", step))
-            yield Batch(x, labels, rows)
+            yield Batch(x, labels, rows, *tags)
 
 
 class TensorBatches(_Shuffled):
-    """Shuffled rows of features [N, d] with labels [N], already on the device (memoised encodings)."""
+    """Shuffled rows of features [N, d] with labels [N], already on the device (memoised encodings).
 
-    def __init__(self, x: Tensor, y: Tensor, size: int, *, drop_last: bool = False) -> None:
+    `tags` are those of the images, see `Batch`.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, size: int, *, drop_last: bool = False, tags: Tensor | None = None) -> None:
         super().__init__(len(y), size, drop_last=drop_last)
         self.x, self.y = x, y.to(x.device)
+        self.tags = None if tags is None else tags.to(x.device)
         self.flops_per_item = 0.0
         """FLOPs to compute one row if nothing were memoised."""
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         for _, index in self._indices(rng, start):
             index = to_device(index, self.x.device)
-            yield Batch(self.x[index], self.y[index], index)
+            yield Batch(self.x[index], self.y[index], index, None if self.tags is None else self.tags[index])

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from cl.data.store import Dataset, ImageStore, canonical_order
+from cl.data.store import Dataset, ImageStore, canonical_order, first_class
 
 
 def images(n: int = 20, channels: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -93,3 +93,68 @@ def test_threads_that_need_the_pixels_check_them_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert all(pixels is made.pixels for pixels in pool.map(lambda _: store.pixels, range(16)))
     assert len(calls) == 1
+
+
+# ------------------------------------------------------------------------------------- several classes per image
+
+
+def tagged(n: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    return images(n)[0], np.random.default_rng(5).random((n, 4)) < 0.4
+
+
+def test_tags_follow_their_images_into_canonical_order() -> None:
+    pixels, tags = tagged()
+    store = ImageStore.from_arrays(pixels, tags)
+    assert store.tags is not None
+    expected = {image.tobytes(): row.tolist() for image, row in zip(pixels, tags, strict=True)}
+    for row in range(20):
+        assert expected[store.pixels[row].tobytes()] == store.tags[row].tolist()
+    assert np.array_equal(store.labels, store.tags.argmax(1)) and (np.diff(store.labels) >= 0).all()
+    with pytest.raises(ValueError, match="read-only"):
+        store.tags[0] = True
+
+
+def test_the_fingerprint_covers_tags_and_not_their_order() -> None:
+    pixels, tags = tagged()
+    pixels[1], tags[0], tags[1] = pixels[0], [False, True, False, True], [False, True, True, False]  # equal pixels
+    store, mixed = ImageStore.from_arrays(pixels, tags), np.random.default_rng(1).permutation(20)
+    assert ImageStore.from_arrays(pixels[mixed], tags[mixed]).fingerprint == store.fingerprint
+    other = tags.copy()
+    other[0, 3] = False  # its first class stays
+    assert ImageStore.from_arrays(pixels, other).fingerprint != store.fingerprint
+    assert ImageStore.from_arrays(pixels, first_class(tags)).fingerprint != store.fingerprint
+
+
+def test_an_image_without_classes_has_the_first_label() -> None:
+    assert first_class(np.array([[False, False], [False, True]])).tolist() == [0, 1]
+
+
+def test_a_store_with_tags_checks_its_pixels_as_before() -> None:
+    pixels, tags = tagged()
+    plain = ImageStore.from_arrays(pixels, first_class(tags))
+    calls: list[int] = []
+
+    def verified(found: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        return found
+
+    checked = ImageStore(plain.pixels, plain.labels, plain.fingerprint, verified)
+    order = np.argsort(first_class(tags), kind="stable")
+    store = checked.with_tags(tags[order])
+    assert not calls
+    assert np.array_equal(store.pixels, plain.pixels) and calls == [1]
+    assert np.array_equal(store.hashes, plain.hashes)
+
+
+def test_other_tags_are_refused() -> None:
+    pixels, tags = tagged()
+    store = ImageStore.from_arrays(pixels, tags)
+    assert store.tags is not None
+    with pytest.raises(ValueError, match="the first of them"):
+        store.with_tags(~store.tags)
+    names = ("a", "b", "c", "d")
+    assert Dataset("toy", store, store, names, origin="test").multi_label
+    with pytest.raises(ValueError, match="need 5 columns"):
+        Dataset("toy", store, store, (*names, "e"), origin="test")
+    with pytest.raises(ValueError, match="either all splits"):
+        Dataset("toy", store, ImageStore.from_arrays(pixels, first_class(tags)), names, origin="test")

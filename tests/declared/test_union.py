@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cl.data.store import Dataset, ImageStore
+from cl.declared.union import Part, union
 from tests.help.declared import Write, build
 
 
@@ -37,3 +39,30 @@ def test_resizing_is_that_of_pillow(write: Write, tmp_path: Path) -> None:
         image = Image.fromarray(original["images"][0])
     wanted = np.asarray(image.resize((16, 16), Image.Resampling.BICUBIC))
     assert (np.asarray(stream.dataset.train.pixels) == wanted).all((1, 2, 3)).sum() == 1
+
+
+def test_tags_follow_images_that_resizing_puts_in_another_order(cache: Path) -> None:
+    """The classes of an image are written into its first pixel, which resizing by two keeps nearly as it is."""
+    rng = np.random.default_rng(0)
+    tags = rng.random((60, 3)) < 0.5
+    pixels = rng.integers(0, 256, (60, 8, 8, 3), np.uint8)
+    pixels[:, :4, :4] = (tags * 200)[:, None, None, :].astype(np.uint8)
+    store = ImageStore.from_arrays(pixels, tags)
+    dataset = Dataset("toy", store, store, ("a", "b", "c"), origin="test")
+    rows = {
+        "train": ("train", np.arange(0, 60, 2)),
+        "val": ("train", np.arange(1, 60, 2)),
+        "test": ("test", np.arange(60)),
+    }
+    part = Part(dataset, np.arange(3), rows)
+    whole, [found], [tagged] = union("toys", ("a", "b", "c"), [part], 16)
+    moved = [np.asarray(whole.test.pixels[row, 2, 2]) > 100 for row in range(60)]
+    assert store.tags is not None and not np.array_equal(moved, store.tags), (
+        "the order must differ for the test to see anything"
+    )
+    for split in ("train", "val", "test"):
+        images = whole.test if split == "test" else whole.train
+        expected = np.stack([np.asarray(images.pixels[row, 2, 2]) > 100 for row in found[split]])
+        assert np.array_equal(tagged[split].of(found[split]), expected)
+        assert np.array_equal(tagged[split].of(found[split][[3, 1]]), expected[[3, 1]])
+    assert whole.train.tags is None and whole.test.tags is None

@@ -29,6 +29,7 @@ class Good(Strategy):
     """
 
     rules: ClassVar[tuple[str, ...]] = ("cil_seen", "til_masked", "til_oracle")
+    multi_label = True
 
     @dataclass(frozen=True)
     class Options:
@@ -49,7 +50,10 @@ class Good(Strategy):
 
     def train_head(self, view: View, lr: float) -> None:
         def loss(batch: Any) -> Tensor:
-            return F.cross_entropy(self.head(batch.x), batch.y)
+            scores = self.head(batch.x)
+            if batch.tags is not None:
+                return F.binary_cross_entropy_with_logits(scores[:, list(view.classes)], batch.tags.float())
+            return F.cross_entropy(scores, batch.y)
 
         data = self.encoded_batches(view.train, 16)
         self.fit("head", data, loss, self.head.parameters(), epochs=2, optimizer=sgd(lr))
@@ -275,6 +279,33 @@ class KeepsEveryFeature(Good):
         self.features = torch.cat([self.features, self.encode(view.train)])
 
 
+class NoColumnsForSeveralClasses(Good):
+    several = 0
+
+    def learn(self, view: View) -> None:
+        super().learn(view)
+        self.several += view.train.tags is not None
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> Tensor:
+        scores = super().predict(inputs, task)
+        return scores[:, :1] if self.several else scores
+
+
+class ForgetsTagsWhenInterrupted(Good):
+    """Learns from tags that only the process that read them has."""
+
+    def learn(self, view: View) -> None:
+        self.compute("shares", lambda: self.read(view))
+        super().learn(view)
+
+    def read(self, view: View) -> None:
+        self._shares = None if view.train.tags is None else view.train.tags.float().mean(0)
+
+    def train_head(self, view: View, lr: float) -> None:
+        shares = getattr(self, "_shares", None)
+        super().train_head(view, lr if shares is None else lr * float(shares.sum()))
+
+
 BROKEN: list[tuple[type[Strategy], str, str]] = [
     (Undocumented, "documented", "no 'Stores:' and no 'Cost:'"),
     (UnreadOption, "declarations", "'momentum_that_nobody_reads' of Options is never read"),
@@ -298,6 +329,8 @@ BROKEN: list[tuple[type[Strategy], str, str]] = [
     (PrivateState, "state-round-trip", "predicts other scores"),
     (PrivateStateMissing, "state-round-trip", "AttributeError"),
     (ForgetsWhatComputeLeft, "resume", "interrupted 6 times ends with another result"),
+    (NoColumnsForSeveralClasses, "several-classes", "no scores under til_oracle for a task with several classes"),
+    (ForgetsTagsWhenInterrupted, "several-classes", "was interrupted 3 times ends with another result"),
     (UnseededDraws, "seeded", "a second run with the same seeds"),
     (RemembersInTheClass, "seeded", "a second run with the same seeds"),
     (HidesItsStore, "costs", "stored() says 0 bytes"),

@@ -38,7 +38,8 @@ class Kept:
 
     def epoch(self, epoch: int, rng: Rng, start: int = 0) -> Iterator[Batch]:
         for batch in self.source.epoch(epoch, rng, start):
-            self.seen.append(Batch(batch.x.clone(), batch.y.clone()))
+            tags = None if batch.tags is None else batch.tags.clone()
+            self.seen.append(Batch(batch.x.clone(), batch.y.clone(), tags=tags))
             yield batch
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 import cl
 from cl import registry
 from cl.errors import Incompatible, UsageError
+from cl.family import Family
 from cl.options import nested, option
 from cl.plan.compatibility import check, check_probe, setting_of, version_of
 
@@ -101,3 +102,40 @@ def test_a_probe_is_a_name_and_no_path(name: str) -> None:
         check_probe(name, "simplecil", options_of("simplecil"))
     with pytest.raises(UsageError, match="name its dataset with --probe"):
         check_probe(None, "simplecil", options_of("simplecil"), last_only=True)
+
+
+# ------------------------------------------------------------------------------------- several classes per image
+
+
+class Several(Family):
+    """A stream that says that images of two of its tasks have several classes."""
+
+    @classmethod
+    def multi_label_of(cls, options: Any, argument: str = "") -> tuple[str, ...]:
+        return ("one", "two", "three", "four")
+
+
+@pytest.fixture
+def several() -> Iterator[str]:
+    registry.streams.register("several", Several)
+    yield "several"
+    registry.streams.unregister("several")
+
+
+def test_several_classes_per_image_are_for_methods_that_say_so(several: str) -> None:
+    with pytest.raises(Incompatible) as caught:
+        check("slca", options_of("slca"), several, Several.Options())
+    assert str(caught.value) == (
+        "slca learns one class per image, and images of one, two, three and 1 more of several may have several; "
+        "leave such tasks out with --set stream.multi_label=skip."
+    )
+    check("independent", options_of("independent"), several, Several.Options())
+    with pytest.raises(Incompatible, match="lines learns one class per image"):
+        check("lines", options_of("lines"), several, Several.Options())
+
+
+def test_only_the_learners_of_nevis_say_so() -> None:
+    able = {
+        name for name in registry.strategies.names() if getattr(registry.strategies.get(name), "multi_label", False)
+    }
+    assert able == {"independent", "finetune-previous", "finetune-dynamic", "pretrained"}

@@ -15,6 +15,7 @@ from cl.errors import Incompatible
 from cl.plan.needs import refuse, remarks
 from cl.settings import SettingOptions, transform
 from cl.stream import Stream
+from cl.testing.multi_label import with_several_classes
 from cl.testing.workbench import Workbench
 from tests.conftest import tiny_stream
 
@@ -141,6 +142,13 @@ def test_given_tasks_of_one_class_are_refused_only_if_all_are() -> None:
         "8 of 9 tasks have a single class, so its softmax over the classes of a task teaches wsn nothing in them; set "
         "stream.increment or stream.tasks for more classes in a task."
     ]
+
+
+def test_several_classes_per_image_are_refused_for_other_methods() -> None:
+    stream = with_several_classes(tiny_stream(tasks=3, val_fraction=0.25))
+    with pytest.raises(Incompatible, match="ewc learns one class per image, and images of task0 of split-digits may"):
+        refuse("ewc", options_of("ewc"), stream)
+    refuse("independent", options_of("independent"), stream)
 
 
 def test_a_remark_depends_on_the_loss_and_on_the_tasks() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cl.records.formulas import forgetting_per_group
+from cl.records.formulas import accuracy_shown, forgetting_per_group
 from cl.records.matrix import ALWAYS, AccuracyMatrix
 from cl.records.metrics import METRICS, compute_all
 from tests.help.matrices import RECORDED, values
@@ -200,3 +200,30 @@ def test_formulas_against_plain_loops(matrix: AccuracyMatrix) -> None:
     assert got["F_stepwise"] == pytest.approx(stepwise, abs=1e-12)
     assert got["F_chaudhry"] == pytest.approx(chaudhry, abs=1e-12)
     assert got["F_global_rf"] == pytest.approx(global_rf / last, abs=1e-12)
+
+
+def test_mean_average_precision_counts_in_means_over_tasks_only() -> None:
+    """The second of three groups has several classes per image."""
+    correct = [[90, None, None], [80, None, None], [60, None, 50]]
+    ranked: list[list[float | None]] = [[None] * 3, [None, 0.7, None], [None, 0.75, None]]
+    found = compute_all(AccuracyMatrix.of(correct, [100] * 3, mean_precision=ranked), setting="task-incremental")
+    assert found["A_last_task"] == pytest.approx((0.6 + 0.75 + 0.5) / 3)
+    assert found["A_last_sample"] == pytest.approx((0.6 + 0.5) / 2)
+    assert found["A_inc_sample"] == pytest.approx((0.9 + 0.8 + 0.55) / 3)
+    assert found["LA"] == pytest.approx((0.9 + 0.7 + 0.5) / 3)
+    assert found["E_own"] == pytest.approx(1 - (0.9 + 0.7 + 0.5) / 3)
+    assert found["F_chaudhry"] == pytest.approx(((0.9 - 0.6) + (0.7 - 0.75)) / 2)
+    assert found["BWT"] == pytest.approx(((0.6 - 0.9) + (0.75 - 0.7)) / 2)
+    equal = AccuracyMatrix.of([[90, None, None], [80, 70, None], [60, 75, 50]], [100] * 3)
+    same = compute_all(equal, setting="task-incremental")
+    over_images = {"sample", "pilot"}
+    for name, value in found.items():
+        if not over_images & set(name.split("_")):
+            assert value == (None if same[name] is None else pytest.approx(same[name])), name
+
+
+def test_the_curve_that_is_shown_covers_all_groups() -> None:
+    plain = AccuracyMatrix.of([[90, None], [80, 5]], [100, 10])
+    assert accuracy_shown(plain).tolist() == pytest.approx([0.9, 85 / 110])
+    ranked = AccuracyMatrix.of([[90, None], [80, None]], [100, 10], mean_precision=[[None, None], [None, 0.5]])
+    assert accuracy_shown(ranked).tolist() == pytest.approx([0.9, 0.65])

@@ -38,3 +38,17 @@ def test_groups_belong_to_the_first_evaluation_after_they_were_learned() -> None
 def test_groups_without_a_task(n_tasks: int, learned: list[int]) -> None:
     result = result_of([[8, 1], [6, 9]], [(0, "test"), (1, "test")], [None, None], n_tasks=n_tasks)
     np.testing.assert_array_equal(matrix_of(result, "cil_seen").learned, learned)
+
+
+def test_mean_average_precision_is_the_accuracy_of_groups_without_counts() -> None:
+    matrix = AccuracyMatrix.of(
+        [[8, None, None], [6, None, None]], [10, 5, 5], mean_precision=[[None, None, None], [None, 0.25, None]]
+    )
+    assert np.array_equal(matrix.accuracy, [[0.8, np.nan, np.nan], [0.6, 0.25, np.nan]], equal_nan=True)
+    assert matrix.evaluated().tolist() == [[True, False, False], [True, True, False]]
+    assert matrix.answered().tolist() == [[True, False, False], [True, False, False]]
+    assert np.array_equal(matrix.until(1).accuracy, matrix.accuracy[:1], equal_nan=True)
+    moved = matrix.changed(matrix.correct + 1)
+    assert moved.accuracy[-1].tolist()[:2] == [0.7, 0.25]
+    with pytest.raises(ValueError, match="mean_precision needs 2 rows of 3 entries"):
+        AccuracyMatrix.of([[8, None, None]] * 2, [10, 5, 5], mean_precision=[[None] * 3])

@@ -71,3 +71,16 @@ def test_every_undefined_metric_has_a_reason_and_stored_predictions_change_it(ma
     assert all(why_undefined(result, "cil_seen", name) for name in undefined) and "FWT" in undefined
     assert "--save-scores" in why_undefined(result, "cil_seen", "NLL", predictions=PREDICTED)
     assert set(undefined) <= set(METRICS)
+
+
+def test_a_run_on_several_classes_per_image_has_no_answers_to_count(make_record: Make) -> None:
+    nothing: list[list[int | None]] = [[None] * 3] * 3
+    ranked = {"cil_seen": [[0.5, None, None], [0.4, 0.6, None], [0.3, 0.5, 0.7]]}
+    result = make_record(nothing, result__mean_precision=ranked)["result"]
+    found = metrics_of(result)["cil_seen"]
+    assert found["A_last_task"] == pytest.approx(0.5) and found["A_last_sample"] is None
+    for name in ("A_last_sample", "A_inc_sample_pilot", "A_macro", "F1_macro", "top5"):
+        assert "may have several classes, so no answers are counted" in why_undefined(result, "cil_seen", name)
+    assert "several classes" not in why_undefined(result, "cil_seen", "FWT")
+    mixed = make_record([[None, None, None], [None, 6, None], [None, 5, 4]], result__mean_precision=ranked)["result"]
+    assert "several classes" not in why_undefined(mixed, "cil_seen", "A_inc_sample_excl_first")

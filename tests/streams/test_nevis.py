@@ -9,6 +9,7 @@ import pytest
 
 from cl.errors import DataError, UsageError
 from cl.streams.nevis import Nevis, NevisReal, NevisShort, NevisTiny
+from tests.help.releases import written
 
 
 def grey(path: Path, split: int | None = None) -> None:
@@ -36,9 +37,31 @@ def test_variants_have_the_official_number_of_tasks(family: type[Nevis], tasks: 
     assert years == sorted(years, key=lambda year: year or 0) and declared.setting == "task-incremental"
 
 
-def test_tasks_with_several_labels_are_left_out_and_named(data: Path) -> None:
-    omitted = Nevis.declaration().omitted
-    assert len(omitted) == 9 and all(text.endswith("(multi-label)") for text in omitted)
+def test_tasks_with_several_labels_are_left_out_on_request_and_named(data: Path) -> None:
+    every = Nevis.declaration()
+    assert len(every.datasets) == 106 and not every.omitted and sum(each.multi_label for each in every.datasets) == 9
+    left = Nevis().chosen(Nevis.Options(multi_label="skip"), "")
+    assert len(left.datasets) == 97 and not any(entry.multi_label for entry in left.datasets)
+    assert len(left.omitted) == 9 and all(text.endswith("(multi-label)") for text in left.omitted)
+
+
+def test_tasks_with_several_labels_are_read_from_official_files_only(data: Path) -> None:
+    grey(data / "voc_2007.npz")
+    grey(data / "biwi.npz")
+    grey(data / "landsat.npz")
+    found = {entry.name: entry for entry in Nevis.declaration().datasets}
+    assert found["landsat"].reader == "pack"
+    assert {found[name].reader for name in ("voc_2007", "biwi")} == {"official"}
+    stream = Nevis().build(Nevis.Options(), order_seed=1, data_seed=1)
+    assert [group.name for group in stream.groups] == ["landsat"] and not stream.multi_label
+    assert Nevis.multi_label_of(Nevis.Options()) == ()
+
+
+def test_tasks_with_several_labels_that_are_here_are_known_before_they_are_read(data: Path) -> None:
+    written("voc_2007", data)
+    assert Nevis.multi_label_of(Nevis.Options()) == ("voc_2007",)
+    assert Nevis.multi_label_of(Nevis.Options(multi_label="skip")) == ()
+    assert Nevis.multi_label_of(Nevis.Options(stop_year=2005)) == ()
 
 
 def test_available_datasets_are_used_in_the_order_of_the_stream(data: Path, caplog: pytest.LogCaptureFixture) -> None:

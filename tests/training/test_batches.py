@@ -108,3 +108,44 @@ def test_images_are_augmented_on_the_device_without_reading_from_it(recipe: str)
     assert all(
         part.device.type == "meta" for batch in there for part in (batch.x, batch.y, batch.rows) if part is not None
     )
+
+
+# ------------------------------------------------------------------------------------- several classes per image
+
+
+def tagged(seed: int = 0, classes: int = 4) -> ImageSet:
+    rng = np.random.default_rng(seed)
+    tags = rng.random((20, classes)) < 0.5
+    store = ImageStore.from_arrays(rng.integers(0, 256, (20, 4, 4, 3), np.uint8), tags)
+    return ImageSet(store, np.arange(20), store.labels, store.tags)
+
+
+def named(*key: Any) -> torch.Generator:
+    from cl.training.generators import generator
+
+    return generator(1, *key)
+
+
+def test_tags_follow_their_images_into_batches() -> None:
+    """From two sets of one task, augmented and shuffled."""
+    sets = [tagged(0), tagged(1)]
+    expected = torch.cat([images.tags for images in sets if images.tags is not None])
+    source = ImageBatches(sets, 8, Transform(4, (0.5,) * 3, (0.5,) * 3), augment="rrc-flip")
+    batches = list(source.epoch(0, named))
+    for batch in batches:
+        assert batch.rows is not None and batch.tags is not None
+        assert torch.equal(batch.tags, expected[batch.rows])
+    assert sum(map(len, batches)) == 40
+    features = TensorBatches(torch.zeros(40, 2), source.labels, 8, tags=expected)
+    for batch in features.epoch(0, named):
+        assert batch.rows is not None and batch.tags is not None and torch.equal(batch.tags, expected[batch.rows])
+
+
+def test_images_of_other_tasks_share_no_batch_with_several_classes() -> None:
+    plain = tagged()
+    plain = ImageSet(plain.store, plain.rows, plain.store.labels)
+    for other in (plain, tagged(1, classes=3)):
+        with pytest.raises(UsageError, match="share no batch"):
+            ImageBatches([tagged(), other], 8, Transform(4, (0.5,) * 3, (0.5,) * 3))
+    source = ImageBatches([plain], 8, Transform(4, (0.5,) * 3, (0.5,) * 3))
+    assert all(batch.tags is None for batch in source.epoch(0, named))

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from cl.data import reads
-from cl.data.decoded import Decode, decoded_store
+from cl.data.decoded import Decode, decoded_in_order
 from cl.data.images import square
 from cl.data.official.files import FOREIGN, Files, Folder, Source, open_source
 from cl.data.official.listing import Examples, Listing, learnable
 from cl.data.sources import TORCHVISION, RemoteFile, check_md5, check_sha256, fetch, is_offline, missing, searched
-from cl.data.store import Dataset, ImageStore, PixelArray, Progress
+from cl.data.store import Dataset, ImageStore, PixelArray, Progress, first_class
 from cl.errors import DataError, MissingData
 from cl.paths import data_path, home
 
@@ -200,16 +200,18 @@ def load(found: Found, size: int, progress: Progress | None = None) -> Dataset:
     """The dataset in a copy, decoded to [size, size] once and cached. Raises `DataError` for damaged or foreign files.
 
     Classes without training images are left out, which a note says. The test store is empty for a dataset without a
-    split of its own. An official validation set is `Dataset.val`.
+    split of its own. An official validation set is `Dataset.val`. The stores of a dataset with several classes per
+    image have tags.
     """
     release = found.release
     reads.note(*found.paths)
     listing = learnable(checked(release, release.read(found.open()), str(found.folder)))
-    if listing.multi_label:
-        raise DataError(f"{release.title} has several classes per image, which no stream of clbench learns yet.")
+    if listing.multi_label != release.multi_label:  # a plan decides by the release what a method can learn
+        raise DataError(f"{found.folder} is not {release.title}: it differs in whether images have several classes.")
     stores = {split: _store(release, split, each, size, progress) for split, each in listing.splits.items()}
     train = stores["all"] if "all" in stores else stores["train"]
-    empty = ImageStore.from_arrays(np.empty((0, *train.image_shape), np.uint8), np.empty(0, np.int64))
+    none = np.empty((0, len(listing.class_names)), np.bool_) if listing.multi_label else np.empty(0, np.int64)
+    empty = ImageStore.from_arrays(np.empty((0, *train.image_shape), np.uint8), none)
     return Dataset(
         name=release.name,
         train=train,
@@ -245,7 +247,8 @@ def checked(release: Release, listing: Listing, where: str) -> Listing:
 
 
 def _store(release: Release, split: str, examples: Examples, size: int, progress: Progress | None) -> ImageStore:
-    labels = np.asarray(examples.labels, np.int64)
+    tags = np.asarray(examples.labels, np.bool_) if examples.labels.ndim == 2 else None
+    labels = np.asarray(examples.labels, np.int64) if tags is None else first_class(tags)
     digest = hashlib.sha256(f"official {OFFICIAL} {release.name} {release.version} {split} {size}".encode())
     digest.update(labels.astype("<i8").tobytes())
     for text in examples.identity():
@@ -258,4 +261,5 @@ def _store(release: Release, split: str, examples: Examples, size: int, progress
 
         return decode
 
-    return decoded_store(f"{release.title} {split}", digest.hexdigest(), labels, source, progress)
+    store, order = decoded_in_order(f"{release.title} {split}", digest.hexdigest(), labels, source, progress)
+    return store if tags is None else store.with_tags(tags[order])

@@ -91,7 +91,7 @@ _WORDS = ("strategy", "options", "preset", "config", "precision")
 _OTHER = "published with other weights or another protocol; CSV and JSON say which (reported_unlike)"
 
 _DRAWN = {
-    "seeds": "its interval covers seeds only: no predictions",
+    "seeds": "its interval covers seeds only: no answers to resample",
     "images": "its interval covers images only: one seed",
 }
 

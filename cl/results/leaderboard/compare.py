@@ -193,12 +193,13 @@ def _by_image(one: Run, two: Run, rule: str) -> dict[str, Any]:
     """McNemar's test on the answers after the last step, and the flips from `two` to `one` as shares of the images.
 
     The images are those of the groups that both learned and were evaluated on: a run of fewer tasks (--max-tasks) has
-    no answers to the others. None without predictions, or if the images differ.
+    no answers to the others. Images that may have several classes have no single answer and are left out. None without
+    predictions, or if the images differ.
     """
     found = [answers(run.result, run.folder, run.rule_for(rule)) for run in (one, two)]
     if found[0] is None or found[1] is None or not np.array_equal(found[0].rows, found[1].rows):
         return {"mcnemar": None, "flips": None}
-    known = [matrix_of(run.result, run.rule_for(rule)).evaluated()[-1] for run in (one, two)]
+    known = [matrix_of(run.result, run.rule_for(rule)).answered()[-1] for run in (one, two)]
     images = (known[0] & known[1])[found[0].group]
     both = zip(found, (one, two), strict=True)
     rows = [(each, run.rule_for(rule), rows_of(run.result, main_split(run.result))[-1]) for each, run in both if each]

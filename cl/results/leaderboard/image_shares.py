@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,14 @@ def right(found: Predictions, rule: str) -> NDArray[np.bool_]:
 
 
 def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metric: str) -> ImageShares | None:
-    """The share of every image in `metric`; None without predictions, and for metrics that need several matrices."""
+    """The share of every image in `metric`; None without predictions, and for metrics that need several matrices.
+
+    None too for metrics that a mean average precision enters: it is no sum over images, and is not stored by image.
+    """
     if METRICS[metric].needs or (found := answers(result, folder, rule)) is None:
         return None
-    slopes = _slopes(matrix_of(result, rule), METRICS[_SMOOTH.get(metric, metric)].compute)
+    matrix, compute = matrix_of(result, rule), METRICS[_SMOOTH.get(metric, metric)].compute
+    slopes = None if _ranked(matrix, compute) else _slopes(matrix, compute)
     if slopes is None:
         return None
     steps = np.flatnonzero(slopes.any(axis=1))
@@ -105,6 +110,15 @@ def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metr
     shares = (slopes[steps][:, group] * table).sum(axis=0)
     classes = np.asarray(result["stream"]["class_order"], dtype=np.int64)[found.label]
     return ImageShares(found.rows.astype(np.int64), classes, shares)
+
+
+def _ranked(matrix: AccuracyMatrix, compute: Callable[[AccuracyMatrix], float]) -> bool:
+    """Whether a metric depends on a mean average precision."""
+    if matrix.mean_precision is None:
+        return False
+    uneven = 0.01 * np.sqrt(np.arange(2, matrix.mean_precision.size + 2)).reshape(matrix.mean_precision.shape)
+    moved = replace(matrix, mean_precision=matrix.mean_precision - uneven)
+    return not np.isclose(compute(moved), compute(matrix), rtol=0, atol=1e-14, equal_nan=True)
 
 
 def _slopes(matrix: AccuracyMatrix, compute: Callable[[AccuracyMatrix], float]) -> Floats | None:
@@ -119,7 +133,7 @@ def _slopes(matrix: AccuracyMatrix, compute: Callable[[AccuracyMatrix], float]) 
     def moved(row: int, change: Floats) -> float:
         correct = matrix.correct.copy()
         correct[row] += change
-        return compute(AccuracyMatrix(correct, matrix.count, matrix.learned, matrix.sizes)) - value
+        return compute(matrix.changed(correct)) - value
 
     groups = len(matrix.count)
     slopes = np.zeros(matrix.correct.shape)

@@ -59,7 +59,7 @@ COLUMNS = {
     "mean": "mean of the metric over seeds, fraction",
     "ci_low": "lower end of the 95 % bootstrap interval of the mean; empty if nothing can be resampled",
     "ci_high": "upper end",
-    "drawn": "what the interval resamples: seeds x images, images (one seed), seeds (no predictions)",
+    "drawn": "what the interval resamples: seeds x images, images (one seed), seeds (no predictions, or mAP)",
     **{name: "mean over seeds, fraction" for name in FORGETTING},
     "reported": "published value of the metric, fraction",
     "delta": "mean minus reported; empty unless weights and protocol are the same",

@@ -34,6 +34,8 @@ def data(board: Board, row: Row, folder_of: FolderOf) -> dict[str, Any] | None:
     if len(whole) < len(tables):
         return None
     counts = np.sum(whole, axis=0)
+    if board.by_task and not counts.any():  # all images may have several classes
+        return None
     images = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, images, out=np.full(counts.shape, np.nan), where=images > 0)
     stream = row.records[0]["result"]["stream"]

@@ -26,8 +26,8 @@ def data(board: Board) -> dict[str, Any]:
     """Accuracy in percent and three costs per row; for each cost the labels on the Pareto front, without bounds."""
     rows = []
     for row in board.rows:
-        mean = row.mean("A_last_sample")
-        low, high = interval(row.values("A_last_sample"))
+        mean = row.mean(board.last)
+        low, high = interval(row.values(board.last))
         found: dict[str, Any] = {"label": row.label, "bound": row.bound, "seeds": len(row.records)}
         found |= dict(zip(("accuracy", "low", "high"), percents([mean, low, high]), strict=True))
         for name, (_, unit, section, keys) in COSTS.items():

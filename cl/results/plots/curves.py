@@ -1,4 +1,7 @@
-"""Accuracy on all images seen so far against tasks, mean over seeds with the 95 % interval of the mean."""
+"""Accuracy on all images seen so far against tasks, mean over seeds with the 95 % interval of the mean.
+
+Where images of some tasks may have several classes it is the mean over tasks, of their mean average precision too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.records.formulas import accuracy_by_sample
+from cl.records.formulas import accuracy_shown
 from cl.records.matrix import steps_of
 from cl.results.leaderboard.statistics import confidence_interval
 from cl.results.plots import style
@@ -20,11 +23,12 @@ if TYPE_CHECKING:
 def data(board: Board) -> dict[str, Any]:
     """Percent per row and step: mean, low and high (None if undefined, or below two seeds).
 
-    `partly` is present and true if steps test only part of the learned groups, such as the told task.
+    `partly` is present and true if steps test only part of the learned groups, such as the told task; `by_task` if the
+    values are means over tasks.
     """
     rows = []
     for row in board.rows:
-        lines = row.curves(accuracy_by_sample)
+        lines = row.curves(accuracy_shown)
         bands = [interval(step) for step in lines.T]
         rows.append(
             {
@@ -37,7 +41,8 @@ def data(board: Board) -> dict[str, Any]:
             }
         )
     steps = [task + 1 for task in steps_of(board.result)]
-    found = {"title": board.title, "subtitle": board.subtitle, "tasks": steps, "rows": rows}
+    found: dict[str, Any] = {"title": board.title, "subtitle": board.subtitle, "tasks": steps, "rows": rows}
+    found |= {"by_task": True} if board.by_task else {}
     return found | ({"partly": True} if any(map(_partly, board.rows)) else {})
 
 
@@ -73,8 +78,11 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
             axes.fill_between(tasks, low, high, color=look.colour, alpha=0.18, lw=0)
             axes.plot(tasks, mean, color=look.colour, ls=look.line, marker=look.marker, ms=3.6)
         ends.append((tasks[-1], float(mean[-1]), f"{row['label']}  {mean[-1]:.1f}", look.colour))
-    what = "the images tested then" if data.get("partly") else "all images seen"
-    axes.set(xlabel="tasks learned", ylabel=f"accuracy on {what}, %")
+    things = "tasks" if data.get("by_task") else "images"
+    what = f"the {things} tested then" if data.get("partly") else f"all {things} seen"
+    axes.set(
+        xlabel="tasks learned", ylabel=f"{'mean accuracy or mAP' if data.get('by_task') else 'accuracy'} on {what}, %"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     axes.grid(visible=False, axis="x")

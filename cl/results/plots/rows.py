@@ -85,6 +85,16 @@ class Board:
     def result(self) -> Mapping[str, Any]:
         return self.rows[0].records[0]["result"]
 
+    @property
+    def by_task(self) -> bool:
+        """Whether images of some tasks may have several classes, so that only means over tasks cover all."""
+        return any(matrix.mean_precision is not None for row in self.rows for matrix in row.matrices)
+
+    @property
+    def last(self) -> str:
+        """The metric of the last accuracy that covers all groups."""
+        return "A_last_task" if self.by_task else "A_last_sample"
+
 
 def _figure_key(result: Mapping[str, Any]) -> tuple[Any, ...]:
     """The key that runs of one figure share: the board, and the numbers of steps and test images."""
@@ -131,9 +141,10 @@ def _board(runs: Sequence[Run], rule: str) -> Board:
     for entry in entries:
         label = entry.label if labels[entry.label] == 1 else f"{entry.label} [{entry.config_hash}]"
         rows.append(Row(label, tuple(run.record for run in entry.runs), rule, bool(entry.marks)))
-    rows.sort(key=lambda row: (-np.nan_to_num(row.mean("A_last_sample"), nan=-1.0), row.label))
     result = rows[0].records[0]["result"]
-    return Board(stream_label(result), result["backbone"]["name"], rule, bool(result["limited"]), tuple(rows))
+    names = (stream_label(result), result["backbone"]["name"], rule, bool(result["limited"]))
+    last = Board(*names, tuple(rows)).last
+    return Board(*names, tuple(sorted(rows, key=lambda row: (-np.nan_to_num(row.mean(last), nan=-1.0), row.label))))
 
 
 def slug(text: str) -> str:

@@ -22,7 +22,7 @@ def data(board: Board) -> dict[str, Any]:
     result = board.result
     matrix = board.rows[0].matrices[0]
     stream = result["stream"]
-    tested = ~np.isnan(np.array([row.matrices[0].correct for row in board.rows])).all(axis=0)
+    tested = ~np.isnan(np.array([row.matrices[0].accuracy for row in board.rows])).all(axis=0)
     groups = [
         {
             "name": group["name"],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cl.protocol import default_rule
-from cl.records.formulas import accuracy_by_sample, forgetting_per_group
+from cl.records.formulas import accuracy_shown, forgetting_per_group
 from cl.records.matrix import matrix_of, steps_of
 from cl.records.metrics import METRICS, shown
 from cl.records.probe import probe_of
@@ -135,7 +135,7 @@ def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
     strategy, backbone, stream = result["strategy"], result["backbone"], result["stream"]
     names = ("id", "name", "version", "setting", "options", "n_tasks", "n_classes", "verified")
     about = {name: stream[name] for name in names} | {"label": stream_label(result)}
-    about["groups"] = [[group["name"], len(group["classes"])] for group in stream["groups"]]
+    about["groups"] = [[_group_name(group), len(group["classes"])] for group in stream["groups"]]
     about["count"] = result["count"]
     return {
         "label": f"{strategy['name']} {options_text(result)}".rstrip(),
@@ -178,18 +178,36 @@ def _by_task(run: Run) -> Row:
 
 
 def _rule(run: Run, rule: str) -> Row:
-    """One rule's table: counts of correct answers (rows end at their last number), curve, forgetting, metrics."""
+    """One rule's table: counts of correct answers (rows end at their last number), curve, forgetting, metrics.
+
+    The count of a group whose images may have several classes is its mean average precision times its images.
+    """
     matrix = matrix_of(run.result, rule)
+    ranked = np.isnan(matrix.correct)
+    counts = np.where(ranked, matrix.accuracy * matrix.count, matrix.correct)
     metrics = run.metrics(rule)
     return {
-        "correct": [_trimmed([None if np.isnan(v) else int(v) for v in row]) for row in matrix.correct],
-        "curve": _fractions(accuracy_by_sample(matrix)),
+        "correct": [
+            _trimmed([_count(v, ranked=of_map) for v, of_map in zip(*row, strict=True)])
+            for row in zip(counts, ranked, strict=True)
+        ],
+        "curve": _fractions(accuracy_shown(matrix)),
         "forgetting": _fractions(forgetting_per_group(matrix)),
         "metrics": _fractions([metrics.get(name) for name in METRICS]),
     }
 
 
-def _trimmed(values: list[int | None]) -> list[int | None]:
+def _group_name(group: Mapping[str, Any]) -> str:
+    return f"{group['name']} ({group['measure']})" if "measure" in group else str(group["name"])
+
+
+def _count(value: float, *, ranked: bool) -> float | int | None:
+    if np.isnan(value):
+        return None
+    return round(float(value), 5) if ranked else int(value)
+
+
+def _trimmed(values: list[float | int | None]) -> list[float | int | None]:
     while values and values[-1] is None:
         values.pop()
     return values

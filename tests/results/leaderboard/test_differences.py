@@ -67,7 +67,7 @@ def test_without_predictions_the_seeds_decide_alone(make_run: MakeRun) -> None:
     alone, both = board_rows(bare)[0], board_rows(first)[0]
     assert (alone["drawn"], both["drawn"]) == ("seeds", "seeds x images")
     assert alone["ci_high"] - alone["ci_low"] < both["ci_high"] - both["ci_low"]
-    assert "its interval covers seeds only: no predictions" in to_text([alone])
+    assert "its interval covers seeds only: no answers to resample" in to_text([alone])
     mixed = board_rows([*bare, *second])
     assert ranks(mixed) == {"a": 1, "b": 2}
     assert mixed[1]["note"] == "tested against a over seeds only: it has no predictions"

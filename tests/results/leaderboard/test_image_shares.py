@@ -13,7 +13,7 @@ from cl.records.matrix import AccuracyMatrix, matrix_of
 from cl.records.metrics import METRICS
 from cl.records.predictions import Predictions, read_predictions, write_predictions
 from cl.results.leaderboard.entries import Run
-from cl.results.leaderboard.image_shares import PREDICTIONS, answers, image_shares
+from cl.results.leaderboard.image_shares import PREDICTIONS, _ranked, answers, image_shares
 
 Make = Callable[..., Run]
 LINEAR = (
@@ -120,3 +120,12 @@ def test_predictions_larger_than_a_run_needs_are_not_read(make_run: Make, caplog
     )
     assert answers({**run.result, "predictions_sha256": digest}, run.folder, "cil_seen") is None
     assert "declare more than" in caplog.text
+
+
+def test_a_metric_that_a_mean_average_precision_enters_has_no_shares() -> None:
+    """Its images are not stored one by one; only seeds can be resampled."""
+    ranked = AccuracyMatrix.of([[8, None], [6, None]], [10, 5], mean_precision=[[None, None], [None, 0.4]])
+    plain = AccuracyMatrix.of([[8, None], [6, 2]], [10, 5])
+    for name, enters in (("A_last_task", True), ("LA", True), ("A_last_sample", False), ("F_chaudhry", False)):
+        assert _ranked(ranked, METRICS[name].compute) == enters, name
+        assert not _ranked(plain, METRICS[name].compute)
