@@ -28,10 +28,12 @@ def entry(name: str) -> DatasetEntry:
 
 
 STREAM = Declaration(
-    name="some", setting="task-incremental", size=32,
-    datasets=(entry("coil20"), entry("mit_scenes"), entry("shanghai_tech"), DatasetEntry("cats", "folder", path="cats")),
+    name="some",
+    setting="task-incremental",
+    size=32,
+    datasets=(*map(entry, ("coil20", "mit_scenes", "shanghai_tech")), DatasetEntry("cats", "folder", path="cats")),
     unlearned=(entry("voc_2007"),),
-)  # fmt: skip
+)
 
 
 def test_only_declared_streams_have_a_declaration() -> None:
