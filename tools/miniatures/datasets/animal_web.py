@@ -1,4 +1,4 @@
-"""AnimalWeb in little: an image or two of each of the 352 species and breeds, unpacked: the authors pack it as rar."""
+"""AnimalWeb in little: one to six images of each of the 352 animals, unpacked: the authors pack it as rar."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write(folder: Path, pen: Pen) -> None:
     """animal_dataset_v1_clean_check/ANIMAL_NUMBER.jpg, each with its nine landmarks in a text."""
     content = {}
     for place, animal in enumerate(ANIMALS):
-        for number in (1, 2) if place % 8 == 0 else (1,):
+        for number in range(1, 7 if place < 2 else 3 if place % 8 == 0 else 2):
             name = f"animal_dataset_v1_clean_check/{animal}_{number}"
             content[f"{name}.jpg"] = pen.encoded("all", animal, size=(20, 16))
             points = "\n".join(f"{point}.5 {point}.25" for point in range(9))

@@ -1,4 +1,7 @@
-"""CASIA-HWDB1.1 in little: three people, of whom two wrote one half of the characters each and one every tenth."""
+"""CASIA-HWDB1.1 in little: three people, of whom two wrote one half of the characters each and one every tenth.
+
+Four more wrote the first two characters.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,17 @@ CODES = [*CHINESE, *SYMBOLS, b"\xa9\x96"]
 
 
 def write(folder: Path, pen: Pen) -> None:
-    """Three archives with a file PERSON-c.gnt each, without a folder."""
-    for part, person, split, codes in (
-        ("Gnt1.1TrainPart1", 1001, "train", CODES[::2]),
-        ("Gnt1.1TrainPart2", 1121, "train", CODES[1::2]),
-        ("Gnt1.1Test", 1241, "test", CODES[::10]),
+    """Three archives with a file PERSON-c.gnt for each person, without a folder."""
+    for part, split, written in (
+        ("Gnt1.1TrainPart1", "train", {1001: CODES[::2], **dict.fromkeys(range(1002, 1006), CODES[:2])}),
+        ("Gnt1.1TrainPart2", "train", {1121: CODES[1::2]}),
+        ("Gnt1.1Test", "test", {1241: CODES[::10]}),
     ):
-        data = b"".join(_record(pen, split, code, place) for place, code in enumerate(codes))
-        write_zip(folder / f"{part}.zip", {f"{person}-c.gnt": data})
+        content = {
+            f"{person}-c.gnt": b"".join(_record(pen, split, code, place) for place, code in enumerate(codes))
+            for person, codes in written.items()
+        }
+        write_zip(folder / f"{part}.zip", content)
 
 
 def _record(pen: Pen, split: str, code: bytes, place: int) -> bytes:

@@ -1,4 +1,4 @@
-"""FGVC-Aircraft in little: one image of each family in each split."""
+"""FGVC-Aircraft in little: one image of each family in each split, two training images of the first two."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write(folder: Path, pen: Pen) -> None:
     lines: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     number = 34_309
     for split, found in lines.items():
-        for family in FAMILIES:
+        for family in [*FAMILIES, *FAMILIES[:2]] if split == "train" else FAMILIES:
             number += 1
             content[f"{root}/images/{number:07}.jpg"] = pen.encoded(split, family, size=(48, 36))
             found.append(f"{number:07} {family}")

@@ -1,4 +1,4 @@
-"""Magellan Venus volcanoes in little: four of the 134 images in their size."""
+"""Magellan Venus volcanoes in little: twelve of the 134 images in their size."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ MARKS = (
     ("no definite volcano", ""),
     ("no definite volcano", "3 11.0 12.0 4.0\n4 1.0 1.0 1.0\n"),
     ("definite volcano", "1 77.0 88.0 20.0\n"),
+    *((("definite volcano", "1 10.0 20.0 5.0\n"), ("no definite volcano", "")) * 4),
 )
 """Classes of images and the marks in them."""
 

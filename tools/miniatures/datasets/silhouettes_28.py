@@ -1,4 +1,4 @@
-"""Caltech 101 Silhouettes in little: one image of each class in each split."""
+"""Caltech 101 Silhouettes in little: one image of each class in each split, two for training of the first two."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ yin_yang
 def write(folder: Path, pen: Pen) -> None:
     """A file of all images with the names, and one with a split; pixels column by column, 0 or 1."""
     pixels: dict[str, np.ndarray] = {}
-    labels = np.arange(1, len(CLASSES) + 1, dtype=np.uint16)[:, None]
+    labels: dict[str, np.ndarray] = {}
     for split in ("train", "val", "test"):
-        drawn = [np.asarray(pen.draw(split, name, (28, 28), "L")).T.reshape(-1) for name in CLASSES]
+        places = [*range(len(CLASSES)), *((0, 1) if split == "train" else ())]
+        drawn = [np.asarray(pen.draw(split, CLASSES[each], (28, 28), "L")).T.reshape(-1) for each in places]
         pixels[split] = (np.stack(drawn) > 128).astype(np.uint8)
-    parts = {f"{split}_data": data for split, data in pixels.items()} | {f"{split}_labels": labels for split in pixels}
+        labels[split] = np.array(places, np.uint16)[:, None] + 1
+    parts = {f"{split}_data": data for split, data in pixels.items()}
+    parts |= {f"{split}_labels": own for split, own in labels.items()}
     everything = {
         "X": np.concatenate(list(pixels.values())),
-        "Y": np.tile(labels.T, 3),
+        "Y": np.concatenate(list(labels.values())).T,
         "classnames": np.array([[np.array([name]) for name in CLASSES]], dtype=object).reshape(1, -1),
     }
     write_files(folder, {"caltech101_silhouettes_28.mat": mat_bytes(everything)})

@@ -1,4 +1,4 @@
-"""VisTex in little: two reference textures of each group, the same in a smaller size, and a scene."""
+"""VisTex in little: two or six reference textures of each group, the same in a smaller size, and a scene."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def write_unpacked(folder: Path, pen: Pen) -> None:
 def _content(pen: Pen) -> tuple[dict[str, bytes], dict[str, str]]:
     images: dict[str, bytes] = {}
     links: dict[str, str] = {}
-    for group in GROUPS:
-        for count in range(2):
+    for place, group in enumerate(GROUPS):
+        for count in range(6 if place < 2 else 2):
             name = f"{group}.{'1.' if group == 'Paintings' else ''}{count:04}"
             images[f"VisTex/FLAT/512x512/{name}.ppm"] = pen.encoded("all", group, "PPM", (24, 24))
             images[f"VisTex/FLAT/128x128/{name}.s.ppm"] = pen.encoded("", group, "PPM", (12, 12))
