@@ -196,7 +196,7 @@ def save(path: Path, state: State, *, durable: bool = True) -> None:
     `durable` is as for `cl.files.replace_file`.
     """
     tensors: dict[str, Tensor] = {}
-    skeleton = json.dumps(_flatten(state, tensors), allow_nan=False)
+    skeleton = json.dumps(_flatten(state, tensors, set()), allow_nan=False)
     metadata = {"skeleton": skeleton, _DIGEST: _digest(skeleton, tensors)}
 
     def write(temporary: Path) -> None:
@@ -259,16 +259,19 @@ def _system_error(error: SafetensorError) -> OSError:
     return OSError(int(found.group(1)) if found else 0, text)
 
 
-def _flatten(value: State, tensors: dict[str, Tensor]) -> Any:
+def _flatten(value: State, tensors: dict[str, Tensor], storages: set[int]) -> Any:
+    """The state with names in place of tensors, which are put into `tensors`; `storages` are those taken so far."""
     if isinstance(value, Tensor):
-        name = str(len(tensors))
-        plain = value.detach().to("cpu", copy=True).contiguous()  # safetensors refuses shared storage
+        name, plain = str(len(tensors)), value.detach().to("cpu").contiguous()
+        if plain.untyped_storage().data_ptr() in storages:  # safetensors refuses shared storage
+            plain = plain.clone()
+        storages.add(plain.untyped_storage().data_ptr())
         tensors[name] = plain
         return {"tensor": name}
     if isinstance(value, dict):
-        return {"dict": [[key, _flatten(item, tensors)] for key, item in value.items()]}
+        return {"dict": [[key, _flatten(item, tensors, storages)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
-        return {"list": [_flatten(item, tensors) for item in value]}
+        return {"list": [_flatten(item, tensors, storages) for item in value]}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if value is None or isinstance(value, (bool, int, float, str)):
