@@ -306,10 +306,12 @@ def test_a_split_without_images_is_one_sentence(content: dict[str, bytes], roots
         checked(TOYS, by_class(files, rows), "here")
 
 
-def test_several_classes_per_image_make_no_dataset(content: dict[str, bytes], roots: tuple[Path, Path]) -> None:
+def test_several_classes_per_image_are_declared(content: dict[str, bytes], roots: tuple[Path, Path]) -> None:
     def read(files: Files) -> Listing:
         return many_classes(files, {"all": [("box/train/ball/1.png", ["ball", "car"])]}, ("ball", "car"))
 
     put(roots[0], content)
-    with pytest.raises(DataError, match="Toys has several classes per image, which no stream of clbench learns yet"):
+    with pytest.raises(DataError, match="is not Toys: it differs in whether images have several classes"):
         load(obtain(replace(TOYS, read=read)), 16)
+    several = load(obtain(replace(TOYS, read=read, multi_label=True)), 16)
+    assert several.train.tags is not None and several.train.tags.tolist() == [[True, True]] and not len(several.test)

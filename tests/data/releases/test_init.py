@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,15 @@ from tools.miniatures.write import names as miniatures
 
 HANDLED = Path(__file__).parents[2] / "oracles" / "nevis"
 """What the handlers of NEVIS'22 read of the miniatures, as numbers of pictures and labels."""
+
+
+SAMPLE = releases.names()[::8]
+"""Releases on which all tests run; the others are marked slow for most, but each is read once in the fast tests."""
+
+
+def sampled(names: Iterable[str]) -> list[Any]:
+    """The names as parameters, slow unless they are in the sample."""
+    return [pytest.param(name, marks=() if name in SAMPLE else pytest.mark.slow) for name in names]
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +62,14 @@ def test_a_release_declares_itself(name: str) -> None:
     assert all(url.startswith("http") for form in release.forms for file in form for url in file.urls)
 
 
-@pytest.mark.parametrize(("name", "form"), [(name, form) for name in releases.names() for form in forms_of(name)])
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        pytest.param(name, form, marks=() if form == "write" or name in SAMPLE else pytest.mark.slow)
+        for name in releases.names()
+        for form in forms_of(name)
+    ],
+)
 def test_what_was_written_is_read(name: str, form: str, places: Path) -> None:
     release = releases.release(name)
     pen = written(name, places, form)
@@ -62,7 +80,7 @@ def test_what_was_written_is_read(name: str, form: str, places: Path) -> None:
     assert all(found for found in listing.splits.values())
 
 
-@pytest.mark.parametrize("name", releases.names())
+@pytest.mark.parametrize("name", sampled(releases.names()))
 def test_a_miniature_is_the_same_in_every_process(name: str, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         written(name, tmp_path / folder)
@@ -73,7 +91,7 @@ def test_a_miniature_is_the_same_in_every_process(name: str, tmp_path: Path) -> 
     assert first.keys() == second.keys()
 
 
-@pytest.mark.parametrize("name", releases.names())
+@pytest.mark.parametrize("name", sampled(releases.names()))
 def test_unpacked_files_are_read_alike(name: str, places: Path, tmp_path: Path) -> None:
     release = releases.release(name)
     pen = written(name, tmp_path / "packed")
@@ -81,7 +99,7 @@ def test_unpacked_files_are_read_alike(name: str, places: Path, tmp_path: Path) 
     assert read(release.read(located(release).open())) == truth(pen)
 
 
-@pytest.mark.parametrize("name", releases.names())
+@pytest.mark.parametrize("name", sampled(releases.names()))
 def test_a_dataset_is_made_of_it(name: str, places: Path) -> None:
     release = releases.release(name)
     pen = written(name, places)
@@ -111,7 +129,7 @@ def _labels(store: ImageStore, row: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("name", releases.names())
+@pytest.mark.parametrize("name", sampled(releases.names()))
 def test_a_missing_file_is_missing(name: str, places: Path) -> None:
     release = releases.release(name)
     written(name, places)
@@ -119,7 +137,7 @@ def test_a_missing_file_is_missing(name: str, places: Path) -> None:
     assert find(release) is None
 
 
-@pytest.mark.parametrize("name", releases.names())
+@pytest.mark.parametrize("name", sampled(releases.names()))
 def test_a_truncated_file_is_one_sentence(name: str, places: Path) -> None:
     release = releases.release(name)
     written(name, places)
@@ -132,7 +150,7 @@ def test_a_truncated_file_is_one_sentence(name: str, places: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", sorted(torchvision_loaders()))
+@pytest.mark.parametrize("name", sampled(sorted(torchvision_loaders())))
 def test_torchvision_reads_the_same(name: str, tmp_path: Path, places: Path) -> None:
     release = releases.release(name)
     pen = written(name, places)
@@ -141,7 +159,7 @@ def test_torchvision_reads_the_same(name: str, tmp_path: Path, places: Path) -> 
     assert Counter((split, number_of(pixels), names) for split, pixels, names in loaded) == truth(pen), release.title
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in HANDLED.glob("*.json")))
+@pytest.mark.parametrize("name", sampled(sorted(path.stem for path in HANDLED.glob("*.json"))))
 def test_the_handler_of_nevis_reads_the_same(name: str, places: Path) -> None:
     """Handlers number classes in their own way, so labels are compared one to one; `own` are their published splits,
     `redrawn` those that they draw although the authors publish some."""
