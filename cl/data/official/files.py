@@ -27,6 +27,8 @@ _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|deskto
 """Files that systems add to folders and archives; some have the suffix of an image."""
 FOREIGN = (".rar", ".7z", ".z")
 """Suffixes of archives that only other programs unpack, in lower case."""
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+"""Suffixes of archives that are read here, in lower case."""
 _MOST = 1 << 31
 """Maximum bytes of one file."""
 _IN_PLACE = Limits(size=1 << 40)
@@ -256,7 +258,7 @@ class Single(Source):
 
     def local(self) -> Path:
         """The path of the file, unpacked if it is compressed."""
-        return _unpacked(self.path) / self.path.stem if self._packed else self.path
+        return unpacked(self.path) / self.path.stem if self._packed else self.path
 
 
 def open_source(path: Path, into: str = "") -> Source:
@@ -273,7 +275,9 @@ def open_source(path: Path, into: str = "") -> Source:
     if start[:2] == lzw.MAGIC:
         return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):
-        return Folder(_unpacked(path), ("",)) if not into else _Moved(Folder(_unpacked(path), ("",)), into)
+        return Folder(unpacked(path), ("",)) if not into else _Moved(Folder(unpacked(path), ("",)), into)
+    if path.name.lower().endswith(_ARCHIVES):
+        raise DataError(f"Cannot read {path}: it is no archive of a known kind; get it again.")
     return Single(path, into)
 
 
@@ -305,8 +309,8 @@ def _is_packed_tar(path: Path, start: bytes) -> bool:
         raise DataError(f"Cannot read {path}: it is truncated or damaged ({error}); get it again.") from error
 
 
-def _unpacked(path: Path) -> Path:
-    """The folder with the content of a compressed tar, which is unpacked once."""
+def unpacked(path: Path) -> Path:
+    """The folder of the cache with the content of an archive (see `cl.data.archives`), which is unpacked once."""
     key = hashlib.sha256(f"{path.name} {text_of(path.stat())}".encode()).hexdigest()[:16]
     target = home() / "unpacked" / f"{path.name}-{key}"
     if not target.exists():

@@ -99,6 +99,17 @@ def learnable(listing: Listing) -> Listing:
     return Listing(kept, splits, (*listing.notes, note) if lost else listing.notes)
 
 
+def by_name(listing: Listing) -> Listing:
+    """The listing with its classes sorted by name, for images with one class each."""
+    order = sorted(range(len(listing.class_names)), key=listing.class_names.__getitem__)
+    new = np.argsort(np.array(order, np.int64)).astype(np.int64)
+    splits = {
+        split: examples.subset(np.arange(len(examples)), new[examples.labels])
+        for split, examples in listing.splits.items()
+    }
+    return Listing(tuple(listing.class_names[label] for label in order), splits, listing.notes)
+
+
 def image_files(
     files: Files, names: Sequence[str], labels: np.ndarray, boxes: Sequence[Box] | None = None,
     change: Callable[[Image.Image], Image.Image] | None = None,

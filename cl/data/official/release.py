@@ -127,14 +127,17 @@ def places(release: Release) -> Iterator[Path]:
 
 def find(release: Release) -> Found | None:
     """The first folder that has every file of a release, packed or unpacked; None if there is none."""
-    for folder in places(release):
-        for form in release.forms:
-            packed = [_there(folder, file) for file in form]
-            if all(packed):
-                found = Found(release, folder, form, tuple(path if path != folder else None for path in packed))
-                reads.note_search(found.paths, release=release.name)
-                return found
-    reads.note_search((), release=release.name)
+    found = next((found for folder in places(release) if (found := find_in(release, folder)) is not None), None)
+    reads.note_search(found.paths if found is not None else (), release=release.name)
+    return found
+
+
+def find_in(release: Release, folder: Path) -> Found | None:
+    """The copy of a release in one folder, packed or unpacked; None if there is none."""
+    for form in release.forms:
+        packed = [_there(folder, file) for file in form]
+        if all(packed):
+            return Found(release, folder, form, tuple(path if path != folder else None for path in packed))
     return None
 
 
@@ -196,15 +199,18 @@ def verify(found: Found) -> None:
             check_md5(path, file.md5)
 
 
-def load(found: Found, size: int, progress: Progress | None = None) -> Dataset:
+def load(
+    found: Found, size: int, progress: Progress | None = None, change: Callable[[Listing], Listing] | None = None
+) -> Dataset:
     """The dataset in a copy, decoded to [size, size] once and cached. Raises `DataError` for damaged or foreign files.
 
     Classes without training images are left out, which a note says. The test store is empty for a dataset without a
-    split of its own. An official validation set is `Dataset.val`.
+    split of its own. An official validation set is `Dataset.val`. `change` is applied to the listing first.
     """
     release = found.release
     reads.note(*found.paths)
-    listing = learnable(checked(release, release.read(found.open()), str(found.folder)))
+    listing = checked(release, release.read(found.open()), str(found.folder))
+    listing = learnable(listing if change is None else change(listing))
     if listing.multi_label:
         raise DataError(f"{release.title} has several classes per image, which no stream of clbench learns yet.")
     stores = {split: _store(release, split, each, size, progress) for split, each in listing.splits.items()}
