@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,8 @@ class Release:
     `read` lists the content of its files. `also` are other forms that people have (a mirror's archive), which the same
     `read` reads. `images` is their number in all splits, 0 if no source states it. `access` says what a user has to do
     before a download, and is empty if nothing. `folders` are other names of its folder. `checked` is one of `READ`,
-    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. `version` is raised when the same files give other images.
+    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. `version` is raised when the same files give other images. `part` lists one
+    part of a dataset, such as a session, as images without a split.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Release:
     folders: tuple[str, ...] = ()
     multi_label: bool = False
     version: int = 1
+    part: Callable[[Files, str], Listing] | None = None
 
     @property
     def forms(self) -> tuple[tuple[OfficialFile, ...], ...]:
@@ -200,16 +202,21 @@ def verify(found: Found) -> None:
 
 
 def load(
-    found: Found, size: int, progress: Progress | None = None, change: Callable[[Listing], Listing] | None = None
-) -> Dataset:
+    found: Found, size: int, progress: Progress | None = None, change: Callable[[Listing], Listing] | None = None,
+    part: str = "",
+) -> Dataset:  # fmt: skip
     """The dataset in a copy, decoded to [size, size] once and cached. Raises `DataError` for damaged or foreign files.
 
     Classes without training images are left out, which a note says. The test store is empty for a dataset without a
-    split of its own. An official validation set is `Dataset.val`. `change` is applied to the listing first.
+    split of its own. An official validation set is `Dataset.val`. `change` is applied to the listing first,
+    `part` names the part to read.
     """
     release = found.release
     reads.note(*found.paths)
-    listing = checked(release, release.read(found.open()), str(found.folder))
+    if part and release.part is not None:
+        listing = checked(replace(release, images=0), release.part(found.open(), part), f"{part} in {found.folder}")
+    else:
+        listing = checked(release, release.read(found.open()), str(found.folder))
     listing = learnable(listing if change is None else change(listing))
     if listing.multi_label:
         raise DataError(f"{release.title} has several classes per image, which no stream of clbench learns yet.")
