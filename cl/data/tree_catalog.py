@@ -53,14 +53,14 @@ TREES = (
         "MIT for the authors' repository; the images belong to their owners",
         "Hendrycks et al., The Many Faces of Robustness: A Critical Analysis of Out-of-Distribution Generalization, "
         "ICCV 2021",
-        (("imagenet-r.zip",),), ("imagenet_r", "imagenet-r"),
+        (("imagenet-r.zip",),), ("imagenet_r",),
     ),
     _tree(
         "imagenet-a", "ImageNet-A", 7_500, 200, ("imagenet-a", "imagenet_a", "ImageNet-A"),
         RemoteFile("imagenet-a.tar", (f"{_HENDRYCKS}/imagenet-a.tar",), md5="c3e55429088dc681f30d81f4726b6595"),
         "MIT for the authors' repository; the images belong to their owners",
         "Hendrycks, Zhao, Basart, Steinhardt, Song, Natural Adversarial Examples, CVPR 2021",
-        (("imagenet-a.zip",),), ("imagenet_a", "imagenet-a"),
+        (("imagenet-a.zip",),), ("imagenet_a",),
     ),
     _tree(
         "cub-200", "CUB-200-2011", 11_788, 200, ("CUB_200_2011", "cub-200", "cub", "cub200"),
@@ -70,7 +70,7 @@ TREES = (
         ),
         "non-commercial research and education; the images belong to their owners",
         "Wah, Branson, Welinder, Perona, Belongie, The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001, 2011",
-        (("cub.zip",), ("CUB_200_2011.zip",)), ("caltech_birds2011", "cub-200", "cub", "cub200"),
+        (("cub.zip",), ("CUB_200_2011.zip",)), ("caltech_birds2011",),
     ),
     _tree(
         "tiny-imagenet", "Tiny-ImageNet", 110_000, 200, ("tiny-imagenet-200", "tiny-imagenet"),
@@ -80,7 +80,7 @@ TREES = (
         ),
         "as ImageNet: non-commercial research and education",
         "Le, Yang, Tiny ImageNet Visual Recognition Challenge, CS 231N, 2015",
-        (), ("tiny_imagenet", "tiny-imagenet"),
+        (), ("tiny_imagenet",),
     ),
     _tree(
         "stanford-cars", "Stanford Cars", 16_185, 196, ("stanford_cars", "stanford-cars"),

@@ -28,7 +28,7 @@ _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|deskto
 """Files that systems add to folders and archives; some have the suffix of an image."""
 FOREIGN = (".rar", ".7z", ".z")
 """Suffixes of archives that only other programs unpack, in lower case."""
-_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Suffixes of archives that are read here, in lower case."""
 _MOST = 1 << 31
 """Maximum bytes of one file."""
@@ -289,7 +289,7 @@ def open_source(path: Path, into: str = "") -> Source:
         return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):
         return Folder(unpacked(path), ("",)) if not into else _Moved(Folder(unpacked(path), ("",)), into)
-    if path.name.lower().endswith(_ARCHIVES):
+    if path.name.lower().endswith(ARCHIVES):
         raise DataError(f"Cannot read {path}: it is no archive of a known kind; get it again.")
     return Single(path, into)
 

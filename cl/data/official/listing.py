@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cl.data.decoded import Decode
 from cl.data.images import native, readable
 from cl.data.official.files import Files
+from cl.data.split import split_rows
 from cl.data.store import IndexArray, PixelArray
 from cl.errors import DataError
 
@@ -108,6 +109,26 @@ def by_name(listing: Listing) -> Listing:
         for split, examples in listing.splits.items()
     }
     return Listing(tuple(listing.class_names[label] for label in order), splits, listing.notes)
+
+
+def drawn(listing: Listing, fraction: float, seed: int) -> Listing:
+    """A listing without a split with about `fraction` of every class as test images, drawn as from a folder of class
+    folders whose files are in the order of the listing. Others are unchanged. Raises `DataError` for a single image."""
+    if "all" not in listing.splits:
+        return listing
+    every = listing.splits["all"]
+    taken = np.zeros(len(every), np.bool_)
+    for label, name in enumerate(listing.class_names):
+        rows = np.flatnonzero(every.labels == label)
+        if len(rows) == 1:
+            raise DataError(f"Class {name!r} has a single image, which cannot be split; get the whole dataset again.")
+        test, _ = split_rows(np.arange(len(rows)), fraction, seed, "test", name)
+        taken[rows[test]] = True
+    splits = {
+        split: every.subset(rows, every.labels[rows])
+        for split, rows in (("train", np.flatnonzero(~taken)), ("test", np.flatnonzero(taken)))
+    }
+    return Listing(listing.class_names, splits, listing.notes)
 
 
 def image_files(
