@@ -160,8 +160,12 @@ def _unpacked(classic: Classic) -> tuple[Path, ...] | None:
         content = files.read(there)
         if not (root / name).is_file() or (root / name).stat().st_size != len(content):
             make_folder((root / name).parent)
-            replace_file(root / name, partial(Path.write_bytes, data=content), durable=False)
+            replace_file(root / name, partial(_write, content), durable=False)
     return tuple(root / name for name in classic.files)
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _dataset(classic: Classic, train: Any, test: Any) -> Dataset:

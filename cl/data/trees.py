@@ -109,8 +109,8 @@ def read_release(
             f"{name}` lists; complete it, or choose another split."
         )
     dataset = load(found, size, progress, by_name)
-    said = {"name": declared.name, "licence": declared.licence, "citation": declared.citation}
-    return replace(dataset, **said), {"size": size, "split": "official"}
+    dataset = replace(dataset, name=declared.name, licence=declared.licence, citation=declared.citation)
+    return dataset, {"size": size, "split": "official"}
 
 
 def find_tree(name: str, progress: Progress | None = None) -> Path:

@@ -68,7 +68,7 @@ def two_folders_of_cars(folder: str, nested: bool) -> Layout:
         for number, split in enumerate(("train", "test")):
             target = root / f"cars_{split}" / (f"cars_{split}" if nested else ".")
             target.mkdir(parents=True)
-            rows = []
+            rows: list[tuple[np.ndarray, np.ndarray]] = []
             for car in tables["annotations"][tables["annotations"]["test"] == number]:
                 shutil.copy(source / "all" / str(car["relative_im_path"]), target / f"{len(rows) + 1:05}.jpg")
                 rows.append((np.array([[int(car["class"])]]), np.array([f"{len(rows) + 1:05}.jpg"])))

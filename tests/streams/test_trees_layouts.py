@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_a_list_of_coda_names_the_files_of_every_layout(data: Path, tmp_path: Pa
     ):
         lines = ["data:", *(f"- data/{path.as_posix()}" for path in chosen), "targets:", *("- 0" for _ in chosen)]
         (tmp_path / f"imagenet-r_{what}.yaml").write_text("\n".join(lines) + "\n")
-    lists = {f"{what}_list": str(tmp_path / f"imagenet-r_{what}.yaml") for what in ("train", "test")}
+    lists: dict[str, Any] = {f"{what}_list": str(tmp_path / f"imagenet-r_{what}.yaml") for what in ("train", "test")}
     whole = build(ImageNetR, size=32, split="lists", **lists)
     packed()(miniature("imagenet_r", tmp_path / "port", "write_port"), tmp_path / "ported")
     port = build(ImageNetR, size=32, split="lists", folder=str(_unzipped(tmp_path / "ported")), **lists)

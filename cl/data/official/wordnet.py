@@ -20,7 +20,7 @@ def numbered(files: Files, root: str) -> Listing:
     numbers = sorted({number for _, number in images})
     readme = f"{root}/README.txt"
     lines = files.lines(readme, "latin-1") if readme in files else []
-    said = dict(found.groups() for line in lines if (found := _NAMED.fullmatch(line)))
+    said = {found[1]: found[2] for line in lines if (found := _NAMED.fullmatch(line))}
     names = {number: said.get(number, number) for number in numbers}
     if len(set(names.values())) < len(names):
         names = {number: number for number in numbers}
