@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,13 @@ import numpy as np
 
 from cl.data import reads
 from cl.data.catalog import DATASETS
+from cl.data.official.release import find
+from cl.data.releases import release
 from cl.data.sources import TORCHVISION, announce, candidates, is_offline, missing
 from cl.data.store import Dataset, ImageStore, Progress
 from cl.errors import ContractError, DataError, UsageError, did_you_mean
-from cl.files import make_folder
-from cl.paths import home
+from cl.files import make_folder, replace_file
+from cl.paths import home, writable_cache
 from cl.settings.class_incremental import ClassIncremental, check_options, class_incremental, with_defaults
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ class Classic:
     tasks: int
     licence: str
     citation: str
+    release: str  # its name in `cl.data.releases`
     subfolders: tuple[str, ...] = ()
     catalogued: str = ""  # its name in `cl.data.catalog`, which has fingerprints and class names
 
@@ -48,19 +53,21 @@ CLASSICS = {
     "split-mnist": Classic(
         "MNIST", "MNIST", _idx("MNIST"), 10, 5, "CC BY-SA 3.0",
         "LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, Proc. IEEE, 1998",
-        ("images", "mnist"),
+        "mnist", ("images", "mnist"),
     ),
     "split-fmnist": Classic(
         "Fashion-MNIST", "FashionMNIST", _idx("FashionMNIST"), 10, 5, "MIT",
         "Xiao, Rasul, Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, "
         "arXiv 1708.07747, 2017",
-        ("images", "fashionmnist"),
+        "fashion_mnist", ("images", "fashionmnist"),
     ),
     "split-cifar10": Classic(
-        "CIFAR-10", "CIFAR10", ("cifar-10-batches-py",), 10, 5, "", "", ("images", "cifar10"), "cifar10"
+        "CIFAR-10", "CIFAR10", ("cifar-10-batches-py",), 10, 5, "", "", "cifar10", ("images", "cifar10"),
+        "cifar10",
     ),
     "split-cifar100": Classic(
-        "CIFAR-100", "CIFAR100", ("cifar-100-python",), 100, 10, "", "", ("images", "cifar100"), "cifar100"
+        "CIFAR-100", "CIFAR100", ("cifar-100-python",), 100, 10, "", "", "cifar100", ("images", "cifar100"),
+        "cifar100",
     ),
 }  # fmt: skip
 
@@ -111,7 +118,7 @@ def _classic(name: str) -> Classic:
 
 def _read(classic: Classic) -> tuple[Any, Any]:
     """torchvision's training and test set, found or downloaded."""
-    found = next(candidates(classic.files, (TORCHVISION, *classic.subfolders)), None)
+    found = next(candidates(classic.files, (TORCHVISION, *classic.subfolders)), None) or _unpacked(classic)
     if found is not None:
         reads.note(*found)
         root = Path(str(found[0])[: -len(classic.files[0])])
@@ -133,6 +140,32 @@ def _read(classic: Classic) -> tuple[Any, Any]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{classic.title} in {root} {what} and run again ({reason}).") from error
     return train, test
+
+
+def _unpacked(classic: Classic) -> tuple[Path, ...] | None:
+    """The files in torchvision's layout, unpacked into the cache from another form of the official files; None without
+    one. A part of a dataset is not used."""
+    copy = find(release(classic.release))
+    if copy is None:
+        return None
+    reads.note(*copy.paths)
+    files, digest = copy.open(), hashlib.sha256(str(copy.folder).encode())
+    names = {name: name.split("/raw/")[-1] for name in classic.files}
+    if classic.release.startswith("cifar"):
+        names = {name: name for name in files.names if name.startswith(f"{classic.files[0]}/")}
+    for name in names.values():
+        digest.update(f"\n{name} {files.stamp(name)}".encode())
+    root = writable_cache() / "unpacked" / f"{classic.reader}-{digest.hexdigest()[:16]}"
+    for name, there in names.items():
+        content = files.read(there)
+        if not (root / name).is_file() or (root / name).stat().st_size != len(content):
+            make_folder((root / name).parent)
+            replace_file(root / name, partial(_write, content), durable=False)
+    return tuple(root / name for name in classic.files)
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _dataset(classic: Classic, train: Any, test: Any) -> Dataset:

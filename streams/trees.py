@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -67,6 +67,7 @@ class _Tree(ClassIncremental):
     n_classes = 200
     usual: ClassVar[Mapping[str, int]] = {"increment": 20}
     below: ClassVar[str] = ""
+    release: ClassVar[str] = ""  # of `cl.data.releases`, whose tables have the official split
 
     def official(self, root: Path) -> tuple[Files, Files]:
         """Training and test files of the official split; raises `UsageError` if there is none."""
@@ -76,15 +77,22 @@ class _Tree(ClassIncremental):
         self, options: Any, *, order_seed: int, data_seed: int, argument: str = "", progress: Progress | None = None
     ) -> Stream:
         """As `ClassIncremental.build`; the split found with the images is added to the options."""
-        from cl.data.trees import Split, read_tree
+        from cl.data import releases
+        from cl.data.trees import Split, read_release, read_tree
 
         options = self.prepared(options, argument)
         split = Split(options.split, options.split_seed, options.train_list, options.test_list)
         split.check()  # before anything is downloaded
-        dataset, about = read_tree(
-            self.dataset, split, size=options.size, folder=options.folder, official=self.official, below=self.below,
-            progress=progress,
-        )  # fmt: skip
+        if split.name == "official" and self.release:
+            dataset, about = read_release(
+                self.dataset, releases.release(self.release), size=options.size, folder=options.folder,
+                progress=progress,
+            )  # fmt: skip
+        else:
+            dataset, about = read_tree(
+                self.dataset, split, size=options.size, folder=options.folder, official=self.official,
+                below=self.below, progress=progress,
+            )  # fmt: skip
         stream = class_incremental(
             dataset, options, name=self.name, version=self.version, order_seed=order_seed, data_seed=data_seed,
             extra=about,
@@ -149,44 +157,46 @@ class TinyImageNet(_Tree):
     name = dataset = "tiny-imagenet"
 
     def official(self, root: Path) -> tuple[Files, Files]:
-        """train/CLASS/images/, and val/images/ with classes in val_annotations.txt."""
+        """train/CLASS/images/, and val/images/ with classes in val_annotations.txt, or val/CLASS/ as many scripts sort
+        them."""
         from cl.data.folders import class_files
 
-        test: Files = {}
-        for name, owner in _pairs(root / "val" / "val_annotations.txt"):
-            test.setdefault(owner, []).append(root / "val" / "images" / name)
         if not (root / "train").is_dir():
             raise _incomplete(root / "train")
-        return _sorted((class_files(root / "train"), test))
+        train, val = class_files(root / "train"), root / "val"
+        if test := _sorted_by_class(val, train):
+            return _sorted((train, test))
+        for name, owner in _pairs(val / "val_annotations.txt"):
+            test.setdefault(owner, []).append(val / "images" / name)
+        return _sorted((train, test))
 
 
 class StanfordCars(_Tree):
     """Stanford Cars (8,144 training and 8,041 test photographs of 196 models) in 10 tasks: 9 of 20 classes, one of 16.
 
-    The authors' site no longer has the files; collect them as torchvision describes. Classes are numbered by name.
+    The authors' site no longer has the files. Read are car_ims.tgz with cars_annos.mat, or cars_train.tgz and
+    cars_test.tgz with car_devkit.tgz and cars_test_annos_withlabels.mat, packed or unpacked, as torchvision lays them
+    out or as Kaggle nests them. Classes are numbered by name.
     """
 
     name = dataset = "stanford-cars"
+    release = "stanford_cars"
     n_classes = 196
     Options = OfficialOptions
 
-    def official(self, root: Path) -> tuple[Files, Files]:
-        """Read by torchvision: cars_train/, cars_test/, devkit/ and cars_test_annos_withlabels.mat."""
-        from torchvision.datasets import StanfordCars as Cars
 
-        if root.name != "stanford_cars":
-            raise DataError(f"torchvision reads Stanford Cars from a folder named stanford_cars; rename {root}.")
-        parts: list[Files] = []
-        for split in ("train", "test"):
-            try:
-                found = Cars(str(root.parent), split=split)
-            except (RuntimeError, OSError, KeyError) as error:
-                raise _incomplete(root) from error
-            files: Files = {}
-            for path, label in found._samples:
-                files.setdefault(str(found.classes[label]), []).append(Path(path))
-            parts.append(files)
-        return _sorted((parts[0], parts[1]))
+def _sorted_by_class(val: Path, classes: Collection[str]) -> Files:
+    """The validation images that a script has put into class folders, in val/ or val/images/; empty: none are.
+
+    Scripts leave val_annotations.txt, and some leave the folder images/, with images or without.
+    """
+    from cl.data.tree_walk import LeftOut, folders_in, images_below
+
+    for folder in (val, val / "images"):
+        found = [path for path in (folders_in(folder) if folder.is_dir() else ()) if path.name in classes]
+        if found:
+            return {path.name: [Path(each.path) for each in images_below(path, LeftOut())] for path in found}
+    return {}
 
 
 def _pairs(path: Path) -> list[tuple[str, str]]:

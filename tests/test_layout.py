@@ -30,6 +30,7 @@ ACROSS: dict[str, str] = {
     "docs/test_fidelity.py": "docs/fidelity.py and its page",
     "docs/test_python_api_page.py": "a page of the documentation: its snippets",
     "end_to_end/test_failures.py": "mistakes, broken files and full disks, from the command line to the exit code",
+    "end_to_end/test_standard_streams.py": "standard streams on miniatures, from the command line to the leaderboard",
     "end_to_end/test_plugin_wheel.py": "a package made by `clbench new`, installed from its wheel",
     "end_to_end/test_packaging.py": "wheel, sdist and editable install",
     "strategies/test_defaults.py": "the defaults of all methods",

@@ -34,9 +34,14 @@ def copies(declared: KnownDataset) -> Iterator[Copy]:
     for source in forms(declared):
         sha256 = declared.archive.sha256 if source.names[0] == declared.archive.name else None
         for paths in candidates(source.names, declared.subfolders):
-            if paths not in seen:
+            if paths not in seen and not (declared.is_tree and _of_archives(paths)):
                 yield Copy(paths, source.read, sha256)
             seen.add(paths)
+
+
+def _of_archives(paths: Sequence[Path]) -> bool:
+    """Whether a tree of images is a folder that only its archive is in."""
+    return len(paths) == 1 and paths[0].is_dir() and not any(entry.is_dir() for entry in paths[0].iterdir())
 
 
 def check_archives(declared: KnownDataset, paths: Sequence[Path]) -> None:

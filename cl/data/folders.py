@@ -133,10 +133,13 @@ def _one_of(root: Path, folders: list[Path], names: tuple[str, ...]) -> Path | N
 
 
 def split_files(
-    root: Path, test_fraction: float, split_seed: int, left: LeftOut | None = None
+    root: Path, test_fraction: float, split_seed: int, left: LeftOut | None = None, files: Files | None = None
 ) -> tuple[tuple[str, ...], Files, Files]:
-    """Class names, and the files of class folders without an official split, split by a seed. Raises as `scan`."""
-    files = class_files(root, left)
+    """Class names, and the files of class folders without an official split, split by a seed. Raises as `scan`.
+
+    `files` are those of each class if they are known already.
+    """
+    files = class_files(root, left) if files is None else files
     if not files:
         raise _no_classes(root)
     train: Files = {}

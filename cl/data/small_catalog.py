@@ -14,6 +14,8 @@ from cl.data.store import Progress
 
 NEVER = "never run by us on the whole of the real files"
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_DOTTED = tuple(name.replace("-idx", ".idx") for name in _FILES)
+"""The names that some copies have, such as Kaggle's."""
 _SIZES = ((60_000, 10_000), (9_912_422, 28_881, 1_648_877, 4_542), (26_421_880, 29_515, 4_422_102, 5_148))
 
 
@@ -33,6 +35,7 @@ def _digits(
     """A dataset in MNIST's four files, and a pack of a part of it."""
     read = partial(_four, classes)
     forms = [tuple(f"{folder}/{file}{end}" for file in _FILES) for folder in folders for end in ("", ".gz")]
+    forms += [tuple(f"{folder}/{file}" for file in _DOTTED) for folder in folders if not folder.startswith("/")]
     first, *more = (
         RemoteFile(f"{name}-{file}.gz", tuple(f"{mirror}{file}.gz" for mirror in mirrors), None, size, digest)
         for file, digest, size in zip(_FILES, md5, sizes, strict=True)
@@ -74,7 +77,10 @@ MNIST = _digits(
 
 FASHION_MNIST = _digits(
     "fashion-mnist", "Fashion-MNIST",
-    ("FashionMNIST/raw", "fashion-mnist", "/usr/share/datasets/fashion-mnist", "/usr/share/dataset-fashion-mnist"),
+    (
+        *("FashionMNIST/raw", "fashion-mnist", "fashion_mnist"),
+        *("/usr/share/datasets/fashion-mnist", "/usr/share/dataset-fashion-mnist"),
+    ),
     ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
@@ -104,7 +110,10 @@ OMNIGLOT = KnownDataset(
     class_names=(),
     classes=1_623,
     names_in_files=True,
-    sources=(Source(("omniglot10.npz",), _packs),),
+    sources=(
+        Source(("images_background", "images_evaluation"), read_omniglot),
+        Source(("omniglot10.npz",), _packs),
+    ),
     archive=RemoteFile(
         "images_background.zip", (f"{_OMNIGLOT}images_background.zip",), None, 9_464_212,
         "68d2efa1b9178cc56df9314c21c6e718",

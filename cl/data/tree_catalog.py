@@ -24,20 +24,22 @@ def _not_alone(paths: tuple[Path, ...], progress: Progress | None) -> Content:
 
 def _tree(
     name: str, title: str, images: int, classes: int, folders: tuple[str, ...], archive: RemoteFile,
-    licence: str, citation: str,
+    licence: str, citation: str, others: tuple[tuple[str, ...], ...], subfolders: tuple[str, ...],
 ) -> KnownDataset:  # fmt: skip
+    """`others` are names of other archives, such as those of ports; `subfolders` further folders to search."""
     return KnownDataset(
         name=name,
         title=title,
         sizes=(images, 0),
         class_names=(),
-        sources=tuple(Source((folder,), _not_alone) for folder in folders),
+        sources=tuple(Source(names, _not_alone) for names in (*((folder,) for folder in folders), *others)),
         archive=archive,
         read_archive=_not_alone,
         licence=licence,
         citation=citation,
         classes=classes,
         checked=NEVER,
+        subfolders=("images", *subfolders),
     )
 
 
@@ -51,12 +53,14 @@ TREES = (
         "MIT for the authors' repository; the images belong to their owners",
         "Hendrycks et al., The Many Faces of Robustness: A Critical Analysis of Out-of-Distribution Generalization, "
         "ICCV 2021",
+        (("imagenet-r.zip",),), ("imagenet_r",),
     ),
     _tree(
         "imagenet-a", "ImageNet-A", 7_500, 200, ("imagenet-a", "imagenet_a", "ImageNet-A"),
         RemoteFile("imagenet-a.tar", (f"{_HENDRYCKS}/imagenet-a.tar",), md5="c3e55429088dc681f30d81f4726b6595"),
         "MIT for the authors' repository; the images belong to their owners",
         "Hendrycks, Zhao, Basart, Steinhardt, Song, Natural Adversarial Examples, CVPR 2021",
+        (("imagenet-a.zip",),), ("imagenet_a",),
     ),
     _tree(
         "cub-200", "CUB-200-2011", 11_788, 200, ("CUB_200_2011", "cub-200", "cub", "cub200"),
@@ -66,6 +70,7 @@ TREES = (
         ),
         "non-commercial research and education; the images belong to their owners",
         "Wah, Branson, Welinder, Perona, Belongie, The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001, 2011",
+        (("cub.zip",), ("CUB_200_2011.zip",)), ("caltech_birds2011",),
     ),
     _tree(
         "tiny-imagenet", "Tiny-ImageNet", 110_000, 200, ("tiny-imagenet-200", "tiny-imagenet"),
@@ -75,11 +80,18 @@ TREES = (
         ),
         "as ImageNet: non-commercial research and education",
         "Le, Yang, Tiny ImageNet Visual Recognition Challenge, CS 231N, 2015",
+        (), ("tiny_imagenet",),
     ),
     _tree(
         "stanford-cars", "Stanford Cars", 16_185, 196, ("stanford_cars", "stanford-cars"),
         RemoteFile("stanford_cars.tgz", ()),  # the authors' site no longer has it
         "non-commercial research",
         "Krause, Stark, Deng, Fei-Fei, 3D Object Representations for Fine-Grained Categorization, 3dRR 2013",
+        (
+            ("car_ims.tgz", "cars_annos.mat"), ("car_ims", "cars_annos.mat"),
+            ("cars_train.tgz", "cars_test.tgz", "car_devkit.tgz", "cars_test_annos_withlabels.mat"),
+            ("cars_train", "cars_test", "devkit", "cars_test_annos_withlabels.mat"),
+        ),
+        ("stanford_cars", "stanford-cars"),
     ),
 )  # fmt: skip

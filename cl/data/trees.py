@@ -17,9 +17,12 @@ from cl.data import reads
 from cl.data.archives import safe_extract
 from cl.data.catalog import declaration, obtain
 from cl.data.folders import Files, class_files, dataset_of, official_folders, split_files
+from cl.data.official.files import unpacked
+from cl.data.official.listing import by_name
+from cl.data.official.release import Release, find, find_in, load
 from cl.data.sources import check_md5
 from cl.data.store import Dataset, Progress
-from cl.data.tree_walk import LeftOut, suffixes
+from cl.data.tree_walk import SKIPPED, LeftOut, suffixes
 from cl.errors import DataError, UsageError
 from cl.paths import home, writable_cache
 
@@ -82,6 +85,34 @@ def read_tree(
     return replace(dataset, notes=left.notes()), {"size": size, "split": split.name, **about}
 
 
+def read_release(
+    name: str, release: Release, *, size: int, folder: str | None = None, progress: Progress | None = None
+) -> tuple[Dataset, dict[str, object]]:
+    """As `read_tree` for the official split of a dataset in archives and tables, with the classes sorted by name.
+
+    Raises `MissingData` for one that is not found, `DataError` for an incomplete one.
+    """
+    declared = declaration(name)
+    if folder:
+        reads.note_written(Path(folder))
+        root = Path(folder).expanduser()
+        if not root.is_dir():
+            raise UsageError(f"There is no folder {root}; give the path of the unpacked {declared.title}.")
+        found = find_in(release, root) or find_in(release, inner(root))
+    else:
+        found = find(release)
+        root = Path(obtain(name, progress).paths[0]) if found is None else found.folder  # which says what is missing
+    if found is None:
+        names = " + ".join(file.name for file in release.files)
+        raise DataError(
+            f"{root} lacks files of {declared.title}: it needs {names}, or another form that `clbench data where "
+            f"{name}` lists; complete it, or choose another split."
+        )
+    dataset = load(found, size, progress, by_name)
+    dataset = replace(dataset, name=declared.name, licence=declared.licence, citation=declared.citation)
+    return dataset, {"size": size, "split": "official"}
+
+
 def find_tree(name: str, progress: Progress | None = None) -> Path:
     """The unpacked dataset in a folder of CLBENCH_DATA_PATH or in the cache; if there is none, unpack its archive.
 
@@ -91,6 +122,8 @@ def find_tree(name: str, progress: Progress | None = None) -> Path:
     path, archive = copy.paths[0], declaration(name).archive
     if path.is_dir():
         return inner(path)
+    if path.name != archive.name:  # of a port, whose content no checksum fixes
+        return inner(unpacked(path))
     folder = Path("data") / declaration(name).sources[0].names[0]
     target = home() / folder
     if not target.exists():
@@ -102,7 +135,11 @@ def find_tree(name: str, progress: Progress | None = None) -> Path:
 def inner(root: Path) -> Path:
     """The folder with the content: archives may nest it in a subfolder of the same name, or in a single subfolder."""
     while root.is_dir():
-        found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        found = [
+            entry
+            for entry in root.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".") and entry.name != SKIPPED
+        ]
         same = [entry for entry in found if entry.name == root.name]
         if not same and (len(found) != 1 or found[0].name in ("train", "test", "val", "images")):
             break
@@ -127,11 +164,8 @@ def _chosen(
             )
         return class_files(parts[0], left), class_files(parts[1], left), {}
     if split.name == "seeded":
-        if parts is not None:
-            raise UsageError(
-                f"{root} is split into folders already, which is another split than ours; set stream.split=folders."
-            )
-        _, train, test = split_files(base, TEST_SHARE, split.seed, left)
+        files = _merged(root, parts, left) if parts is not None else None
+        _, train, test = split_files(base, TEST_SHARE, split.seed, left, files)
         return train, test, {"split_seed": split.seed, "test_fraction": TEST_SHARE}
     assert split.train_list and split.test_list
     known = {(name, path.name): path for part in parts or (base,) for name, files in class_files(part).items()
@@ -142,6 +176,24 @@ def _chosen(
         raise UsageError(f"{both[0]} is in both lists; a test image is never a training image.")
     digests = [hashlib.sha256("\n".join(each).encode()).hexdigest() for each in names]
     return train, test, {"train_list": digests[0], "test_list": digests[1]}
+
+
+def _merged(root: Path, parts: tuple[Path, Path], left: LeftOut) -> Files:
+    """The files of a tree that a port has dealt to two folders, as if they were in the folders of their classes again.
+
+    Raises `UsageError` if both do not have the same classes, or a class has two files of one name: then files were
+    renamed or copied, and the seed would draw another split.
+    """
+    train, test = (class_files(part, left) for part in parts)
+    merged = {name: sorted(train[name] + test.get(name, []), key=lambda path: path.name) for name in train}
+    if train.keys() != test.keys() or any(len({p.name for p in each}) < len(each) for each in merged.values()):
+        raise UsageError(
+            f"{root} is split into folders already, and their files do not make the whole dataset again; set "
+            "stream.split=folders."
+        )
+    names = " and ".join(f"{part.name}/" for part in parts)
+    left.sentences.append(f"The images of {names} are put together and split by our seed.")
+    return merged
 
 
 @cache

@@ -44,6 +44,7 @@ class DatasetEntry:
     path: str = ""  # reader folder
     stream: str = ""  # reader stream
     release: str = ""  # reader official: a name of `cl.data.releases`; empty: there is none yet, so it is missing
+    also: str = ""  # reader folder: the release with the same images, read if its files are here
     classes: tuple[str, ...] = ()  # the classes to use, in this order; empty: all
     tasks: int = 1
     splits: str | None = None  # None: the stream's rule
@@ -56,6 +57,9 @@ class DatasetEntry:
         """The required files or folder, in words."""
         if self.release:
             return " + ".join(file.name for file in release(self.release).files)
+        if self.also:
+            forms = (" + ".join(file.name for file in form) for form in release(self.also).forms)
+            return " or ".join((self.path, *forms))
         return " + ".join(self.files) or self.path or f"the data of {self.stream}"
 
     @property
@@ -86,11 +90,13 @@ class Declaration:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits over the whole declaration, without its path and absolute paths in it."""
+        """Eight hexadecimal digits over the whole declaration, without its path, absolute paths in it, and other forms
+        of the same images."""
         said = dataclasses.asdict(dataclasses.replace(self, where=None))
         del said["unlearned"]
         for entry in said["datasets"]:
             entry["path"], *entry["files"] = map(_last_name, (entry["path"], *entry["files"]))
+            del entry["also"]
             if not entry["release"]:  # the digests of declarations without one are older than it
                 del entry["release"]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
@@ -158,8 +164,11 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
         if bool(getattr(entry, key)) != (reader == entry.reader):
             verb = "needs" if reader == entry.reader else "does not take"
             raise UsageError(f"{where}: reader '{entry.reader}' {verb} '{key}'.")
-    if entry.release:
-        release(entry.release)  # raises if there is none
+    if entry.also and entry.reader != "folder":
+        raise UsageError(f"{where}: reader '{entry.reader}' does not take 'also'.")
+    for name in (entry.release, entry.also):
+        if name:
+            release(name)  # raises if there is none
     if entry.sha256 and len(entry.sha256) != len(entry.files):
         raise UsageError(f"{where}: sha256 needs one entry for each of its {len(entry.files)} files.")
     if entry.multi_label and (entry.tasks != 1 or entry.classes):

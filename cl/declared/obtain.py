@@ -9,8 +9,10 @@ from pathlib import Path
 
 from cl import registry
 from cl.data import reads
-from cl.data.official.release import find as official
-from cl.data.official.release import load
+from cl.data.official.files import ARCHIVES, unpacked
+from cl.data.official.listing import Listing, by_name, drawn
+from cl.data.official.release import Found, load
+from cl.data.official.release import find as find_release
 from cl.data.readers import read_packs
 from cl.data.releases import release
 from cl.data.sources import candidates, check_sha256, next_to_or_candidates
@@ -29,17 +31,65 @@ _TESTED = {"train-only": 0.0, "test-only": 1.0}
 def find(entry: DatasetEntry, next_to: Path | None) -> tuple[Path, ...] | None:
     """The files or the folder of a dataset: next to the stream file (`next_to`), in CLBENCH_DATA_PATH, in the cache.
 
-    None if it is not found; empty for a registered stream, which finds its own data.
+    None if it is not found; empty for a registered stream, which finds its own data. A folder may also be there as an
+    archive, or as the official files of the release `entry.also`.
     """
     if entry.reader == "stream":
         return ()
+    if (copy := official(entry, next_to)) is not None:
+        return copy.paths
     if entry.reader == "official":
-        copy = official(release(entry.release)) if entry.release else None
-        return None if copy is None else copy.paths
+        return None
+    return _named(entry, next_to) or (_archive(entry.path, next_to) if entry.path else None)
+
+
+def official(entry: DatasetEntry, next_to: Path | None) -> Found | None:
+    """The copy of official files that is read for a dataset; None if there is none, or if something else is read.
+
+    For a folder that is a part of a release, such as a session, the folder is preferred.
+    """
+    if entry.release:
+        return find_release(release(entry.release))
+    if not entry.also or (release(entry.also).part is not None and _named(entry, next_to) is not None):
+        return None
+    return find_release(release(entry.also))
+
+
+def _named(entry: DatasetEntry, next_to: Path | None) -> tuple[Path, ...] | None:
     names = entry.files or (entry.path,)
     if next_to is not None:
         return next_to_or_candidates(next_to, names, SUBFOLDERS)
     return next(candidates(names, SUBFOLDERS), None)
+
+
+def _archive(path: str, next_to: Path | None) -> tuple[Path, ...] | None:
+    """The archive that unpacks to a folder, or to one that it is in: data/a.zip or data.zip for data/a."""
+    for folder in (Path(path), *Path(path).parents):
+        for ending in ARCHIVES if folder.name else ():
+            names = (f"{folder.as_posix()}{ending}",)
+            found = (
+                next(candidates(names, SUBFOLDERS), None)
+                if next_to is None
+                else next_to_or_candidates(next_to, names, SUBFOLDERS)
+            )
+            if found is not None:
+                return found
+    return None
+
+
+def _folder(entry: DatasetEntry, found: Path) -> Path:
+    """The folder of a dataset; an archive is unpacked once into the cache. Raises `DataError` if it has another one."""
+    if found.is_dir():
+        return found
+    root, parts = unpacked(found), Path(entry.path).parts
+    stem = found.name[: -max(len(ending) for ending in ARCHIVES if found.name.endswith(ending))]
+    below = parts[len(parts) - 1 - parts[::-1].index(stem) :]
+    for folder in (root.joinpath(*below), root.joinpath(*below[1:])):  # with or without its own name in it
+        if folder.is_dir() and (folder != root or len(below) == 1):
+            return folder
+    raise DataError(
+        f"{found} holds no folder {'/'.join(below)}, which {entry.name} needs; get the whole archive again."
+    )
 
 
 def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
@@ -63,15 +113,15 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
 def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Progress | None = None) -> Dataset:
     """Read one available dataset; images of folders have `size`, others their own. Raises `DataError`, `UsageError`."""
     paths = find(entry, declaration.where.parent if declaration.where is not None else None) or ()
-    if entry.reader != "official":  # which notes what it opens
+    copy = official(entry, declaration.where.parent if declaration.where is not None else None)
+    if copy is None:  # else it is noted what is opened
         reads.note(*paths)
     for path, digest in zip(paths, entry.sha256, strict=False):
         check_sha256(path, digest)
-    if entry.reader == "official":
-        copy = official(release(entry.release))
+    if entry.reader == "official" or copy is not None:
         if copy is None:
             raise DataError(f"The files of {entry.name} disappeared while they were read; put them back and run again.")
-        dataset = load(copy, size, progress)
+        dataset = load(copy, size, progress) if entry.release else _as_folder(declaration, entry, copy, size, progress)
     elif entry.reader == "pack":
         dataset = _pack(entry, paths, progress)
     elif entry.reader == "folder":
@@ -79,12 +129,31 @@ def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Pro
 
         fraction = _TESTED.get(declaration.rule(entry), 0.2)
         dataset, _ = read_image_folder(
-            paths[0], size=size, test_fraction=fraction, split_seed=declaration.split_seed, progress=progress
+            _folder(entry, paths[0]),
+            size=size,
+            test_fraction=fraction,
+            split_seed=declaration.split_seed,
+            progress=progress,
         )
     else:
         dataset = _images_of(declaration, entry, progress)
     said = {key: getattr(entry, key) or getattr(dataset, key) for key in ("name", "licence", "citation")}
     return dataclasses.replace(dataset, **said)
+
+
+def _as_folder(
+    declaration: Declaration, entry: DatasetEntry, copy: Found, size: int, progress: Progress | None
+) -> Dataset:
+    """The dataset that the folder `entry.path` with the images of the release `entry.also` would give."""
+    part = Path(entry.path).name if copy.release.part is not None else ""
+    fraction = _TESTED.get(declaration.rule(entry), 0.2)
+
+    def change(listing: Listing) -> Listing:
+        listing = by_name(listing)
+        return listing if fraction in (0, 1) else drawn(listing, fraction, declaration.split_seed)
+
+    dataset = load(copy, size, progress, change, part)
+    return dataclasses.replace(dataset, train=dataset.test, test=dataset.train) if fraction == 1 else dataset
 
 
 _being_read: ContextVar[tuple[str, ...]] = ContextVar("streams being read", default=())

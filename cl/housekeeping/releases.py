@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
 from cl.data import releases
-from cl.data.official.release import Release, absent, find, how_to_get, obtain, verify
+from cl.data.catalog import DATASETS, KnownDataset
+from cl.data.official.release import Found, Release, absent, how_to_get, obtain, verify
 from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
+from cl.declared.obtain import official
 from cl.errors import ClbenchError
 from cl.family import argument_of, family_of
 from cl.housekeeping.datasets import tree_size
@@ -50,6 +52,17 @@ def declared(name: str) -> Declaration | None:
     return found
 
 
+def only(name: str) -> KnownDataset | None:
+    """The dataset called `name`, or that of the stream `name` if it has one; None for other streams and names."""
+    from cl import registry
+
+    if name in DATASETS:
+        return DATASETS[name]
+    if name not in registry.streams:
+        return None
+    return DATASETS.get(getattr(family_of(name), "dataset", ""))
+
+
 def states(declaration: Declaration, *, checksums: bool = False) -> Iterator[State]:
     """The state of every dataset of a stream, in its order, those that it leaves out last.
 
@@ -60,7 +73,8 @@ def states(declaration: Declaration, *, checksums: bool = False) -> Iterator[Sta
 
 
 def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> State:
-    release = releases.release(entry.release) if entry.release else None
+    name = entry.release or entry.also
+    release = releases.release(name) if name else None
     next_to = declaration.where.parent if declaration.where is not None else None
     paths = find_entry(entry, next_to)
     lacking = State(
@@ -76,10 +90,11 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
     )
     if paths is None:
         return lacking
-    form = OFFICIAL if release is not None else entry.reader
+    copy = official(entry, next_to)
+    form = OFFICIAL if copy is not None else entry.reader
     size = sum(tree_size(path)[0] for path in paths)
     where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
-    verified = _verified(release) if release is not None and checksums else ""
+    verified = _verified(copy) if copy is not None and checksums else ""
     return replace(lacking, form=form, where=where, bytes=size, verified=verified)
 
 
@@ -93,9 +108,7 @@ def _why(entry: DatasetEntry, release: Release | None) -> str:
     return "`clbench data get` fetches it" if release.downloadable else how_to_get(release)
 
 
-def _verified(release: Release) -> str:
-    found = find(release)
-    assert found is not None, "its paths were found before"
+def _verified(found: Found) -> str:
     packed = [file for file, path in zip(found.form, found.packed, strict=True) if path is not None]
     if not packed:
         return "unpacked"
@@ -130,8 +143,11 @@ def wanted(declaration: Declaration) -> Wanted:
     """What is needed for a stream; a dataset that occurs twice counts once."""
     next_to = declaration.where.parent if declaration.where is not None else None
     here, fetch, by_hand, other = [], [], [], []
-    for entry in {each.release or each.name: each for each in (*declaration.datasets, *declaration.unlearned)}.values():
-        release = releases.release(entry.release) if entry.release else None
+    for entry in {
+        each.release or each.also or each.name: each for each in (*declaration.datasets, *declaration.unlearned)
+    }.values():
+        name = entry.release or entry.also
+        release = releases.release(name) if name else None
         if find_entry(entry, next_to) is not None:
             here += [release] if release is not None else []
         elif release is None:

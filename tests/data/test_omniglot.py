@@ -71,3 +71,21 @@ def test_other_archives_are_refused(tmp_path: Path) -> None:
         file.writestr("other/file.txt", "")
     with pytest.raises(DataError, match="has no Omniglot drawings"):
         read_omniglot((path,))
+
+
+@pytest.mark.usefixtures("isolated")
+def test_unpacked_folders_are_read_alike(tmp_path: Path) -> None:
+    paths = (
+        archive(tmp_path / "images_background.zip", {"Latin": 2, "Greek": 1}),
+        archive(tmp_path / "images_evaluation.zip", {"Avesta": 1}),
+    )
+    for path in paths:
+        with zipfile.ZipFile(path) as packed:
+            packed.extractall(tmp_path)
+    packed_content, folders = read_omniglot(paths), read_omniglot(tuple(path.with_suffix("") for path in paths))
+    assert folders.class_names == packed_content.class_names
+    for split in ("train", "test"):
+        assert folders.splits[split].fingerprint == packed_content.splits[split].fingerprint
+    (tmp_path / "images_background" / "Latin" / "character01" / "0001_01.png").write_bytes(b"cut")
+    with pytest.raises(DataError, match=r"0001_01\.png"):
+        read_omniglot(tuple(path.with_suffix("") for path in paths))

@@ -27,7 +27,9 @@ def test_every_layout_gives_the_same_images(tmp_path: Path, monkeypatch: pytest.
     write(tmp_path / "a" / "MNIST" / "raw", zipped=False)
     write(tmp_path / "b" / "mnist", zipped=True)
     write(tmp_path / "c", zipped=True, prefix="mnist-")
-    found = [load(monkeypatch, tmp_path / name) for name in "abc"]
+    for path in write(tmp_path / "d" / "mnist", zipped=False):
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))  # as Kaggle names them
+    found = [load(monkeypatch, tmp_path / name) for name in "abcd"]
     assert len({tuple(dataset.fingerprints.items()) for dataset in found}) == 1  # type: ignore[attr-defined]
     assert all(not dataset.notes and len(dataset.train) == 60 for dataset in found)  # type: ignore[attr-defined]
 

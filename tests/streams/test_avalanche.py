@@ -160,3 +160,19 @@ def test_real_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     pixels = stream.dataset.train.pixels / np.float32(255)
     assert (round(float(pixels.mean()), 4), round(float(pixels.std()), 4)) == (0.286, 0.353)  # as Avalanche normalises
     same_as_avalanches(stream, root, per_experience=500)
+
+
+def test_other_forms_of_the_official_files_are_unpacked(
+    fashion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = build()
+    for path in (fashion / "FashionMNIST" / "raw").iterdir():
+        target = tmp_path / "packed" / "fashion_mnist" / f"{path.name}.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(gzip.compress(path.read_bytes()))
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(tmp_path / "packed"))
+    ours = build()
+    assert ours.id == theirs.id and ours.dataset.class_names == theirs.dataset.class_names
+    target.write_bytes(b"cut")
+    with pytest.raises(DataError, match="truncated or damaged"):
+        build()

@@ -12,7 +12,7 @@ from cl.stream import Evaluate
 from cl.testing import check_stream
 from tests.help.image_trees import SIZE, grow
 
-DECLARED = {"domainnet": 6, "5-datasets": 5, "core50": 11}
+DECLARED = {"domainnet": 6, "domainnet-official": 6, "5-datasets": 5, "core50": 11}
 
 
 @pytest.mark.parametrize("name", DECLARED)

@@ -126,7 +126,10 @@ def get(name: str, jobs: int, dry_run: bool) -> int:
 @click.option("--verify", is_flag=True, help="Read the archives and compare them with the published checksums.")
 @_JSON
 def status(name: str, verify: bool, as_json: bool) -> int:
-    """Show every dataset of STREAM: whether it is here, in which form and where, and what to do if it is not."""
+    """Show every dataset of STREAM: whether it is here, in which form and where, and what to do if it is not.
+
+    A stream of a single dataset shows the same as `clbench data where`.
+    """
     from cl.cli.commands.data_of_streams import show_status
 
     return show_status(name, verify, as_json)
@@ -137,25 +140,10 @@ def status(name: str, verify: bool, as_json: bool) -> int:
 @_JSON
 def where(name: str, as_json: bool) -> int:
     """Show every place that is searched for NAME, in order, and what is there."""
+    from cl.cli.commands.data_of_streams import show_places
     from cl.data.catalog import declaration
-    from cl.housekeeping.datasets import places
 
-    looked = places(declaration(name))
-    used = next((place for place in looked if place.is_whole), None)
-    if as_json:
-        found = [{**dataclasses.asdict(place), "folder": str(place.folder), "used": place is used} for place in looked]
-        click.echo(json.dumps(found, indent=1))
-        return 0
-    rows = []
-    for place in looked:
-        state = "used" if place is used else "found" if place.is_whole else ", ".join(place.found) or "-"
-        if not place.folder.is_dir():
-            state = "no such folder"
-        rows.append([str(place.folder), " + ".join(place.names), place.root, state])
-    print_table(["folder", "looked for", "from", "found"], rows)
-    if used is None:
-        click.echo(f"\nIt is nowhere; `clbench data get {name}` fetches it.")
-    return 0
+    return show_places(declaration(name), as_json)
 
 
 @command.command(epilog=_EPILOG)

@@ -13,20 +13,25 @@ from cl.cli.text import print_table, size_text
 from cl.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from cl.data.known import KnownDataset
     from cl.data.official.release import Release
     from cl.declared.declaration import Declaration
     from cl.errors import ClbenchError
 
 
 def show_status(name: str, verify: bool, as_json: bool) -> int:
-    """Print the state of every dataset of a stream. Raises `UsageError` for what is no stream of several datasets."""
-    from cl.housekeeping.releases import declared, states
+    """Print the state of every dataset of a stream, or the places of the only one. Raises `UsageError` for others."""
+    from cl.housekeeping.releases import declared, only, states
 
     declaration = declared(name)
+    if declaration is None and (known := only(name)) is not None:
+        if verify:
+            raise UsageError(f"{name} is one dataset; use `clbench data verify {known.name}`.")
+        if not as_json:
+            click.echo(f"{name} is one dataset, {known.title}; this is `clbench data where {known.name}`.")
+        return show_places(known, as_json)
     if declaration is None:
-        raise UsageError(
-            f"{name} is no stream of several datasets, such as nevis; `clbench data where` shows a dataset."
-        )
+        raise UsageError(f"{name} is no stream that reads datasets from files; `clbench list streams` shows those.")
     found = list(states(declaration, checksums=verify))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(state) for state in found], indent=1))
@@ -47,6 +52,30 @@ def show_status(name: str, verify: bool, as_json: bool) -> int:
     if left:
         click.echo(f"The last {left} are left out of the stream: {', '.join(declaration.omitted)}.")
     return DataError.exit_code if any(each.verified == "no" for each in found) else 0
+
+
+def show_places(known: KnownDataset, as_json: bool) -> int:
+    """Print every place that is searched for a dataset, and what is there."""
+    from cl.housekeeping.datasets import places
+
+    looked = places(known)
+    used = next((place for place in looked if place.is_whole), None)
+    if as_json:
+        found = [{**dataclasses.asdict(place), "folder": str(place.folder), "used": place is used} for place in looked]
+        click.echo(json.dumps(found, indent=1))
+        return 0
+    rows = []
+    for place in looked:
+        state = "used" if place is used else "found" if place.is_whole else ", ".join(place.found) or "-"
+        if not place.folder.is_dir():
+            state = "no such folder"
+        rows.append([str(place.folder), " + ".join(place.names), place.root, state])
+    print_table(["folder", "looked for", "from", "found"], rows)
+    if used is None and known.archive.urls:
+        click.echo(f"\nIt is nowhere; `clbench data get {known.name}` fetches it.")
+    elif used is None:
+        click.echo("\nIt is nowhere, and clbench cannot fetch it; get it from its authors.")
+    return 0
 
 
 def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:

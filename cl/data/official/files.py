@@ -7,10 +7,11 @@ import hashlib
 import os
 import posixpath
 import re
+import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,8 @@ _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|deskto
 """Files that systems add to folders and archives; some have the suffix of an image."""
 FOREIGN = (".rar", ".7z", ".z")
 """Suffixes of archives that only other programs unpack, in lower case."""
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+"""Suffixes of archives that are read here, in lower case."""
 _MOST = 1 << 31
 """Maximum bytes of one file."""
 _IN_PLACE = Limits(size=1 << 40)
@@ -116,14 +119,16 @@ class Files:
     def local(self, name: str) -> Path:
         """The path on this machine of a file with the content of a file, for libraries that take paths alone.
 
-        What is packed is copied into the cache. A file that is plain or compressed alone may have any size. Raises as
-        `read`.
+        What is packed is copied into the cache. A file that is plain, compressed alone or in a zip may have any size.
+        Raises as `read`.
         """
         source, there = self._place(name)
         if isinstance(source, Folder):
             return source.root / there
         if isinstance(source, Single):
             return source.local()
+        if isinstance(source, Zip):
+            return source.local(there)
         return _copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
 
     def inside(self, name: str, into: str = "") -> Files:
@@ -188,6 +193,16 @@ class Zip(Source):
     def stamp(self, name: str) -> str:
         entry = self._members[name]
         return f"{entry.file_size} {entry.CRC:08x}"
+
+    def local(self, name: str) -> Path:
+        """The path of a copy in the cache, which may be larger than the memory."""
+        entry = self._members[name]
+
+        def write(temporary: Path) -> None:
+            with self._file.open(entry) as member, open(temporary, "wb") as copy:
+                shutil.copyfileobj(member, copy, 1 << 20)
+
+        return _cached(name, entry.file_size, f"{self.path} {self.stamp(name)}", write)
 
 
 class Tar(Source):
@@ -256,7 +271,7 @@ class Single(Source):
 
     def local(self) -> Path:
         """The path of the file, unpacked if it is compressed."""
-        return _unpacked(self.path) / self.path.stem if self._packed else self.path
+        return unpacked(self.path) / self.path.stem if self._packed else self.path
 
 
 def open_source(path: Path, into: str = "") -> Source:
@@ -273,7 +288,9 @@ def open_source(path: Path, into: str = "") -> Source:
     if start[:2] == lzw.MAGIC:
         return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):
-        return Folder(_unpacked(path), ("",)) if not into else _Moved(Folder(_unpacked(path), ("",)), into)
+        return Folder(unpacked(path), ("",)) if not into else _Moved(Folder(unpacked(path), ("",)), into)
+    if path.name.lower().endswith(ARCHIVES):
+        raise DataError(f"Cannot read {path}: it is no archive of a known kind; get it again.")
     return Single(path, into)
 
 
@@ -305,8 +322,8 @@ def _is_packed_tar(path: Path, start: bytes) -> bool:
         raise DataError(f"Cannot read {path}: it is truncated or damaged ({error}); get it again.") from error
 
 
-def _unpacked(path: Path) -> Path:
-    """The folder with the content of a compressed tar, which is unpacked once."""
+def unpacked(path: Path) -> Path:
+    """The folder of the cache with the content of an archive (see `cl.data.archives`), which is unpacked once."""
     key = hashlib.sha256(f"{path.name} {text_of(path.stat())}".encode()).hexdigest()[:16]
     target = home() / "unpacked" / f"{path.name}-{key}"
     if not target.exists():
@@ -331,14 +348,19 @@ def _decompressed(path: Path) -> Path:
 
 def _copied(name: str, content: bytes, identity: str) -> Path:
     """A file of the cache with the content of an archive that is inside another one."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    return _cached(name, len(content), identity, write)
+
+
+def _cached(name: str, size: int, identity: str, write: Callable[[Path], None]) -> Path:
     key = hashlib.sha256(f"{name} {identity}".encode()).hexdigest()[:16]
     path = writable_cache() / "unpacked" / f"{key}-{PurePosixPath(name).name}"
-    if not path.is_file() or path.stat().st_size != len(content):
-
-        def write(temporary: Path) -> None:
-            temporary.write_bytes(content)
-
-        replace_file(path, write, durable=False)
+    if not path.is_file() or path.stat().st_size != size:
+        with _damaged(f"{name} of {identity.split()[0]}"):
+            replace_file(path, write, durable=False)
     return path
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cl.data.decoded import Decode
 from cl.data.images import native, readable
 from cl.data.official.files import Files
+from cl.data.split import split_rows
 from cl.data.store import IndexArray, PixelArray
 from cl.errors import DataError
 
@@ -97,6 +98,37 @@ def learnable(listing: Listing) -> Listing:
     note = f"Left out: {lost:,} images of classes without training images ({names})."
     kept = tuple(name for name, known in zip(listing.class_names, has, strict=True) if known)
     return Listing(kept, splits, (*listing.notes, note) if lost else listing.notes)
+
+
+def by_name(listing: Listing) -> Listing:
+    """The listing with its classes sorted by name, for images with one class each."""
+    order = sorted(range(len(listing.class_names)), key=listing.class_names.__getitem__)
+    new = np.argsort(np.array(order, np.int64)).astype(np.int64)
+    splits = {
+        split: examples.subset(np.arange(len(examples)), new[examples.labels])
+        for split, examples in listing.splits.items()
+    }
+    return Listing(tuple(listing.class_names[label] for label in order), splits, listing.notes)
+
+
+def drawn(listing: Listing, fraction: float, seed: int) -> Listing:
+    """A listing without a split with about `fraction` of every class as test images, drawn as from a folder of class
+    folders whose files are in the order of the listing. Others are unchanged. Raises `DataError` for a single image."""
+    if "all" not in listing.splits:
+        return listing
+    every = listing.splits["all"]
+    taken = np.zeros(len(every), np.bool_)
+    for label, name in enumerate(listing.class_names):
+        rows = np.flatnonzero(every.labels == label)
+        if len(rows) == 1:
+            raise DataError(f"Class {name!r} has a single image, which cannot be split; get the whole dataset again.")
+        test, _ = split_rows(np.arange(len(rows)), fraction, seed, "test", name)
+        taken[rows[test]] = True
+    splits = {
+        split: every.subset(rows, every.labels[rows])
+        for split, rows in (("train", np.flatnonzero(~taken)), ("test", np.flatnonzero(taken)))
+    }
+    return Listing(listing.class_names, splits, listing.notes)
 
 
 def image_files(

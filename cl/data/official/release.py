@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,8 @@ class Release:
     `read` lists the content of its files. `also` are other forms that people have (a mirror's archive), which the same
     `read` reads. `images` is their number in all splits, 0 if no source states it. `access` says what a user has to do
     before a download, and is empty if nothing. `folders` are other names of its folder. `checked` is one of `READ`,
-    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. `version` is raised when the same files give other images.
+    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. `version` is raised when the same files give other images. `part` lists one
+    part of a dataset, such as a session, as images without a split.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Release:
     folders: tuple[str, ...] = ()
     multi_label: bool = False
     version: int = 1
+    part: Callable[[Files, str], Listing] | None = None
 
     @property
     def forms(self) -> tuple[tuple[OfficialFile, ...], ...]:
@@ -127,14 +129,17 @@ def places(release: Release) -> Iterator[Path]:
 
 def find(release: Release) -> Found | None:
     """The first folder that has every file of a release, packed or unpacked; None if there is none."""
-    for folder in places(release):
-        for form in release.forms:
-            packed = [_there(folder, file) for file in form]
-            if all(packed):
-                found = Found(release, folder, form, tuple(path if path != folder else None for path in packed))
-                reads.note_search(found.paths, release=release.name)
-                return found
-    reads.note_search((), release=release.name)
+    found = next((found for folder in places(release) if (found := find_in(release, folder)) is not None), None)
+    reads.note_search(found.paths if found is not None else (), release=release.name)
+    return found
+
+
+def find_in(release: Release, folder: Path) -> Found | None:
+    """The copy of a release in one folder, packed or unpacked; None if there is none."""
+    for form in release.forms:
+        packed = [_there(folder, file) for file in form]
+        if all(packed):
+            return Found(release, folder, form, tuple(path if path != folder else None for path in packed))
     return None
 
 
@@ -196,16 +201,23 @@ def verify(found: Found) -> None:
             check_md5(path, file.md5)
 
 
-def load(found: Found, size: int, progress: Progress | None = None) -> Dataset:
+def load(
+    found: Found, size: int, progress: Progress | None = None, change: Callable[[Listing], Listing] | None = None,
+    part: str = "",
+) -> Dataset:  # fmt: skip
     """The dataset in a copy, decoded to [size, size] once and cached. Raises `DataError` for damaged or foreign files.
 
     Classes without training images are left out, which a note says. The test store is empty for a dataset without a
     split of its own. An official validation set is `Dataset.val`. The stores of a dataset with several classes per
-    image have tags.
+    image have tags. `change` is applied to the listing first, `part` names the part to read.
     """
     release = found.release
     reads.note(*found.paths)
-    listing = learnable(checked(release, release.read(found.open()), str(found.folder)))
+    if part and release.part is not None:
+        listing = checked(replace(release, images=0), release.part(found.open(), part), f"{part} in {found.folder}")
+    else:
+        listing = checked(release, release.read(found.open()), str(found.folder))
+    listing = learnable(listing if change is None else change(listing))
     if listing.multi_label != release.multi_label:  # a plan decides by the release what a method can learn
         raise DataError(f"{found.folder} is not {release.title}: it differs in whether images have several classes.")
     stores = {split: _store(release, split, each, size, progress) for split, each in listing.splits.items()}

@@ -35,7 +35,7 @@ RELEASE = Release(
                 "https://commondatastorage.googleapis.com/books1000/notMNIST_small.tar.gz",
             ),
             8_458_043,
-            holds=("notMNIST_small",),
+            holds=tuple(f"notMNIST_small/{letter}" for letter in "ABCDEFGHIJ"),
         ),
     ),
     also=((OfficialFile("notmnist.zip", md5="e2a47bb2a88c2c6bcae60d9f95223ace", holds=("notMNIST_small",)),),),

@@ -34,10 +34,15 @@ def _tables(files: Files) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
     else:
         models = texts(files, "devkit/cars_meta.mat", "class_names")
         rows = {
-            split: _cars(variable(files, name, "annotations"), "fname", f"cars_{split}/", models)
+            split: _cars(variable(files, name, "annotations"), "fname", _folder(files, f"cars_{split}/"), models)
             for split, name in (("train", "devkit/cars_train_annos.mat"), ("test", _TEST))
         }
     return rows, models
+
+
+def _folder(files: Files, name: str) -> str:
+    """The folder of the photos of a split: an archive of Kaggle puts it into another one of its name."""
+    return name * 2 if any(each.startswith(name * 2) for each in files.names) else name
 
 
 def _cars(cars: np.ndarray, field: str, folder: str, models: list[str]) -> list[tuple[str, str]]:

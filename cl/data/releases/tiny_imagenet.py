@@ -6,6 +6,8 @@ are in the order of their WordNet numbers and have the names of words.txt.
 
 from __future__ import annotations
 
+import re
+
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, by_class
 from cl.data.official.release import HANDLERS, OfficialFile, Release
@@ -19,15 +21,23 @@ def _read(files: Files) -> Listing:
     words = dict(line.partition("\t")[::2] for line in files.lines(f"{_ROOT}/words.txt"))
     names = {each: words.get(each, each) for each in ids}
     train = files.match(rf"{_ROOT}/train/(n\d+)/images/[^/]+\.JPEG")
-    test = [line.split("\t")[:2] for line in files.lines(f"{_ROOT}/val/val_annotations.txt")]
     return by_class(
         files,
         {
             "train": [(path, names.get(found[1], found[1])) for path, found in train],
-            "test": [(f"{_ROOT}/val/images/{name}", names.get(each, each)) for name, each in test],
+            "test": [(path, names.get(each, each)) for path, each in _validation(files)],
         },
         tuple(names.values()),
     )
+
+
+def _validation(files: Files) -> list[tuple[str, str]]:
+    """Paths and classes of the validation images, which many scripts put into folders of their classes."""
+    below = re.compile(rf"{_ROOT}/val/(?:images/)?(n\d+)/(?:images/)?[^/]+\.JPEG")
+    if sorted_by_class := [(name, found[1]) for name in files.names if (found := below.fullmatch(name))]:
+        return sorted_by_class
+    lines = [line.split("\t")[:2] for line in files.lines(f"{_ROOT}/val/val_annotations.txt")]
+    return [(f"{_ROOT}/val/images/{name}", each) for name, each in lines]
 
 
 RELEASE = Release(

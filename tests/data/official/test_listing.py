@@ -10,7 +10,17 @@ from PIL import Image
 
 from cl.data.images import UnreadableImage
 from cl.data.official.files import Files, Folder
-from cl.data.official.listing import Examples, Listing, arrays, by_class, image_files, learnable, many_classes
+from cl.data.official.listing import (
+    Examples,
+    Listing,
+    arrays,
+    by_class,
+    by_name,
+    drawn,
+    image_files,
+    learnable,
+    many_classes,
+)
 from cl.errors import DataError
 
 
@@ -132,3 +142,27 @@ def test_classes_without_training_images_are_left_out_and_said(files: Files) -> 
     assert len(list(found.splits["test"].identity())) == 1
     unseen = learnable(by_class(files, {"all": [("a.png", "owl")]}, ("cat", "owl")))
     assert unseen.class_names == ("owl",) and not unseen.notes, "nothing is left out where a class has no image at all"
+
+
+def test_classes_sorted_by_name_keep_their_images(files: Files) -> None:
+    rows = {"all": [("a.png", "owl"), ("b.png", "cat"), ("c.png", "owl"), ("d.png", "bat")]}
+    listing = by_name(by_class(files, rows, ("owl", "cat", "bat")))
+    assert listing.class_names == ("bat", "cat", "owl") and listing.splits["all"].labels.tolist() == [2, 1, 2, 0]
+    assert listing.splits["all"].decode(1)[0, 0].tolist() == [0, 255, 0]
+
+
+def test_a_set_is_drawn_as_a_folder_of_class_folders_would_be(tmp_path: Path) -> None:
+    from cl.data.folders import split_files
+    from tests.help.image_trees import grow
+
+    _, train, test = split_files(grow(tmp_path, 10, ["ant", "bee"]), 0.2, 3)
+    files = Files([Folder(tmp_path, ("",))], "here")
+    listing = drawn(by_class(files, {"all": [(name, name.partition("/")[0]) for name in files.names]}), 0.2, 3)
+    for split, expected in (("train", train), ("test", test)):
+        examples = listing.splits[split]
+        names = {text.partition("\t")[0] for text in examples.identity()}
+        assert names == {path.relative_to(tmp_path).as_posix() for paths in expected.values() for path in paths}
+        assert examples.labels.tolist() == [0] * len(expected["ant"]) + [1] * len(expected["bee"])
+    assert drawn(listing, 0.5, 3) is listing, "what has a split keeps it"
+    with pytest.raises(DataError, match="has a single image"):
+        drawn(by_class(files, {"all": [("ant/art_0.jpg", "ant")]}), 0.2, 3)

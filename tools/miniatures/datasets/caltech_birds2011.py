@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.miniatures.packing import write_tar
+from tools.miniatures.packing import write_tar, write_zip
 from tools.miniatures.pen import Pen
+from tools.miniatures.wordnet import dealt
 
 SPECIES = """
 Black_footed_Albatross Laysan_Albatross Sooty_Albatross Groove_billed_Ani Crested_Auklet Least_Auklet
@@ -44,6 +45,16 @@ Bewick_Wren Cactus_Wren Carolina_Wren House_Wren Marsh_Wren Rock_Wren Winter_Wre
 
 def write(folder: Path, pen: Pen) -> None:
     """CUB_200_2011.tgz with images in folders NUMBER.SPECIES, and lists that begin with the number of the image."""
+    write_tar(folder / "CUB_200_2011.tgz", _content(pen))
+
+
+def port(folder: Path, pen: Pen) -> None:
+    """cub.zip of ports such as PILOT: the images dealt to train/ and test/ anew, and no list."""
+    images = {name: data for name, data in _content(pen).items() if "/images/" in name}
+    write_zip(folder / "cub.zip", dealt(images, "cub"))
+
+
+def _content(pen: Pen) -> dict[str, bytes]:
     content: dict[str, bytes] = {"attributes.txt": b"1 has_bill_shape::curved_(up_or_down)\n"}
     lists: dict[str, list[str]] = {}
     number = 0
@@ -62,4 +73,4 @@ def write(folder: Path, pen: Pen) -> None:
                 lists.setdefault(name, []).append(f"{number} {value}")
     for name, lines in lists.items():
         content[f"CUB_200_2011/{name}.txt"] = ("\n".join(lines) + "\n").encode()
-    write_tar(folder / "CUB_200_2011.tgz", content)
+    return content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.miniatures.packing import write_zip
+from tools.miniatures.packing import write_files, write_zip
 from tools.miniatures.pen import Pen
 
 ROOT = "tiny-imagenet-200"
@@ -14,6 +14,19 @@ CLASSES = {f"n{1443537 + 37121 * place:08}": f"kind {place}, Kindus {place}" for
 
 def write(folder: Path, pen: Pen) -> None:
     """tiny-imagenet-200.zip; wnids.txt in another order than the numbers, words.txt with more of them."""
+    write_zip(folder / "tiny-imagenet-200.zip", _content(pen))
+
+
+def write_sorted(folder: Path, pen: Pen) -> None:
+    """The same after a script that put the validation images into folders of their classes."""
+    content = _content(pen)
+    for line in content[f"{ROOT}/val/val_annotations.txt"].decode().splitlines():
+        name, each = line.split("\t")[:2]
+        content[f"{ROOT}/val/{each}/{name}"] = content.pop(f"{ROOT}/val/images/{name}")
+    write_files(folder, content)
+
+
+def _content(pen: Pen) -> dict[str, bytes]:
     shuffled = sorted(CLASSES, key=lambda each: each[::-1])
     content: dict[str, bytes] = {
         "wnids.txt": _text(shuffled),
@@ -32,7 +45,7 @@ def write(folder: Path, pen: Pen) -> None:
     content["val/val_annotations.txt"] = _text(val)
     for number in range(3):
         content[f"test/images/test_{number}.JPEG"] = pen.encoded("", "")
-    write_zip(folder / "tiny-imagenet-200.zip", {f"{ROOT}/{name}": data for name, data in content.items()})
+    return {f"{ROOT}/{name}": data for name, data in content.items()}
 
 
 def _text(lines: list[str]) -> bytes:
