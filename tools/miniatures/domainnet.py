@@ -44,8 +44,8 @@ def write_domain(
 ) -> None:  # fmt: skip
     """DOMAIN.zip with DOMAIN/CLASS/DOMAIN_CLASS_NUMBER.jpg, and the two lists of paths and numbers of classes.
 
-    The first two classes have five training images, so that some can be held out. `absent` are the classes that the list
-    of a split lacks. Unpacked, the lists are in a folder splits/.
+    The first two classes have five training images, so that some can be held out. `absent` are the classes that the
+    list of a split lacks. Unpacked, the lists are in a folder splits/.
     """
     content: dict[str, bytes] = {}
     lists: dict[str, list[str]] = {"train": [], "test": []}

@@ -66,9 +66,9 @@ def test_status_with_verify_fails_for_another_file(stream: str, tmp_path: Path, 
     assert "| no       |" in capsys.readouterr().out
 
 
-def test_status_of_one_dataset_is_refused(capsys: Shown) -> None:
+def test_status_of_a_stream_without_files_is_refused(capsys: Shown) -> None:
     assert call(["data", "status", "split-digits"]) == 2
-    assert "split-digits is no stream of several datasets" in capsys.readouterr().err
+    assert "split-digits is no stream that reads datasets from files" in capsys.readouterr().err
 
 
 def test_get_fetches_what_needs_no_account_and_lists_the_rest(
