@@ -38,6 +38,7 @@ HEAVY = {
     "resnet32-scratch": 2,
     "split-cifar100": 8,
     "split-cifar100-small": 155,
+    "told-sparse": 2,
     "told-tag": 10,
     "wsn": 1,
     "zero-shot-head": 4,
