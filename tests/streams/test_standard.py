@@ -15,6 +15,15 @@ from tests.help.image_trees import SIZE, grow
 DECLARED = {"domainnet": 6, "domainnet-official": 6, "5-datasets": 5, "core50": 11}
 
 
+VERSIONS = {"domainnet": "1-79e7e775", "5-datasets": "1-b9b6f769", "core50": "1-d3e76ef8"}
+"""Version and digest of each declaration, which are part of the identity of records."""
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_other_forms_of_the_files_do_not_change_the_identity(name: str) -> None:
+    assert registry.streams.get(name).version_of() == VERSIONS[name]
+
+
 @pytest.mark.parametrize("name", DECLARED)
 def test_declared_streams_say_what_they_need(name: str, cache: Path) -> None:
     family = registry.streams.get(name)

@@ -95,6 +95,25 @@ def test_core50_is_one_content_in_every_form(data: Path, tmp_path: Path, monkeyp
     assert len(found[0].dataset.test) == 300
 
 
+@pytest.mark.parametrize(
+    ("family", "release", "lost"),
+    [(CORe50, "core50", "core50_128x128.zip"), (DomainNetOfficial, "domainnet_clipart", "clipart.zip"),
+     (DomainNetOfficial, "domainnet_clipart", "clipart_test.txt")],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])
+def test_damage_is_one_sentence(
+    family: type[Declared], release: str, lost: str, damage: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = miniature(release, data) / lost
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2 - 1] if damage == "truncated" else b"no archive at all\n")
+    if damage == "missing":
+        path.unlink()
+    with pytest.raises(DataError) as caught:
+        stream_of(family, data / "home", monkeypatch, size=16, missing="skip")
+    assert "\n" not in str(caught.value) and path.name in str(caught.value)
+
+
 def test_a_list_of_paths_that_runs_code_is_refused(data: Path, tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> Any:

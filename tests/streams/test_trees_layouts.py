@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cl.data import catalog, releases
+from cl.data.folders import dataset_of
 from cl.errors import ClbenchError, DataError, MissingData, UsageError
 from cl.streams.trees import CUB200, ImageNetA, ImageNetR, StanfordCars, TinyImageNet
 from tests.help.image_trees import build
@@ -68,6 +70,40 @@ def test_every_layout_has_one_content(name: str, data: Path, tmp_path: Path, mon
         stream = build(family, size=32)
         found[layout] = (stream.id, stream.dataset.fingerprints, stream.dataset.class_names)
     assert len({str(each) for each in found.values()}) == 1, found
+
+
+def test_cars_are_read_as_torchvision_reads_them(data: Path, tmp_path: Path) -> None:
+    """As version 0.1.0 did, which left the reading to torchvision: the identity of the stream is the same."""
+    from torchvision.datasets import StanfordCars as Cars
+
+    two_folders_of_cars("stanford_cars", nested=False)(miniature("stanford_cars", tmp_path), data)
+    stream = build(StanfordCars, size=32)
+    parts = []
+    for split in ("train", "test"):
+        found = Cars(str(data), split=split)
+        files: dict[str, list[Path]] = {}
+        for path, label in found._samples:
+            files.setdefault(str(found.classes[label]), []).append(Path(path))
+        parts.append(files)
+    names = tuple(sorted(parts[0]))
+    theirs = dataset_of(data, "stanford-cars", names, parts[0], parts[1], 32)
+    assert stream.dataset.fingerprints == theirs.fingerprints and stream.dataset.class_names == names
+    assert stream.comparable["split"] == "official" and stream.options["split"] == "official"
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_other_files_next_to_the_images_change_nothing(name: str, data: Path, tmp_path: Path) -> None:
+    family, release = RELEASES[name]
+    unpacked(release)(miniature(release, tmp_path / "official"), data)
+    plain = build(family, size=32)
+    (root,) = (path for path in data.iterdir() if path.is_dir())
+    first = next(path for path in sorted(root.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg"))
+    for path in (root / "LICENCE", root / ".DS_Store", root / "__MACOSX" / "x.jpg", first.parent / "Thumbs.db"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"no image")
+    shutil.copy(root / "LICENCE", first.parent / "._a.jpg")
+    again = build(family, size=32)
+    assert again.id == plain.id and again.dataset.fingerprints == plain.dataset.fingerprints
 
 
 @pytest.mark.parametrize("name", ["imagenet-r", "imagenet-a"])
