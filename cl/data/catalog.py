@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cl.data import reads
+from cl.data import reads, releases
 from cl.data.known import Copy, KnownDataset, Part, Source
 from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
 from cl.data.small_catalog import SMALL
@@ -18,6 +18,10 @@ from cl.errors import DataError, MissingData, UsageError, did_you_mean
 def declaration(name: str) -> KnownDataset:
     """The dataset called `name`; raises `UsageError` with similar names if there is none."""
     if name not in DATASETS:
+        if name in releases.names():
+            raise UsageError(
+                f"{name} is a dataset in official files; `clbench data get {name}` says where it is, or fetches it."
+            )
         hint = did_you_mean(name, list(DATASETS)) or f" Known: {', '.join(DATASETS)}."
         raise UsageError(f"There is no dataset '{name}'.{hint}")
     return DATASETS[name]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cl.data.official.release import listed
 from cl.data.releases import release
 from cl.errors import UsageError, did_you_mean
 from cl.protocol import CLASS, DOMAIN, TASK
@@ -56,9 +57,9 @@ class DatasetEntry:
     def needs(self) -> str:
         """The required files or folder, in words."""
         if self.release:
-            return " + ".join(file.name for file in release(self.release).files)
+            return listed([file.name for file in release(self.release).files], " + ")
         if self.also:
-            forms = (" + ".join(file.name for file in form) for form in release(self.also).forms)
+            forms = (listed([file.name for file in form], " + ") for form in release(self.also).forms)
             return " or ".join((self.path, *forms))
         return " + ".join(self.files) or self.path or f"the data of {self.stream}"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from cl.data import releases
 from cl.data.catalog import DATASETS, KnownDataset
-from cl.data.official.release import Found, Release, absent, how_to_get, obtain, verify
+from cl.data.official.release import Found, Release, how_to_get, in_part, obtain, verify
 from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
@@ -101,11 +101,8 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
 def _why(entry: DatasetEntry, release: Release | None) -> str:
     if release is None:
         return f"needs {entry.needs}{f' ({entry.source})' if entry.source else ''}"
-    lacking = absent(release)
-    if lacking:
-        folder, names = next(iter(lacking.items()))
-        return f"{folder} lacks {', '.join(names)}"
-    return "`clbench data get` fetches it" if release.downloadable else how_to_get(release)
+    how = f"`clbench data get {release.name}` fetches it" if release.downloadable else how_to_get(release)
+    return f"{part}; {how}" if (part := in_part(release)) else how
 
 
 def _verified(found: Found) -> str:

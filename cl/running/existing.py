@@ -214,12 +214,12 @@ def _inputs(plan: Plan) -> tuple[reads.Reads, reads.Reads]:
 
 def _found_elsewhere(seen: reads.Reads) -> list[str]:
     """Files that a search by name finds now in place of those that it found."""
-    from cl.data.sources import found_again
+    from cl.data.searches import repeated
 
     different = []
     for search in seen.searches:
         try:
-            found = found_again(search)
+            found = repeated(search)
         except (DataError, UsageError):  # moved away: their stamps have told
             continue
         if found and found != search["found"]:

@@ -53,9 +53,10 @@ def test_states_say_what_is_here_and_what_to_do(data: Path) -> None:
     coil = found["coil20"]
     assert coil.where == str(data / "coil20" / "coil-20-proc.zip") and coil.checked == "dm_nevis" and not coil.why
     assert coil.bytes == (data / "coil20" / "coil-20-proc.zip").stat().st_size and coil.verified == ""
-    assert found["mit_scenes"].why == f"{data / 'mit_scenes'} lacks TestImages.txt"
+    scenes = found["mit_scenes"].why
+    assert scenes == f"{data / 'mit_scenes'} lacks TestImages.txt; `clbench data get mit_scenes` fetches it"
     assert "(or what they unpack to) into a folder shanghai_tech/" in found["shanghai_tech"].why
-    assert found["voc_2007"].why == "`clbench data get` fetches it"
+    assert found["voc_2007"].why == "`clbench data get voc_2007` fetches it"
 
 
 def test_checksums_are_compared_when_asked_for(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

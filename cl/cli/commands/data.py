@@ -94,11 +94,14 @@ def get(name: str, jobs: int, dry_run: bool) -> int:
     NAME may be a stream of several datasets, such as nevis: then everything that needs no account is fetched, and the
     rest is listed with what to do. An interrupted download continues with the same command.
     """
+    from cl import registry
     from cl.cli.commands.data_of_streams import fetch_release, fetch_stream
     from cl.cli.shared import set_up
     from cl.data import releases
     from cl.data.catalog import DATASETS, copies, declaration, obtain
+    from cl.errors import UsageError, did_you_mean
     from cl.housekeeping.releases import declared as declared_stream
+    from cl.housekeeping.releases import only
     from cl.progress.displays import make_progress
 
     set_up(quiet=False, verbose=0)
@@ -107,6 +110,12 @@ def get(name: str, jobs: int, dry_run: bool) -> int:
             return fetch_stream(stream, jobs, dry_run)
         if name in releases.names():
             return fetch_release(releases.release(name), dry_run)
+        if (known := only(name)) is not None:
+            raise UsageError(f"{name} is one dataset; use `clbench data get {known.name}`.")
+        if name not in registry.streams and (
+            hint := did_you_mean(name, [*DATASETS, *releases.names(), *registry.streams])
+        ):
+            raise UsageError(f"There is no dataset or stream '{name}'.{hint}")
     declared = declaration(name)
     was_here = any(True for _ in copies(declared))
     if dry_run and not was_here:

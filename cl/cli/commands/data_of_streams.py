@@ -10,13 +10,16 @@ import click
 
 from cl.cli.app import report
 from cl.cli.text import print_table, size_text
-from cl.errors import DataError, UsageError
+from cl.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cl.data.known import KnownDataset
     from cl.data.official.release import Release
     from cl.declared.declaration import Declaration
     from cl.errors import ClbenchError
+    from cl.housekeeping.releases import State
 
 
 def show_status(name: str, verify: bool, as_json: bool) -> int:
@@ -31,15 +34,15 @@ def show_status(name: str, verify: bool, as_json: bool) -> int:
             click.echo(f"{name} is one dataset, {known.title}; this is `clbench data where {known.name}`.")
         return show_places(known, as_json)
     if declaration is None:
-        raise UsageError(f"{name} is no stream that reads datasets from files; `clbench list streams` shows those.")
+        raise UsageError(_no_stream(name))
     found = list(states(declaration, checksums=verify))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(state) for state in found], indent=1))
-        return 0
+        return _report_other_files(found)
     columns = ["dataset", "year", "here", "size", "reader tested on", "where, or what to do"]
     rows = [
         [each.name, str(each.year or ""), each.form or "no", size_text(each.bytes) if each.bytes else "unknown",
-         each.checked, each.where or each.why]
+         each.checked, _in_short(each.where) or each.why]
         for each in found
     ]  # fmt: skip
     if verify:
@@ -51,7 +54,35 @@ def show_status(name: str, verify: bool, as_json: bool) -> int:
     click.echo(f"\n{here} of {len(found)} datasets are here.")
     if left:
         click.echo(f"The last {left} are left out of the stream: {', '.join(declaration.omitted)}.")
-    return DataError.exit_code if any(each.verified == "no" for each in found) else 0
+    return _report_other_files(found)
+
+
+def _no_stream(name: str) -> str:
+    from cl import registry
+    from cl.data import releases
+
+    if name in releases.names():
+        return f"{name} is a dataset, not a stream; `clbench data get {name}` says where it is, or fetches it."
+    if name not in registry.streams and (hint := did_you_mean(name, list(registry.streams))):
+        return f"There is no stream '{name}'.{hint}"
+    return f"{name} is no stream that reads datasets from files; `clbench list streams` shows those."
+
+
+def _in_short(where: str) -> str:
+    """Up to three paths as they are; of more the first and their number, since a table is as wide as its widest row."""
+    paths = where.split(" + ")
+    return where if len(paths) < 4 else f"{paths[0]} + {len(paths) - 1} more"
+
+
+def _report_other_files(found: Sequence[State]) -> int:
+    other = [each.name for each in found if each.verified == "no"]
+    if not other:
+        return 0
+    report(DataError(
+        f"{len(other)} of {len(found)} datasets are damaged or not the published files: {', '.join(other)}; "
+        "get them again."
+    ))  # fmt: skip
+    return DataError.exit_code
 
 
 def show_places(known: KnownDataset, as_json: bool) -> int:

@@ -318,6 +318,8 @@ def _is_packed_tar(path: Path, start: bytes) -> bool:
             return True
     except tarfile.ReadError:
         return False
+    except PermissionError:
+        raise  # the file is whole as far as we know
     except _DAMAGE as error:
         raise DataError(f"Cannot read {path}: it is truncated or damaged ({error}); get it again.") from error
 
@@ -389,5 +391,7 @@ def _damaged(what: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DataError(f"{what} disappeared while it was read; put it back and run again.") from error
+    except PermissionError:
+        raise  # the file is whole as far as we know
     except _DAMAGE as error:
         raise DataError(f"Cannot read {what}: it is truncated or damaged ({error}); get it again.") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,14 +144,30 @@ def find_in(release: Release, folder: Path) -> Found | None:
 
 
 def absent(release: Release) -> dict[Path, list[str]]:
-    """For each searched folder that has some, but not all files of a form: the names of those that lack."""
-    lacking = {}
+    """For each searched folder that has some, but not all files of a form: the names of those that lack.
+
+    Of several forms it is the one that lacks the fewest.
+    """
+    lacking: dict[Path, list[str]] = {}
     for folder in places(release):
         for form in release.forms:
             there = [file.name for file in form if _there(folder, file)]
-            if there and len(there) < len(form):
-                lacking[folder] = [file.name for file in form if file.name not in there]
+            names = [file.name for file in form if file.name not in there]
+            if there and names and len(names) < len(lacking.get(folder, [*names, ""])):
+                lacking[folder] = names
     return lacking
+
+
+def in_part(release: Release) -> str:
+    """ "FOLDER lacks FILES" for the first searched folder that has some files of a release, else an empty string."""
+    for folder, names in absent(release).items():
+        return f"{folder} lacks {listed(names, ', ')}"
+    return ""
+
+
+def listed(names: Sequence[str], between: str) -> str:
+    """Names of files in a sentence; of many, their number, the first and the last."""
+    return between.join(names) if len(names) < 9 else f"{len(names)} files, {names[0]} to {names[-1]}"
 
 
 def _there(folder: Path, file: OfficialFile) -> Path | None:
@@ -171,9 +187,10 @@ def obtain(release: Release, progress: Progress | None = None) -> Found:
     if found is not None:
         return found
     if not release.downloadable:
-        raise MissingData(f"{release.title} was not found in {searched()}; {how_to_get(release)}")
+        part = f" ({part})" if (part := in_part(release)) else ""
+        raise MissingData(f"{release.title} was not found in {searched()}{part}; {how_to_get(release)}")
     if is_offline():
-        raise missing(release.title, [" + ".join(file.name for file in release.files)])
+        raise missing(release.title, [in_part(release) or listed([file.name for file in release.files], " + ")])
     for file in release.files:
         remote = file.remote
         fetch(
@@ -187,8 +204,8 @@ def obtain(release: Release, progress: Progress | None = None) -> Found:
 
 def how_to_get(release: Release) -> str:
     """One sentence without a capital letter: what to get where, and into which folder to put it."""
-    every = [file.name for file in release.files]
-    names = " and ".join(every) if len(every) < 9 else f"{len(every)} files, {every[0]} to {every[-1]},"
+    names = listed([file.name for file in release.files], " and ")
+    names += "," if len(release.files) > 8 else ""
     why = f"{release.access}, then put" if release.access else f"get it from {release.page} and put"
     return f"{why} {names} (or what they unpack to) into a folder {release.name}/ of CLBENCH_DATA_PATH."
 

@@ -34,7 +34,7 @@ def _read(files: Files) -> Listing:
             except ValueError:
                 present = []
             if len(present) != 2 or all(present):
-                raise DataError(f"{name} of {files.where} has {','.join(flags)} for {image}; get it again.")
+                raise DataError(f"{name} of {files.where} has {','.join(flags)!r} for {image!r}; get it again.")
             label = next((each for each, has in zip(_CLASSES, present, strict=False) if has), _CLASSES[2])
             rows[split].append((f"ISIC-2017_{part}_Data/{image}.jpg", label))
     return by_class(files, rows, _CLASSES)

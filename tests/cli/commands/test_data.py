@@ -81,7 +81,8 @@ def test_offline_and_unknown_names_are_one_sentence(tiny: Tiny, capsys: Shown, m
     assert "`clbench data get cifar100` fetches it" in capsys.readouterr().err
     for action in ("get", "verify", "where", "remove"):
         assert call(["data", action, "cifar1000"]) == 2
-        assert "There is no dataset 'cifar1000'. Did you mean cifar100" in capsys.readouterr().err
+        shown = capsys.readouterr().err
+        assert "There is no dataset" in shown and "'cifar1000'. Did you mean cifar100" in shown
     assert tiny.requests == []
 
 

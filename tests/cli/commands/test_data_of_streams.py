@@ -63,7 +63,39 @@ def test_status_shows_every_dataset(stream: str, tmp_path: Path, capsys: Shown) 
 def test_status_with_verify_fails_for_another_file(stream: str, tmp_path: Path, capsys: Shown) -> None:
     written("coil20", tmp_path / "data")
     assert call(["data", "status", stream, "--verify"]) == 3
-    assert "| no       |" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "| no       |" in shown.out
+    assert "Error: 1 of 3 datasets are damaged or not the published files: objects; get them again." in shown.err
+    assert call(["data", "status", stream, "--verify", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)[0]["verified"] == "no"
+
+
+def test_status_names_the_first_of_many_files(cache: Path, tmp_path: Path, capsys: Shown) -> None:
+    path = tmp_path / "textures.toml"
+    path.write_text(STREAM.split("[[")[0] + '[[datasets]]\nname = "t"\nreader = "official"\nrelease = "brodatz"\n')
+    folder = cache / "data" / "brodatz"
+    folder.mkdir(parents=True)
+    files = [folder / file.name for file in releases.release("brodatz").files]
+    for file in files[1:]:
+        file.touch()
+    assert call(["data", "status", str(path)]) == 0
+    assert f"{folder} lacks {files[0].name}; `clbench data get brodatz` fetches it" in capsys.readouterr().out
+    files[0].touch()
+    assert call(["data", "status", str(path)]) == 0
+    assert f"{files[0]} + {len(files) - 1} more |" in capsys.readouterr().out
+
+
+def test_names_of_another_kind_say_what_to_do(cache: Path, capsys: Shown) -> None:
+    for words, sentence in {
+        "status coil20": "coil20 is a dataset, not a stream; `clbench data get coil20` says where it is",
+        "status nevsi": "There is no stream 'nevsi'. Did you mean nevis",
+        "get nevsi": "There is no dataset or stream 'nevsi'. Did you mean nevis",
+        "get coil-20": "There is no dataset or stream 'coil-20'. Did you mean coil20",
+        "get split-cifar100": "split-cifar100 is one dataset; use `clbench data get cifar100`.",
+        "where coil20": "coil20 is a dataset in official files; `clbench data get coil20` says where it is",
+    }.items():
+        assert call(["data", *words.split()]) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def test_status_of_a_stream_without_files_is_refused(capsys: Shown) -> None:

@@ -175,6 +175,11 @@ def test_a_truncated_archive_is_one_sentence(tmp_path: Path, name: str, part: fl
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged() -> None:
+    with pytest.raises(PermissionError, match="denied"), module._damaged("labels.gz"):
+        raise PermissionError(13, "denied")
+
+
 def test_a_truncated_gz_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "labels.gz"
     path.write_bytes(gzip.compress(bytes(range(256)) * 9)[:150])

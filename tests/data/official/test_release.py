@@ -22,6 +22,7 @@ from cl.data.official.release import (
     checked,
     find,
     how_to_get,
+    listed,
     load,
     obtain,
     places,
@@ -158,6 +159,18 @@ def test_what_lacks_and_cannot_be_downloaded_is_one_sentence(roots: tuple[Path, 
         obtain(replace(TOYS, access="ask its authors"))
     assert "Toys was not found in " in str(caught.value) and "; ask its authors, then put " in str(caught.value)
     assert str(roots[1]) in str(caught.value)
+
+
+def test_a_dataset_that_is_here_in_part_names_the_files_that_lack(roots: tuple[Path, Path]) -> None:
+    write_files(roots[0] / "toys", {"list.txt": b""})
+    with pytest.raises(MissingData) as caught:
+        obtain(replace(TOYS, access="ask its authors"))
+    assert f"({roots[0] / 'toys'} lacks toys.zip); ask its authors" in str(caught.value)
+
+
+def test_many_names_are_shortened() -> None:
+    assert listed(["a", "b"], " + ") == "a + b"
+    assert listed([f"{number}.gif" for number in range(1, 10)], " + ") == "9 files, 1.gif to 9.gif"
 
 
 class Handler(BaseHTTPRequestHandler):
