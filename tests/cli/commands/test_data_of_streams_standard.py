@@ -42,7 +42,7 @@ def test_every_session_of_core50_is_in_one_archive(data: Path, tmp_path: Path, c
 
 def test_what_only_a_user_can_get_is_said(data: Path, capsys: Shown) -> None:
     found = states(capsys, "5-datasets")
-    assert found["svhn"]["why"] == "`clbench data get` fetches it" and found["mnist"]["form"] == "stream"
+    assert found["svhn"]["why"] == "`clbench data get svhn_cropped` fetches it" and found["mnist"]["form"] == "stream"
     assert call(["data", "get", "core50", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert "core50: 0 datasets are here, 1 can be fetched" in shown
