@@ -55,8 +55,9 @@ class Release:
     `read` lists the content of its files. `also` are other forms that people have (a mirror's archive), which the same
     `read` reads. `images` is their number in all splits, 0 if no source states it. `access` says what a user has to do
     before a download, and is empty if nothing. `folders` are other names of its folder. `checked` is one of `READ`,
-    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. `version` is raised when the same files give other images. `part` lists one
-    part of a dataset, such as a session, as images without a split.
+    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. With `own_folder` it is looked for in folders of its name alone, because its
+    files have the names of another dataset's. `version` is raised when the same files give other images. `part` lists
+    one part of a dataset, such as a session, as images without a split.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Release:
     also: tuple[tuple[OfficialFile, ...], ...] = ()
     folders: tuple[str, ...] = ()
     multi_label: bool = False
+    own_folder: bool = False
     version: int = 1
     part: Callable[[Files, str], Listing] | None = None
 
@@ -123,8 +125,9 @@ def places(release: Release) -> Iterator[Path]:
     for root in [*data_path(), home() / "data"]:
         for name in names:
             yield root / name
-        yield root
-        yield from (root / sub for sub in ("images", TORCHVISION, *(f"{TORCHVISION}/{name}" for name in names)))
+        if not release.own_folder:
+            yield from (root, root / "images", root / TORCHVISION)
+        yield from (root / TORCHVISION / name for name in names)
 
 
 def find(release: Release) -> Found | None:

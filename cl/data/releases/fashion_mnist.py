@@ -43,5 +43,6 @@ RELEASE = Release(
     "Algorithms, arXiv 1708.07747, 2017",
     page="https://github.com/zalandoresearch/fashion-mnist",
     checked=TORCHVISIONS,
+    own_folder=True,
     folders=("FashionMNIST/raw", "fashion-mnist"),
 )

@@ -37,5 +37,6 @@ RELEASE = Release(
     ),
     page="http://yann.lecun.com/exdb/mnist/",
     checked=TORCHVISIONS,
+    own_folder=True,
     folders=("MNIST/raw",),
 )

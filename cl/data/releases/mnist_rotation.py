@@ -67,5 +67,6 @@ RELEASE = Release(
     "86, 1998",
     page="http://yann.lecun.com/exdb/mnist/",
     checked=HANDLERS,
+    own_folder=True,
     folders=("MNIST/raw", "mnist"),
 )

@@ -35,5 +35,6 @@ RELEASE = Release(
     "Metrics, Advances of Modern Radioelectronics 10, 2009",
     page="https://ponomarenko.info/tid2008.htm",
     checked=HANDLERS,
+    own_folder=True,
     access="download https://ponomarenko.info/tid/tid2008.rar and unpack it with a program for RAR",
 )

@@ -35,5 +35,6 @@ RELEASE = Release(
     "Image Communication 30, 2015",
     page="https://ponomarenko.info/tid2013.htm",
     checked=HANDLERS,
+    own_folder=True,
     access="download https://ponomarenko.info/tid2013/tid2013.rar and unpack it with a program for RAR",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from cl.data import releases
-from cl.data.official.release import HANDLERS, MINIATURE, READ, TORCHVISIONS, find, load
+from cl.data.official.release import HANDLERS, MINIATURE, READ, TORCHVISIONS, OfficialFile, find, load
 from cl.data.store import ImageStore
 from cl.errors import DataError, UsageError
 from tests.help.releases import forms_of, located, read, remove, torchvision_loaders, truth, unpack, written
@@ -60,6 +61,33 @@ def test_a_release_declares_itself(name: str) -> None:
     assert (release.checked == TORCHVISIONS) <= (name in torchvision_loaders())
     assert (release.checked == HANDLERS) <= (HANDLED / f"{name}.json").is_file()
     assert all(url.startswith("http") for form in release.forms for file in form for url in file.urls)
+
+
+def test_files_with_the_names_of_another_dataset_are_looked_for_in_a_folder_of_their_own() -> None:
+    """Fashion-MNIST's four files are called as MNIST's: in a folder of both, digits would be read as clothes."""
+    same = {frozenset(("voc_2012", "voc_actions"))}  # two tasks of one archive
+    forms = {
+        name: {kind(form) for form in releases.release(name).forms for kind in (_packed, _unpacked) if kind(form)}
+        for name in releases.names()
+    }
+    for one, two in combinations(releases.names(), 2):
+        if forms[one] & forms[two] and frozenset((one, two)) not in same:
+            assert releases.release(one).own_folder and releases.release(two).own_folder, (one, two)
+
+
+def _packed(form: tuple[OfficialFile, ...]) -> frozenset[str]:
+    return frozenset(file.name for file in form)
+
+
+def _unpacked(form: tuple[OfficialFile, ...]) -> frozenset[str]:
+    return frozenset(path for file in form for path in file.holds or (file.name,))
+
+
+def test_a_release_with_an_own_folder_is_not_found_beside_others(places: Path) -> None:
+    written("mnist", places)
+    for path in (places / "mnist").iterdir():
+        path.rename(places / path.name)
+    assert find(releases.release("fashion_mnist")) is None and find(releases.release("mnist")) is None
 
 
 @pytest.mark.parametrize(
