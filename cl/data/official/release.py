@@ -55,9 +55,9 @@ class Release:
     `read` lists the content of its files. `also` are other forms that people have (a mirror's archive), which the same
     `read` reads. `images` is their number in all splits, 0 if no source states it. `access` says what a user has to do
     before a download, and is empty if nothing. `folders` are other names of its folder. `checked` is one of `READ`,
-    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. With `own_folder` it is looked for in folders of its name alone, because its
-    files have the names of another dataset's. `version` is raised when the same files give other images. `part` lists
-    one part of a dataset, such as a session, as images without a split.
+    `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. With `own_folder` it is looked for in folders of its name alone, because
+    its files have the names of another dataset's. `version` is raised when the same files give other images. `part`
+    lists one part of a dataset, such as a session, as images without a split.
     """
 
     name: str

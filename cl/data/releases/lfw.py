@@ -10,25 +10,13 @@ images include the one that NEVIS'22 chooses on ("dev").
 from __future__ import annotations
 
 from cl.data.official.files import Files
-from cl.data.official.listing import Listing, by_class
+from cl.data.official.listing import Listing
+from cl.data.official.people import people
 from cl.data.official.release import HANDLERS, OfficialFile, Release
-
-FEWEST = 5
-"""Images of a person."""
 
 
 def _read(files: Files) -> Listing:
-    people: dict[str, list[tuple[int, str]]] = {}
-    for name, found in files.match(r"lfw/([^/]+)/\1_(\d+)\.jpg"):
-        people.setdefault(found[1], []).append((int(found[2]), name))
-    rows: dict[str, list[tuple[str, str]]] = {"train": [], "val": [], "test": []}
-    for person, numbered in people.items():
-        if len(numbered) >= FEWEST:
-            images = [(name, person) for _, name in sorted(numbered)]
-            rows["train"] += images[:-3]
-            rows["val"] += images[-3:-2]
-            rows["test"] += images[-2:]
-    return by_class(files, rows)
+    return people(files, r"lfw/([^/]+)/\1_(\d+)\.jpg")
 
 
 RELEASE = Release(
