@@ -108,7 +108,6 @@ class Strategy:
     resumes: ClassVar[str] = "step"
     """Where a killed run resumes within a task: at a "step" of a fit, or at the start of the "task" (for training loops
     of other libraries). The result is the same either way."""
-
     interpolates: ClassVar[bool] = False
     """Whether averaged weights can predict. This requires that all trained parameters are in modules held as
     attributes, and that `predict` uses nothing computed from them earlier (statistics, prototypes)."""

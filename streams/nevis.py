@@ -112,16 +112,11 @@ def _entry(task: dict[str, str], repeated: bool) -> DatasetEntry:
         year=year,
         title=task["task"],
         splits=task["splits"],
-        source={"torchvision": "downloadable, torchvision has a class for it"}.get(task["get"], task["get"]),
     )
     packs = [(f"{each}.npz",) for each in (name, task["pack"]) if each] + [(f"{name}_train.npz", f"{name}_test.npz")]
-    forms = [common, *(replace(common, reader="pack", path="", files=files) for files in packs)]
-    if name in releases.names():
-        published = releases.release(name)
-        official = replace(common, reader="official", path="", release=name, source=how_to_get(published))
-        if absent(published):  # a folder that has some of its files is no folder of class folders
-            return official
-        forms = [official] if task["labels"] == "multi" else [official, *forms]
-    elif task["labels"] == "multi":
-        forms = [replace(common, reader="official")]  # folders and packs hold one class per image
-    return next((form for form in forms if find(form, None) is not None), forms[0])
+    published = releases.release(name)
+    official = replace(common, reader="official", path="", release=name, source=how_to_get(published))
+    if task["labels"] == "multi" or absent(published):  # other forms hold one class; a part is no folder of classes
+        return official
+    forms = (official, common, *(replace(common, reader="pack", path="", files=files) for files in packs))
+    return next((form for form in forms if find(form, None) is not None), official)

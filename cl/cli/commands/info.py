@@ -61,7 +61,7 @@ def _show_stream(
 ) -> int:
     """Print facts and tasks of a stream; without its data only facts, unless the tasks were requested."""
     from cl.cli import stream_info
-    from cl.errors import DataError
+    from cl.errors import DataError, MissingData
 
     stream = None
     declaration = None if name.endswith((":", "/")) or name.startswith("*") else stream_info.declared(name)
@@ -69,7 +69,7 @@ def _show_stream(
         if not name.endswith((":", "/")) and not name.startswith("*"):
             stream = stream_info.build(name, assignments)
     except DataError as error:
-        if sheet is not None:
+        if sheet is not None or not isinstance(error, MissingData):  # what is damaged is not merely absent
             raise
         found["facts"]["Tasks"] = f"not known without the data: {error}"
     if stream is not None:
