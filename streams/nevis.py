@@ -33,6 +33,15 @@ class NevisReal(Declared):
     file = _FOLDER / "nevis-real.toml"
 
 
+class NevisLarge(Declared):
+    """The seven datasets of nevis-real with at least 4,000 training images, at 32 pixels; see `clbench info nevis-real`.
+
+    NEVIS'22 has a stream of its large datasets too: networks from scratch can gain from earlier tasks there.
+    """
+
+    file = _FOLDER / "nevis-large.toml"
+
+
 class Nevis(Declared):
     """The 106 tasks of NEVIS'22 in their official order, built from the datasets available on this machine.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cl.errors import DataError, UsageError
-from cl.streams.nevis import Nevis, NevisReal, NevisShort, NevisTiny
+from cl.streams.nevis import Nevis, NevisLarge, NevisReal, NevisShort, NevisTiny
 from tests.help.releases import written
 
 
@@ -29,7 +29,10 @@ def data(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("family", "tasks"), [(Nevis, 106), (NevisShort, 29), (NevisTiny, 7), (NevisReal, 29)])
+_TASKS = [(Nevis, 106), (NevisShort, 29), (NevisTiny, 7), (NevisReal, 29), (NevisLarge, 7)]
+
+
+@pytest.mark.parametrize(("family", "tasks"), _TASKS)
 def test_variants_have_the_official_number_of_tasks(family: type[Nevis], tasks: int, data: Path) -> None:
     declared = family.declaration()
     assert len(declared.datasets) + len(declared.omitted) == tasks

@@ -43,7 +43,7 @@ def test_built_in_declarations_are_listed_and_hold_what_they_say() -> None:
     from cl import registry
 
     listed = CliRunner().invoke(cli, ["list", "streams"]).output
-    for name in ("*.toml", "nevis", "nevis-real", "nevis-short", "nevis-tiny", "pacs"):
+    for name in ("*.toml", "nevis", "nevis-large", "nevis-real", "nevis-short", "nevis-tiny", "pacs"):
         assert re.search(rf"^{re.escape(name)} +\w+", listed, re.MULTILINE)
     real = registry.streams.get("nevis-real").declaration()
     assert len(real.datasets) == 29 and all(entry.sha256 for entry in real.datasets)
