@@ -34,7 +34,7 @@ class NevisReal(Declared):
 
 
 class NevisLarge(Declared):
-    """The seven datasets of nevis-real with at least 4,000 training images, at 32 pixels; see `clbench info nevis-real`.
+    """The seven datasets of nevis-real with at least 4,000 training images, at 32 pixels; see the stream nevis-real.
 
     NEVIS'22 has a stream of its large datasets too: networks from scratch can gain from earlier tasks there.
     """
