@@ -16,9 +16,9 @@ from cl.cli.shared import Display, Execution
 from cl.errors import INTERRUPTED, printable
 
 if TYPE_CHECKING:
+    from cl.executors import Outcome
     from cl.plan.plan import Plan
     from cl.progress.base import Observer
-    from cl.running.executors import Outcome
     from cl.running.result import RunResult
 
 
@@ -36,7 +36,7 @@ def perform(
 
     `show_result` is called with each result and whether JSON is requested; by default the result is printed.
     """
-    from cl.running.executors import LocalExecutor
+    from cl.executors.local import LocalExecutor
 
     executor = LocalExecutor(
         jobs=execution.jobs,

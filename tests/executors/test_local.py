@@ -21,11 +21,11 @@ from filelock import FileLock
 import cl
 from cl.cli import call
 from cl.errors import DataError, RunInUse
+from cl.executors import Outcome, base
+from cl.executors.local import LocalExecutor
 from cl.plan.plan import Plan, make_plan
 from cl.progress.base import Observer
 from cl.records.record import load
-from cl.running import executors
-from cl.running.executors import LocalExecutor, Outcome
 from cl.running.result import RunResult
 from cl.training import state
 from tests.help.commands import SMALL
@@ -94,7 +94,7 @@ def test_sequential_runs_continue_after_failures_and_stop_at_an_interrupt(monkey
             raise ends[plan.seed]
         return RunResult({}, plan.folder)
 
-    monkeypatch.setattr(executors, "execute", execute)
+    monkeypatch.setattr(base, "execute", execute)
     heard = Heard()
     outcomes = LocalExecutor(existing="skip-running").execute(plans, heard)
     assert outcomes == heard.ended and len(outcomes) == 5 and heard.begun[-1] == ("simplecil", 4, 6)
