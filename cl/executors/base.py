@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from cl import registry
 from cl.errors import INTERRUPTED, ClbenchError, RunInUse, UsageError, sentence
-from cl.options import DEFAULT, options_of, resolve
+from cl.options import DEFAULT, resolve
 from cl.plan.plan import Plan
 from cl.progress.base import Observer
 from cl.running.execution import execute
@@ -24,7 +24,8 @@ from cl.running.result import RunResult
 from cl.training.shared_tables import SharedTables
 
 SKIP_RUNNING = "skip-running"
-_COMMON = ("existing", "threads", "profile", "log_level", "lines")
+COMMON = ("existing", "threads", "profile", "log_level", "lines")
+"""Fields of every executor, which the command line has as options of its own."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,10 @@ def make_executor(name: str, options: Mapping[str, Any] | None = None, **common:
         if importlib.util.find_spec(module) is None:
             raise UsageError(f"Executor '{name}' needs the package {module}: pip install '{package}'.")
     for key in options or {}:
-        if key in _COMMON:
+        if key in COMMON:
             raise UsageError(f"{key} is no option of executor '{name}'; use --{key.replace('_', '-')}.")
-    made, _ = resolve(kind, [(DEFAULT, common), ("call", options or {})], prefix="executor.")
+    made, _ = resolve(kind, [(DEFAULT, common), ("--executor-set", options or {})], prefix="executor.")
     return made
-
-
-def own_options(kind: type[Executor]) -> dict[str, Any]:
-    """The options that an executor declares itself, by name."""
-    return {key: info for key, info in options_of(kind).items() if key not in _COMMON}
 
 
 def cores() -> int:
