@@ -171,7 +171,7 @@ def _entry(task: dict[str, str], name: str) -> DatasetEntry:
         domain=task["domain"],
         splits=task["splits"],
     )
-    packs = [(f"{each}.npz",) for each in (source, task["pack"]) if each]
+    packs: list[tuple[str, ...]] = [(f"{each}.npz",) for each in (source, task["pack"]) if each]
     packs += [(f"{source}_train.npz", f"{source}_test.npz")]
     published = releases.release(source)
     official = replace(common, reader="official", path="", release=source, source=how_to_get(published))
