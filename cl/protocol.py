@@ -80,6 +80,8 @@ class TaskSize:
     """Training images of all earlier tasks together."""
     earlier_classes: int = 0
     """Classes seen in earlier tasks."""
+    last: bool = False
+    """Whether it is the last task of the stream."""
 
 
 @dataclass(frozen=True)

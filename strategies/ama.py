@@ -60,7 +60,7 @@ class AMA(Rescaled):
 
     @classmethod
     def work(cls, options: Any, task: TaskSize) -> Work:
-        choice = options.choose_epochs * task.images if options.shape == "chosen" else 0
+        choice = 0 if options.keep else options.choose_epochs * task.images
         return super().work(options, task) + Work(trained=choice)
 
     def setup(self, info: StreamInfo) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -62,8 +62,8 @@ class FirstSession(Strategy):
         if options.tuning == "none" or not options.epochs:
             return Work(looked_up=task.images, test_passes=0, test_lookups=1)
         passes = 0.0 if task.number else found.trained
-        kind = {"trained": passes} if options.tuning == "finetune" else {"tuned": passes}
-        return Work(encoded=task.images, steps=0 if task.number else found.steps, lasting=True, **kind)
+        adapted = Work(encoded=task.images, steps=0 if task.number else found.steps, lasting=True)
+        return replace(adapted, trained=passes) if options.tuning == "finetune" else replace(adapted, tuned=passes)
 
     def setup(self, info: StreamInfo) -> None:
         try:

@@ -35,7 +35,7 @@ def describe(plans: Sequence[Plan], as_json: bool, existing: str = "only-missing
     for plan in plans:
         try:
             with look_only():
-                about = _describe(plan, streams, backbones, setups, existing)
+                about = _describe(plan, streams, backbones, setups, existing, asked.published)
                 about["time"] = grid.add(plan, about)
         except ClbenchError as error:
             report(error, f" ({plan.title})" if len(plans) > 1 else "")
@@ -47,13 +47,18 @@ def describe(plans: Sequence[Plan], as_json: bool, existing: str = "only-missing
             _print(about)
     if as_json and len(plans) > 1:
         click.echo(json.dumps({"grid": grid.as_dict()}, sort_keys=True))
-    elif not as_json and sum(grid.states.values()):
+    elif not as_json and grid.states:
         _print_lines(grid.lines()[0 if len(plans) > 1 else 1 :])
     return code
 
 
 def _describe(
-    plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], setups: dict[str, Any], existing: str
+    plan: Plan,
+    streams: dict[str, Any],
+    backbones: dict[str, Any],
+    setups: dict[str, Any],
+    existing: str,
+    published: bool,
 ) -> dict[str, Any]:
     from cl.plan.needs import refuse, remarks
 
@@ -83,7 +88,7 @@ def _describe(
         "backbone": backbone,
         "probe": probe,
         "config": plan.config(),
-        "estimate": None if built is None else _estimate(plan, built, backbone, state),
+        "estimate": None if built is None else _estimate(plan, built, backbone, state, published),
     }
 
 
@@ -200,18 +205,22 @@ def _backbone(plan: Plan) -> dict[str, Any]:
     return facts(plan.backbone, plan.backbone_options)
 
 
-def _estimate(plan: Plan, stream: Any, backbone: dict[str, Any], state: str) -> dict[str, Any]:
+def _estimate(plan: Plan, stream: Any, backbone: dict[str, Any], state: str, published: bool) -> dict[str, Any]:
     """The cost of the whole run, and the FLOPs of it that a partial run has done."""
     from cl import registry
     from cl.plan.cost_model import FLOAT, cost, load_of
     from cl.protocol import rules_on
 
     method = registry.strategies.get(plan.strategy)
+    load = load_of(stream, plan.max_tasks, published=published)
     rules = rules_on(method.rules, stream.setting, method.answers)
-    found = cost(method, plan.options, load_of(stream, plan.max_tasks), backbone, rules=len(rules))
+    found = cost(method, plan.options, load, backbone, rules=len(rules))
     state_bytes = FLOAT * backbone["parameters"]
     return {
         "images": {key: getattr(found, key) for key in ("trained", "tuned", "encoded", "looked_up", "tested")},
+        "train_images": load.train_images,
+        "test_images": load.test_images,
+        "published": published,
         "steps": found.steps,
         "flops": {
             "learning": found.learning_flops,
@@ -261,20 +270,19 @@ def _print(about: dict[str, Any]) -> None:
         compute = f"{learning} to learn ({known['learning']}), {evaluation} to evaluate ({known['evaluation']})"
         if flops["computed"] < 0.95 * (flops["learning"] + flops["evaluation"]):
             compute += f"; {flops_text(flops['computed'])} with features computed once"
+        if estimate["published"]:
+            number = f"{estimate['train_images']:,} to train on, {estimate['test_images']:,} to test on"
+            lines.append(("Published", f"{number}, for which the figures below are"))
         lines.append(("Compute", compute))
         passes = {"trained": "trained on", "tuned": "tuned on", "encoded": "encoded", "looked_up": "by their features"}
         counts = [f"{images[key]:,.0f} {text}" for key, text in passes.items() if images[key]]
-        lines.append(
-            (
-                "Passes",
-                f"{', '.join(counts) or 'none'} in {estimate['steps']:,.0f} steps; {images['tested']:,.0f} tests",
-            )
-        )
+        tests = f"{images['tested']:,.0f} tests"
+        lines.append(("Passes", f"{', '.join(counts) or 'none'} in {estimate['steps']:,.0f} steps; {tests}"))
         memory = size_text(estimate["training_state_bytes"])
         lines.append(("Memory", f"up to {memory} for weights and optimiser, without activations"))
         kept = size_text(round(size["record"] + size["predictions"] + size["learner"]))
-        cached = size_text(round(size["decoded"] + size["features"]))
-        disk = f"up to {kept}, and {size_text(round(size['checkpoint']))} more while it runs, without what the method stores; {cached} in the cache"
+        more, cached = size_text(round(size["checkpoint"])), size_text(round(size["decoded"] + size["features"]))
+        disk = f"up to {kept}, {more} more while it runs (and what the method stores), {cached} in the cache"
         lines.append(("Disk", disk))
     if (probe := about["probe"]) is not None:
         lines.append(

@@ -31,6 +31,7 @@ class Asked:
     measure: bool = False
     jobs: int = 1
     threads: int | None = None
+    published: bool = False
 
     def __post_init__(self) -> None:
         if self.devices is not None and not self.device_models:

@@ -76,18 +76,27 @@ class Cost:
     """How each of learning, evaluation and bytes is known."""
 
 
-def load_of(stream: Stream, max_tasks: int | None = None) -> Load:
-    """The sizes of a stream for a run that ends after `max_tasks` tasks."""
+def load_of(stream: Stream, max_tasks: int | None = None, *, published: bool = False) -> Load:
+    """The sizes of a stream for a run that ends after `max_tasks` tasks; those of the images that are here, or of all
+    images that their datasets have as published."""
+    shares = stream.dataset.shares if published else {}
+
+    def whole(count: int, name: str) -> int:
+        share = shares.get(name, shares.get(name.rpartition("-")[0], 1.0))  # one of several tasks of a dataset: NAME-2
+        return round(count / share)
+
     tasks: list[TaskSize] = []
     seen: set[int] = set()
-    learned = stream.experiences[:max_tasks]
+    learned, count = stream.experiences[:max_tasks], len(stream.experiences)
     for number, experience in enumerate(learned):
         earlier = tasks[-1].earlier + tasks[-1].images if tasks else 0
-        images, validation = len(experience.train), len(experience.val)
-        tasks.append(TaskSize(number, len(experience.classes), images, validation, earlier, len(seen)))
+        name = experience.name
+        images, validation = whole(len(experience.train), name), whole(len(experience.val), name)
+        last = number == count - 1
+        tasks.append(TaskSize(number, len(experience.classes), images, validation, earlier, len(seen), last))
         seen |= set(experience.classes)
     tested, rows, used, done = [0] * len(tasks), 0, set[tuple[int, str]](), 0
-    sizes = [{split: len(rows) for split, rows in group.rows.items()} for group in stream.groups]
+    sizes = [{split: whole(len(rows), group.name) for split, rows in group.rows.items()} for group in stream.groups]
     for event in stream.events:
         groups = getattr(event, "groups", None)
         if groups is None:

@@ -30,7 +30,7 @@ _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
     "How much": ("few_shot", "setting", "limit", "max_tasks", "probe", "probe_last"),
-    "What it would cost": ("dry_run", "device_model", "devices", "utilisation", "speeds_from", "measure"),
+    "What it would cost": ("dry_run", "device_model", "devices", "utilisation", "speeds_from", "measure", "published"),
     "How and where": (
         *("device", "precision", "compile", "threads", "jobs", "results", "existing", "checkpoint_every"),
         *("save_learner", "save_scores", "profile"),
@@ -135,6 +135,11 @@ class _Grouped(click.Command):
     help="With --dry-run: records that show how fast this machine is, besides those in --results; repeatable.",
 )
 @click.option("--measure", is_flag=True, help="With --dry-run: time each backbone for two seconds if no record does.")
+@click.option(
+    "--published",
+    is_flag=True,
+    help="With --dry-run: estimate for all images of a dataset as published, of which fewer may be here.",
+)
 @run_option("device", metavar="NAME")
 @run_option("precision")
 @run_option("compile")
@@ -154,16 +159,16 @@ def command(
     utilisation: float,
     speeds_from: tuple[str, ...],
     measure: bool,
+    published: bool,
     **chosen: Any,
 ) -> int:
     """Run strategies on streams and print how much each forgets.
 
     Several strategies, streams, backbones, seeds and values of an option make a grid.
     """
-    if not dry_run and (device_model or devices or speeds_from or measure):
-        raise UsageError(
-            "--device-model, --devices, --speeds-from and --measure are for --dry-run; add it, or leave them out."
-        )
+    if not dry_run and (device_model or devices or speeds_from or measure or published):
+        flags = "--device-model, --devices, --speeds-from, --measure and --published"
+        raise UsageError(f"{flags} are for --dry-run; add it, or leave them out.")
     found = planned(**chosen)
     show_skipped(found.skipped, display)
     if dry_run:
@@ -171,7 +176,7 @@ def command(
         from cl.cli.grid_estimate import Asked
 
         asked = Asked(
-            device_model or "", devices, utilisation, speeds_from, measure, execution.jobs, execution.threads
+            device_model or "", devices, utilisation, speeds_from, measure, execution.jobs, execution.threads, published
         )  # fmt: skip
         return describe(found.plans, display.as_json, execution.existing, asked)
     return perform(found.plans, execution, display)
