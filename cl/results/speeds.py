@@ -87,6 +87,6 @@ def _run(record: Mapping[str, Any], device: str, precision: str, folder: str) ->
     flops, seconds = measured["flops"], sum(event["seconds"] for event in measured["events"])
     if kind != device or result["precision"]["dtype"] != precision or not seconds:
         return None
-    if flops["executed"] < COMPUTED * flops["uncached"]:
+    if not flops["executed"] or flops["executed"] < COMPUTED * flops["uncached"]:
         return None
     return _Run(result["strategy"]["name"], flops["executed"] / seconds, environment["threads"], folder)

@@ -102,17 +102,10 @@ def test_features_are_computed_once_and_every_use_is_charged() -> None:
 
 QUICK: dict[str, dict[str, Any]] = {
     "finetune": {"epochs": 2},
-    "linear-probe": {"epochs": 2},
-    "replay": {"epochs": 2, "memory_size": 20},
     "der-pp": {"epochs": 2, "memory_size": 20},
-    "icarl": {"epochs": 2, "memory_size": 20},
-    "gdumb": {"epochs": 2, "memory_size": 20, "cutmix": 0.0},
-    "ewc": {"epochs": 1},
     "foster": {"epochs": 1, "boost_epochs": 1, "compress_epochs": 2, "memory_size": 20},
     "ranpac": {"epochs": 2, "width": 16},
-    "slca": {"epochs": 2, "ca_epochs": 1, "ca_samples": 8},
     "coda-prompt": {"epochs": 2, "components": 10},
-    "ease": {"epochs": 2},
     "ties": {"epochs": 2},
     "independent": {"trials": 2, "steps": 6, "validate_every": 3, "batch_size": 8, "batch_share": 0.0},
     "finetune-dynamic": {"trials": 2, "steps": 6, "validate_every": 3, "batch_size": 8, "batch_share": 0.0},

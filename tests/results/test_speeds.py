@@ -37,6 +37,7 @@ def test_the_speed_is_the_median_of_like_runs(tmp_path: Path) -> None:
         record(folder, done.folder, "slca", flops, threads=4)
     record(folder, done.folder, "ewc", 100.0)
     record(folder, done.folder, "memoised", 1.0, uncached=1000.0)
+    record(folder, done.folder, "nothing", 0.0)
     (folder / "stream" / BACKBONE).mkdir()
     (folder / "stream" / BACKBONE / "record.json").write_text("{damaged")
     speeds = Speeds([folder, folder, tmp_path / "nothing"])
