@@ -126,3 +126,9 @@ def test_estimates_are_close_to_what_runs_count(strategy: str, tmp_path: Path) -
     found = ratio(made, done.record, load_of(build_stream(made)), facts(made.backbone, made.backbone_options))
     assert CLOSE[0] < found.learning < CLOSE[1], found
     assert 0.8 < found.evaluation < 1.25, found
+    method, rules = registry.strategies.get(strategy), len(done.record["result"]["accuracy"])
+    sizes = cost(
+        method, made.options, load_of(build_stream(made)), facts(made.backbone, made.backbone_options), rules=rules
+    ).bytes
+    assert (done.folder / "record.json").stat().st_size < sizes["record"]
+    assert (done.folder / "predictions.npz").stat().st_size < sizes["predictions"]
