@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from cl.running.build import build_stream
 from tests.conftest import tiny_stream
 
 pytestmark = pytest.mark.usefixtures("isolated")
+
+OURS = [name for name in registry.strategies.names() if registry.strategies.distribution(name).name == "clbench"]
 
 TASK = TaskSize(0, 10, images=100, validation=20)
 LATER = TaskSize(1, 10, images=100, validation=20, earlier=100, earlier_classes=10)
@@ -60,6 +63,17 @@ def test_learners_of_nevis_count_trials_steps_and_validations() -> None:
     assert work("independent", TASK, **{**chosen, "batch_share": 0.001}).trained == 4 * 10 * 100 / 7
     search = work("finetune-dynamic", LATER, **chosen, search_train=30, search_val=10).encoded
     assert search == work("finetune-previous", LATER, **chosen).encoded + 2 * (30 + 10)
+
+
+@pytest.mark.parametrize("strategy", OURS)
+def test_every_method_passes_images_and_tests_them(strategy: str) -> None:
+    for task in (TASK, replace(LATER, last=True)):
+        found = work(strategy, task)
+        passes = (found.trained, found.tuned, found.encoded, found.looked_up)
+        assert min(*passes, found.steps, found.kept_images, found.networks) >= 0
+        assert sum(passes) > 0
+        assert found.test_passes + found.test_lookups > 0 or strategy == "joint"
+        assert found.known in (DECLARED, ASSUMED, BOUND)
 
 
 def test_trainings_of_a_task_add_up() -> None:
