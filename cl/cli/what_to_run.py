@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cl.cli.completers import complete, complete_key, complete_preset, complete_probe
-from cl.cli.shared import run_option
+from cl.cli.shared import Execution, gathered, run_option
+from cl.errors import UsageError
+from cl.plan.devices import UTILISATION
+
+if TYPE_CHECKING:
+    from cl.cli.grid_estimate import Asked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,6 +61,82 @@ def how_to_run() -> Callable[[F], F]:
             run_option("loggers", "--logger", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("loggers")),
         ]
     )
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The options of a dry run."""
+
+    dry_run: bool
+    device_model: str
+    devices: int | None
+    utilisation: float
+    speeds_from: tuple[str, ...]
+    measure: bool
+    published: bool
+
+    def asked(self, execution: Execution) -> Asked:
+        """What is asked of the estimate; raises `UsageError` for an unknown device."""
+        from cl.cli.grid_estimate import Asked
+
+        return Asked(
+            self.device_model, self.devices, self.utilisation, self.speeds_from, self.measure,
+            execution.jobs, execution.threads, self.published,
+        )  # fmt: skip
+
+
+def cost_options(command: F) -> F:
+    """--dry-run and the options of its estimate, passed to the command as one `costs`."""
+    options = [
+        click.option(
+            "--dry-run", is_flag=True, help="Print what would be done, check that it can begin, and change nothing."
+        ),
+        click.option(
+            "--device-model",
+            metavar="NAME[,NAME]",
+            help="With --dry-run: the time on these GPUs, such as A100-80,H200.",
+        ),
+        click.option(
+            "--devices",
+            type=click.IntRange(1),
+            metavar="N",
+            help="With --dry-run: the time on a cluster of N such GPUs.",
+        ),
+        click.option(
+            "--utilisation",
+            type=click.FloatRange(0, 1, min_open=True),
+            default=UTILISATION,
+            show_default=True,
+            metavar="SHARE",
+            help="With --dry-run: share of a GPU's published peak that training reaches.",
+        ),
+        click.option(
+            "--speeds-from",
+            multiple=True,
+            metavar="FOLDER",
+            type=click.Path(exists=True),
+            help="With --dry-run: records that show how fast this machine is, besides those in --results; repeatable.",
+        ),
+        click.option(
+            "--measure", is_flag=True, help="With --dry-run: time each backbone for two seconds if no record does."
+        ),
+        click.option(
+            "--published",
+            is_flag=True,
+            help="With --dry-run: estimate for all images of a dataset as published, of which fewer may be here.",
+        ),
+    ]
+
+    def gather(
+        dry_run: bool, device_model: str | None, devices: int | None, utilisation: float,
+        speeds_from: tuple[str, ...], measure: bool, published: bool,
+    ) -> Costs:  # fmt: skip
+        if not dry_run and (device_model or devices or speeds_from or measure or published):
+            flags = "--device-model, --devices, --speeds-from, --measure and --published"
+            raise UsageError(f"{flags} are for --dry-run; add it, or leave them out.")
+        return Costs(dry_run, device_model or "", devices, utilisation, speeds_from, measure, published)
+
+    return gathered(command, options, "costs", gather)
 
 
 def _names() -> list[Callable[[F], F]]:

@@ -18,15 +18,17 @@ from cl.cli.shared import (
     seeds_in,
     streams_in,
 )
-from cl.cli.what_to_run import how_to_run, what_to_run
+from cl.cli.what_to_run import cost_options, how_to_run, what_to_run
 
 if TYPE_CHECKING:
+    from cl.cli.what_to_run import Costs
     from cl.plan.grids import Grid
 
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
-    "How much": ("few_shot", "setting", "limit", "max_tasks", "probe", "probe_last", "dry_run"),
+    "How much": ("few_shot", "setting", "limit", "max_tasks", "probe", "probe_last"),
+    "What it would cost": ("dry_run", "device_model", "devices", "utilisation", "speeds_from", "measure", "published"),
     "How and where": (
         *("device", "precision", "compile", "threads", "jobs", "results", "existing", "checkpoint_every"),
         *("save_learner", "save_scores", "profile"),
@@ -42,6 +44,7 @@ Examples:
   clbench run -s slca --stream split-cifar100 --backbone vit_base_patch16_224.augreg_in21k
   clbench run -s slca,finetune --stream split-digits --set epochs=1,2 --set slca.lr=0.01,0.02 --jobs 2
   clbench run -s slca --stream folder:/data/birds --limit 20 --dry-run
+  clbench run -s slca,finetune --stream split-digits --dry-run --device-model A100-80,H200 --devices 8
   clbench run -s simplecil --stream split-cifar100 --few-shot   60 classes, then 8 x 5 with 5 images each
   clbench run -s replay --stream split-digits --setting online  one pass, 10 images at a time
   clbench run -s finetune --stream split-cifar100 --probe tinyimagenet_60   and forgetting of the pretraining
@@ -76,21 +79,21 @@ class _Grouped(click.Command):
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with [run] and [options]."
 )
-@click.option("--dry-run", is_flag=True, help="Print what would be done, check that it can begin, and change nothing.")
+@cost_options
 @how_to_run()
 @execution_options()
 @display_options
-def command(dry_run: bool, execution: Execution, display: Display, **chosen: Any) -> int:
+def command(costs: Costs, execution: Execution, display: Display, **chosen: Any) -> int:
     """Run strategies on streams and print how much each forgets.
 
     Several strategies, streams, backbones, seeds and values of an option make a grid.
     """
     found = planned(**chosen)
     show_skipped(found.skipped, display)
-    if dry_run:
+    if costs.dry_run:
         from cl.cli.dry_run import describe
 
-        return describe(found.plans, display.as_json, execution.existing)
+        return describe(found.plans, display.as_json, execution.existing, costs.asked(execution))
     return perform(found.plans, execution, display)
 
 

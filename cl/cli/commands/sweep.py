@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,9 +20,10 @@ from cl.cli.shared import (
     seeds_in,
     streams_in,
 )
-from cl.cli.what_to_run import how_to_run, what_to_run
+from cl.cli.what_to_run import cost_options, how_to_run, what_to_run
 
 if TYPE_CHECKING:
+    from cl.cli.what_to_run import Costs
     from cl.plan.plan import Plan
     from cl.plan.sweeps import Axes, Sweep
 
@@ -30,7 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _EPILOG = """\b
 Examples:
   clbench sweep GRID.toml --jobs 4                   four runs at once on this machine
-  clbench sweep GRID.toml --dry-run                  how many runs, and what they will cost
+  clbench sweep GRID.toml --dry-run                  how many runs, and what they will cost (-v: each of them)
+  clbench sweep GRID.toml --dry-run --device-model H200 --devices 8
   clbench sweep -s slca,mos --stream split-cifar100 --seed 1993,1996,1997 --set lr=0.01,0.02
   clbench sweep GRID.toml --executor ray --executor-set address=auto
   clbench sweep status GRID.toml                     from any machine that sees the results
@@ -112,11 +115,11 @@ def _executor_options(decorated: F) -> F:
 
 @command.command("start", short_help="start or continue a grid (the default)")
 @_sweep_options
-@click.option("--dry-run", is_flag=True, help="Print what would be done and what it costs, and change nothing.")
+@cost_options
 @_executor_options
-def start(dry_run: bool, **given: Any) -> int:
+def start(**given: Any) -> int:
     """Run every combination of a grid that is not complete yet."""
-    return _perform(lambda plans, _: plans, dry_run=dry_run, **given)
+    return _perform(lambda plans, _: plans, **given)
 
 
 @command.command("retry", short_help="run again what failed")
@@ -135,7 +138,7 @@ def retry(**given: Any) -> int:
                 chosen.append(plan)
         return chosen
 
-    return _perform(failed, dry_run=False, **given)
+    return _perform(failed, costs=None, **given)
 
 
 @command.command("status", short_help="how its runs stand")
@@ -162,7 +165,7 @@ def _perform(
     executor_assignments: tuple[str, ...],
     execution: Execution,
     display: Display,
-    dry_run: bool,
+    costs: Costs | None,
     **chosen: Any,
 ) -> int:
     from cl.cli.perform import carry_out
@@ -185,10 +188,12 @@ def _perform(
         name, options, existing=execution.existing, threads=execution.threads, log_level=display.log_level,
         lines=not display.quiet and display.progress != "none",
     )  # fmt: skip
-    if dry_run:
+    if costs is not None and costs.dry_run:
         from cl.cli.dry_run import describe
 
-        return describe(found.plans, display.as_json, execution.existing)
+        at_once = dataclasses.replace(execution, jobs=made.at_once(found.plans))
+        each = display.verbose > 0 or display.as_json
+        return describe(found.plans, display.as_json, execution.existing, costs.asked(at_once), each=each)
     journal = Journal(found.plans[0].results, sweep.name)
     plans = choose(found.plans, journal.last())
     if not plans:
