@@ -126,3 +126,17 @@ def test_a_file_that_is_not_there_and_names_that_do_not_exist(tmp_path: Path) ->
 def test_values_are_written_as_on_the_command_line() -> None:
     assert axis_text([0.1, 0.2]) == "0.1,0.2" and axis_text([[1, 2], 3]) == "[1,2],[3]"
     assert axis_text(True) == "true" and axis_text([False, True]) == "false,true" and axis_text("x") == "x"
+
+
+def test_the_stored_sweep_of_nevis_has_the_settings_of_the_paper() -> None:
+    sweep = read_sweep(Path(__file__).parents[2] / "benchmarks" / "nevis.toml")
+    found = plans_of(sweep)
+    scratch, pretrained = found.plans[:9], found.plans[9:]
+    assert [plan.strategy for plan in scratch[::3]] == ["independent", "finetune-previous", "finetune-dynamic"]
+    assert [plan.strategy for plan in pretrained[::3]] == ["independent", "pretrained"] and not found.skipped
+    assert {plan.backbone for plan in scratch} == {"resnet34_64@random"}
+    assert {plan.backbone for plan in pretrained} == {"resnet34.tv_in1k"}
+    keys = ("trials", "steps", "lr_min", "lr_max", "stream.stop_year")
+    assert {tuple(p.values[key].value for key in keys) for p in found.plans} == {(16, 50_000, 1e-4, 0.1, None)}
+    small = Axes(streams=("nevis-tiny",), seeds=(1,), options={"trials": "4,8", "stream.train_per_class": "5"})
+    assert len(plans_of(sweep, small).plans) == 2 * 5
