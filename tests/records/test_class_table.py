@@ -105,8 +105,8 @@ def test_every_reader_reads_both(make_record: Make, always: None, tmp_path: Path
     assert np.nansum(one.correct) == 25
     for each in (plain, lean):
         each["result"]["rows"][1] |= {"seen": 3, "periodic": True}
-    counted = [anytime_of(each["result"], RULE) for each in (plain, lean)]
-    assert counted[0] is not None and np.array_equal(*counted, equal_nan=True)  # type: ignore[arg-type]
+    now, then = (anytime_of(each["result"], RULE) for each in (plain, lean))
+    assert now is not None and then is not None and np.array_equal(now, then, equal_nan=True)
     frames = []
     for name, each in (("plain", plain), ("lean", lean)):
         (tmp_path / name).mkdir()
