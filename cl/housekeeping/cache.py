@@ -40,7 +40,7 @@ TITLES = {
     "unknown": "damaged or not ours; never touched",
 }
 LOCK = ".lock"
-_CHECKPOINT = r"(event|event-before|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
+_CHECKPOINT = r"(event|event-before|kept-[0-9a-f]{32}|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
 _TEMPORARY = r"\.(config\.toml|record\.json|predictions\.npz|events\.jsonl|learner\.safetensors)\..*\.tmp"
 _BEING_WRITTEN = 3600.0
 """Age in seconds below which a temporary file without a lock counts as being written."""

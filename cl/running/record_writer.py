@@ -12,7 +12,7 @@ import numpy as np
 from cl.errors import ClbenchError, StorageError
 from cl.files import remove_temporaries, write_text
 from cl.protocol import rules_on
-from cl.records import metrics, predictions, record
+from cl.records import class_table, metrics, predictions, record
 from cl.running.environment import environment
 from cl.running.evaluation import NONE, Row, Tally, counts
 from cl.running.existing import EVENTS, PREDICTIONS, events_text
@@ -86,7 +86,7 @@ class Writer:
         accuracy: dict[str, Any] = {}
         for rule in self.rules:
             tallies = [self._tally(state, index, rule) for index in range(len(state.rows))]
-            accuracy[rule] = {"correct": [t[0] for t in tallies], "class_correct": [t[1] for t in tallies]}
+            accuracy[rule] = {"correct": [t[0] for t in tallies], **class_table.written([t[1] for t in tallies])}
         result = {
             "stream": {
                 **stream.identity,
