@@ -137,9 +137,8 @@ def announce(title: str, licence: str, citation: str, size: int | None = None) -
 def check_sha256(path: Path, expected: str | None) -> None:
     """Raise `DataError` if a file does not have the expected SHA-256; None: the hash recorded at its first
     download."""
-    record = _record(path)
-    if expected is None and record.is_file():
-        expected = record.read_text().split()[0]
+    if expected is None:
+        expected = recorded_sha256(path)
     if expected is None:
         return
     found = sha256_of(path)
@@ -148,6 +147,12 @@ def check_sha256(path: Path, expected: str | None) -> None:
             f"{path} is damaged or not the file we know: its SHA-256 is {found}, expected {expected}; "
             "delete it and run again."
         )
+
+
+def recorded_sha256(path: Path) -> str | None:
+    """The SHA-256 of the first download of a file; None if it was not recorded."""
+    record = _record(path)
+    return record.read_text().split()[0] if record.is_file() else None
 
 
 def check_md5(path: Path, expected: str | None) -> None:

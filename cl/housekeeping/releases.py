@@ -13,7 +13,7 @@ from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
 from cl.declared.obtain import official
-from cl.errors import ClbenchError
+from cl.errors import ClbenchError, UsageError, did_you_mean
 from cl.family import argument_of, family_of
 from cl.housekeeping.datasets import tree_size
 
@@ -61,6 +61,27 @@ def only(name: str) -> KnownDataset | None:
     if name not in registry.streams:
         return None
     return DATASETS.get(getattr(family_of(name), "dataset", ""))
+
+
+def named(name: str, action: str) -> KnownDataset | Release:
+    """The dataset called `name`, for `clbench data ACTION`; a name that both have is that of the known dataset.
+
+    Raises `UsageError`: for a stream with the command for it, for other names with the nearest ones.
+    """
+    from cl import registry
+
+    if name in DATASETS:
+        return DATASETS[name]
+    if name in releases.names():
+        return releases.release(name)
+    if (known := only(name)) is not None:
+        raise UsageError(f"{name} is a stream of one dataset; use `clbench data {action} {known.name}`.")
+    if declared(name) is not None:
+        raise UsageError(f"{name} is a stream of several datasets; `clbench data status {name}` shows each of them.")
+    if name in registry.streams:
+        raise UsageError(f"{name} is no stream that reads datasets from files; `clbench data list` shows datasets.")
+    hint = did_you_mean(name, [*DATASETS, *releases.names(), *registry.streams])
+    raise UsageError(f"There is no dataset '{name}'.{hint or ' `clbench data list --all` shows all names.'}")
 
 
 def states(declaration: Declaration, *, checksums: bool = False) -> Iterator[State]:

@@ -87,7 +87,7 @@ def _report_other_files(found: Sequence[State]) -> int:
 
 def show_places(known: KnownDataset, as_json: bool) -> int:
     """Print every place that is searched for a dataset, and what is there."""
-    from cl.housekeeping.datasets import places
+    from cl.housekeeping.datasets import places, state_of_folder
 
     looked = places(known)
     used = next((place for place in looked if place.is_whole), None)
@@ -98,8 +98,7 @@ def show_places(known: KnownDataset, as_json: bool) -> int:
     rows = []
     for place in looked:
         state = "used" if place is used else "found" if place.is_whole else ", ".join(place.found) or "-"
-        if not place.folder.is_dir():
-            state = "no such folder"
+        state = place.problem or state_of_folder(place.folder) or state
         rows.append([str(place.folder), " + ".join(place.names), place.root, state])
     print_table(["folder", "looked for", "from", "found"], rows)
     if used is None and known.archive.urls:

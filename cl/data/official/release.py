@@ -111,6 +111,9 @@ class Found:
             found += [path] if path is not None else [self.folder / each for each in file.holds]
         return tuple(dict.fromkeys(found))
 
+    def __str__(self) -> str:
+        return listed([str(path) for path in self.paths], " + ")
+
     def open(self) -> Files:
         """The files; raises `DataError` for a damaged archive."""
         sources: list[Source] = []
@@ -146,6 +149,11 @@ def find_in(release: Release, folder: Path) -> Found | None:
     return None
 
 
+def here_in(folder: Path, form: Sequence[OfficialFile]) -> tuple[str, ...]:
+    """The names of the files of a form that are in a folder, packed or unpacked."""
+    return tuple(file.name for file in form if _there(folder, file))
+
+
 def absent(release: Release) -> dict[Path, list[str]]:
     """For each searched folder that has some, but not all files of a form: the names of those that lack.
 
@@ -154,7 +162,7 @@ def absent(release: Release) -> dict[Path, list[str]]:
     lacking: dict[Path, list[str]] = {}
     for folder in places(release):
         for form in release.forms:
-            there = [file.name for file in form if _there(folder, file)]
+            there = here_in(folder, form)
             names = [file.name for file in form if file.name not in there]
             if there and names and len(names) < len(lacking.get(folder, [*names, ""])):
                 lacking[folder] = names
