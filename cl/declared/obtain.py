@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cl import registry
 from cl.data import reads
-from cl.data.official.files import ARCHIVES, unpacked
+from cl.data.official.files import ARCHIVES, is_archive, unpacked
 from cl.data.official.listing import Listing, by_name, drawn
 from cl.data.official.release import Found, load
 from cl.data.official.release import find as find_release
@@ -81,6 +81,10 @@ def _folder(entry: DatasetEntry, found: Path) -> Path:
     """The folder of a dataset; an archive is unpacked once into the cache. Raises `DataError` if it has another one."""
     if found.is_dir():
         return found
+    if not is_archive(found):
+        raise DataError(
+            f"{found} is a file and no archive, and {entry.name} needs a folder there; replace it and run again."
+        )
     root, parts = unpacked(found), Path(entry.path).parts
     stem = found.name[: -max(len(ending) for ending in ARCHIVES if found.name.endswith(ending))]
     below = parts[len(parts) - 1 - parts[::-1].index(stem) :]

@@ -72,13 +72,18 @@ def places(declared: KnownDataset) -> list[Place]:
 def state_of_folder(folder: Path) -> str:
     """Why a path is no folder that can be searched, in a few words; empty for a folder."""
     try:
-        if folder.is_dir():
-            return ""
-        if folder.exists():
-            return "a file, not a folder"
-        return "a link that leads nowhere" if folder.is_symlink() else "no such folder"
+        return obstacle(folder) or ("" if folder.is_dir() else "no such folder")
     except OSError as error:
         return sentence(error)
+
+
+def obstacle(folder: Path) -> str:
+    """What is in the place of a folder, in a few words; empty for a folder, and for nothing."""
+    if folder.is_dir():
+        return ""
+    if folder.exists():
+        return "a file, not a folder"
+    return "a link that leads nowhere" if folder.is_symlink() else ""
 
 
 def verify(declared: KnownDataset, progress: Progress | None = None) -> list[Check]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cl.data import releases
 from cl.data.catalog import DATASETS, KnownDataset
-from cl.data.official.release import Found, Release, how_to_get, in_part, obtain, verify
+from cl.data.official.files import is_archive
+from cl.data.official.release import Found, Release, how_to_get, in_part, obtain, places, verify
 from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
 from cl.declared.obtain import official
-from cl.errors import ClbenchError, UsageError, did_you_mean
+from cl.errors import ClbenchError, UsageError, did_you_mean, sentence
 from cl.family import argument_of, family_of
-from cl.housekeeping.datasets import tree_size
+from cl.housekeeping.datasets import obstacle, tree_size
+from cl.paths import data_path, home
 
 OFFICIAL = "official files"
 
@@ -97,7 +101,6 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
     name = entry.release or entry.also
     release = releases.release(name) if name else None
     next_to = declaration.where.parent if declaration.where is not None else None
-    paths = find_entry(entry, next_to)
     lacking = State(
         task=entry.title or entry.name,
         name=entry.name,
@@ -107,19 +110,51 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
         bytes=0 if release is None else release.size,
         verified="",
         checked="" if release is None else release.checked,
-        why="" if paths is not None else _why(entry, release),
+        why="",
     )
-    if paths is None:
-        return lacking
-    copy = official(entry, next_to)
-    form = OFFICIAL if copy is not None else entry.reader
-    size = sum(tree_size(path)[0] for path in paths)
-    where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
-    verified = _verified(copy) if copy is not None and checksums else ""
+    try:
+        paths = find_entry(entry, next_to)
+        if paths is None:
+            return replace(lacking, why=_why(entry, release))
+        copy = official(entry, next_to)
+        if copy is None and entry.reader == "folder" and paths[0].is_file() and not is_archive(paths[0]):
+            return replace(lacking, why=_why(entry, release))
+        for path in paths:
+            _look_into(path)
+        form = OFFICIAL if copy is not None else entry.reader
+        size = sum(tree_size(path)[0] for path in paths)
+        where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
+        verified = _verified(copy) if copy is not None and checksums else ""
+    except OSError as error:  # of this dataset alone: the others are shown
+        return replace(lacking, why=sentence(error))
     return replace(lacking, form=form, where=where, bytes=size, verified=verified)
 
 
+def _look_into(path: Path) -> None:
+    """Raise `OSError` for a file or folder that is there and cannot be read."""
+    if path.is_dir():
+        with os.scandir(path) as content:
+            next(content, None)
+    else:
+        path.open("rb").close()
+
+
 def _why(entry: DatasetEntry, release: Release | None) -> str:
+    """What lacks and what to do, after what is in the way of a folder that is searched."""
+    odd = [f"{folder} is {what}; " for folder in _searched(entry, release) if (what := obstacle(folder))]
+    return f"{''.join(odd[:1])}{_needed(entry, release)}"
+
+
+def _searched(entry: DatasetEntry, release: Release | None) -> Iterator[Path]:
+    """The folders that are searched for a dataset, those of CLBENCH_DATA_PATH themselves first."""
+    yield from data_path()
+    if release is not None:
+        yield from places(release)
+    if entry.path:
+        yield from (root / entry.path for root in [*data_path(), home() / "data"])
+
+
+def _needed(entry: DatasetEntry, release: Release | None) -> str:
     if release is None:
         return f"needs {entry.needs}{f' ({entry.source})' if entry.source else ''}"
     how = f"`clbench data get {release.name}` fetches it" if release.downloadable else how_to_get(release)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cl.declared.obtain import dataset_of
+from cl.declared.declaration import DatasetEntry, Declaration
+from cl.declared.obtain import dataset_of, read
 from cl.errors import DataError, MissingData, UsageError
 from cl.family import make_stream
 from tests.help.declared import Write, build
@@ -26,6 +27,15 @@ def test_what_is_not_here_is_named_or_left_out(write: Write, caplog: pytest.LogC
 def test_a_file_of_another_hash_is_refused(write: Write) -> None:
     with pytest.raises(DataError, match=r"grey\.npz"):
         build(write(tables={"grey": f'sha256 = ["{"0" * 64}"]\n'}))
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(tmp_path))
+    (tmp_path / "cats").write_bytes(b"no folder")
+    entry = DatasetEntry("cats", "folder", path="cats")
+    declaration = Declaration("some", "task-incremental", 8, (entry,))
+    with pytest.raises(DataError, match=r"cats is a file and no archive, and cats needs a folder there;"):
+        read(declaration, entry, 8)
 
 
 def test_streams_that_read_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,48 @@ def test_states_say_what_is_here_and_what_to_do(data: Path) -> None:
     assert scenes == f"{data / 'mit_scenes'} lacks TestImages.txt; `clbench data get mit_scenes` fetches it"
     assert "(or what they unpack to) into a folder shanghai_tech/" in found["shanghai_tech"].why
     assert found["voc_2007"].why == "`clbench data get voc_2007` fetches it"
+
+
+def test_what_cannot_be_read_is_said_on_its_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Path.is_file
+
+    def denied(path: Path) -> bool:
+        if path.parent == data / "coil20":
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    written("voc_2007", data)
+    (data / "mit_scenes").symlink_to("mit_scenes")  # a link to itself
+    (data / "shanghai_tech").touch()
+    (data / "cats").symlink_to(tmp_path / "nowhere")
+    found = {state.name: state for state in states(STREAM, checksums=True)}
+    assert [state.form for state in found.values()] == ["", "", "", "", "official files"]
+    path = data / "coil20" / "coil-20-proc.zip"
+    assert found["coil20"].why == f"cannot use {path}: Permission denied; check the path and its permissions."
+    assert found["mit_scenes"].why.startswith(f"{data / 'mit_scenes'} is a link that leads nowhere; `clbench data get")
+    assert found["shanghai_tech"].why.startswith(f"{data / 'shanghai_tech'} is a file, not a folder; ")
+    assert found["cats"].why == f"{data / 'cats'} is a link that leads nowhere; needs cats"
+    (data / "cats").unlink()
+    (data / "cats").touch()
+    (cats,) = [state for state in states(STREAM) if state.name == "cats"]
+    assert not cats.form and cats.why == f"{data / 'cats'} is a file, not a folder; needs cats"
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(data / "cats"))
+    assert all(f"{data / 'cats'} is a file, not a folder" in state.why for state in states(STREAM))
+
+
+def test_a_folder_that_cannot_be_listed_is_not_here(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (data / "cats").mkdir(parents=True)
+    plain = os.scandir
+
+    def denied(path: Path) -> Any:
+        if path == data / "cats":
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    (cats,) = [state for state in states(STREAM) if state.name == "cats"]
+    assert not cats.form and cats.why.startswith(f"cannot use {data / 'cats'}: Permission denied")
 
 
 def test_checksums_are_compared_when_asked_for(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

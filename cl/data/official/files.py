@@ -37,6 +37,11 @@ _IN_PLACE = Limits(size=1 << 40)
 _DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a file has the name of an archive that is read here."""
+    return path.name.lower().endswith(ARCHIVES)
+
+
 class Source(Protocol):
     """One archive or folder: the paths of its files, the content of each, and what identifies a content."""
 
@@ -289,7 +294,7 @@ def open_source(path: Path, into: str = "") -> Source:
         return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):
         return Folder(unpacked(path), ("",)) if not into else _Moved(Folder(unpacked(path), ("",)), into)
-    if path.name.lower().endswith(ARCHIVES):
+    if is_archive(path):
         raise DataError(f"Cannot read {path}: it is no archive of a known kind; get it again.")
     return Single(path, into)
 

@@ -144,3 +144,23 @@ def test_an_unknown_name_is_one_sentence(data: Path, capsys: Shown) -> None:
         }.items():
             assert call(["data", action, name]) == 2
             assert capsys.readouterr().err.startswith(f"Error: {sentence}")
+
+
+def test_a_folder_that_cannot_be_read_does_not_end_the_status_of_a_stream(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown
+) -> None:
+    written("landsat", data)
+    plain = Path.is_file
+
+    def denied(path: Path) -> bool:
+        if path.parent == data / "coil20":
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert call(["data", "status", "nevis", "--json"]) == 0
+    found = {state["name"]: state for state in json.loads(capsys.readouterr().out)}
+    assert len(found) == 106 and found["landsat"]["form"] == "official files"
+    assert not found["coil20"]["form"] and "Permission denied" in found["coil20"]["why"]
+    assert call(["data", "list"]) == 0
+    assert f"coil20: cannot use {data / 'coil20' / 'coil-20-proc.zip'}" in capsys.readouterr().out
