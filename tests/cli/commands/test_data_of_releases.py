@@ -161,6 +161,6 @@ def test_a_folder_that_cannot_be_read_does_not_end_the_status_of_a_stream(
     assert call(["data", "status", "nevis", "--json"]) == 0
     found = {state["name"]: state for state in json.loads(capsys.readouterr().out)}
     assert len(found) == 106 and found["landsat"]["form"] == "official files"
-    assert not found["coil20"]["form"] and "Permission denied" in found["coil20"]["why"]
+    assert not found["coil20-2000"]["form"] and "Permission denied" in found["coil20-2000"]["why"]
     assert call(["data", "list"]) == 0
     assert f"coil20: cannot use {data / 'coil20' / 'coil-20-proc.zip'}" in capsys.readouterr().out
