@@ -30,7 +30,9 @@ class DataError(ClbenchError):
 
 
 class MissingData(DataError):
-    """Data is not on this machine; a run may be able to download it."""
+    """Data is not on this machine. With `downloads` a run would download it."""
+
+    downloads: bool = False
 
 
 class NonFiniteLoss(ClbenchError):

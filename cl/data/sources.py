@@ -121,7 +121,9 @@ def missing(what: str, names: Sequence[str]) -> MissingData:
     """The error for data that was not found and may not be downloaded, with the fix, in one sentence."""
     absent = f"{what} ({' or '.join(names)}) was not found in {searched()}"
     if not _told_to_be_offline():
-        return MissingData(f"{absent}; a run downloads it.")
+        error = MissingData(f"{absent}; a run downloads it.")
+        error.downloads = True
+        return error
     return MissingData(
         f"{absent} and CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or "
         "unset CLBENCH_OFFLINE."
