@@ -35,7 +35,7 @@ def parse_idx(data: bytes, dimensions: int) -> np.ndarray:
     """The unsigned bytes in the content of an IDX file with so many dimensions; raises `ValueError` as `read_idx`."""
     start = 4 + 4 * dimensions
     if len(data) < start or data[:3] != b"\0\0\x08" or data[3] != dimensions:
-        raise ValueError(f"it does not begin as an IDX file of bytes in {dimensions} dimensions does")
+        raise ValueError(f"it does not begin as an IDX file of bytes in {dimensions} dimension{'s' * (dimensions != 1)} does")
     shape = np.frombuffer(data, ">u4", dimensions, 4).astype(int).tolist()
     if len(data) - start != math.prod(shape):
         raise ValueError(f"it declares {' x '.join(map(str, shape))} values and has {len(data) - start:,}")

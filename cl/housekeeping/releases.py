@@ -11,12 +11,12 @@ from pathlib import Path
 from cl.data import releases
 from cl.data.catalog import DATASETS, KnownDataset
 from cl.data.official.files import is_archive
-from cl.data.official.release import Found, Release, how_to_get, in_part, obtain, places, verify
+from cl.data.official.release import Found, Release, how_to_get, in_part, obtain, places, to_unpack, verify
 from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
 from cl.declared.obtain import official
-from cl.errors import ClbenchError, UsageError, did_you_mean, sentence
+from cl.errors import ClbenchError, DataError, UsageError, did_you_mean, sentence
 from cl.family import argument_of, family_of
 from cl.housekeeping.datasets import obstacle, tree_size
 from cl.paths import data_path, home
@@ -121,6 +121,8 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
             return replace(lacking, why=_why(entry, release))
         for path in paths:
             _look_into(path)
+        if copy is not None and (packed := to_unpack(copy)):
+            return replace(lacking, why=packed)
         form = OFFICIAL if copy is not None else entry.reader
         size = sum(tree_size(path)[0] for path in paths)
         where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
@@ -201,7 +203,11 @@ def wanted(declaration: Declaration) -> Wanted:
     }.values():
         name = entry.release or entry.also
         release = releases.release(name) if name else None
-        if find_entry(entry, next_to) is not None:
+        found = find_entry(entry, next_to)
+        copy = official(entry, next_to) if found is not None else None
+        if copy is not None and to_unpack(copy):
+            by_hand.append(copy.release)
+        elif found is not None:
             here += [release] if release is not None else []
         elif release is None:
             other.append(entry)
@@ -241,8 +247,11 @@ def fetch_all(
 
 
 def get(name: str, progress: Progress | None = None) -> str:
-    """Fetch one release, or find it; returns where it is. Raises `MissingData` with what to do if it needs a user."""
+    """Fetch one release, or find it; returns where it is. Raises `MissingData` with what to do if it needs a user, and
+    `DataError` with the command for an archive that a user must unpack."""
     release = releases.release(name)
     found = obtain(release, progress)
     verify(found)
+    if packed := to_unpack(found):
+        raise DataError(f"{packed}.")
     return " + ".join(str(path) for path in found.paths)

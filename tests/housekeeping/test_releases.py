@@ -156,3 +156,23 @@ def test_get_compares_checksums(data: Path) -> None:
     written("coil20", data)
     with pytest.raises(DataError, match="is damaged or not the file we know"):
         get("coil20")
+
+
+def test_an_archive_that_a_user_must_unpack_is_not_here(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = data / "tid2013" / "tid2013.rar"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"Rar!\x1a\x07\x01\x00")
+    stream = replace(STREAM, datasets=(entry("tid2013"),), unlearned=())
+    (state,) = states(stream)
+    assert not state.form and f"unpack it first: `cd {path.parent}`, then `bsdtar -xf tid2013.rar`" in state.why
+    assert [release.name for release in wanted(stream).by_hand] == ["tid2013"] and not wanted(stream).here
+    with pytest.raises(DataError, match="is damaged or not the file we know"):
+        get("tid2013")
+    tid = releases.release("tid2013")
+    replaced(monkeypatch, replace(tid, files=(replace(tid.files[0], md5=None),)))
+    with pytest.raises(DataError, match=r"unpack it first: `cd .*`, then `bsdtar -xf tid2013\.rar`, `unrar x"):
+        get("tid2013")
+    (path.parent / "distorted_images").mkdir()
+    (path.parent / "metrics_values").mkdir()
+    (state,) = states(stream)
+    assert state.form == "official files"

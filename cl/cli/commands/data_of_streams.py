@@ -110,7 +110,7 @@ def show_places(known: KnownDataset, as_json: bool) -> int:
 
 def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
     """Fetch what can be fetched for a stream, and list the rest; 3 if a download failed."""
-    from cl.data.official.release import how_to_get
+    from cl.data.official.release import find, how_to_get, to_unpack
     from cl.housekeeping.releases import fetch_all, wanted
     from cl.progress.displays import make_progress
 
@@ -136,7 +136,9 @@ def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
     if plan.by_hand or plan.other:
         click.echo("\nOnly you can get:")
     for release in plan.by_hand:
-        click.echo(f"  {release.title}: {how_to_get(release)}")
+        copy = find(release)
+        packed = "" if copy is None else to_unpack(copy)
+        click.echo(f"  {release.title}: {packed or how_to_get(release)}")
     for entry in plan.other:
         click.echo(f"  {entry.name}: {entry.needs}{f' ({entry.source})' if entry.source else ''}")
     return code

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from cl.data.archives import Limits, capped_tar, check_end, check_zip, safe_extract
 from cl.data.official import lzw
+from cl.data.official.foreign import how_to_unpack, programs_for
 from cl.data.reads import text_of
 from cl.errors import DataError
 from cl.files import replace_file
@@ -26,8 +27,6 @@ from cl.paths import home, writable_cache
 
 _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
 """Files that systems add to folders and archives; some have the suffix of an image."""
-FOREIGN = (".rar", ".7z", ".z")
-"""Suffixes of archives that only other programs unpack, in lower case."""
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Suffixes of archives that are read here, in lower case."""
 _MOST = 1 << 31
@@ -288,8 +287,8 @@ def open_source(path: Path, into: str = "") -> Source:
         return Zip(path, into)
     if start[257:262] == b"ustar":
         return Tar(path, into)
-    if start[:4] == b"Rar!" or start[:6] == b"7z\xbc\xaf\x27\x1c":
-        raise DataError(f"{path} is packed as {path.suffix}, which clbench does not unpack; unpack it into its folder.")
+    if programs_for(start):
+        raise DataError(f"{how_to_unpack(path, into)}.")
     if start[:2] == lzw.MAGIC:
         return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):

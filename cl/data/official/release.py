@@ -12,7 +12,8 @@ import numpy as np
 from cl.data import reads
 from cl.data.decoded import Decode, decoded_in_order
 from cl.data.images import square
-from cl.data.official.files import FOREIGN, Files, Folder, Source, open_source
+from cl.data.official.files import Files, Folder, Source, open_source
+from cl.data.official.foreign import FOREIGN, how_to_unpack
 from cl.data.official.listing import Examples, Listing, learnable
 from cl.data.sources import TORCHVISION, RemoteFile, check_md5, check_sha256, fetch, is_offline, missing, searched
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress, first_class
@@ -219,6 +220,17 @@ def how_to_get(release: Release) -> str:
     names += "," if len(release.files) > 8 else ""
     why = f"{release.access}, then put" if release.access else f"get it from {release.page} and put"
     return f"{why} {names} (or what they unpack to) into a folder {release.name}/ of CLBENCH_DATA_PATH."
+
+
+def to_unpack(found: Found) -> str:
+    """The sentence for a copy with an archive that a user must unpack first, without a full stop; else empty.
+
+    Raises `OSError` for an archive that cannot be read.
+    """
+    for file, path in zip(found.form, found.packed, strict=True):
+        if path is not None and (how := how_to_unpack(path, file.into)):
+            return how
+    return ""
 
 
 def verify(found: Found) -> None:
