@@ -85,6 +85,12 @@ def sentence(error: BaseException) -> str:
     return text if isinstance(error, ClbenchError) else f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural unless it is 1: 1 class, 2 classes, 1,000 images."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
     """' Did you mean ...?' if a similar name is known, else an empty string."""
     lower = {candidate.lower(): candidate for candidate in known}

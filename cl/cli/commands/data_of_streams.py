@@ -10,7 +10,7 @@ import click
 
 from cl.cli.app import report
 from cl.cli.text import print_table, size_text
-from cl.errors import DataError, UsageError, did_you_mean
+from cl.errors import DataError, UsageError, counted, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,9 +116,10 @@ def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
 
     plan = wanted(declaration)
     unknown = f" and {plan.unknown} of unknown size" if plan.unknown else ""
+    here = f"{counted(len(plan.here), 'dataset')} {'is' if len(plan.here) == 1 else 'are'} here"
     click.echo(
-        f"{declaration.name}: {len(plan.here)} datasets are here, {len(plan.fetch)} can be fetched "
-        f"({size_text(plan.bytes)}{unknown}), {len(plan.by_hand) + len(plan.other)} only you can get."
+        f"{declaration.name}: {here}, {len(plan.fetch)} can be fetched ({size_text(plan.bytes)}{unknown}), "
+        f"{len(plan.by_hand) + len(plan.other)} only you can get."
     )
     for release in plan.fetch:
         click.echo(f"\n{release.title}\n  Licence: {release.licence}\n  Cite: {release.citation}")

@@ -17,7 +17,7 @@ from cl.data.official.foreign import FOREIGN, how_to_unpack
 from cl.data.official.listing import Examples, Listing, learnable
 from cl.data.sources import TORCHVISION, RemoteFile, check_md5, check_sha256, fetch, is_offline, missing, searched
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress, first_class
-from cl.errors import DataError, MissingData
+from cl.errors import DataError, MissingData, counted
 from cl.paths import data_path, home
 
 OFFICIAL = 1
@@ -284,16 +284,16 @@ def checked(release: Release, listing: Listing, where: str) -> Listing:
     """
     if len(listing.class_names) != release.classes:
         raise DataError(
-            f"{where} is not {release.title}: it has {len(listing.class_names)} classes, expected {release.classes}; "
-            "get the whole dataset and run again."
+            f"{where} is not {release.title}: it has {counted(len(listing.class_names), 'class')}, expected "
+            f"{release.classes}; get the whole dataset and run again."
         )
     if empty := [split for split, each in listing.splits.items() if not len(each)]:
         raise DataError(f"{where} has no {empty[0]} images of {release.title}; get the whole dataset and run again.")
     if not release.images or len(listing) == release.images:
         return listing
     note = (
-        f"{release.title} has {len(listing):,} images here and {release.images:,} as published; results are not those "
-        "of the whole dataset."
+        f"{release.title} has {counted(len(listing), 'image')} here and {release.images:,} as published; results are "
+        "not those of the whole dataset."
     )
     return Listing(listing.class_names, listing.splits, (*listing.notes, note))
 
