@@ -119,7 +119,7 @@ def test_progress_and_table_say_what_is_measured_by_map(
     shown = capsys.readouterr()
     assert " 2 classes, accuracy " in shown.err and " 22 classes, mean of accuracy and mAP " in shown.err
     assert "mean average precision (mAP) where it says so, else accuracy in percent" in shown.out
-    assert "| after task | 1 | 2 mAP | A_t |" in " ".join(shown.out.split())
+    assert "|after task | 1 |2 mAP | A_t |" in " ".join(shown.out.split())
     assert call([*command, str(tmp_path / "one.toml")]) == 0
     shown = capsys.readouterr()
     assert " 20 classes, mAP " in shown.err and "accuracy" not in shown.err

@@ -58,11 +58,13 @@ class Source(Protocol):
 class Files:
     """The files of a dataset: paths with forward slashes, relative to the folder into which everything is unpacked.
 
-    A path that is in several sources is read from the first. Reading is safe from several threads.
+    A path that is in several sources is read from the first. Reading is safe from several threads. `lists` are the
+    paths of the text files that were read.
     """
 
     def __init__(self, sources: Sequence[Source], where: str) -> None:
         self._sources, self.where = sources, where
+        self.lists: list[str] = []
 
     @cached_property
     def _places(self) -> dict[str, tuple[Source, str]]:
@@ -101,6 +103,7 @@ class Files:
 
     def text(self, name: str, encoding: str = "utf-8") -> str:
         """The content of a text file; raises as `read`, and `DataError` for another encoding."""
+        self.lists.append(name)
         try:
             return self.read(name).decode(encoding)
         except UnicodeDecodeError as error:

@@ -253,10 +253,12 @@ def load(
     """
     release = found.release
     reads.note(*found.paths)
+    files = found.open()
     if part and release.part is not None:
-        listing = checked(replace(release, images=0), release.part(found.open(), part), f"{part} in {found.folder}")
+        whole, where = replace(release, images=0), f"{part} in {found.folder}"
+        listing = checked(whole, release.part(files, part), where, files.lists)
     else:
-        listing = checked(release, release.read(found.open()), str(found.folder))
+        listing = checked(release, release.read(files), str(found.folder), files.lists)
     listing = learnable(listing if change is None else change(listing))
     if listing.multi_label != release.multi_label:  # a plan decides by the release what a method can learn
         raise DataError(f"{found.folder} is not {release.title}: it differs in whether images have several classes.")
@@ -277,23 +279,29 @@ def load(
     )
 
 
-def checked(release: Release, listing: Listing, where: str) -> Listing:
+def checked(release: Release, listing: Listing, where: str, lists: Sequence[str] = ()) -> Listing:
     """The listing of what is in `where`, with a note if it has fewer or more images than the release.
 
+    `lists` are the files that name images and classes, for an error.
     Raises `DataError` if the number of classes is another one, or a split has no images.
     """
+    by = f" by {listed(list(dict.fromkeys(lists)), ', ')}" if lists else ""
     if len(listing.class_names) != release.classes:
         raise DataError(
             f"{where} is not {release.title}: it has {counted(len(listing.class_names), 'class')}, expected "
-            f"{release.classes}; get the whole dataset and run again."
+            f"{release.classes}{by}; get the whole dataset and run again."
         )
     if empty := [split for split, each in listing.splits.items() if not len(each)]:
-        raise DataError(f"{where} has no {empty[0]} images of {release.title}; get the whole dataset and run again.")
+        raise DataError(
+            f"{where} has no {empty[0]} images of {release.title}{by}; get the whole dataset and run again."
+        )
     if not release.images or len(listing) == release.images:
         return listing
+    unseen = listing.unseen() if len(listing) < release.images else []
+    of = f", none of {listed(unseen, ', ')}{by}," if unseen else ""
     note = (
-        f"{release.title} has {counted(len(listing), 'image')} here and {release.images:,} as published; results are "
-        "not those of the whole dataset."
+        f"{release.title} has {counted(len(listing), 'image')} here{of} and {release.images:,} as "
+        "published; results are not those of the whole dataset."
     )
     return Listing(listing.class_names, listing.splits, (*listing.notes, note))
 
