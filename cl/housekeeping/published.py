@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cl import registry
 from cl.data import releases
-from cl.data.official.release import Found, OfficialFile, Release, find_in, here_in, in_part, places
+from cl.data.official.release import Found, OfficialFile, Release, completed, find_in, here_in, in_part, places
 from cl.data.sources import check_md5, check_sha256, recorded_sha256
 from cl.declared.declaration import Declaration
 from cl.errors import ClbenchError, DataError, sentence
@@ -50,6 +50,7 @@ def places_of(release: Release) -> list[Place]:
 def copies_of(release: Release) -> list[Found]:
     """The whole copies of a release on this machine, in search order."""
     found = [find_in(release, folder) for folder in dict.fromkeys(places(release))]
+    found += [completed(release)] if not any(found) else []
     return [each for each in found if each is not None]
 
 
@@ -126,7 +127,8 @@ def where_is(release: Release) -> tuple[str | None, str]:
                 return str(found), problem
         except OSError as error:
             problem = problem or sentence(error)
-    return None, problem
+    rest = completed(release) if not problem else None
+    return (None if rest is None else str(rest)), problem
 
 
 def families() -> dict[str, list[str]]:

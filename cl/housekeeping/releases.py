@@ -11,7 +11,7 @@ from pathlib import Path
 from cl.data import releases
 from cl.data.catalog import DATASETS, KnownDataset
 from cl.data.official.files import is_archive
-from cl.data.official.release import Found, Release, how_to_get, in_part, obtain, places, to_unpack, verify
+from cl.data.official.release import Found, Release, how_to_get, in_part, lacking, obtain, places, to_unpack, verify
 from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
@@ -101,7 +101,7 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
     name = entry.release or entry.also
     release = releases.release(name) if name else None
     next_to = declaration.where.parent if declaration.where is not None else None
-    lacking = State(
+    absent = State(
         task=entry.title or entry.name,
         name=entry.name,
         year=entry.year,
@@ -115,21 +115,21 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
     try:
         paths = find_entry(entry, next_to)
         if paths is None:
-            return replace(lacking, why=_why(entry, release))
+            return replace(absent, why=_why(entry, release))
         copy = official(entry, next_to)
         if copy is None and entry.reader == "folder" and paths[0].is_file() and not is_archive(paths[0]):
-            return replace(lacking, why=_why(entry, release))
+            return replace(absent, why=_why(entry, release))
         for path in paths:
             _look_into(path)
         if copy is not None and (packed := to_unpack(copy)):
-            return replace(lacking, why=packed)
+            return replace(absent, why=packed)
         form = OFFICIAL if copy is not None else entry.reader
         size = sum(tree_size(path)[0] for path in paths)
         where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
         verified = _verified(copy) if copy is not None and checksums else ""
     except OSError as error:  # of this dataset alone: the others are shown
-        return replace(lacking, why=sentence(error))
-    return replace(lacking, form=form, where=where, bytes=size, verified=verified)
+        return replace(absent, why=sentence(error))
+    return replace(absent, form=form, where=where, bytes=size, verified=verified)
 
 
 def _look_into(path: Path) -> None:
@@ -186,12 +186,12 @@ class Wanted:
     @property
     def bytes(self) -> int:
         """Bytes to fetch, as far as published."""
-        return sum(release.size for release in self.fetch)
+        return sum(file.size for release in self.fetch for file in lacking(release))
 
     @property
     def unknown(self) -> int:
         """Datasets to fetch with a file of unknown size."""
-        return sum(any(not file.size for file in release.files) for release in self.fetch)
+        return sum(any(not file.size for file in lacking(release)) for release in self.fetch)
 
 
 def wanted(declaration: Declaration) -> Wanted:

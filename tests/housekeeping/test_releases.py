@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from cl.data import releases
-from cl.data.official.release import find
+from cl.data.official.release import find, load
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.errors import DataError, MissingData, UsageError
+from cl.housekeeping.published import removable_of
 from cl.housekeeping.releases import declared, fetch_all, get, states, wanted
 from tests.help.releases import written
 from tests.help.served_releases import replaced, served, server_of
@@ -176,3 +177,27 @@ def test_an_archive_that_a_user_must_unpack_is_not_here(data: Path, monkeypatch:
     (path.parent / "metrics_values").mkdir()
     (state,) = states(stream)
     assert state.form == "official files"
+
+
+def test_only_what_lacks_is_fetched(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with server_of(tmp_path / "server", monkeypatch) as (url, requests):
+        scenes = served(releases.release("mit_scenes"), tmp_path / "server", url)
+        replaced(monkeypatch, scenes)
+        written("mit_scenes", data)
+        (data / "mit_scenes" / "TestImages.txt").unlink()
+        stream = replace(STREAM, datasets=(entry("mit_scenes"),), unlearned=())
+        assert wanted(stream).bytes == scenes.files[2].size
+        monkeypatch.setenv("CLBENCH_OFFLINE", "1")
+        with pytest.raises(MissingData, match=f"{data / 'mit_scenes'} lacks TestImages.txt"):
+            get("mit_scenes")
+        monkeypatch.delenv("CLBENCH_OFFLINE")
+        where = get("mit_scenes")
+        assert requests == ["/mit_scenes/TestImages.txt"]
+        cached = tmp_path / "home" / "data" / "mit_scenes" / "TestImages.txt"
+        assert str(cached) in where and str(data / "mit_scenes" / "TrainImages.txt") in where
+        found = find(scenes)
+        assert found is not None and len(load(found, 8).class_names) == scenes.classes
+        (state,) = states(stream, checksums=True)
+        assert state.form == "official files" and state.verified == "yes"
+        assert get("mit_scenes") == where and len(requests) == 1
+        assert removable_of(scenes) == [cached, cached.with_name("TestImages.txt.sha256")]

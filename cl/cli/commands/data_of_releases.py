@@ -79,7 +79,7 @@ def _place(about: dict[str, Any]) -> str:
 
 def show_places_of(release: Release, as_json: bool) -> int:
     """Print every folder that is searched for a release, in order, and what is there."""
-    from cl.data.official.release import how_to_get, listed
+    from cl.data.official.release import completed, how_to_get, listed
     from cl.housekeeping.datasets import state_of_folder
     from cl.housekeeping.published import places_of
 
@@ -95,7 +95,9 @@ def show_places_of(release: Release, as_json: bool) -> int:
         state = place.problem or state_of_folder(place.folder) or state
         rows.append([str(place.folder), listed(place.names, " + "), place.root, state])
     print_table(["folder", "looked for", "from", "found"], rows)
-    if used is None and release.downloadable:
+    if used is None and (rest := completed(release)) is not None:
+        click.echo(f"\nUsed: {rest}")
+    elif used is None and release.downloadable:
         click.echo(f"\nIt is nowhere whole; `clbench data get {release.name}` fetches it.")
     elif used is None:
         click.echo(f"\nIt is nowhere whole, and clbench cannot fetch it: {how_to_get(release)}")

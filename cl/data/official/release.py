@@ -135,8 +135,12 @@ def places(release: Release) -> Iterator[Path]:
 
 
 def find(release: Release) -> Found | None:
-    """The first folder that has every file of a release, packed or unpacked; None if there is none."""
+    """The first folder that has every file of a release, packed or unpacked; else one of which the cache has the rest.
+
+    None if there is neither.
+    """
     found = next((found for folder in places(release) if (found := find_in(release, folder)) is not None), None)
+    found = found or completed(release)
     reads.note_search(found.paths if found is not None else (), release=release.name)
     return found
 
@@ -148,6 +152,34 @@ def find_in(release: Release, folder: Path) -> Found | None:
         if all(packed):
             return Found(release, folder, form, tuple(path if path != folder else None for path in packed))
     return None
+
+
+def completed(release: Release) -> Found | None:
+    """The copy of a release of which the cache has the files that another folder lacks; None if files lack."""
+    folder, own = _fullest(release), home() / "data" / release.name
+    if folder == own or lacking(release):
+        return None
+    there = [_there(folder, file) or own / file.name for file in release.files]
+    return Found(release, folder, release.files, tuple(path if path != folder else None for path in there))
+
+
+def lacking(release: Release) -> list[OfficialFile]:
+    """The published files that are to be downloaded: neither in the folder that has most of them nor in the cache."""
+    folder, own = _fullest(release), home() / "data" / release.name
+    return [file for file in release.files if not _there(folder, file) and not (own / file.name).is_file()]
+
+
+def _fullest(release: Release) -> Path:
+    """The folder of its name that has most of the published files; the cache's own if none has any.
+
+    A folder of several datasets may have another one's file of the same name.
+    """
+    names = (release.name, *release.folders)
+    folders = [
+        root / sub / name for root in [*data_path(), home() / "data"] for sub in ("", TORCHVISION) for name in names
+    ]
+    counts = [len(here_in(folder, release.files)) for folder in folders]
+    return folders[counts.index(max(counts))] if any(counts) else home() / "data" / release.name
 
 
 def here_in(folder: Path, form: Sequence[OfficialFile]) -> tuple[str, ...]:
@@ -203,7 +235,7 @@ def obtain(release: Release, progress: Progress | None = None) -> Found:
         raise MissingData(f"{release.title} was not found in {searched()}{part}; {how_to_get(release)}")
     if is_offline():
         raise missing(release.title, [in_part(release) or listed([file.name for file in release.files], " + ")])
-    for file in release.files:
+    for file in lacking(release):
         remote = file.remote
         fetch(
             RemoteFile(f"{release.name}/{remote.name}", remote.urls, remote.sha256, remote.size, remote.md5), progress
