@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -112,7 +112,8 @@ class Dataset:
 
     The test split is empty for a dataset that is published without a split. `origin` says where the images were read;
     `verified` is true if both fingerprints were known in advance and matched (content that does not match is never
-    returned). `notes` are sentences about the images for users and records.
+    returned). `notes` are sentences about the images for users and records. `shares`: the share of its published images
+    that is here, by the name of the dataset, where that number is known.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Dataset:
     verified: bool = False
     notes: tuple[str, ...] = ()
     val: ImageStore | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for split, store in (("train", self.train), ("test", self.test), ("val", self.val)):

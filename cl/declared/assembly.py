@@ -36,6 +36,8 @@ class _Task:
     labels: IndexArray
     rows: dict[str, IndexArray]
     tags: dict[str, TagArray] = field(default_factory=dict)
+    year: int | None = None
+    domain: str = ""
 
 
 def assemble(
@@ -163,7 +165,7 @@ def _tasks(
             raise DataError(f"Class {whole.class_names[empty[0]]!r} of {entry.name} has no training images.")
         if options.split in held and not len(held[options.split]):
             raise DataError(f"Dataset {entry.name} has no {options.split} images in task {name}.")
-        tasks.append(_Task(name, part, held))
+        tasks.append(_Task(name, part, held, year=entry.year, domain=entry.domain))
     return tasks
 
 
@@ -228,7 +230,7 @@ def _groups(
         own = next(numbers) if "train" in task.rows else max(first[place] for place in known)
         rows = {split: rows for split, rows in task.rows.items() if split != "train"}
         tags = {split: found for split, found in task.tags.items() if split != "train"} or None
-        found += [Group(task.name, known, rows, own, tags)] if split in rows else []
+        found += [Group(task.name, known, rows, own, tags, task.year, task.domain)] if split in rows else []
     return tuple(found)
 
 

@@ -144,6 +144,7 @@ def union(
         citation=_each(parts, "citation"),
         verified=all(part.dataset.verified for part in parts),
         notes=tuple(dict.fromkeys(f"{part.dataset.name}: {note}" for part in parts for note in part.dataset.notes)),
+        shares={part.dataset.name: share for part in parts for share in part.dataset.shares.values()},
     )
     return dataset, rows, tags
 

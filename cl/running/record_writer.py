@@ -185,6 +185,7 @@ class Writer:
             "parameters": {"total": sum(held.values()), "trainable": cost.trainable},
             "stored": state.stored,
             **({"report": state.report} if state.report else {}),
+            **({"groups": facts} if any(facts := [_facts(group) for group in self.stream.groups]) else {}),
             "environment": environment(self.trainer.device),
             "resumed_from": state.resumed_from,
             "warnings": [*self.warnings, *filter(None, [self.remark])],
@@ -218,6 +219,11 @@ def _absent(kind: str, images: int) -> np.ndarray:
 def _about(group: Group) -> dict[str, Any]:
     measure = {"measure": "mAP"} if group.tags is not None else {}
     return {"name": group.name, "classes": list(group.classes), "task": group.task, **measure}
+
+
+def _facts(group: Group) -> dict[str, Any]:
+    """What a report says of a group; in the measurement, because it changes no result."""
+    return {key: value for key in ("year", "domain") if (value := getattr(group, key))}
 
 
 def _images_per_class(stream: Stream, split: str) -> list[int]:

@@ -59,7 +59,8 @@ def test_missing_data_that_nothing_would_download_ends_a_dry_run(
 def test_a_dry_run_prints_every_run_of_a_grid(capsys: Shown, tmp_path: Path) -> None:
     command = ["run", "-s", "finetune", "--stream", "split-digits", "--limit", "2", "--dry-run", "--json"]
     assert call([*command, "-b", f"test_vit@random,{DEFAULT_BACKBONE}", "--set", "finetune.lr=0.1,0.2"]) == 0
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    *found, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert last["grid"]["runs"]["new"] == 4
     assert [(each["backbone"]["name"], each["config"]["lr"]["value"]) for each in found] == [
         (backbone, lr) for backbone in ("test_vit@random", DEFAULT_BACKBONE) for lr in (0.1, 0.2)
     ]
@@ -133,7 +134,7 @@ def test_runs_of_a_grid_that_differ_in_seeds_share_a_rehearsal(capsys: Shown, mo
     monkeypatch.setattr("cl.running.rehearsal.rehearse", lambda plan, stream: rehearsed.append(plan.title))
     command = ["run", "-s", "toy,finetune", *QUICK, "--dry-run", "--json", "--seed", "1,2,3"]
     assert call([*command, "--set", "finetune.lr=0.1,0.2"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 9 and len(rehearsed) == 3
+    assert len(capsys.readouterr().out.splitlines()) == 9 + 1 and len(rehearsed) == 3
 
 
 def test_data_that_a_setup_needs_and_that_is_not_here_is_a_note(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:

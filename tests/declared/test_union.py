@@ -48,7 +48,7 @@ def test_tags_follow_images_that_resizing_puts_in_another_order(cache: Path) -> 
     pixels = rng.integers(0, 256, (60, 8, 8, 3), np.uint8)
     pixels[:, :4, :4] = (tags * 200)[:, None, None, :].astype(np.uint8)
     store = ImageStore.from_arrays(pixels, tags)
-    dataset = Dataset("toy", store, store, ("a", "b", "c"), origin="test")
+    dataset = Dataset("toy", store, store, ("a", "b", "c"), origin="test", shares={"its release": 0.25})
     rows = {
         "train": ("train", np.arange(0, 60, 2)),
         "val": ("train", np.arange(1, 60, 2)),
@@ -56,6 +56,7 @@ def test_tags_follow_images_that_resizing_puts_in_another_order(cache: Path) -> 
     }
     part = Part(dataset, np.arange(3), rows)
     whole, [found], [tagged] = union("toys", ("a", "b", "c"), [part], 16)
+    assert whole.shares == {"toy": 0.25}
     moved = [np.asarray(whole.test.pixels[row, 2, 2]) > 100 for row in range(60)]
     assert store.tags is not None and not np.array_equal(moved, store.tags), (
         "the order must differ for the test to see anything"

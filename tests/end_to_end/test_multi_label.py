@@ -141,7 +141,7 @@ def test_leaderboards_figures_and_reports_show_such_runs(
         [1 - sum(_accuracies(table, name)) / 4 for name in front["strategy"]], abs=1e-9
     )
     kinds = {plot.kind for plot in plots_of(table.records, [*KINDS])}
-    assert {"curves", "matrix", "nevis", "cost", "stream"} <= kinds
+    assert {"curves", "matrix", "nevis", "transfer", "cost", "stream"} <= kinds
     capsys.readouterr()
     for command in (
         ["leaderboard", folder, "--metric", "E_own"], ["leaderboard", folder], ["report", folder],

@@ -167,3 +167,26 @@ def test_the_stored_grids_repeat_the_study_of_architectures(name: str) -> None:
     networks = {plan.backbone.partition("@")[0] for plan in found.plans}
     assert len(found.plans) == 3 * len(networks) and networks <= set(registry.backbones) and not found.skipped
     assert {plan.values["batch_size"].value for plan in found.plans} == {10 if name == "architectures" else 64}
+
+
+@pytest.mark.parametrize(
+    ("name", "learners", "backbone"),
+    [
+        ("nevis", ("independent", "finetune-previous", "finetune-dynamic"), "resnet34_64@random"),
+        ("nevis-pretrained", ("independent", "pretrained"), "resnet34.tv_in1k"),
+    ],
+)
+def test_the_stored_grids_of_nevis_have_the_settings_of_the_paper(
+    name: str, learners: tuple[str, ...], backbone: str, isolated: None
+) -> None:
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.toml"
+    found = grid([None], [None], config_file=path)
+    assert [plan.strategy for plan in found.plans] == [each for each in learners for _ in range(3)]
+    assert {(plan.stream, plan.backbone) for plan in found.plans} == {("nevis", backbone)} and not found.skipped
+    assert set(chosen(found, "trials", "steps", "lr_min", "lr_max", "stream.stop_year", "stream.ablation")) == {
+        (each, 16, 50_000, 1e-4, 0.1, None, None) for each in learners
+    }
+    small = grid(
+        [None], ["nevis-tiny"], [1], options={"trials": "4,8", "stream.train_per_class": "5"}, config_file=path
+    )
+    assert len(small.plans) == 2 * len(learners), "the command takes the place of the file's list of seeds"

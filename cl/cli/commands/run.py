@@ -20,6 +20,8 @@ from cl.cli.shared import (
     seeds_in,
     streams_in,
 )
+from cl.errors import UsageError
+from cl.plan.devices import UTILISATION
 
 if TYPE_CHECKING:
     from cl.plan.grids import Grid
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
-    "How much": ("few_shot", "setting", "limit", "max_tasks", "probe", "probe_last", "dry_run"),
+    "How much": ("few_shot", "setting", "limit", "max_tasks", "probe", "probe_last"),
+    "What it would cost": ("dry_run", "device_model", "devices", "utilisation", "speeds_from", "measure", "published"),
     "How and where": (
         *("device", "precision", "compile", "threads", "jobs", "results", "existing", "checkpoint_every"),
         *("save_learner", "save_scores", "profile"),
@@ -43,6 +46,7 @@ Examples:
   clbench run -s slca --stream split-cifar100 --backbone vit_base_patch16_224.augreg_in21k
   clbench run -s slca,finetune --stream split-digits --set epochs=1,2 --set slca.lr=0.01,0.02 --jobs 2
   clbench run -s slca --stream folder:/data/birds --limit 20 --dry-run
+  clbench run -s slca,finetune --stream split-digits --dry-run --device-model A100-80,H200 --devices 8
   clbench run -s simplecil --stream split-cifar100 --few-shot   60 classes, then 8 x 5 with 5 images each
   clbench run -s replay --stream split-digits --setting online  one pass, 10 images at a time
   clbench run -s finetune --stream split-cifar100 --probe tinyimagenet_60   and forgetting of the pretraining
@@ -109,6 +113,33 @@ class _Grouped(click.Command):
 @run_option("probe", metavar="NAME", shell_complete=complete_probe)
 @run_option("probe_last")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, check that it can begin, and change nothing.")
+@click.option(
+    "--device-model", metavar="NAME[,NAME]", help="With --dry-run: the time on these GPUs, such as A100-80,H200."
+)
+@click.option(
+    "--devices", type=click.IntRange(1), metavar="N", help="With --dry-run: the time on a cluster of N such GPUs."
+)
+@click.option(
+    "--utilisation",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=UTILISATION,
+    show_default=True,
+    metavar="SHARE",
+    help="With --dry-run: share of a GPU's published peak that training reaches.",
+)
+@click.option(
+    "--speeds-from",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(exists=True),
+    help="With --dry-run: records that show how fast this machine is, besides those in --results; repeatable.",
+)
+@click.option("--measure", is_flag=True, help="With --dry-run: time each backbone for two seconds if no record does.")
+@click.option(
+    "--published",
+    is_flag=True,
+    help="With --dry-run: estimate for all images of a dataset as published, of which fewer may be here.",
+)
 @run_option("device", metavar="NAME")
 @run_option("precision")
 @run_option("compile")
@@ -119,17 +150,35 @@ class _Grouped(click.Command):
 @run_option("save_scores")
 @run_option("loggers", "--logger", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("loggers"))
 @display_options
-def command(dry_run: bool, execution: Execution, display: Display, **chosen: Any) -> int:
+def command(
+    dry_run: bool,
+    execution: Execution,
+    display: Display,
+    device_model: str | None,
+    devices: int | None,
+    utilisation: float,
+    speeds_from: tuple[str, ...],
+    measure: bool,
+    published: bool,
+    **chosen: Any,
+) -> int:
     """Run strategies on streams and print how much each forgets.
 
     Several strategies, streams, backbones, seeds and values of an option make a grid.
     """
+    if not dry_run and (device_model or devices or speeds_from or measure or published):
+        flags = "--device-model, --devices, --speeds-from, --measure and --published"
+        raise UsageError(f"{flags} are for --dry-run; add it, or leave them out.")
     found = planned(**chosen)
     show_skipped(found.skipped, display)
     if dry_run:
         from cl.cli.dry_run import describe
+        from cl.cli.grid_estimate import Asked
 
-        return describe(found.plans, display.as_json, execution.existing)
+        asked = Asked(
+            device_model or "", devices, utilisation, speeds_from, measure, execution.jobs, execution.threads, published
+        )  # fmt: skip
+        return describe(found.plans, display.as_json, execution.existing, asked)
     return perform(found.plans, execution, display)
 
 

@@ -308,6 +308,7 @@ def load(
         licence=release.licence,
         citation=release.citation,
         notes=listing.notes,
+        shares={release.name: len(listing) / release.images} if release.images and not part else {},
     )
 
 
