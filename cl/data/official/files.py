@@ -19,6 +19,7 @@ from typing import Protocol
 
 from cl.data.archives import Limits, capped_tar, check_end, check_zip, safe_extract
 from cl.data.official import lzw
+from cl.data.official.foreign import how_to_unpack, programs_for
 from cl.data.reads import text_of
 from cl.errors import DataError
 from cl.files import replace_file
@@ -26,8 +27,6 @@ from cl.paths import home, writable_cache
 
 _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
 """Files that systems add to folders and archives; some have the suffix of an image."""
-FOREIGN = (".rar", ".7z", ".z")
-"""Suffixes of archives that only other programs unpack, in lower case."""
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Suffixes of archives that are read here, in lower case."""
 _MOST = 1 << 31
@@ -35,6 +34,11 @@ _MOST = 1 << 31
 _IN_PLACE = Limits(size=1 << 40)
 """Limits of an archive that is read in place, whose total size fills no disk: ImageNet has 148 GB."""
 _DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file has the name of an archive that is read here."""
+    return path.name.lower().endswith(ARCHIVES)
 
 
 class Source(Protocol):
@@ -54,11 +58,13 @@ class Source(Protocol):
 class Files:
     """The files of a dataset: paths with forward slashes, relative to the folder into which everything is unpacked.
 
-    A path that is in several sources is read from the first. Reading is safe from several threads.
+    A path that is in several sources is read from the first. Reading is safe from several threads. `lists` are the
+    paths of the text files that were read.
     """
 
     def __init__(self, sources: Sequence[Source], where: str) -> None:
         self._sources, self.where = sources, where
+        self.lists: list[str] = []
 
     @cached_property
     def _places(self) -> dict[str, tuple[Source, str]]:
@@ -97,6 +103,7 @@ class Files:
 
     def text(self, name: str, encoding: str = "utf-8") -> str:
         """The content of a text file; raises as `read`, and `DataError` for another encoding."""
+        self.lists.append(name)
         try:
             return self.read(name).decode(encoding)
         except UnicodeDecodeError as error:
@@ -283,13 +290,13 @@ def open_source(path: Path, into: str = "") -> Source:
         return Zip(path, into)
     if start[257:262] == b"ustar":
         return Tar(path, into)
-    if start[:4] == b"Rar!" or start[:6] == b"7z\xbc\xaf\x27\x1c":
-        raise DataError(f"{path} is packed as {path.suffix}, which clbench does not unpack; unpack it into its folder.")
+    if programs_for(start):
+        raise DataError(f"{how_to_unpack(path, into)}.")
     if start[:2] == lzw.MAGIC:
         return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):
         return Folder(unpacked(path), ("",)) if not into else _Moved(Folder(unpacked(path), ("",)), into)
-    if path.name.lower().endswith(ARCHIVES):
+    if is_archive(path):
         raise DataError(f"Cannot read {path}: it is no archive of a known kind; get it again.")
     return Single(path, into)
 
