@@ -14,6 +14,7 @@ import numpy as np
 from cl.data import reads
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import decode_resized
+from cl.data.official.unpacking import made_from, stamp_of
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.data.tree_walk import Found, LeftOut, folders_in, has_images, images_below, without_borrowed
@@ -257,8 +258,8 @@ def _below(folder: Path, path: str) -> str:
 
 def _key(root: Path, paths: list[Path], size: int) -> str:
     """Hash of paths, sizes, times and inodes, so that naming the cache does not read gigabytes."""
-    digest = hashlib.sha256(f"folder {FOLDER_READER} {size}".encode())
+    digest, made = hashlib.sha256(f"folder {FOLDER_READER} {size}".encode()), made_from(root)
     for path in paths:
-        line = f"\n{_below(root, str(path))}\t{reads.text_of(path.stat())}"
+        line = f"\n{_below(root, str(path))}\t{stamp_of(path, made)}"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from cl import registry
 from cl.data import reads
-from cl.data.official.files import ARCHIVES, unpacked
+from cl.data.official.files import ARCHIVES
 from cl.data.official.listing import Listing, by_name, drawn
 from cl.data.official.release import Found, load
 from cl.data.official.release import find as find_release
+from cl.data.official.unpacking import unpacked
 from cl.data.readers import read_packs
 from cl.data.releases import release
 from cl.data.sources import candidates, check_sha256, next_to_or_candidates

@@ -100,10 +100,10 @@ def test_joined_images_can_be_joined_again() -> None:
     np.testing.assert_array_equal(again[[2, 0]], images[[1, 69]])
 
 
-def joined_some(stores: tuple[ImageStore, ...] = STORES) -> tuple[ImageStore, IndexArray]:
+def joined_some(stores: tuple[ImageStore, ...] = STORES, key: str = KEY) -> tuple[ImageStore, IndexArray]:
     place = mixed()[0]
     labels = np.random.default_rng(6).integers(0, 2, 70)
-    return joined_store("toys", KEY, stores, place, labels, SHAPE)
+    return joined_store("toys", key, stores, place, labels, SHAPE)
 
 
 def test_order_and_fingerprint_are_those_of_a_copy(cache: Path) -> None:
@@ -127,8 +127,10 @@ def test_the_whole_hash_decides_where_its_first_bytes_are_equal(cache: Path) -> 
         ImageStore(store.pixels, store.labels, store.fingerprint, hashes=np.zeros(len(store), np.uint64))
         for store in STORES
     )
-    np.testing.assert_array_equal(joined_some(alike)[1], joined_some()[1])
-    np.testing.assert_array_equal(joined_some(alike)[0].pixels, mixed()[1][joined_some()[1]])
+    (store, order), (expected, wanted) = joined_some(alike, "cd" * 32), joined_some()
+    np.testing.assert_array_equal(order, wanted)
+    np.testing.assert_array_equal(store.pixels, expected.pixels)
+    assert store.fingerprint == expected.fingerprint
 
 
 def test_nothing_is_read_again_but_the_stores_that_are_used(cache: Path) -> None:
