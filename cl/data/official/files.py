@@ -17,7 +17,15 @@ from typing import Protocol
 from cl.data.archives import Limits, capped_tar, check_end, check_zip
 from cl.data.official import lzw
 from cl.data.official.unpacking import (
-    DAMAGE, MOST, cached, copied, damaged, decompressed, made_from, stamp_of, unpacked,
+    DAMAGE,
+    MOST,
+    cached,
+    copied,
+    damaged,
+    decompressed,
+    made_from,
+    stamp_of,
+    unpacked,
 )  # fmt: skip
 from cl.errors import DataError
 
