@@ -212,10 +212,11 @@ def _store(
     return joined_store(what, digest.hexdigest(), stores, np.concatenate(place), labels, shape, progress)
 
 
-def _formed(store: ImageStore, rows: IndexArray, size: int, what: str, progress: Progress | None) -> _Formed:
-    """The images at `rows`, ascending, in the form of the union; the store itself if it has that form."""
+def _formed(store: ImageStore, used: Sequence[IndexArray], size: int, what: str, progress: Progress | None) -> _Formed:
+    """The images at the rows that are `used`, in the form of the union; the store itself if it has that form."""
     if store.image_shape == (size, size, 3):
         return _Formed(store)
+    rows = np.unique(np.concatenate(used))
     digest = hashlib.sha256(json.dumps(["formed", UNION, size, store.fingerprint]).encode())
     digest.update(np.ascontiguousarray(rows, "<i8").data)
 
