@@ -14,10 +14,10 @@ import numpy as np
 from cl.data import reads
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import decode_resized
-from cl.data.official.unpacking import made_from, stamp_of
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.data.tree_walk import Found, LeftOut, folders_in, has_images, images_below, without_borrowed
+from cl.data.unpacking import made_from, stamp_of
 from cl.errors import DataError, UsageError
 
 FOLDER_READER = 2

@@ -13,11 +13,11 @@ from cl.data.official.files import ARCHIVES
 from cl.data.official.listing import Listing, by_name, drawn
 from cl.data.official.release import Found, load
 from cl.data.official.release import find as find_release
-from cl.data.official.unpacking import unpacked
 from cl.data.readers import read_packs
 from cl.data.releases import release
 from cl.data.sources import candidates, check_sha256, next_to_or_candidates
 from cl.data.store import Dataset, Progress
+from cl.data.unpacking import unpacked
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.errors import DataError, MissingData, UsageError
 from cl.family import make_stream

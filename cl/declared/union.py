@@ -143,12 +143,9 @@ def union(
     for number, _, source, chosen in every:
         used.setdefault((number, source), []).append(chosen)
     formed = dict[_Source, _Formed]()
-    for (number, source), chosen_rows in used.items():
+    for (number, source), many in used.items():
         of = parts[number].dataset
-        what = f"{of.name} {source}"
-        formed[number, source] = _formed(
-            getattr(of, source), np.unique(np.concatenate(chosen_rows)), size, what, progress
-        )
+        formed[number, source] = _formed(getattr(of, source), many, size, f"{of.name} {source}", progress)
     for kind in ("train", "test"):
         wanted = [each for each in every if (each[1] in TRAINED) == (kind == "train")]
         store, order = _store(f"{name} {kind}", parts, wanted, formed, size, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import posixpath
 import re
@@ -16,18 +17,19 @@ from typing import Protocol
 
 from cl.data.archives import Limits, capped_tar, check_end, check_zip
 from cl.data.official import lzw
-from cl.data.official.unpacking import (
+from cl.data.unpacking import (
     DAMAGE,
     MOST,
     cached,
     copied,
     damaged,
-    decompressed,
     made_from,
     stamp_of,
     unpacked,
 )  # fmt: skip
 from cl.errors import DataError
+from cl.files import replace_file
+from cl.paths import writable_cache
 
 _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
 """Files that systems add to folders and archives; some have the suffix of an image."""
@@ -289,7 +291,7 @@ def open_source(path: Path, into: str = "") -> Source:
     if start[:4] == b"Rar!" or start[:6] == b"7z\xbc\xaf\x27\x1c":
         raise DataError(f"{path} is packed as {path.suffix}, which clbench does not unpack; unpack it into its folder.")
     if start[:2] == lzw.MAGIC:
-        return open_source(decompressed(path), into)
+        return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):
         return Folder(unpacked(path), ("",)) if not into else _Moved(Folder(unpacked(path), ("",)), into)
     if path.name.lower().endswith(ARCHIVES):
@@ -325,6 +327,21 @@ def _is_packed_tar(path: Path, start: bytes) -> bool:
         raise  # the file is whole as far as we know
     except DAMAGE as error:
         raise DataError(f"Cannot read {path}: it is truncated or damaged ({error}); get it again.") from error
+
+
+def _decompressed(path: Path) -> Path:
+    """A file of the cache with the content of a .Z file, which is unpacked once: it takes minutes for a large one."""
+    key = hashlib.sha256(f"{path.name} {stamp_of(path, made_from(path))}".encode()).hexdigest()[:16]
+    target = writable_cache() / "unpacked" / f"{key}-{path.stem}"
+    if not target.is_file():
+        with damaged(str(path)):
+            content = lzw.uncompressed(path.read_bytes(), MOST)
+
+        def write(temporary: Path) -> None:
+            temporary.write_bytes(content)
+
+        replace_file(target, write, durable=False)
+    return target
 
 
 def _placed(name: str, into: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from cl.data.official import files as module
 from cl.data.official.files import Files, Folder, joined, open_source
-from cl.data.official.unpacking import damaged
+from cl.data.unpacking import damaged
 from cl.errors import DataError
 from tools.miniatures.packing import tar_bytes, write_files, write_gz, write_tar, write_zip
 

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from cl.data.archives import safe_extract
-from cl.data.official import lzw
 from cl.data.reads import text_of
 from cl.errors import DataError
 from cl.files import replace_file
@@ -49,21 +48,6 @@ def unpacked(path: Path) -> Path:
     if not target.exists():
         target = writable_cache() / "unpacked" / target.name
     return safe_extract(path, target)
-
-
-def decompressed(path: Path) -> Path:
-    """A file of the cache with the content of a .Z file, which is unpacked once: it takes minutes for a large one."""
-    key = hashlib.sha256(f"{path.name} {stamp_of(path, made_from(path))}".encode()).hexdigest()[:16]
-    target = writable_cache() / "unpacked" / f"{key}-{path.stem}"
-    if not target.is_file():
-        with damaged(str(path)):
-            content = lzw.uncompressed(path.read_bytes(), MOST)
-
-        def write(temporary: Path) -> None:
-            temporary.write_bytes(content)
-
-        replace_file(target, write, durable=False)
-    return target
 
 
 def copied(name: str, content: bytes, identity: str) -> Path:

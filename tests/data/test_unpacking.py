@@ -12,7 +12,7 @@ from PIL import Image
 
 from cl.data.folders import read_image_folder
 from cl.data.official.files import Files, open_source
-from cl.data.official.unpacking import made_from, unpacked
+from cl.data.unpacking import made_from, unpacked
 from cl.paths import look_only
 from tools.miniatures.packing import tar_bytes, write_gz, write_tar, write_zip
 
