@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -23,10 +25,12 @@ log = logging.getLogger("clbench.data")
 
 _TOGETHER = 16 << 20
 """Bytes of images that are read at a time for the fingerprint."""
-_Rows = NDArray[np.integer[Any]]
+_Rows = NDArray[np.uint32]
 
 _IN_CACHE = 1 << 18
-"""Bytes of images that are copied at a time to their places in a batch, which a processor's cache holds."""
+"""Bytes of small images that are copied at a time to their places in a batch, which a processor's cache holds."""
+_LARGE = 1 << 13
+"""Bytes of an image above which the copying takes longer than a step of a loop."""
 
 
 class JoinedPixels:
@@ -40,12 +44,15 @@ class JoinedPixels:
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, stores: Sequence[ImageStore], place: _Rows, image_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, stores: Sequence[ImageStore], place: NDArray[np.integer[Any]], image_shape: tuple[int, ...]
+    ) -> None:
         """`place` [N] are rows of the stores, numbered on from store to store."""
         self._stores = tuple(stores)
-        ends = np.cumsum([0, *map(len, stores)])
-        self._starts = ends[:-1]
-        self._place: _Rows = place.astype(np.uint32 if ends[-1] < 1 << 32 else np.int64)
+        *self._starts, total = itertools.accumulate(map(len, stores), initial=0)
+        if total >= 1 << 32:
+            raise ValueError(f"the stores have {total:,} images, more than 32 bits count")
+        self._place = place.astype(np.uint32)
         self._pixels: list[PixelArray | JoinedPixels | None] = [None] * len(stores)
         self.shape = (len(place), *image_shape)
 
@@ -80,17 +87,17 @@ class JoinedPixels:
             raise IndexError("images are chosen by an integer, a slice or an array")
         place = self._place[index]
         if place.ndim == 0:
-            owner = self._owner(place)
-            return cast(PixelArray, self._of(int(owner))[int(place) - int(self._starts[owner])])
+            owner = self._owner(int(place))
+            return self._of(owner)[int(place) - self._starts[owner]]
         if isinstance(index, slice) and len(place) and bool((place[1:] == place[:-1] + 1).all()):
-            first, last = self._owner(place[[0, -1]]).tolist()
-            if first == last:
-                start = int(place[0]) - int(self._starts[first])
+            first, start = self._owner(int(place[0])), int(place[0])
+            if first == self._owner(int(place[-1])):
+                start -= self._starts[first]
                 return self._of(first)[start : start + len(place)]
         return self._copy(place)
 
-    def _owner(self, place: _Rows) -> IndexArray:
-        return np.searchsorted(self._starts, place, side="right") - 1
+    def _owner(self, place: int) -> int:
+        return bisect_right(self._starts, place) - 1
 
     def _of(self, store: int) -> PixelArray:
         found = self._pixels[store]
@@ -102,20 +109,36 @@ class JoinedPixels:
         return cast(PixelArray, found)
 
     def _copy(self, place: _Rows) -> PixelArray:
-        flat = place.reshape(-1)
-        owner = self._owner(flat)
-        if len(flat) and bool((owner == owner[0]).all()):
-            found = self._of(int(owner[0]))[flat - self._starts[owner[0]]]
-        else:
-            found = np.empty((len(flat), *self.shape[1:]), np.uint8)
-            order = np.argsort(owner, kind="stable")
-            step = max(1, _IN_CACHE // max(1, int(np.prod(self.shape[1:]))))
-            for rows in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1) if len(flat) else ():
-                store = int(owner[rows[0]])
-                pixels, own = self._of(store), flat[rows] - self._starts[store]
-                for start in range(0, len(rows), step):
-                    found[rows[start : start + step]] = pixels[own[start : start + step]]
-        return cast(PixelArray, found.reshape(*place.shape, *self.shape[1:]))
+        if place.ndim != 1:
+            return self._copy(place.reshape(-1)).reshape(*place.shape, *self.shape[1:])
+        if not len(place):
+            return np.empty((0, *self.shape[1:]), np.uint8)
+        owner = self._owner(int(place[0]))
+        try:  # most batches are of one store, and `take` finds rows outside it at no cost: none is below zero
+            return np.take(self._of(owner), place - self._starts[owner], axis=0)
+        except IndexError:
+            return self._mixed(place)
+
+    def _mixed(self, place: _Rows) -> PixelArray:
+        """Images of several stores: large ones one by one, small ones store by store."""
+        starts = np.array(self._starts)
+        owner = starts.searchsorted(place, side="right") - 1
+        own = place - starts[owner]
+        found = np.empty((len(place), *self.shape[1:]), np.uint8)
+        if found[0].nbytes >= _LARGE:
+            stores = owner.tolist()
+            pixels_of = {store: self._of(store) for store in set(stores)}
+            for image, store, row in zip(found, stores, own.tolist(), strict=True):
+                image[...] = pixels_of[store][row]
+            return found
+        order = np.argsort(owner, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
+            pixels = self._of(int(owner[rows[0]]))
+            step = max(1, _IN_CACHE // found[0].nbytes)
+            for start in range(0, len(rows), step):
+                part = rows[start : start + step]
+                found[part] = np.take(pixels, own[part], axis=0)
+        return found
 
 
 def joined_store(

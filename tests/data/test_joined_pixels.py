@@ -77,8 +77,9 @@ def test_it_has_what_code_asks_of_an_array() -> None:
         joined.__array__(copy=False)
 
 
-def test_large_images_of_a_batch_are_copied_in_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joined_pixels, "_IN_CACHE", 100)
+@pytest.mark.parametrize(("limit", "value"), [("_IN_CACHE", 100), ("_LARGE", 48)])
+def test_images_of_a_batch_are_copied_in_several_ways(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
+    monkeypatch.setattr(joined_pixels, limit, value)
     _, images, joined = mixed()
     np.testing.assert_array_equal(joined[np.arange(70)], images)
 
