@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from cl.data.decoded import decoded_store
-from cl.data.images import resized
-from cl.data.store import Dataset, ImageStore
+from cl.data.images import decode_resized, resized
+from cl.data.store import Dataset, Fingerprint, ImageStore
 from cl.declared.union import Part, splits_of, union
-from tests.help.declared import Write, build
+from tests.help.declared import HEAD, TABLE, Write, build, pack
 
 
 def test_a_union_keeps_datasets_apart_and_brings_images_to_one_form(write: Write) -> None:
@@ -88,6 +89,69 @@ def test_images_in_another_form_are_converted_once_though_two_stores_have_them(c
         store = whole.train if split in ("train", "val") else whole.test
         expected = {resized(image, 16).tobytes() for image in getattr(dataset, source).pixels[own]}
         assert {image.tobytes() for image in store.pixels[rows[split]]} == expected
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_kill_loses_the_images_in_flight_alone(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in the second dataset, while images of the third are converted, and while the union is read."""
+    monkeypatch.setenv("CLBENCH_DATA_PATH", str(tmp_path))
+    tables = ""
+    for name, side in (("first", 16), ("second", 16)):
+        for number in range(24):
+            path = tmp_path / name / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((side, side, 3), number * 9 + side, np.uint8)).save(path)
+        tables += f'[[datasets]]\nname = "{name}"\nreader = "folder"\npath = "{name}"\n'
+    pack(tmp_path / "third.npz", ("a", "b"), 8, 1)
+    path = tmp_path / "many.toml"
+    path.write_text(
+        HEAD.format(setting="task-incremental", more="") + tables + TABLE.format(name="third", year=1, more="")
+    )
+    decoded, converted = list[str](), list[int]()
+    kill = {"decode": 30, "convert": -1, "read": False}
+
+    def decode(path: Path, size: int) -> np.ndarray:
+        decoded.append(path.parent.parent.name)
+        if len(decoded) == kill["decode"]:
+            raise Killed
+        return decode_resized(path, size)
+
+    def convert(pixels: np.ndarray, size: int) -> np.ndarray:
+        converted.append(len(pixels))
+        if len(converted) == kill["convert"]:
+            raise Killed
+        return resized(pixels, size)
+
+    def update(self: Fingerprint, pixels: np.ndarray) -> None:
+        if kill["read"]:
+            raise Killed
+        Fingerprint.update(self, pixels)
+
+    monkeypatch.setattr("cl.data.folders.decode_resized", decode)
+    monkeypatch.setattr("cl.declared.union.resized", convert)
+    monkeypatch.setattr("cl.data.joined_pixels.Fingerprint", type("Read", (Fingerprint,), {"update": update}))
+    with pytest.raises(Killed):
+        build(path)
+    decoded.clear()
+    kill |= {"decode": -1, "convert": 20}
+    with pytest.raises(Killed):
+        build(path)
+    assert set(decoded) == {"second"} and len(decoded) <= 24 + 2, "one more of each split for the shape"
+    decoded.clear()
+    converted.clear()
+    kill |= {"convert": -1, "read": True}
+    with pytest.raises(Killed):
+        build(path)
+    assert not decoded and len(converted) == 48 + 1, "the shape of the tests; that of the training images was kept"
+    kill["read"] = False
+    converted.clear()
+    stream = build(path)
+    assert not decoded and not converted
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "other"))
+    assert build(path).id == stream.id and len(decoded) == 48 + 4
 
 
 def test_tags_follow_images_that_resizing_puts_in_another_order(cache: Path) -> None:
