@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cl import registry
 from cl.data import reads
-from cl.data.official.files import ARCHIVES, is_archive, unpacked
+from cl.data.official.files import ARCHIVES, is_archive
 from cl.data.official.listing import Listing, by_name, drawn
 from cl.data.official.release import Found, in_part, load
 from cl.data.official.release import find as find_release
@@ -17,6 +17,7 @@ from cl.data.readers import read_packs
 from cl.data.releases import release
 from cl.data.sources import candidates, check_sha256, next_to_or_candidates
 from cl.data.store import Dataset, Progress
+from cl.data.unpacking import unpacked
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.errors import DataError, MissingData, UsageError
 from cl.family import make_stream
