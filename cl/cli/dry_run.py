@@ -30,7 +30,8 @@ def describe(
 ) -> int:
     """Print what each run would do, and of several their sum; without `each` the sum alone.
 
-    Returns the exit code of the first plan that could not run.
+    Returns the exit code of the first plan that could not run. That a run would download something is said, and no
+    error.
     """
     from cl.cli.grid_estimate import Asked, GridEstimate
     from cl.results.speeds import Speeds
@@ -44,7 +45,7 @@ def describe(
     for plan in plans:
         try:
             with look_only():
-                about = _describe(plan, streams, backbones, setups, existing, asked.published)
+                about, lacking = _describe(plan, streams, backbones, setups, existing, asked.published)
                 about["time"] = grid.add(plan, about)
         except ClbenchError as error:
             report(error, f" ({plan.title})" if len(plans) > 1 else "")
@@ -54,6 +55,9 @@ def describe(
             click.echo(json.dumps(about, sort_keys=True))
         elif each:
             _print(about)
+        if lacking:
+            report(lacking[0], f" ({plan.title})" if len(plans) > 1 else "")
+            code = code or lacking[0].exit_code
     if as_json and len(plans) > 1:
         click.echo(json.dumps({"grid": grid.as_dict()}, sort_keys=True))
     elif not as_json and grid.states:
@@ -68,7 +72,8 @@ def _describe(
     setups: dict[str, Any],
     existing: str,
     published: bool,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[MissingData]]:
+    """What the run would do, and the data without which it could not begin because nothing would download it."""
     from cl.plan.needs import refuse, remarks
 
     key = (plan.stream, plan.stream_options, plan.transforms, plan.seeds)
@@ -77,15 +82,18 @@ def _describe(
     built, least_batch, text = stream.pop("built"), backbone.pop("least_batch"), backbone.pop("text")
     batch_norms, channels = backbone.pop("batch_norms"), backbone.pop("channels")
     state, notes = _state(plan, built, existing)
-    probe, missing = _probe(plan, built)
-    notes += missing
+    probe, no_probe = _probe(plan, built)
+    absent = [stream.pop("error"), no_probe]
+    notes += [str(no_probe)] if no_probe is not None else []
     if built is not None:
         refuse(plan.strategy, plan.options, built, least_batch, text=text, max_tasks=plan.max_tasks)
         notes += remarks(plan.strategy, plan.options, built, batch_norms, channels=channels)
-        notes += _setup(plan, built, setups) if state != "complete" else []
+        absent.append(_setup(plan, built, setups) if state != "complete" else None)
+        notes += [str(absent[-1])] if absent[-1] is not None else []
         if plan.max_tasks is not None and plan.max_tasks < (count := len(built.experiences)):
             notes.append(f"--max-tasks={plan.max_tasks}: of {count} steps of the stream, the others are not learned.")
-    return {
+    lacking = [error for error in absent if error is not None and not error.downloads]
+    about = {
         "run": plan.title,
         "folder": str(plan.folder),
         "state": state,
@@ -99,6 +107,7 @@ def _describe(
         "config": plan.config(),
         "estimate": None if built is None else _estimate(plan, built, backbone, state, published),
     }
+    return about, lacking if state != "complete" else []
 
 
 def _once(
@@ -154,15 +163,16 @@ def _stream(plan: Plan) -> dict[str, Any]:
             "test_passes": _passes(stream),
             **({"multi_label": list(stream.multi_label)} if stream.multi_label else {}),
             "missing": None,
+            "error": None,
             "notes": notes_on(stream.dataset),
             "built": stream,
         }
     except MissingData as error:
-        return {"tasks": None, "classes": None, "missing": str(error), "notes": [], "built": None}
+        return {"tasks": None, "classes": None, "missing": str(error), "error": error, "notes": [], "built": None}
 
 
-def _probe(plan: Plan, stream: Any) -> tuple[dict[str, Any] | None, list[str]]:
-    """The images of the probe, None without one; and a remark if they are not here.
+def _probe(plan: Plan, stream: Any) -> tuple[dict[str, Any] | None, MissingData | None]:
+    """The images of the probe, None without one; and what is missing if they are not here.
 
     Raises `UsageError` if they are those of the stream.
     """
@@ -171,14 +181,16 @@ def _probe(plan: Plan, stream: Any) -> tuple[dict[str, Any] | None, list[str]]:
     try:
         probe = build_probe(plan)
     except MissingData as error:
-        return None, [str(error)]
+        return None, error
     if probe is not None and stream is not None:
         probe.check(stream)
-    return (None if probe is None else probe.about()), []
+    return (None if probe is None else probe.about()), None
 
 
-def _setup(plan: Plan, stream: Any, setups: dict[str, ClbenchError | None]) -> list[str]:
-    """Rehearse the setup of the method, once for runs that differ in their seeds and folders alone; returns remarks.
+def _setup(plan: Plan, stream: Any, setups: dict[str, ClbenchError | None]) -> MissingData | None:
+    """Rehearse the setup of the method, once for runs that differ in their seeds and folders alone.
+
+    Returns the error of data that the setup needs and that is not here.
 
     Raises the `ClbenchError` with which the run would end.
     """
@@ -193,10 +205,8 @@ def _setup(plan: Plan, stream: Any, setups: dict[str, ClbenchError | None]) -> l
         except ClbenchError as error:
             setups[key] = error
     found = setups[key]
-    if found is None:
-        return []
-    if isinstance(found, MissingData):
-        return [str(found)]
+    if found is None or isinstance(found, MissingData):
+        return found
     raise found
 
 

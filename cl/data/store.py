@@ -18,6 +18,8 @@ PixelArray = NDArray[np.uint8]
 HashArray = NDArray[np.uint64]
 TagArray = NDArray[np.bool_]
 """Which classes each image has, [N, C]: for datasets whose images may have several."""
+_TOGETHER = 1 << 16
+"""Hashes that are converted at a time."""
 Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)`; `total` is 0 if unknown."""
 
@@ -173,10 +175,8 @@ def first_class(tags: TagArray) -> IndexArray:
 
 def pixel_hashes(pixels: PixelArray) -> NDArray[np.bytes_]:
     """SHA-1 of every image, as fixed-width hexadecimal bytes (raw digests would lose trailing zero bytes in NumPy)."""
-    return np.array(
-        [hashlib.sha1(np.ascontiguousarray(image).reshape(-1).data).hexdigest().encode() for image in pixels],
-        dtype="S40",
-    )
+    hashes = (hashlib.sha1(np.ascontiguousarray(image).reshape(-1).data).hexdigest().encode() for image in pixels)
+    return np.fromiter(hashes, "S40", len(pixels))
 
 
 def canonical_order(pixels: PixelArray, labels: IndexArray) -> IndexArray:
@@ -187,7 +187,12 @@ def canonical_order(pixels: PixelArray, labels: IndexArray) -> IndexArray:
 
 def short_hashes(hashes: NDArray[np.bytes_]) -> HashArray:
     """The first eight bytes of hashes of `pixel_hashes` as numbers."""
-    return np.array([int(text[:16], 16) for text in hashes.tolist()], dtype=np.uint64)
+    found = np.empty(len(hashes), np.uint64)
+    for start in range(0, len(hashes), _TOGETHER):
+        digits = np.ascontiguousarray(hashes[start : start + _TOGETHER]).view(np.uint8).reshape(-1, 40)[:, :16]
+        values = (digits & 15) + 9 * (digits >> 6)  # of 0 to 9 and of a to f in ASCII
+        found[start : start + _TOGETHER] = (values[:, ::2] << 4 | values[:, 1::2]).view(">u8")[:, 0]
+    return found
 
 
 def _check(pixels: Any, labels: Any) -> None:

@@ -15,7 +15,7 @@ from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import available, read
 from cl.declared.options import OWN, DeclaredOptions
 from cl.declared.union import Part, Tags, parted, splits_of, union
-from cl.errors import DataError, UsageError, did_you_mean
+from cl.errors import DataError, UsageError, counted, did_you_mean
 from cl.options import listed
 from cl.protocol import DOMAIN, TASK
 from cl.settings.class_incremental import VAL_SHARE
@@ -142,7 +142,9 @@ def _tasks(
     """The tasks of one dataset with these labels in the union; `rows` are all its rows by split."""
     labels = np.sort(labels)
     if entry.tasks > len(labels):
-        raise UsageError(f"Dataset {entry.name} has {len(labels)} classes, too few for tasks = {entry.tasks}.")
+        raise UsageError(
+            f"Dataset {entry.name} has {counted(len(labels), 'class')}, too few for tasks = {entry.tasks}."
+        )
     labels = labels[class_order(options.order, len(labels), order_seed)]
     stores = {split: whole.train if split in ("train", "val") else whole.test for split in rows}
     limits = {"train": options.train_per_class, "val": options.train_per_class}

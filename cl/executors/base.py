@@ -19,7 +19,7 @@ from cl.options import DEFAULT, resolve
 from cl.plan.plan import Plan
 from cl.progress.base import Observer
 from cl.running.execution import execute
-from cl.running.folder import LOG
+from cl.running.folder import log_of
 from cl.running.result import RunResult
 from cl.training.shared_tables import SharedTables
 
@@ -117,8 +117,8 @@ def failed(plan: Plan, error: Exception) -> Outcome:
     """The outcome of a run that raised an error."""
     text = sentence(error)
     if not isinstance(error, ClbenchError):
-        where = plan.folder / LOG
-        text += f" The traceback is in {where}." if where.is_file() else " CLBENCH_DEBUG=1 shows where."
+        where = log_of(error)
+        text += f" The traceback is in {where}." if where is not None else " CLBENCH_DEBUG=1 shows where."
     code = error.exit_code if isinstance(error, ClbenchError) else 1
     return Outcome(plan, error=text, exit_code=code, traceback="".join(traceback.format_exception(error)))
 

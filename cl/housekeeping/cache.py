@@ -172,7 +172,10 @@ def _decoded(root: Path) -> Iterator[Item]:
 def _is_decoded(folder: Path) -> bool:
     names = {path.name for path in _entries(folder)}
     try:
-        shape = json.loads(_peek(folder / "meta.json", 1 << 16))["shape"]
+        meta = json.loads(_peek(folder / "meta.json", 1 << 16))
+        if "joined" in meta:  # the order of images of other folders (`cl.data.joined_pixels`)
+            return names == {"meta.json", "order.npy"}
+        shape = meta["shape"]
         header = (folder / "pixels.npy").stat().st_size - math.prod(map(int, shape))
     except (OSError, ValueError, TypeError, KeyError):
         return False

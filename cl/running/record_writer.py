@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cl.errors import ClbenchError, StorageError
+from cl.errors import ClbenchError, StorageError, counted
 from cl.files import remove_temporaries, write_text
 from cl.protocol import rules_on
 from cl.records import class_table, metrics, predictions, record
@@ -194,12 +194,19 @@ class Writer:
     def headline(self, state: RunState) -> str:
         """One line with the state of the run: classes seen, and the last row's accuracy under the first rule.
 
-        The accuracy is the mean over tasks where some have several classes per image, else over images.
+        The accuracy is the mean over tasks where some have several classes per image, else over images. It is called
+        mAP if that is the measure of every task so far.
         """
         values: Mapping[str, float | None] = next(iter(self.record["result"]["metrics"].values()), {})
         last = values.get("A_last_task" if self.stream.multi_label else "A_last_sample")
-        seen = f"{state.seen} classes"
-        return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen
+        seen = counted(state.seen, "class")
+        return f"{seen}, {self._measure(state)} {100 * last:.2f} %" if last is not None else seen
+
+    def _measure(self, state: RunState) -> str:
+        """What the groups of the last row that are due are measured by."""
+        task = state.rows[-1]["task"] if state.rows else None
+        due = [group.tags is not None for group in self.stream.groups if task is not None and group.task <= task]
+        return "mAP" if due and all(due) else "mean of accuracy and mAP" if any(due) else "accuracy"
 
 
 def _absent(kind: str, images: int) -> np.ndarray:
