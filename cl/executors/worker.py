@@ -12,11 +12,12 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, TextIO, cast
 
-from cl.errors import INTERRUPTED
-from cl.executors.base import Executor, Outcome
+from cl.errors import INTERRUPTED, ClbenchError
+from cl.executors.base import SKIP_RUNNING, Executor, Outcome, failed
 from cl.plan.plan import Plan
 from cl.progress.base import Observer
 from cl.progress.displays import PlainProgress
+from cl.running.existing import complete_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,18 @@ def perform(plan: Plan, how: Executor, say: Callable[[str], None]) -> Outcome:
         return Outcome(plan, error="Interrupted.", exit_code=INTERRUPTED)
     finally:
         logger.removeHandler(handler)
+
+
+def complete(plan: Plan, how: Executor, say: Callable[[str], None]) -> Outcome | None:
+    """The outcome of a run that is complete already, without a process for it; None if there is something to do."""
+    if how.existing not in ("only-missing", SKIP_RUNNING):
+        return None
+    try:
+        if complete_record(plan.folder) is None:
+            return None
+    except ClbenchError as error:
+        return failed(plan, error)
+    return how.one(plan, lambda _: display(Lines(say), how.lines))
 
 
 def set_threads(number: int) -> None:
