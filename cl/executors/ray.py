@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from cl.errors import INTERRUPTED, ClbenchError, DataError, RunInUse, UsageError, printable
+from cl.errors import INTERRUPTED, ClbenchError, RunInUse, UsageError, printable
 from cl.executors import ray_node, worker
 from cl.executors.base import SKIP_RUNNING, Executor, GridObserver, Outcome, cores, failed
 from cl.executors.local import GRACE
@@ -25,14 +25,11 @@ from cl.files import make_folder
 from cl.options import option
 from cl.plan.command import command_of
 from cl.plan.plan import Plan
-from cl.records.record import RECORD, load
 from cl.running.existing import complete_record
 from cl.running.folder import clear, locked
 
 POLL = 1.0
 """Seconds between looks at the cluster: what has ended, what was said, how large it is."""
-_VISIBLE_AFTER = 20.0
-"""Seconds until a file that another node wrote must be visible here; file systems of networks may be late."""
 _OBJECTS = 256 * 2**20
 """Bytes of the object store of a cluster that is started here; records are small."""
 
@@ -284,7 +281,7 @@ def _lost(plan: Plan, how: str, advice: str = "") -> Outcome:
 def _taken(plan: Plan, answer: Answer, how: RayExecutor) -> Outcome:
     """The outcome of an answer, with the record as it is in this results folder.
 
-    Raises `DataError` if it is not there, `RunInUse` or `StorageError` if the files cannot be kept.
+    Raises `DataError` if it is not there, and `RunInUse` or `StorageError` if the files cannot be kept.
     """
     outcome = answer.outcome
     if outcome is None:
@@ -295,16 +292,7 @@ def _taken(plan: Plan, answer: Answer, how: RayExecutor) -> Outcome:
     if outcome.result is None:
         error = outcome.error if how.shared else outcome.error.replace(there, str(plan.folder))
         return dataclasses.replace(outcome, plan=plan, error=error)
-    until = time.monotonic() + _VISIBLE_AFTER
-    while not (plan.folder / RECORD).is_file():
-        if time.monotonic() > until:
-            raise DataError(
-                f"node {answer.node} has completed this run, but {plan.folder / RECORD} is not here: its results "
-                "folder is another one; share the folder, or set the executor option shared=false."
-            )
-        time.sleep(POLL)
-    result = dataclasses.replace(outcome.result, record=load(plan.folder / RECORD), folder=plan.folder)
-    return dataclasses.replace(outcome, plan=plan, result=result)
+    return worker.with_record(plan, outcome, f"node {answer.node}")
 
 
 def _keep(plan: Plan, files: Mapping[str, bytes], how: RayExecutor, *, whole: bool) -> None:

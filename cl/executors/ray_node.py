@@ -8,25 +8,23 @@ import logging
 import os
 import pickle
 import platform
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cl.executors import worker
 from cl.executors.base import Executor, Outcome
+from cl.files import write_bytes
 from cl.paths import home
 from cl.plan.plan import Plan
+from cl.records.record import RECORD
 from cl.running.existing import CHECKPOINT
 from cl.running.folder import LOG
 
 KEPT_LINES = 20
 """Lines per run that wait to be asked for; of more, the last ones are kept."""
-LEASE = 120.0
-"""Seconds that a repeated run waits for the folder of its lost process, whose lock expires after about a minute."""
-_AGAIN = 2.0
 _PATIENCE = 30.0
 """Seconds that a task waits for the board before it starts without one."""
 
@@ -95,21 +93,9 @@ def work(task: Task, board: Any) -> Answer:
         return Answer(node, error=f"node {node} cannot read this run ({why}); install what defines it on every node.")
     if not task.shared:
         plan = dataclasses.replace(plan, results=home() / "ray", at=None)
-    attempt = _begin(board, task.index)
-    outcome = _perform(plan, task.how, lambda text: _say(board, task.index, text), LEASE if attempt != 1 else 0.0)
-    if outcome.result is not None and task.shared:  # the driver reads the record where it is
-        outcome = dataclasses.replace(outcome, result=dataclasses.replace(outcome.result, record={}))
-    return Answer(node, outcome, files={} if task.shared else files_of(plan, outcome))
-
-
-def _perform(plan: Plan, how: Executor, say: Callable[[str], None], patience: float) -> Outcome:
-    """Execute a run; for `patience` seconds, wait for a folder that another process holds."""
-    until = time.monotonic() + patience
-    while True:
-        outcome = worker.perform(plan, how, say)
-        if not outcome.in_use or time.monotonic() >= until:
-            return outcome
-        time.sleep(_AGAIN)
+    perform = worker.perform if _begin(board, task.index) == 1 else worker.perform_again
+    outcome = perform(plan, task.how, lambda text: _say(board, task.index, text))
+    return Answer(node, worker.without_record(outcome), files={} if task.shared else files_of(plan, outcome))
 
 
 def _begin(board: Any, index: int) -> int:
@@ -145,8 +131,5 @@ def keep_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
     Raises `StorageError`.
     """
-    from cl.files import write_bytes
-    from cl.records.record import RECORD
-
     for name in sorted(files, key=lambda name: name == RECORD):
         write_bytes(folder / name, files[name])

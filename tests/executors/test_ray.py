@@ -80,13 +80,3 @@ def test_a_grid_survives_the_loss_of_a_node_and_equals_the_local_executor(cluste
     assert resumed.plan.seed == lost[0]
     assert f"{lost[0]}: the node or process of this run was lost; it is repeated." in heard.lines
     equal_local(outcomes, tmp_path)
-
-
-def equal_local(outcomes: Sequence[Any], tmp_path: Path) -> None:
-    import dataclasses
-
-    plans = [dataclasses.replace(each.plan, results=tmp_path / "local") for each in outcomes]
-    alone = LocalExecutor(threads=1).execute(plans, Heard())
-    for one, other in zip(outcomes, alone, strict=True):
-        assert one.result.record["result_sha256"] == other.result.record["result_sha256"]
-        assert load(one.plan.folder / "record.json") == one.result.record

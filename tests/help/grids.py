@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from cl.executors import Outcome
+from cl.executors.local import LocalExecutor
 from cl.plan.plan import Plan, make_plan
 from cl.progress.base import Observer
+from cl.records.record import load
 
 T = TypeVar("T")
 
 ODD = '''
-import os, signal, time
+import os, signal, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 import cl
@@ -44,11 +47,8 @@ class Odd(SimpleCIL):
         super().learn(view)
 
 def node():
-    try:
-        import ray
-        return ray.get_runtime_context().get_node_id()
-    except Exception:
-        return "here"
+    ray = sys.modules.get("ray")
+    return ray.get_runtime_context().get_node_id() if ray is not None and ray.is_initialized() else "here"
 '''
 
 
@@ -100,3 +100,12 @@ class Heard:
 
     def finished(self, outcome: Outcome) -> None:
         self.ended.append(outcome)
+
+
+def equal_local(outcomes: Sequence[Outcome], tmp_path: Path) -> None:
+    """Assert that the local executor computes the same results, and that the records are where they belong."""
+    plans = [dataclasses.replace(each.plan, results=tmp_path / "local") for each in outcomes]
+    for one, other in zip(outcomes, LocalExecutor(threads=1).execute(plans, Heard()), strict=True):
+        assert one.result is not None and other.result is not None, (one, other)
+        assert one.result.record["result_sha256"] == other.result.record["result_sha256"]
+        assert one.result.folder == one.plan.folder and load(one.plan.folder / "record.json") == one.result.record
