@@ -87,7 +87,7 @@ def _connected(how: RayExecutor) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at {address}" if address else "a Ray cluster cannot be started here"
         raise UsageError(
-            f"{where} ({printable(' '.join(str(error).split())[:300])}); `ray status` shows one, `ray start` starts one."
+            f"{where} ({printable(' '.join(str(error).split())[:300])}); `ray status` shows one."
         ) from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray's handler exits; ours interrupts the runs first
@@ -176,13 +176,16 @@ class _Grid:
             content = pickle.dumps(dataclasses.replace(plan, results=plan.results.absolute(), at=at))
         except Exception as error:  # its class is known to this process only
             why = f"{type(error).__name__}: {error}"
-            text = f"this run cannot be sent to other nodes ({why}); define its classes in a module of an installed package."
+            text = f"this run cannot be sent to other nodes ({why}); define its classes in an installed module."
             self.observer.started(plan, index, self.total)
             self._finish(index, Outcome(plan, error=text, exit_code=1))
             return
         task = Task(index, content, plan.title, self.how, self.how.shared, self.environment, os.getcwd())
         on_cpu = plan.device == "cpu" and self.how.gpus is None
-        options: dict[str, Any] = {"num_gpus": 0 if on_cpu else self.gpus, "memory": int(self.how.memory * 2**30) or None}
+        options: dict[str, Any] = {
+            "num_gpus": 0 if on_cpu else self.gpus,
+            "memory": int(self.how.memory * 2**30) or None,
+        }
         ref = self.work.options(
             name=plan.title, num_cpus=self.how.cpus_per_run, max_retries=self.how.retries, **options
         ).remote(task, self.board)

@@ -28,7 +28,7 @@ from cl.running.result import RunResult
 POLL = 2.0
 """Seconds between looks at the folder of the jobs."""
 ASK = 15.0
-"""Seconds between questions to Slurm about jobs without a result; submitit asks less often the longer it takes."""
+"""Seconds between questions to Slurm which jobs it still knows; a cluster may have no accounting, so it is squeue."""
 _LINE = re.compile(rf"^{MARK} (\d+)(?: ({BEGINS}|{ENDED})|: (.*))$")
 
 log = logging.getLogger("clbench")
@@ -91,7 +91,7 @@ class _Grid:
         self.plans, self.observer, self.total = plans, observer, len(plans)
         self.jobs: list[_Submitted] = []
         self.outcomes: dict[int, Outcome] = {}
-        self.asked = time.monotonic()
+        self.asked, self.missed = time.monotonic(), set[str]()
 
     def run(self) -> list[Outcome]:
         try:
@@ -144,6 +144,7 @@ class _Grid:
         """Submitit's executor with our options; raises `UsageError`."""
         import submitit
 
+        logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns where Slurm keeps no accounts
         how, given = self.how, dict(self.how.slurm)
         folder = Path(how.folder).expanduser() if how.folder else results / "sweeps" / "slurm"
         named = {"partition": how.partition, "account": how.account, "array_parallelism": how.at_most}
@@ -162,7 +163,9 @@ class _Grid:
                 **{f"slurm_{key}": value for key, value in named.items() if value},
             )  # fmt: skip
         except RuntimeError as error:
-            raise UsageError(f"Slurm is not on this machine ({_short(error)}) Run this where sbatch and srun are.") from error
+            raise UsageError(
+                f"Slurm is not on this machine ({_short(error)}) Run this where sbatch and srun are."
+            ) from error
         except (ValueError, NameError, AssertionError) as error:
             raise UsageError(f"submitit refuses these options: {_short(error)}") from error
         return executor
@@ -171,19 +174,41 @@ class _Grid:
 
     def _look(self) -> None:
         """Read the logs of the jobs, and collect those that have ended."""
-        ask = time.monotonic() - self.asked > ASK or self.how.cluster == "local"
-        if ask:
-            self.asked = time.monotonic()
+        gone = self._gone()
         folder = self.jobs[0].job.paths.folder
         names = set(os.listdir(folder)) if folder.is_dir() else set()
         for submitted in list(self.jobs):
             paths = submitted.job.paths
             if paths.stdout.name in names:
                 self._hear(submitted)
-            if paths.result_pickle.name in names or (ask and submitted.job.done()):
+            if paths.result_pickle.name in names or submitted.job.job_id in gone:
                 self._hear(submitted)
                 self.jobs.remove(submitted)
                 self._collect(submitted)
+
+    def _gone(self) -> set[str]:
+        """Jobs that have ended, if it is time to ask: for Slurm, those that it did not know twice in a row.
+
+        A result may become visible here a moment after its job has ended.
+        """
+        if self.how.cluster != "slurm":
+            return {each.job.job_id for each in self.jobs if each.job.done()}
+        if time.monotonic() - self.asked < ASK:
+            return set()
+        self.asked = time.monotonic()
+        missing = self._missing()
+        gone, self.missed = missing & self.missed, missing
+        return gone
+
+    def _missing(self) -> set[str]:
+        """Our jobs that are not in Slurm's queue; none if it does not answer."""
+        ours = {each.job.job_id for each in self.jobs}
+        ask = ["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self._arrays())}"]
+        answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+        if answer.returncode and "Invalid job id" not in answer.stderr:
+            log.info("squeue: %s", answer.stderr.strip())
+            return set()
+        return ours - set(answer.stdout.split())
 
     def _hear(self, submitted: _Submitted) -> None:
         """Forward what a job has written since the last time."""
@@ -235,11 +260,12 @@ class _Grid:
         until = time.monotonic() + GRACE
         with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does not wait
             while any(each.begun for each in self.jobs) and time.monotonic() < until:
+                gone = self._missing() if self.how.cluster == "slurm" else self._gone()
                 for each in list(self.jobs):
                     self._hear(each)
-                    if not each.begun or each.job.done(force_check=True):
+                    if not each.begun or each.job.job_id in gone:
                         self._interrupted(each)
-                time.sleep(min(POLL, 0.5))
+                time.sleep(1.0)
         for each in list(self.jobs):
             self._interrupted(each)
 

@@ -129,7 +129,9 @@ def with_record(plan: Plan, outcome: Outcome, where: str) -> Outcome:
     path, until = plan.folder / RECORD, time.monotonic() + VISIBLE_AFTER
     while not path.is_file():
         if time.monotonic() > until:
-            raise DataError(f"{where} has completed this run, but {path} is not here: its results folder is another one.")
+            raise DataError(
+                f"{where} has completed this run, but {path} is not here: its results folder is another one."
+            )
         time.sleep(1.0)
     return dataclasses.replace(
         outcome, plan=plan, result=dataclasses.replace(outcome.result, record=load(path), folder=plan.folder)

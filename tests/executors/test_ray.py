@@ -1,28 +1,29 @@
-"""Runs on a real Ray cluster of several nodes on this machine: loss of a node, interrupts, folders that are not shared."""
+"""Runs on a Ray cluster of several nodes on this machine: a lost node, interrupts, folders that are not shared."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import cl
+from cl.cli import signals
 from cl.errors import UsageError
 from cl.executors.base import make_executor
-from cl.executors.local import LocalExecutor
-from cl.executors.ray import RayExecutor
+from cl.executors.ray import RayExecutor, _Grid
 from cl.plan.plan import Plan, make_plan
 from cl.records.record import load
-from tests.help.grids import Heard, odd_plans, until, waiting
+from tests.help.grids import Heard, equal_local, odd_plans, until, waiting
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 MEMORY = 80 * 2**20
@@ -80,3 +81,99 @@ def test_a_grid_survives_the_loss_of_a_node_and_equals_the_local_executor(cluste
     assert resumed.plan.seed == lost[0]
     assert f"{lost[0]}: the node or process of this run was lost; it is repeated." in heard.lines
     equal_local(outcomes, tmp_path)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_runs_that_fail_and_folders_that_are_not_shared(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine, fails, kills, own = *odd_plans([1]), *odd_plans([2], "fail"), *odd_plans([3], "kill"), *odd_plans([4])
+    own = dataclasses.replace(own, options=OfThisProcess())
+    heard = Heard()
+    grid = executor(cluster, shared=False, retries=1, in_flight=1)
+    outcomes = grid.execute([fine, fails, kills, own], heard)
+    assert [outcome.exit_code for outcome in outcomes] == [0, 1, 1, 1]
+    assert sorted(path.name for path in fine.folder.iterdir()) == [
+        *(".lock", "config.toml", "events.jsonl", "inputs.json", "log.txt", "predictions.npz", "record.json")
+    ]
+    equal_local(outcomes[:1], tmp_path)
+    assert f"The traceback is in {fails.folder / 'log.txt'}" in outcomes[1].error
+    assert "ZeroDivisionError: oh" in (fails.folder / "log.txt").read_text()
+    assert outcomes[2].error == (
+        "its node or process was lost 2 times; this continues it: clbench run -s odd --stream split-digits "
+        f"--backbone test_vit@random --set how=kill --set stream.tasks=2 --limit 2 --seed 3 --results {kills.results}"
+    )
+    assert "cannot read this run" in outcomes[3].error or "cannot be sent" in outcomes[3].error
+    stored = (fine.folder / "record.json").stat().st_mtime_ns
+    (again,) = grid.execute([fine], heard)
+    assert again.result is not None and not again.result.executed
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
+    assert (fine.folder / "record.json").stat().st_mtime_ns == stored
+
+
+@dataclasses.dataclass(frozen=True)
+class OfThisProcess:
+    """Options in a module that no node imports."""
+
+    how: str = "fine"
+
+
+@needs_ray
+@pytest.mark.slow
+def test_an_interrupt_keeps_checkpoints_and_starts_no_other_run(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        until(lambda: len(waiting()) == 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    plans, heard = odd_plans([1, 2, 3, 4, 5], "wait"), Heard()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with signals.handled():
+        outcomes = executor(cluster).execute(plans, heard)
+    thread.join()
+    assert [outcome.exit_code for outcome in outcomes] == [130, 130]
+    assert [load(outcome.plan.folder / "record.json")["status"] for outcome in outcomes] == ["partial", "partial"]
+    until(lambda: all("interrupted" in (each.plan.folder / "log.txt").read_text() for each in outcomes))
+    Path("go").touch()
+    (continued,) = executor(cluster).execute([outcomes[0].plan], heard)
+    assert continued.result is not None and continued.result.record["measurement"]["resumed_from"]
+
+
+def test_at_most_twice_what_the_cluster_holds_is_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for Ray, because nothing is executed."""
+    ray = FakeRay([{"CPU": 4.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 8.0}])
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    plans = odd_free_plans(40)
+    grid = _Grid(RayExecutor(threads=2), plans, Heard())
+    grid._look()
+    assert (grid.gpus, grid.room) == (1.0, 6), "one run per GPU"
+    ray.added.append({"CPU": 4.0, "GPU": 4.0})
+    grid.looked = 0.0
+    grid._look()
+    assert grid.room == 10, "a node has joined, with CPUs for two runs"
+    for options, room in (({"gpus": 0.5, "in_flight": 0}, 2 * (2 + 2 + 2)), ({"gpus": 0.0, "in_flight": 7}, 7)):
+        grid = _Grid(RayExecutor(threads=2, **options), plans, Heard())
+        grid._look()
+        assert grid.room == room
+    grid = _Grid(RayExecutor(threads=2, gpus=8.0), plans, Heard())
+    grid._look()
+    assert grid.room == 1, "no node holds a run, and one that is submitted lets a cluster grow"
+
+
+class FakeRay(ModuleType):
+    """Says what its nodes have; cannot execute anything."""
+
+    def __init__(self, nodes: list[dict[str, float]]) -> None:
+        super().__init__("ray")
+        self.added = nodes
+
+    def remote(self, *_: Any, **__: Any) -> Any:
+        return lambda what: self
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": each} for each in self.added]
+
+
+def odd_free_plans(number: int) -> list[Plan]:
+    return [make_plan("simplecil", "split-digits", seed=seed) for seed in range(number)]

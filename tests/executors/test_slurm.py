@@ -42,7 +42,9 @@ def test_without_submitit_the_executor_says_what_to_install(monkeypatch: pytest.
 @needs_submitit
 def test_without_slurm_and_with_wrong_options_nothing_is_submitted(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UsageError, match=r"^Slurm is not on this machine \(.*srun.*\) Run this where sbatch and srun are"):
+    with pytest.raises(
+        UsageError, match=r"^Slurm is not on this machine \(.*srun.*\) Run this where sbatch and srun are"
+    ):
         make_executor("slurm").execute(odd_plans([1]), Heard())
     with pytest.raises(UsageError, match=r"executor\.partitio.*Did you mean executor\.partition"):
         make_executor("slurm", {"partitio": "gpu"})
@@ -108,7 +110,9 @@ def test_a_job_that_dies_gets_a_sentence_and_an_interrupt_cancels_the_jobs(jobs:
 
 @needs_submitit
 @pytest.mark.slow
-def test_sigterm_ends_a_job_with_143_and_detached_jobs_are_left_alone(jobs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sigterm_ends_a_job_with_143_and_detached_jobs_are_left_alone(
+    jobs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     (plan,) = odd_plans([1], "wait")
     assert executor(detach=True).execute([plan], Heard()) == []
