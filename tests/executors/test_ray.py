@@ -42,7 +42,7 @@ def cluster(odd: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(odd), str(Path(cl.__file__).parent.parent)]))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False}
+    head: dict[str, Any] = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False}
     head["_system_config"] = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}
     made = Cluster(initialize_head=True, head_node_args=head)
     try:
@@ -65,7 +65,8 @@ def test_a_grid_survives_the_loss_of_a_node_and_equals_the_local_executor(cluste
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(executor(cluster).execute, plans, heard)
         node = cluster.list_all_nodes()[1]
-        lost = [each.seed for each in until(lambda: len(waiting()) == 2 and waiting()) if each.node == node.node_id]
+        until(lambda: len(waiting()) == 2)
+        lost = [each.seed for each in waiting() if each.node == node.node_id]
         cluster.remove_node(node, allow_graceful=False)
         cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
         Path("go").touch()
@@ -152,8 +153,8 @@ def test_at_most_twice_what_the_cluster_holds_is_submitted(monkeypatch: pytest.M
     grid.looked = 0.0
     grid._look()
     assert grid.room == 10, "a node has joined, with CPUs for two runs"
-    for options, room in (({"gpus": 0.5, "in_flight": 0}, 2 * (2 + 2 + 2)), ({"gpus": 0.0, "in_flight": 7}, 7)):
-        grid = _Grid(RayExecutor(threads=2, **options), plans, Heard())
+    for gpus, in_flight, room in ((0.5, 0, 2 * (2 + 2 + 2)), (0.0, 7, 7)):
+        grid = _Grid(RayExecutor(threads=2, gpus=gpus, in_flight=in_flight), plans, Heard())
         grid._look()
         assert grid.room == room
     grid = _Grid(RayExecutor(threads=2, gpus=8.0), plans, Heard())
