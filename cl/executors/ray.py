@@ -257,7 +257,7 @@ class _Grid:
         """Interrupt every task as Ctrl-C does; end those that do not end in time, which loses unsaved work."""
         with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does not wait
             self._hear()
-            for ref, task in list(self.tasks.items()):
+            for ref, task in reversed(list(self.tasks.items())):  # else those that wait would start
                 self._cancel(ref, force=False)
                 if not task.begun:  # it was submitted and never started
                     del self.tasks[ref]

@@ -10,6 +10,7 @@ import pickle
 import platform
 from collections import Counter, deque
 from collections.abc import Mapping
+from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,15 @@ def work(task: Task, board: Any) -> Answer:
 
 
 def _begin(board: Any, index: int) -> int:
-    """How often this run has begun; 0 if the board does not answer."""
+    """How often this run has begun; 0 if the board does not answer.
+
+    It waits by a future: while a task waits by `ray.get`, Ray lends its CPUs to another task.
+    """
     import ray
 
     try:
-        return int(ray.get(board.begin.remote(index), timeout=_PATIENCE))
-    except ray.exceptions.RayError as error:  # the runs do not depend on it
+        return int(board.begin.remote(index).future().result(timeout=_PATIENCE))
+    except (ray.exceptions.RayError, TimeoutError, futures.TimeoutError) as error:  # the runs do not depend on it
         log.info("The progress of this run is not shown: %s", error)
         return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -59,13 +60,16 @@ def attempt(number: int, task: Task, monkeypatch: pytest.MonkeyPatch) -> tuple[A
     class RayError(Exception):
         pass
 
-    def get(_: Any, timeout: float) -> int:
-        if not number:
-            raise RayError("gone")
-        return number
+    def begin(index: int) -> Any:
+        future: Future[int] = Future()
+        if number:
+            future.set_result(number)
+        else:
+            future.set_exception(RayError("gone"))
+        return SimpleNamespace(future=lambda: future)
 
     ray = ModuleType("ray")
-    vars(ray).update(get=get, exceptions=SimpleNamespace(RayError=RayError))
+    vars(ray).update(exceptions=SimpleNamespace(RayError=RayError))
     monkeypatch.setitem(sys.modules, "ray", ray)
     for name in ("perform", "perform_again"):
 
@@ -74,7 +78,7 @@ def attempt(number: int, task: Task, monkeypatch: pytest.MonkeyPatch) -> tuple[A
             return Outcome(plan, RunResult({"much": 1}, plan.folder))
 
         monkeypatch.setattr(ray_node.worker, name, perform)
-    board: Any = SimpleNamespace(begin=SimpleNamespace(remote=lambda index: index))
+    board: Any = SimpleNamespace(begin=SimpleNamespace(remote=begin))
     return work(task, board), performed
 
 
