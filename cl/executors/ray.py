@@ -9,6 +9,7 @@ import os
 import pickle
 import shlex
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ from cl.running.folder import clear, locked
 
 POLL = 1.0
 """Seconds between looks at the cluster: what has ended, what was said, how large it is."""
+_REACH = 10.0
+"""Seconds that the address of a cluster has to answer."""
 _OBJECTS = 256 * 2**20
 """Bytes of the object store of a cluster that is started here; records are small."""
 
@@ -83,8 +86,9 @@ def _connected(how: RayExecutor) -> Iterator[None]:
         options |= {"num_cpus": cores(), "object_store_memory": _OBJECTS, "include_dashboard": False}
     before = signal.getsignal(signal.SIGTERM)
     try:
+        _reach(address)
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at {address}" if address else "a Ray cluster cannot be started here"
         raise UsageError(
             f"{where} ({printable(' '.join(str(error).split())[:300])}); `ray status` shows one."
@@ -95,6 +99,13 @@ def _connected(how: RayExecutor) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise `OSError` if nothing answers at HOST:PORT; Ray itself would try for more than a minute."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH).close()
 
 
 @dataclass

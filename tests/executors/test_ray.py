@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,15 @@ def test_without_ray_the_executor_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"^Executor 'ray' needs the package ray: pip install 'clbench\[ray\]'\.$"):
         make_executor("ray")
+
+
+@needs_ray
+def test_an_address_where_no_cluster_is_ends_in_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UsageError, match=rf"^no Ray cluster at {address} \(.*refused\); `ray status` shows one\.$"):
+            RayExecutor(address=address).execute(odd_free_plans(1), Heard())
 
 
 @pytest.fixture
