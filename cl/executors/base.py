@@ -15,16 +15,17 @@ from typing import Any, ClassVar, Protocol
 
 from cl import registry
 from cl.errors import INTERRUPTED, ClbenchError, RunInUse, UsageError, sentence
-from cl.options import DEFAULT, options_of, resolve
+from cl.options import DEFAULT, resolve
 from cl.plan.plan import Plan
 from cl.progress.base import Observer
 from cl.running.execution import execute
-from cl.running.folder import LOG
+from cl.running.folder import log_of
 from cl.running.result import RunResult
 from cl.training.shared_tables import SharedTables
 
 SKIP_RUNNING = "skip-running"
-_COMMON = ("existing", "threads", "profile", "log_level", "lines")
+COMMON = ("existing", "threads", "profile", "log_level", "lines")
+"""Fields of every executor, which the command line has as options of its own."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def failed(plan: Plan, error: Exception) -> Outcome:
     """The outcome of a run that raised an error."""
     text = sentence(error)
     if not isinstance(error, ClbenchError):
-        where = plan.folder / LOG
-        text += f" The traceback is in {where}." if where.is_file() else " CLBENCH_DEBUG=1 shows where."
+        where = log_of(error)
+        text += f" The traceback is in {where}." if where is not None else " CLBENCH_DEBUG=1 shows where."
     code = error.exit_code if isinstance(error, ClbenchError) else 1
     return Outcome(plan, error=text, exit_code=code, traceback="".join(traceback.format_exception(error)))
 
@@ -140,15 +141,10 @@ def make_executor(name: str, options: Mapping[str, Any] | None = None, **common:
         if importlib.util.find_spec(module) is None:
             raise UsageError(f"Executor '{name}' needs the package {module}: pip install '{package}'.")
     for key in options or {}:
-        if key in _COMMON:
+        if key in COMMON:
             raise UsageError(f"{key} is no option of executor '{name}'; use --{key.replace('_', '-')}.")
-    made, _ = resolve(kind, [(DEFAULT, common), ("call", options or {})], prefix="executor.")
+    made, _ = resolve(kind, [(DEFAULT, common), ("--executor-set", options or {})], prefix="executor.")
     return made
-
-
-def own_options(kind: type[Executor]) -> dict[str, Any]:
-    """The options that an executor declares itself, by name."""
-    return {key: info for key, info in options_of(kind).items() if key not in _COMMON}
 
 
 def cores() -> int:

@@ -8,6 +8,7 @@ import click
 
 from cl.cli.reading import read_results
 from cl.cli.shared import metric_options
+from cl.errors import counted
 
 _EPILOG = """\b
 Examples:
@@ -44,6 +45,6 @@ def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule:
         title=title,
         left_out=len(results.left_out),
     )
-    click.echo(f"{len(results)} runs, {size / 1e6:.2f} MB", err=True)
+    click.echo(f"{counted(len(results), 'run')}, {size / 1e6:.2f} MB", err=True)
     click.echo(out)
     return 0
