@@ -103,7 +103,8 @@ class _Processes:
             while self.waiting or self.children:
                 while self.waiting and self.slots:
                     self._begin(*self.waiting.take())
-                self._listen()
+                if self.children:  # without one, as when all runs are complete, there is nothing to wait for
+                    self._listen()
         except KeyboardInterrupt:
             self._interrupt()
         finally:  # no child outlives this call, however it ends
