@@ -38,6 +38,8 @@ class Outcome:
     exit_code: int = 0
     skipped: str = ""
     traceback: str = field(default="", repr=False)
+    in_use: bool = field(default=False, compare=False)
+    """Whether another process, or one that died a moment ago, holds the folder of the run."""
 
     def without_learner(self) -> Outcome:
         """The outcome without the learner, whose network and features would stay in memory to the end of a grid."""
@@ -108,9 +110,10 @@ class Executor(ABC):
         except BrokenPipeError:  # the reader of our output has exited
             raise
         except Exception as error:  # a failed run must not end the grid
-            if isinstance(error, RunInUse) and self.existing == SKIP_RUNNING:
-                return Outcome(plan, skipped="another process is running it.")
-            return failed(plan, error)
+            in_use = isinstance(error, RunInUse)
+            if in_use and self.existing == SKIP_RUNNING:
+                return Outcome(plan, skipped="another process is running it.", in_use=True)
+            return dataclasses.replace(failed(plan, error), in_use=in_use)
 
 
 def failed(plan: Plan, error: Exception) -> Outcome:

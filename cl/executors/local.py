@@ -10,19 +10,16 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
-from cl.errors import INTERRUPTED, ClbenchError
+from cl.errors import INTERRUPTED
 from cl.executors import worker
-from cl.executors.base import SKIP_RUNNING, Executor, GridObserver, Outcome, cores, failed
+from cl.executors.base import Executor, GridObserver, Outcome, cores, failed
 from cl.executors.placement import Waiting
 from cl.options import option
 from cl.plan.plan import Plan
-from cl.progress.base import Observer
-from cl.running.execution import complete_record
 from cl.training.shared_tables import SharedTables
 
 GRACE = 30.0
@@ -106,7 +103,8 @@ class _Processes:
             while self.waiting or self.children:
                 while self.waiting and self.slots:
                     self._begin(*self.waiting.take())
-                self._listen()
+                if self.children:  # without one, as when all runs are complete, there is nothing to wait for
+                    self._listen()
         except KeyboardInterrupt:
             self._interrupt()
         finally:  # no child outlives this call, however it ends
@@ -116,7 +114,7 @@ class _Processes:
 
     def _begin(self, index: int, plan: Plan) -> None:
         self.observer.started(plan, index, self.total)
-        outcome = self._complete(plan)
+        outcome = worker.complete(plan, self.how, lambda text: self.observer.line(plan, text))
         if outcome is not None:
             self._finish(index, outcome)
             return
@@ -136,20 +134,6 @@ class _Processes:
         finally:
             theirs.close()
         self.children[ours] = _Child(index, plan, process, ours, slot)
-
-    def _complete(self, plan: Plan) -> Outcome | None:
-        """The outcome of a run that is already complete, without starting a process."""
-        if self.how.existing not in ("only-missing", SKIP_RUNNING):
-            return None
-        try:
-            if complete_record(plan.folder) is None:
-                return None
-        except ClbenchError as error:
-            return failed(plan, error)
-        return self.how.one(plan, self._as_lines)
-
-    def _as_lines(self, plan: Plan) -> AbstractContextManager[Observer]:
-        return worker.display(worker.Lines(lambda text: self.observer.line(plan, text)), self.how.lines)
 
     def _listen(self, seconds: float | None = None) -> None:
         """Forward messages of the children, and collect those that have ended."""

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, TextIO, cast
 
-from cl.errors import INTERRUPTED
-from cl.executors.base import Executor, Outcome
+from cl.errors import INTERRUPTED, ClbenchError, DataError
+from cl.executors.base import SKIP_RUNNING, Executor, Outcome, failed
 from cl.plan.plan import Plan
 from cl.progress.base import Observer
 from cl.progress.displays import PlainProgress
+from cl.records.record import RECORD, load
+from cl.running.existing import complete_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+LEASE = 120.0
+"""Seconds that a repeated run waits for the folder that its lost process held."""
+VISIBLE_AFTER = 20.0
+"""Seconds until a file that another machine wrote must be visible here; file systems of networks may be late."""
+_AGAIN = 2.0
+_CONTINUES = {"always": "only-missing", "never": "only-missing", "only-missing": "only-missing"}
+_CONTINUES[SKIP_RUNNING] = SKIP_RUNNING
 
 
 class Lines:
@@ -81,6 +93,68 @@ def perform(plan: Plan, how: Executor, say: Callable[[str], None]) -> Outcome:
         return Outcome(plan, error="Interrupted.", exit_code=INTERRUPTED)
     finally:
         logger.removeHandler(handler)
+
+
+def perform_again(plan: Plan, how: Executor, say: Callable[[str], None]) -> Outcome:
+    """Continue a run whose process was lost, perhaps on another machine and a moment ago.
+
+    Its folder may still be held by that process: a lock expires after about a minute, and `LEASE` seconds are waited.
+    """
+    until = time.monotonic() + LEASE
+    while True:
+        outcome = perform(plan, dataclasses.replace(how, existing=continued(plan, how.existing)), say)
+        if not outcome.in_use or time.monotonic() >= until:
+            return outcome
+        time.sleep(_AGAIN)
+
+
+def continued(plan: Plan, existing: str) -> str:
+    """`existing` for a run that was begun with it before: a run that was to start over continues if it has begun to.
+
+    A complete record may be the one that was to be replaced, so it is replaced.
+    """
+    try:
+        return existing if existing == "always" and complete_record(plan.folder) is not None else _CONTINUES[existing]
+    except ClbenchError:  # damaged
+        return existing
+
+
+def with_record(plan: Plan, outcome: Outcome, where: str) -> Outcome:
+    """The outcome of a run that another machine executed, with its record, which is read from the results folder.
+
+    Raises `DataError` if it is not there: then the machine that `where` names writes its results to another folder.
+    """
+    if outcome.result is None:
+        return dataclasses.replace(outcome, plan=plan)
+    path, until = plan.folder / RECORD, time.monotonic() + VISIBLE_AFTER
+    while not path.is_file():
+        if time.monotonic() > until:
+            raise DataError(
+                f"{where} has completed this run, but {path} is not here: its results folder is another one."
+            )
+        time.sleep(1.0)
+    return dataclasses.replace(
+        outcome, plan=plan, result=dataclasses.replace(outcome.result, record=load(path), folder=plan.folder)
+    )
+
+
+def without_record(outcome: Outcome) -> Outcome:
+    """The outcome without the record, for a receiver that reads it from the results folder."""
+    if outcome.result is None:
+        return outcome
+    return dataclasses.replace(outcome, result=dataclasses.replace(outcome.result, record={}))
+
+
+def complete(plan: Plan, how: Executor, say: Callable[[str], None]) -> Outcome | None:
+    """The outcome of a run that is complete already, without a process for it; None if there is something to do."""
+    if how.existing not in ("only-missing", SKIP_RUNNING):
+        return None
+    try:
+        if complete_record(plan.folder) is None:
+            return None
+    except ClbenchError as error:
+        return failed(plan, error)
+    return how.one(plan, lambda _: display(Lines(say), how.lines))
 
 
 def set_threads(number: int) -> None:
