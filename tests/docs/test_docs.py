@@ -120,9 +120,10 @@ def test_commands_in_sentences_exist(path: Path) -> None:
         assert words[0] in COMMANDS, f"{path.name}: `{span}`"
         command = cli.get_command(click.Context(cli), words[0])
         assert command is not None
-        if isinstance(command, click.Group) and words[1:] and not words[1].startswith("-"):
-            command = command.get_command(click.Context(command), words[1])
-            assert command is not None, f"{path.name}: `{span}`"
+        if isinstance(command, click.Group) and words[1:]:
+            inner = command.get_command(click.Context(command), words[1])
+            assert inner is not None or words[1].startswith("-"), f"{path.name}: `{span}`"
+            command = inner or command
         known = {name for parameter in command.params for name in parameter.opts} | {"--help", "-h"}
         used = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
         assert used <= known, f"{path.name}: `{span}`"

@@ -60,12 +60,20 @@ run does not stop the others; the failures are listed at the end, each with the 
 
 
 class _Sweep(click.Group):
-    """`clbench sweep FILE` is `clbench sweep start FILE`."""
+    """`clbench sweep FILE` and `clbench sweep --option` are `clbench sweep start`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+        if args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
             args = ["start", *args]
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["start", *args])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or self.commands["start"]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return ["start", "status", "retry"]
