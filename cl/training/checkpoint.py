@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import ContractError, DataError
-from cl.files import remove_temporaries, storage_error
+from cl.files import move, remove_temporaries
 from cl.records.identity import RunIdentity
 from cl.training import state
 
@@ -60,11 +58,7 @@ class Checkpoint:
     def save_event(self, value: dict[str, Any]) -> None:
         """Commit the state after an event, and delete the journal of the task."""
         path = self.folder / _EVENT
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(path, self.folder / _BEFORE)
-        except OSError as error:
-            raise storage_error(path, error) from error
+        move(path, self.folder / _BEFORE)
         self._write(path, "event", value)
         for path in [*self.folder.glob("entry-[0-9]*.safetensors"), self.folder / _PARTIAL]:
             path.unlink(missing_ok=True)  # not the entries of setup() (task -1), which every start needs

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 
 from cl.backbone.facts import keep
 from cl.backbone.options import BackboneOptions
@@ -18,6 +17,7 @@ from cl.plan.run_options import DEFAULT_BACKBONE
 from cl.records.record import save
 from cl.training import state
 from tests.help.cached import Shown, decode_something, listed
+from tests.help.leases import held
 
 
 def test_what_is_locked_stays_and_the_rest_goes(tmp_path: Path, capsys: Shown) -> None:
@@ -27,7 +27,7 @@ def test_what_is_locked_stays_and_the_rest_goes(tmp_path: Path, capsys: Shown) -
     (run / "checkpoint").mkdir(parents=True)
     (run / "config.toml").touch()
     (run / "checkpoint" / "event.safetensors").write_bytes(b"x")
-    with FileLock(run / ".lock"), FileLock(tmp_path / "home" / "decoded" / f"{0:064x}.lock"):
+    with held(run / ".lock"), held(tmp_path / "home" / "decoded" / f"{0:064x}.lock"):
         assert call(["cache", "clean", "all", "--yes"]) == 0
         shown = capsys.readouterr().err
         assert shown.count("(a running process uses it)") == 2
@@ -118,7 +118,7 @@ def test_leftovers_of_killed_processes_are_recognised_and_cleaned(
         results / "partial" / "checkpoint",
         results / "damaged" / "checkpoint",
     }
-    with FileLock(results / "done" / ".lock"):
+    with held(results / "done" / ".lock"):
         assert call(["cache", "clean", "leftovers", "--yes"]) == 0
         assert capsys.readouterr().err.count("(a running process uses it)") == 2
     assert call(["cache", "clean", "leftovers", "--yes"]) == 0

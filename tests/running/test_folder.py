@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from cl import api
 from cl.errors import ClbenchError, DataError, RunInUse, StorageError
 from cl.plan.plan import make_plan
 from cl.running.folder import LOCK, LOG, clear, locked, logged
+from tests.help.leases import held
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.usefixtures("toy")
 def test_two_processes_never_share_a_run() -> None:
     plan = make_plan("toy", "split-digits", limit=2)
     plan.folder.mkdir(parents=True)
-    with FileLock(plan.folder / ".lock"), pytest.raises(ClbenchError, match="Another process is running"):
+    with held(plan.folder / ".lock"), pytest.raises(ClbenchError, match="Another process is running"):
         api.execute(plan)
 
 
-def test_starting_over_deletes_all_but_the_lock(tmp_path: Path) -> None:
+def test_starting_over_deletes_all_but_the_lease(tmp_path: Path) -> None:
     (tmp_path / "checkpoint" / "deep").mkdir(parents=True)
-    for name in ("record.json", "checkpoint/deep/event.safetensors", LOCK):
+    for name in ("record.json", "checkpoint/deep/event.safetensors", f"{LOCK}.3", LOCK):
         (tmp_path / name).touch()
     clear(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{LOCK}.3"]
 
 
 def test_the_lock_is_free_after_a_failure(tmp_path: Path) -> None:
