@@ -104,10 +104,12 @@ class Lease:
 
     def release(self) -> None:
         """Remove the lease, if it is still ours; a disk that is away is asked again until it answers."""
+        if not self._released and self.name not in _OURS:
+            return  # in a forked child: the lease is its parent's
         self._released = True
         _OURS.discard(self.name)
         try:
-            if not self.lost and _name_of(_read(self.file)) == self.name:
+            if _name_of(_read(self.file)) == self.name:
                 self.file.unlink(missing_ok=True)
         except FileNotFoundError:
             if not self.file.parent.is_dir():

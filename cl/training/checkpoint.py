@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cl.commits import Guard, commit
 from cl.errors import ContractError, DataError
 from cl.files import move, remove_temporaries
 from cl.records.identity import RunIdentity
@@ -60,6 +61,9 @@ class Checkpoint:
         path = self.folder / _EVENT
         move(path, self.folder / _BEFORE)
         self._write(path, "event", value)
+        commit(path, self._forget_task)
+
+    def _forget_task(self, _: Guard | None) -> None:
         for path in [*self.folder.glob("entry-[0-9]*.safetensors"), self.folder / _PARTIAL]:
             path.unlink(missing_ok=True)  # not the entries of setup() (task -1), which every start needs
 
@@ -79,7 +83,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the folder; for a run that is complete and recorded."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        commit(self.folder, lambda _: shutil.rmtree(self.folder, ignore_errors=True))
 
     # ----------------------------------------------------------------------------------------------------- journal
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cl.leases import here, lease
 
-ELSEWHERE = {"host": "elsewhere", "machine": "another boot"}
+ELSEWHERE: dict[str, Any] = {"host": "elsewhere", "machine": "another boot"}
 
 
 @contextmanager
