@@ -10,8 +10,9 @@ import pytest
 from cl import api
 from cl.errors import ClbenchError, DataError, RunInUse, StorageError
 from cl.plan.plan import make_plan
-from cl.running.folder import LOCK, LOG, clear, locked, logged
-from tests.help.leases import held
+from cl.progress.base import Observer
+from cl.running.folder import LOCK, LOG, clear, holder, locked, logged
+from tests.help.leases import ELSEWHERE, held, leave
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -38,6 +39,46 @@ def test_the_lock_is_free_after_a_failure(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with locked(tmp_path):
         pass
+
+
+def test_a_run_that_another_process_took_over_stops_and_overwrites_nothing() -> None:
+    """As after a suspension in which another machine gave the process up."""
+    plan = make_plan("toy", "split-digits", limit=2)
+    there: dict[Path, bytes] = {}
+
+    class Observed(Observer):
+        def event(self, index: int, total: int, text: str) -> None:
+            if index == 2:
+                found = holder(plan.folder)
+                assert found is not None and found.alive
+                leave(plan.folder / LOCK, 2, **ELSEWHERE)
+                there.update({path: path.read_bytes() for path in plan.folder.rglob("*") if path.is_file()})
+
+    with pytest.raises(RunInUse, match=r"Another process took .* over while this one was stopped"):
+        api.execute(plan, progress=Observed())
+    left = {path for path in there if not path.exists()}
+    assert left == {plan.folder / f"{LOCK}.1"}, "only its own lease is removed"
+    assert {path: path.read_bytes() for path in there if path.exists() and path.name != LOG} == {
+        path: content for path, content in there.items() if path not in left and path.name != LOG
+    }
+
+
+def test_a_run_outlasts_an_outage_of_its_disk(tmp_path: Path) -> None:
+    plan, told, away = make_plan("toy", "split-digits", limit=2), list[str](), tmp_path / "away"
+
+    class Observed(Observer):
+        def event(self, index: int, total: int, text: str) -> None:
+            if index == 2:
+                plan.folder.rename(away)
+
+        def message(self, text: str) -> None:
+            told.append(text)
+            if "cannot be reached" in text:
+                away.rename(plan.folder)
+
+    record = api.execute(plan, progress=Observed()).record
+    assert record["status"] == "complete" and not away.exists()
+    assert "cannot be reached" in told[-2] and "is back; the run goes on" in told[-1]
 
 
 @pytest.mark.parametrize(
