@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cl.errors import ClbenchError, RunInUse
+from cl.errors import ClbenchError
 from cl.running import untrained_features
 from cl.running.evaluation import evaluate
 from cl.running.probe import Probe
@@ -91,8 +91,6 @@ def run(
         if trainer.journal.checkpoint:
             trainer.journal.checkpoint.remove()
         return writer.record
-    except RunInUse:  # the record is another process's now
-        raise
     except ClbenchError as error:
         writer.fail(state, error)
         raise

@@ -137,7 +137,7 @@ def together(functions: Sequence[Callable[[], int]], folder: Path, patience: flo
             for stream in (out, err):
                 stream.seek(0)
                 texts.append(stream.read().decode(errors="replace"))
-            ended.append(Ended(code, *texts, seconds=time.monotonic() - start))
+            ended.append(Ended(code, texts[0], texts[1], seconds=time.monotonic() - start))
         return ended
 
 
