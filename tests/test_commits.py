@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,8 +30,8 @@ class Disk:
         self.back: Callable[[], Any] = lambda: None
         self.after = 3
         folder.mkdir()
-        monkeypatch.setattr(commits.time, "sleep", self.sleep)
-        monkeypatch.setattr(commits.time, "monotonic", lambda: self.now)
+        clock = SimpleNamespace(sleep=self.sleep, monotonic=lambda: self.now)  # not that of the threads of leases
+        monkeypatch.setattr(commits, "time", clock)
 
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)

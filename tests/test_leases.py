@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -231,7 +232,7 @@ def test_a_file_without_content_is_not_waited_for_long(tmp_path: Path) -> None:
 def test_time_in_which_nobody_could_look_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = {1: leave(tmp_path / "run", **ELSEWHERE).read_bytes()}
     now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
     watch = leases._Watch(60.0, last=0.0)
     states = []
     for _ in range(7):
