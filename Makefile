@@ -10,7 +10,7 @@ WORKERS ?= 2
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
 	@echo "make test   set up .venv, then ruff, mypy, import-linter and the fast tests"
-	@echo "make soak   set up .venv, then kill runs, damage files and feed odd input (docs/reliability.md); about 40 minutes"
+	@echo "make soak   set up .venv, then kill runs, lose disks, damage files, feed odd input (docs/reliability.md); about an hour"
 	@echo "make mutants  set up .venv, then check that tests catch wrong versions of the methods (CONTRIBUTING.md)"
 	@echo "make bench  set up .venv, then measure the overhead of the loop (benchmarks/README.md)"
 	@echo "make bench-peers  set up .venv, then measure clbench next to Avalanche; about two hours on an idle machine"

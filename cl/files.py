@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from cl.commits import Guard, commit
 from cl.errors import StorageError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -47,9 +48,46 @@ def replace_file(path: Path, write: Callable[[Path], None], *, durable: bool = T
 
     `write` receives the temporary path. Without `durable` a power cut may leave a file that is not whole, which suits
     files that are checked when they are read and can be computed again. Raises `StorageError` and keeps the old file if
-    anything fails.
+    anything fails. In a folder that this process holds (`cl.commits`), `write` is called again after an outage of the
+    disk, and `RunInUse` is raised if another process holds it now.
     """
-    make_folder(path.parent)
+
+    def replace(guard: Guard | None) -> None:
+        _make_below(path.parent, None if guard is None else guard.folder)
+        _replace(path, write, guard, durable=durable)
+
+    try:
+        commit(path, replace)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def move(path: Path, target: Path) -> None:
+    """Rename a file within its folder, if it is there; raises as `replace_file` does."""
+
+    def rename(guard: Guard | None) -> None:
+        try:
+            os.replace(path, target)
+        except FileNotFoundError:
+            if guard is not None:
+                os.stat(guard.folder)
+
+    try:
+        commit(path, rename)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def _make_below(folder: Path, held: Path | None) -> None:
+    """Create a folder and its parents; not those of a folder that is held, which are there unless its disk is away."""
+    if held is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif Path(os.path.abspath(folder)) != held:
+        _make_below(folder.parent, held)
+        folder.mkdir(exist_ok=True)
+
+
+def _replace(path: Path, write: Callable[[Path], None], guard: Guard | None, *, durable: bool) -> None:
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -62,14 +100,14 @@ def replace_file(path: Path, write: Callable[[Path], None], *, durable: bool = T
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
+        if guard is not None:
+            guard.check()  # again: writing may have taken long
         os.replace(temporary, path)
         if durable:
             _sync_folder(path.parent)
-    except OSError as error:
-        raise storage_error(path, error) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 temporary.unlink()
 
 

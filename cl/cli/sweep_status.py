@@ -32,7 +32,7 @@ def show(plans: Sequence[Plan], last: Mapping[str, Attempt], as_json: bool) -> i
     for plan, standing in found:
         if standing.kind in ("running", "stopped", "failed"):
             tasks = f" after {standing.done} of {standing.tasks} tasks" if standing.tasks else ""
-            text = f": {standing.error}" if standing.error else ""
+            text = f": {standing.error}" if standing.error else f" on {standing.host}" if standing.host else ""
             click.echo(printable(f"{standing.kind:<8}  {plan.title}{tasks}{text}"))
             if standing.kind == "failed":
                 click.echo(printable(f"{'':<10}{shlex.join(command_of(plan))}"))
@@ -63,6 +63,7 @@ def _left(found: Sequence[tuple[Plan, Standing]]) -> str:
 
 def _facts(plan: Plan, standing: Standing) -> dict[str, object]:
     return {
-        "run": plan.title, "folder": str(plan.folder), "state": standing.kind, "tasks_done": standing.done,
-        "tasks": standing.tasks, "error": standing.error, "seconds": standing.seconds, "command": command_of(plan),
+        "run": plan.title, "folder": str(plan.folder), "state": standing.kind, "host": standing.host,
+        "tasks_done": standing.done, "tasks": standing.tasks, "error": standing.error, "seconds": standing.seconds,
+        "command": command_of(plan),
     }  # fmt: skip

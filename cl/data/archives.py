@@ -29,6 +29,7 @@ from typing import IO, cast
 from cl.data.decoded import temporary_folder
 from cl.errors import DataError
 from cl.files import make_folder, storage_error
+from cl.leases import lease
 
 _CHUNK = 1 << 20
 _HERE = PurePosixPath(".")
@@ -70,14 +71,13 @@ def safe_extract(archive: Path, target: Path, limits: Limits = DEFAULT) -> Path:
     differ only in case, and anything above `limits`, whether declared or found while unpacking; also for a damaged
     archive. Raises `StorageError` for a folder that cannot be written. No error leaves files behind.
     """
-    from filelock import FileLock
-
     try:
         make_folder(target.parent)
-        with FileLock(f"{target}.lock"):
+        with lease(Path(f"{target}.lock")) as held:
             if not target.exists():  # another process may have unpacked it while we waited
                 with temporary_folder(target) as folder:
                     _unpack(archive, folder, limits)
+                    held.check()
                     os.replace(folder, target)
     except OSError as error:
         raise storage_error(target, error) from error

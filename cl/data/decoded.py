@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from filelock import FileLock
 
 from cl.data.decoding import Decode, blocks, naming_all, sync, write
 from cl.data.store import (
@@ -27,6 +26,7 @@ from cl.data.store import (
     Progress,
 )
 from cl.errors import DataError
+from cl.leases import lease
 from cl.paths import home, writable_cache, writing_nothing
 
 log = logging.getLogger("clbench.data")
@@ -79,11 +79,12 @@ class _Cache:
         folder = self.folder
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):  # concurrent runs decode only once
+            with lease(Path(f"{folder}.lock")) as held:  # concurrent runs decode only once
                 found = self.open()
                 if found is None:
                     with _begun_folder(folder) as temporary:
                         _write(temporary, self.what, self.labels, decode, self.progress)
+                        held.check()
                         publish(temporary, folder)
                     found = self.open()
             if found is None:

@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import numpy as np
 import xxhash
-from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 
 from cl.data.decoded import DAMAGE, publish, temporary_folder
 from cl.data.decoding import sync
 from cl.data.progress import Bar
 from cl.data.store import Fingerprint, HashArray, ImageStore, IndexArray, PixelArray, Progress, pixel_hashes
+from cl.leases import lease
 from cl.paths import home, writing_nothing
 
 log = logging.getLogger("clbench.data")
@@ -186,12 +186,13 @@ class _Joining:
             return self._computed(what, progress)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):  # concurrent runs compute them only once
+            with lease(Path(f"{folder}.lock")) as held:  # concurrent runs compute them only once
                 found = self.open(folder)
                 if found is None:
                     found = self._computed(what, progress)
                     with temporary_folder(folder) as temporary:
                         _write(temporary, *found)
+                        held.check()
                         publish(temporary, folder)
                 return found
         except OSError as error:

@@ -16,6 +16,7 @@ from cl.data.progress import Bar
 from cl.data.store import Progress
 from cl.errors import DataError, MissingData, StorageError
 from cl.files import make_folder, sha256_of, write_text
+from cl.leases import lease
 from cl.paths import data_path, home, looking_only
 
 log = logging.getLogger("clbench.data")
@@ -184,11 +185,9 @@ def fetch(file: RemoteFile, progress: Progress | None = None) -> Path:
         return target
     if is_offline():
         raise missing(file.name, [file.name])
-    from filelock import FileLock
-
     try:
         make_folder(target.parent)
-        with FileLock(f"{target}.lock"):
+        with lease(Path(f"{target}.lock")):
             if not target.is_file():  # another process may have finished it while we waited
                 _download(file, target, progress)
     except (StorageError, OSError) as error:  # of the folder or its lock; _download handles failed downloads

@@ -22,6 +22,7 @@ from cl.data.catalog import DATASETS
 from cl.data.sources import TORCHVISION
 from cl.errors import ClbenchError
 from cl.housekeeping.datasets import in_data_path, tree_size
+from cl.leases import LEASES, Held, is_lease, lease
 from cl.plan.config_file import CONFIG
 from cl.records.record import RECORD, load
 from cl.results.leaderboard.resamples import FILE as RESAMPLES
@@ -85,15 +86,13 @@ def choose(items: Iterable[Item], kinds: Iterable[str], older_than: float = 0.0)
 
 def clean(items: Iterable[Item]) -> list[Outcome]:
     """Delete items; locked items and items without permission are kept and reported."""
-    from filelock import FileLock, Timeout
-
     outcomes = []
     for item in items:
         try:
-            with FileLock(item.lock, timeout=0) if item.lock is not None else nullcontext():
+            with lease(item.lock, wait=False) if item.lock is not None else nullcontext():
                 shutil.rmtree(item.path) if item.path.is_dir() else item.path.unlink(missing_ok=True)
             outcomes.append(Outcome(item, "removed"))
-        except Timeout:
+        except Held:
             outcomes.append(Outcome(item, "in use"))
         except OSError as error:
             outcomes.append(Outcome(item, "failed", error.strerror or str(error)))
@@ -112,7 +111,10 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _features(root: Path) -> Iterator[Item]:
-    """features/<24 hex digits>/<time>-<process>.safetensors, and .<group>.lock while features are computed."""
+    """features/<24 hex digits>/<time>-<process>.safetensors, and leases/<group>.<number> while features are computed.
+
+    Versions up to 0.2.0 left .<group>.lock.
+    """
     for folder in _entries(root):
         if folder.is_symlink() or not folder.is_dir() or not re.fullmatch("[0-9a-f]{24}", folder.name):
             yield _item("unknown", folder)
@@ -126,6 +128,8 @@ def _features(root: Path) -> Iterator[Item]:
 
 
 def _is_feature_file(path: Path) -> bool:
+    if path.name == LEASES and path.is_dir() and not path.is_symlink():
+        return all(re.fullmatch(r"[0-9]+\.[0-9]+", inside.name) and inside.is_file() for inside in _entries(path))
     if path.is_symlink() or not path.is_file():
         return False
     if re.fullmatch(r"\.[0-9]+-[0-9]+\.safetensors\..*\.tmp", path.name):  # left by a kill, or being written now
@@ -160,10 +164,10 @@ def _is_safetensors(path: Path) -> bool:
 def _decoded(root: Path) -> Iterator[Item]:
     """decoded/<64 hex digits>/, its lock next to it, and .<64 hex digits>.tmp while it is written."""
     for path in _entries(root):
-        name = re.fullmatch(r"\.?([0-9a-f]{64})(\.lock|\.tmp)?", path.name)
+        name = re.fullmatch(r"\.?([0-9a-f]{64})(\.lock(?:\.[0-9]+)?|\.tmp)?", path.name)
         if name is None or path.is_symlink():
             yield _item("unknown", path)
-        elif name[2] != ".lock":
+        elif not (name[2] or "").startswith(".lock"):
             temporary = path.name.startswith(".") and name[2] == ".tmp"
             known = path.is_dir() and (temporary or _is_decoded(path))
             yield _item("decoded" if known else "unknown", path, root / f"{name[1]}.lock")
@@ -204,8 +208,8 @@ def _downloads(root: Path) -> Iterator[Item]:
         if path.name == TORCHVISION and path.is_dir() and not path.is_symlink() and not in_data_path(path):
             yield _item("downloads", path)
             continue
-        name = re.sub(r"\.(part|sha256|lock)$", "", path.name)
-        if path.name == f"{name}.lock" and name in known:
+        name = re.sub(r"\.(part|sha256|lock(\.[0-9]+)?)$", "", path.name)
+        if name in known and path.name.startswith(f"{name}.lock"):
             continue
         ours = name in known and path.is_file() and not path.is_symlink() and not in_data_path(path)
         yield _item("downloads" if ours else "unknown", path, root / f"{name}.lock" if ours else None)
@@ -227,8 +231,9 @@ def _of_runs(results: Path) -> Iterator[Item]:
     for where, folders, files in os.walk(results):
         folder = Path(where)
         lock = folder / LOCK
-        if files == [LOCK] and not folders and not lock.is_symlink():
-            yield _item("leftovers", lock, lock)
+        alone = [name for name in files if name == LOCK or is_lease(name, LOCK)]  # LOCK: up to version 0.2.0
+        if alone == files and not folders:
+            yield from (_item("leftovers", folder / name, lock) for name in files if not (folder / name).is_symlink())
         if CONFIG not in files:
             continue
         checkpoint = folder / "checkpoint"

@@ -13,6 +13,7 @@ from cl.data.catalog import Copy, KnownDataset, check_archives, checked, copies,
 from cl.data.store import Fingerprint, ImageStore, Progress
 from cl.errors import ClbenchError, DataError, sentence
 from cl.files import storage_error
+from cl.leases import Held, lease
 from cl.paths import data_path, home
 
 PATH, CACHE = "CLBENCH_DATA_PATH", "cache"
@@ -151,17 +152,15 @@ def remove(paths: list[Path]) -> None:
 
     Raises `ClbenchError` if another process downloads one of them, `StorageError` if one cannot be deleted.
     """
-    from filelock import FileLock, Timeout
-
     names = {path.with_name(path.name.removesuffix(".part").removesuffix(".sha256") + ".lock") for path in paths}
-    with ExitStack() as locks:
-        for lock in sorted(name for name in names if name.exists()):  # created by a download in progress
+    with ExitStack() as leases:
+        for name in sorted(names):
             try:
-                locks.enter_context(FileLock(lock, timeout=0))
-            except Timeout:
-                raise ClbenchError(f"Another process holds {lock}; wait for it and try again.") from None
+                leases.enter_context(lease(name, wait=False))
+            except Held:
+                raise ClbenchError(f"Another process holds {name}; wait for it and try again.") from None
             except OSError as error:
-                raise storage_error(lock, error) from error
+                raise storage_error(name, error) from error
         for path in paths:
             try:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)

@@ -70,7 +70,7 @@ def execute(
     from cl.loggers.feed import hearing
 
     make_folder(folder)
-    with locked(folder):
+    with locked(folder, show.message):
         if existing == "never" and any((folder / mark).exists() for mark in MARKS):
             raise UsageError(f"{folder} exists; choose --existing only-missing to continue it or always to start over.")
         if existing == "always":

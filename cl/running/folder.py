@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cl import leases
+from cl.commits import guarded
 from cl.errors import RunInUse
 from cl.files import storage_error
+from cl.leases import Held, Holder, acquire, is_lease
 from cl.plan.config_file import CONFIG
 from cl.records.record import RECORD
 
@@ -30,9 +33,9 @@ _LOGGED = "_clbench_log"
 
 
 def clear(folder: Path) -> None:
-    """Delete the files of an earlier run, except the lock file, which we hold."""
+    """Delete the files of an earlier run, except the lease, which we hold."""
     for path in folder.iterdir():
-        if path.name == LOCK:
+        if is_lease(path.name, LOCK):
             continue
         try:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -41,38 +44,28 @@ def clear(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock a run's folder; raises `RunInUse` if another process holds the lock."""
-    from filelock import FileLock, Timeout
+def locked(folder: Path, tell: Callable[[str], None] = log.warning) -> Iterator[None]:
+    """Hold a run's folder, so that files in it are committed (`cl.commits`); `tell` gets messages about its disk.
 
-    lock = FileLock(folder / LOCK)
+    Raises `RunInUse` if another process holds it. A process of another machine is watched until its counter changes,
+    which takes seconds, or until it counts as dead.
+    """
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        held = acquire(folder / LOCK, wait=False)
+    except Held:
         raise RunInUse(f"Another process is running {folder}; wait for it, or choose another --results.") from None
     except OSError as error:
         raise storage_error(folder / LOCK, error) from error
     try:
-        yield
+        with guarded(folder, held.check, tell):
+            yield
     finally:
-        lock.release()
+        held.release()
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a process executes the run of a folder; false if that cannot be told."""
-    from filelock import FileLock, Timeout
-
-    if not (folder / LOCK).is_file():
-        return False
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # a folder that may only be read
-        return False
-    lock.release()
-    return False
+def holder(folder: Path) -> Holder | None:
+    """Who is running the run of a folder, as far as this machine knows; it is not disturbed."""
+    return leases.holder(folder / LOCK)
 
 
 class _LogFile(logging.FileHandler):

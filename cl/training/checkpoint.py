@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -13,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cl.commits import Guard, commit
 from cl.errors import ContractError, DataError
-from cl.files import remove_temporaries, storage_error
+from cl.files import move, remove_temporaries, storage_error
 from cl.records.identity import RunIdentity
 from cl.training import kept, state
 from cl.training.kept import BEFORE, EVENT, Kept
@@ -65,12 +64,14 @@ class Checkpoint:
         """Commit the state after an event, and delete the journal of the task."""
         path = self.folder / EVENT
         try:
-            self._kept.set_aside()
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(path, self.folder / BEFORE)
+            commit(path, lambda _: self._kept.set_aside())
         except OSError as error:
             raise storage_error(path, error) from error
+        move(path, self.folder / BEFORE)
         self._write(path, "event", value)
+        commit(path, self._forget_task)
+
+    def _forget_task(self, _: Guard | None) -> None:
         self._kept.follow(EVENT)
         self._kept.tidy()
         for path in [*self.folder.glob("entry-[0-9]*.safetensors"), self.folder / _PARTIAL]:
@@ -94,7 +95,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the folder; for a run that is complete and recorded."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        commit(self.folder, lambda _: shutil.rmtree(self.folder, ignore_errors=True))
 
     # ----------------------------------------------------------------------------------------------------- journal
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import DataError, StorageError
 from cl.files import make_folder
+from cl.leases import LEASES, Held, acquire
 from cl.records.flops import COUNTED_BY
 from cl.training import state
 from cl.training.cost import Cost, count_flops
@@ -42,8 +42,7 @@ FIRST = 16
 """Images per block for the first `BLOCK` images of a class, of which a limited run may need a few only."""
 
 SHARED = 16
-"""Blocks per lock: of several processes that need the same blocks, one computes them while the others wait."""
-
+"""Blocks per lease: of several processes that need the same blocks, one computes them while the others wait."""
 
 MEMORY = 4 * 2**30
 """Upper bound, in bytes, of kept features of changed extractors when a new table is made; the oldest are evicted."""
@@ -172,7 +171,7 @@ class Encodings:
         """Features [len(rows), dim] float32 of `rows` of a store, on `device`.
 
         They count in the FLOPs of an uncached run, unless `charge` is false: then the caller charges every use. `ahead`
-        are rows of later calls. Features that are shared on disk are computed for all of them at once, because locks
+        are rows of later calls. Features that are shared on disk are computed for all of them at once, because leases
         and files for each small call cost more than the features.
         """
         table = self._table(extractor, store, device)
@@ -252,23 +251,25 @@ class Encodings:
 
     @contextmanager
     def _claimed(self, key: tuple[str, str], group: int, *, wait: bool) -> Iterator[bool]:
-        """Whether this process holds the lock of a group of blocks; without locks on this disk every process does."""
+        """Whether this process holds the lease of a group of blocks; where none can be written every process does."""
         if self.folder is None:
             yield True
             return
-        lock = FileLock(self._place(key) / f".{group}.lock", timeout=-1 if wait else 0)
+        held = None
+        leases = self._place(key) / LEASES
         try:
-            make_folder(self._place(key))
-            lock.acquire()
-        except Timeout:
+            make_folder(leases)
+            held = acquire(leases / str(group), wait=wait)
+        except Held:
             yield False
             return
-        except (OSError, NotImplementedError, StorageError) as error:
-            log.info("features are computed without a lock: %s", error)
+        except (OSError, StorageError) as error:
+            log.info("features are computed without a lease: %s", error)
         try:
             yield True
         finally:
-            lock.release()
+            if held is not None:
+                held.release()
 
     def _table(self, extractor: Extractor, store: ImageStore, device: torch.device) -> Table:
         key = self._key(extractor, store, device)

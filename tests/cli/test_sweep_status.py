@@ -18,7 +18,7 @@ Shown = pytest.CaptureFixture[str]
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """Five runs: complete, running, stopped, failed, new."""
     plans = [make_plan("simplecil", "split-digits", seed=seed) for seed in range(5)]
-    kinds = [Standing("complete", 5, 5, seconds=30), Standing("running", 2, 5), Standing("stopped", 1, 5),
+    kinds = [Standing("complete", 5, 5, seconds=30), Standing("running", 2, 5, host="node7"), Standing("stopped", 1, 5),
              Standing("failed", 1, 5, "the loss is NaN."), Standing("new")]  # fmt: skip
     found = dict(zip([plan.folder for plan in plans], kinds, strict=True))
     monkeypatch.setattr(sweep_status, "standing_of", lambda plan: found[plan.folder])
@@ -29,7 +29,7 @@ def test_what_is_not_complete_is_listed_and_all_is_counted(plans: list[Plan], ca
     assert sweep_status.show(plans, {}, False) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["running", "stopped", "failed", "clbench", "5"]
-    assert lines[0].endswith("seed 1 after 2 of 5 tasks") and "tasks: the loss is NaN." in lines[2]
+    assert lines[0].endswith("seed 1 after 2 of 5 tasks on node7") and "tasks: the loss is NaN." in lines[2]
     assert lines[4] == (
         "5 runs: 1 complete, 1 running, 1 stopped, 1 failed, 1 new. "
         "About 2:00 of work is left, one run after the other."

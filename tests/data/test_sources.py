@@ -83,7 +83,7 @@ def test_download_is_checked_kept_and_reported(online: Path, server: Server) -> 
     assert reports[-1] == ("download data.bin", len(BODY), len(BODY))
     assert fetch(remote(server, "good")) == path
     assert len(server.requests) == 1
-    assert sorted(entry.name for entry in path.parent.iterdir()) == ["data.bin", "data.bin.lock"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["data.bin"]
 
 
 def test_mirrors_are_tried_in_order(online: Path, server: Server) -> None:
@@ -121,7 +121,7 @@ def test_wrong_content_everywhere_is_an_error_and_leaves_nothing(online: Path, s
     with pytest.raises(DataError, match="another content") as caught:
         fetch(remote(server, "wrong"))
     assert caught.value.exit_code == 3
-    assert [entry.name for entry in (online / "data").iterdir()] == ["data.bin.lock"]
+    assert [entry.name for entry in (online / "data").iterdir()] == []
 
 
 def test_an_unknown_checksum_is_recorded_once_and_checked_ever_after(online: Path, server: Server) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 import cl
 from cl.cli import call
@@ -30,6 +29,7 @@ from cl.records.record import load
 from cl.running.result import RunResult
 from cl.training import state
 from tests.help.commands import SMALL
+from tests.help.leases import held
 
 Shown = pytest.CaptureFixture[str]
 
@@ -192,7 +192,7 @@ def test_a_run_of_another_process_is_left_to_it(capsys: Shown, tmp_path: Path) -
     options = {"stream.tasks": 2}
     plan = make_plan("simplecil", "split-digits", "test_vit@random", seed=1, limit=2, options=options)
     plan.folder.mkdir(parents=True)
-    with FileLock(plan.folder / ".lock"):
+    with held(plan.folder / ".lock"):
         assert call([*command, "--existing", "skip-running"]) == 0
         shown = capsys.readouterr()
         assert f"Skipped: {plan.title}: another process is running it." in shown.err

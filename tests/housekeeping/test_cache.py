@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 
 from cl.backbone.facts import keep
 from cl.backbone.options import BackboneOptions
 from cl.cli import call
 from cl.housekeeping import cache
+from cl.leases import LEASES
 from cl.plan.run_options import DEFAULT_BACKBONE
 from cl.records.record import save
 from cl.training import state
 from tests.help.cached import Shown, decode_something, listed
+from tests.help.leases import held, leave
 
 
 def test_what_is_locked_stays_and_the_rest_goes(tmp_path: Path, capsys: Shown) -> None:
@@ -28,13 +29,22 @@ def test_what_is_locked_stays_and_the_rest_goes(tmp_path: Path, capsys: Shown) -
     (run / "config.toml").touch()
     for name in ("event", "event-before", f"kept-{0:032x}", "entry--1-1", "entry-0-2", "partial"):
         (run / "checkpoint" / f"{name}.safetensors").write_bytes(b"x")
-    with FileLock(run / ".lock"), FileLock(tmp_path / "home" / "decoded" / f"{0:064x}.lock"):
+    with held(run / ".lock"), held(tmp_path / "home" / "decoded" / f"{0:064x}.lock"):
         assert call(["cache", "clean", "all", "--yes"]) == 0
         shown = capsys.readouterr().err
         assert shown.count("(a running process uses it)") == 2
     assert {kind: len(items) for kind, items in listed(capsys).items()} == {"decoded": 1, "checkpoints": 1}
     assert call(["cache", "clean", "all", "--yes"]) == 0
     assert listed(capsys) == {} and (run / "config.toml").exists()
+
+
+def test_leases_of_features_belong_to_them_and_foreign_files_there_do_not(tmp_path: Path) -> None:
+    folder = tmp_path / "features" / f"{0:024x}" / LEASES
+    folder.mkdir(parents=True)
+    leave(folder / "12")
+    assert [item.kind for item in cache._features(tmp_path / "features")] == ["features"]
+    (folder / "mine").touch()
+    assert [item.kind for item in cache._features(tmp_path / "features")] == ["unknown"]
 
 
 def test_facts_of_backbones_are_listed_and_cleaned(tmp_path: Path, capsys: Shown) -> None:
@@ -113,13 +123,14 @@ def test_leftovers_of_killed_processes_are_recognised_and_cleaned(
     (results / "damaged" / "record.json").write_text("{")
     (results / "begun" / "seed1").mkdir(parents=True)
     (results / "begun" / "seed1" / ".lock").touch()
+    leave(results / "begun" / "seed1" / ".lock", 2)
     found = listed(capsys)
-    assert {kind: len(items) for kind, items in found.items()} == {"checkpoints": 2, "leftovers": 5}
+    assert {kind: len(items) for kind, items in found.items()} == {"checkpoints": 2, "leftovers": 6}
     assert {Path(item["path"]) for item in found["checkpoints"]} == {
         results / "partial" / "checkpoint",
         results / "damaged" / "checkpoint",
     }
-    with FileLock(results / "done" / ".lock"):
+    with held(results / "done" / ".lock"):
         assert call(["cache", "clean", "leftovers", "--yes"]) == 0
         assert capsys.readouterr().err.count("(a running process uses it)") == 2
     assert call(["cache", "clean", "leftovers", "--yes"]) == 0
@@ -128,4 +139,4 @@ def test_leftovers_of_killed_processes_are_recognised_and_cleaned(
     files = ("record.json", "config.toml", ".mine.tmp")
     kept = {Path(name, file) for name in ("done", "partial", "damaged") for file in files}
     assert left == kept | {Path(name, "checkpoint", "event.safetensors") for name in ("partial", "damaged")}
-    assert not (results / "begun" / "seed1" / ".lock").exists()
+    assert list((results / "begun" / "seed1").iterdir()) == []

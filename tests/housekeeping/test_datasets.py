@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 from cl.cli import call
+from tests.help.leases import held
 from tests.help.tiny_dataset import Shown, Tiny, write_pack
 
 
@@ -96,6 +96,6 @@ def test_remove_never_touches_a_data_folder_even_if_the_cache_is_in_it(
 
 def test_remove_waits_for_nobody(tiny: Tiny, capsys: Shown) -> None:
     write_pack(tiny.cached)
-    with FileLock(f"{tiny.cached}.lock"):
+    with held(Path(f"{tiny.cached}.lock")):
         assert call(["data", "remove", "cifar100", "--yes"]) == 1
     assert "Another process holds" in capsys.readouterr().err and tiny.cached.exists()

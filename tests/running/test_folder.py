@@ -6,12 +6,13 @@ import logging
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from cl import api
 from cl.errors import ClbenchError, DataError, RunInUse, StorageError
 from cl.plan.plan import make_plan
-from cl.running.folder import LOCK, LOG, clear, locked, log_of, logged
+from cl.progress.base import Observer
+from cl.running.folder import LOCK, LOG, clear, holder, locked, log_of, logged
+from tests.help.leases import ELSEWHERE, held, leave
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -19,16 +20,16 @@ pytestmark = pytest.mark.usefixtures("toy")
 def test_two_processes_never_share_a_run() -> None:
     plan = make_plan("toy", "split-digits", limit=2)
     plan.folder.mkdir(parents=True)
-    with FileLock(plan.folder / ".lock"), pytest.raises(ClbenchError, match="Another process is running"):
+    with held(plan.folder / ".lock"), pytest.raises(ClbenchError, match="Another process is running"):
         api.execute(plan)
 
 
-def test_starting_over_deletes_all_but_the_lock(tmp_path: Path) -> None:
+def test_starting_over_deletes_all_but_the_lease(tmp_path: Path) -> None:
     (tmp_path / "checkpoint" / "deep").mkdir(parents=True)
-    for name in ("record.json", "checkpoint/deep/event.safetensors", LOCK):
+    for name in ("record.json", "checkpoint/deep/event.safetensors", f"{LOCK}.3", LOCK):
         (tmp_path / name).touch()
     clear(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{LOCK}.3"]
 
 
 def test_the_lock_is_free_after_a_failure(tmp_path: Path) -> None:
@@ -38,6 +39,46 @@ def test_the_lock_is_free_after_a_failure(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with locked(tmp_path):
         pass
+
+
+def test_a_run_that_another_process_took_over_stops_and_overwrites_nothing() -> None:
+    """As after a suspension in which another machine gave the process up."""
+    plan = make_plan("toy", "split-digits", limit=2)
+    there: dict[Path, bytes] = {}
+
+    class Observed(Observer):
+        def event(self, index: int, total: int, text: str) -> None:
+            if index == 2:
+                found = holder(plan.folder)
+                assert found is not None and found.alive
+                leave(plan.folder / LOCK, 2, **ELSEWHERE)
+                there.update({path: path.read_bytes() for path in plan.folder.rglob("*") if path.is_file()})
+
+    with pytest.raises(RunInUse, match=r"Another process took .* over while this one was stopped"):
+        api.execute(plan, progress=Observed())
+    left = {path for path in there if not path.exists()}
+    assert left == {plan.folder / f"{LOCK}.1"}, "only its own lease is removed"
+    assert {path: path.read_bytes() for path in there if path.exists() and path.name != LOG} == {
+        path: content for path, content in there.items() if path not in left and path.name != LOG
+    }
+
+
+def test_a_run_outlasts_an_outage_of_its_disk(tmp_path: Path) -> None:
+    plan, told, away = make_plan("toy", "split-digits", limit=2), list[str](), tmp_path / "away"
+
+    class Observed(Observer):
+        def event(self, index: int, total: int, text: str) -> None:
+            if index == 2:
+                plan.folder.rename(away)
+
+        def message(self, text: str) -> None:
+            told.append(text)
+            if "cannot be reached" in text:
+                away.rename(plan.folder)
+
+    record = api.execute(plan, progress=Observed()).record
+    assert record["status"] == "complete" and not away.exists()
+    assert "cannot be reached" in told[-2] and "is back; the run goes on" in told[-1]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def test_new_running_stopped_failed_and_complete(plan: Plan, capsys: pytest.Capt
     plan.folder.mkdir(parents=True)
     with locked(plan.folder):
         assert standing_of(plan).kind == "running"
+        assert standing_of(plan).host == socket.gethostname()
     assert standing_of(plan).kind == "new", "an empty folder holds no run"
     (plan.folder / "config.toml").touch()
     assert standing_of(plan).kind == "stopped"

@@ -295,20 +295,20 @@ def test_processes_that_need_the_same_features_compute_each_block_once(store: Im
     runs = [Slow(tmp_path) for _ in range(3)]
     backbones = [tiny_backbone() for _ in runs]
     rows = np.arange(len(store))
-    with ThreadPoolExecutor(len(runs)) as pool:  # file locks exclude threads as they exclude processes
+    with ThreadPoolExecutor(len(runs)) as pool:  # leases exclude threads as they exclude processes
         found = list(pool.map(lambda each: each[0].get(each[1], store, rows, CPU), zip(runs, backbones, strict=True)))
     assert sum(each.images for each in runs) == len(store)
     assert all(torch.equal(each, found[0]) for each in found)
 
 
-def test_without_locks_on_the_disk_features_are_computed_all_the_same(
+def test_without_leases_on_the_disk_features_are_computed_all_the_same(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
-        raise NotImplementedError("no locks here")
+        raise PermissionError("no leases here")
 
     expected = Encodings().get(tiny_backbone(), store, np.arange(100), CPU)
-    monkeypatch.setattr("cl.training.encodings.FileLock.acquire", refuse)
+    monkeypatch.setattr("cl.training.encodings.acquire", refuse)
     assert torch.equal(Encodings(tmp_path).get(tiny_backbone(), store, np.arange(100), CPU), expected)
 
 

@@ -1,1 +1,1 @@
-"""The soak: kills runs, damages stored files and feeds odd input, and judges every outcome (docs/reliability.md)."""
+"""The soak: kills runs, takes disks away, damages files, feeds odd input; judges outcomes (docs/reliability.md)."""

@@ -1,4 +1,4 @@
-"""`python -m tools.soak`: kills, damage and fuzz with a tally; exit code 1 if anything is silent or unexpected."""
+"""`python -m tools.soak`: all its parts with a tally; exit code 1 if anything is silent or unexpected."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tools.soak import damage, fuzz, kills, report
+from tools.soak import damage, fuzz, kills, report, shared
 from tools.soak.outcome import Outcome
 from tools.soak.scenarios import SCENARIOS, Workshop
 from tools.soak.server import preload
 
-PARTS = {"kill": kills.attempt, "damage": damage.attempt, "fuzz": fuzz.attempt}
+PARTS = {"kill": kills.attempt, "shared": shared.attempt, "damage": damage.attempt, "fuzz": fuzz.attempt}
+COUNTS = {"kill": "kills", "shared": "shared", "damage": "damage", "fuzz": "fuzz"}
+"""Options that tell how many tries of each part are made."""
+
 _WORKSHOP: list[Workshop] = []
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the soak and print its table."""
     options = _parser().parse_args(arguments)
-    names = options.only or [
-        f"{part}:{number}"
-        for part, count in (("kill", options.kills), ("damage", options.damage), ("fuzz", options.fuzz))
-        if part in PARTS
-        for number in range(count)
-    ]
+    names = options.only or [f"{part}:{number}" for part in PARTS for number in range(getattr(options, COUNTS[part]))]
     if unknown := [
         name for name in names if name.partition(":")[0] not in PARTS or not name.partition(":")[2].isdigit()
     ]:
@@ -64,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="runs that are killed")
+    parser.add_argument("--shared", type=int, default=60, metavar="N", help="lost nodes, lost disks, crowds")
     parser.add_argument("--damage", type=int, default=400, metavar="N", help="stored files that are damaged")
     parser.add_argument("--fuzz", type=int, default=1500, metavar="N", help="odd inputs")
     parser.add_argument("--seed", type=int, default=0, help="everything that is drawn depends on it")

@@ -90,7 +90,7 @@ def _target(workshop: Workshop, kind: str, rng: random.Random) -> tuple[str, Pat
         folder = workshop.whole.folder
         workshop.enter(state)
         below = f"{folder}/{pattern.removeprefix(RUN)}" if pattern.startswith(RUN) else pattern
-        if files := sorted(path for path in workshop.work.glob(below) if path.is_file() and path.suffix != ".lock"):
+        if files := sorted(path for path in workshop.work.glob(below) if path.is_file()):
             return state, rng.choice(files)
     return None
 

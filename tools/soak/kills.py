@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import signal
 
+from tools.soak.families import FAMILIES
 from tools.soak.outcome import Ended, Outcome, failure, symptom_in
 from tools.soak.scenarios import SCENARIOS, Workshop
 from tools.soak.server import Strike, real
 
-METHODS = ("simplecil", "slca", "replay", "l2p", "learner")
+METHODS = {name: SCENARIOS[name] for name in ("simplecil", "slca", "replay", "l2p", "learner")} | {
+    scenario.name: scenario for scenario in FAMILIES.values()
+}
 REAL = 16
 """Every so many tries are real processes instead of forked children."""
 
@@ -17,7 +20,7 @@ REAL = 16
 def attempt(workshop: Workshop, number: int, seed: int) -> Outcome:
     """Strike one run up to three times, finish it, and compare."""
     rng = random.Random(f"{seed} kill {number}")
-    workshop.scenario = SCENARIOS[METHODS[number % len(METHODS)]]
+    workshop.scenario = list(METHODS.values())[number % len(METHODS)]
     whole = workshop.whole  # before the strikes are planned, from its moments
     process = number % REAL == REAL - 1
     number_sent = rng.choices((signal.SIGKILL, signal.SIGTERM, signal.SIGINT), (60, 30, 10))[0]
@@ -29,18 +32,18 @@ def attempt(workshop: Workshop, number: int, seed: int) -> Outcome:
             strike = Strike("time", rng.uniform(0.05, 1.0) * _real_seconds(workshop), number_sent)
             done = real(workshop.scenario.command(), workshop.work, strike)
         else:
-            strike = _strike(rng, whole.ticks, whole.seconds, number_sent)
+            strike = moment(rng, whole.ticks, whole.seconds, number_sent)
             done = workshop.run(workshop.command(), strike)
         struck += done.struck
         said.append(str(strike))
         if fault := _fault_of_death(done, number_sent):
             return Outcome(f"kill:{number}", kind, "unexpected", f"{', '.join(said)}: {fault}", struck)
     last = workshop.run(workshop.command())
-    verdict, why = _finished(workshop, last)
+    verdict, why = finished(workshop, last)
     return Outcome(f"kill:{number}", kind, verdict, f"{', '.join(said)}: {why}" if why else "", struck)
 
 
-def _strike(rng: random.Random, ticks: dict[str, int], seconds: float, number: int) -> Strike:
+def moment(rng: random.Random, ticks: dict[str, int], seconds: float, number: int) -> Strike:
     """A moment of a run; a run that continues passes fewer, so the early moments are more likely."""
     moment = rng.choices(("call", "change", "time"), (45, 40, 15))[0]
     most = seconds if moment == "time" else float(ticks[moment])
@@ -64,7 +67,8 @@ def _fault_of_death(done: Ended, number: int) -> str:
     return ""
 
 
-def _finished(workshop: Workshop, last: Ended) -> tuple[str, str]:
+def finished(workshop: Workshop, last: Ended) -> tuple[str, str]:
+    """The verdict on the command that should have finished a run."""
     if last.code != 0:
         return "unexpected", f"the same command does not finish the run: {failure(last)[1]}"
     if symptom := symptom_in(last.err):

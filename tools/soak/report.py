@@ -59,7 +59,7 @@ def table(found: Iterable[Outcome]) -> list[tuple[str, str, Counter[str], int]]:
         counts, struck = rows.setdefault(key, (Counter(), []))
         counts[outcome.verdict] += 1
         struck.append(outcome.count)
-    order = ["kill", "damage", "fuzz"]
+    order = ["kill", "shared", "damage", "fuzz"]
     ranked = sorted(rows.items(), key=lambda row: (order.index(row[0][0]), row[0][1]))
     return [(part, kind, counts, sum(struck)) for (part, kind), (counts, struck) in ranked]
 

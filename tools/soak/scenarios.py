@@ -32,8 +32,8 @@ name = "second"
 reader = "folder"
 path = "others"
 """
-SPARE = {".lock", "log.txt"}
-"""Files of a run's folder that do not count: the lock, and the log for people."""
+SPARE = {"log.txt"}
+"""Files of a run's folder that do not count: the log for people."""
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,9 @@ def test_how_a_struck_run_may_end(ended: Ended, number: int, fault: str) -> None
 def test_another_result_is_silent_and_a_leftover_unexpected(workshop: Workshop) -> None:
     workshop.scenario = SCENARIOS["toml"]
     workshop.enter("complete")
-    assert kills._finished(workshop, Ended(0, "", "")) == ("equal", "")
+    assert kills.finished(workshop, Ended(0, "", "")) == ("equal", "")
     (workshop.folder / ".record.json.x.tmp").touch()
-    assert kills._finished(workshop, Ended(0, "", ""))[0] == "unexpected"
+    assert kills.finished(workshop, Ended(0, "", ""))[0] == "unexpected"
     (workshop.folder / "predictions.npz").write_bytes(b"")
-    assert kills._finished(workshop, Ended(0, "", ""))[0] == "silent"
-    assert kills._finished(workshop, Ended(3, "", "Error: It is damaged."))[0] == "unexpected"
+    assert kills.finished(workshop, Ended(0, "", ""))[0] == "silent"
+    assert kills.finished(workshop, Ended(3, "", "Error: It is damaged."))[0] == "unexpected"
