@@ -120,7 +120,7 @@ class Kept:
     def set_aside(self) -> None:
         """Give the event before a lasting name if the event needs it, so that the event can take its place."""
         before, needed = "", set[str]()
-        os.stat(self.folder)  # not there: its disk is away, and what the event needs is not known
+        os.stat(self.folder.parent)  # not there: its disk is away, and what the event needs is not known
         with contextlib.suppress(*_FAULTS):  # a file that is missing or damaged needs nothing, and nobody can need it
             before, needed = _header(self.folder / BEFORE)[DIGEST], _needed(_header(self.folder / EVENT))
         if before in needed:
@@ -128,7 +128,7 @@ class Kept:
 
     def tidy(self) -> None:
         """Delete the files that neither the event nor the event before needs; after a commit."""
-        os.stat(self.folder)
+        os.stat(self.folder.parent)
         kept = list(self.folder.glob("kept-*.safetensors"))
         needed: set[str] = set()
         for name in (EVENT, BEFORE) if kept else ():
