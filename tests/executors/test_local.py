@@ -265,4 +265,5 @@ def test_runs_at_once_compute_shared_features_once(
         assert len(records) == 4
         return float(sum(record["measurement"]["flops"]["executed"] for record in records))
 
-    assert encoded("2") == encoded("1")
+    # A second process passes one image to count its FLOPs; a block computed twice would be 16 images of about 320
+    assert encoded("2") == pytest.approx(encoded("1"), rel=0.005)
