@@ -1,0 +1,92 @@
+"""An index of records in the cache: what decides on which boards a run is, without reading its record.
+
+The key of an entry holds the path of the record, and the size, times and number of its file, so a record that was
+written, replaced or restored is read again. A record enters the index after `cl.records.record.load` has checked it. Its
+numbers are read from the file when a board needs them, and must still have the hash that the index states.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cl.errors import DataError, UsageError, sentence
+from cl.records.record import load, read_bytes
+from cl.results.leaderboard.cache_file import CacheFile
+from cl.results.leaderboard.entries import Run, Summary
+from cl.results.leaderboard.kept_boards import code, stamp
+from cl.results.store import LeftOut, Paths, search, without_collecting
+
+INDEX = CacheFile("records.sqlite", "records are read", most=200_000)
+
+SETTLED = 2.0
+"""Seconds after which a file counts as written: until then another write may leave its size and times as they are."""
+
+
+class StoredRecord(dict[str, Any]):
+    """A record that holds what its summary says, and reads its file when another key is asked for.
+
+    Raises `DataError` if the file has changed since.
+    """
+
+    def __init__(self, path: Path, summary: Summary) -> None:
+        self.path, self.content = path, summary.content
+        names = ("status", "run_id", "result_sha256", "config_hash")
+        super().__init__({name: getattr(summary, name) for name in names})
+        self._summarised = frozenset(self)
+
+    def __missing__(self, key: str) -> Any:
+        data = read_bytes(self.path)
+        if hashlib.sha256(data).hexdigest() != self.content:
+            raise DataError(f"{self.path} was written while it was read; run the same command again.")
+        read = load(self.path, data=data, trust_hash=True)
+        self.update({name: value for name, value in read.items() if name not in self})
+        if key not in self:
+            raise KeyError(key)
+        return self[key]
+
+    def release(self) -> None:
+        """Forget what was read from the file, to free its memory."""
+        for key in [key for key in self if key not in self._summarised]:
+            del self[key]
+
+
+def indexed_runs(paths: Paths) -> tuple[list[Run], list[LeftOut]]:
+    """Every run below some folders or files, and the records and folders that cannot be read.
+
+    The records are `StoredRecord`s. Raises `UsageError` for a path that does not exist.
+    """
+    files, bad = search(paths)
+    stamps = [stamp(str(file)) for file in files]
+    keys = [f"{os.path.abspath(file)}\n{found}" for file, found in zip(files, stamps, strict=True)]
+    known = INDEX.read(keys, code())
+    runs: list[Run] = []
+    fresh: dict[str, bytes] = {}
+    newest = time.time_ns() - int(SETTLED * 1e9)
+    with without_collecting():
+        for file, mark, key in zip(files, stamps, keys, strict=True):
+            if key in known:
+                summary = _unpacked(known[key])
+            else:
+                try:
+                    data = read_bytes(file)
+                    record = load(file, trust_hash=True, data=data)
+                except (DataError, UsageError) as error:
+                    bad.append(LeftOut(file, sentence(error)))
+                    continue
+                summary = Summary.of(record, hashlib.sha256(data).hexdigest())
+                if mark and max(map(int, mark.split()[1:3])) < newest:
+                    fresh[key] = orjson.dumps(tuple(summary))
+            runs.append(Run(StoredRecord(file, summary), file.parent, summary))
+    INDEX.write(fresh, code())
+    return runs, bad
+
+
+def _unpacked(value: bytes) -> Summary:
+    *named, board, rules, shown, content = orjson.loads(value)
+    return Summary(*named, tuple(board), tuple(rules), shown, content)
