@@ -180,7 +180,7 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _parsed(data: bytes, path: Path) -> Any:
+def parsed(data: bytes, path: Path) -> Any:
     """The content of a JSON file; raises `DataError` if it is not JSON."""
     try:
         try:
@@ -212,7 +212,7 @@ def load(path: Path | str, *, trust_hash: bool = False, data: bytes | None = Non
     name the file and the fix.
     """
     path = Path(path)
-    record = _parsed(read_bytes(path) if data is None else data, path)
+    record = parsed(read_bytes(path) if data is None else data, path)
     version = record.get("schema_version") if isinstance(record, dict) else None
     if not isinstance(version, str) or re.match(r"[0-9]{1,9}(\.|$)", version) is None:
         raise DataError(

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -20,40 +18,13 @@ from cl.records.record import load, read_bytes
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, Summary
 from cl.results.leaderboard.kept_boards import code, stamp
+from cl.results.leaderboard.stored_record import StoredRecord
 from cl.results.store import LeftOut, Paths, search, without_collecting
 
 INDEX = CacheFile("records.sqlite", "records are read", most=200_000)
 
 SETTLED = 2.0
 """Seconds after which a file counts as written: until then another write may leave its size and times as they are."""
-
-
-class StoredRecord(dict[str, Any]):
-    """A record that holds what its summary says, and reads its file when another key is asked for.
-
-    Raises `DataError` if the file has changed since.
-    """
-
-    def __init__(self, path: Path, summary: Summary) -> None:
-        self.path, self.content = path, summary.content
-        names = ("status", "run_id", "result_sha256", "config_hash")
-        super().__init__({name: getattr(summary, name) for name in names})
-        self._summarised = frozenset(self)
-
-    def __missing__(self, key: str) -> Any:
-        data = read_bytes(self.path)
-        if hashlib.sha256(data).hexdigest() != self.content:
-            raise DataError(f"{self.path} was written while it was read; run the same command again.")
-        read = load(self.path, data=data, trust_hash=True)
-        self.update({name: value for name, value in read.items() if name not in self})
-        if key not in self:
-            raise KeyError(key)
-        return self[key]
-
-    def release(self) -> None:
-        """Forget what was read from the file, to free its memory."""
-        for key in [key for key in self if key not in self._summarised]:
-            del self[key]
 
 
 def indexed_runs(paths: Paths) -> tuple[list[Run], list[LeftOut]]:

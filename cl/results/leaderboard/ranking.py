@@ -36,6 +36,7 @@ from cl.results.leaderboard.entries import (
 )
 from cl.results.leaderboard.kept_boards import keep_rows, key_of, read_rows
 from cl.results.leaderboard.published import published_for
+from cl.results.leaderboard.stored_record import release
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,6 +147,7 @@ def board_rows(
         if board is None:
             board = _board(entries_of(those, each, metric, SECONDARY), number)
             keep_rows(known, board, those)
+            release(those)
         rows += [{**row, "board": number} for row in board]
     return rows
 
