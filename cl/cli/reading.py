@@ -38,7 +38,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def read_indexed(folders: Sequence[Path]) -> tuple[list[Run], int]:
-    """As `read_runs`, from the index of the cache: a record is read when a board needs it; and how many are left out."""
+    """As `read_runs`, through the index in the cache: a record is read when a board needs it. Also how many are left
+    out."""
     from cl.results.index import indexed_runs
 
     set_up(quiet=False, verbose=0)

@@ -59,7 +59,7 @@ class AccuracyMatrix:
         """
         groups = len(count)
         if isinstance(correct, np.ndarray) and correct.dtype == np.float64:  # numbers already: nothing to convert
-            rows: Sequence[Any] = correct
+            rows = list(correct)
         else:
             rows = [[np.nan if value is None else float(value) for value in row] for row in correct]
         ranked = None

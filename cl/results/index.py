@@ -1,8 +1,8 @@
 """An index of records in the cache: what decides on which boards a run is, without reading its record.
 
 The key of an entry holds the path of the record, and the size, times and number of its file, so a record that was
-written, replaced or restored is read again. A record enters the index after `cl.records.record.load` has checked it. Its
-numbers are read from the file when a board needs them, and must still have the hash that the index states.
+written, replaced or restored is read again. A record enters the index after `cl.records.record.load` has checked it.
+Its numbers are read from the file when a board needs them, and must still have the hash that the index states.
 """
 
 from __future__ import annotations
@@ -59,5 +59,5 @@ def indexed_runs(paths: Paths) -> tuple[list[Run], list[LeftOut]]:
 
 
 def _unpacked(value: bytes) -> Summary:
-    *named, board, rules, shown, content = orjson.loads(value)
-    return Summary(*named, tuple(board), tuple(rules), shown, content)
+    status, run_id, result_sha256, config_hash, board, rules, shown, content = orjson.loads(value)
+    return Summary(status, run_id, result_sha256, config_hash, tuple(board), tuple(rules), shown, content)

@@ -128,9 +128,7 @@ def _seeds_text(seeds: Sequence[int]) -> str:
     return str(seeds[0]) if len(set(seeds)) == 1 else "/".join(map(str, seeds))
 
 
-def _runs_of(
-    row: Row, runs: Sequence[Row], streams: Sequence[Row], by_hash: Mapping[str, Sequence[int]]
-) -> list[int]:
+def _runs_of(row: Row, runs: Sequence[Row], streams: Sequence[Row], by_hash: Mapping[str, Sequence[int]]) -> list[int]:
     """The runs that a row averages: of its configurations and streams, the newest for every choice of seeds."""
     ids = set(row["stream_id"].split(" "))
     found = [index for digest in row["config_hash"].split(" ") for index in by_hash[digest]]
