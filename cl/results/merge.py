@@ -29,7 +29,7 @@ FILES = (PREDICTIONS, CONFIG, "inputs.json", "events.jsonl", "log.txt", "profile
 """The files of a run that are copied, the record last: without it a folder is no run. Checkpoints are not copied."""
 
 STAGING, LOCK = ".merging", ".merge.lock"
-"""Below the target: the folder in which a copy is made before it is renamed, and the lock of the one process that may."""
+"""Below the target: the folder in which a copy is made before it is renamed, and the lock of the process that may."""
 
 STATES = ("merged", "the same", "conflict", "unfinished", "refused")
 

@@ -43,7 +43,11 @@ class CacheFile:
                 marks = ", ".join("?" * len(some))
                 query = f"select key, value, digest from kept where code = ? and key in ({marks})"
                 rows = connection.execute(query, [code, *some])
-                found |= {key: value for key, value, digest in rows if digest == _digest(key, value)}
+                found |= {
+                    key: value
+                    for key, value, digest in rows
+                    if isinstance(value, bytes) and digest == _digest(key, value)
+                }
             return found
 
         return (self._tried(read) or {}) if keys and (home() / self.name).exists() else {}
