@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cl.records.record import RECORD, Record, load, rest_sha256, result_sha256
+from cl.results import hostile
 from cl.results.hostile import LIMITS, Refused, check_files, check_place, check_record
 from cl.results.merge import FILES
 from tests.help.remote import write_run
@@ -161,7 +162,6 @@ BAD_PREDICTIONS = {
     "huge shape": archive({"rows.npy": header("(1000000000000,)")}),
     "negative shape": archive({"rows.npy": header("(-1,)")}),
     "code as header": archive({"rows.npy": header("__import__('os').system('true')")}),
-    "many entries": archive({f"prediction/{n}.npy": b"" for n in range(3000)}),
     "wrong arrays": archive({"rows.npy": npy(np.zeros(3, dtype=np.int32))}),
 }
 
@@ -172,6 +172,18 @@ def test_predictions_that_are_not_sound_are_refused(what: str, run: Path) -> Non
     (run / "predictions.npz").write_bytes(BAD_PREDICTIONS[what])
     record["result"]["predictions_sha256"] = hashlib.sha256(BAD_PREDICTIONS[what]).hexdigest()
     with pytest.raises(Refused, match="^predictions.npz: "):
+        check_files(run, record)
+
+
+def test_an_archive_is_not_opened_for_its_size(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, sound = load(run / RECORD), (run / "predictions.npz").read_bytes()
+    (run / "predictions.npz").write_bytes(archive({f"prediction/{n}.npy": b"" for n in range(3000)}))
+    with pytest.raises(Refused, match="its table of contents is too large"):
+        check_files(run, record)
+    (run / "predictions.npz").write_bytes(sound)
+    record["result"]["count"] = [10**15] * 3  # a record may state any number of images
+    monkeypatch.setattr(hostile, "MOST_MEMORY", 100)
+    with pytest.raises(Refused, match="declare more than 100 bytes"):
         check_files(run, record)
 
 

@@ -159,6 +159,21 @@ def test_links_and_other_things_of_a_local_place_are_refused(runs: Path, tmp_pat
     assert content(tmp_path / "there") == content(runs)
 
 
+def test_links_are_known_also_where_they_are_listed_as_what_they_lead_to(tmp_path: Path) -> None:
+    class Old:  # earlier versions of fsspec
+        protocol = "file"
+
+        def ls(self, path: str, detail: bool) -> list[dict[str, Any]]:
+            assert path == "/r"
+            links = [(name, kind, True) for name, kind in (("a", "directory"), ("record.json", "file"))]
+            return [
+                {"name": f"/r/{name}", "type": kind, "islink": link, "size": 3}
+                for name, kind, link in (*links, ("log.txt", "file", False))
+            ]
+
+    assert Place("/r", Old(), "/r").files() == {"a": -2, "record.json": -2, "log.txt": 3}
+
+
 def test_sizes_are_limited_whatever_the_place_states(
     memory: Any, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ _SEEDS = ("order", "init", "data")
 _SHARED = {"streams": "stream", "backbones": "backbone", "configs": "config", "environments": "environment"}
 """What many runs share, each value stored once, and the key of a run that holds its index."""
 
-_RUNS = CacheFile("reports.sqlite", "runs of reports are computed", most=50_000)
+RUNS = CacheFile("reports.sqlite", "runs of reports are computed", most=50_000)
 Row = dict[str, Any]
 
 
@@ -75,7 +75,7 @@ def _described(runs: Sequence[Run]) -> Iterator[Row]:
     """Every run in a compact form, from the cache if its record and its predictions are as they were."""
     code = files_sha256("cl.records", "cl.results.leaderboard", "cl.results.report")
     keys = [key_of([run], "", "") for run in runs]
-    known = _RUNS.read([key for key in keys if key is not None], code)
+    known = RUNS.read([key for key in keys if key is not None], code)
     fresh: dict[str, bytes] = {}
     for key, run in zip(keys, runs, strict=True):
         if key is not None and key in known:
@@ -86,7 +86,7 @@ def _described(runs: Sequence[Run]) -> Iterator[Row]:
             fresh[key] = orjson.dumps(described)
         release([run])
         yield described
-    _RUNS.write(fresh, code)
+    RUNS.write(fresh, code)
 
 
 def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) -> list[Row]:
