@@ -70,7 +70,7 @@ def check_place(path: str) -> None:
         if part in ("", ".", ".."):
             raise Refused("its path leads out of the folder or has an empty name")
         if _NAME.fullmatch(part) is None or part.endswith("."):
-            raise Refused(f"its path has the name {ascii(part[:60])}, which no run has")
+            raise Refused(f"its path has the name {part[:60]!a}, which no run has")
         if _RESERVED.match(part) or len(part) > _LONGEST_NAME:
             raise Refused(f"its path has the name '{part[:60]}', which is reserved or too long")
     if set(map(str.lower, parts[:-1])) & set(LIMITS):

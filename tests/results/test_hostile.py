@@ -1,4 +1,4 @@
-"""What arrives from elsewhere: names that lead elsewhere, wrong sizes, false hashes, bombs, pickles, control characters."""
+"""What arrives from elsewhere: names that lead elsewhere, wrong sizes, false hashes, bombs, pickles, control codes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEADING_ELSEWHERE = [
     *("con/record.json", "NUL.txt/record.json", "a/com1/record.json", ".hidden/record.json", "a./record.json"),
     *("a /record.json", "~/record.json", "$HOME/record.json", "a*b/record.json", "-rf/record.json"),
     *(f"{'x' * 101}/record.json", "/".join(["x"] * 13), "x/" * 120 + "record.json", "record.json/x/record.json"),
-    *("a/Config.TOML/record.json", "\ud800/record.json", "ａ/record.json", "a\x00/record.json"),
+    *("a/Config.TOML/record.json", "\ud800/record.json", "\uff41/record.json", "a\x00/record.json"),
 ]
 
 
@@ -171,7 +171,7 @@ def test_predictions_that_are_not_sound_are_refused(what: str, run: Path) -> Non
     record = load(run / RECORD)
     (run / "predictions.npz").write_bytes(BAD_PREDICTIONS[what])
     record["result"]["predictions_sha256"] = hashlib.sha256(BAD_PREDICTIONS[what]).hexdigest()
-    with pytest.raises(Refused, match="^predictions.npz: "):
+    with pytest.raises(Refused, match=r"^predictions\.npz: "):
         check_files(run, record)
 
 

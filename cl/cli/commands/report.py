@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -36,7 +37,9 @@ def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule:
     from cl.results.report import write_report_of
 
     runs, left_out = read_indexed(folders)
-    size = write_report_of(runs, out, metric=metric, rule=rule, title=title, left_out=left_out)
+    size = write_report_of(
+        runs, out, metric=metric, rule=rule, title=title, left_out=left_out, jobs=os.cpu_count() or 1
+    )
     click.echo(f"{len(runs)} runs, {size / 1e6:.2f} MB", err=True)
     click.echo(out)
     return 0

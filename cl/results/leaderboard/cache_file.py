@@ -88,5 +88,5 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
 
 @lru_cache
 def _warn(file: Path, what: str, why: str) -> None:
-    fix = f"Delete it with `clbench cache clean resamples`, or set CLBENCH_HOME to a folder that can be written."
+    fix = "Delete it with `clbench cache clean resamples`, or set CLBENCH_HOME to a folder that can be written."
     log.warning("%s every time: %s cannot be used (%s). %s", what.capitalize(), file, why, fix)

@@ -53,8 +53,9 @@ def page_of(
     rule: str | None = None,
     title: str = "clbench report",
     left_out: int = 0,
+    jobs: int = 1,
 ) -> str:
-    """As `render`, of runs."""
+    """As `render`, of runs; `jobs`: processes for many runs that are not in the cache."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
@@ -66,7 +67,7 @@ def page_of(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    boards, data = payload(runs, metric=metric, rule=rule)
+    boards, data = payload(runs, metric=metric, rule=rule, jobs=jobs)
     text = _without_controls(htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False))
     packed = len(text) >= PACKED_FROM
     page = environment.get_template("report.html").render(

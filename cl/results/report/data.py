@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ _SEEDS = ("order", "init", "data")
 _SHARED = {"streams": "stream", "backbones": "backbone", "configs": "config", "environments": "environment"}
 """What many runs share, each value stored once, and the key of a run that holds its index."""
 
+_MANY, _CHUNK = 1000, 50
+"""Runs from which processes of their own save more time than their start takes, and runs that one gets at a time."""
+
 RUNS = CacheFile("reports.sqlite", "runs of reports are computed", most=50_000)
 Row = dict[str, Any]
 
@@ -46,17 +50,17 @@ class _Pool:
         return self._places[key]
 
 
-def payload(runs: Iterable[Run], *, metric: str, rule: str | None) -> tuple[list[Row], dict[str, Any]]:
+def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1) -> tuple[list[Row], dict[str, Any]]:
     """Boards for the template, and the JSON that the page's scripts read; predictions are left out.
 
-    Raises what `cl.results.leaderboard.ranking.board_rows` raises.
+    `jobs`: processes for many runs that are not in the cache. Raises what `board_rows` raises.
     """
     once = distinct(runs)[0]
     rows = board_rows(once, metric=metric, rule=rule)
     pools = {name: _Pool() for name in _SHARED}
     described = [
         {name: pools[name].place(value) if name in pools else value for name, value in each.items()}
-        for each in _described(once)
+        for each in _described(once, jobs)
     ]
     boards = _boards(rows, described, pools["streams"].values)
     data = {
@@ -71,22 +75,37 @@ def payload(runs: Iterable[Run], *, metric: str, rule: str | None) -> tuple[list
     return boards, data
 
 
-def _described(runs: Sequence[Run]) -> Iterator[Row]:
+def _described(runs: Sequence[Run], jobs: int) -> Iterator[Row]:
     """Every run in a compact form, from the cache if its record and its predictions are as they were."""
     code = files_sha256("cl.records", "cl.results.leaderboard", "cl.results.report")
     keys = [key_of([run], "", "") for run in runs]
     known = RUNS.read([key for key in keys if key is not None], code)
+    computed = _computed([run for key, run in zip(keys, runs, strict=True) if key not in known], jobs)
     fresh: dict[str, bytes] = {}
-    for key, run in zip(keys, runs, strict=True):
+    for key in keys:
         if key is not None and key in known:
             yield orjson.loads(known[key])
             continue
-        described = _run(run)
-        if key is not None and not run.has_damaged_predictions:
+        described, damaged = next(computed)
+        if key is not None and not damaged:
             fresh[key] = orjson.dumps(described)
-        release([run])
         yield described
     RUNS.write(fresh, code)
+
+
+def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[Row, bool]]:
+    """`_run` of every run, and whether its predictions are damaged; many runs are shared among `jobs` processes."""
+    if jobs == 1 or len(runs) < _MANY:
+        yield from map(_run_and_damage, runs)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(_run_and_damage, runs, chunksize=_CHUNK)
+
+
+def _run_and_damage(run: Run) -> tuple[Row, bool]:
+    described = _run(run), run.has_damaged_predictions
+    release([run])
+    return described
 
 
 def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) -> list[Row]:
