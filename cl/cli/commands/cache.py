@@ -99,7 +99,7 @@ def clean(
 ) -> int:
     """Delete what can be restored.
 
-    KINDS are features, decoded, resamples (of leaderboards), backbones (their sizes, for dry runs), downloads,
+    KINDS are features, decoded, resamples (and boards and the index, of leaderboards), backbones (their sizes, for dry runs), downloads,
     checkpoints (the progress of incomplete runs), leftovers (what killed processes left), or all. The last use of a
     file is its last access or modification, as far as the file system keeps them.
     """
