@@ -2,8 +2,9 @@
 
 Source files are parsed, never imported, so torch is not loaded and no code of a plugin runs. Starting from the class,
 every name is followed to its definition. The hash covers the set of these definitions as syntax trees. Comments,
-docstrings, help texts, formatting and imports do not affect it, nor does the file, the order or the alias of a
-definition. Code that is chosen at run time (the base of a wrapper, `getattr`) is not followed.
+docstrings, help texts, formatting, imports and the class method `work`, which only estimates costs, do not affect it,
+nor does the file, the order or the alias of a definition. Code that is chosen at run time (the base of a wrapper,
+`getattr`) is not followed.
 """
 
 from __future__ import annotations
@@ -335,7 +336,7 @@ class _Writer:
         fields, methods = [], []
         for each in node.body:
             if isinstance(each, _FUNCTIONS):
-                methods.append(each)
+                methods += [] if _is_estimate(each) else [each]
             elif isinstance(each, ast.AnnAssign):
                 fields.append(f"{self._annotation(each.annotation, scope)}: {self.text(each.target, scope)} ")
                 fields.append(self.text(each.value, scope) if each.value else "")
@@ -381,6 +382,11 @@ def _variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, packag
     bound = list(_bound(body, package))
     found = {each.arg: None for each in ast.walk(node.args) if isinstance(each, ast.arg)} | dict(bound)
     return {name: place for name, place in found.items() if (name, _GLOBAL) not in bound}
+
+
+def _is_estimate(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a method is `Strategy.work`, which no run calls."""
+    return method.name == "work" and any(getattr(each, "id", "") == "classmethod" for each in method.decorator_list)
 
 
 def _is_docstring(node: ast.AST) -> bool:

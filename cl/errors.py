@@ -30,7 +30,9 @@ class DataError(ClbenchError):
 
 
 class MissingData(DataError):
-    """Data is not on this machine; a run may be able to download it."""
+    """Data is not on this machine. With `downloads` a run would download it."""
+
+    downloads: bool = False
 
 
 class NonFiniteLoss(ClbenchError):
@@ -81,6 +83,12 @@ def sentence(error: BaseException) -> str:
         return f"cannot use {printable(name)}: {error.strerror}; check the path and its permissions."
     text = printable(" ".join(str(error).split()))
     return text if isinstance(error, ClbenchError) else f"unexpected {type(error).__name__}: {text}".rstrip(": ") + "."
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural unless it is 1: 1 class, 2 classes, 1,000 images."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

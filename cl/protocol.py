@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CLASS = "class-incremental"
 FEW_SHOT = "few-shot class-incremental"
@@ -64,6 +64,65 @@ class Needs:
     """Tasks that a run learns."""
     text: bool = False
     """Whether it needs a backbone with a text tower, and names of classes that are words."""
+
+
+@dataclass(frozen=True)
+class TaskSize:
+    """The size of a task, for `Strategy.work`: what is known of it before anything is trained."""
+
+    number: int
+    """From 0."""
+    classes: int
+    images: int
+    """Training images, without those held out for validation."""
+    validation: int = 0
+    earlier: int = 0
+    """Training images of all earlier tasks together."""
+    earlier_classes: int = 0
+    """Classes seen in earlier tasks."""
+    last: bool = False
+    """Whether it is the last task of the stream."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Images that a method passes through the backbone while it learns a task, each pass counted; and what it predicts
+    with. What heads and statistics compute besides is not part of it."""
+
+    trained: float = 0
+    """Forward and backward, with gradients of the backbone's weights: three forward passes each."""
+    tuned: float = 0
+    """Forward and backward through frozen weights, such as for prompts and adapters: two forward passes each."""
+    encoded: float = 0
+    """Forward only, computed at each use: validation, teachers, networks that change."""
+    looked_up: float = 0
+    """Uses of the features of the pretrained backbone, which are computed once per image."""
+    steps: float = 0
+    """Steps of the optimiser."""
+    kept_images: float = 0
+    """Images that a memory holds after the task."""
+    networks: float = 0
+    """Copies of the backbone that the learner holds after the task, beside the backbone itself."""
+    test_passes: float = 1
+    """Forward passes per test image after the task, through networks of the method."""
+    lasting: bool = False
+    """Whether these networks never change later, so that each passes an image once."""
+    test_lookups: float = 0
+    """Uses per test image of the features of the pretrained backbone."""
+    known: str = "declared"
+    """"declared": the method states this itself; "assumed": from its epochs; "upper bound": it may be less."""
+
+    def __mul__(self, factor: float) -> Work:
+        """The work of a training with so many times the images; all else stays."""
+        return replace(self, **{name: factor * getattr(self, name) for name in PASSES if name != "steps"})
+
+    def __add__(self, other: Work) -> Work:
+        """The work of two trainings of a task; what is held and how it predicts are those of `self`."""
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in PASSES})
+
+
+PASSES = ("trained", "tuned", "encoded", "looked_up", "steps")
+"""The fields of `Work` that sum over trainings."""
 
 
 RULES = ("cil_seen", "cil_all", "dil", "til_masked", "til_oracle")

@@ -1,4 +1,4 @@
-"""One lazy, typed registry over entry points: strategies, streams, backbones and loggers.
+"""One lazy, typed registry over entry points: strategies, streams, backbones, loggers and executors.
 
 Names, distributions and summaries are known without importing a single method, so `clbench list` loads no torch.
 In a source checkout the built-ins are read from pyproject.toml: a new file plus one line there is enough, no
@@ -295,3 +295,4 @@ strategies: Registry[Any] = Registry("clbench.strategies", "strategy", ("Options
 streams: Registry[Any] = Registry("clbench.streams", "stream", ("Options", "build"))
 backbones: Registry[Any] = Registry("clbench.backbones", "backbone")
 loggers: Registry[Any] = Registry("clbench.loggers", "logger", ("start", "scalar", "close"))
+executors: Registry[Any] = Registry("clbench.executors", "executor", ("execute", "requires"))

@@ -19,7 +19,7 @@ from cl.backbone.transform import Transform
 from cl.data.store import ImageStore
 from cl.errors import UsageError
 from cl.options import nested, option
-from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK, Least, Needs
+from cl.protocol import BLURRY, DISJOINT, DOMAIN, ONLINE, SETTINGS, TASK, Least, Needs, TaskSize, Work
 from cl.stream import ImageSet, StreamInfo, View
 from cl.training import state
 from cl.training.augment import RECIPES
@@ -68,10 +68,12 @@ __all__ = [
     "Step",
     "Strategy",
     "StreamInfo",
+    "TaskSize",
     "TensorBatches",
     "UsageError",
     "View",
     "When",
+    "Work",
     "adam",
     "nested",
     "option",
@@ -145,6 +147,15 @@ class Strategy:
         """What the method with these options needs of a stream (images of a class, classes of a task, batches); a run
         without it is refused before anything is trained."""
         return Needs()
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        """Passes through the backbone to learn a task, from which `cl.plan.cost_model` estimates costs. By default an
+        image is trained on in each of `epochs`, or is encoded once without them. No part of the code hash."""
+        epochs, steps = getattr(options, "epochs", 0), -(-task.images // max(1, getattr(options, "batch_size", 32)))
+        if not epochs:
+            return Work(looked_up=task.images, test_passes=0, test_lookups=1, known="assumed")
+        return Work(trained=epochs * task.images, steps=epochs * steps, known="assumed")
 
     # --------------------------------------------------------------------------------- what a method implements
 

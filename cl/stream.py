@@ -61,7 +61,8 @@ class Group:
 
     `rows` maps a split to rows of `Stream.store(split)`; `task` is the first experience after which all classes of the
     group have been seen. `tags`, where an image may have several classes: those of each row, by split, bool
-    [rows, classes] with a column for each of `classes`; such a group is measured by mean average precision.
+    [rows, classes] with a column for each of `classes`; such a group is measured by mean average precision. `year` and
+    `domain` (what the images show) are for reports; no part of the stream's identity.
     """
 
     name: str
@@ -69,6 +70,8 @@ class Group:
     rows: Mapping[str, IndexArray]
     task: int
     tags: Mapping[str, TagArray] | None = None
+    year: int | None = None
+    domain: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cl.parts.heads import GrowingHead
 from cl.parts.losses import classification
 from cl.parts.merging import averaging_coefficients, depths, group_factors, groups_of, lines_factors
 from cl.parts.weights import under
-from cl.strategy import Batch, StreamInfo, UsageError, View, option
+from cl.strategy import Batch, StreamInfo, TaskSize, UsageError, View, Work, option
 from cl.training.optim import WarmupCosine, adamw
 
 
@@ -57,6 +57,11 @@ class AMA(Rescaled):
             wanted = 2 if self.shape == "linear" else self.groups
             if len(self.keep) != wanted and (self.keep or self.shape == "linear"):
                 raise ValueError(f"keep has {len(self.keep)} values; shape={self.shape} needs {wanted}.")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        choice = 0 if options.keep else options.choose_epochs * task.images
+        return super().work(options, task) + Work(trained=choice)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from cl.bases.first_session import FirstSession
 from cl.parts.attached import Attached
 from cl.parts.heads import class_means, cosines
-from cl.strategy import Extractor, ImageSet, Inputs, StreamInfo, View
+from cl.strategy import Extractor, ImageSet, Inputs, StreamInfo, TaskSize, View, Work
 
 
 class APER(FirstSession):
@@ -26,6 +29,11 @@ class APER(FirstSession):
         anyway. The variants that tune batch norms or SSF of a ResNet are not implemented. With `tuning=none` it is
         SimpleCIL.
     """
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        return replace(found, looked_up=task.images, test_lookups=1)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from cl.bases.merged import MergingAll
 from cl.parts.memory import Memory
 from cl.parts.merging import Coefficients, Weights, added
 from cl.parts.weights import under
-from cl.strategy import Batch, Source, StreamInfo, View, option
+from cl.strategy import Batch, Source, StreamInfo, TaskSize, View, Work, option
 from cl.training.optim import adamw
 
 
@@ -53,6 +53,13 @@ class ATLAS(MergingAll):
         coefficient_epochs: int = option(20, "passes over the images for the coefficients", ge=1)
         coefficient_lr: float = option(1e-3, "learning rate of the coefficients (AdamW)", gt=0)
         coefficient_decay: float = option(0.1, "weight decay of the coefficients", ge=0)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        kept = min(options.memory_size, task.earlier + task.images) if options.data == "memory" else 0
+        images = options.coefficient_epochs * (kept or task.images)
+        return replace(found + Work(trained=images), kept_images=kept)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

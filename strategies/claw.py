@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from cl.parts.attached import Attached
 from cl.parts.variational import Layers
 from cl.parts.weights.unit_adaptation import UnitAdaptation
 from cl.strategies.vcl import VCL
-from cl.strategy import Inputs, StreamInfo, View, option
+from cl.strategy import Inputs, StreamInfo, TaskSize, View, Work, option
 
 
 class CLAW(VCL):
@@ -40,6 +41,11 @@ class CLAW(VCL):
         adapt_prior: float = option(0.5, "prior probability that a unit is adapted", gt=0, lt=1)
         rounds: int = option(5, "how often the two steps follow one another within a task; epochs are totals", ge=1)
         temperature: float = option(0.5, "temperature of the relaxed switches", gt=0)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        more = options.samples * options.adapt_epochs * task.images
+        return super().work(options, task) + Work(trained=more)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

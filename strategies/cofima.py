@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from cl.parts.merging import fisher_average
 from cl.parts.statistics import Parameters, batch_norms, diagonal
 from cl.parts.weights import under
 from cl.strategies.slca import SLCA
-from cl.strategy import StreamInfo, View, option
+from cl.strategy import StreamInfo, TaskSize, View, Work, option
 from cl.training import state
 from cl.training.batches import without_single
 
@@ -45,6 +46,10 @@ class CoFiMA(SLCA):
         )
         alpha: float = option(0.4, "share of the trained weights; the weights before the task get the rest", ge=0, le=1)
         fisher_clip: float = option(1e-4, "upper bound of the Fisher information; 0: none", ge=0)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        return super().work(options, task) + Work(trained=task.images)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.rehearsed import Rehearsed
-from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, option
+from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TaskSize, Work, option
 
 
 class DerPP(Rehearsed):
@@ -39,6 +40,12 @@ class DerPP(Rehearsed):
         outputs: str = option(
             "all", "classes of the head: all of the stream from the start, or those seen", choices=("all", "seen")
         )
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found, added = super().work(options, task), options.replay_batch_size / options.batch_size or 1
+        replays = options.beta and (task.earlier or options.memory_update == "step")
+        return found * ((1 + 2 * added) / (1 + added)) if replays else found
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

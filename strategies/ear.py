@@ -14,7 +14,21 @@ from cl.parts.heads import TaskHeads
 from cl.parts.hyperdimensional import Bundles, Hypervectors, KeptCodes
 from cl.parts.shallow_adaptors import AdaptorPool, ShallowAdaptor, Shape, naswot, shapes
 from cl.parts.statistics import auroc
-from cl.strategy import DISJOINT, DOMAIN, Batch, Cosine, Inputs, Needs, Strategy, StreamInfo, UsageError, View, option
+from cl.strategy import (
+    DISJOINT,
+    DOMAIN,
+    Batch,
+    Cosine,
+    Inputs,
+    Needs,
+    Strategy,
+    StreamInfo,
+    TaskSize,
+    UsageError,
+    View,
+    Work,
+    option,
+)
 from cl.training.optim import OPTIMIZERS, optimizer
 
 
@@ -82,6 +96,11 @@ class EAR(Strategy):
     def needs(cls, options: Any) -> Needs:
         compares = "its softmax over the classes of a task"
         return Needs(images_per_class=2, purpose="for a sum and a held-out image", compares=compares)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        return Work(looked_up=found.trained + 2 * task.images, steps=found.steps, test_passes=0, test_lookups=1)
 
     def setup(self, info: StreamInfo) -> None:
         o = self.options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from cl.parts.attached import Adapters, AdapterSets
 from cl.parts.heads import CosineHead, SubspacePrototypes, class_means, cosines
-from cl.strategy import RECIPES, Batch, Cosine, Inputs, Needs, Strategy, StreamInfo, View, option
+from cl.strategy import RECIPES, Batch, Cosine, Inputs, Needs, Strategy, StreamInfo, TaskSize, View, Work, option
 from cl.training.optim import OPTIMIZERS, optimizer
 
 
@@ -49,6 +49,15 @@ class EASE(Strategy):
     @classmethod
     def needs(cls, options: Any) -> Needs:
         return Needs(compares="its softmax over the classes of a task")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found, sets = super().work(options, task), task.number + 1
+        plain = int(options.beta > 0)
+        return replace(
+            found, trained=0, tuned=found.trained, encoded=sets * task.images, looked_up=plain * task.images,
+            test_passes=sets, lasting=True, test_lookups=plain, known="declared",
+        )  # fmt: skip
 
     def setup(self, info: StreamInfo) -> None:
         self.sets = AdapterSets(self._fresh())

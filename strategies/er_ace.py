@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.rehearsed import Rehearsed
-from cl.strategy import Batch, View, option
+from cl.bases.replayed import Replayed
+from cl.strategy import Batch, TaskSize, View, Work, option
 
 
 class ErAce(Rehearsed):
@@ -32,6 +34,13 @@ class ErAce(Rehearsed):
     @dataclass(frozen=True)
     class Options(Rehearsed.Options):
         task_free: bool = option(False, "replay, and restrict the softmax, from the first step on, not from task 2 on")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        if options.task_free or task.number:
+            return super().work(options, task)
+        kept = min(options.memory_size, task.images)
+        return replace(super(Replayed, cls).work(options, task), kept_images=kept)
 
     def replays(self, view: View) -> bool:
         return self.options.task_free or view.task > 0

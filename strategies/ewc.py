@@ -14,7 +14,7 @@ from torch.func import functional_call
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, classification
 from cl.parts.statistics import LABELS, SQUARES, Anchors, Parameters, answers, batch_norms, diagonal
-from cl.strategy import DISJOINT, Batch, StreamInfo, UsageError, View, option
+from cl.strategy import DISJOINT, Batch, StreamInfo, TaskSize, UsageError, View, Work, option
 from cl.training.batches import without_single
 
 
@@ -72,6 +72,10 @@ class EWC(Regularized):
     def supports(cls, setting: str, options: Any) -> bool:
         """`accumulate=convex` averages by shares of classes, so it forgets older tasks if the classes stay the same."""
         return super().supports(setting, options) and (setting in DISJOINT or options.accumulate != "convex")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        return super().work(options, task) + Work(trained=task.images)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cl.bases.network_per_task import SCRATCH, NetworkPerTask
 from cl.records.average_precision import mean_average_precision
-from cl.strategy import ImageSet, StreamInfo, View, option
+from cl.strategy import ImageSet, StreamInfo, TaskSize, View, Work, option
 
 
 class FinetuneDynamic(NetworkPerTask):
@@ -35,6 +36,11 @@ class FinetuneDynamic(NetworkPerTask):
         neighbours: int = option(5, "nearest neighbours that vote on a validation image", ge=1)
         search_train: int = option(10_000, "maximum number of training images in the search", ge=1)
         search_val: int = option(5_000, "maximum number of validation images in the search", ge=1)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        images = min(options.search_train, task.images) + min(options.search_val, task.validation)
+        return super().work(options, task) + Work(encoded=(task.number + 1) * images if task.number else 0)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,21 @@ from cl.parts.heads import LeCunHead, align_newest
 from cl.parts.losses import balanced_cross_entropy, effective_weights, softened_cross_entropy
 from cl.parts.memory import Memory
 from cl.parts.weights import Networks
-from cl.strategy import RECIPES, SCHEDULES, Batch, Extractor, ImageSet, Inputs, Step, StreamInfo, View, option, schedule
+from cl.strategy import (
+    RECIPES,
+    SCHEDULES,
+    Batch,
+    Extractor,
+    ImageSet,
+    Inputs,
+    Step,
+    StreamInfo,
+    TaskSize,
+    View,
+    Work,
+    option,
+    schedule,
+)
 from cl.training.optim import optimizer
 from cl.training.policies import POLICIES
 
@@ -77,6 +91,19 @@ class Foster(Joined):
         align_teacher: bool = option(False, "align the teacher's head rows of new classes, as WA, after boosting")
         align_student: bool = option(False, "align the student's, after compression")
         align_base: float = option(1.0, "a: aligned rows have a^(old / new classes) times the old mean length", gt=0)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        if not task.number:
+            return replace(found, test_passes=2, networks=1)
+        images = found.trained / options.epochs
+        boost, compress = options.boost_epochs * images, options.compress_epochs * images
+        return replace(
+            found, trained=boost + compress, encoded=boost + 2 * compress + 2 * task.images,
+            steps=found.steps / options.epochs * (options.boost_epochs + options.compress_epochs),
+            test_passes=3, networks=2,
+        )  # fmt: skip
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

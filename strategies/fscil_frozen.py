@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,9 @@ from cl.strategy import (
     Source,
     Strategy,
     StreamInfo,
+    TaskSize,
     View,
+    Work,
     option,
     sgd,
 )
@@ -58,6 +60,12 @@ class FSCILFrozen(Strategy):
     @classmethod
     def needs(cls, options: Any) -> Needs:
         return Needs(adapts="its network", batch_size=options.batch_size, batches="first")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found, later = super().work(options, task), task.number > 0
+        first = replace(found, trained=0 if later else found.trained, steps=0 if later else found.steps)
+        return replace(first, encoded=task.images, lasting=True, known="declared")
 
     def setup(self, info: StreamInfo) -> None:
         head = CosineHead(self.backbone.dim, info.classes_per_task[0], self.init_rng("head"))

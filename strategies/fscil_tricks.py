@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from cl.parts.losses import dot_regression, supervised_contrastive
 from cl.parts.views import PSEUDO, TURNS, Extended, TwoViews, pseudo_classes
 from cl.parts.weights import FixedMasks, best, in_block
 from cl.strategies.fscil_frozen import FSCILFrozen
-from cl.strategy import RECIPES, Batch, Cosine, Source, Step, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Batch, Cosine, Source, Step, StreamInfo, TaskSize, View, Work, option, sgd
 
 
 class FSCILTricks(FSCILFrozen):
@@ -72,6 +73,17 @@ class FSCILTricks(FSCILFrozen):
         pretrain_temperature: float = option(0.5, "temperature of the pre-training's loss", gt=0)
         pretrain_augment: str = option("rrc-flip", "augmentation of the pre-training", choices=tuple(RECIPES))
         rotation: float = option(1.0, "weight of the recognition of rotations; 0: off", ge=0)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found, o = super().work(options, task), options
+        if task.number:
+            tuned = o.subnet_epochs * task.images if o.subnet else 0
+            return replace(found, trained=tuned, lasting=False)
+        views = 2 if o.supcon else 1
+        copies = views * (1 + (o.mixes if o.pseudo == "mixes" else 0))
+        copies += TURNS if o.pseudo == "rotations" or o.rotation else 0
+        return replace(found, trained=copies * found.trained + 2 * o.pretrain_epochs * task.images, lasting=False)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.joined import Joined
+from cl.bases.replayed import Replayed
 from cl.parts.mixing import drawn_cutmix
-from cl.strategy import SCHEDULES, SETTINGS, Batch, StreamInfo, UsageError, View, option, schedule
+from cl.strategy import SCHEDULES, SETTINGS, Batch, StreamInfo, TaskSize, UsageError, View, Work, option, schedule
 from cl.training.optim import WarmRestarts, optimizer
 
 
@@ -45,6 +47,12 @@ class GDumb(Joined):
         cutmix: float = option(1.0, "CutMix, whose areas are drawn from Beta(cutmix, cutmix); 0: none", ge=0)
         cutmix_share: float = option(0.5, "share of the steps with CutMix", ge=0, le=1)
         clip: float = option(10.0, "upper bound of the gradient norm; 0: none", ge=0)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        classes = task.earlier_classes + task.classes
+        kept = min(options.memory_per_class * classes or options.memory_size, task.earlier + task.images)
+        return replace(super(Replayed, cls).work(options, replace(task, images=kept)), kept_images=kept)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -24,7 +24,9 @@ from cl.strategy import (
     Source,
     Strategy,
     StreamInfo,
+    TaskSize,
     View,
+    Work,
     adam,
     option,
     schedule,
@@ -106,6 +108,15 @@ class HiDePrompt(Strategy):
     def needs(cls, options: Any) -> Needs:
         compares = "its softmax over the classes of a task"
         return Needs(images_per_class=2, purpose="for its covariance", compares=compares)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found, images, epochs = super().work(options, task), task.images, options.tii_epochs
+        memoised = options.tii_augment == "none"
+        return replace(
+            found, trained=0, tuned=found.trained, encoded=images + (0 if memoised else epochs * images),
+            looked_up=images + (epochs * images if memoised else 0), test_passes=2, test_lookups=1, known="declared",
+        )  # fmt: skip
 
     def setup(self, info: StreamInfo) -> None:
         o, dim = self.options, self.backbone.dim

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from cl.parts.heads import GrowingHead
 from cl.strategies.finetune import Finetune
-from cl.strategy import StreamInfo, View, option
+from cl.strategy import StreamInfo, TaskSize, View, Work, option
 
 
 class Joint(Finetune):
@@ -29,6 +30,13 @@ class Joint(Finetune):
             "once", "train once on all tasks, or train a new model after every task", choices=("once", "oracle")
         )
         loss: str = option("global", "softmax over all classes seen", choices=("global",))
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        if options.form == "once":
+            found = super().work(options, task)  # the sum over tasks is that of the one training
+            return found if task.last else replace(found, test_passes=0, test_lookups=0)
+        return super().work(options, replace(task, images=task.earlier + task.images))
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,12 @@ from cl.strategy import (
     Inputs,
     Strategy,
     StreamInfo,
+    TaskSize,
     TensorBatches,
     UsageError,
     View,
     When,
+    Work,
     option,
     sgd,
 )
@@ -76,6 +78,11 @@ class KVB(Strategy):
     @classmethod
     def marks(cls, options: Options) -> tuple[str, ...]:
         return ("saw-later-images",) if options.own_images else ()
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        return Work(looked_up=found.trained, steps=found.steps, test_passes=0, test_lookups=1)
 
     def setup(self, info: StreamInfo) -> None:
         o, rng = self.options, self.init_rng("projections and keys")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,8 +21,10 @@ from cl.strategy import (
     Source,
     Strategy,
     StreamInfo,
+    TaskSize,
     UsageError,
     View,
+    Work,
     adam,
     option,
 )
@@ -71,6 +73,17 @@ class LayerNormTuning(Strategy):
     @classmethod
     def needs(cls, options: Any) -> Needs:
         return Needs(compares="its softmax over the classes of a task")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found, o, images = super().work(options, task), options, task.images
+        two = o.stages == "two"
+        keys = o.key_epochs * images if two else 0
+        routed = o.rectify_epochs * images if o.rectify else 0
+        return replace(
+            found, trained=0, tuned=found.trained, encoded=routed + (0 if o.key_augment == "none" else keys),
+            looked_up=keys if o.key_augment == "none" else 0, test_passes=1, test_lookups=int(two), known="declared",
+        )  # fmt: skip
 
     def setup(self, info: StreamInfo) -> None:
         o, dim = self.options, self.backbone.dim

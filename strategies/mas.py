@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from cl.bases.importance import Importance
 from cl.parts.statistics import Parameters, Tensors, sensitivity
-from cl.strategy import View, option
+from cl.strategy import TaskSize, View, Work, option
 
 
 class MAS(Importance):
@@ -33,6 +34,10 @@ class MAS(Importance):
     class Options(Importance.Options):
         gradients: str = option("images", "gradients of images, or of batches", choices=("images", "batches"))
         chunk: int = option(8, "images whose gradients are in memory at once, for gradients=images", ge=1)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        return super().work(options, task) + Work(trained=task.images)
 
     def importance(self, view: View, old: Tensors) -> dict[str, Tensor]:
         o, model = self.options, nn.Sequential(OrderedDict(backbone=self.backbone, head=self.head))

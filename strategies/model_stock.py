@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from cl.bases.merged import Merging
 from cl.parts.merging import Weights, added, average, model_stock, running_average
-from cl.strategy import option
+from cl.strategy import TaskSize, Work, option
 
 
 class ModelStock(Merging):
@@ -39,6 +40,10 @@ class ModelStock(Merging):
         anchor: str = option(
             "previous", "weights that a task starts from and is merged with", choices=("previous", "pretrained")
         )
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        return super().work(options, task) * options.models
 
     @property
     def trainings(self) -> int:

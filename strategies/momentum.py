@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from cl.bases.wrapper import Wrapper
 from cl.parts.weights import Lent, SlowWeights, places
-from cl.strategy import Inputs, Step, Strategy, StreamInfo, UsageError, View, option
+from cl.strategy import Inputs, Step, Strategy, StreamInfo, TaskSize, UsageError, View, Work, option
 
 
 class Momentum(Wrapper):
@@ -56,6 +57,10 @@ class Momentum(Wrapper):
                 f"base={name} cannot be interpolated: it predicts with more than trained weights, or does not say "
                 "otherwise (interpolates = True); choose a base that fine-tunes, such as finetune."
             )
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        return replace(super().work(options, task), networks=1)
 
     def setup(self, info: StreamInfo) -> None:
         self.slow = SlowWeights(self.device)

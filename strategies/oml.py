@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,9 +23,11 @@ from cl.strategy import (
     Step,
     Strategy,
     StreamInfo,
+    TaskSize,
     TensorBatches,
     UsageError,
     View,
+    Work,
     adam,
     option,
     sgd,
@@ -94,6 +96,15 @@ class OML(Strategy):
         needed = max(2 * shape.drawn - 1, 2) if options.halves else needed  # the second half is the larger
         least = Least(needed, f"for a meta step ({shape.drawn} for its trajectories)", "lower tasks or trajectories")
         return Needs(first_classes=least) if options.meta_steps else Needs()
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = Work(looked_up=task.images, test_lookups=1, test_passes=0)
+        if task.number:
+            return found
+        o, more = options, options.random if options.outer == "interference" else 0
+        images = o.trajectories * o.tasks * (o.inner_steps + o.others) + more
+        return replace(found, trained=o.meta_steps * images, steps=o.meta_steps, encoded=0 if o.lr else task.images)
 
     def setup(self, info: StreamInfo) -> None:
         o = self.options

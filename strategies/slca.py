@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,9 @@ from cl.strategy import (
     Source,
     Strategy,
     StreamInfo,
+    TaskSize,
     View,
+    Work,
     option,
     sgd,
 )
@@ -70,6 +72,10 @@ class SLCA(Strategy):
             compares="its softmax over the classes of a task",
             batch_size=options.batch_size,
         )
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        return replace(super().work(options, task), encoded=task.images, known="declared")
 
     def setup(self, info: StreamInfo) -> None:
         if self.options.fresh_norm:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cl.bases.prompted import Prompted
 from cl.parts.attached import GroupedKeys, LoRA
-from cl.strategy import Batch, MultiStep, Needs, StreamInfo, View, option
+from cl.strategy import Batch, MultiStep, Needs, StreamInfo, TaskSize, View, Work, option
 from cl.training.optim import adamw
 
 
@@ -57,6 +57,10 @@ class SLM(Prompted):
     @classmethod
     def needs(cls, options: Any) -> Needs:
         return Needs(compares="its softmax over the classes of a task")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        return super().work(options, task) + Work(looked_up=options.key_epochs * task.images)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

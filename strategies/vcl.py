@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from cl.bases.told_task import ToldTask
 from cl.parts.attached import Attached
 from cl.parts.heads import TaskHeads
 from cl.parts.variational import Layers, MeanField, adapted, gaussian_layers
-from cl.strategy import DISJOINT, DOMAIN, RECIPES, Batch, Inputs, Needs, StreamInfo, View, adam, option
+from cl.strategy import DISJOINT, DOMAIN, RECIPES, Batch, Inputs, Needs, StreamInfo, TaskSize, View, Work, adam, option
 
 
 class VCL(ToldTask):
@@ -58,6 +58,12 @@ class VCL(ToldTask):
     @classmethod
     def needs(cls, options: Options) -> Needs:
         return Needs(compares="its softmax over the classes of a task", batch_size=options.batch_size)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found, started = super().work(options, task), 0 if task.number else options.start_epochs
+        passes = options.samples * found.trained + started * task.images
+        return replace(found, trained=passes, test_passes=options.test_samples, known="upper bound")
 
     def setup(self, info: StreamInfo) -> None:
         self._layers = gaussian_layers(self.backbone, "backbone.")

@@ -102,6 +102,14 @@ def test_comments_empty_lines_docstrings_help_and_order_keep_the_hash(copy: Copy
     assert changed(copy, before) == set()
 
 
+def test_what_a_method_says_of_its_costs_is_no_part_of_the_hash(copy: Copy, before: Hashes) -> None:
+    said = "    @classmethod\n    def work(cls, options: Any, task: TaskSize) -> Work:\n"
+    copy.edit("cl/bases/replayed.py", said, f"{said}        print(Memory, task)\n")
+    assert changed(copy, before) == set()
+    copy.edit("cl/bases/replayed.py", said, "    def work(self, options: Any, task: TaskSize) -> Work:\n")
+    assert "replay" in changed(copy, before)  # a method of that name computes something
+
+
 def test_an_empty_line_or_a_comment_in_a_method_keeps_the_hash(copy: Copy, before: Hashes) -> None:
     path = copy.folder / "strategies/simplecil.py"
     path.write_text(path.read_text(encoding="utf-8") + "\n\n# A comment.\n", encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cl import errors
-from cl.errors import ClbenchError, DataError, UsageError, did_you_mean, printable, sentence
+from cl.errors import ClbenchError, DataError, UsageError, counted, did_you_mean, printable, sentence
 
 
 def test_each_kind_of_error_has_its_exit_code() -> None:
@@ -50,3 +50,13 @@ def test_errors_of_files_name_the_file_and_the_fix() -> None:
     )
     assert len(sentence(OSError(36, "File name too long", "x" * 5000))) < 400
     assert sentence(OSError("text")) == "unexpected OSError: text."
+
+
+def test_a_number_has_its_noun_in_the_plural_unless_it_is_one() -> None:
+    assert [counted(number, "image") for number in (0, 1, 2, 1_000)] == [
+        "0 images",
+        "1 image",
+        "2 images",
+        "1,000 images",
+    ]
+    assert [counted(number, "class") for number in (1, 2)] == ["1 class", "2 classes"]

@@ -37,12 +37,13 @@ _KINDS = {
     "least_batch": int,
     "batch_norms": bool,
     "channels": int,
+    "dim": int,
 }
 
 
 def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
-    """Parameters and forward FLOPs of a backbone, the origin of its weights, the images that a batch needs, the
-    channels of an image, and whether it has a text tower.
+    """Parameters, forward FLOPs and features of a backbone, the origin of its weights, the images that a batch needs,
+    the channels of an image, and whether it has a text tower.
 
     Raises `UsageError` for an unknown backbone or a size that it cannot take, `DataError` for a missing weights file.
     """
@@ -65,6 +66,7 @@ def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
         "text": arch.startswith(CLIP),
         "batch_norms": known["batch_norms"],
         "channels": known["channels"],
+        "dim": known["dim"],
     }
 
 
@@ -139,7 +141,7 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
         model = build(pretrained=False, num_classes=0, **input_size(arch, image_size)).eval()
         channels, height, width = timm().data.resolve_data_config({}, model=model)["input_size"]
         image = torch.empty(1, channels, image_size or height, image_size or width)
-    flops = _flops(arch, model, image)
+    flops, dim = _flops(arch, model, image)
     config = timm().get_pretrained_cfg(arch)
     declared = config.to_dict() if config is not None else {}
     remote = None if declared.get("file") else declared.get("hf_hub_id") or declared.get("url")
@@ -151,6 +153,7 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
         "least_batch": least_batch(model, image),
         "batch_norms": has_batch_norms([model]),
         "channels": channels,
+        "dim": dim,
     }
 
 
@@ -166,28 +169,31 @@ def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
         tower = clip.image_tower(arch, image_size).eval()
         side = image_size or tower.pretrained_cfg["input_size"][-1]
         image = torch.empty(1, 3, side, side)
+    flops, dim = _flops(arch, tower, image)
     return {
         "parameters": sum(parameter.numel() for parameter in network.parameters()) - clip.scales(network),
-        "forward_flops": _flops(arch, tower, image),
+        "forward_flops": flops,
         "declared": where,
         "hub": remote,
         "least_batch": least_batch(tower, image),
         "batch_norms": has_batch_norms([tower]),
         "channels": 3,
+        "dim": dim,
     }
 
 
-def _flops(arch: str, model: Any, image: Any) -> int:
+def _flops(arch: str, model: Any, image: Any) -> tuple[int, int]:
+    """FLOPs of a forward pass of an image, and the number of its features."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model(image)
+            dim = model(image).shape[-1]
     except RuntimeError as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UsageError(
             f"Backbone {arch} cannot take images of {image.shape[-1]} pixels ({reason}); choose another "
             "backbone.image_size."
         ) from error
-    return int(counter.get_total_flops())
+    return int(counter.get_total_flops()), int(dim)

@@ -24,8 +24,10 @@ from cl.strategy import (
     StoredImages,
     Strategy,
     StreamInfo,
+    TaskSize,
     UsageError,
     View,
+    Work,
     option,
 )
 from cl.training import state
@@ -59,6 +61,13 @@ class Edited(Wrapper):
         return replace(
             super().needs(options), tasks=Least(first + 1, f"to correct one after edit_from={first}", "lower edit_from")
         )
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        """The work of the base until the first task of corrections, whose number is known only after them."""
+        if task.number < options.edit_from:
+            return super().work(options, task)
+        return Work(looked_up=task.images, known="assumed")
 
     def setup(self, info: StreamInfo) -> None:
         if sum(info.classes_per_task) == info.n_classes:

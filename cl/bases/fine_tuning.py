@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,7 +20,9 @@ from cl.strategy import (
     Source,
     Strategy,
     StreamInfo,
+    TaskSize,
     View,
+    Work,
     option,
     schedule,
 )
@@ -58,6 +60,14 @@ class FineTuning(Strategy):
     def needs(cls, options: Any) -> Needs:
         compares = "its softmax over the classes of a task (loss=local)" if options.loss == "local" else ""
         return Needs(compares=compares, batch_size=0 if options.trains == "head" else options.batch_size)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = replace(super().work(options, task), known="declared")
+        if options.trains != "head":
+            return found
+        passes, frozen = found.trained, replace(found, trained=0, test_passes=0, test_lookups=1)
+        return replace(frozen, looked_up=passes) if options.augment == "none" else replace(frozen, encoded=passes)
 
     def setup(self, info: StreamInfo) -> None:
         if self.options.fresh_norm:

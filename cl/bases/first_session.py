@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -12,7 +12,20 @@ from torch.nn import functional as F
 from cl.parts.attached import Adapters, Attached, ScaleShift, VisualPrompts
 from cl.parts.heads import CosineHead
 from cl.parts.weights import TunedWeights
-from cl.strategy import RECIPES, Cosine, Extractor, Needs, Strategy, StreamInfo, UsageError, View, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Cosine,
+    Extractor,
+    Needs,
+    Strategy,
+    StreamInfo,
+    TaskSize,
+    UsageError,
+    View,
+    Work,
+    option,
+    sgd,
+)
 
 TUNING = ("adapter", "ssf", "vpt-deep", "vpt-shallow", "finetune", "none")
 
@@ -42,6 +55,15 @@ class FirstSession(Strategy):
     def needs(cls, options: Any) -> Needs:
         trained = options.tuning != "none" and options.epochs
         return Needs(adapts=f"its module (tuning={options.tuning})" if trained else "")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        if options.tuning == "none" or not options.epochs:
+            return Work(looked_up=task.images, test_passes=0, test_lookups=1)
+        passes = 0.0 if task.number else found.trained
+        adapted = Work(encoded=task.images, steps=0 if task.number else found.steps, lasting=True)
+        return replace(adapted, trained=passes) if options.tuning == "finetune" else replace(adapted, tuned=passes)
 
     def setup(self, info: StreamInfo) -> None:
         try:

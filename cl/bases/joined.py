@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +14,20 @@ from cl.bases.replayed import Replayed
 from cl.parts.exemplars import Exemplars, Held, check_kept_as, kept_as
 from cl.parts.losses import softened_cross_entropy
 from cl.parts.weights import Teacher
-from cl.strategy import DISJOINT, Batch, ImageBatches, ImageSet, Needs, Source, StreamInfo, TensorBatches, View, option
+from cl.strategy import (
+    DISJOINT,
+    Batch,
+    ImageBatches,
+    ImageSet,
+    Needs,
+    Source,
+    StreamInfo,
+    TaskSize,
+    TensorBatches,
+    View,
+    Work,
+    option,
+)
 from cl.training.encodings import BLOCK
 
 
@@ -43,6 +56,14 @@ class Joined(Replayed):
     @classmethod
     def needs(cls, options: Any) -> Needs:
         return super(Replayed, cls).needs(options)  # exemplars are shuffled in, so a last batch may hold one image
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        kept = options.memory_per_class * task.earlier_classes or options.memory_size
+        old, now = min(kept, task.earlier), min(max(kept, 1), task.earlier + task.images)
+        found = super(Replayed, cls).work(options, replace(task, images=task.images + old))
+        herds = options.memory_policy == "herding" and options.trains != "head"
+        return replace(found, kept_images=now, encoded=found.encoded + (task.images if herds else 0))
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)
@@ -93,6 +114,11 @@ class Taught(Joined):
     @dataclass(frozen=True)
     class Options(Joined.Options):
         temperature: float = option(2.0, "temperature of the distillation", gt=0)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        return found + Work(encoded=found.trained) if task.number else found
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

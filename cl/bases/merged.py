@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,22 @@ from cl.parts.merging import (
 )
 from cl.parts.statistics import ClassGaussians
 from cl.parts.weights import Lent
-from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Needs, Strategy, StreamInfo, View, When, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Cosine,
+    Extractor,
+    Inputs,
+    Needs,
+    Strategy,
+    StreamInfo,
+    TaskSize,
+    View,
+    When,
+    Work,
+    option,
+    sgd,
+)
 from cl.training.optim import WarmupCosine, adamw
 
 HEADS = ("prototype", "linear")
@@ -84,6 +99,12 @@ class Merging(Strategy):
             compares="its softmax over the classes of a task",
             batch_size=options.batch_size,
         )
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = replace(super().work(options, task), known="declared", networks=2)
+        aligned, prototypes = options.align_epochs > 0, options.head == "prototype"
+        return replace(found, encoded=aligned * task.images, looked_up=prototypes * task.images)
 
     def setup(self, info: StreamInfo) -> None:
         self.backbone.keep_pretrained()
@@ -245,6 +266,10 @@ class MergingAll(Merging):
         form: str = option("dense", "form in which task vectors are kept", choices=FORMS)
         rank: int = option(8, "form=low-rank: singular directions kept per matrix", ge=1)
         signs: float = option(0.2, "form=ternary: share of the values whose signs are kept, the largest", gt=0, le=1)
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        return replace(super().work(options, task), networks=task.number + 2)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -20,18 +20,7 @@ from cl.parts.heads import TaskHeads
 from cl.parts.weights import Lent, Networks
 from cl.protocol import CLASS, LONG_TAILED
 from cl.records.average_precision import mean_average_precision
-from cl.strategy import (
-    RECIPES,
-    TASK,
-    Batch,
-    ImageSet,
-    Needs,
-    StreamInfo,
-    UsageError,
-    View,
-    option,
-    sgd,
-)
+from cl.strategy import RECIPES, TASK, Batch, ImageSet, Needs, StreamInfo, TaskSize, UsageError, View, Work, option, sgd
 from cl.training import state
 from cl.training.optim import WarmupCosine
 from cl.training.rounds import Rounds
@@ -86,6 +75,18 @@ class NetworkPerTask(ToldTask):
             compares="its softmax over the classes of a task",
             batch_size=options.batch_size,
         )
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        o, images = options, max(1, task.images)
+        power = 2 ** math.floor(math.log2(max(o.batch_share * images, LEAST_BATCH)))
+        size = min(o.batch_size, power) if o.batch_share else o.batch_size
+        steps = o.trials * o.steps
+        return Work(
+            trained=steps * images / math.ceil(images / size),
+            encoded=o.trials * math.ceil(o.steps / o.validate_every) * task.validation,
+            steps=steps, networks=task.number + 1, lasting=True,
+        )  # fmt: skip
 
     def source(self, view: View) -> int:
         """The earlier task whose network the new one starts from, or `SCRATCH`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,20 @@ from torch import Tensor, nn
 
 from cl.parts.heads import GrowingHead
 from cl.parts.losses import local_cross_entropy
-from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Needs, Strategy, StreamInfo, View, option, schedule
+from cl.strategy import (
+    RECIPES,
+    SCHEDULES,
+    Batch,
+    Inputs,
+    Needs,
+    Strategy,
+    StreamInfo,
+    TaskSize,
+    View,
+    Work,
+    option,
+    schedule,
+)
 from cl.training.optim import OPTIMIZERS, optimizer
 
 HEAD_INIT = "initialisation of new head rows; linear: weights and bias as in nn.Linear, kaiming: bias 0"
@@ -42,6 +55,12 @@ class Prompted(Strategy):
     @classmethod
     def needs(cls, options: Any) -> Needs:
         return Needs(compares="its softmax over the classes of a task")
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        passes = found.trained
+        return replace(found, trained=0, tuned=passes, encoded=passes, test_lookups=1, known="declared")
 
     def setup(self, info: StreamInfo) -> None:
         self.head = GrowingHead(self.backbone.dim, init=self.options.head_init).to(self.device)

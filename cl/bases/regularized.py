@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cl.bases.replayed import Replayed
 from cl.parts.losses import DISTANCES, LOSSES, REDUCTIONS, classification, feature_distance, softened_cross_entropy
 from cl.parts.weights import Teacher
-from cl.strategy import DISJOINT, DOMAIN, Batch, Needs, StreamInfo, View, option
+from cl.strategy import DISJOINT, DOMAIN, Batch, Needs, StreamInfo, TaskSize, View, Work, option
 
 
 class Regularized(Replayed):
@@ -63,6 +63,12 @@ class Regularized(Replayed):
         eval_mode: bool = option(
             False, "train with dropout off and batch norm frozen, as in Smith et al.'s code of 2022"
         )
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        teaches = task.number and (options.pred_kd or options.feat_kd)
+        return found + Work(encoded=found.trained) if teaches else found
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

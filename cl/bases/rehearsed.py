@@ -13,7 +13,20 @@ from cl.backbone.batch_norms import has_batch_norms
 from cl.bases.fine_tuning import FineTuning
 from cl.bases.replayed import Replayed
 from cl.parts.exemplars import Draws, Exemplars, check_kept_as, kept_as
-from cl.strategy import SETTINGS, Batch, ImageSet, Needs, Source, Step, StreamInfo, View, option, schedule
+from cl.strategy import (
+    SETTINGS,
+    Batch,
+    ImageSet,
+    Needs,
+    Source,
+    Step,
+    StreamInfo,
+    TaskSize,
+    View,
+    Work,
+    option,
+    schedule,
+)
 from cl.training.optim import optimizer
 
 
@@ -45,6 +58,14 @@ class Rehearsed(Replayed):
     def needs(cls, options: Any) -> Needs:
         needs = super(Replayed, cls).needs(options)  # with batch norms each part of a batch needs two images
         return replace(needs, batch_size=min(needs.batch_size, options.replay_batch_size or needs.batch_size))
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super(Replayed, cls).work(options, task)
+        added = options.replay_batch_size / options.batch_size if options.replay_batch_size else 1
+        replays = task.earlier or options.memory_update == "step"
+        kept = min(options.memory_size, task.earlier + task.images)
+        return replace(found * (1 + added if replays else 1), kept_images=kept)
 
     def setup(self, info: StreamInfo) -> None:
         FineTuning.setup(self, info)

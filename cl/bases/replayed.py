@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cl.bases.fine_tuning import FineTuning
 from cl.parts.memory import POLICIES, Memory, ReplayBatches
-from cl.strategy import ImageSet, Needs, Source, StreamInfo, UsageError, View, option
+from cl.strategy import ImageSet, Needs, Source, StreamInfo, TaskSize, UsageError, View, Work, option
 from cl.training.encodings import BLOCK
 
 
@@ -27,6 +27,15 @@ class Replayed(FineTuning):
     def needs(cls, options: Any) -> Needs:
         needs = super().needs(options)
         return replace(needs, batches="unreplayed") if options.memory_size else needs
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        found = super().work(options, task)
+        if not options.memory_size:
+            return found
+        added = options.replay_batch_size / options.batch_size if options.replay_batch_size else 1
+        kept = min(options.memory_size, task.earlier + task.images)
+        return replace(found * (1 + added if task.earlier else 1), kept_images=kept)
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

@@ -9,7 +9,20 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from cl import registry
-from cl.strategy import Extractor, Inputs, Needs, Step, Strategy, StreamInfo, UsageError, View, nested, option
+from cl.strategy import (
+    Extractor,
+    Inputs,
+    Needs,
+    Step,
+    Strategy,
+    StreamInfo,
+    TaskSize,
+    UsageError,
+    View,
+    Work,
+    nested,
+    option,
+)
 from cl.training.fit import FitSpec, Learner
 from cl.training.trainer import Trainer
 
@@ -48,6 +61,12 @@ class Wrapper(Strategy):
         """The needs of the base."""
         base: type[Strategy] = registry.strategies.get(options.base)
         return base.needs(base.Options(**options.base_options))
+
+    @classmethod
+    def work(cls, options: Any, task: TaskSize) -> Work:
+        """The work of the base."""
+        base: type[Strategy] = registry.strategies.get(options.base)
+        return base.work(base.Options(**options.base_options), task)
 
     def setup(self, info: StreamInfo) -> None:
         method = registry.strategies.get(self.options.base)

@@ -19,6 +19,7 @@ _LONGEST = 1000
 
 COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
+    "sweep": "a grid of many runs, here or on a cluster: start, status, retry",
     "resume": "continue a run from its folder",
     "leaderboard": "rank the runs in results folders",
     "compare": "two rows side by side: how they differ, and whether it is significant",
@@ -28,7 +29,7 @@ COMMANDS = {
     "report": "one HTML file: leaderboard, runs, comparison of any two",
     "results": "merge results folders of several machines; push and pull them",
     "reproduce": "run a shipped configuration and compare with the expected interval",
-    "list": "strategies, streams, backbones, metrics and loggers",
+    "list": "strategies, streams, backbones, metrics, loggers and executors",
     "info": "all about one of them: options, presets, rules, formula",
     "metrics": "every metric: name, formula, source",
     "new": "start a package of your own with a strategy in it",

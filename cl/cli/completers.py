@@ -20,10 +20,12 @@ def _matching(names: Iterable[tuple[str, str]], incomplete: str) -> Items:
 
 
 def complete_dataset(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Declared datasets."""
+    """Known datasets, and datasets in official files, whose modules are not imported for their titles."""
+    from cl.data import releases
     from cl.data.catalog import DATASETS
 
-    return _matching(((name, declared.title) for name, declared in DATASETS.items()), incomplete)
+    titles = dict.fromkeys(releases.names(), "") | {name: declared.title for name, declared in DATASETS.items()}
+    return _matching(titles.items(), incomplete)
 
 
 def complete_probe(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

@@ -10,15 +10,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.app import report
+from cl.cli.grid_estimate import flops_text
+from cl.cli.text import size_text
 from cl.errors import ClbenchError, MissingData, UsageError, printable
 from cl.paths import look_only
 
 if TYPE_CHECKING:
+    from cl.cli.grid_estimate import Asked
     from cl.plan.plan import Plan
 
 
-def describe(plans: Sequence[Plan], as_json: bool, existing: str = "only-missing") -> int:
-    """Print what each run would do; returns the exit code of the first plan that could not run."""
+def describe(
+    plans: Sequence[Plan],
+    as_json: bool,
+    existing: str = "only-missing",
+    asked: Asked | None = None,
+    *,
+    each: bool = True,
+) -> int:
+    """Print what each run would do, and of several their sum; without `each` the sum alone.
+
+    Returns the exit code of the first plan that could not run. That a run would download something is said, and no
+    error.
+    """
+    from cl.cli.grid_estimate import Asked, GridEstimate
+    from cl.results.speeds import Speeds
+
+    asked = asked or Asked()
+    grid = GridEstimate(asked, Speeds([*asked.speeds_from, *(plan.results for plan in plans)]))
     streams: dict[str, dict[str, Any]] = {}
     backbones: dict[str, dict[str, Any]] = {}
     setups: dict[str, ClbenchError | None] = {}
@@ -26,21 +45,35 @@ def describe(plans: Sequence[Plan], as_json: bool, existing: str = "only-missing
     for plan in plans:
         try:
             with look_only():
-                about = _describe(plan, streams, backbones, setups, existing)
+                about, lacking = _describe(plan, streams, backbones, setups, existing, asked.published)
+                about["time"] = grid.add(plan, about)
         except ClbenchError as error:
             report(error, f" ({plan.title})" if len(plans) > 1 else "")
             code = code or error.exit_code
             continue
         if as_json:
             click.echo(json.dumps(about, sort_keys=True))
-        else:
+        elif each:
             _print(about)
+        if lacking:
+            report(lacking[0], f" ({plan.title})" if len(plans) > 1 else "")
+            code = code or lacking[0].exit_code
+    if as_json and len(plans) > 1:
+        click.echo(json.dumps({"grid": grid.as_dict()}, sort_keys=True))
+    elif not as_json and grid.states:
+        _print_lines(grid.lines()[0 if len(plans) > 1 or not each else 1 :])
     return code
 
 
 def _describe(
-    plan: Plan, streams: dict[str, Any], backbones: dict[str, Any], setups: dict[str, Any], existing: str
-) -> dict[str, Any]:
+    plan: Plan,
+    streams: dict[str, Any],
+    backbones: dict[str, Any],
+    setups: dict[str, Any],
+    existing: str,
+    published: bool,
+) -> tuple[dict[str, Any], list[MissingData]]:
+    """What the run would do, and the data without which it could not begin because nothing would download it."""
     from cl.plan.needs import refuse, remarks
 
     key = (plan.stream, plan.stream_options, plan.transforms, plan.seeds)
@@ -49,15 +82,18 @@ def _describe(
     built, least_batch, text = stream.pop("built"), backbone.pop("least_batch"), backbone.pop("text")
     batch_norms, channels = backbone.pop("batch_norms"), backbone.pop("channels")
     state, notes = _state(plan, built, existing)
-    probe, missing = _probe(plan, built)
-    notes += missing
+    probe, no_probe = _probe(plan, built)
+    absent = [stream.pop("error"), no_probe]
+    notes += [str(no_probe)] if no_probe is not None else []
     if built is not None:
         refuse(plan.strategy, plan.options, built, least_batch, text=text, max_tasks=plan.max_tasks)
         notes += remarks(plan.strategy, plan.options, built, batch_norms, channels=channels)
-        notes += _setup(plan, built, setups) if state != "complete" else []
+        absent.append(_setup(plan, built, setups) if state != "complete" else None)
+        notes += [str(absent[-1])] if absent[-1] is not None else []
         if plan.max_tasks is not None and plan.max_tasks < (count := len(built.experiences)):
             notes.append(f"--max-tasks={plan.max_tasks}: of {count} steps of the stream, the others are not learned.")
-    return {
+    lacking = [error for error in absent if error is not None and not error.downloads]
+    about = {
         "run": plan.title,
         "folder": str(plan.folder),
         "state": state,
@@ -69,8 +105,9 @@ def _describe(
         "backbone": backbone,
         "probe": probe,
         "config": plan.config(),
-        "estimate": _estimate(plan, stream, backbone),
+        "estimate": None if built is None else _estimate(plan, built, backbone, state, published),
     }
+    return about, lacking if state != "complete" else []
 
 
 def _once(
@@ -126,15 +163,16 @@ def _stream(plan: Plan) -> dict[str, Any]:
             "test_passes": _passes(stream),
             **({"multi_label": list(stream.multi_label)} if stream.multi_label else {}),
             "missing": None,
+            "error": None,
             "notes": notes_on(stream.dataset),
             "built": stream,
         }
     except MissingData as error:
-        return {"tasks": None, "classes": None, "missing": str(error), "notes": [], "built": None}
+        return {"tasks": None, "classes": None, "missing": str(error), "error": error, "notes": [], "built": None}
 
 
-def _probe(plan: Plan, stream: Any) -> tuple[dict[str, Any] | None, list[str]]:
-    """The images of the probe, None without one; and a remark if they are not here.
+def _probe(plan: Plan, stream: Any) -> tuple[dict[str, Any] | None, MissingData | None]:
+    """The images of the probe, None without one; and what is missing if they are not here.
 
     Raises `UsageError` if they are those of the stream.
     """
@@ -143,14 +181,16 @@ def _probe(plan: Plan, stream: Any) -> tuple[dict[str, Any] | None, list[str]]:
     try:
         probe = build_probe(plan)
     except MissingData as error:
-        return None, [str(error)]
+        return None, error
     if probe is not None and stream is not None:
         probe.check(stream)
-    return (None if probe is None else probe.about()), []
+    return (None if probe is None else probe.about()), None
 
 
-def _setup(plan: Plan, stream: Any, setups: dict[str, ClbenchError | None]) -> list[str]:
-    """Rehearse the setup of the method, once for runs that differ in their seeds and folders alone; returns remarks.
+def _setup(plan: Plan, stream: Any, setups: dict[str, ClbenchError | None]) -> MissingData | None:
+    """Rehearse the setup of the method, once for runs that differ in their seeds and folders alone.
+
+    Returns the error of data that the setup needs and that is not here.
 
     Raises the `ClbenchError` with which the run would end.
     """
@@ -165,10 +205,8 @@ def _setup(plan: Plan, stream: Any, setups: dict[str, ClbenchError | None]) -> l
         except ClbenchError as error:
             setups[key] = error
     found = setups[key]
-    if found is None:
-        return []
-    if isinstance(found, MissingData):
-        return [str(found)]
+    if found is None or isinstance(found, MissingData):
+        return found
     raise found
 
 
@@ -186,18 +224,43 @@ def _backbone(plan: Plan) -> dict[str, Any]:
     return facts(plan.backbone, plan.backbone_options)
 
 
-def _estimate(plan: Plan, stream: dict[str, Any], backbone: dict[str, Any]) -> dict[str, Any] | None:
-    """Bounds that hold for any method; None if the stream is unknown."""
-    if stream["tasks"] is None:
-        return None
-    forward, epochs = backbone["forward_flops"], getattr(plan.options, "epochs", None)
-    bytes_per_state = 4 * backbone["parameters"]
+def _estimate(plan: Plan, stream: Any, backbone: dict[str, Any], state: str, published: bool) -> dict[str, Any]:
+    """The cost of the whole run, and the FLOPs of it that a partial run has done."""
+    from cl import registry
+    from cl.plan.cost_model import FLOAT, cost, load_of
+    from cl.protocol import rules_on
+
+    method = registry.strategies.get(plan.strategy)
+    load = load_of(stream, plan.max_tasks, published=published)
+    rules = rules_on(method.rules, stream.setting, method.answers)
+    found = cost(method, plan.options, load, backbone, rules=len(rules))
+    state_bytes = FLOAT * backbone["parameters"]
     return {
-        "flops_frozen": forward * (stream["train_images"] + stream["test_images"]),
-        "flops_trained": forward * (3 * stream["train_images"] * epochs + stream["test_passes"]) if epochs else None,
-        "training_state_bytes": 4 * bytes_per_state,  # weights, gradients and at most two moments
-        "checkpoint_bytes": 2 * 3 * bytes_per_state,  # two are kept
+        "images": {key: getattr(found, key) for key in ("trained", "tuned", "encoded", "looked_up", "tested")},
+        "train_images": load.train_images,
+        "test_images": load.test_images,
+        "published": published,
+        "steps": found.steps,
+        "flops": {
+            "learning": found.learning_flops,
+            "evaluation": found.evaluation_flops,
+            "computed": found.computed_flops,
+            "shared": found.shared_flops,
+            "done": _done(plan) if state == "partial" else 0.0,
+        },
+        "bytes": {**found.bytes, "learner": found.bytes["checkpoint"] / 2 if plan.save_learner else 0},
+        "training_state_bytes": 4 * state_bytes,  # weights, gradients and at most two moments
+        "known": found.known,
     }
+
+
+def _done(plan: Plan) -> float:
+    """FLOPs that a partial run has executed, as of its last evaluation."""
+    try:
+        record = json.loads((plan.folder / "record.json").read_bytes())
+        return float(record["measurement"]["flops"]["executed"])
+    except (OSError, ValueError, KeyError, TypeError):  # not written yet, or damaged, which the run says
+        return 0.0
 
 
 def _print(about: dict[str, Any]) -> None:
@@ -221,22 +284,38 @@ def _print(about: dict[str, Any]) -> None:
     if backbone["hub"]:
         lines.append(("Weights", f"{backbone['weights']} (downloaded through timm unless cached)"))
     if estimate is not None:
-        compute = f"{estimate['flops_frozen'] / 1e12:.3g} TFLOP with a frozen backbone"
-        if estimate["flops_trained"] is not None:
-            compute += f", about {estimate['flops_trained'] / 1e12:.3g} when it is trained"
+        flops, images, size, known = (estimate[key] for key in ("flops", "images", "bytes", "known"))
+        learning, evaluation = flops_text(flops["learning"]), flops_text(flops["evaluation"])
+        compute = f"{learning} to learn ({known['learning']}), {evaluation} to evaluate ({known['evaluation']})"
+        if flops["computed"] < 0.95 * (flops["learning"] + flops["evaluation"]):
+            compute += f"; {flops_text(flops['computed'])} with features computed once"
+        if estimate["published"]:
+            number = f"{estimate['train_images']:,} to train on, {estimate['test_images']:,} to test on"
+            lines.append(("Published", f"{number}, for which the figures below are"))
         lines.append(("Compute", compute))
-        megabytes = (estimate["training_state_bytes"] / 1e6, estimate["checkpoint_bytes"] / 1e6)
-        lines.append(("Memory", f"up to {megabytes[0]:.0f} MB for weights and optimiser, without activations"))
-        lines.append(("Disk", f"up to about {megabytes[1]:.0f} MB while it runs (and what the method stores)"))
+        passes = {"trained": "trained on", "tuned": "tuned on", "encoded": "encoded", "looked_up": "by their features"}
+        counts = [f"{images[key]:,.0f} {text}" for key, text in passes.items() if images[key]]
+        tests = f"{images['tested']:,.0f} tests"
+        lines.append(("Passes", f"{', '.join(counts) or 'none'} in {estimate['steps']:,.0f} steps; {tests}"))
+        memory = size_text(estimate["training_state_bytes"])
+        lines.append(("Memory", f"up to {memory} for weights and optimiser, without activations"))
+        kept = size_text(round(size["record"] + size["predictions"] + size["learner"]))
+        more, cached = size_text(round(size["checkpoint"])), size_text(round(size["decoded"] + size["features"]))
+        disk = f"up to {kept}, {more} more while it runs (and what the method stores), {cached} in the cache"
+        lines.append(("Disk", disk))
     if (probe := about["probe"]) is not None:
         lines.append(
             ("Probe", f"{probe['dataset']}: {probe['train']:,} images to fit on, {probe['test']:,} to test on")
         )
     lines.append(("Options", "no preset fits: defaults (untuned)" if about["untuned"] else "from a preset"))
     lines += [("Note", text) for text in about["remarks"]]
-    for name, value in lines:
-        click.echo(printable(f"{name:<9} {value}"))
+    _print_lines(lines)
     width = max(len(key) for key in about["config"])
     for key, each in about["config"].items():
         click.echo(printable(f"  {key:<{width}}  {each['value']}  [{each['origin']}]"))
     click.echo()
+
+
+def _print_lines(lines: Sequence[tuple[str, str]]) -> None:
+    for name, value in lines:
+        click.echo(printable(f"{name:<9} {value}"))

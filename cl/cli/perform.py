@@ -16,9 +16,9 @@ from cl.cli.shared import Display, Execution
 from cl.errors import INTERRUPTED, printable
 
 if TYPE_CHECKING:
+    from cl.executors import Executor, GridObserver, Outcome
     from cl.plan.plan import Plan
     from cl.progress.base import Observer
-    from cl.running.executors import Outcome
     from cl.running.result import RunResult
 
 
@@ -36,7 +36,7 @@ def perform(
 
     `show_result` is called with each result and whether JSON is requested; by default the result is printed.
     """
-    from cl.running.executors import LocalExecutor
+    from cl.executors.local import LocalExecutor
 
     executor = LocalExecutor(
         jobs=execution.jobs,
@@ -46,10 +46,14 @@ def perform(
         log_level=display.log_level,
         lines=not display.quiet and display.progress != "none",
     )
+    screen = _Screen(display, len(plans) > 1, show_result or print_result, profile=execution.profile)
+    return carry_out(executor, plans, screen)
+
+
+def carry_out(executor: Executor, plans: Sequence[Plan], observer: GridObserver) -> int:
+    """Execute plans by an executor; returns the exit code of the first failure, or that of a signal."""
     with signals.handled():
-        outcomes = executor.execute(
-            plans, _Screen(display, len(plans) > 1, show_result or print_result, profile=execution.profile)
-        )
+        outcomes = executor.execute(plans, observer)
         _keep_facts(outcomes)
     codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
     return signals.exit_code() if INTERRUPTED in codes or signals.terminated() else next(iter(codes), 0)

@@ -131,7 +131,7 @@ def display_options(command: F) -> F:
         set_up(quiet, verbose)
         return Display(progress, as_json, quiet, verbose)
 
-    return _gathered(command, options, "display", gather)
+    return gathered(command, options, "display", gather)
 
 
 def execution_options(*, existing: bool = True, profile: bool = True) -> Callable[[F], F]:
@@ -182,10 +182,10 @@ def execution_options(*, existing: bool = True, profile: bool = True) -> Callabl
             click.echo("--workers and CLBENCH_WORKERS are now called --threads and CLBENCH_THREADS.", err=True)
         return Execution(threads if threads is not None else workers, jobs, existing, profile)
 
-    return lambda command: _gathered(command, options, "execution", gather)
+    return lambda command: gathered(command, options, "execution", gather)
 
 
-def _gathered(command: F, options: Sequence[Callable[[F], F]], name: str, gather: Callable[..., Any]) -> F:
+def gathered(command: F, options: Sequence[Callable[[F], F]], name: str, gather: Callable[..., Any]) -> F:
     """Add options to a command that receives them as one argument."""
     own = inspect.signature(gather).parameters
 

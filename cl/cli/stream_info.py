@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from cl.data.releases import release
+from cl.errors import counted
 from cl.paths import look_only
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     cells = [columns, *([str(row.get(key) or "") for key in columns] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
     names = stream.info.class_names
-    click.echo(f"\n{stream.setting}: {len(stream.experiences)} tasks, {len(names)} classes, images {_shape(stream)}:")
+    click.echo(
+        f"\n{stream.setting}: {counted(len(stream.experiences), 'task')}, {counted(len(names), 'class')}, "
+        f"images {_shape(stream)}:"
+    )
     for line in cells:
         numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         click.echo("  ".join(["", line[0].ljust(widths[0]), *numbers]))
@@ -124,7 +128,7 @@ def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -
         draw.text((_MARGIN, top + 10), _cut(title, _LABEL - 2 * _MARGIN, font), fill="black", font=font)
         entry = _entry(title, declaration)
         year = f"{entry.year}: " if entry is not None and entry.year else ""
-        about = f"{year}{len(experience.classes)} classes, {len(experience.train):,} images"
+        about = f"{year}{counted(len(experience.classes), 'class')}, {counted(len(experience.train), 'image')}"
         draw.text((_MARGIN, top + 32), about, fill="#555555", font=small)
         for place, row in enumerate(samples(stream, task, _SAMPLES)):
             pixels = np.asarray(stream.dataset.train.pixels[row])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cl.data import reads, releases
 from cl.data.known import Copy, KnownDataset, Part, Source
+from cl.data.official.cifar_forms import read_listing
 from cl.data.readers import CifarLayout, Content, read_cifar_archive, read_cifar_folder, read_packs
 from cl.data.small_catalog import SMALL
 from cl.data.sources import RemoteFile, announce, candidates, check_sha256, fetch, is_offline, missing
@@ -156,8 +157,11 @@ def _partial(declared: KnownDataset, part: Part, where: str) -> str:
 
 
 def _cifar(
-    name: str, title: str, layout: CifarLayout, archive: RemoteFile, classes: str, fingerprints: dict[str, str]
-) -> KnownDataset:
+    name: str, title: str, layout: CifarLayout, archive: RemoteFile, classes: str, fingerprints: dict[str, str],
+    others: tuple[str, ...],
+) -> KnownDataset:  # fmt: skip
+    """`others` are the folders and archives of the binary and MATLAB versions."""
+
     def folder(paths: tuple[Path, ...], progress: Progress | None) -> Content:
         return read_cifar_folder(paths[0], layout)
 
@@ -167,12 +171,19 @@ def _cifar(
     def tar(paths: tuple[Path, ...], progress: Progress | None) -> Content:
         return read_cifar_archive(paths[0], layout)
 
+    def other(paths: tuple[Path, ...], progress: Progress | None) -> Content:
+        return read_listing(releases.release(name).read, paths[0])
+
     return KnownDataset(
         name=name,
         title=title,
         sizes=(50_000, 10_000),
         class_names=tuple(classes.split()),
-        sources=(Source((f"{name}_train.npz", f"{name}_test.npz"), packs), Source((layout.folder,), folder)),
+        sources=(
+            Source((f"{name}_train.npz", f"{name}_test.npz"), packs),
+            Source((layout.folder,), folder),
+            *(Source((each,), other) for each in others),
+        ),
         archive=archive,
         read_archive=tar,
         licence="none stated; free for research with citation of the technical report",
@@ -210,6 +221,7 @@ _CIFAR10 = _cifar(
     ),
     "airplane automobile bird cat deer dog frog horse ship truck",
     fingerprints={},  # unknown until someone measures it on the archive: unverified
+    others=("cifar-10-batches-bin", "cifar-10-binary.tar.gz", "cifar-10-batches-mat", "cifar-10-matlab.tar.gz"),
 )
 
 CIFAR100_LAYOUT = CifarLayout(
@@ -242,6 +254,7 @@ _CIFAR100 = _cifar(
         "train": "b25992704001bf7b94e6438a3b717422ed91662e0285d94c7e7f2ecd2da69fe0",
         "test": "eebd2c40a13e58f8f357ba74fff58dbbe51d54b0dbabb92fb73f0d184d369c30",
     },
+    others=("cifar-100-binary", "cifar-100-binary.tar.gz", "cifar-100-matlab", "cifar-100-matlab.tar.gz"),
 )
 
 DATASETS: dict[str, KnownDataset] = {declared.name: declared for declared in (_CIFAR10, _CIFAR100, *SMALL, *TREES)}

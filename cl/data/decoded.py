@@ -31,7 +31,7 @@ from cl.paths import home, writable_cache, writing_nothing
 
 log = logging.getLogger("clbench.data")
 
-_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, SyntaxError, TokenError)
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, SyntaxError, TokenError)
 """Errors that damaged files raise; NumPy parses the header of an array as Python."""
 
 
@@ -84,7 +84,7 @@ class _Cache:
                 if found is None:
                     with _begun_folder(folder) as temporary:
                         _write(temporary, self.what, self.labels, decode, self.progress)
-                        _publish(temporary, folder)
+                        publish(temporary, folder)
                     found = self.open()
             if found is None:
                 raise OSError(f"{folder} cannot be read back")
@@ -121,7 +121,7 @@ class _Cache:
             return ImageStore(pixels, labels, meta["fingerprint"], verified, hashes), order
         except FileNotFoundError:
             return None
-        except _DAMAGE as error:
+        except DAMAGE as error:
             self._warn(error)
             return None
 
@@ -190,7 +190,7 @@ def _write(folder: Path, what: str, labels: IndexArray, decode: Decode, progress
         sync(file)
 
 
-def _publish(temporary: Path, folder: Path) -> None:
+def publish(temporary: Path, folder: Path) -> None:
     """Move a finished folder to its place, after removing a damaged one (we hold the lock)."""
     if folder.exists():
         shutil.rmtree(folder)

@@ -247,7 +247,9 @@ class _State:
     def finish(self, labels: IndexArray) -> Written:
         """Remove the files of the decoding, but not the pixels."""
         order = np.fromfile(self.folder / ORDER, dtype="<i8").astype(np.int64)
-        hashes = short_hashes(np.fromfile(self.folder / HASHES, dtype="S40"))
+        names = np.memmap(self.folder / HASHES, "S40", "r")  # 40 bytes of each image, of which eight are kept
+        hashes = short_hashes(names)
+        del names
         for name in (ORDER, HASHES, JOURNAL):
             (self.folder / name).unlink()
         fingerprint = self.digest.finish(np.sort(labels))

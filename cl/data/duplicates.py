@@ -15,7 +15,8 @@ def duplicates(dataset: Dataset) -> list[str]:
     """Sentences about equal images, pixel by pixel: test images that are trained, and images in two classes."""
     train, test = dataset.train, dataset.test
     notes = []
-    shared = np.isin(test.hashes, train.hashes)
+    known = np.sort(train.hashes)  # several times faster than np.isin for millions of hashes
+    shared = np.searchsorted(known, test.hashes, side="left") < np.searchsorted(known, test.hashes, side="right")
     if count := int(shared.sum()):
         names = _most(dataset.class_names[label] for label in test.labels[shared].tolist())
         were = "image is also a training image" if count == 1 else "images are also training images"

@@ -17,6 +17,7 @@ from cl.data.images import decode_resized
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.data.tree_walk import Found, LeftOut, folders_in, has_images, images_below, without_borrowed
+from cl.data.unpacking import made_from, stamp_of
 from cl.errors import DataError, UsageError
 
 FOLDER_READER = 2
@@ -257,8 +258,8 @@ def _below(folder: Path, path: str) -> str:
 
 def _key(root: Path, paths: list[Path], size: int) -> str:
     """Hash of paths, sizes, times and inodes, so that naming the cache does not read gigabytes."""
-    digest = hashlib.sha256(f"folder {FOLDER_READER} {size}".encode())
+    digest, made = hashlib.sha256(f"folder {FOLDER_READER} {size}".encode()), made_from(root)
     for path in paths:
-        line = f"\n{_below(root, str(path))}\t{reads.text_of(path.stat())}"
+        line = f"\n{_below(root, str(path))}\t{stamp_of(path, made)}"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

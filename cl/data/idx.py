@@ -11,7 +11,7 @@ import numpy as np
 
 from cl.data.readers import Content
 from cl.data.store import ImageStore
-from cl.errors import DataError
+from cl.errors import DataError, counted
 
 _MOST = 1 << 30
 """Largest file read, in bytes; MNIST's largest has 47 million."""
@@ -35,7 +35,9 @@ def parse_idx(data: bytes, dimensions: int) -> np.ndarray:
     """The unsigned bytes in the content of an IDX file with so many dimensions; raises `ValueError` as `read_idx`."""
     start = 4 + 4 * dimensions
     if len(data) < start or data[:3] != b"\0\0\x08" or data[3] != dimensions:
-        raise ValueError(f"it does not begin as an IDX file of bytes in {dimensions} dimensions does")
+        raise ValueError(
+            f"it does not begin as an IDX file of bytes in {dimensions} dimension{'s' * (dimensions != 1)} does"
+        )
     shape = np.frombuffer(data, ">u4", dimensions, 4).astype(int).tolist()
     if len(data) - start != math.prod(shape):
         raise ValueError(f"it declares {' x '.join(map(str, shape))} values and has {len(data) - start:,}")
@@ -49,7 +51,8 @@ def read_idx_files(paths: tuple[Path, ...], class_names: tuple[str, ...]) -> Con
         pixels, numbers = read_idx(images, 3), read_idx(labels, 1).astype(np.int64)
         if len(pixels) != len(numbers):
             raise DataError(
-                f"{images} has {len(pixels):,} images and {labels} {len(numbers):,} labels; replace both files."
+                f"{images} has {counted(len(pixels), 'image')} and {labels} {counted(len(numbers), 'label')}; replace "
+                "both files."
             )
         if len(numbers) and numbers.max() >= len(class_names):
             raise DataError(f"{labels} has a label above {len(class_names) - 1}; replace it and run again.")

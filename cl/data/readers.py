@@ -19,6 +19,7 @@ from cl.data.archives import capped_tar, check_zip, read_member
 from cl.data.cifar_pickle import load_cifar_pickle
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import decode_image, image_channels
+from cl.data.npz import mapped, shape_of, size_of
 from cl.data.store import ImageStore, IndexArray, PixelArray, Progress
 from cl.errors import DataError
 from cl.files import sha256_of
@@ -26,6 +27,8 @@ from cl.files import sha256_of
 SPLITS = ("train", "test")
 PACK_READER = 2
 """Version of the decoding of packs; increased when the same file would give other pixels."""
+_IN_MEMORY = 256 << 20
+"""Bytes of the images of a pack above which they are not held in memory."""
 _BATCH = 256 << 20
 """Maximum bytes of a CIFAR batch; the largest, CIFAR-100's training set, has 155 million."""
 
@@ -43,24 +46,27 @@ class Content:
 def read_pack(path: Path, progress: Progress | None = None) -> Content:
     """Read a pack: an .npz with `labels`, `split` (0 train, 1 test), `classes`, `meta` (JSON) and the images.
 
-    The images are `images` (uint8 [N, H, W] or [N, H, W, C], held in memory), or `data` and `offsets` (concatenated
-    encoded files, decoded once into the cache). Raises `DataError` for a file that is damaged or not a pack, or that
-    has pickled content.
+    The images are `images` (uint8 [N, H, W] or [N, H, W, C], held in memory up to 256 MiB, put in order once in the
+    cache above), or `data` and `offsets` (concatenated encoded files, decoded once into the cache). Raises `DataError`
+    for a file that is damaged or not a pack, or that has pickled content.
     """
     with _damaged(path), np.load(path, allow_pickle=False) as pack:
         check_zip(pack.zip, path)
         labels, split = pack["labels"].astype(np.int64), pack["split"]
         class_names = tuple(str(name) for name in pack["classes"])
         meta = json.loads(str(pack["meta"])) if "meta" in pack.files else {}
-        images = pack["images"] if "images" in pack.files else None
-        offsets = pack["offsets"].astype(np.int64) if images is None else None
+        large = size_of(pack.zip, "images") > _IN_MEMORY
+        images = pack["images"] if "images" in pack.files and not large else None
+        offsets = pack["offsets"].astype(np.int64) if images is None and not large else None
+        shape = shape_of(pack.zip, "images") if large else ()
         if not isinstance(meta, dict):
             raise ValueError("`meta` is not a JSON object")
         if len(split) != len(labels) or not np.isin(split, (0, 1)).all():
             raise ValueError("`split` does not fit `labels`")
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(class_names):
             raise ValueError("`labels` do not fit `classes`")
-        if len(labels) != (len(offsets) - 1 if offsets is not None else len(images)):  # type: ignore[arg-type]
+        number = shape[0] if large else len(images) if images is not None else len(offsets) - 1  # type: ignore[arg-type]
+        if len(labels) != number:
             raise ValueError("`labels` do not fit the images")
     digest = "" if images is not None else sha256_of(path)
     splits = {}
@@ -71,11 +77,27 @@ def read_pack(path: Path, progress: Progress | None = None) -> Content:
         if images is not None:
             with _damaged(path):
                 splits[name] = ImageStore.from_arrays(images[rows], labels[rows])
-        elif offsets is not None:
+        else:
             key = hashlib.sha256(f"pack {PACK_READER} {digest} {name}".encode()).hexdigest()
-            encoded = _Encoded(path, rows, offsets, meta.get("channels"))
-            splits[name] = decoded_store(f"{path.stem} {name}", key, labels[rows], encoded.open, progress)
+            source = _Raw(path, rows) if offsets is None else _Encoded(path, rows, offsets, meta.get("channels"))
+            splits[name] = decoded_store(f"{path.stem} {name}", key, labels[rows], source.open, progress)
     return Content(splits, class_names, meta)
+
+
+@dataclass(frozen=True, eq=False)
+class _Raw:
+    """The images of one split of a pack that is too large for the memory."""
+
+    path: Path
+    rows: IndexArray
+
+    def open(self) -> Decode:
+        with _damaged(self.path):
+            images = mapped(self.path, "images")
+            if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+                raise ValueError(f"`images` has the shape {list(images.shape)}")
+        pixels = images[..., None] if images.ndim == 3 else images
+        return lambda index: np.asarray(pixels[self.rows[index]])
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,7 +121,9 @@ def missing(what: str, names: Sequence[str]) -> MissingData:
     """The error for data that was not found and may not be downloaded, with the fix, in one sentence."""
     absent = f"{what} ({' or '.join(names)}) was not found in {searched()}"
     if not _told_to_be_offline():
-        return MissingData(f"{absent}; a run downloads it.")
+        error = MissingData(f"{absent}; a run downloads it.")
+        error.downloads = True
+        return error
     return MissingData(
         f"{absent} and CLBENCH_OFFLINE forbids downloading it; set CLBENCH_DATA_PATH to a folder that holds it, or "
         "unset CLBENCH_OFFLINE."
@@ -137,9 +139,8 @@ def announce(title: str, licence: str, citation: str, size: int | None = None) -
 def check_sha256(path: Path, expected: str | None) -> None:
     """Raise `DataError` if a file does not have the expected SHA-256; None: the hash recorded at its first
     download."""
-    record = _record(path)
-    if expected is None and record.is_file():
-        expected = record.read_text().split()[0]
+    if expected is None:
+        expected = recorded_sha256(path)
     if expected is None:
         return
     found = sha256_of(path)
@@ -148,6 +149,12 @@ def check_sha256(path: Path, expected: str | None) -> None:
             f"{path} is damaged or not the file we know: its SHA-256 is {found}, expected {expected}; "
             "delete it and run again."
         )
+
+
+def recorded_sha256(path: Path) -> str | None:
+    """The SHA-256 of the first download of a file; None if it was not recorded."""
+    record = _record(path)
+    return record.read_text().split()[0] if record.is_file() else None
 
 
 def check_md5(path: Path, expected: str | None) -> None:

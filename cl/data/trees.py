@@ -17,12 +17,12 @@ from cl.data import reads
 from cl.data.archives import safe_extract
 from cl.data.catalog import declaration, obtain
 from cl.data.folders import Files, class_files, dataset_of, official_folders, split_files
-from cl.data.official.files import unpacked
 from cl.data.official.listing import by_name
 from cl.data.official.release import Release, find, find_in, load
 from cl.data.sources import check_md5
 from cl.data.store import Dataset, Progress
 from cl.data.tree_walk import SKIPPED, LeftOut, suffixes
+from cl.data.unpacking import unpacked
 from cl.errors import DataError, UsageError
 from cl.paths import home, writable_cache
 

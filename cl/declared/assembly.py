@@ -15,7 +15,7 @@ from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import available, read
 from cl.declared.options import OWN, DeclaredOptions
 from cl.declared.union import Part, Tags, parted, splits_of, union
-from cl.errors import DataError, UsageError, did_you_mean
+from cl.errors import DataError, UsageError, counted, did_you_mean
 from cl.options import listed
 from cl.protocol import DOMAIN, TASK
 from cl.settings.class_incremental import VAL_SHARE
@@ -36,6 +36,8 @@ class _Task:
     labels: IndexArray
     rows: dict[str, IndexArray]
     tags: dict[str, TagArray] = field(default_factory=dict)
+    year: int | None = None
+    domain: str = ""
 
 
 def assemble(
@@ -140,7 +142,9 @@ def _tasks(
     """The tasks of one dataset with these labels in the union; `rows` are all its rows by split."""
     labels = np.sort(labels)
     if entry.tasks > len(labels):
-        raise UsageError(f"Dataset {entry.name} has {len(labels)} classes, too few for tasks = {entry.tasks}.")
+        raise UsageError(
+            f"Dataset {entry.name} has {counted(len(labels), 'class')}, too few for tasks = {entry.tasks}."
+        )
     labels = labels[class_order(options.order, len(labels), order_seed)]
     stores = {split: whole.train if split in ("train", "val") else whole.test for split in rows}
     limits = {"train": options.train_per_class, "val": options.train_per_class}
@@ -161,7 +165,7 @@ def _tasks(
             raise DataError(f"Class {whole.class_names[empty[0]]!r} of {entry.name} has no training images.")
         if options.split in held and not len(held[options.split]):
             raise DataError(f"Dataset {entry.name} has no {options.split} images in task {name}.")
-        tasks.append(_Task(name, part, held))
+        tasks.append(_Task(name, part, held, year=entry.year, domain=entry.domain))
     return tasks
 
 
@@ -226,7 +230,7 @@ def _groups(
         own = next(numbers) if "train" in task.rows else max(first[place] for place in known)
         rows = {split: rows for split, rows in task.rows.items() if split != "train"}
         tags = {split: found for split, found in task.tags.items() if split != "train"} or None
-        found += [Group(task.name, known, rows, own, tags)] if split in rows else []
+        found += [Group(task.name, known, rows, own, tags, task.year, task.domain)] if split in rows else []
     return tuple(found)
 
 

@@ -40,6 +40,7 @@ class DatasetEntry:
     reader: str
     year: int | None = None
     title: str = ""
+    domain: str = ""  # what the images show, such as "face"; for reports alone, so no part of the digest
     files: tuple[str, ...] = ()  # reader pack: names of files in one folder
     sha256: tuple[str, ...] = ()  # of `files`, in order
     path: str = ""  # reader folder
@@ -91,13 +92,13 @@ class Declaration:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits over the whole declaration, without its path, absolute paths in it, and other forms
-        of the same images."""
+        """Eight hexadecimal digits over the whole declaration, without its path, absolute paths in it, other forms of
+        the same images, and what the images show."""
         said = dataclasses.asdict(dataclasses.replace(self, where=None))
         del said["unlearned"]
         for entry in said["datasets"]:
             entry["path"], *entry["files"] = map(_last_name, (entry["path"], *entry["files"]))
-            del entry["also"]
+            del entry["also"], entry["domain"]
             if not entry["release"]:  # the digests of declarations without one are older than it
                 del entry["release"]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from cl import registry
 from cl.data import reads
-from cl.data.official.files import ARCHIVES, unpacked
+from cl.data.official.files import ARCHIVES, is_archive
 from cl.data.official.listing import Listing, by_name, drawn
-from cl.data.official.release import Found, load
+from cl.data.official.release import Found, in_part, load
 from cl.data.official.release import find as find_release
 from cl.data.readers import read_packs
 from cl.data.releases import release
 from cl.data.sources import candidates, check_sha256, next_to_or_candidates
 from cl.data.store import Dataset, Progress
+from cl.data.unpacking import unpacked
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.errors import DataError, MissingData, UsageError
 from cl.family import make_stream
@@ -81,6 +82,10 @@ def _folder(entry: DatasetEntry, found: Path) -> Path:
     """The folder of a dataset; an archive is unpacked once into the cache. Raises `DataError` if it has another one."""
     if found.is_dir():
         return found
+    if not is_archive(found):
+        raise DataError(
+            f"{found} is a file and no archive, and {entry.name} needs a folder there; replace it and run again."
+        )
     root, parts = unpacked(found), Path(entry.path).parts
     stem = found.name[: -max(len(ending) for ending in ARCHIVES if found.name.endswith(ending))]
     below = parts[len(parts) - 1 - parts[::-1].index(stem) :]
@@ -99,7 +104,7 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
     here = [entry for entry in declaration.datasets if find(entry, next_to) is not None]
     absent = [entry for entry in declaration.datasets if entry not in here]
     if absent and (missing == "error" or not here):
-        names = ", ".join(f"{entry.name} ({entry.needs})" for entry in absent[:5])
+        names = ", ".join(f"{entry.name} ({_needed(entry)})" for entry in absent[:5])
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
         places = ", ".join(str(folder) for folder in [*data_path(), home() / "data"])
         leave = ", or leave it out with --set stream.missing=skip" if here else ""
@@ -108,6 +113,11 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
             f"that holds it{leave}."
         )
     return here, absent
+
+
+def _needed(entry: DatasetEntry) -> str:
+    """The files that a missing dataset needs; of a release that is here in part, those that lack."""
+    return (in_part(release(entry.release)) if entry.release else "") or entry.needs
 
 
 def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Progress | None = None) -> Dataset:

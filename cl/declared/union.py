@@ -1,4 +1,7 @@
-"""Several datasets as one: images of one size in RGB, decoded once into the memory-mapped cache."""
+"""Several datasets as one: images of one size in RGB, which lie where their datasets have them decoded.
+
+Only images of another size, or grey ones, are converted into memory-mapped arrays of their own, once.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ import numpy as np
 
 from cl.data.decoded import Decode, decoded_in_order
 from cl.data.images import resized
+from cl.data.joined_pixels import joined_store
 from cl.data.split import split_rows
-from cl.data.store import Dataset, ImageStore, IndexArray, PixelArray, Progress, TagArray
+from cl.data.store import Dataset, ImageStore, IndexArray, Progress, TagArray
 from cl.declared.declaration import ONLY
 
 UNION = 1
@@ -32,6 +36,22 @@ class Part:
     dataset: Dataset
     labels: IndexArray
     splits: Splits
+
+
+_Source = tuple[int, str]
+"""A store of a union: the number of its dataset, and "train", "val" or "test"."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Formed:
+    """Images in the form of the union; `place`: the row here of each row of the dataset's store, None for the same."""
+
+    store: ImageStore
+    place: IndexArray | None = None
+
+    def places(self, rows: IndexArray) -> IndexArray:
+        """The rows here of rows of the dataset's own store."""
+        return rows if self.place is None else self.place[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,14 +134,21 @@ def union(
     its test store for other splits; likewise the tags of parts with several classes per image, which the union's
     stores lack. A part may lack classes, and a class may come from several parts."""
     stores, rows, tags = {}, [dict[str, IndexArray]() for _ in parts], [dict[str, Tags]() for _ in parts]
+    every = [
+        (number, split, source, _used(part, source, chosen))
+        for number, part in enumerate(parts)
+        for split, (source, chosen) in part.splits.items()
+    ]
+    used = dict[_Source, list[IndexArray]]()
+    for number, _, source, chosen in every:
+        used.setdefault((number, source), []).append(chosen)
+    formed = dict[_Source, _Formed]()
+    for (number, source), many in used.items():
+        of = parts[number].dataset
+        formed[number, source] = _formed(getattr(of, source), many, size, f"{of.name} {source}", progress)
     for kind in ("train", "test"):
-        wanted = [
-            (number, split, source, _used(part, source, chosen))
-            for number, part in enumerate(parts)
-            for split, (source, chosen) in part.splits.items()
-            if (split in TRAINED) == (kind == "train")
-        ]
-        store, order = _store(f"{name} {kind}", parts, wanted, size, progress)
+        wanted = [each for each in every if (each[1] in TRAINED) == (kind == "train")]
+        store, order = _store(f"{name} {kind}", parts, wanted, formed, size, progress)
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         start = 0
@@ -144,6 +171,7 @@ def union(
         citation=_each(parts, "citation"),
         verified=all(part.dataset.verified for part in parts),
         notes=tuple(dict.fromkeys(f"{part.dataset.name}: {note}" for part in parts for note in part.dataset.notes)),
+        shares={part.dataset.name: share for part in parts for share in part.dataset.shares.values()},
     )
     return dataset, rows, tags
 
@@ -154,13 +182,12 @@ def _used(part: Part, source: str, rows: IndexArray) -> IndexArray:
 
 
 def _store(
-    what: str, parts: Sequence[Part], wanted: Sequence[tuple[int, str, str, IndexArray]], size: int,
-    progress: Progress | None,
+    what: str, parts: Sequence[Part], wanted: Sequence[tuple[int, str, str, IndexArray]],
+    formed: Mapping[_Source, _Formed], size: int, progress: Progress | None,
 ) -> tuple[ImageStore, IndexArray]:  # fmt: skip
     """One store of the requested images, and the index of each of its rows among them."""
     sources: list[ImageStore] = [getattr(parts[number].dataset, source) for number, _, source, _ in wanted]
     counts = [len(rows) for *_, rows in wanted]
-    owner = np.repeat(np.arange(len(wanted)), counts)
     rows = np.concatenate([chosen for *_, chosen in wanted])
     labels = np.concatenate(
         [
@@ -169,16 +196,36 @@ def _store(
         ]
     )
     digest = hashlib.sha256(json.dumps(["union", UNION, size, counts, [s.fingerprint for s in sources]]).encode())
-    digest.update(rows.astype("<i8").tobytes())
-    digest.update(labels.astype("<i8").tobytes())
+    digest.update(np.ascontiguousarray(rows, "<i8").data)
+    digest.update(np.ascontiguousarray(labels, "<i8").data)
+    digest.update(b"joined")  # version 0.1.0 kept a copy of the images under the key without this
+    starts, total = dict[_Source, int](), 0
+    for number, _, source, _ in wanted:
+        if (number, source) not in starts:
+            starts[number, source] = total
+            total += len(formed[number, source].store)
+    place = [starts[number, source] + formed[number, source].places(chosen) for number, _, source, chosen in wanted]
+    stores = [formed[each].store for each in starts]
+    shape = (size, size, 3)
+    return joined_store(what, digest.hexdigest(), stores, np.concatenate(place), labels, shape, progress)
+
+
+def _formed(store: ImageStore, used: Sequence[IndexArray], size: int, what: str, progress: Progress | None) -> _Formed:
+    """The images at the rows that are `used`, in the form of the union; the store itself if it has that form."""
+    if store.image_shape == (size, size, 3):
+        return _Formed(store)
+    rows = np.unique(np.concatenate(used))
+    digest = hashlib.sha256(json.dumps(["formed", UNION, size, store.fingerprint]).encode())
+    digest.update(np.ascontiguousarray(rows, "<i8").data)
 
     def source() -> Decode:
-        def decode(index: int) -> PixelArray:
-            return resized(np.asarray(sources[owner[index]].pixels[rows[index]]), size)
+        pixels = store.pixels
+        return lambda index: resized(np.asarray(pixels[rows[index]]), size)
 
-        return decode
-
-    return decoded_in_order(what, digest.hexdigest(), labels, source, progress)
+    found, order = decoded_in_order(what, digest.hexdigest(), store.labels[rows], source, progress)
+    place = np.full(len(store), -1, np.int64)
+    place[rows[order]] = np.arange(len(order))
+    return _Formed(found, place)
 
 
 def _each(parts: Sequence[Part], what: str) -> str:

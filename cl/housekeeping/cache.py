@@ -44,7 +44,7 @@ TITLES = {
 }
 _OF_LEADERBOARDS = (RESAMPLES, INDEX.name, BOARDS.name, RUNS.name)
 LOCK = ".lock"
-_CHECKPOINT = r"(event|event-before|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
+_CHECKPOINT = r"(event|event-before|kept-[0-9a-f]{32}|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
 _TEMPORARY = r"\.(config\.toml|record\.json|predictions\.npz|events\.jsonl|learner\.safetensors)\..*\.tmp"
 _BEING_WRITTEN = 3600.0
 """Age in seconds below which a temporary file without a lock counts as being written."""
@@ -176,7 +176,10 @@ def _decoded(root: Path) -> Iterator[Item]:
 def _is_decoded(folder: Path) -> bool:
     names = {path.name for path in _entries(folder)}
     try:
-        shape = json.loads(_peek(folder / "meta.json", 1 << 16))["shape"]
+        meta = json.loads(_peek(folder / "meta.json", 1 << 16))
+        if "joined" in meta:  # the order of images of other folders (`cl.data.joined_pixels`)
+            return names == {"meta.json", "order.npy"}
+        shape = meta["shape"]
         header = (folder / "pixels.npy").stat().st_size - math.prod(map(int, shape))
     except (OSError, ValueError, TypeError, KeyError):
         return False

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cl.data.catalog import Copy, KnownDataset, check_archives, checked, copies, forms
 from cl.data.store import Fingerprint, ImageStore, Progress
-from cl.errors import ClbenchError, DataError
+from cl.errors import ClbenchError, DataError, sentence
 from cl.files import storage_error
 from cl.paths import data_path, home
 
@@ -20,12 +20,16 @@ PATH, CACHE = "CLBENCH_DATA_PATH", "cache"
 
 @dataclass(frozen=True)
 class Place:
-    """One place that is searched for a dataset: `names` in `folder`; `found` are the names that exist."""
+    """One place that is searched for a dataset: `names` in `folder`; `found` are the names that exist.
+
+    `problem` says why the place cannot be read, if it cannot.
+    """
 
     root: str  # PATH or CACHE
     folder: Path
     names: tuple[str, ...]
     found: tuple[str, ...]
+    problem: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -57,9 +61,29 @@ def places(declared: KnownDataset) -> list[Place]:
         for root in [*data_path(), home() / "data"]:
             kind = CACHE if root == home() / "data" else PATH
             for folder in (root, *(root / sub for sub in declared.subfolders)):
-                found = tuple(name for name in form.names if (folder / name).exists())
-                looked.append(Place(kind, folder, form.names, found))
+                try:
+                    found = tuple(name for name in form.names if (folder / name).exists())
+                    looked.append(Place(kind, folder, form.names, found))
+                except OSError as error:
+                    looked.append(Place(kind, folder, form.names, (), sentence(error)))
     return looked
+
+
+def state_of_folder(folder: Path) -> str:
+    """Why a path is no folder that can be searched, in a few words; empty for a folder."""
+    try:
+        return obstacle(folder) or ("" if folder.is_dir() else "no such folder")
+    except OSError as error:
+        return sentence(error)
+
+
+def obstacle(folder: Path) -> str:
+    """What is in the place of a folder, in a few words; empty for a folder, and for nothing."""
+    if folder.is_dir():
+        return ""
+    if folder.exists():
+        return "a file, not a folder"
+    return "a link that leads nowhere" if folder.is_symlink() else ""
 
 
 def verify(declared: KnownDataset, progress: Progress | None = None) -> list[Check]:

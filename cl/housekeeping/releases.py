@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cl.data import releases
 from cl.data.catalog import DATASETS, KnownDataset
-from cl.data.official.release import Found, Release, how_to_get, in_part, obtain, verify
+from cl.data.official.files import is_archive
+from cl.data.official.release import Found, Release, how_to_get, in_part, lacking, obtain, places, to_unpack, verify
 from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
 from cl.declared.obtain import official
-from cl.errors import ClbenchError
+from cl.errors import ClbenchError, DataError, UsageError, did_you_mean, sentence
 from cl.family import argument_of, family_of
-from cl.housekeeping.datasets import tree_size
+from cl.housekeeping.datasets import obstacle, tree_size
+from cl.paths import data_path, home
 
 OFFICIAL = "official files"
 
@@ -63,6 +67,27 @@ def only(name: str) -> KnownDataset | None:
     return DATASETS.get(getattr(family_of(name), "dataset", ""))
 
 
+def named(name: str, action: str) -> KnownDataset | Release:
+    """The dataset called `name`, for `clbench data ACTION`; a name that both have is that of the known dataset.
+
+    Raises `UsageError`: for a stream with the command for it, for other names with the nearest ones.
+    """
+    from cl import registry
+
+    if name in DATASETS:
+        return DATASETS[name]
+    if name in releases.names():
+        return releases.release(name)
+    if (known := only(name)) is not None:
+        raise UsageError(f"{name} is a stream of one dataset; use `clbench data {action} {known.name}`.")
+    if declared(name) is not None:
+        raise UsageError(f"{name} is a stream of several datasets; `clbench data status {name}` shows each of them.")
+    if name in registry.streams:
+        raise UsageError(f"{name} is no stream that reads datasets from files; `clbench data list` shows datasets.")
+    hint = did_you_mean(name, [*DATASETS, *releases.names(), *registry.streams])
+    raise UsageError(f"There is no dataset '{name}'.{hint or ' `clbench data list --all` shows all names.'}")
+
+
 def states(declaration: Declaration, *, checksums: bool = False) -> Iterator[State]:
     """The state of every dataset of a stream, in its order, those that it leaves out last.
 
@@ -76,8 +101,7 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
     name = entry.release or entry.also
     release = releases.release(name) if name else None
     next_to = declaration.where.parent if declaration.where is not None else None
-    paths = find_entry(entry, next_to)
-    lacking = State(
+    absent = State(
         task=entry.title or entry.name,
         name=entry.name,
         year=entry.year,
@@ -86,19 +110,53 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
         bytes=0 if release is None else release.size,
         verified="",
         checked="" if release is None else release.checked,
-        why="" if paths is not None else _why(entry, release),
+        why="",
     )
-    if paths is None:
-        return lacking
-    copy = official(entry, next_to)
-    form = OFFICIAL if copy is not None else entry.reader
-    size = sum(tree_size(path)[0] for path in paths)
-    where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
-    verified = _verified(copy) if copy is not None and checksums else ""
-    return replace(lacking, form=form, where=where, bytes=size, verified=verified)
+    try:
+        paths = find_entry(entry, next_to)
+        if paths is None:
+            return replace(absent, why=_why(entry, release))
+        copy = official(entry, next_to)
+        if copy is None and entry.reader == "folder" and paths[0].is_file() and not is_archive(paths[0]):
+            return replace(absent, why=_why(entry, release))
+        for path in paths:
+            _look_into(path)
+        if copy is not None and (packed := to_unpack(copy)):
+            return replace(absent, why=packed)
+        form = OFFICIAL if copy is not None else entry.reader
+        size = sum(tree_size(path)[0] for path in paths)
+        where = " + ".join(str(path) for path in paths) or f"the data of {entry.stream}"
+        verified = _verified(copy) if copy is not None and checksums else ""
+    except OSError as error:  # of this dataset alone: the others are shown
+        return replace(absent, why=sentence(error))
+    return replace(absent, form=form, where=where, bytes=size, verified=verified)
+
+
+def _look_into(path: Path) -> None:
+    """Raise `OSError` for a file or folder that is there and cannot be read."""
+    if path.is_dir():
+        with os.scandir(path) as content:
+            next(content, None)
+    else:
+        path.open("rb").close()
 
 
 def _why(entry: DatasetEntry, release: Release | None) -> str:
+    """What lacks and what to do, after what is in the way of a folder that is searched."""
+    odd = [f"{folder} is {what}; " for folder in _searched(entry, release) if (what := obstacle(folder))]
+    return f"{''.join(odd[:1])}{_needed(entry, release)}"
+
+
+def _searched(entry: DatasetEntry, release: Release | None) -> Iterator[Path]:
+    """The folders that are searched for a dataset, those of CLBENCH_DATA_PATH themselves first."""
+    yield from data_path()
+    if release is not None:
+        yield from places(release)
+    if entry.path:
+        yield from (root / entry.path for root in [*data_path(), home() / "data"])
+
+
+def _needed(entry: DatasetEntry, release: Release | None) -> str:
     if release is None:
         return f"needs {entry.needs}{f' ({entry.source})' if entry.source else ''}"
     how = f"`clbench data get {release.name}` fetches it" if release.downloadable else how_to_get(release)
@@ -128,12 +186,12 @@ class Wanted:
     @property
     def bytes(self) -> int:
         """Bytes to fetch, as far as published."""
-        return sum(release.size for release in self.fetch)
+        return sum(file.size for release in self.fetch for file in lacking(release))
 
     @property
     def unknown(self) -> int:
         """Datasets to fetch with a file of unknown size."""
-        return sum(any(not file.size for file in release.files) for release in self.fetch)
+        return sum(any(not file.size for file in lacking(release)) for release in self.fetch)
 
 
 def wanted(declaration: Declaration) -> Wanted:
@@ -145,7 +203,11 @@ def wanted(declaration: Declaration) -> Wanted:
     }.values():
         name = entry.release or entry.also
         release = releases.release(name) if name else None
-        if find_entry(entry, next_to) is not None:
+        found = find_entry(entry, next_to)
+        copy = official(entry, next_to) if found is not None else None
+        if copy is not None and to_unpack(copy):
+            by_hand.append(copy.release)
+        elif found is not None:
             here += [release] if release is not None else []
         elif release is None:
             other.append(entry)
@@ -185,8 +247,11 @@ def fetch_all(
 
 
 def get(name: str, progress: Progress | None = None) -> str:
-    """Fetch one release, or find it; returns where it is. Raises `MissingData` with what to do if it needs a user."""
+    """Fetch one release, or find it; returns where it is. Raises `MissingData` with what to do if it needs a user, and
+    `DataError` with the command for an archive that a user must unpack."""
     release = releases.release(name)
     found = obtain(release, progress)
     verify(found)
+    if packed := to_unpack(found):
+        raise DataError(f"{packed}.")
     return " + ".join(str(path) for path in found.paths)

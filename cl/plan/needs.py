@@ -20,7 +20,8 @@ from cl.protocol import ONLINE, Needs, rules_on
 if TYPE_CHECKING:
     from cl.stream import Stream
 
-MORE = "add images, raise --limit, stream.train_per_class or stream.shots, or leave it out"
+_LIMITS = ("train_per_class", "shots")
+"""Options of streams that leave fewer images of a class than there are."""
 
 
 def refuse(
@@ -98,6 +99,18 @@ def _larger(stream: Stream, option: str = "stream.increment or stream.tasks") ->
     return "raise stream.chunk" if ONLINE in stream.setting else f"set {option} for more classes in a task"
 
 
+def _more(stream: Stream, what: str) -> str:
+    """What gives a class or a task more images: the options that limit them, if any do; else only more images."""
+    limits = [f"stream.{name}" for name in _LIMITS if stream.options.get(name) is not None]
+    if "stream.train_per_class" in limits:
+        limits.insert(0, "--limit")
+    fixes = [f"raise {' or '.join(limits)}"] if limits else []
+    fixes += ["lower stream.val_fraction"] if stream.options.get("val_fraction") else []
+    if fixes:
+        return f"{', '.join(fixes)}, add images, or leave this {what} out"
+    return f"no option limits them: add images, leave this {what} out, or choose another method"
+
+
 # --------------------------------------------------------------------------------------------------- what is missing
 
 
@@ -133,7 +146,7 @@ def _too_few_images(needs: Needs, stream: Stream) -> Iterator[str]:
         if found < needs.images_per_task:
             yield (
                 f"needs {needs.images_per_task} training images in every task {needs.purpose}, but {where} of "
-                f"{stream.name} has {found}; {MORE}"
+                f"{stream.name} has {found}; {_more(stream, _tasks(stream)[:-1])}"
             )
         if needs.images_per_class > 1:
             counts = np.bincount(labels[experience.train], minlength=len(names))
@@ -141,7 +154,8 @@ def _too_few_images(needs: Needs, stream: Stream) -> Iterator[str]:
                 if counts[position] < needs.images_per_class:
                     yield (
                         f"needs {needs.images_per_class} training images of each class {needs.purpose}, but class "
-                        f"{position} ({names[position]}) in {where} of {stream.name} has {counts[position]}; {MORE}"
+                        f"{position} ({names[position]}) in {where} of {stream.name} has {counts[position]}; "
+                        f"{_more(stream, 'class')}"
                     )
         if needs.validation and not len(experience.val):
             yield (
@@ -217,7 +231,7 @@ def _single_images(needs: Needs, method: Any, stream: Stream) -> Iterator[str]:
     for number, count in enumerate(sizes[:1] if needs.batches != "all" else sizes):
         where = f"{_tasks(stream)[:-1]} {number + 1} of {len(stream.experiences)}"
         if count == 1:
-            fix = "choose another stream.chunk" if ONLINE in stream.setting else MORE
+            fix = "choose another stream.chunk" if ONLINE in stream.setting else _more(stream, "task")
             yield f"{why}, but {where} of {stream.name} has one; {fix}, or choose a backbone without batch norm"
         elif not needs.merges and count % size == 1:
             yield (

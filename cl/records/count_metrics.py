@@ -211,7 +211,7 @@ COUNT_METRICS = (
         "E_own",
         "task-incremental streams: error right after learning, mean over tasks",
         "(1/T) sum_t (1 - R[t,t]) = 1 - LA",
-        "Bornschein et al. 2022 (NEVIS'22), single-label tasks",
+        "Bornschein et al. 2022 (NEVIS'22); R[t,t] is the mAP of tasks with several labels",
         False,
         lambda m: 1 - formulas.learning(m),
         setting=TASK,

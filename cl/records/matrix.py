@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cl.protocol import ANYTIME, belongs
+from cl.records.class_table import class_values, has_classes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -226,7 +227,7 @@ def anytime_of(result: Mapping[str, Any], rule: str, split: str | None = None) -
         return None
     total, found = np.asarray(counted), []
     for index, seen in rows:
-        correct = np.array(result["accuracy"][rule]["class_correct"][index][:seen], dtype=np.float64)
+        correct = class_values(result, rule, [index])[0, :seen]
         correct = correct[total[:seen] > 0]  # classes without images have no count
         found.append(correct.sum() / total[:seen].sum() if len(correct) else np.nan)  # NaN: nothing to predict with
     return np.array(found)
@@ -262,7 +263,7 @@ def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     have answers too if `evaluate_on` is all, from heads before their first training.
     """
     split, stream, tables = main_split(result), result["stream"], result["accuracy"][rule]
-    if "class_correct" not in tables or (counted := class_counts_of(result, split)) is None:
+    if not has_classes(tables) or (counted := class_counts_of(result, split)) is None:
         return None
     rows = [row for row in rows_of(result, split) if _ends_a_task(result, result["rows"][row])] or rows_of(
         result, split
@@ -270,7 +271,7 @@ def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     ends = [result["rows"][row]["task"] for row in rows]
     groups, sizes = stream["groups"], counts_of(result, split)
     learned = np.full(len(counted), len(rows))
-    values = np.array([tables["class_correct"][row] for row in rows], dtype=np.float64).reshape(len(rows), len(counted))
+    values = class_values(result, rule, rows).reshape(len(rows), len(counted))
     one_to_one = len(groups) == stream["n_tasks"]
     seen = _classes_by_row(result, [result["rows"][row] for row in rows], len(counted))
     for place, number in enumerate(seen):

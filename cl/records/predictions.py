@@ -95,8 +95,11 @@ def _arrays(predictions: Predictions) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _archive(arrays: Mapping[str, NDArray[Any]], compression: int) -> bytes:
-    """A zip of .npy files whose bytes depend only on the arrays (and, if compressed, on the version of zlib)."""
+def _archive(arrays: Mapping[str, NDArray[Any]], compression: int, level: int | None = None) -> bytes:
+    """A zip of .npy files whose bytes depend only on the arrays (and, if compressed, on the version of zlib).
+
+    `level` is that of zlib, None for its default.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, array in sorted(arrays.items()):
@@ -106,7 +109,7 @@ def _archive(arrays: Mapping[str, NDArray[Any]], compression: int) -> bytes:
             entry.compress_type = compression
             content = io.BytesIO()
             np.lib.format.write_array(content, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(entry, content.getvalue())
+            archive.writestr(entry, content.getvalue(), compresslevel=level)
     return buffer.getvalue()
 
 
@@ -125,13 +128,30 @@ def predictions_sha256(predictions: Predictions) -> str:
 def write_predictions(path: Path | str, predictions: Predictions, *, compressed: bool = True) -> str:
     """Write the file atomically and return `predictions_sha256` of its content, which does not depend on compression.
 
-    An incomplete run writes it after every evaluation, without compression, which takes ten times as long. Raises
-    `ContractError` for wrong shapes or values, `StorageError` if it cannot be written.
+    An incomplete run writes it after every evaluation, without compression, which takes ten times as long. If few
+    images have an answer, it is compressed in haste all the same: it would grow with the square of the number of
+    tasks. Raises `ContractError` for wrong shapes or values, `StorageError` if it cannot be written.
     """
     arrays = _arrays(predictions)
     plain = _archive(arrays, zipfile.ZIP_STORED)
-    write_bytes(Path(path), _archive(arrays, zipfile.ZIP_DEFLATED) if compressed else plain)
+    if compressed:
+        data = _archive(arrays, zipfile.ZIP_DEFLATED)
+    else:
+        hasty = len(plain) >= _LARGE and _mostly_absent(arrays)
+        data = _archive(arrays, zipfile.ZIP_DEFLATED, level=1) if hasty else plain
+    write_bytes(Path(path), data)
     return hashlib.sha256(plain).hexdigest()
+
+
+_LARGE = 1 << 20
+"""Bytes of the smallest file of an incomplete run that may be compressed."""
+
+
+def _mostly_absent(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether at most a quarter of the images has an answer."""
+    answers = [array for name, array in arrays.items() if name.startswith("prediction/")]
+    found = sum(int(np.count_nonzero(array != ABSENT)) for array in answers)
+    return 4 * found <= sum(array.size for array in answers)
 
 
 _DAMAGE = (

@@ -17,6 +17,7 @@ import orjson
 from cl.errors import ContractError, DataError, UsageError
 from cl.files import write_text
 from cl.records import identity
+from cl.records.class_table import DENSE, RUNS, fault_of_runs
 from cl.records.matrix import AccuracyMatrix, class_counts_of, counts_of, matrix_of
 from cl.records.metrics import recorded_metrics
 from cl.records.structure import canonical, conforms, schema
@@ -45,7 +46,7 @@ ACCURACY_COLUMNS = (
 )
 """Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
 
-SCHEMA_VERSION = "1.5"
+SCHEMA_VERSION = "1.7"
 """Version written by this package; a newer minor version only adds keys."""
 
 
@@ -97,10 +98,15 @@ def _require(condition: bool, where: str, what: str) -> None:
         raise ContractError(f"The record is invalid at {where}: {what}.")
 
 
+def _as_many(table: list[Any], counts: list[Any], where: str) -> list[Any]:
+    """A table, which must have as many rows as the record."""
+    _require(len(table) == len(counts), where, f"it has {len(table)} rows and result.rows has {len(counts)}")
+    return table
+
+
 def _check_counts(table: list[list[int | None]], counts: list[list[int]], where: str) -> None:
     """Check that counts of correct answers fit the rows of the record and the numbers of images."""
-    _require(len(table) == len(counts), where, f"it has {len(table)} rows and result.rows has {len(counts)}")
-    for index, (row, count) in enumerate(zip(table, counts, strict=True)):
+    for index, (row, count) in enumerate(zip(_as_many(table, counts, where), counts, strict=True)):
         _require(len(row) == len(count), f"{where}[{index}]", f"it has {len(row)} entries instead of {len(count)}")
         for column, (value, most) in enumerate(zip(row, count, strict=True)):
             fits = value is None or value <= most
@@ -133,8 +139,13 @@ def validate(record: Mapping[str, Any]) -> None:
     for rule, tables in result["accuracy"].items():
         _check_counts(tables["correct"], counts, f"result.accuracy.{rule}.correct")
         classes = [found for row in result["rows"] if (found := class_counts_of(result, row["split"])) is not None]
-        if "class_correct" in tables and len(classes) == len(counts):  # older records: test split only
-            _check_counts(tables["class_correct"], classes, f"result.accuracy.{rule}.class_correct")
+        where = f"result.accuracy.{rule}"
+        _require(not {DENSE, RUNS} <= tables.keys(), where, f"it has {DENSE} and {RUNS}")
+        if DENSE in tables and len(classes) == len(counts):  # older records: test split only
+            _check_counts(tables[DENSE], classes, f"{where}.{DENSE}")
+        for index, row in enumerate(_as_many(tables[RUNS], classes, f"{where}.{RUNS}") if RUNS in tables else ()):
+            fault = fault_of_runs(row, classes[index])
+            _require(not fault, f"{where}.{RUNS}[{index}]", fault)
     for rule, told in result.get("mean_precision", {}).items():
         where = f"result.mean_precision.{rule}"
         _require(rule in result["accuracy"], where, "there is no such prediction rule")

@@ -15,6 +15,7 @@ from importlib import resources
 from itertools import chain
 from typing import Any
 
+from cl.records.class_table import DENSE, RUNS, fault_of_runs
 from cl.records.matrix import class_counts_of, counts_of
 
 Check = Callable[[Any], bool]
@@ -173,9 +174,15 @@ def _plain(node: Mapping[str, Any]) -> frozenset[type] | None:
 
 
 def _are_counts(result: Mapping[str, Any], text: bytes) -> bool:
-    """Whether the tables of `result.accuracy` hold numbers from 0 and null, by the characters of their JSON."""
+    """Whether the tables of `result.accuracy` hold numbers from 0 and null, by the characters of their JSON.
+
+    Tables of runs, which are short, are checked by the schema.
+    """
     begin = text[: text.index(b'},"backbone":')]  # accuracy is the first key; a quote in a string is escaped
-    empty = {rule: dict.fromkeys(tables, ()) for rule, tables in result["accuracy"].items()}
+    empty = {
+        rule: {key: table if key == RUNS else () for key, table in tables.items()}
+        for rule, tables in result["accuracy"].items()
+    }
     expected = canonical({"accuracy": empty})[:-2]
     return begin.translate(None, _COUNTS) == expected.translate(None, _COUNTS)
 
@@ -196,10 +203,12 @@ def _tables_agree(result: Mapping[str, Any]) -> bool:
     classes = [class_counts_of(result, row["split"]) for row in rows]
     sizes = [len(each) for each in classes if each is not None]
     for tables in result["accuracy"].values():
-        correct, by_class = tables["correct"], tables.get("class_correct")
+        correct, by_class, runs = tables["correct"], tables.get(DENSE), tables.get(RUNS)
         if len(correct) != len(counts) or not all(map(_row_fits, correct, counts)):
             return False
         if by_class is not None and len(sizes) == len(rows) and list(map(len, by_class)) != sizes:
+            return False
+        if runs is not None and (by_class is not None or not _runs_fit(runs, classes)):
             return False
     for rule, told in result.get("mean_precision", {}).items():
         if rule not in result["accuracy"] or len(told) != len(rows) or any(len(row) != groups for row in told):
@@ -214,3 +223,8 @@ def _row_fits(row: list[int | None], count: list[int]) -> bool:
     if None in row:
         row = [0 if value is None else value for value in row]
     return len(row) == len(count) and all(map(_AT_MOST, row, count))
+
+
+def _runs_fit(runs: list[dict[str, list[int]]], classes: list[list[int] | None]) -> bool:
+    fits = zip(runs, classes, strict=False)
+    return len(runs) == len(classes) and not any(count is None or fault_of_runs(row, count) for row, count in fits)

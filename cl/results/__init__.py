@@ -17,9 +17,11 @@ _HOMES = {
     "forgetting_text": "cl.results.tables",
     "load_results": "cl.results.store",
     "metrics_of": "cl.records.metrics",
+    "pareto_table": "cl.results.pareto",
     "predictions_sha256": "cl.records.predictions",
     "read_predictions": "cl.records.predictions",
     "result_sha256": "cl.records.record",
+    "transfer_table": "cl.results.transfer",
     "write_predictions": "cl.records.predictions",
 }
 
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from cl.records.metrics import METRICS, Metric, compute_all, metrics_of
     from cl.records.predictions import Predictions, predictions_sha256, read_predictions, write_predictions
     from cl.records.record import result_sha256
+    from cl.results.pareto import pareto_table
     from cl.results.store import Results, find_records, load_results
     from cl.results.tables import forgetting_table, forgetting_text
+    from cl.results.transfer import transfer_table
 
 __all__ = [
     "METRICS",
@@ -43,9 +47,11 @@ __all__ = [
     "forgetting_text",
     "load_results",
     "metrics_of",
+    "pareto_table",
     "predictions_sha256",
     "read_predictions",
     "result_sha256",
+    "transfer_table",
     "write_predictions",
 ]
 

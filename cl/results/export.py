@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cl.errors import UsageError
 from cl.files import replace_file, write_text
+from cl.records.class_table import class_values, has_classes
 from cl.records.matrix import class_counts_of, main_split, rows_of
 from cl.records.record import Record, accuracy_rows, config_hash, precision_of
 from cl.results.leaderboard.entries import Run, options_text
@@ -65,10 +68,11 @@ def _classes(record: Record, folder: Path) -> Iterator[Row]:
     stream, split = result["stream"], main_split(result)
     counts = class_counts_of(result, split)
     for rule, tables in result["accuracy"].items():
-        for row in rows_of(result, split) if counts and "class_correct" in tables else ():
-            for place, correct in enumerate(tables["class_correct"][row]):
-                if counts and correct is not None:
-                    count = counts[place]
+        rows = rows_of(result, split) if counts and has_classes(tables) else []
+        for row, values in zip(rows, class_values(result, rule, rows) if rows else (), strict=True):
+            for place in np.flatnonzero(~np.isnan(values)).tolist():
+                if counts:
+                    correct, count = int(values[place]), counts[place]
                     yield {
                         "rule": rule,
                         "task": result["rows"][row]["task"],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from cl.errors import DataError, UsageError, did_you_mean, sentence
+from cl.errors import DataError, UsageError, counted, did_you_mean, sentence
 from cl.protocol import default_rule
 from cl.records.record import ACCURACY_COLUMNS, RECORD, Record, accuracy_rows, config_hash, load
 
@@ -214,7 +214,7 @@ class Results:
         return leaderboard(self.records, metric=metric, rule=rule, folders=[file.parent for file in self.files])
 
     def __repr__(self) -> str:
-        return f"Results({len(self)} runs{f', {len(self.left_out)} left out' if self.left_out else ''})"
+        return f"Results({counted(len(self), 'run')}{f', {len(self.left_out)} left out' if self.left_out else ''})"
 
     def _repr_html_(self) -> str:
         columns = ["stream", "strategy", "backbone", "seed_order", "status", "seconds_total"]

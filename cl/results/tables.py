@@ -84,9 +84,15 @@ def _title(record: Mapping[str, Any], rule: str) -> str:
     limited = ", limited" if result["limited"] else ""
     state = "" if record["status"] == "complete" else f", {record['status']}"
     names = f"{result['strategy']['name']} on {result['stream']['name']} with {result['backbone']['name']}"
-    several = any("measure" in group for group in result["stream"]["groups"])
-    measure = "accuracy or mean average precision" if several else "accuracy"
-    return printable(f"{names}, {measure} in percent, rule {rule}{limited}{state}")
+    marked = _marked(record)
+    measure = "accuracy" if not any(marked) else "mean average precision (mAP)"
+    mixed = "" if all(marked) or not any(marked) else " where it says so, else accuracy"
+    return printable(f"{names}, {measure}{mixed} in percent, rule {rule}{limited}{state}")
+
+
+def _marked(record: Mapping[str, Any]) -> list[bool]:
+    """Which groups are measured by mean average precision."""
+    return ["measure" in group for group in record["result"]["stream"]["groups"]]
 
 
 def forgetting_table(
@@ -94,7 +100,8 @@ def forgetting_table(
 ) -> Table:
     """The lower-triangular accuracy matrix in percent as a rich table, with the summary as caption.
 
-    One row per evaluated task (counted from 1) and one column per group, then A_t over all images seen, or over tasks
+    One row per evaluated task (counted from 1) and one column per group, "mAP" in the heads of those that are measured
+    by mean average precision; then A_t over all images seen, or over tasks
     if some are measured by mean average precision; the last row is the forgetting of each group and their mean
     (F_chaudhry). `groups` selects columns. Raises `UsageError` for a
     rule that the run does not have.
@@ -106,13 +113,13 @@ def forgetting_table(
     counts = matrix(record, rule)
     chosen = list(range(len(counts.count)) if groups is None else groups)
     entries = np.where(counts.evaluated(), counts.accuracy, np.nan)
-    curve = accuracy_shown(counts)
+    curve, marked = accuracy_shown(counts), _marked(record)
     table = Table(
         title=_title(record, rule), caption=summary_line(record, rule), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     table.add_column("after task", justify="right", no_wrap=True)
     for group in chosen:
-        table.add_column(str(group + 1), justify="right", no_wrap=True)
+        table.add_column(f"{group + 1}{' mAP' * marked[group]}", justify="right", no_wrap=True)
     table.add_column("A_t", justify="right", no_wrap=True)
     for step, task in enumerate(steps_of(record["result"])):
         cells = ["" if math.isnan(entries[step, group]) else percent(entries[step, group]) for group in chosen]
@@ -168,7 +175,8 @@ def forgetting_text(record: Mapping[str, Any], rule: str | None = None, *, width
     rule = _rule(record, rule)
     groups = list(range(len(matrix(record, rule).count)))
     # A cell holds at most "100.00" or "-12.34" and a border; the rest is the first and the last column.
-    block = max(len(groups), 1) if width is None else max((width - 24) // 9, 1)
+    cell = 10 if any(_marked(record)) else 9
+    block = max(len(groups), 1) if width is None else max((width - 24) // cell, 1)
     texts = [_title(record, rule)]
     for start in range(0, max(len(groups), 1), block):
         table = forgetting_table(record, rule, groups=groups[start : start + block])

@@ -25,6 +25,9 @@ KEEP_LEARNER = (
 
 log = logging.getLogger("clbench")
 
+_LOGGED = "_clbench_log"
+"""Attribute of an exception whose traceback a log has: the path of the log."""
+
 
 def clear(folder: Path) -> None:
     """Delete the files of an earlier run, except the lock file, which we hold."""
@@ -55,9 +58,35 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def in_use(folder: Path) -> bool:
+    """Whether a process executes the run of a folder; false if that cannot be told."""
+    from filelock import FileLock, Timeout
+
+    if not (folder / LOCK).is_file():
+        return False
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read
+        return False
+    lock.release()
+    return False
+
+
 class _LogFile(logging.FileHandler):
+    whole = True
+    """Whether everything was written."""
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Ignore a full disk here: writing the record will report it."""
+        self.whole = False
+
+
+def log_of(error: BaseException) -> Path | None:
+    """The log that has the traceback of an error, None if none has: a complete run that is only checked writes none."""
+    return getattr(error, _LOGGED, None)
 
 
 @contextlib.contextmanager
@@ -79,6 +108,9 @@ def logged(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         log.error("%s: %s", type(error).__name__, error, exc_info=True)
+        if handler.whole:
+            with contextlib.suppress(AttributeError):  # of an exception with slots
+                setattr(error, _LOGGED, folder / LOG)
         raise
     finally:
         log.removeHandler(handler)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cl.errors import ClbenchError
+from cl.errors import ClbenchError, counted
 from cl.running import untrained_features
 from cl.running.evaluation import evaluate
 from cl.running.probe import Probe
@@ -129,7 +129,7 @@ def _continue(state: RunState, strategy: Strategy, trainer: Trainer) -> RunState
 
 def _learn(strategy: Strategy, stream: Stream, event: Train, state: RunState, trainer: Trainer) -> None:
     view = stream.view(event.experience, past=strategy.access == "past")
-    trainer.observer.task(event.experience, len(stream.experiences), f"{len(view.train):,} images")
+    trainer.observer.task(event.experience, len(stream.experiences), counted(len(view.train), "image"))
     trainer.journal.begin(event.experience)
     try:
         with trainer.cost.timed("train"):

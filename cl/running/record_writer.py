@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from cl.errors import ClbenchError, StorageError
+from cl.errors import ClbenchError, StorageError, counted
 from cl.files import remove_temporaries, write_text
 from cl.protocol import rules_on
-from cl.records import metrics, predictions, record
+from cl.records import class_table, metrics, predictions, record
 from cl.running.environment import environment
 from cl.running.evaluation import NONE, Row, Tally, counts
 from cl.running.existing import EVENTS, PREDICTIONS, events_text
@@ -86,7 +86,7 @@ class Writer:
         accuracy: dict[str, Any] = {}
         for rule in self.rules:
             tallies = [self._tally(state, index, rule) for index in range(len(state.rows))]
-            accuracy[rule] = {"correct": [t[0] for t in tallies], "class_correct": [t[1] for t in tallies]}
+            accuracy[rule] = {"correct": [t[0] for t in tallies], **class_table.written([t[1] for t in tallies])}
         result = {
             "stream": {
                 **stream.identity,
@@ -185,6 +185,7 @@ class Writer:
             "parameters": {"total": sum(held.values()), "trainable": cost.trainable},
             "stored": state.stored,
             **({"report": state.report} if state.report else {}),
+            **({"groups": facts} if any(facts := [_facts(group) for group in self.stream.groups]) else {}),
             "environment": environment(self.trainer.device),
             "resumed_from": state.resumed_from,
             "warnings": [*self.warnings, *filter(None, [self.remark])],
@@ -193,12 +194,19 @@ class Writer:
     def headline(self, state: RunState) -> str:
         """One line with the state of the run: classes seen, and the last row's accuracy under the first rule.
 
-        The accuracy is the mean over tasks where some have several classes per image, else over images.
+        The accuracy is the mean over tasks where some have several classes per image, else over images. It is called
+        mAP if that is the measure of every task so far.
         """
         values: Mapping[str, float | None] = next(iter(self.record["result"]["metrics"].values()), {})
         last = values.get("A_last_task" if self.stream.multi_label else "A_last_sample")
-        seen = f"{state.seen} classes"
-        return f"{seen}, accuracy {100 * last:.2f} %" if last is not None else seen
+        seen = counted(state.seen, "class")
+        return f"{seen}, {self._measure(state)} {100 * last:.2f} %" if last is not None else seen
+
+    def _measure(self, state: RunState) -> str:
+        """What the groups of the last row that are due are measured by."""
+        task = state.rows[-1]["task"] if state.rows else None
+        due = [group.tags is not None for group in self.stream.groups if task is not None and group.task <= task]
+        return "mAP" if due and all(due) else "mean of accuracy and mAP" if any(due) else "accuracy"
 
 
 def _absent(kind: str, images: int) -> np.ndarray:
@@ -211,6 +219,11 @@ def _absent(kind: str, images: int) -> np.ndarray:
 def _about(group: Group) -> dict[str, Any]:
     measure = {"measure": "mAP"} if group.tags is not None else {}
     return {"name": group.name, "classes": list(group.classes), "task": group.task, **measure}
+
+
+def _facts(group: Group) -> dict[str, Any]:
+    """What a report says of a group; in the measurement, because it changes no result."""
+    return {key: value for key in ("year", "domain") if (value := getattr(group, key))}
 
 
 def _images_per_class(stream: Stream, split: str) -> list[int]:

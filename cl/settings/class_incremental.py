@@ -16,7 +16,7 @@ import numpy as np
 
 from cl.data.split import split_rows
 from cl.data.store import Dataset, IndexArray, Progress
-from cl.errors import DataError, UsageError
+from cl.errors import DataError, UsageError, counted
 from cl.family import Family
 from cl.options import listed, option, options_of
 from cl.protocol import FEW_SHOT
@@ -196,8 +196,8 @@ def class_incremental(
             train[label], val[label] = few, val[label][:0]
             if len(train[label]) < options.shots and options.train_per_class is None:
                 raise DataError(
-                    f"Class {dataset.class_names[label]!r} of {dataset.name} has {len(held)} training images, fewer "
-                    f"than shots={options.shots}; choose fewer shots."
+                    f"Class {dataset.class_names[label]!r} of {dataset.name} has {counted(len(held), 'training image')}"
+                    f", fewer than shots={options.shots}; choose fewer shots."
                 )
 
     experiences: list[Experience] = []

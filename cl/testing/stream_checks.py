@@ -178,9 +178,9 @@ def train_and_test_apart(subject: Subject) -> None:
     """Test images are not training images under another name."""
     stream = subject.stream
     rows = np.unique(np.concatenate([experience.train for experience in stream.experiences]))
-    known = set(pixel_hashes(np.asarray(stream.dataset.train.pixels)[rows]).tolist())
+    known = set(pixel_hashes(stream.dataset.train.pixels[rows]).tolist())
     tested = stream.test_rows(range(len(stream.groups)))[0]
-    hashes = pixel_hashes(np.asarray(stream.dataset.test.pixels)[tested])
+    hashes = pixel_hashes(stream.dataset.test.pixels[tested])
     shared = sum(value in known for value in hashes.tolist())
     if shared > SHARED * len(tested):
         raise CheckFailure(

@@ -9,13 +9,15 @@ import shutil
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cl.errors import ContractError, DataError
 from cl.files import remove_temporaries, storage_error
 from cl.records.identity import RunIdentity
-from cl.training import state
+from cl.training import kept, state
+from cl.training.kept import BEFORE, EVENT, Kept
 
 log = logging.getLogger("clbench")
 
@@ -43,7 +45,8 @@ class Checkpoint:
     `entry-T-N.safetensors` the state after the N-th journaled call of task T; `partial.safetensors` a fit interrupted
     at a step. `every` is the number of seconds between writes within a task; 0 writes at every opportunity.
     `keep_setup` writes all results of `setup` (task -1), for a learner that will be saved. Every file holds `identity`,
-    what the run reads.
+    what the run reads. Large tensors of the last event are not written again: the files refer to them, also to those in
+    `kept-ID.safetensors`, earlier events that are still needed (`cl.training.kept`). Results of `setup` are whole.
 
     Damaged files are removed with a warning: a call is computed again, and the run continues from the event before.
     """
@@ -53,28 +56,34 @@ class Checkpoint:
     ) -> None:
         self.folder, self.every, self.keep_setup, self.identity = folder, every, keep_setup, identity
         self._last, self._duration = time.monotonic(), 0.0
+        self._kept = Kept(folder)
         remove_temporaries(folder)
 
     # ------------------------------------------------------------------------------------------------------ events
 
     def save_event(self, value: dict[str, Any]) -> None:
         """Commit the state after an event, and delete the journal of the task."""
-        path = self.folder / _EVENT
+        path = self.folder / EVENT
         try:
+            self._kept.set_aside()
             with contextlib.suppress(FileNotFoundError):
-                os.replace(path, self.folder / _BEFORE)
+                os.replace(path, self.folder / BEFORE)
         except OSError as error:
             raise storage_error(path, error) from error
         self._write(path, "event", value)
+        self._kept.follow(EVENT)
+        self._kept.tidy()
         for path in [*self.folder.glob("entry-[0-9]*.safetensors"), self.folder / _PARTIAL]:
             path.unlink(missing_ok=True)  # not the entries of setup() (task -1), which every start needs
 
     def load_event(self) -> dict[str, Any] | None:
         """The last committed state, or None; raises `DataError` if none of the two is whole."""
-        paths = [path for path in (self.folder / _EVENT, self.folder / _BEFORE) if path.exists()]
+        paths = [path for path in (self.folder / EVENT, self.folder / BEFORE) if path.exists()]
         for number, path in enumerate(paths):
             try:
-                return _load(path, "event", fix="start over with --existing always")
+                value = _load(path, "event", fix="start over with --existing always")
+                self._kept.follow(path.name)
+                return value
             except DataError as error:
                 if number + 1 == len(paths):
                     raise
@@ -127,12 +136,14 @@ class Checkpoint:
     def _write(self, path: Path, kind: str, value: dict[str, Any]) -> None:
         start = time.monotonic()
         about = {"kind": kind, "identity": None if self.identity is None else asdict(self.identity)}
-        state.save(path, {"about": about, **value})
+        share = kept.SHARE if kind == "event" else 0.0  # the other files do not outlive the next event
+        whole = path.name.startswith(_SETUP)  # for a learner that is saved, and for every later start
+        state.save(path, {"about": about, **value}, refer=None if whole else partial(self._kept.refer, share=share))
         self._last = time.monotonic()
         self._duration = self._last - start
 
 
-_EVENT, _BEFORE, _PARTIAL = "event.safetensors", "event-before.safetensors", "partial.safetensors"
+_PARTIAL, _SETUP = "partial.safetensors", "entry--1-"
 
 
 def changed(folder: Path, identity: RunIdentity) -> str:
@@ -141,6 +152,8 @@ def changed(folder: Path, identity: RunIdentity) -> str:
     Files of version 0.1.0 do not say what the run read.
     """
     for path in sorted(folder.glob("*.safetensors")):
+        if path.name.startswith("kept-"):
+            continue  # of an earlier event
         try:
             then = state.peek(path).get("about", {}).get("identity")
             found = identity.changed_since(then) if then else ""

@@ -7,7 +7,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cl.errors import ContractError, DataError
 from cl.files import replace_file
+from cl.training import kept
 
 State = Any
 """Nested dict / list of tensors and JSON scalars."""
@@ -190,14 +191,19 @@ def nbytes(state: State) -> int:
 # ------------------------------------------------------------------------------------------------- state <-> file
 
 
-def save(path: Path, state: State, *, durable: bool = True) -> None:
+def save(
+    path: Path, state: State, *, durable: bool = True, refer: Callable[[dict[str, Tensor]], kept.Large] | None = None
+) -> None:
     """Write a state atomically, with a digest of its content; raises `StorageError` if it cannot be written.
 
-    `durable` is as for `cl.files.replace_file`.
+    `durable` is as for `cl.files.replace_file`. `refer` removes the tensors that another file of the folder holds and
+    says where they are (`cl.training.kept`); without it the file holds the whole state.
     """
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_flatten(state, tensors, set()), allow_nan=False)
-    metadata = {"skeleton": skeleton, _DIGEST: _digest(skeleton, tensors)}
+    large = json.dumps(found) if refer is not None and (found := refer(tensors)) else ""
+    metadata = {"skeleton": skeleton, **({kept.LARGE: large} if large else {})}
+    metadata[kept.DIGEST] = _digest(skeleton + large, tensors)
 
     def write(temporary: Path) -> None:
         try:
@@ -211,16 +217,18 @@ def save(path: Path, state: State, *, durable: bool = True) -> None:
 def load(path: Path, fix: str = "delete it and run the same command again") -> State:
     """Read a file of `save`; raises `DataError`, which names `fix`, if its content is not what was written.
 
-    Files of version 0.1.0 have no digest.
+    Tensors that it refers to are read from their files, which are next to it. Files of version 0.1.0 have no digest.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if not {"skeleton"} <= metadata.keys() <= {"skeleton", _DIGEST}:
+        if not {"skeleton"} <= metadata.keys() <= {"skeleton", kept.DIGEST, kept.LARGE}:
             raise ValueError("its header is not one that clbench writes")
-        if _DIGEST in metadata and metadata[_DIGEST] != _digest(metadata["skeleton"], tensors):
+        large = metadata.get(kept.LARGE, "")
+        if kept.DIGEST in metadata and metadata[kept.DIGEST] != _digest(metadata["skeleton"] + large, tensors):
             raise ValueError("its content is not what was written")
+        tensors |= kept.fetch(path.parent, json.loads(large)) if large else {}
         return _unflatten(json.loads(metadata["skeleton"]), tensors)
     except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
@@ -234,22 +242,18 @@ def peek(path: Path) -> State:
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            skeleton = json.loads(file.metadata()["skeleton"])
-            return _unflatten(skeleton, dict.fromkeys(file.keys()))
+            metadata = file.metadata()
+            names = [*file.keys(), *json.loads(metadata.get(kept.LARGE, "{}"))]
+            return _unflatten(json.loads(metadata["skeleton"]), dict.fromkeys(names))
     except (SafetensorError, LookupError, TypeError, ValueError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it and run the same command again.") from error
 
 
-_DIGEST = "xxh3_128"
-
-
-def _digest(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
-    """128-bit hash of names, types, shapes and bytes: detects damage, not forgery."""
-    digest = xxhash.xxh3_128(skeleton.encode())
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """128-bit hash of a text, and of names, types, shapes and bytes: detects damage, not forgery."""
+    digest = xxhash.xxh3_128(text.encode())
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        if tensor.numel():
-            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+        kept.put(digest, name, tensor)
     return digest.hexdigest()
 
 

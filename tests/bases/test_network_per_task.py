@@ -250,6 +250,37 @@ def test_the_released_configurations_have_one_run_and_the_paper_has_a_search(nam
     assert (paper.batch_size, paper.batch_share) == (512, 0.0025)
 
 
+def test_without_a_search_the_optimiser_gets_the_released_rate(learn: Learn) -> None:
+    """One trial, learning rate 0.1, no label smoothing, whatever the seed draws."""
+    released = make_plan("independent", "split-cifar100", preset="as-released").options
+    given = {key: getattr(released, key) for key in ("trials", "lr_min", "lr_max", "smoothing_max")}
+    strategy = learner(Independent, **given)
+    rates: list[float] = []
+    smoothings: list[float] = []
+    fit, cross_entropy = strategy.fit, torch.nn.functional.cross_entropy
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        rates.append(options["optimizer"]([torch.nn.Parameter(torch.zeros(1))]).defaults["lr"])
+        return fit(*arguments, **options)
+
+    def seen(*arguments: Any, **options: Any) -> Tensor:
+        smoothings.append(options["label_smoothing"])
+        return cross_entropy(*arguments, **options)
+
+    vars(strategy)["fit"] = watched
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cl.bases.network_per_task.F.cross_entropy", seen)
+        learn(strategy, stream(), 2)
+    assert rates == [0.1, 0.1], "one trial for each of two tasks"
+    assert smoothings and set(smoothings) == {0.0}
+
+
+@pytest.mark.parametrize("name", ["independent", "finetune-previous", "finetune-dynamic", "pretrained"])
+def test_the_cheap_search_has_four_short_trials(name: str) -> None:
+    cheap = make_plan(name, "split-cifar100", preset="cheap").options
+    assert (cheap.trials, cheap.steps, cheap.lr_min, cheap.lr_max) == (4, 25_000, 1e-4, 0.1)
+
+
 def test_the_defaults_are_the_search_of_the_paper() -> None:
     o = NetworkPerTask.Options()
     assert (o.trials, o.lr_min, o.lr_max, o.smoothing_max) == (16, 1e-4, 0.1, 0.3)

@@ -6,13 +6,16 @@ import sys
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from benchmarks import (
+    joined_batches,
     loop_overhead,
     low_rank,
+    many_rows,
     memory_methods,
     merging_memory,
     online,
@@ -134,3 +137,38 @@ def test_steps_with_masks_are_paired_with_dense_steps_of_as_many_images(name: st
     assert len(ratios[name]) == 1 and ratios[name][0] > 0
     steps = sparse_steps.steps_of(name, "split-digits", "mlp_2x100_28@random", options)
     assert steps.whole()[1] == 4 and steps.fit.key.task == 1
+
+
+def test_joined_and_copied_batches_have_the_same_pixels(tmp_path: Path) -> None:
+    joined, copy = joined_batches.stores_in(tmp_path, 3, 10, 4)
+    batches = [np.arange(10), np.arange(30)[::-2], np.array([29, 0])]
+    assert joined_batches.compare(joined, copy, batches) > 0
+    changed = np.array(copy)
+    changed[29] ^= 1
+    with pytest.raises(SystemExit, match="others than the copied ones"):
+        joined_batches.compare(joined, changed, batches)
+
+
+def test_a_generated_stream_is_read_planned_and_opened(tmp_path: Path) -> None:
+    found = many_rows.measure(tmp_path, rows=400, side=4, classes=4, tasks=2)
+    assert found["read, open, first batch"].output == found["open, first batch"].output
+    assert "320 to train on, 80 to test on" in found["run --dry-run"].output and "many-2" in found["info"].output
+    assert all(step.peak > 10 << 20 for step in found.values())
+
+
+@pytest.mark.slow
+def test_a_stream_needs_few_bytes_per_image(tmp_path: Path) -> None:
+    """Label, hash, order and row of each image are held, 8 bytes each or fewer, some of them twice for a while."""
+    program = (
+        "import sys; import cl.data.readers as readers; from cl.family import make_stream\n"
+        "readers._IN_MEMORY = 0\n"
+        "make_stream(sys.argv[1], progress=lambda *_: None)"
+    )
+    peaks = []
+    for rows in (200_000, 1_200_000):
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        stream = str(many_rows.write_stream(folder, rows, 4, 20, 4))
+        peaks.append([many_rows.run(folder / "home", program, stream).peak for _ in ("decoded", "opened")])
+    first, again = ((large - small) / 1e6 for small, large in zip(*peaks, strict=True))
+    assert first < 250 and again < 150, f"bytes per image: {first:.0f} when decoded, {again:.0f} when opened"

@@ -16,6 +16,9 @@ from tests.help.toy import QUICK
 pytestmark = pytest.mark.usefixtures("toy")
 
 
+Shown = pytest.CaptureFixture[str]
+
+
 def test_dry_run_describes_and_touches_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert call(["run", "-s", "toy", *QUICK, "--dry-run"]) == 0
     shown = capsys.readouterr().out
@@ -24,7 +27,7 @@ def test_dry_run_describes_and_touches_nothing(capsys: pytest.CaptureFixture[str
     assert "stream.train_per_class  2  [--limit]" in shown
     assert list(tmp_path.iterdir()) == []
 
-    assert call(["run", "-s", "toy", "--stream", "split-cifar100", "--dry-run", "--json"]) == 0
+    assert call(["run", "-s", "toy", "--stream", "split-cifar100", "--dry-run", "--json"]) == 3
     about = json.loads(capsys.readouterr().out)
     assert about["state"] == "new"
     assert "CLBENCH_DATA_PATH" in about["stream"]["missing"]
@@ -33,13 +36,31 @@ def test_dry_run_describes_and_touches_nothing(capsys: pytest.CaptureFixture[str
     assert call(["run", "-s", "toy", *QUICK, "--dry-run", "-b", "vit_micro_patch4_33"]) == 2
 
 
-Shown = pytest.CaptureFixture[str]
+def test_missing_data_that_nothing_would_download_ends_a_dry_run(
+    capsys: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["run", "-s", "toy", "--dry-run", "--stream"]
+    assert call([*command, "split-cifar100"]) == 3  # tests are offline
+    shown = capsys.readouterr()
+    assert shown.err.startswith("Error: CIFAR-100 (") and "CLBENCH_OFFLINE forbids downloading it" in shown.err
+    assert "Data      not here" in shown.out
+    assert call(["run", "-s", "toy", *QUICK, "--probe", "split-cifar100", "--dry-run"]) == 3
+    assert "Error: CIFAR-100 (" in capsys.readouterr().err
+    assert call([*command, "split-digits,split-cifar100", "-q"]) == 3
+    assert capsys.readouterr().err.count("Error: ") == 1, "the other run could begin"
+    monkeypatch.delenv("CLBENCH_OFFLINE")
+    for stream, code in ("split-cifar100", 0), ("stanford-cars", 3), ("nevis", 3):
+        assert call([*command, stream]) == code
+        shown = capsys.readouterr()
+        assert "would start" in shown.out and shown.err.count("Error: ") == bool(code)
+        assert ("a run downloads it" in shown.out) == (code == 0)
 
 
 def test_a_dry_run_prints_every_run_of_a_grid(capsys: Shown, tmp_path: Path) -> None:
     command = ["run", "-s", "finetune", "--stream", "split-digits", "--limit", "2", "--dry-run", "--json"]
     assert call([*command, "-b", f"test_vit@random,{DEFAULT_BACKBONE}", "--set", "finetune.lr=0.1,0.2"]) == 0
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    *found, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert last["grid"]["runs"]["new"] == 4
     assert [(each["backbone"]["name"], each["config"]["lr"]["value"]) for each in found] == [
         (backbone, lr) for backbone in ("test_vit@random", DEFAULT_BACKBONE) for lr in (0.1, 0.2)
     ]
@@ -113,14 +134,16 @@ def test_runs_of_a_grid_that_differ_in_seeds_share_a_rehearsal(capsys: Shown, mo
     monkeypatch.setattr("cl.running.rehearsal.rehearse", lambda plan, stream: rehearsed.append(plan.title))
     command = ["run", "-s", "toy,finetune", *QUICK, "--dry-run", "--json", "--seed", "1,2,3"]
     assert call([*command, "--set", "finetune.lr=0.1,0.2"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 9 and len(rehearsed) == 3
+    assert len(capsys.readouterr().out.splitlines()) == 9 + 1 and len(rehearsed) == 3
 
 
-def test_data_that_a_setup_needs_and_that_is_not_here_is_a_note(capsys: Shown) -> None:
+def test_data_that_a_setup_needs_and_that_is_not_here_is_a_note(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ["run", "-s", "kvb", *QUICK, "-b", "test_vit@random", "--set", "keys_from=split-cifar100", "--dry-run"]
-    assert call(command) == 0
-    shown = capsys.readouterr().out
-    assert "would start" in shown and re.search(r"Note .*cifar-100", shown, re.IGNORECASE)
+    for code in (3, 0):
+        assert call(command) == code, "nothing is downloaded while CLBENCH_OFFLINE is set"
+        shown = capsys.readouterr().out
+        assert "would start" in shown and re.search(r"Note .*cifar-100", shown, re.IGNORECASE)
+        monkeypatch.delenv("CLBENCH_OFFLINE", raising=False)
 
 
 def test_a_complete_run_is_not_rehearsed(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:

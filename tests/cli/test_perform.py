@@ -50,6 +50,20 @@ def test_a_bug_in_a_method_is_one_sentence_and_a_log(capsys: pytest.CaptureFixtu
     assert "Traceback" in (folder / "log.txt").read_text()
 
 
+def test_a_log_of_an_earlier_run_is_not_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(["run", "-s", "toy", *QUICK, "-q"]) == 0
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("cl.running.execution.check_complete", broken)
+    assert call(["run", "-s", "toy", *QUICK]) == 1
+    shown = capsys.readouterr().err
+    assert "division by zero. CLBENCH_DEBUG=1 shows where." in shown and "log.txt" not in shown
+
+
 @pytest.mark.parametrize(("how", "code"), [("interrupt", 130), ("terminate", 143)])
 def test_an_interrupted_run_says_so_and_continues(
     how: str, code: int, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

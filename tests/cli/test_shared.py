@@ -12,7 +12,7 @@ import pytest
 from cl.cli import call
 from cl.cli.shared import Display, backbones_in, names_in, seeds_in, set_up, streams_in
 from cl.errors import UsageError
-from cl.running import executors
+from cl.executors import base, worker
 from cl.running.result import RunResult
 from tests.help.commands import SMALL
 
@@ -21,8 +21,8 @@ Shown = pytest.CaptureFixture[str]
 
 def test_workers_is_the_old_name_of_threads(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    monkeypatch.setattr(executors, "_set_threads", threads.append)
-    monkeypatch.setattr(executors, "execute", lambda plan, **_: RunResult({}, plan.folder))
+    monkeypatch.setattr(worker, "set_threads", threads.append)
+    monkeypatch.setattr(base, "execute", lambda plan, **_: RunResult({}, plan.folder))
     command = ["run", "-s", "simplecil", *SMALL[:-2], "--json", "-q"]
     assert call([*command, "--workers", "2"]) == 0
     shown = capsys.readouterr()

@@ -63,3 +63,9 @@ def test_images_and_labels_must_fit(tmp_path: Path) -> None:
     paths = write(tmp_path, zipped=False)
     with pytest.raises(DataError, match="has a label above 8"):
         read_idx_files(paths, NAMES[:-1])
+
+
+def test_one_dimension_is_in_the_singular(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_bytes(b"")
+    with pytest.raises(DataError, match=r"bytes in 1 dimension does\)"):
+        read_idx(tmp_path / "labels", 1)

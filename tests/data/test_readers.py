@@ -68,6 +68,41 @@ def test_a_pack_with_both_splits_and_grey_images(
         assert content.splits[name].image_shape == (6, 5, 1)
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("shape", [(90, 6, 5), (90, 6, 5, 3)])
+def test_a_pack_too_large_for_the_memory_has_the_same_stores(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Any, shape: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels, labels, split = rng.integers(0, 256, shape, np.uint8), np.arange(90) % 4, np.arange(90) % 3 // 2
+    pixels[9] = pixels[21]
+    save(tmp_path / "toy.npz", images=pixels, labels=labels, split=split, classes=[*"abcd"])
+    small = read_pack(tmp_path / "toy.npz")
+    monkeypatch.setattr("cl.data.readers._IN_MEMORY", pixels.nbytes)
+    large = read_pack(tmp_path / "toy.npz")
+    for name, store in small.splits.items():
+        found = large.splits[name]
+        assert isinstance(found.pixels, np.memmap) and found.fingerprint == store.fingerprint
+        np.testing.assert_array_equal(found.pixels, store.pixels)
+        np.testing.assert_array_equal(found.hashes, store.hashes)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bit", "shape", "number", "dtype"])
+def test_a_damaged_large_pack_is_one_sentence(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr("cl.data.readers._IN_MEMORY", 1000)
+    shape = {"shape": (90, 6, 5, 2), "number": (91, 6, 5)}.get(damage, (90, 6, 5))
+    images, labels = np.ones(shape, np.int16 if damage == "dtype" else np.uint8), np.arange(90) % 4
+    path = tmp_path / "toy.npz"
+    np.savez(path, images=images, labels=labels, split=labels % 2, classes=[*"abcd"])
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 4 if damage == "bit" else 0
+    path.write_bytes(content[:-100] if damage == "truncated" else content)
+    with pytest.raises(DataError, match=r"Cannot read .*toy.npz: it is truncated, damaged .*replace it"):
+        read_pack(path)
+
+
 def test_an_image_that_cannot_be_decoded_is_named(
     cache: Path, make_pack: Callable[..., None], tiny: Any, tmp_path: Path
 ) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cl.declared.declaration import load
+from cl.declared.declaration import Declaration, load
 from cl.errors import UsageError
+from cl.registry import streams
 from tests.help.declared import Write, build
 
 
@@ -47,3 +48,25 @@ def test_a_domain_is_one_task(write: Write) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no stream file"):
         load(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [("nevis-real", "c823327a"), ("nevis-large", "a787e0d1"), ("pacs", "43867bd7"), ("5-datasets", "b9b6f769")],
+)
+def test_streams_with_records_keep_their_digests(name: str, digest: str) -> None:
+    """The digests with which the runs in results/reference were made."""
+    declared: Declaration = streams.get(name).declaration()
+    assert declared.digest == digest
+    told = {entry.domain for entry in declared.datasets}
+    assert all(told) if name.startswith("nevis") else told == {""}
+
+
+def test_what_images_show_is_no_part_of_the_identity(write: Write) -> None:
+    plain = load(write())
+    path = write(tables={name: 'domain = "ocr"\n' for name in ("grey", "colour", "large")})
+    told = load(path)
+    assert [entry.domain for entry in told.datasets] == ["ocr"] * 3 and told.digest == plain.digest
+    stream = build(path)
+    assert [(group.year, group.domain) for group in stream.groups] == [(e.year, "ocr") for e in plain.datasets]
+    assert stream.groups[0].year is not None and stream.id == build(write()).id

@@ -51,6 +51,7 @@ def test_the_gauntlet_passes_every_kind_of_place(whole: tuple[Path, dict[str, in
     _, ticks = whole
     assert {"step", "compute", "predict", "writing", "before record.json", "after record.json"} <= set(ticks)
     assert {"before event.safetensors", "before entry", "after partial.safetensors"} <= set(ticks)
+    assert {"before kept", "after kept", "delete kept", "delete entry"} <= set(ticks)
 
 
 def test_killed_at_random_places_the_result_is_the_same(whole: tuple[Path, dict[str, int]], tmp_path: Path) -> None:

@@ -109,6 +109,23 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert first["result"]["mean_precision"]["til_oracle"][-1] == [None, None]
 
 
+def test_progress_and_table_say_what_is_measured_by_map(
+    stream: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, _, voc = TEXT.split("[[datasets]]")
+    (tmp_path / "one.toml").write_text(f"{head}[[datasets]]{voc}")
+    command = ["run", "-s", "independent", *[each for each in QUICK if each != "-q"], "--progress", "plain", "--stream"]
+    assert call([*command, stream]) == 0
+    shown = capsys.readouterr()
+    assert " 2 classes, accuracy " in shown.err and " 22 classes, mean of accuracy and mAP " in shown.err
+    assert "mean average precision (mAP) where it says so, else accuracy in percent" in shown.out
+    assert "|after task | 1 |2 mAP | A_t |" in " ".join(shown.out.split())
+    assert call([*command, str(tmp_path / "one.toml")]) == 0
+    shown = capsys.readouterr()
+    assert " 20 classes, mAP " in shown.err and "accuracy" not in shown.err
+    assert "mean average precision (mAP) in percent" in shown.out and "accuracy" not in shown.out
+
+
 def test_leaderboards_figures_and_reports_show_such_runs(
     stream: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,7 +141,7 @@ def test_leaderboards_figures_and_reports_show_such_runs(
         [1 - sum(_accuracies(table, name)) / 4 for name in front["strategy"]], abs=1e-9
     )
     kinds = {plot.kind for plot in plots_of(table.records, [*KINDS])}
-    assert {"curves", "matrix", "nevis", "cost", "stream"} <= kinds
+    assert {"curves", "matrix", "nevis", "transfer", "cost", "stream"} <= kinds
     capsys.readouterr()
     for command in (
         ["leaderboard", folder, "--metric", "E_own"], ["leaderboard", folder], ["report", folder],

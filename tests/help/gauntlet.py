@@ -1,9 +1,9 @@
 """A run that kills itself with SIGKILL: `python gauntlet.py FOLDER TICK...`, one process per tick (-1: not killed).
 
 Every process is forked from one that has imported the code but run none of it, which spares seconds of imports. Ticks
-are counted at every step of a fit, inside a compute, at every prediction, and before, in the middle of and after every
-file that is written. The strategy draws random numbers between its phases, repeats a phase's name, selects a best
-state, uses dropout, and holds state of every kind.
+are counted at every step of a fit, inside a compute, at every prediction, before, in the middle of and after every file
+that is written, and before every deletion. The strategy draws random numbers between its phases, repeats a phase's
+name, selects a best state, uses dropout, and holds state of every kind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cl.parts.heads.growing import GrowingHead
 from cl.parts.statistics.gaussians import ClassGaussians
 from cl.strategy import Inputs, Strategy
 from cl.stream import View
-from cl.training import fit
+from cl.training import fit, kept
 from cl.training.optim import Cosine, adam, sgd
 from tests.conftest import make, run, tiny_stream
 
@@ -122,8 +122,16 @@ def arm() -> None:
     def half_written(descriptor: int) -> None:
         CLOCK.tick("writing")  # a kill needs no fsync, only a power cut does
 
+    unlink = Path.unlink
+
+    def slow_unlink(self: Path, missing_ok: bool = False) -> None:
+        CLOCK.tick(f"delete {self.name.split('-')[0]}")
+        unlink(self, missing_ok)
+
     module: Any = files.os
     module.replace, module.fsync = slow_replace, half_written
+    Path.unlink = slow_unlink  # type: ignore[method-assign]
+    kept.LEAST = 64  # the tensors of this strategy are small
 
 
 def main(folder: Path, fatal: int) -> None:

@@ -26,7 +26,8 @@ def test_what_is_locked_stays_and_the_rest_goes(tmp_path: Path, capsys: Shown) -
     run = tmp_path / "results" / "run"
     (run / "checkpoint").mkdir(parents=True)
     (run / "config.toml").touch()
-    (run / "checkpoint" / "event.safetensors").write_bytes(b"x")
+    for name in ("event", "event-before", f"kept-{0:032x}", "entry--1-1", "entry-0-2", "partial"):
+        (run / "checkpoint" / f"{name}.safetensors").write_bytes(b"x")
     with FileLock(run / ".lock"), FileLock(tmp_path / "home" / "decoded" / f"{0:064x}.lock"):
         assert call(["cache", "clean", "all", "--yes"]) == 0
         shown = capsys.readouterr().err

@@ -88,8 +88,18 @@ def test_a_refusal_names_class_task_count_and_fix() -> None:
         refuse("slca", options_of("slca"), stream)
     assert str(caught.value) == (
         "slca needs 2 training images of each class for its covariance, but class 3 (three) in task 2 of 5 of "
-        "split-digits has 1; add images, raise --limit, stream.train_per_class or stream.shots, or leave it out."
+        "split-digits has 1; raise --limit or stream.train_per_class, add images, or leave this class out."
     )
+    for options, fix in (
+        (
+            {"train_per_class": None},
+            "no option limits them: add images, leave this class out",
+        ),
+        ({"train_per_class": None, "shots": 1}, "raise stream.shots, add images"),
+        ({"train_per_class": None, "val_fraction": 0.1}, "lower stream.val_fraction, add images"),
+    ):
+        with pytest.raises(Incompatible, match=f"has 1; {fix}"):
+            refuse("slca", options_of("slca"), replace(stream, options={**stream.options, **options}))
     assert caught.value.exit_code == 2
     refuse("slca", options_of("slca"), thinned(tiny_stream(tasks=5, order="natural"), 1, images=2))
     refuse("finetune", options_of("finetune"), stream)

@@ -252,3 +252,19 @@ def test_files_of_incomplete_runs_hold_the_same_without_compression(tmp_path: Pa
     with zipfile.ZipFile(small) as one, zipfile.ZipFile(large) as two:
         assert {entry.compress_type for entry in one.infolist()} == {zipfile.ZIP_DEFLATED}
         assert {entry.compress_type for entry in two.infolist()} == {zipfile.ZIP_STORED}
+
+
+@pytest.mark.parametrize(("answered", "small"), [(25, True), (26, False)])
+def test_files_of_incomplete_runs_are_compressed_if_few_images_have_an_answer(
+    answered: int, small: bool, tmp_path: Path
+) -> None:
+    images = 4000
+    table = np.full((100, images), ABSENT)
+    table[:answered] = np.random.default_rng(0).integers(0, 1000, (answered, images))
+    margin = np.where(table == ABSENT, np.nan, 0.5)
+    index = np.arange(images)
+    found = Predictions(index, index % 1000, index % 100, {"til_oracle": table}, {"til_oracle": margin})
+    path = tmp_path / "predictions.npz"
+    assert write_predictions(path, found, compressed=False) == predictions_sha256(found)
+    assert (path.stat().st_size < 2 * 2 * images * answered) == small
+    assert predictions_sha256(read_predictions(path)) == predictions_sha256(found)

@@ -174,8 +174,8 @@ def test_versions(make_record: Make, tmp_path: Path) -> None:
     path.write_text(json.dumps({"schema_version": "2.0", "anything": 1}))
     with pytest.raises(UsageError, match=r"newer clbench \(record schema 2\.0.*pip install --upgrade"):
         records.load(path)
-    path.write_text(json.dumps(make_record(schema_version="1.7")))
-    assert records.load(path)["schema_version"] == "1.7"
+    path.write_text(json.dumps(make_record(schema_version="1.99")))
+    assert records.load(path)["schema_version"] == "1.99"
 
 
 def test_an_edited_result_is_noticed(make_record: Make, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from filelock import FileLock
 from cl import api
 from cl.errors import ClbenchError, DataError, RunInUse, StorageError
 from cl.plan.plan import make_plan
-from cl.running.folder import LOCK, LOG, clear, locked, logged
+from cl.running.folder import LOCK, LOG, clear, locked, log_of, logged
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -54,6 +54,20 @@ def test_the_log_says_how_a_run_ended(error: BaseException, line: str, tmp_path:
     assert "INFO begins\n" in text and f" {line}\n" in text and "details" not in text
     assert ("Traceback" in text) is isinstance(error, Exception)
     assert (log.level, log.handlers) == before
+
+
+def test_an_error_knows_its_log_if_that_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    for whole in (True, False):
+        with pytest.raises(ValueError, match="bad") as caught, logged(tmp_path):
+            assert log_of(ValueError()) is None
+            if not whole:
+                monkeypatch.setattr("logging.FileHandler.format", full)
+            raise ValueError("bad")
+        assert log_of(caught.value) == (tmp_path / LOG if whole else None)
+    monkeypatch.undo()
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

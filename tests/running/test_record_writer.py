@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,17 @@ def test_record_is_valid_derived_and_recomputable(tmp_path: Path) -> None:
     assert measurement["flops"]["executed"] > 0 and measurement["memory"]["peak_rss"] > 0
     assert measurement["stored"] == {"samples": 0, "statistics": 0, "parameters": measurement["stored"]["parameters"]}
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_years_and_domains_stand_outside_the_result(tmp_path: Path) -> None:
+    stream = tiny_stream()
+    plain = run(make(SimpleCIL), stream, tmp_path / "plain")
+    dated = (replace(stream.groups[0], year=1998, domain="ocr"), *stream.groups[1:])
+    told = run(make(SimpleCIL), replace(stream, groups=dated), tmp_path / "told")
+    validate(told)
+    assert told["measurement"]["groups"] == [{"year": 1998, "domain": "ocr"}] + [{}] * (len(dated) - 1)
+    assert "groups" not in plain["measurement"], "a stream without them has the record that it always had"
+    assert told["result_sha256"] == plain["result_sha256"] and told["result"] == plain["result"]
 
 
 def test_header_is_kept(tmp_path: Path) -> None:

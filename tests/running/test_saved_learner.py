@@ -6,6 +6,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ def test_a_resumed_run_keeps_the_learner_too(where: str, monkeypatch: pytest.Mon
             patch.setattr(Keys, "learn", lambda self, view: stop() if view.last else learn(self, view))
         else:
             error = KeyboardInterrupt if where.startswith("before") else StorageError
-            patch.setattr("cl.running.saved_learner.state.save", lambda path, value: refuse(path, value, error))
+            patch.setattr("cl.running.saved_learner.state.save", partial(refuse, error))
         with pytest.raises((KeyboardInterrupt, StorageError)):
             run("keys")
     record = json.loads((whole.folder / "record.json").read_text())
@@ -175,11 +176,11 @@ def stop() -> None:
 SAVE = state.save
 
 
-def refuse(path: Path, value: Any, error: type[BaseException]) -> None:
+def refuse(error: type[BaseException], path: Path, value: Any, **more: Any) -> None:
     """Write everything but the learner."""
     if path.name == "learner.safetensors":
         raise error("the learner is not written")
-    SAVE(path, value)
+    SAVE(path, value, **more)
 
 
 def test_resume_can_be_told_to_keep_the_learner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_kill_between_the_two_files_of_a_commit_loses_nothing(
 ) -> None:
     checkpoint = Checkpoint(tmp_path)
     checkpoint.save_event({"number": 1})
-    monkeypatch.setattr("cl.training.checkpoint.state.save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("cl.training.checkpoint.state.save", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save_event({"number": 2})
     assert Checkpoint(tmp_path).load_event() == {"number": 1}

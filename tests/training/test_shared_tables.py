@@ -32,5 +32,5 @@ def test_tables_beyond_the_bound_are_evicted_least_recently_used_first(tmp_path:
 
 
 def test_a_grid_of_complete_runs_needs_no_torch() -> None:
-    code = "import sys, cl.running.executors, cl.training.shared_tables; sys.exit('torch' in sys.modules)"
+    code = "import sys, cl.executors.local, cl.training.shared_tables; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

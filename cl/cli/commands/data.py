@@ -13,6 +13,8 @@ from cl.cli.text import confirmed, print_table, size_text
 
 if TYPE_CHECKING:
     from cl.data.catalog import KnownDataset
+    from cl.data.known import Copy
+    from cl.data.official.release import Found
 
 _EPILOG = """\b
 Examples:
@@ -38,17 +40,20 @@ def command() -> None:
 
 
 @command.command("list", epilog=_EPILOG)
+@click.option("--all", "every", is_flag=True, help="Name every dataset in official files, not their numbers alone.")
 @_JSON
-def list_(as_json: bool) -> int:
+def list_(every: bool, as_json: bool) -> int:
     """List the datasets that clbench knows: their places, sizes and licences.
 
-    The decoded images of verified datasets are compared with known fingerprints at every use.
+    The decoded images of verified datasets are compared with known fingerprints at every use. Datasets in official
+    files, such as those of nevis, are counted for each stream that reads them; --all names each.
     """
+    from cl.cli.commands.data_of_releases import about_releases, list_releases
     from cl.data.catalog import DATASETS
 
     found = [_about(declared) for declared in DATASETS.values()]
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps([*found, *(about_releases() if every else ())], indent=1))
         return 0
     rows = [
         [item["name"], item["here"] or "not here", size_text(item["bytes"]), "yes" if item["verified"] else "no"]
@@ -59,6 +64,7 @@ def list_(as_json: bool) -> int:
         count = f"{item['train']:,} + {item['test']:,}" if item["test"] else f"{item['train']:,}"
         click.echo(f"\n{item['name']}: {item['title']}, {count} images of "
                    f"{item['classes']} classes\n  Licence: {item['licence']}\n  Cite: {item['citation']}")  # fmt: skip
+    list_releases(every)
     return 0
 
 
@@ -149,10 +155,13 @@ def status(name: str, verify: bool, as_json: bool) -> int:
 @_JSON
 def where(name: str, as_json: bool) -> int:
     """Show every place that is searched for NAME, in order, and what is there."""
+    from cl.cli.commands.data_of_releases import show_places_of
     from cl.cli.commands.data_of_streams import show_places
-    from cl.data.catalog import declaration
+    from cl.data.known import KnownDataset
+    from cl.housekeeping.releases import named
 
-    return show_places(declaration(name), as_json)
+    found = named(name, "where")
+    return show_places(found, as_json) if isinstance(found, KnownDataset) else show_places_of(found, as_json)
 
 
 @command.command(epilog=_EPILOG)
@@ -161,18 +170,24 @@ def where(name: str, as_json: bool) -> int:
 def verify(name: str, as_json: bool) -> int:
     """Check every copy of NAME: the archive's SHA-256, and the fingerprints of the decoded images.
 
-    Exits with 3 if something does not match. "unknown" means that no reference value exists.
+    Of a dataset in official files every file is compared with what its authors publish. Exits with 3 if something does
+    not match. "unknown" means that no reference value exists.
     """
     from cl.cli.app import report
+    from cl.cli.commands.data_of_releases import show_checks
     from cl.cli.shared import set_up
-    from cl.data.catalog import declaration
+    from cl.data.known import KnownDataset
     from cl.errors import DataError
     from cl.housekeeping.datasets import verify as verify_copies
+    from cl.housekeeping.releases import named
     from cl.progress.displays import make_progress
 
     set_up(quiet=False, verbose=0)
+    found = named(name, "verify")
+    if not isinstance(found, KnownDataset):
+        return show_checks(found, as_json)
     with make_progress() as show:
-        checks = verify_copies(declaration(name), show.data)
+        checks = verify_copies(found, show.data)
     if as_json:
         click.echo(json.dumps([{**dataclasses.asdict(check), "state": check.state} for check in checks], indent=1))
     else:
@@ -190,12 +205,15 @@ def verify(name: str, as_json: bool) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def remove(name: str, dry_run: bool, yes: bool) -> int:
     """Remove NAME from the cache below CLBENCH_HOME; folders of CLBENCH_DATA_PATH are never touched."""
-    from cl.data.catalog import copies, declaration
+    from cl.data.catalog import copies
+    from cl.data.known import KnownDataset
     from cl.housekeeping.datasets import removable, tree_size
     from cl.housekeeping.datasets import remove as remove_files
+    from cl.housekeeping.published import copies_of, removable_of
+    from cl.housekeeping.releases import named
 
-    declared = declaration(name)
-    paths = removable(declared)
+    declared = named(name, "remove")
+    paths = removable(declared) if isinstance(declared, KnownDataset) else removable_of(declared)
     size = sum(tree_size(path)[0] for path in paths)
     for path in paths:
         click.echo(f"{path}  {size_text(tree_size(path)[0])}")
@@ -209,7 +227,13 @@ def remove(name: str, dry_run: bool, yes: bool) -> int:
     else:
         click.echo("Nothing was removed.")
         return 1
-    for copy in copies(declared):
+    where = "in the cache"
+    kept: list[Copy | Found]
+    if isinstance(declared, KnownDataset):
+        kept = list(copies(declared))
+    else:
+        where, kept = f"in a folder {declared.name}/ of the cache", list(copies_of(declared))
+    for copy in kept:
         if not set(copy.paths) & set(paths):
-            click.echo(f"Kept, because it is not in the cache: {copy}")
+            click.echo(f"Kept, because it is not {where}: {copy}")
     return 0

@@ -10,7 +10,7 @@ import click
 
 from cl.cli.app import report
 from cl.cli.text import print_table, size_text
-from cl.errors import DataError, UsageError, did_you_mean
+from cl.errors import DataError, UsageError, counted, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def _report_other_files(found: Sequence[State]) -> int:
 
 def show_places(known: KnownDataset, as_json: bool) -> int:
     """Print every place that is searched for a dataset, and what is there."""
-    from cl.housekeeping.datasets import places
+    from cl.housekeeping.datasets import places, state_of_folder
 
     looked = places(known)
     used = next((place for place in looked if place.is_whole), None)
@@ -98,8 +98,7 @@ def show_places(known: KnownDataset, as_json: bool) -> int:
     rows = []
     for place in looked:
         state = "used" if place is used else "found" if place.is_whole else ", ".join(place.found) or "-"
-        if not place.folder.is_dir():
-            state = "no such folder"
+        state = place.problem or state_of_folder(place.folder) or state
         rows.append([str(place.folder), " + ".join(place.names), place.root, state])
     print_table(["folder", "looked for", "from", "found"], rows)
     if used is None and known.archive.urls:
@@ -111,15 +110,16 @@ def show_places(known: KnownDataset, as_json: bool) -> int:
 
 def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
     """Fetch what can be fetched for a stream, and list the rest; 3 if a download failed."""
-    from cl.data.official.release import how_to_get
+    from cl.data.official.release import find, how_to_get, to_unpack
     from cl.housekeeping.releases import fetch_all, wanted
     from cl.progress.displays import make_progress
 
     plan = wanted(declaration)
     unknown = f" and {plan.unknown} of unknown size" if plan.unknown else ""
+    here = f"{counted(len(plan.here), 'dataset')} {'is' if len(plan.here) == 1 else 'are'} here"
     click.echo(
-        f"{declaration.name}: {len(plan.here)} datasets are here, {len(plan.fetch)} can be fetched "
-        f"({size_text(plan.bytes)}{unknown}), {len(plan.by_hand) + len(plan.other)} only you can get."
+        f"{declaration.name}: {here}, {len(plan.fetch)} can be fetched ({size_text(plan.bytes)}{unknown}), "
+        f"{len(plan.by_hand) + len(plan.other)} only you can get."
     )
     for release in plan.fetch:
         click.echo(f"\n{release.title}\n  Licence: {release.licence}\n  Cite: {release.citation}")
@@ -137,7 +137,9 @@ def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
     if plan.by_hand or plan.other:
         click.echo("\nOnly you can get:")
     for release in plan.by_hand:
-        click.echo(f"  {release.title}: {how_to_get(release)}")
+        copy = find(release)
+        packed = "" if copy is None else to_unpack(copy)
+        click.echo(f"  {release.title}: {packed or how_to_get(release)}")
     for entry in plan.other:
         click.echo(f"  {entry.name}: {entry.needs}{f' ({entry.source})' if entry.source else ''}")
     return code

@@ -100,7 +100,7 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
         for key, value in facts.items():
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
             click.echo(f"{key:<{width}}  {printable(str(text))}")
-    _print_options(found.get("options", []))
+    _print_options(found.get("options", []), "--executor-set" if found["kind"] == "executor" else "--set")
     _print_presets(found.get("presets", []))
     if found.get("bibtex"):
         click.echo(f"\n{found['bibtex']}")
@@ -120,12 +120,15 @@ def _find(name: str) -> dict[str, Any]:
         return _metric(name)
     if name in registry.loggers:
         return _logger(name)
-    known = [*registry.strategies, *registry.streams, *registry.backbones, *METRICS, *registry.loggers]
+    if name in registry.executors:
+        return _executor(name)
+    plugins = (registry.strategies, registry.streams, registry.backbones, registry.loggers, registry.executors)
+    known = [*METRICS, *(each for kind in plugins for each in kind)]
     hint = registry.did_you_mean(name, known)
     # A timm lookup takes seconds, so it is skipped for a name close to one of ours.
     backbone = None if hint and name not in registry.backbones else _backbone(name)
     if backbone is None:
-        kinds = "strategy, stream, backbone, metric or logger"
+        kinds = "strategy, stream, backbone, metric, logger or executor"
         raise UsageError(f"There is no {kinds} '{name}'.{hint or ' Try `clbench list`.'}")
     return backbone
 
@@ -254,6 +257,21 @@ def _logger(name: str) -> dict[str, Any]:
     return {"name": name, "kind": "logger", "doc": registry.loggers.docstring(name), "facts": facts}
 
 
+def _executor(name: str) -> dict[str, Any]:
+    from cl import registry
+    from cl.executors.base import COMMON
+
+    kind = registry.executors.get(name)
+    facts = {
+        "Needs": [f"pip install '{package}'" for package in kind.requires.values()],
+        "From": " ".join(registry.executors.distribution(name)).strip(),
+        "Source": str(registry.executors.source(name) or ""),
+    }
+    options = [each for each in _options(kind, "") if each["key"] not in COMMON]
+    doc = registry.executors.docstring(name)
+    return {"name": name, "kind": "executor", "doc": doc, "facts": facts, "options": options}
+
+
 def _options(options_class: type, prefix: str) -> list[dict[str, Any]]:
     from cl.options import jsonable, options_of
     from cl.values import describe_constraints
@@ -270,10 +288,10 @@ def _options(options_class: type, prefix: str) -> list[dict[str, Any]]:
     ]
 
 
-def _print_options(options: list[dict[str, Any]]) -> None:
+def _print_options(options: list[dict[str, Any]], flag: str) -> None:
     if not options:
         return
-    click.echo("\nOptions (--set KEY=VALUE):")
+    click.echo(f"\nOptions ({flag} KEY=VALUE):")
     width = max(len(option["key"]) for option in options)
     for option in options:
         default = option["default"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-KINDS = ("strategies", "streams", "backbones", "metrics", "loggers")
+KINDS = ("strategies", "streams", "backbones", "metrics", "loggers", "executors")
 
 _EPILOG = """\b
 Examples:
@@ -18,12 +18,12 @@ Examples:
   clbench list --json"""
 
 
-@click.command("list", epilog=_EPILOG, short_help="strategies, streams, backbones, metrics and loggers")
+@click.command("list", epilog=_EPILOG, short_help="strategies, streams, backbones, metrics, loggers and executors")
 @click.argument("kind", required=False, metavar="[KIND]", shell_complete=lambda *_: list(KINDS))
 @click.argument("pattern", required=False, metavar="[GLOB]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(kind: str | None, pattern: str | None, as_json: bool) -> int:
-    """List strategies, streams, backbones, metrics and loggers.
+    """List strategies, streams, backbones, metrics, loggers and executors.
 
     KIND is one of these, GLOB a pattern for names (quote it).
     """
@@ -53,7 +53,7 @@ def _broken() -> dict[str, str]:
     """Distributions whose metadata cannot be read, as far as names were asked for."""
     from cl import registry
 
-    kinds = (registry.strategies, registry.streams, registry.backbones, registry.loggers)
+    kinds = (registry.strategies, registry.streams, registry.backbones, registry.loggers, registry.executors)
     return {place: reason for kind in kinds for place, reason in kind.broken.items()}
 
 

@@ -68,7 +68,11 @@ def command(
     results = read_results(folders)
     plots = plots_of(results.records, kinds, rule, folders=[file.parent for file in results.files])
     if not plots:
-        needed = f", which needs one configuration on {LEAST} or more networks" if kinds == ["architecture"] else ""
+        needs = {
+            "architecture": f", which needs one configuration on {LEAST} or more networks",
+            "transfer": ", which needs runs of independent and of another learner on one stream, backbone and seed",
+        }
+        needed = needs.get(kinds[0], "") if len(kinds) == 1 else ""
         raise UsageError(
             f"These runs have nothing to show as {', '.join(kinds)}{needed}; `--kind curves` shows any run."
         )

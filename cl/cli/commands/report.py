@@ -9,6 +9,7 @@ import click
 
 from cl.cli.reading import read_indexed
 from cl.cli.shared import metric_options
+from cl.errors import counted
 
 _EPILOG = """\b
 Examples:
@@ -40,6 +41,6 @@ def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule:
     size = write_report_of(
         runs, out, metric=metric, rule=rule, title=title, left_out=left_out, jobs=os.cpu_count() or 1
     )
-    click.echo(f"{len(runs)} runs, {size / 1e6:.2f} MB", err=True)
+    click.echo(f"{counted(len(runs), 'run')}, {size / 1e6:.2f} MB", err=True)
     click.echo(out)
     return 0

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cl.cli.completers import complete, complete_key, complete_preset, complete_probe
 from cl.cli.perform import perform, show_skipped
 from cl.cli.shared import (
     Display,
@@ -16,18 +15,20 @@ from cl.cli.shared import (
     display_options,
     execution_options,
     names_in,
-    run_option,
     seeds_in,
     streams_in,
 )
+from cl.cli.what_to_run import cost_options, how_to_run, what_to_run
 
 if TYPE_CHECKING:
+    from cl.cli.what_to_run import Costs
     from cl.plan.grids import Grid
 
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
-    "How much": ("few_shot", "setting", "limit", "max_tasks", "probe", "probe_last", "dry_run"),
+    "How much": ("few_shot", "setting", "limit", "max_tasks", "probe", "probe_last"),
+    "What it would cost": ("dry_run", "device_model", "devices", "utilisation", "speeds_from", "measure", "published"),
     "How and where": (
         *("device", "precision", "compile", "threads", "jobs", "results", "existing", "checkpoint_every"),
         *("save_learner", "save_scores", "profile"),
@@ -43,6 +44,7 @@ Examples:
   clbench run -s slca --stream split-cifar100 --backbone vit_base_patch16_224.augreg_in21k
   clbench run -s slca,finetune --stream split-digits --set epochs=1,2 --set slca.lr=0.01,0.02 --jobs 2
   clbench run -s slca --stream folder:/data/birds --limit 20 --dry-run
+  clbench run -s slca,finetune --stream split-digits --dry-run --device-model A100-80,H200 --devices 8
   clbench run -s simplecil --stream split-cifar100 --few-shot   60 classes, then 8 x 5 with 5 images each
   clbench run -s replay --stream split-digits --setting online  one pass, 10 images at a time
   clbench run -s finetune --stream split-cifar100 --probe tinyimagenet_60   and forgetting of the pretraining
@@ -73,63 +75,25 @@ class _Grouped(click.Command):
 
 
 @click.command("run", cls=_Grouped, epilog=_EPILOG, short_help="run strategies on streams")
-@run_option("strategy", "-s", "--strategy", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("strategies"))
-@run_option("stream", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("streams"))
-@run_option(
-    "backbone",
-    "-b",
-    "--backbone",
-    multiple=True,
-    metavar="NAME[,NAME]",
-    shell_complete=complete("backbones"),
-    default_text="the embedded one",
-)
-@run_option("seed", multiple=True, metavar="N[,N]")
-@run_option("order_seed", metavar="N")
-@run_option("init_seed", metavar="N")
-@run_option("data_seed", metavar="N")
+@what_to_run()
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with [run] and [options]."
 )
-@run_option("preset", metavar="NAME", shell_complete=complete_preset)
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="[METHOD.]KEY=VALUE",
-    allow_from_autoenv=False,
-    shell_complete=complete_key,
-    help="lr=0.01, stream.tasks=5, backbone.normalize=half; slca.lr=0.02 for one method only; lr=0.01,0.02 for one run "
-    "each; repeatable.",
-)
-@run_option("few_shot")
-@run_option("setting", metavar="NAME[,NAME]", type=str)
-@run_option("limit", metavar="N|SHARE")
-@run_option("max_tasks", metavar="N")
-@run_option("probe", metavar="NAME", shell_complete=complete_probe)
-@run_option("probe_last")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, check that it can begin, and change nothing.")
-@run_option("device", metavar="NAME")
-@run_option("precision")
-@run_option("compile")
+@cost_options
+@how_to_run()
 @execution_options()
-@run_option("results", metavar="FOLDER")
-@run_option("checkpoint_every", metavar="SECONDS")
-@run_option("save_learner")
-@run_option("save_scores")
-@run_option("loggers", "--logger", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("loggers"))
 @display_options
-def command(dry_run: bool, execution: Execution, display: Display, **chosen: Any) -> int:
+def command(costs: Costs, execution: Execution, display: Display, **chosen: Any) -> int:
     """Run strategies on streams and print how much each forgets.
 
     Several strategies, streams, backbones, seeds and values of an option make a grid.
     """
     found = planned(**chosen)
     show_skipped(found.skipped, display)
-    if dry_run:
+    if costs.dry_run:
         from cl.cli.dry_run import describe
 
-        return describe(found.plans, display.as_json, execution.existing)
+        return describe(found.plans, display.as_json, execution.existing, costs.asked(execution))
     return perform(found.plans, execution, display)
 
 

@@ -10,31 +10,39 @@ import re
 import shutil
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
-from cl.data.archives import Limits, capped_tar, check_end, check_zip, safe_extract
+from cl.data.archives import Limits, capped_tar, check_end, check_zip
 from cl.data.official import lzw
-from cl.data.reads import text_of
+from cl.data.official.foreign import how_to_unpack, programs_for
+from cl.data.unpacking import (
+    DAMAGE,
+    MOST,
+    cached,
+    copied,
+    damaged,
+    made_from,
+    stamp_of,
+    unpacked,
+)  # fmt: skip
 from cl.errors import DataError
 from cl.files import replace_file
-from cl.paths import home, writable_cache
+from cl.paths import writable_cache
 
 _HIDDEN = re.compile(r"(^|.*/)(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
 """Files that systems add to folders and archives; some have the suffix of an image."""
-FOREIGN = (".rar", ".7z", ".z")
-"""Suffixes of archives that only other programs unpack, in lower case."""
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Suffixes of archives that are read here, in lower case."""
-_MOST = 1 << 31
-"""Maximum bytes of one file."""
 _IN_PLACE = Limits(size=1 << 40)
 """Limits of an archive that is read in place, whose total size fills no disk: ImageNet has 148 GB."""
-_DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file has the name of an archive that is read here."""
+    return path.name.lower().endswith(ARCHIVES)
 
 
 class Source(Protocol):
@@ -54,11 +62,13 @@ class Source(Protocol):
 class Files:
     """The files of a dataset: paths with forward slashes, relative to the folder into which everything is unpacked.
 
-    A path that is in several sources is read from the first. Reading is safe from several threads.
+    A path that is in several sources is read from the first. Reading is safe from several threads. `lists` are the
+    paths of the text files that were read.
     """
 
     def __init__(self, sources: Sequence[Source], where: str) -> None:
         self._sources, self.where = sources, where
+        self.lists: list[str] = []
 
     @cached_property
     def _places(self) -> dict[str, tuple[Source, str]]:
@@ -92,11 +102,12 @@ class Files:
     def read(self, name: str) -> bytes:
         """The content of a file; raises `DataError` for one that is missing or damaged."""
         source, there = self._place(name)
-        with _damaged(f"{name} of {self.where}"):
+        with damaged(f"{name} of {self.where}"):
             return source.read(there)
 
     def text(self, name: str, encoding: str = "utf-8") -> str:
         """The content of a text file; raises as `read`, and `DataError` for another encoding."""
+        self.lists.append(name)
         try:
             return self.read(name).decode(encoding)
         except UnicodeDecodeError as error:
@@ -129,7 +140,7 @@ class Files:
             return source.local()
         if isinstance(source, Zip):
             return source.local(there)
-        return _copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
+        return copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
 
     def inside(self, name: str, into: str = "") -> Files:
         """The files of an archive that is one of the files; `into` is the folder that they are in. Raises as `read`."""
@@ -137,7 +148,7 @@ class Files:
         if isinstance(source, Tar) and (region := source.region(there)) is not None:
             nested: Source = Tar(source.path, into, region)
         else:
-            path = _copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
+            path = copied(name, self.read(name), f"{self.where} {self.stamp(name)}")
             nested = open_source(path, into)
         return Files([nested], f"{name} of {self.where}")
 
@@ -152,6 +163,7 @@ class Folder(Source):
 
     def __init__(self, root: Path, below: Sequence[str]) -> None:
         self.root, self.below = root, below
+        self._made = made_from(root)
 
     def names(self) -> list[str]:
         found = []
@@ -166,10 +178,10 @@ class Folder(Source):
 
     def read(self, name: str) -> bytes:
         with open(self.root / name, "rb") as file:
-            return _whole(file.read(_MOST + 1), name)
+            return _whole(file.read(MOST + 1), name)
 
     def stamp(self, name: str) -> str:
-        return text_of((self.root / name).stat())
+        return stamp_of(self.root / name, self._made)
 
 
 class Zip(Source):
@@ -177,7 +189,7 @@ class Zip(Source):
 
     def __init__(self, path: Path, into: str) -> None:
         self.path, self._into = path, into
-        with _damaged(str(path)):
+        with damaged(str(path)):
             self._file = zipfile.ZipFile(path)
             check_zip(self._file, path, _IN_PLACE)
         self._members = {_placed(entry.filename, into): entry for entry in self._file.infolist() if not entry.is_dir()}
@@ -202,7 +214,7 @@ class Zip(Source):
             with self._file.open(entry) as member, open(temporary, "wb") as copy:
                 shutil.copyfileobj(member, copy, 1 << 20)
 
-        return _cached(name, entry.file_size, f"{self.path} {self.stamp(name)}", write)
+        return cached(name, entry.file_size, f"{self.path} {self.stamp(name)}", write)
 
 
 class Tar(Source):
@@ -213,7 +225,7 @@ class Tar(Source):
         start = 0 if region is None else region[0]
         self._members: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
-        with _damaged(str(path)), capped_tar(path, _IN_PLACE, region) as tar:
+        with damaged(str(path)), capped_tar(path, _IN_PLACE, region) as tar:
             for member in tar:
                 if member.isreg() and not member.issparse():
                     self._members[_placed(member.name, into)] = (start + member.offset_data, member.size)
@@ -222,7 +234,7 @@ class Tar(Source):
                     to = posixpath.normpath(posixpath.join(folder, member.linkname))
                     self._links[_placed(member.name, into)] = _placed(to, into)
             check_end(tar)
-        self._stamp = text_of(path.stat())
+        self._stamp = stamp_of(path, made_from(path))
 
     def names(self) -> list[str]:
         return list(self._members)
@@ -264,10 +276,10 @@ class Single(Source):
 
     def read(self, name: str) -> bytes:
         with gzip.open(self.path) if self._packed else open(self.path, "rb") as file:
-            return _whole(file.read(_MOST + 1), name)
+            return _whole(file.read(MOST + 1), name)
 
     def stamp(self, name: str) -> str:
-        return text_of(self.path.stat())
+        return stamp_of(self.path, made_from(self.path))
 
     def local(self) -> Path:
         """The path of the file, unpacked if it is compressed."""
@@ -277,19 +289,19 @@ class Single(Source):
 def open_source(path: Path, into: str = "") -> Source:
     """An archive or a single file by its content: zip and plain tar are read in place, compressed tars are unpacked
     into the cache. Raises `DataError` for a damaged one and for formats that need a program (rar, 7z)."""
-    with _damaged(str(path)), open(path, "rb") as file:
+    with damaged(str(path)), open(path, "rb") as file:
         start = file.read(512)
     if start[:4] in (b"PK\3\4", b"PK\5\6"):
         return Zip(path, into)
     if start[257:262] == b"ustar":
         return Tar(path, into)
-    if start[:4] == b"Rar!" or start[:6] == b"7z\xbc\xaf\x27\x1c":
-        raise DataError(f"{path} is packed as {path.suffix}, which clbench does not unpack; unpack it into its folder.")
+    if programs_for(start):
+        raise DataError(f"{how_to_unpack(path, into)}.")
     if start[:2] == lzw.MAGIC:
         return open_source(_decompressed(path), into)
     if _is_packed_tar(path, start):
         return Folder(unpacked(path), ("",)) if not into else _Moved(Folder(unpacked(path), ("",)), into)
-    if path.name.lower().endswith(ARCHIVES):
+    if is_archive(path):
         raise DataError(f"Cannot read {path}: it is no archive of a known kind; get it again.")
     return Single(path, into)
 
@@ -320,50 +332,23 @@ def _is_packed_tar(path: Path, start: bytes) -> bool:
         return False
     except PermissionError:
         raise  # the file is whole as far as we know
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DataError(f"Cannot read {path}: it is truncated or damaged ({error}); get it again.") from error
-
-
-def unpacked(path: Path) -> Path:
-    """The folder of the cache with the content of an archive (see `cl.data.archives`), which is unpacked once."""
-    key = hashlib.sha256(f"{path.name} {text_of(path.stat())}".encode()).hexdigest()[:16]
-    target = home() / "unpacked" / f"{path.name}-{key}"
-    if not target.exists():
-        target = writable_cache() / "unpacked" / target.name
-    return safe_extract(path, target)
 
 
 def _decompressed(path: Path) -> Path:
     """A file of the cache with the content of a .Z file, which is unpacked once: it takes minutes for a large one."""
-    key = hashlib.sha256(f"{path.name} {text_of(path.stat())}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{path.name} {stamp_of(path, made_from(path))}".encode()).hexdigest()[:16]
     target = writable_cache() / "unpacked" / f"{key}-{path.stem}"
     if not target.is_file():
-        with _damaged(str(path)):
-            content = lzw.uncompressed(path.read_bytes(), _MOST)
+        with damaged(str(path)):
+            content = lzw.uncompressed(path.read_bytes(), MOST)
 
         def write(temporary: Path) -> None:
             temporary.write_bytes(content)
 
         replace_file(target, write, durable=False)
     return target
-
-
-def _copied(name: str, content: bytes, identity: str) -> Path:
-    """A file of the cache with the content of an archive that is inside another one."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    return _cached(name, len(content), identity, write)
-
-
-def _cached(name: str, size: int, identity: str, write: Callable[[Path], None]) -> Path:
-    key = hashlib.sha256(f"{name} {identity}".encode()).hexdigest()[:16]
-    path = writable_cache() / "unpacked" / f"{key}-{PurePosixPath(name).name}"
-    if not path.is_file() or path.stat().st_size != size:
-        with _damaged(f"{name} of {identity.split()[0]}"):
-            replace_file(path, write, durable=False)
-    return path
 
 
 def _placed(name: str, into: str) -> str:
@@ -375,23 +360,11 @@ def _placed(name: str, into: str) -> str:
 
 
 def _bounded(size: int, name: str) -> int:
-    if size > _MOST:
-        raise DataError(f"{name} has more than {_MOST:,} bytes; get the file that its authors offer.")
+    if size > MOST:
+        raise DataError(f"{name} has more than {MOST:,} bytes; get the file that its authors offer.")
     return size
 
 
 def _whole(data: bytes, name: str) -> bytes:
     _bounded(len(data), name)
     return data
-
-
-@contextmanager
-def _damaged(what: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DataError(f"{what} disappeared while it was read; put it back and run again.") from error
-    except PermissionError:
-        raise  # the file is whole as far as we know
-    except _DAMAGE as error:
-        raise DataError(f"Cannot read {what}: it is truncated or damaged ({error}); get it again.") from error

@@ -12,7 +12,7 @@ import numpy as np
 from cl.data.idx import parse_idx
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, arrays
-from cl.errors import DataError
+from cl.errors import DataError, counted
 
 _MOST = 1 << 30
 """Largest file read, in bytes unpacked."""
@@ -28,8 +28,8 @@ def idx_files(files: Files, splits: Mapping[str, tuple[str, str]], class_names: 
         pixels, numbers = values(files, images, 3), values(files, labels, 1).astype(np.int64)
         if len(pixels) != len(numbers):
             raise DataError(
-                f"{images} of {files.where} has {len(pixels):,} images and {labels} {len(numbers):,} labels; replace "
-                "both files."
+                f"{images} of {files.where} has {counted(len(pixels), 'image')} and {labels} "
+                f"{counted(len(numbers), 'label')}; replace both files."
             )
         if len(numbers) and numbers.max() >= len(class_names):
             raise DataError(f"{labels} of {files.where} has a label above {len(class_names) - 1}; replace it.")

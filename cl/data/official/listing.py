@@ -16,7 +16,7 @@ from cl.data.images import native, readable
 from cl.data.official.files import Files
 from cl.data.split import split_rows
 from cl.data.store import IndexArray, PixelArray
-from cl.errors import DataError
+from cl.errors import DataError, counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,6 +75,13 @@ class Listing:
     def __len__(self) -> int:
         return sum(map(len, self.splits.values()))
 
+    def unseen(self) -> list[str]:
+        """The names of the classes without an image in any split."""
+        has = np.zeros(len(self.class_names), np.bool_)
+        for each in self.splits.values():
+            has |= each.labels.any(0) if each.labels.ndim == 2 else np.isin(np.arange(len(has)), each.labels)
+        return [name for name, known in zip(self.class_names, has, strict=True) if not known]
+
 
 def learnable(listing: Listing) -> Listing:
     """The listing without classes that have no training image, and without their other images; a note names them.
@@ -95,7 +102,7 @@ def learnable(listing: Listing) -> Listing:
         lost += len(examples) - len(rows)
         splits[split] = examples.subset(rows, new[examples.labels[rows]].astype(np.int64))
     names = ", ".join(name for name, known in zip(listing.class_names, has, strict=True) if not known)
-    note = f"Left out: {lost:,} images of classes without training images ({names})."
+    note = f"Left out: {counted(lost, 'image')} of classes without training images ({names})."
     kept = tuple(name for name, known in zip(listing.class_names, has, strict=True) if known)
     return Listing(kept, splits, (*listing.notes, note) if lost else listing.notes)
 

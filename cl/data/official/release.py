@@ -12,11 +12,12 @@ import numpy as np
 from cl.data import reads
 from cl.data.decoded import Decode, decoded_in_order
 from cl.data.images import square
-from cl.data.official.files import FOREIGN, Files, Folder, Source, open_source
+from cl.data.official.files import Files, Folder, Source, open_source
+from cl.data.official.foreign import FOREIGN, how_to_unpack
 from cl.data.official.listing import Examples, Listing, learnable
 from cl.data.sources import TORCHVISION, RemoteFile, check_md5, check_sha256, fetch, is_offline, missing, searched
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress, first_class
-from cl.errors import DataError, MissingData
+from cl.errors import DataError, MissingData, counted
 from cl.paths import data_path, home
 
 OFFICIAL = 1
@@ -111,6 +112,9 @@ class Found:
             found += [path] if path is not None else [self.folder / each for each in file.holds]
         return tuple(dict.fromkeys(found))
 
+    def __str__(self) -> str:
+        return listed([str(path) for path in self.paths], " + ")
+
     def open(self) -> Files:
         """The files; raises `DataError` for a damaged archive."""
         sources: list[Source] = []
@@ -131,8 +135,12 @@ def places(release: Release) -> Iterator[Path]:
 
 
 def find(release: Release) -> Found | None:
-    """The first folder that has every file of a release, packed or unpacked; None if there is none."""
+    """The first folder that has every file of a release, packed or unpacked; else one of which the cache has the rest.
+
+    None if there is neither.
+    """
     found = next((found for folder in places(release) if (found := find_in(release, folder)) is not None), None)
+    found = found or completed(release)
     reads.note_search(found.paths if found is not None else (), release=release.name)
     return found
 
@@ -146,6 +154,39 @@ def find_in(release: Release, folder: Path) -> Found | None:
     return None
 
 
+def completed(release: Release) -> Found | None:
+    """The copy of a release of which the cache has the files that another folder lacks; None if files lack."""
+    folder, own = _fullest(release), home() / "data" / release.name
+    if folder == own or lacking(release):
+        return None
+    there = [_there(folder, file) or own / file.name for file in release.files]
+    return Found(release, folder, release.files, tuple(path if path != folder else None for path in there))
+
+
+def lacking(release: Release) -> list[OfficialFile]:
+    """The published files that are to be downloaded: neither in the folder that has most of them nor in the cache."""
+    folder, own = _fullest(release), home() / "data" / release.name
+    return [file for file in release.files if not _there(folder, file) and not (own / file.name).is_file()]
+
+
+def _fullest(release: Release) -> Path:
+    """The folder of its name that has most of the published files; the cache's own if none has any.
+
+    A folder of several datasets may have another one's file of the same name.
+    """
+    names = (release.name, *release.folders)
+    folders = [
+        root / sub / name for root in [*data_path(), home() / "data"] for sub in ("", TORCHVISION) for name in names
+    ]
+    counts = [len(here_in(folder, release.files)) for folder in folders]
+    return folders[counts.index(max(counts))] if any(counts) else home() / "data" / release.name
+
+
+def here_in(folder: Path, form: Sequence[OfficialFile]) -> tuple[str, ...]:
+    """The names of the files of a form that are in a folder, packed or unpacked."""
+    return tuple(file.name for file in form if _there(folder, file))
+
+
 def absent(release: Release) -> dict[Path, list[str]]:
     """For each searched folder that has some, but not all files of a form: the names of those that lack.
 
@@ -154,7 +195,7 @@ def absent(release: Release) -> dict[Path, list[str]]:
     lacking: dict[Path, list[str]] = {}
     for folder in places(release):
         for form in release.forms:
-            there = [file.name for file in form if _there(folder, file)]
+            there = here_in(folder, form)
             names = [file.name for file in form if file.name not in there]
             if there and names and len(names) < len(lacking.get(folder, [*names, ""])):
                 lacking[folder] = names
@@ -194,7 +235,7 @@ def obtain(release: Release, progress: Progress | None = None) -> Found:
         raise MissingData(f"{release.title} was not found in {searched()}{part}; {how_to_get(release)}")
     if is_offline():
         raise missing(release.title, [in_part(release) or listed([file.name for file in release.files], " + ")])
-    for file in release.files:
+    for file in lacking(release):
         remote = file.remote
         fetch(
             RemoteFile(f"{release.name}/{remote.name}", remote.urls, remote.sha256, remote.size, remote.md5), progress
@@ -211,6 +252,17 @@ def how_to_get(release: Release) -> str:
     names += "," if len(release.files) > 8 else ""
     why = f"{release.access}, then put" if release.access else f"get it from {release.page} and put"
     return f"{why} {names} (or what they unpack to) into a folder {release.name}/ of CLBENCH_DATA_PATH."
+
+
+def to_unpack(found: Found) -> str:
+    """The sentence for a copy with an archive that a user must unpack first, without a full stop; else empty.
+
+    Raises `OSError` for an archive that cannot be read.
+    """
+    for file, path in zip(found.form, found.packed, strict=True):
+        if path is not None and (how := how_to_unpack(path, file.into)):
+            return how
+    return ""
 
 
 def verify(found: Found) -> None:
@@ -233,10 +285,12 @@ def load(
     """
     release = found.release
     reads.note(*found.paths)
+    files = found.open()
     if part and release.part is not None:
-        listing = checked(replace(release, images=0), release.part(found.open(), part), f"{part} in {found.folder}")
+        whole, where = replace(release, images=0), f"{part} in {found.folder}"
+        listing = checked(whole, release.part(files, part), where, files.lists)
     else:
-        listing = checked(release, release.read(found.open()), str(found.folder))
+        listing = checked(release, release.read(files), str(found.folder), files.lists)
     listing = learnable(listing if change is None else change(listing))
     if listing.multi_label != release.multi_label:  # a plan decides by the release what a method can learn
         raise DataError(f"{found.folder} is not {release.title}: it differs in whether images have several classes.")
@@ -254,26 +308,33 @@ def load(
         licence=release.licence,
         citation=release.citation,
         notes=listing.notes,
+        shares={release.name: len(listing) / release.images} if release.images and not part else {},
     )
 
 
-def checked(release: Release, listing: Listing, where: str) -> Listing:
+def checked(release: Release, listing: Listing, where: str, lists: Sequence[str] = ()) -> Listing:
     """The listing of what is in `where`, with a note if it has fewer or more images than the release.
 
+    `lists` are the files that name images and classes, for an error.
     Raises `DataError` if the number of classes is another one, or a split has no images.
     """
+    by = f" by {listed(list(dict.fromkeys(lists)), ', ')}" if lists else ""
     if len(listing.class_names) != release.classes:
         raise DataError(
-            f"{where} is not {release.title}: it has {len(listing.class_names)} classes, expected {release.classes}; "
-            "get the whole dataset and run again."
+            f"{where} is not {release.title}: it has {counted(len(listing.class_names), 'class')}, expected "
+            f"{release.classes}{by}; get the whole dataset and run again."
         )
     if empty := [split for split, each in listing.splits.items() if not len(each)]:
-        raise DataError(f"{where} has no {empty[0]} images of {release.title}; get the whole dataset and run again.")
+        raise DataError(
+            f"{where} has no {empty[0]} images of {release.title}{by}; get the whole dataset and run again."
+        )
     if not release.images or len(listing) == release.images:
         return listing
+    unseen = listing.unseen() if len(listing) < release.images else []
+    of = f", none of {listed(unseen, ', ')}{by}," if unseen else ""
     note = (
-        f"{release.title} has {len(listing):,} images here and {release.images:,} as published; results are not those "
-        "of the whole dataset."
+        f"{release.title} has {counted(len(listing), 'image')} here{of} and {release.images:,} as "
+        "published; results are not those of the whole dataset."
     )
     return Listing(listing.class_names, listing.splits, (*listing.notes, note))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from cl.data.official.files import Files
 from cl.data.official.listing import Listing, image_files
-from cl.errors import DataError
+from cl.errors import DataError, counted
 
 REFERENCES = 25
 CLASSES = tuple(f"quality {each} of 5" for each in range(1, 6))
@@ -41,5 +41,7 @@ def _values(files: Files, count: int) -> np.ndarray:
     except ValueError as error:
         raise DataError(f"{name} of {files.where} has a line that is no number ({error}); get it again.") from error
     if len(values) != count:
-        raise DataError(f"{name} of {files.where} has {len(values):,} numbers, expected {count:,}; get it again.")
+        raise DataError(
+            f"{name} of {files.where} has {counted(len(values), 'number')}, expected {count:,}; get it again."
+        )
     return values

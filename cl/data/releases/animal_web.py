@@ -30,5 +30,5 @@ RELEASE = Release(
     page="https://fdmaproject.wordpress.com/author/fdmaproject/",
     checked=HANDLERS,
     access="get animal_dataset_v1_c.rar from https://fdmaproject.wordpress.com/author/fdmaproject/ and unpack it with "
-    "unrar or 7-Zip",
+    "bsdtar, unrar or 7-Zip",
 )

@@ -40,8 +40,10 @@ def _folder(files: Files) -> str:
 
 def _attributes(files: Files) -> tuple[list[str], dict[str, list[str]]]:
     """The names of the attributes, and for each image -1 or 1 for every one of them."""
-    table = _table(files, "list_attr_celeba")
-    names, body = (table[0][1:], table[1:]) if _is_csv(files) else (table[1], table[2:])
+    table, heads = _table(files, "list_attr_celeba"), 1 if _is_csv(files) else 2
+    if len(table) <= heads:
+        raise DataError(f"list_attr_celeba of {files.where} lists no image; get the list again.")
+    names, body = table[heads - 1][2 - heads :], table[heads:]
     if odd := [row for row in body if len(row) != len(names) + 1]:
         raise DataError(f"{files.where} has the attributes {' '.join(odd[0])!r}, too few or many; get the list again.")
     return names, {row[0]: row[1:] for row in body}

@@ -14,7 +14,7 @@ from cl.data.official.files import Files
 from cl.data.official.listing import Examples, Listing
 from cl.data.official.release import TORCHVISIONS, OfficialFile, Release
 from cl.data.store import PixelArray
-from cl.errors import DataError, UsageError
+from cl.errors import DataError, UsageError, counted
 
 _NAMES = {"train": "train", "val": "valid", "test": "test"}
 _SITE = "https://zenodo.org/record/2546921/files/"
@@ -31,7 +31,8 @@ def _examples(files: Files, split: str) -> Examples:
     labels = np.asarray(_array(files, f"camelyonpatch_level_2_split_{split}_y.h5", "y"), np.int64).reshape(-1)
     if len(labels) != len(pixels):
         raise DataError(
-            f"{name} of {files.where} has {len(pixels):,} images, and {len(labels):,} labels; get it again."
+            f"{name} of {files.where} has {counted(len(pixels), 'image')}, and {counted(len(labels), 'label')}; get it "
+            "again."
         )
 
     def decode(index: int) -> PixelArray:

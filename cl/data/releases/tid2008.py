@@ -36,5 +36,5 @@ RELEASE = Release(
     page="https://ponomarenko.info/tid2008.htm",
     checked=HANDLERS,
     own_folder=True,
-    access="download https://ponomarenko.info/tid/tid2008.rar and unpack it with a program for RAR",
+    access="download https://ponomarenko.info/tid/tid2008.rar and unpack it with bsdtar, unrar or 7-Zip",
 )

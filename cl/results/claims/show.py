@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from cl.errors import counted
 from cl.results.claims.declared import Part
 from cl.results.claims.verdicts import RUNNING, Compared, Judged, JudgedAttempt, JudgedPart, by_chance
 from cl.results.tables import aligned
@@ -24,7 +25,8 @@ def overview(judged: Sequence[Judged]) -> str:
         runs, minutes = sum(sum(each.missing.values()) for each in missing), sum(each.minutes for each in missing)
         lines += [
             "",
-            f"{runs} runs are missing, about {minutes:.0f} CPU-minutes; `clbench claims FOLDER ID` prints them.",
+            f"{counted(runs, 'run')} {'is' if runs == 1 else 'are'} missing, about {minutes:.0f} CPU-minutes; "
+            "`clbench claims FOLDER ID` prints them.",
         ]
     return "\n".join([*lines, "", chance_text(judged)])
 

@@ -10,6 +10,7 @@ import numpy as np
 from cl.errors import UsageError, did_you_mean
 from cl.protocol import RULES, default_rule
 from cl.records.answers import flip_rates
+from cl.records.class_table import class_values, has_classes
 from cl.records.matrix import class_counts_of, main_split, matrix_of, rows_of
 from cl.records.metrics import METRICS, metrics_of_rule
 from cl.records.record import config_hash, precision_of
@@ -241,7 +242,7 @@ def _by_task(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any]
 
 def _by_class(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any]]:
     """Accuracy per class of the dataset after the last step, means over seeds; empty if a record lacks it."""
-    if not all("class_correct" in run.result["accuracy"][run.rule_for(rule)] for pair in pairs for run in pair):
+    if not all(has_classes(run.result["accuracy"][run.rule_for(rule)]) for pair in pairs for run in pair):
         return []
     names: dict[int, str] = {}
     found: dict[int, list[list[float]]] = {}
@@ -250,11 +251,11 @@ def _by_class(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any
         if (count := class_counts_of(pair[0].result, split)) is None:
             return []
         last = [rows_of(run.result, split)[-1] for run in pair]
-        tables = [run.result["accuracy"][run.rule_for(rule)]["class_correct"] for run in pair]
-        rows = [table[row] for table, row in zip(tables, last, strict=True)]
+        sides = zip(pair, last, strict=True)
+        rows = [class_values(run.result, run.rule_for(rule), [row])[0] for run, row in sides]
         for place, label in enumerate(stream["class_order"]):
             names[label] = str(stream["class_names"][place])
-            counted = [np.nan if row[place] is None or not count[place] else row[place] / count[place] for row in rows]
+            counted = [row[place] / count[place] if count[place] else np.nan for row in rows]
             found.setdefault(label, []).append(counted)
     means = {label: np.mean(np.array(values, dtype=np.float64), axis=0) for label, values in found.items()}
     return [{"label": label, "name": names[label], **_sides(*means[label])} for label in sorted(means)]

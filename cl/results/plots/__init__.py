@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any
 from cl.errors import UsageError
 from cl.files import write_text
 from cl.records.record import Record
-from cl.results.plots import architecture, confusion, cost, curves, forgetting, matrix, nevis, pretraining, rank, stream
+from cl.results.plots import (
+    architecture,
+    confusion,
+    cost,
+    curves,
+    forgetting,
+    matrix,
+    nevis,
+    pretraining,
+    rank,
+    stream,
+    transfer,
+)
 from cl.results.plots.rows import Board, boards, slug
 from cl.results.plots.style import FORMATS, THEMES, Theme, save, styled
 
@@ -34,6 +46,7 @@ KINDS = {
     "architecture": "accuracy and forgetting of a row on several networks, against parameters, width, depth, pooling",
     "stream": "what is learned and tested when",
     "nevis": "error against cumulative training compute, with the Pareto front",
+    "transfer": "error against that of the learner independent, per task and by domain and decade",
 }
 """Kinds of figures, with descriptions."""
 
@@ -44,6 +57,7 @@ _MAKERS: dict[str, tuple[Callable[[Board], dict[str, Any]], Callable[[dict[str, 
     "rank": (rank.data, rank.draw),
     "cost": (cost.data, cost.draw),
     "nevis": (nevis.data, nevis.draw),
+    "transfer": (transfer.data, transfer.draw),
 }
 """The kinds with one figure for each board that has rows for it: its numbers and its drawing."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from cl.cli import call
 from cl.data import releases
+from cl.housekeeping.releases import State
 from tests.help.releases import written
 from tests.help.served_releases import replaced, served, server_of
 from tests.help.tiny_dataset import Shown
@@ -92,7 +95,6 @@ def test_names_of_another_kind_say_what_to_do(cache: Path, capsys: Shown) -> Non
         "get nevsi": "There is no dataset or stream 'nevsi'. Did you mean nevis",
         "get coil-20": "There is no dataset or stream 'coil-20'. Did you mean coil20",
         "get split-cifar100": "split-cifar100 is one dataset; use `clbench data get cifar100`.",
-        "where coil20": "coil20 is a dataset in official files; `clbench data get coil20` says where it is",
     }.items():
         assert call(["data", *words.split()]) == 2
         assert sentence in capsys.readouterr().err
@@ -145,3 +147,9 @@ def test_get_of_one_release(stream: str, tmp_path: Path, monkeypatch: pytest.Mon
         assert "COIL-20 is here now" in capsys.readouterr().out
     assert call(["data", "get", "shanghai_tech"]) == 3
     assert "into a folder shanghai_tech/ of CLBENCH_DATA_PATH" in capsys.readouterr().err
+
+
+def test_the_keys_of_the_json_are_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "data-and-weights.md").read_text(encoding="utf-8")
+    table = page.partition("`clbench data status STREAM --json`")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.M) == [field.name for field in dataclasses.fields(State)]

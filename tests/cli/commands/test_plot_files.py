@@ -48,6 +48,7 @@ def test_too_few_networks_for_a_study_are_one_sentence(
     folder = write_records(tmp_path / "results", runs(make_record, "a", [40, 60]))
     for kind, says in (
         ("architecture", "needs one configuration on 3 or more networks"),
+        ("transfer", "needs runs of independent and of another learner on one stream, backbone and seed"),
         ("pretraining", "pretraining;"),
     ):
         assert call(["plot", str(folder), "--kind", kind]) == 2

@@ -55,13 +55,13 @@ def test_a_failed_run_gives_its_own_code_and_no_verdict(
     monkeypatch: pytest.MonkeyPatch, shipped: Callable[[Expected | None], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
     from cl.errors import DataError
-    from cl.running import executors
+    from cl.executors import base
 
     def fail(*_: Any, **__: Any) -> None:
         raise DataError("The data is not here.")
 
     shipped(ours(s3=0.5, s4=0.5))
-    monkeypatch.setattr(executors, "execute", fail)
+    monkeypatch.setattr(base, "execute", fail)
     assert call(["reproduce", "toy", "-q"]) == 3
     assert capfd.readouterr().out == ""
 

@@ -13,6 +13,7 @@ import pytest
 
 from cl.data.official import files as module
 from cl.data.official.files import Files, Folder, joined, open_source
+from cl.data.unpacking import damaged
 from cl.errors import DataError
 from tools.miniatures.packing import tar_bytes, write_files, write_gz, write_tar, write_zip
 
@@ -176,7 +177,7 @@ def test_a_truncated_archive_is_one_sentence(tmp_path: Path, name: str, part: fl
 
 
 def test_a_file_that_may_not_be_read_is_not_called_damaged() -> None:
-    with pytest.raises(PermissionError, match="denied"), module._damaged("labels.gz"):
+    with pytest.raises(PermissionError, match="denied"), damaged("labels.gz"):
         raise PermissionError(13, "denied")
 
 
@@ -217,7 +218,7 @@ def test_a_file_that_disappears_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "start"), [("a.rar", b"Rar!\x1a\7\0"), ("a.7z", b"7z\xbc\xaf\x27\x1c")])
 def test_formats_of_other_programs_are_refused(tmp_path: Path, name: str, start: bytes) -> None:
     (tmp_path / name).write_bytes(start + bytes(600))
-    with pytest.raises(DataError, match=rf"{name} is packed as \.\w+, which clbench does not unpack; unpack it into"):
+    with pytest.raises(DataError, match=rf"{name} is an archive that clbench does not unpack; unpack it first: `cd "):
         opened(tmp_path / name)
 
 
@@ -269,7 +270,7 @@ def test_a_gz_that_is_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["data.zip", "data.tar", "data.gz", "folder"])
 def test_a_file_has_a_most(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST", 100)
+    monkeypatch.setattr(module, "MOST", 100)
     if name == "data.gz":
         write_gz(tmp_path / name, bytes(101))
         files, member = opened(tmp_path / name), "data"

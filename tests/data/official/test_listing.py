@@ -136,7 +136,7 @@ def test_classes_without_training_images_are_left_out_and_said(files: Files) -> 
     rows = {"train": [("a.png", "owl"), ("b.png", "cat")], "test": [("c.png", "dog"), ("d.png", "owl")]}
     found = learnable(by_class(files, rows, ("dog", "cat", "owl"), notes=("n",)))
     assert found.class_names == ("cat", "owl")
-    assert found.notes == ("n", "Left out: 1 images of classes without training images (dog).")
+    assert found.notes == ("n", "Left out: 1 image of classes without training images (dog).")
     assert {split: each.labels.tolist() for split, each in found.splits.items()} == {"train": [1, 0], "test": [1]}
     assert found.splits["test"].decode(0).shape == (4, 6, 1), "d.png is the only grey one"
     assert len(list(found.splits["test"].identity())) == 1

@@ -301,8 +301,9 @@ def test_another_number_of_images_is_noted(content: dict[str, bytes], roots: tup
     content["box/test/car/7.png"] = content["box/test/car/8.png"] = content["box/test/ball/1.png"]
     put(roots[0], content)
     note = "Toys has 9 images here and 8 as published; results are not those of the whole dataset."
-    assert load(obtain(TOYS), 16).notes == (note,)
-    assert load(obtain(replace(TOYS, images=0)), 16).notes == ()
+    loaded, unknown = load(obtain(TOYS), 16), load(obtain(replace(TOYS, images=0)), 16)
+    assert loaded.notes == (note,) and loaded.shares == {TOYS.name: 9 / 8}
+    assert unknown.notes == () and unknown.shares == {}
 
 
 def test_another_dataset_is_one_sentence(content: dict[str, bytes], roots: tuple[Path, Path]) -> None:

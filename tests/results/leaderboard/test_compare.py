@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cl.errors import UsageError
+from cl.records import class_table
 from cl.results.leaderboard.compare import chosen, compare
 from cl.results.leaderboard.entries import Run
 from tests.help.pairs import answers, pair
@@ -51,8 +52,19 @@ def test_runs_on_validation_images_have_paired_images_too(make_run: MakeRun) -> 
     assert found["drawn"] == "images" and found["seeds"][0]["mcnemar"]["only_first"] == 30
 
 
-def test_tasks_and_classes_add_up_to_the_difference(make_run: MakeRun) -> None:
-    found = compare(*pair(make_run, lost=50, won=0))
+@pytest.mark.parametrize("form", [class_table.DENSE, class_table.RUNS])
+def test_tasks_and_classes_add_up_to_the_difference(
+    form: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == class_table.RUNS:
+        monkeypatch.setattr(class_table, "LEAST", 0)
+        monkeypatch.setattr(class_table, "SHARE", 1.0)
+    sides = pair(make_run, lost=50, won=0)
+    for run in [run for side in sides for run in side]:
+        tables = run.result["accuracy"]["cil_seen"]
+        tables |= class_table.written(tables.pop(class_table.DENSE))
+        assert form in tables
+    found = compare(*sides)
     for part in ("tasks", "classes"):
         assert np.mean([each["difference"] for each in found[part]]) == pytest.approx(50 / 300)
     assert [each["task"] for each in found["tasks"]] == [1, 2, 3]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.miniatures.packing import write_tar
+from tools.miniatures.packing import mat_bytes, write_tar
 from tools.miniatures.pen import Pen
 
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905
@@ -26,12 +26,44 @@ def write(folder: Path, pen: Pen) -> None:
     )
 
 
+def write_binary(folder: Path, pen: Pen) -> None:
+    """cifar-10-binary.tar.gz: of each image a byte with its label, then its pixels."""
+    content = {f"data_batch_{number}.bin": _records(pen, "train") for number in range(1, 6)}
+    content["test_batch.bin"] = _records(pen, "test")
+    content["batches.meta.txt"] = ("\n".join(CLASSES) + "\n\n").encode()
+    content["readme.html"] = b"<html></html>"
+    write_tar(
+        folder / "cifar-10-binary.tar.gz", {f"cifar-10-batches-bin/{name}": data for name, data in content.items()}
+    )
+
+
+def write_matlab(folder: Path, pen: Pen) -> None:
+    """cifar-10-matlab.tar.gz: the batches and the names as variables of MATLAB."""
+    content = {f"data_batch_{number}.mat": _variables(pen, "train") for number in range(1, 6)}
+    content["test_batch.mat"] = _variables(pen, "test")
+    content["batches.meta.mat"] = mat_bytes({"label_names": np.array(CLASSES, object)[:, None]})
+    write_tar(
+        folder / "cifar-10-matlab.tar.gz", {f"cifar-10-batches-mat/{name}": data for name, data in content.items()}
+    )
+
+
+def _records(pen: Pen, split: str) -> bytes:
+    return b"".join(bytes([label]) + row.tobytes() for label, row in enumerate(_pixels(pen, split)))
+
+
+def _variables(pen: Pen, split: str) -> bytes:
+    return mat_bytes({"data": _pixels(pen, split), "labels": np.arange(len(CLASSES), dtype=np.uint8)[:, None]})
+
+
+def _pixels(pen: Pen, split: str) -> np.ndarray:
+    return np.stack([np.asarray(pen.draw(split, name)).transpose(2, 0, 1).reshape(-1) for name in CLASSES])
+
+
 def _batch(pen: Pen, split: str, title: str) -> bytes:
-    pixels = [np.asarray(pen.draw(split, name)).transpose(2, 0, 1).reshape(-1) for name in CLASSES]
     batch = {
         "batch_label": title,
         "labels": list(range(len(CLASSES))),
-        "data": np.stack(pixels),
+        "data": _pixels(pen, split),
         "filenames": [f"{name}_s_{number:06}.png" for number, name in enumerate(CLASSES)],
     }
     return pickle.dumps(batch, protocol=2)

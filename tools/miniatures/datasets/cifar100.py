@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.miniatures.packing import write_tar
+from tools.miniatures.packing import mat_bytes, write_tar
 from tools.miniatures.pen import Pen
 
 CLASSES = """
@@ -33,14 +33,43 @@ def write(folder: Path, pen: Pen) -> None:
     write_tar(folder / "cifar-100-python.tar.gz", {f"cifar-100-python/{name}": data for name, data in content.items()})
 
 
-def _batch(pen: Pen, split: str, each: int, title: str) -> bytes:
+def write_binary(folder: Path, pen: Pen) -> None:
+    """cifar-100-binary.tar.gz: of each image the bytes of its superclass and its class, then its pixels."""
+    content = {}
+    for split, each in (("train", 2), ("test", 1)):
+        labels, pixels = _images(pen, split, each)
+        rows = [bytes([label % 20, label]) + row.tobytes() for label, row in zip(labels, pixels, strict=True)]
+        content[f"{split}.bin"] = b"".join(rows)
+    content["fine_label_names.txt"] = ("\n".join(CLASSES) + "\n").encode()
+    content["coarse_label_names.txt"] = ("\n".join(COARSE) + "\n").encode()
+    write_tar(folder / "cifar-100-binary.tar.gz", {f"cifar-100-binary/{name}": data for name, data in content.items()})
+
+
+def write_matlab(folder: Path, pen: Pen) -> None:
+    """cifar-100-matlab.tar.gz: the batches and the names as variables of MATLAB."""
+    content = {}
+    for split, each in (("train", 2), ("test", 1)):
+        labels, pixels = _images(pen, split, each)
+        fine = np.array(labels, np.uint8)[:, None]
+        content[f"{split}.mat"] = mat_bytes({"data": pixels, "fine_labels": fine, "coarse_labels": fine % 20})
+    names = {"fine_label_names": CLASSES, "coarse_label_names": COARSE}
+    content["meta.mat"] = mat_bytes({key: np.array(each, object)[:, None] for key, each in names.items()})
+    write_tar(folder / "cifar-100-matlab.tar.gz", {f"cifar-100-matlab/{name}": data for name, data in content.items()})
+
+
+def _images(pen: Pen, split: str, each: int) -> tuple[list[int], np.ndarray]:
     labels = [label for label in range(len(CLASSES)) for _ in range(each)]
     pixels = [np.asarray(pen.draw(split, CLASSES[label])).transpose(2, 0, 1).reshape(-1) for label in labels]
+    return labels, np.stack(pixels)
+
+
+def _batch(pen: Pen, split: str, each: int, title: str) -> bytes:
+    labels, pixels = _images(pen, split, each)
     batch = {
         "filenames": [f"{CLASSES[label]}_s_{number:06}.png" for number, label in enumerate(labels)],
         "batch_label": title,
         "fine_labels": labels,
         "coarse_labels": [label % 20 for label in labels],
-        "data": np.stack(pixels),
+        "data": pixels,
     }
     return pickle.dumps(batch, protocol=2)

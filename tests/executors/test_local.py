@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,11 +22,11 @@ from filelock import FileLock
 import cl
 from cl.cli import call
 from cl.errors import DataError, RunInUse
+from cl.executors import Outcome, base
+from cl.executors.local import LocalExecutor, gpus_for
 from cl.plan.plan import Plan, make_plan
 from cl.progress.base import Observer
 from cl.records.record import load
-from cl.running import executors
-from cl.running.executors import LocalExecutor, Outcome
 from cl.running.result import RunResult
 from cl.training import state
 from tests.help.commands import SMALL
@@ -94,7 +95,7 @@ def test_sequential_runs_continue_after_failures_and_stop_at_an_interrupt(monkey
             raise ends[plan.seed]
         return RunResult({}, plan.folder)
 
-    monkeypatch.setattr(executors, "execute", execute)
+    monkeypatch.setattr(base, "execute", execute)
     heard = Heard()
     outcomes = LocalExecutor(existing="skip-running").execute(plans, heard)
     assert outcomes == heard.ended and len(outcomes) == 5 and heard.begun[-1] == ("simplecil", 4, 6)
@@ -216,3 +217,52 @@ def test_two_processes_share_a_grid(tmp_path: Path) -> None:
     assert [process.returncode for process in both] == [0, 0], said
     records = [load(path) for path in (tmp_path / "results").rglob("record.json")]
     assert [record["status"] for record in records] == ["complete"] * 2
+
+
+def test_each_slot_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    auto, told = make_plan("simplecil", "split-digits"), make_plan("simplecil", "split-digits", device="cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-5")
+    assert gpus_for([told, auto]) == ["2", "GPU-5"] and gpus_for([told]) == []
+    assert LocalExecutor().at_once([auto]) == 2 and LocalExecutor(runs_per_gpu=3).at_once([auto]) == 6
+    assert LocalExecutor(jobs=1).at_once([auto]) == 1 and LocalExecutor().at_once([told]) == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert gpus_for([auto]) == [] and LocalExecutor().at_once([auto]) == 1
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert gpus_for([auto]) == ["0", "1", "2"]
+
+
+def test_a_process_sees_the_gpu_of_its_slot_unless_it_was_given_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, Any]] = []
+
+    class Process:
+        def __init__(self, target: Any, args: Any, name: str) -> None:
+            seen.append((args[1].seed, args[3]))
+
+        def start(self) -> None:
+            raise OSError("no processes here")
+
+    context = types.SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
+    devices = ("auto", "cpu", "cuda", "cuda:1")
+    plans = [make_plan("simplecil", "split-digits", seed=n, device=device) for n, device in enumerate(devices)]
+    outcomes = LocalExecutor(jobs=2).execute(plans, Heard())
+    assert [outcome.exit_code for outcome in outcomes] == [1] * 4 and "no processes here" in outcomes[0].error
+    gpus = {seed: given.get("CUDA_VISIBLE_DEVICES") for seed, given in seen}
+    assert (gpus[1], gpus[3]) == (None, None) and {gpus[0], gpus[2]} <= {"4", "5"}
+
+
+def test_runs_at_once_compute_shared_features_once(
+    tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encoded(jobs: str) -> float:
+        """The FLOPs that four runs executed, with a cache of their own."""
+        monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / f"home{jobs}"))
+        command = ["run", "-s", "simplecil,ncm", *SMALL, "--seed", "1,2", "--init-seed", "7", "-q", "--json"]
+        assert call([*command, "--jobs", jobs, "--results", str(tmp_path / jobs)]) == 0
+        records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert len(records) == 4
+        return float(sum(record["measurement"]["flops"]["executed"] for record in records))
+
+    assert encoded("2") == encoded("1")

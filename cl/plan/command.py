@@ -1,0 +1,60 @@
+"""The command that repeats a run, as words of a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cl.options import DEFAULT, jsonable
+from cl.plan.plan import Plan
+from cl.plan.run_options import RunOptions, declared
+
+_NAMED = ("strategy", "stream", "backbone", "preset", "seed", "order_seed", "init_seed", "data_seed", "results")
+_LEFT_OUT = ("few_shot", "setting")  # a plan has them as options of its stream
+_IMPLIED = ("preset ", "strategy ", "--limit")
+"""Origins of values that the strategy, its preset or another option of the command brings along."""
+
+
+def command_of(plan: Plan) -> list[str]:
+    """`clbench run ...` for a plan: what differs from the defaults and the preset, whoever set it."""
+    words = ["clbench", "run", "-s", plan.strategy, "--stream", plan.stream]
+    if plan.backbone != RunOptions.backbone:
+        words += ["--backbone", plan.backbone]
+    if plan.preset is not None:
+        words += ["--preset", plan.preset]
+    for key, each in plan.values.items():
+        if each.origin != DEFAULT and not each.origin.startswith(_IMPLIED):
+            words += ["--set", f"{key}={_text(jsonable(each.value))}"]
+    words += _run_options(plan)
+    words += _seeds(plan.seeds)
+    if plan.results != RunOptions.results:
+        words += ["--results", str(plan.results)]
+    return words
+
+
+def _run_options(plan: Plan) -> list[str]:
+    words: list[str] = []
+    for key, info in declared().items():
+        value = getattr(plan, key)
+        if key in (*_NAMED, *_LEFT_OUT) or value == info.default:
+            continue
+        flag = f"--{'logger' if key == 'loggers' else key.replace('_', '-')}"
+        if info.annotation is bool:
+            words.append(flag)
+        else:
+            words += [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return words
+
+
+def _seeds(seeds: Mapping[str, int]) -> Sequence[str]:
+    if len(set(seeds.values())) == 1:
+        return ["--seed", str(seeds["order"])]
+    return [word for name, seed in seeds.items() for word in (f"--{name}-seed", str(seed))]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
