@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "runs as one long table: CSV or Parquet",
     "plot": "figures of the runs: matrix, curves, forgetting, cost, stream, nevis",
     "report": "one HTML file: leaderboard, runs, comparison of any two",
+    "results": "merge results folders of several machines; push and pull them",
     "reproduce": "run a shipped configuration and compare with the expected interval",
     "list": "strategies, streams, backbones, metrics, loggers and executors",
     "info": "all about one of them: options, presets, rules, formula",

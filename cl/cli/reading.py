@@ -13,7 +13,7 @@ from cl.cli.shared import set_up
 
 if TYPE_CHECKING:
     from cl.results.leaderboard.entries import Run
-    from cl.results.store import Results
+    from cl.results.store import LeftOut, Results
 
 
 def read_results(folders: Sequence[Path]) -> Results:
@@ -21,18 +21,11 @@ def read_results(folders: Sequence[Path]) -> Results:
 
     Raises `UsageError` for a folder that does not exist, `DataError` if there are records and none can be read.
     """
-    from cl.errors import DataError, printable
-    from cl.results.store import load_results, told
+    from cl.results.store import load_results
 
     set_up(quiet=False, verbose=0)  # so that warnings of damaged predictions are shown
     results = load_results(list(folders) or [paths.results()], on_bad="skip")
-    number = len(results.left_out)
-    for text in told(results.left_out):
-        click.echo(printable(f"Left out: {text}"), err=True)
-    if number and not len(results):
-        raise DataError(f"None of the {number} records here can be read; the lines above name the fixes.")
-    if number:
-        click.echo(f"{number} of {number + len(results)} records left out.", err=True)
+    _tell(results.left_out, len(results))
     return results
 
 
@@ -42,3 +35,28 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
     results = read_results(folders)
     return [Run(record, file.parent) for record, file in zip(results.records, results.files, strict=True)]
+
+
+def read_indexed(folders: Sequence[Path]) -> tuple[list[Run], int]:
+    """As `read_runs`, through the index in the cache: a record is read when a board needs it. Also how many are left
+    out."""
+    from cl.results.index import indexed_runs
+
+    set_up(quiet=False, verbose=0)
+    runs, left_out = indexed_runs(list(folders) or [paths.results()])
+    _tell(left_out, len(runs))
+    return runs, len(left_out)
+
+
+def _tell(left_out: Sequence[LeftOut], read: int) -> None:
+    """Name the records that are left out; raises `DataError` if no other is there."""
+    from cl.errors import DataError, printable
+    from cl.results.store import told
+
+    number = len(left_out)
+    for text in told(left_out):
+        click.echo(printable(f"Left out: {text}"), err=True)
+    if number and not read:
+        raise DataError(f"None of the {number} records here can be read; the lines above name the fixes.")
+    if number:
+        click.echo(f"{number} of {number + read} records left out.", err=True)

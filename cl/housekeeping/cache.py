@@ -25,14 +25,17 @@ from cl.housekeeping.datasets import in_data_path, tree_size
 from cl.leases import LEASES, Held, is_lease, lease
 from cl.plan.config_file import CONFIG
 from cl.records.record import RECORD, load
+from cl.results.index import INDEX
+from cl.results.leaderboard.kept_boards import BOARDS
 from cl.results.leaderboard.resamples import FILE as RESAMPLES
+from cl.results.report.data import RUNS
 
 CLEANABLE = ("features", "decoded", "resamples", "backbones", "downloads", "checkpoints", "leftovers")
 KINDS = (*CLEANABLE, "learners", "unknown")
 TITLES = {
     "features": "encodings of frozen backbones; computed again when needed",
     "decoded": "decoded images; decoded again when needed",
-    "resamples": "bootstrap resamples for intervals and ranks; computed again when needed",
+    "resamples": "bootstrap resamples, boards and an index of records, for leaderboards; computed again when needed",
     "backbones": "sizes and FLOPs of backbones, for --dry-run; measured again when needed",
     "downloads": "archives of datasets; downloaded again when needed",
     "checkpoints": "unfinished runs; without them they start from the beginning",
@@ -40,6 +43,7 @@ TITLES = {
     "learners": "trained learners (--save-learner); never cleaned",
     "unknown": "damaged or not ours; never touched",
 }
+_OF_LEADERBOARDS = (RESAMPLES, INDEX.name, BOARDS.name, RUNS.name)
 LOCK = ".lock"
 _CHECKPOINT = r"(event|event-before|kept-[0-9a-f]{32}|partial|entry-(-1|[0-9]+)-[0-9]+)\.safetensors|\..*\.tmp"
 _TEMPORARY = r"\.(config\.toml|record\.json|predictions\.npz|events\.jsonl|learner\.safetensors)\..*\.tmp"
@@ -72,7 +76,7 @@ def inventory(home: Path, results: Path) -> list[Item]:
     """All items in the cache `home` and the results folder, in the order of `KINDS`."""
     found = [*_features(home / "features"), *_decoded(home / "decoded"), *_downloads(home / "data")]
     found += [*_resamples(home), *_backbones(home / FACTS)]
-    known = ("features", "decoded", "data", RESAMPLES, FACTS)
+    known = ("features", "decoded", "data", *_OF_LEADERBOARDS, FACTS)
     found += [_item("unknown", path) for path in _entries(home) if path.name not in known]
     found += _of_runs(results)
     return sorted(found, key=lambda item: (KINDS.index(item.kind), item.path))
@@ -187,10 +191,10 @@ def _is_decoded(folder: Path) -> bool:
 
 
 def _resamples(home: Path) -> Iterator[Item]:
-    """resamples.sqlite, even if damaged."""
-    path = home / RESAMPLES
-    if path.is_symlink() or path.exists():
-        yield _item("resamples" if path.is_file() and not path.is_symlink() else "unknown", path)
+    """The files of leaderboards and reports, even if damaged."""
+    for path in (home / name for name in _OF_LEADERBOARDS):
+        if path.is_symlink() or path.exists():
+            yield _item("resamples" if path.is_file() and not path.is_symlink() else "unknown", path)
 
 
 def _backbones(root: Path) -> Iterator[Item]:

@@ -59,7 +59,10 @@ class AccuracyMatrix:
         Raises `ValueError` if the shapes disagree.
         """
         groups = len(count)
-        rows = [[np.nan if value is None else float(value) for value in row] for row in correct]
+        if isinstance(correct, np.ndarray) and correct.dtype == np.float64:  # numbers already: nothing to convert
+            rows = list(correct)
+        else:
+            rows = [[np.nan if value is None else float(value) for value in row] for row in correct]
         ranked = None
         if mean_precision is not None:
             told = [[np.nan if value is None else float(value) for value in row] for row in mean_precision]
@@ -270,8 +273,9 @@ def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     learned = np.full(len(counted), len(rows))
     values = class_values(result, rule, rows).reshape(len(rows), len(counted))
     one_to_one = len(groups) == stream["n_tasks"]
-    for place, row in enumerate(rows):
-        values[place, _seen(result, result["rows"][row], len(counted)) :] = np.nan
+    seen = _classes_by_row(result, [result["rows"][row] for row in rows], len(counted))
+    for place, number in enumerate(seen):
+        values[place, number:] = np.nan
     for index, group in enumerate(groups):
         own, task = list(group["classes"]), _own_task(group, index, one_to_one)
         first = 0 if task is None else int(np.searchsorted(ends, task))
@@ -282,12 +286,18 @@ def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     return AccuracyMatrix.of(values, counted, learned)
 
 
-def _seen(result: Mapping[str, Any], row: Mapping[str, Any], classes: int) -> int:
-    """Number of the `classes` that were seen at a row; all of them if the record does not say so."""
+def _classes_by_row(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], classes: int) -> list[int]:
+    """Number of the `classes` that were seen at each row; all of them if the record does not say so."""
     stream = result["stream"]
-    if "seen" in row or belongs(ANYTIME, stream.get("setting", "")):
-        return int(row.get("seen", classes))
+    anytime = belongs(ANYTIME, stream.get("setting", ""))
     one_to_one = len(stream["groups"]) == stream["n_tasks"]
-    owners = [_own_task(group, index, one_to_one) for index, group in enumerate(stream["groups"])]
-    known = [g for g, own in zip(stream["groups"], owners, strict=True) if own is None or own <= row["task"]]
-    return max((position + 1 for group in known for position in group["classes"]), default=0)
+    owned = [
+        (_own_task(group, index, one_to_one), max(group["classes"], default=-1) + 1)
+        for index, group in enumerate(stream["groups"])
+    ]
+    return [
+        int(row.get("seen", classes))
+        if "seen" in row or anytime
+        else max((most for own, most in owned if own is None or own <= row["task"]), default=0)
+        for row in rows
+    ]

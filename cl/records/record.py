@@ -179,20 +179,25 @@ def _is_sound(record: Mapping[str, Any]) -> bool:
     return hashlib.sha256(text).hexdigest() == record.get("result_sha256") and conforms(record, text)
 
 
-def _read(path: Path) -> Any:
-    """The content of a JSON file; raises `DataError` if it cannot be read or is not JSON."""
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises `DataError` if it cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
             raise DataError(f"{path} is not a file; leave it out of the results folder.")
-        data = path.read_bytes()
-        try:
-            return orjson.loads(data)  # three times as fast as json
-        except orjson.JSONDecodeError:  # json names more faults, and reads escapes that no UTF-8 has
-            return json.loads(data.decode(), parse_constant=_refuse)
+        return path.read_bytes()
     except OSError as error:
         raise DataError(
             f"Cannot read {path}: {error.strerror or error}; check the path and its permissions."
         ) from error
+
+
+def parsed(data: bytes, path: Path) -> Any:
+    """The content of a JSON file; raises `DataError` if it is not JSON."""
+    try:
+        try:
+            return orjson.loads(data)  # three times as fast as json
+        except orjson.JSONDecodeError:  # json names more faults, and reads escapes that no UTF-8 has
+            return json.loads(data.decode(), parse_constant=_refuse)
     except RecursionError as error:
         raise DataError(
             f"{path} is no clbench record: it is nested too deeply; delete its folder and run the same command again."
@@ -209,8 +214,8 @@ def _refuse(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
-def load(path: Path | str, *, trust_hash: bool = False) -> Record:
-    """Read a record.json and check it.
+def load(path: Path | str, *, trust_hash: bool = False, data: bytes | None = None) -> Record:
+    """Read a record.json and check it; `data` is its content if that was read before.
 
     With `trust_hash` a result that matches its hash and passes a fast check of the schema is not checked with
     `jsonschema` again, which takes 95 % of the time: records are checked before they are written.
@@ -218,7 +223,7 @@ def load(path: Path | str, *, trust_hash: bool = False) -> Record:
     name the file and the fix.
     """
     path = Path(path)
-    record = _read(path)
+    record = parsed(read_bytes(path) if data is None else data, path)
     version = record.get("schema_version") if isinstance(record, dict) else None
     if not isinstance(version, str) or re.match(r"[0-9]{1,9}(\.|$)", version) is None:
         raise DataError(

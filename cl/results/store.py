@@ -55,7 +55,7 @@ def find_records(paths: Paths) -> list[Path]:
     Usually results/<stream>/<strategy>/<backbone>/<hash8>/seed<k>/record.json, but any layout does. Raises `UsageError`
     for a path that does not exist, `DataError` for a folder that cannot be read.
     """
-    found, unreadable = _search(paths)
+    found, unreadable = search(paths)
     if unreadable:
         raise DataError(unreadable[0].reason)
     return found
@@ -63,19 +63,17 @@ def find_records(paths: Paths) -> list[Path]:
 
 def has_records(path: str | Path) -> bool:
     """Whether there is a record at or below an existing path, readable or not."""
-    found, unreadable = _search(path)
+    found, unreadable = search(path)
     return bool(found or unreadable)
 
 
-def _search(paths: Paths) -> tuple[list[Path], list[LeftOut]]:
-    """The records below `paths`, and the folders that cannot be read."""
-    found: set[Path] = set()
+def search(paths: Paths) -> tuple[list[Path], list[LeftOut]]:
+    """The records below `paths`, sorted, each once, and the folders that cannot be read.
+
+    Raises `UsageError` for a path that does not exist.
+    """
+    found: dict[str, str] = {}  # by the file itself, the path under which it was found
     closed: list[LeftOut] = []
-
-    def refused(error: OSError) -> None:
-        folder = Path(os.fsdecode(error.filename))
-        closed.append(LeftOut(folder, f"Cannot read {folder}: {error.strerror}; check its permissions."))
-
     for path in map(Path, [paths] if isinstance(paths, str | os.PathLike) else paths):
         try:
             path.stat()
@@ -87,12 +85,45 @@ def _search(paths: Paths) -> tuple[list[Path], list[LeftOut]]:
             why = getattr(error, "strerror", None) or error
             raise UsageError(f"Cannot read results at {path}: {why}; check the path and its permissions.") from error
         if path.is_dir():
-            found.update(
-                Path(folder) / RECORD for folder, _, files in os.walk(path, onerror=refused) if RECORD in files
-            )
+            below = list(_below(str(path), os.path.realpath(path), closed))
         else:
-            found.add(path)
-    return sorted({path.resolve(): path for path in sorted(found, reverse=True)}.values()), closed
+            below = [(str(path), os.path.realpath(path))]
+        for place, file in below:
+            found[file] = min(place, found.get(file, place), key=_parts)
+    return [Path(place) for place in sorted(found.values(), key=_parts)], closed
+
+
+def _parts(path: str) -> list[str]:
+    return path.split(os.sep)
+
+
+def _below(folder: str, real: str, closed: list[LeftOut]) -> Iterator[tuple[str, str]]:
+    """The paths of records below a folder, and the paths without links; links to folders are not followed.
+
+    Only a link is resolved, which takes most of the time if done for every record.
+    """
+    waiting = [(folder, real)]
+    while waiting:
+        here, there = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                inside = list(entries)
+        except OSError as error:
+            closed.append(LeftOut(Path(here), f"Cannot read {here}: {error.strerror}; check its permissions."))
+            continue
+        for entry in inside:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((os.path.join(here, entry.name), os.path.join(there, entry.name)))
+            elif entry.name == RECORD and not _leads_to_folder(entry):
+                place = os.path.join(here, RECORD)
+                yield place, os.path.realpath(place) if entry.is_symlink() else os.path.join(there, RECORD)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:
+        return False
 
 
 METRIC_COLUMNS = (
@@ -236,12 +267,12 @@ def load_results(paths: Paths, *, on_bad: OnBad = "warn") -> Results:
     """
     if on_bad not in get_args(OnBad):
         raise UsageError(f"on_bad must be one of {', '.join(get_args(OnBad))}, not {on_bad!r}.")
-    files, bad = _search(paths)
+    files, bad = search(paths)
     if bad and on_bad == "error":
         raise DataError(bad[0].reason)
     kept: list[Path] = []
     records: list[Record] = []
-    with _without_collecting():
+    with without_collecting():
         for path in files:
             try:
                 records.append(load(path, trust_hash=True))
@@ -264,7 +295,7 @@ def told(left_out: Iterable[LeftOut]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _without_collecting() -> Iterator[None]:
+def without_collecting() -> Iterator[None]:
     """Pause the garbage collector: records hold no cycles, and scanning thousands of new lists takes a fifth longer."""
     paused = gc.isenabled()
     gc.disable()

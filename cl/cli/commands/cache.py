@@ -99,9 +99,9 @@ def clean(
 ) -> int:
     """Delete what can be restored.
 
-    KINDS are features, decoded, resamples (of leaderboards), backbones (their sizes, for dry runs), downloads,
-    checkpoints (the progress of incomplete runs), leftovers (what killed processes left), or all. The last use of a
-    file is its last access or modification, as far as the file system keeps them.
+    KINDS are features, decoded, resamples (all files of leaderboards), backbones (their sizes, for dry runs),
+    downloads, checkpoints (the progress of incomplete runs), leftovers (what killed processes left), or all. The last
+    use of a file is its last access or modification, as far as the file system keeps them.
     """
     from cl.housekeeping.cache import CLEANABLE, choose, inventory
     from cl.housekeeping.cache import clean as clean_items

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cl.cli.reading import read_runs
+from cl.cli.reading import read_indexed
 from cl.cli.shared import metric_options
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def command(
     from cl.results.leaderboard import board_tables
     from cl.results.leaderboard.ranking import board_rows, is_stale, sorted_rows
 
-    runs = read_runs(folders)
+    runs, _ = read_indexed(folders)
     rows = board_rows(runs, metric=metric, rule=rule, filters=_patterns(filters))
     rows = rows if sort is None else sorted_rows(rows, sort)
     _report(runs, rows)

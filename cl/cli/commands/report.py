@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from cl.cli.reading import read_results
+from cl.cli.reading import read_indexed
 from cl.cli.shared import metric_options
 from cl.errors import counted
 
@@ -28,23 +29,18 @@ Examples:
 def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule: str | None) -> int:
     """Write a report of the runs below the folders (default: the results folder).
 
-    The file is self-contained and opens in any browser without a network. It has a leaderboard to sort and filter,
+    The file is self-contained and opens in any browser without a network. Data of more than a thousand or so runs are
+    compressed in it. It has a leaderboard to sort and filter,
     every run with its accuracies, options, cost and environment, and a comparison of any two runs. It can be printed.
     Predictions are not included.
     """
 
-    from cl.results.report import write_report
+    from cl.results.report import write_report_of
 
-    results = read_results(folders)
-    size = write_report(
-        results.records,
-        out,
-        folders=[file.parent for file in results.files],
-        metric=metric,
-        rule=rule,
-        title=title,
-        left_out=len(results.left_out),
+    runs, left_out = read_indexed(folders)
+    size = write_report_of(
+        runs, out, metric=metric, rule=rule, title=title, left_out=left_out, jobs=os.cpu_count() or 1
     )
-    click.echo(f"{counted(len(results), 'run')}, {size / 1e6:.2f} MB", err=True)
+    click.echo(f"{counted(len(runs), 'run')}, {size / 1e6:.2f} MB", err=True)
     click.echo(out)
     return 0

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,12 +27,52 @@ from cl.results.leaderboard.image_shares import PREDICTIONS, answers, damage_of
 _PACKAGES = ("python", "torch", "timm", "numpy", "clbench", "avalanche-lib")
 
 
+class Summary(NamedTuple):
+    """What decides on which boards a run is: kept in an index, so that not every record has to be read.
+
+    `board`: the key of its boards; `rules`: its own prediction rules; `shown`: by column of a filter, the texts that a
+    pattern may match; `content`: SHA-256 of the file of the record, None for a record in memory.
+    """
+
+    status: str
+    run_id: str
+    result_sha256: str
+    config_hash: str
+    board: tuple[str, ...]
+    rules: tuple[str, ...]
+    shown: Mapping[str, Sequence[str]]
+    content: str | None = None
+
+    @classmethod
+    def of(cls, record: Record, content: str | None = None) -> Summary:
+        result = record["result"]
+        strategy, stream = result["strategy"], result["stream"]
+        shown = {
+            "strategy": (strategy["name"],),
+            "stream": (stream["name"], f"{stream['name']}@{stream['version']}"),
+            "backbone": (result["backbone"]["name"],),
+            "preset": (strategy["preset"] or "",),
+            "options": (options_text(result),),
+            "config_hash": (config_hash(record),),
+            "setting": (stream["setting"],),
+            "precision": (str(precision_of(result)),),
+        }
+        named = (record["status"], record["run_id"], record["result_sha256"], config_hash(record))
+        return cls(*named, board_key(result), tuple(result["accuracy"]), shown, content)
+
+
 @dataclass(frozen=True)
 class Run:
     """A record, and the folder of its predictions, None if they are not available."""
 
     record: Record
     folder: Path | None = None
+    known: Summary | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What decides on which boards it is: `known`, or found in the record."""
+        return self.known or Summary.of(self.record)
 
     @property
     def result(self) -> dict[str, Any]:
@@ -50,7 +90,7 @@ class Run:
 
     def rule_for(self, rule: str) -> str:
         """The run's own rule that answers `rule`; see `cl.protocol.answering`."""
-        return answering(self.result["accuracy"], rule)
+        return answering(self.summary.rules, rule)
 
     def metrics(self, rule: str, names: Sequence[str] | None = None) -> dict[str, float | None]:
         """Metrics under one of its own rules, with its predictions if a metric needs them and they are sound."""

@@ -41,10 +41,10 @@ def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predic
     try:
         if key not in _checked:
             _checked[key] = None
-            check_predictions(folder / PREDICTIONS, result["predictions_sha256"], most=_most_bytes(result))
+            check_predictions(folder / PREDICTIONS, result["predictions_sha256"], most=most_bytes(result))
         elif _checked[key] is not None:
             return None
-        found = read_predictions(folder / PREDICTIONS, rule, most=_most_bytes(result))
+        found = read_predictions(folder / PREDICTIONS, rule, most=most_bytes(result))
         if not _fit(found, result, rule):
             file = folder / PREDICTIONS
             raise DataError(f"{file} does not have the counts of the record under {rule}; run the same command again.")
@@ -55,7 +55,7 @@ def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predic
         return None
 
 
-def _most_bytes(result: Mapping[str, Any]) -> int:
+def most_bytes(result: Mapping[str, Any]) -> int:
     """Twice the memory that the predictions of a run need; a file that declares more is not read."""
     images = max(map(sum, [result["count"], *result.get("split_count", {}).values()]), default=0)
     tables = len(result["accuracy"]) * len(result["rows"])

@@ -20,14 +20,13 @@ from cl.errors import UsageError, did_you_mean
 from cl.protocol import default_rule
 from cl.records.flops import counted_by
 from cl.records.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRICS, TOLD_SHOWN
-from cl.records.record import Record, config_hash, precision_of
+from cl.records.record import Record, precision_of
 from cl.registry import strategies
 from cl.results.leaderboard.differences import Resamples, difference, interval_of
 from cl.results.leaderboard.entries import (
     Entry,
     Run,
     Usual,
-    board_key,
     complete,
     distinct,
     entries_of,
@@ -35,7 +34,9 @@ from cl.results.leaderboard.entries import (
     packages_of,
     weights_of,
 )
+from cl.results.leaderboard.kept_boards import keep_rows, key_of, read_rows
 from cl.results.leaderboard.published import published_for
+from cl.results.leaderboard.stored_record import release
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,21 +134,29 @@ def board_rows(
         raise UsageError("No complete run passes the filter; `clbench leaderboard` without it shows all rows.")
     boards: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in kept:
-        boards[board_key(run.result)].append(run)
-    found: list[list[Row]] = []
+        boards[run.summary.board].append(run)
+    asked: list[tuple[str, list[Run]]] = []
     for key in sorted(boards):
         for each in _rules(boards[key], rule):
-            answer = [run for run in boards[key] if run.rule_for(each) in run.result["accuracy"]]
-            runs_here = answer if rule in (None, "all") else boards[key]
-            found.append(_board(entries_of(runs_here, each, metric, SECONDARY), len(found) + 1))
-    return [row for board in found for row in board]
+            answer = [run for run in boards[key] if run.rule_for(each) in run.summary.rules]
+            asked.append((each, answer if rule in (None, "all") else boards[key]))
+    keys = [key_of(those, each, metric) for each, those in asked]
+    kept_rows, rows = read_rows(keys), []
+    for number, (known, (each, those)) in enumerate(zip(keys, asked, strict=True), 1):
+        board = kept_rows.get(known or "")
+        if board is None:
+            board = _board(entries_of(those, each, metric, SECONDARY), number)
+            keep_rows(known, board, those)
+            release(those)
+        rows += [{**row, "board": number} for row in board]
+    return rows
 
 
 def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
     """The rules that get a board; see `board_rows`."""
     if rule == "all":
-        return sorted({name for run in runs for name in run.result["accuracy"]})
-    return [rule] if rule else sorted({default_rule(run.result["accuracy"]) for run in runs})
+        return sorted({name for run in runs for name in run.summary.rules})
+    return [rule] if rule else sorted({default_rule(run.summary.rules) for run in runs})
 
 
 def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
@@ -161,20 +170,8 @@ def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]
 
 
 def _passes(run: Run, filters: Mapping[str, Sequence[str]]) -> bool:
-    result = run.result
-    strategy, stream = result["strategy"], result["stream"]
-    values = {
-        "strategy": (strategy["name"],),
-        "stream": (stream["name"], f"{stream['name']}@{stream['version']}"),
-        "backbone": (result["backbone"]["name"],),
-        "preset": (strategy["preset"] or "",),
-        "options": (options_text(result),),
-        "config_hash": (config_hash(run.record),),
-        "setting": (stream["setting"],),
-        "precision": (str(precision_of(result)),),
-    }
     return all(
-        any(fnmatchcase(value, pattern) for value in values[name] for pattern in patterns)
+        any(fnmatchcase(value, pattern) for value in run.summary.shown[name] for pattern in patterns)
         for name, patterns in filters.items()
     )
 

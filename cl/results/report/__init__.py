@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 from collections.abc import Iterable
 from importlib import resources
@@ -11,12 +13,17 @@ from typing import Any
 from cl.files import write_text
 from cl.records.record import Record
 from cl.registry import own_version
+from cl.results.leaderboard.entries import Run
 from cl.results.plots.style import THEMES, Theme
 from cl.results.report.data import payload
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _CONTROL_IN_JSON = re.compile(r"(?<!\\)\\u(00[019][0-9a-f]|008[0-9a-f]|202[a-e]|206[6-9])")
 _SCRIPTS = ("table.js", "charts.js", "views.js", "compare.js", "app.js")
+
+
+PACKED_FROM = 4_000_000
+"""Characters of data from which a page holds them compressed, so that ten thousand runs take 5 MB instead of 23."""
 
 
 def render(
@@ -33,6 +40,22 @@ def render(
     `folders`, one per record, hold the predictions that the leaderboard's intervals use. `metric`, `rule` and errors
     as for `cl.results.leaderboard.ranking.board_rows`. `left_out` is the number of records that could not be read.
     """
+    given = list(records)
+    places: list[Path | None] = [None] * len(given) if folders is None else list(folders)
+    runs = [Run(record, place) for record, place in zip(given, places, strict=True)]
+    return page_of(runs, metric=metric, rule=rule, title=title, left_out=left_out)
+
+
+def page_of(
+    runs: Iterable[Run],
+    *,
+    metric: str = "A_last_sample",
+    rule: str | None = None,
+    title: str = "clbench report",
+    left_out: int = 0,
+    jobs: int = 1,
+) -> str:
+    """As `render`, of runs; `jobs`: processes for many runs that are not in the cache."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
@@ -44,7 +67,9 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    boards, data = payload(records, folders=folders, metric=metric, rule=rule)
+    boards, data = payload(runs, metric=metric, rule=rule, jobs=jobs)
+    text = _without_controls(htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False))
+    packed = len(text) >= PACKED_FROM
     page = environment.get_template("report.html").render(
         title=title,
         version=own_version(),
@@ -52,13 +77,19 @@ def render(
         runs=len(data["runs"]),
         left_out=left_out,
         newest=max((run["created"] for run in data["runs"]), default="")[:10],
-        data=_without_controls(htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False)),
+        data=_packed(str(text)) if packed else text,
+        packed=packed,
         style=Markup(_asset("report.css")),
         light=_variables(THEMES["light"]),
         dark=_variables(THEMES["dark"]),
         script=Markup("\n".join(map(_asset, _SCRIPTS))),
     )
     return _CONTROL.sub("\ufffd", page)
+
+
+def _packed(text: str) -> str:
+    """Text as base64 of gzip, the same for the same text."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _without_controls(text: Any) -> Any:
@@ -68,7 +99,15 @@ def _without_controls(text: Any) -> Any:
 
 def write_report(records: Iterable[Record], path: Path, **options: Any) -> int:
     """Write the report atomically; returns its size in bytes. Options and errors as for `render`."""
-    text = render(records, **options)
+    return _written(path, render(records, **options))
+
+
+def write_report_of(runs: Iterable[Run], path: Path, **options: Any) -> int:
+    """As `write_report`, of runs; options as for `page_of`."""
+    return _written(path, page_of(runs, **options))
+
+
+def _written(path: Path, text: str) -> int:
     write_text(path, text)
     return len(text.encode())
 

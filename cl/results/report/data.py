@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
+import orjson
 
 from cl.protocol import default_rule
 from cl.records.formulas import accuracy_shown, forgetting_per_group
 from cl.records.matrix import matrix_of, steps_of
 from cl.records.metrics import METRICS, shown
 from cl.records.probe import probe_of
-from cl.records.record import Record, config_hash, precision_of
+from cl.records.record import config_hash, precision_of
 from cl.records.stored import stored_by_task
+from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, distinct, options_text
+from cl.results.leaderboard.kept_boards import files_sha256, key_of
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
+from cl.results.leaderboard.stored_record import release
 from cl.results.plots.rows import stream_label
 
 _SEEDS = ("order", "init", "data")
+_SHARED = {"streams": "stream", "backbones": "backbone", "configs": "config", "environments": "environment"}
+"""What many runs share, each value stored once, and the key of a run that holds its index."""
+
+_MANY, _CHUNK = 1000, 50
+"""Runs from which processes of their own save more time than their start takes, and runs that one gets at a time."""
+
+RUNS = CacheFile("reports.sqlite", "runs of reports are computed", most=50_000)
 Row = dict[str, Any]
 
 
@@ -39,44 +50,77 @@ class _Pool:
         return self._places[key]
 
 
-def payload(
-    records: Iterable[Record], *, folders: Iterable[Path | None] | None, metric: str, rule: str | None
-) -> tuple[list[Row], dict[str, Any]]:
+def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1) -> tuple[list[Row], dict[str, Any]]:
     """Boards for the template, and the JSON that the page's scripts read; predictions are left out.
 
-    Raises what `cl.results.leaderboard.ranking.board_rows` raises.
+    `jobs`: processes for many runs that are not in the cache. Raises what `board_rows` raises.
     """
-    given = list(records)
-    places: list[Path | None] = [None] * len(given) if folders is None else list(folders)
-    runs = distinct(Run(record, place) for record, place in zip(given, places, strict=True))[0]
-    boards = _boards(board_rows(runs, metric=metric, rule=rule), runs)
-    pools = {name: _Pool() for name in ("streams", "backbones", "configs", "environments")}
+    once = distinct(runs)[0]
+    rows = board_rows(once, metric=metric, rule=rule)
+    pools = {name: _Pool() for name in _SHARED}
+    described = [
+        {name: pools[name].place(value) if name in pools else value for name, value in each.items()}
+        for each in _described(once, jobs)
+    ]
+    boards = _boards(rows, described, pools["streams"].values)
     data = {
         "metrics": [[each.id, each.title, each.higher_is_better, each.unit] for each in METRICS.values()],
         "boards": [
             {"title": board["title"], "rule": board["rule"], "rows": [row["runs"] for row in board["rows"]]}
             for board in boards
         ],
-        "runs": [_run(run, pools) for run in runs],
+        "runs": [{_SHARED.get(name, name): value for name, value in each.items()} for each in described],
         **{name: pool.values for name, pool in pools.items()},
     }
     return boards, data
 
 
-def _boards(rows: Sequence[Row], runs: Sequence[Run]) -> list[Row]:
+def _described(runs: Sequence[Run], jobs: int) -> Iterator[Row]:
+    """Every run in a compact form, from the cache if its record and its predictions are as they were."""
+    code = files_sha256("cl.records", "cl.results.leaderboard", "cl.results.report")
+    keys = [key_of([run], "", "") for run in runs]
+    known = RUNS.read([key for key in keys if key is not None], code)
+    computed = _computed([run for key, run in zip(keys, runs, strict=True) if key not in known], jobs)
+    fresh: dict[str, bytes] = {}
+    for key in keys:
+        if key is not None and key in known:
+            yield orjson.loads(known[key])
+            continue
+        described, damaged = next(computed)
+        if key is not None and not damaged:
+            fresh[key] = orjson.dumps(described)
+        yield described
+    RUNS.write(fresh, code)
+
+
+def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[Row, bool]]:
+    """`_run` of every run, and whether its predictions are damaged; many runs are shared among `jobs` processes."""
+    if jobs == 1 or len(runs) < _MANY:
+        yield from map(_run_and_damage, runs)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(_run_and_damage, runs, chunksize=_CHUNK)
+
+
+def _run_and_damage(run: Run) -> tuple[Row, bool]:
+    described = _run(run), run.has_damaged_predictions
+    release([run])
+    return described
+
+
+def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) -> list[Row]:
     """Rows of the leaderboard by board, each with the indices of its runs in `runs`."""
     by_hash: dict[str, list[int]] = {}
     for index, run in enumerate(runs):
-        by_hash.setdefault(config_hash(run.record), []).append(index)
+        by_hash.setdefault(run["hash"], []).append(index)
     boards: dict[int, Row] = {}
     for given in rows:
-        row: Row = {name: given.get(name) for name in COLUMNS} | {"runs": _runs_of(given, runs, by_hash)}
-        first = runs[row["runs"][0]].result
+        row: Row = {name: given.get(name) for name in COLUMNS} | {"runs": _runs_of(given, runs, streams, by_hash)}
         board = boards.setdefault(
             row["board"],
             {
                 "number": row["board"],
-                "title": f"{stream_label(first)}, {row['backbone']}",
+                "title": f"{streams[runs[row['runs'][0]]['streams']]['label']}, {row['backbone']}",
                 "stream": row["stream"],
                 "backbone": row["backbone"],
                 "rule": row["rule"],
@@ -87,7 +131,7 @@ def _boards(rows: Sequence[Row], runs: Sequence[Run]) -> list[Row]:
                 "rows": [],
             },
         )
-        row["links"] = [(index, runs[index].seeds) for index in row["runs"]]
+        row["links"] = [(index, _seeds_text(runs[index]["seeds"])) for index in row["runs"]]
         notes = [note for note in (row["note"] or "").split("; ") if note]
         notes += [f"reported: {row['reported_unlike']}"] if row["reported_unlike"] else []
         row["notes"] = [(board["notes"].setdefault(note, len(board["notes"]) + 1), note) for note in notes]
@@ -98,19 +142,27 @@ def _boards(rows: Sequence[Row], runs: Sequence[Run]) -> list[Row]:
     return list(boards.values())
 
 
-def _runs_of(row: Row, runs: Sequence[Run], by_hash: Mapping[str, Sequence[int]]) -> list[int]:
+def _seeds_text(seeds: Sequence[int]) -> str:
+    """As `Run.seeds`."""
+    return str(seeds[0]) if len(set(seeds)) == 1 else "/".join(map(str, seeds))
+
+
+def _runs_of(row: Row, runs: Sequence[Row], streams: Sequence[Row], by_hash: Mapping[str, Sequence[int]]) -> list[int]:
     """The runs that a row averages: of its configurations and streams, the newest for every choice of seeds."""
-    streams = set(row["stream_id"].split(" "))
+    ids = set(row["stream_id"].split(" "))
     found = [index for digest in row["config_hash"].split(" ") for index in by_hash[digest]]
     fitting = [
         index
         for index in found
-        if runs[index].record["status"] == "complete"
-        and runs[index].result["stream"]["id"] in streams
-        and runs[index].result["strategy"]["version"] == row["strategy_version"]
+        if runs[index]["status"] == "complete"
+        and streams[runs[index]["streams"]]["id"] in ids
+        and runs[index]["version"] == row["strategy_version"]
     ]
-    newest = {runs[i].key: i for i in sorted(fitting, key=lambda i: str(runs[i].record["measurement"]["created"]))}
-    return sorted(newest.values(), key=lambda i: [runs[i].result["seeds"][name] for name in _SEEDS])
+    newest = {
+        (streams[runs[i]["streams"]]["id"], *runs[i]["seeds"]): i
+        for i in sorted(fitting, key=lambda i: str(runs[i]["created"]))
+    }
+    return sorted(newest.values(), key=lambda i: list(runs[i]["seeds"]))
 
 
 def _scaled(rows: Sequence[Row]) -> None:
@@ -130,7 +182,8 @@ def _scaled(rows: Sequence[Row]) -> None:
             row["bar"] = (place(left), round(place(right) - place(left), 2), place(row["mean"]))
 
 
-def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
+def _run(run: Run) -> Row:
+    """One run; what it shares with other runs is under the names of `_SHARED`."""
     result, measured = run.result, run.record["measurement"]
     strategy, backbone, stream = result["strategy"], result["backbone"], result["stream"]
     names = ("id", "name", "version", "setting", "options", "n_tasks", "n_classes", "verified")
@@ -150,12 +203,10 @@ def _run(run: Run, pools: Mapping[str, _Pool]) -> Row:
         "created": str(measured["created"]),
         "id": run.record["run_id"],
         "sha": run.record["result_sha256"],
-        "stream": pools["streams"].place(about),
-        "backbone": pools["backbones"].place(backbone),
-        "config": pools["configs"].place(
-            {key: [entry["value"], entry["origin"]] for key, entry in result["config"].items()}
-        ),
-        "environment": pools["environments"].place(measured["environment"]),
+        "streams": about,
+        "backbones": backbone,
+        "configs": {key: [entry["value"], entry["origin"]] for key, entry in result["config"].items()},
+        "environments": measured["environment"],
         "steps": [task + 1 for task in steps_of(result)],
         "rule": default_rule(result["accuracy"]),
         "rules": {rule: _rule(run, rule) for rule in result["accuracy"]},

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cl.results.index import indexed_runs
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.ranking import leaderboard
-from cl.results.report import render
+from cl.results.report import data as module
+from cl.results.report import page_of, render
+from tests.help.on_disk import write_records
 from tests.help.records import build_probe
 from tests.help.report_runs import embedded, report_records
 
@@ -74,3 +78,22 @@ def test_metrics_of_answers_come_from_the_predictions_in_the_folders(make_run: C
     place = [name for name, *_ in data["metrics"]].index("NFR")
     assert data["runs"][0]["rules"]["cil_seen"]["metrics"][place] == pytest.approx(run.metrics("cil_seen")["NFR"])
     assert run.metrics("cil_seen", ["NFR"])["NFR"] is not None
+
+
+def test_kept_runs_and_runs_of_other_processes_give_the_same_page(
+    make_record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(module, "_MANY", 3)
+    records = report_records(make_record)
+    folder = write_records(tmp_path / "runs", records)
+    expected = render([run.record for run in map(_whole, indexed_runs(folder)[0])])
+    assert page_of(indexed_runs(folder)[0], jobs=2) == expected
+    monkeypatch.setattr(module, "_run", lambda run: pytest.fail("it is in the cache"))
+    assert page_of(indexed_runs(folder)[0]) == expected
+
+
+def _whole(run: Run) -> Run:
+    """The run with all of its record in memory."""
+    run.result  # noqa: B018 - reads the file
+    return Run(dict(run.record))

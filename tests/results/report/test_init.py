@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from cl.results import report
 from cl.results.report import render
 from tests.help.report_runs import HOSTILE, embedded, report_records
 
@@ -52,3 +58,15 @@ def test_control_characters_of_records_do_not_reach_the_page(make_record: Callab
     assert "evil" in page and "\ufffd[31mevil\ufffd" in page and r"\ufffd[31mevil\ufffd" in page
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", page)
     assert r'"preset":"\\u001b"' in page, "a backslash in a name is no escape"
+
+
+def test_data_of_many_runs_are_compressed_and_the_same(make_record: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = report_records(make_record)
+    plain = render(records)
+    monkeypatch.setattr(report, "PACKED_FROM", 1000)
+    page = render(records)
+    assert page == render(records) and len(page) < len(plain) and page.count("</script>") == 2
+    [packed] = re.findall(r'<script type="text/plain" id="data">([A-Za-z0-9+/=]*)</script>', page)
+    assert json.loads(gzip.decompress(base64.b64decode(packed))) == embedded(plain)
+    script = page.partition('"use strict";')[2]
+    assert script == plain.partition('"use strict";')[2], "one script reads both"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cl.results import report
 from cl.results.report import write_report
 from tests.help.records import build_record
 from tests.help.report_runs import HOSTILE, report_records
@@ -184,3 +185,31 @@ def test_no_label_of_a_chart_is_cut(open_page: Open) -> None:
     charts = page.locator("figure svg:visible")
     assert charts.count() >= 2
     assert charts.evaluate_all(CUT) == []
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a report whose data are compressed."""
+    monkeypatch.setattr(report, "PACKED_FROM", 1000)
+    write_report(report_records(build_record), tmp_path / "packed.html")
+    return (tmp_path / "packed.html").as_uri()
+
+
+def test_unpacks_the_data_of_many_runs(browser: Any, packed: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{packed}#compare/0/2")
+    view = page.locator("section[data-view=compare]")
+    view.get_by_role("row", name="A_last_sample 41.00 62.00 +21.00").wait_for()
+    page.goto(f"{packed}#runs")
+    assert page.locator("#runs-table tbody tr").count() == 9
+    page.close()
+
+
+def test_a_browser_that_cannot_unpack_says_so_and_shows_the_leaderboard(browser: Any, packed: str) -> None:
+    page = browser.new_page()
+    page.add_init_script("delete globalThis.DecompressionStream")
+    page.goto(packed)
+    assert "cannot unpack the runs" in page.locator(".warn").first.inner_text()
+    page.locator(".board >> nth=0 >> css=thead th >> nth=3 >> button").click()
+    assert column(page, 0, 3) == ["90.00", "61.67", "61.00", "40.00"]
+    page.close()

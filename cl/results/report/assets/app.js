@@ -1,6 +1,6 @@
 // Start: theme, filters, and the view that the address after # names.
 
-const DATA = JSON.parse(document.getElementById("data").textContent);
+let DATA = null; // the runs; null while compressed data are being unpacked
 
 function stored(value) {
   // a browser may forbid storage to files; the choice then lasts as long as the page
@@ -84,8 +84,31 @@ function show() {
   if (name === "run" || name === "compare") scrollTo(0, 0);
 }
 
+// Data of many runs are gzip in base64; the browser unpacks them without a network.
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+function start(text) {
+  DATA = JSON.parse(text);
+  for (const place of document.querySelectorAll("[data-charts]"))
+    place.append(...boardCharts(DATA.boards[place.dataset.charts]));
+  addEventListener("hashchange", show);
+  show();
+}
+
 for (const table of document.querySelectorAll(".board table")) makeSortable(table);
-for (const place of document.querySelectorAll("[data-charts]"))
-  place.append(...boardCharts(DATA.boards[place.dataset.charts]));
-addEventListener("hashchange", show);
-show();
+const given = document.getElementById("data");
+if (given.type === "application/json") start(given.textContent);
+else if (typeof DecompressionStream === "function") unpacked(given.textContent).then(start);
+else
+  document
+    .getElementById("main")
+    .prepend(
+      warning(
+        "This browser cannot unpack the runs of a large report, so only the leaderboard is shown; " +
+          "open it in Chrome 80, Firefox 113, Safari 16.4 or newer.",
+      ),
+    );
