@@ -122,7 +122,7 @@ def test_a_merge_that_was_killed_continues(tmp_path: Path, monkeypatch: pytest.M
 def test_one_merge_at_a_time(tmp_path: Path) -> None:
     one = write_runs(tmp_path / "one", 1)
     with exclusive(tmp_path / "all"):
-        assert (tmp_path / "all" / LOCK).exists()
+        assert (tmp_path / "all" / f"{LOCK}.1").exists()
         with pytest.raises(UsageError, match="Another process is merging"):
             list(merge([one], tmp_path / "all"))
 
