@@ -159,7 +159,9 @@ def _searched(entry: DatasetEntry, release: Release | None) -> Iterator[Path]:
 def _needed(entry: DatasetEntry, release: Release | None) -> str:
     if release is None:
         return f"needs {entry.needs}{f' ({entry.source})' if entry.source else ''}"
-    how = f"`clbench data get {release.name}` fetches it" if release.downloadable else how_to_get(release)
+    fetched = f"`clbench data get {release.name}` fetches it"
+    how = fetched if release.downloadable else how_to_get(release)
+    how = f"{fetched} from Kaggle" if release.from_kaggle else how
     return f"{part}; {how}" if (part := in_part(release)) else how
 
 
@@ -176,16 +178,20 @@ def _verified(found: Found) -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `clbench data get` of a stream would do: what is here, what can be fetched, and what a user has to get."""
+    """What `clbench data get` of a stream would do: what is here, what can be fetched, and what a user has to get.
+
+    `kaggle` is what kagglehub fetches with the user's account.
+    """
 
     here: tuple[Release, ...]
     fetch: tuple[Release, ...]
+    kaggle: tuple[Release, ...]
     by_hand: tuple[Release, ...]
     other: tuple[DatasetEntry, ...]  # not here, and without a declared release
 
     @property
     def bytes(self) -> int:
-        """Bytes to fetch, as far as published."""
+        """Bytes to fetch without an account, as far as published."""
         return sum(file.size for release in self.fetch for file in lacking(release))
 
     @property
@@ -197,7 +203,7 @@ class Wanted:
 def wanted(declaration: Declaration) -> Wanted:
     """What is needed for a stream; a dataset that occurs twice counts once."""
     next_to = declaration.where.parent if declaration.where is not None else None
-    here, fetch, by_hand, other = [], [], [], []
+    here, fetch, kaggle, by_hand, other = [], [], [], [], []
     for entry in {
         each.release or each.also or each.name: each for each in (*declaration.datasets, *declaration.unlearned)
     }.values():
@@ -213,9 +219,11 @@ def wanted(declaration: Declaration) -> Wanted:
             other.append(entry)
         elif release.downloadable:
             fetch.append(release)
+        elif release.from_kaggle:
+            kaggle.append(release)
         else:
             by_hand.append(release)
-    return Wanted(tuple(here), tuple(fetch), tuple(by_hand), tuple(other))
+    return Wanted(tuple(here), tuple(fetch), tuple(kaggle), tuple(by_hand), tuple(other))
 
 
 def fetch_all(
