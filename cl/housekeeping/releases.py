@@ -12,6 +12,7 @@ from cl.data import releases
 from cl.data.catalog import DATASETS, KnownDataset
 from cl.data.official.files import is_archive
 from cl.data.official.release import Found, Release, how_to_get, in_part, lacking, obtain, places, to_unpack, verify
+from cl.data.sources import is_offline
 from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
@@ -28,10 +29,10 @@ OFFICIAL = "official files"
 class State:
     """One dataset of a stream on this machine.
 
-    `form` is "official files", "folder", "pack" or "stream" for what is here, else empty. `verified` says whether the
-    archives have the published checksums: "yes", "unpacked", "unknown" without published ones, "no" for others, and
-    empty if nothing was compared. `why` says what is missing and what to do. `checked` is how far clbench's reader was
-    tested.
+    `form` is "official files", "folder", "pack", "hub" or "stream" for what is here, else empty. `verified` says
+    whether the archives have the published checksums: "yes", "unpacked", "unknown" without published ones, "no" for
+    others, and empty if nothing was compared. `why` says what is missing and what to do. `checked` is how far clbench's
+    reader was tested.
     """
 
     task: str
@@ -114,7 +115,7 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
     )
     try:
         paths = find_entry(entry, next_to)
-        if paths is None:
+        if paths is None or (entry.hub and not paths):
             return replace(absent, why=_why(entry, release))
         copy = official(entry, next_to)
         if copy is None and entry.reader == "folder" and paths[0].is_file() and not is_archive(paths[0]):
@@ -157,6 +158,8 @@ def _searched(entry: DatasetEntry, release: Release | None) -> Iterator[Path]:
 
 
 def _needed(entry: DatasetEntry, release: Release | None) -> str:
+    if entry.hub and not is_offline():
+        return f"a run downloads {entry.needs}"
     if release is None:
         return f"needs {entry.needs}{f' ({entry.source})' if entry.source else ''}"
     fetched = f"`clbench data get {release.name}` fetches it"
