@@ -108,7 +108,7 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
     next_to = declaration.where.parent if declaration.where is not None else None
     here = [entry for entry in declaration.datasets if find(entry, next_to) is not None]
     absent = [entry for entry in declaration.datasets if entry not in here]
-    hubs = [entry.needs for entry in absent if entry.reader == "hub"]
+    hubs = list(dict.fromkeys(entry.needs for entry in absent if entry.reader == "hub"))
     if hubs and (error := not_here(f"Data of stream {declaration.name}", hubs)).downloads:
         raise error
     if absent and (missing == "error" or not here):

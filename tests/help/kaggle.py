@@ -30,12 +30,13 @@ class DataCorruptionError(Exception):
 
 @dataclass
 class FakeKaggle:
-    """Kaggle's archives by handle, its cache, the handles that were asked for, and the error that it raises."""
+    """Kaggle's archives by handle, their version, its cache, the handles asked for, and the error that it raises."""
 
     cache: Path
     archives: dict[str, Path] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     error: Exception | None = None
+    version: int = 1
 
     def refuse(self, status: int) -> None:
         """Let every download end with an error of the server, whose message has several lines."""
@@ -44,9 +45,9 @@ class FakeKaggle:
         )
 
     def dataset_download(self, handle: str, path: str | None = None, *, force_download: bool = False) -> str:
-        """The folder of the unpacked archive, whose version is 1; as kagglehub, it asks for the version every time."""
+        """The folder of the unpacked archive, in a folder of its version."""
         assert handle.count("/") == 1
-        return self._unpacked(handle, self.cache / "datasets" / handle / "versions" / "1")
+        return self._unpacked(handle, self.cache / "datasets" / handle / "versions" / str(self.version))
 
     def competition_download(self, handle: str, path: str | None = None, *, force_download: bool = False) -> str:
         assert "/" not in handle

@@ -68,6 +68,7 @@ def test_what_is_here_is_not_asked_for_again(fake: FakeKaggle, biwi: Path) -> No
 def test_a_link_that_leads_nowhere_is_made_again(fake: FakeKaggle, biwi: Path, tmp_path: Path) -> None:
     obtain(releases.release("biwi"))
     shutil.rmtree(fake.cache)
+    fake.version = 2
     assert find(releases.release("biwi")) is None
     obtain(releases.release("biwi"))
     assert (own(tmp_path) / "faces_0" / "01").is_dir()
