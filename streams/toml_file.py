@@ -12,8 +12,8 @@ from cl.declared.family import Declared
 class TomlFile(Declared):
     """Your own stream: a TOML file that names datasets in the order of learning, and their setting.
 
-    Datasets are packs (.npz), folders of images, or datasets of other streams; all are resized to one size. The setting
-    is class-, task- or domain-incremental. See the page "Declare a stream".
+    Datasets are packs (.npz), folders of images, official files, datasets of the Hugging Face hub or of other streams;
+    all are resized to one size. The setting is class-, task- or domain-incremental. See the page "Declare a stream".
     """
 
     @classmethod

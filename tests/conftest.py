@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -55,6 +56,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLBENCH_OFFLINE", "1")
     monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CLBENCH_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setitem(sys.modules, "kagglehub", None)  # messages differ if it is installed
 
 
 @pytest.fixture

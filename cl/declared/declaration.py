@@ -18,9 +18,9 @@ from cl.protocol import CLASS, DOMAIN, TASK
 from cl.tables import read_toml, record
 
 SETTINGS = (CLASS, TASK, DOMAIN)
-READERS = ("pack", "folder", "stream", "official")
+READERS = ("pack", "folder", "stream", "official", "hub")
 """One or more .npz packs with the splits of a dataset; a folder of images; the images of a registered stream; the files
-that the authors of a dataset published (see `cl.data.releases`)."""
+that the authors of a dataset published (see `cl.data.releases`); a dataset of the Hugging Face hub (`cl.data.hub`)."""
 ONLY = ("train-only", "test-only")
 """A domain whose images are all learned and none tested; all tested after every task and none learned."""
 SPLITS = ("official", "nevis", "nevis-90", "nevis-halves", *ONLY)
@@ -28,7 +28,10 @@ SPLITS = ("official", "nevis", "nevis-90", "nevis-halves", *ONLY)
 with 90 % train, 5 % dev and 5 % dev_test of the training images; its training images split into 80 % train and 20 %
 dev, and its test images into halves dev_test and test; `ONLY`."""
 MISSING = ("error", "skip")
-_WANTED = {"pack": "files", "folder": "path", "stream": "stream", "official": "release"}
+_WANTED = {"pack": "files", "folder": "path", "stream": "stream", "official": "release", "hub": "hub"}
+_OF_HUB = ("config", "revision", "image", "label")
+_HUB = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,6 +50,11 @@ class DatasetEntry:
     stream: str = ""  # reader stream
     release: str = ""  # reader official: a name of `cl.data.releases`; empty: there is none yet, so it is missing
     also: str = ""  # reader folder: the release with the same images, read if its files are here
+    hub: str = ""  # reader hub: ORG/NAME, and what of it is read, see `cl.data.hub.HubDataset`
+    config: str = ""
+    revision: str = ""  # a commit; empty: the newest, or the local copy
+    image: str = ""
+    label: str = ""
     classes: tuple[str, ...] = ()  # the classes to use, in this order; empty: all
     tasks: int = 1
     splits: str | None = None  # None: the stream's rule
@@ -62,6 +70,8 @@ class DatasetEntry:
         if self.also:
             forms = (listed([file.name for file in form], " + ") for form in release(self.also).forms)
             return " or ".join((self.path, *forms))
+        if self.hub:
+            return f"the dataset {self.hub} of the Hugging Face hub"
         return " + ".join(self.files) or self.path or f"the data of {self.stream}"
 
     @property
@@ -99,8 +109,9 @@ class Declaration:
         for entry in said["datasets"]:
             entry["path"], *entry["files"] = map(_last_name, (entry["path"], *entry["files"]))
             del entry["also"], entry["domain"]
-            if not entry["release"]:  # the digests of declarations without one are older than it
-                del entry["release"]
+            for key in ("release", "hub", *_OF_HUB):
+                if not entry[key]:  # the digests of declarations without one are older than it
+                    del entry[key]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
     def rule(self, entry: DatasetEntry) -> str:
@@ -168,6 +179,15 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
             raise UsageError(f"{where}: reader '{entry.reader}' {verb} '{key}'.")
     if entry.also and entry.reader != "folder":
         raise UsageError(f"{where}: reader '{entry.reader}' does not take 'also'.")
+    if entry.hub and not _HUB.fullmatch(entry.hub):
+        raise UsageError(f"{where}: hub is the name ORG/NAME of a dataset, not '{entry.hub}'.")
+    if entry.revision and not _COMMIT.fullmatch(entry.revision):
+        raise UsageError(
+            f"{where}: revision is a commit of 40 hexadecimal digits, because others move; '{entry.revision}' is none."
+        )
+    for key in _OF_HUB if not entry.hub else ():
+        if getattr(entry, key):
+            raise UsageError(f"{where}: reader '{entry.reader}' does not take '{key}'.")
     for name in (entry.release, entry.also):
         if name:
             release(name)  # raises if there is none

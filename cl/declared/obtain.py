@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from cl import registry
-from cl.data import reads
+from cl.data import hub, reads
 from cl.data.official.files import ARCHIVES, is_archive
 from cl.data.official.listing import Listing, by_name, drawn
 from cl.data.official.release import Found, in_part, load
@@ -16,6 +16,7 @@ from cl.data.official.release import find as find_release
 from cl.data.readers import read_packs
 from cl.data.releases import release
 from cl.data.sources import candidates, check_sha256, next_to_or_candidates
+from cl.data.sources import missing as not_here
 from cl.data.store import Dataset, Progress
 from cl.data.unpacking import unpacked
 from cl.declared.declaration import DatasetEntry, Declaration
@@ -32,11 +33,15 @@ _TESTED = {"train-only": 0.0, "test-only": 1.0}
 def find(entry: DatasetEntry, next_to: Path | None) -> tuple[Path, ...] | None:
     """The files or the folder of a dataset: next to the stream file (`next_to`), in CLBENCH_DATA_PATH, in the cache.
 
-    None if it is not found; empty for a registered stream, which finds its own data. A folder may also be there as an
+    None if it is not found; empty for a registered stream, which finds its own data, and for a dataset of the hub that
+    can be downloaded now. A folder may also be there as an
     archive, or as the official files of the release `entry.also`.
     """
     if entry.reader == "stream":
         return ()
+    if entry.reader == "hub":
+        folder = hub.find(entry.hub, next_to)
+        return (folder,) if folder is not None else () if hub.reachable() else None
     if (copy := official(entry, next_to)) is not None:
         return copy.paths
     if entry.reader == "official":
@@ -103,6 +108,9 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
     next_to = declaration.where.parent if declaration.where is not None else None
     here = [entry for entry in declaration.datasets if find(entry, next_to) is not None]
     absent = [entry for entry in declaration.datasets if entry not in here]
+    hubs = list(dict.fromkeys(entry.needs for entry in absent if entry.reader == "hub"))
+    if hubs and (error := not_here(f"Data of stream {declaration.name}", hubs)).downloads:
+        raise error
     if absent and (missing == "error" or not here):
         names = ", ".join(f"{entry.name} ({_needed(entry)})" for entry in absent[:5])
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
@@ -145,6 +153,8 @@ def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Pro
             split_seed=declaration.split_seed,
             progress=progress,
         )
+    elif entry.reader == "hub":
+        dataset = _hub(declaration, entry, paths, size, progress)
     else:
         dataset = _images_of(declaration, entry, progress)
     said = {key: getattr(entry, key) or getattr(dataset, key) for key in ("name", "licence", "citation")}
@@ -188,6 +198,22 @@ def _images_of(declaration: Declaration, entry: DatasetEntry, progress: Progress
             f"images of {stream.multi_label[0]} have several classes; declare its datasets instead."
         )
     return stream.dataset
+
+
+def _hub(
+    declaration: Declaration, entry: DatasetEntry, paths: Sequence[Path], size: int, progress: Progress | None
+) -> Dataset:
+    wanted = hub.HubDataset(entry.hub, entry.config, entry.revision, entry.image, entry.label)
+    rule = declaration.rule(entry)
+    return hub.read(
+        wanted,
+        paths[0] if paths else None,
+        size,
+        keep_val=rule.startswith("nevis"),  # which divides what has no test images itself
+        test_fraction=_TESTED.get(rule, 0.2),
+        split_seed=declaration.split_seed,
+        progress=progress,
+    )
 
 
 def _pack(entry: DatasetEntry, paths: Sequence[Path], progress: Progress | None) -> Dataset:

@@ -12,6 +12,7 @@ from cl.data import releases
 from cl.data.catalog import DATASETS, KnownDataset
 from cl.data.official.files import is_archive
 from cl.data.official.release import Found, Release, how_to_get, in_part, lacking, obtain, places, to_unpack, verify
+from cl.data.sources import is_offline
 from cl.data.store import Progress
 from cl.declared.declaration import DatasetEntry, Declaration
 from cl.declared.obtain import find as find_entry
@@ -28,10 +29,10 @@ OFFICIAL = "official files"
 class State:
     """One dataset of a stream on this machine.
 
-    `form` is "official files", "folder", "pack" or "stream" for what is here, else empty. `verified` says whether the
-    archives have the published checksums: "yes", "unpacked", "unknown" without published ones, "no" for others, and
-    empty if nothing was compared. `why` says what is missing and what to do. `checked` is how far clbench's reader was
-    tested.
+    `form` is "official files", "folder", "pack", "hub" or "stream" for what is here, else empty. `verified` says
+    whether the archives have the published checksums: "yes", "unpacked", "unknown" without published ones, "no" for
+    others, and empty if nothing was compared. `why` says what is missing and what to do. `checked` is how far clbench's
+    reader was tested.
     """
 
     task: str
@@ -114,7 +115,7 @@ def _state(entry: DatasetEntry, declaration: Declaration, checksums: bool) -> St
     )
     try:
         paths = find_entry(entry, next_to)
-        if paths is None:
+        if paths is None or (entry.hub and not paths):
             return replace(absent, why=_why(entry, release))
         copy = official(entry, next_to)
         if copy is None and entry.reader == "folder" and paths[0].is_file() and not is_archive(paths[0]):
@@ -157,9 +158,13 @@ def _searched(entry: DatasetEntry, release: Release | None) -> Iterator[Path]:
 
 
 def _needed(entry: DatasetEntry, release: Release | None) -> str:
+    if entry.hub and not is_offline():
+        return f"a run downloads {entry.needs}"
     if release is None:
         return f"needs {entry.needs}{f' ({entry.source})' if entry.source else ''}"
-    how = f"`clbench data get {release.name}` fetches it" if release.downloadable else how_to_get(release)
+    fetched = f"`clbench data get {release.name}` fetches it"
+    how = fetched if release.downloadable else how_to_get(release)
+    how = f"{fetched} from Kaggle" if release.from_kaggle else how
     return f"{part}; {how}" if (part := in_part(release)) else how
 
 
@@ -176,16 +181,20 @@ def _verified(found: Found) -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `clbench data get` of a stream would do: what is here, what can be fetched, and what a user has to get."""
+    """What `clbench data get` of a stream would do: what is here, what can be fetched, and what a user has to get.
+
+    `kaggle` is what kagglehub fetches with the user's account.
+    """
 
     here: tuple[Release, ...]
     fetch: tuple[Release, ...]
+    kaggle: tuple[Release, ...]
     by_hand: tuple[Release, ...]
     other: tuple[DatasetEntry, ...]  # not here, and without a declared release
 
     @property
     def bytes(self) -> int:
-        """Bytes to fetch, as far as published."""
+        """Bytes to fetch without an account, as far as published."""
         return sum(file.size for release in self.fetch for file in lacking(release))
 
     @property
@@ -197,7 +206,7 @@ class Wanted:
 def wanted(declaration: Declaration) -> Wanted:
     """What is needed for a stream; a dataset that occurs twice counts once."""
     next_to = declaration.where.parent if declaration.where is not None else None
-    here, fetch, by_hand, other = [], [], [], []
+    here, fetch, kaggle, by_hand, other = [], [], [], [], []
     for entry in {
         each.release or each.also or each.name: each for each in (*declaration.datasets, *declaration.unlearned)
     }.values():
@@ -213,9 +222,11 @@ def wanted(declaration: Declaration) -> Wanted:
             other.append(entry)
         elif release.downloadable:
             fetch.append(release)
+        elif release.from_kaggle:
+            kaggle.append(release)
         else:
             by_hand.append(release)
-    return Wanted(tuple(here), tuple(fetch), tuple(by_hand), tuple(other))
+    return Wanted(tuple(here), tuple(fetch), tuple(kaggle), tuple(by_hand), tuple(other))
 
 
 def fetch_all(

@@ -98,7 +98,8 @@ def get(name: str, jobs: int, dry_run: bool) -> int:
     """Find the dataset NAME, or download it after showing its licence and citation.
 
     NAME may be a stream of several datasets, such as nevis: then everything that needs no account is fetched, and the
-    rest is listed with what to do. An interrupted download continues with the same command.
+    rest is listed with what to do. What Kaggle has is fetched with your account if kagglehub is installed. An
+    interrupted download continues with the same command.
     """
     from cl import registry
     from cl.cli.commands.data_of_streams import fetch_release, fetch_stream
@@ -216,7 +217,8 @@ def remove(name: str, dry_run: bool, yes: bool) -> int:
     paths = removable(declared) if isinstance(declared, KnownDataset) else removable_of(declared)
     size = sum(tree_size(path)[0] for path in paths)
     for path in paths:
-        click.echo(f"{path}  {size_text(tree_size(path)[0])}")
+        linked = f" (a link; {path.resolve()} is kept)" if path.is_symlink() else ""
+        click.echo(f"{path}  {size_text(tree_size(path)[0])}{linked}")
     if not paths:
         click.echo(f"{declared.title} is not in the cache; nothing to remove.")
     elif dry_run:

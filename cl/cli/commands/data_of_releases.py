@@ -38,6 +38,7 @@ def about_releases() -> list[dict[str, Any]]:
             "images": release.images,
             "classes": release.classes,
             "downloadable": release.downloadable,
+            "kaggle": release.kaggle,
             "checksums": sum(bool(file.md5 or file.sha256) for file in files),
             "files": [file.name for file in files],
             "licence": release.licence,
@@ -57,7 +58,7 @@ def list_releases(every: bool) -> None:
     if every:
         rows = [
             [name, _place(about), size_text(about["bytes"]) if about["bytes"] else "unknown",
-             f"{about['checksums']} of {len(about['files'])}", "fetched" if about["downloadable"] else "by hand"]
+             f"{about['checksums']} of {len(about['files'])}", _how(about)]
             for name, about in found.items()
         ]  # fmt: skip
         print_table(["dataset", "where", "size", "checksums", "how to get"], rows, right=["size"])
@@ -71,6 +72,10 @@ def list_releases(every: bool) -> None:
         if about["problem"]:
             click.echo(f"{about['name']}: {about['problem']}")
     click.echo("`clbench data list --all` names each; `clbench data where NAME` shows where it is searched.")
+
+
+def _how(about: dict[str, Any]) -> str:
+    return "fetched" if about["downloadable"] else "Kaggle, or by hand" if about["kaggle"] else "by hand"
 
 
 def _place(about: dict[str, Any]) -> str:
@@ -99,6 +104,8 @@ def show_places_of(release: Release, as_json: bool) -> int:
         click.echo(f"\nUsed: {rest}")
     elif used is None and release.downloadable:
         click.echo(f"\nIt is nowhere whole; `clbench data get {release.name}` fetches it.")
+    elif used is None and release.from_kaggle:
+        click.echo(f"\nIt is nowhere whole; `clbench data get {release.name}` fetches it from Kaggle.")
     elif used is None:
         click.echo(f"\nIt is nowhere whole, and clbench cannot fetch it: {how_to_get(release)}")
     return 0

@@ -110,27 +110,31 @@ def show_places(known: KnownDataset, as_json: bool) -> int:
 
 def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
     """Fetch what can be fetched for a stream, and list the rest; 3 if a download failed."""
+    from cl.data.official.kaggle import page
     from cl.data.official.release import find, how_to_get, to_unpack
     from cl.housekeeping.releases import fetch_all, wanted
     from cl.progress.displays import make_progress
 
     plan = wanted(declaration)
     unknown = f" and {plan.unknown} of unknown size" if plan.unknown else ""
+    kaggle = f"{len(plan.kaggle)} from Kaggle with your account, " if plan.kaggle else ""
     here = f"{counted(len(plan.here), 'dataset')} {'is' if len(plan.here) == 1 else 'are'} here"
     click.echo(
         f"{declaration.name}: {here}, {len(plan.fetch)} can be fetched ({size_text(plan.bytes)}{unknown}), "
-        f"{len(plan.by_hand) + len(plan.other)} only you can get."
+        f"{kaggle}{len(plan.by_hand) + len(plan.other)} only you can get."
     )
-    for release in plan.fetch:
+    for release in (*plan.fetch, *plan.kaggle):
         click.echo(f"\n{release.title}\n  Licence: {release.licence}\n  Cite: {release.citation}")
+        if release.from_kaggle:
+            click.echo(f"  From Kaggle: {page(release.kaggle)}")
     code = 0
-    if plan.fetch and not dry_run:
+    if (plan.fetch or plan.kaggle) and not dry_run:
 
         def done(release: Release, error: ClbenchError | None) -> None:
             click.echo(f"{release.title}: {'is here now' if error is None else 'failed'}")
 
         with make_progress() as show:
-            errors = fetch_all(plan.fetch, jobs, show.data, done)
+            errors = fetch_all([*plan.fetch, *plan.kaggle], jobs, show.data, done)
         for error in errors:
             report(error)
         code = DataError.exit_code if errors else 0
@@ -147,6 +151,7 @@ def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
 
 def fetch_release(release: Release, dry_run: bool) -> int:
     """Fetch one dataset in official files, or say where it is. Raises `MissingData` for one that needs a user."""
+    from cl.data.official.kaggle import page
     from cl.data.official.release import find
     from cl.housekeeping.releases import get
     from cl.progress.displays import make_progress
@@ -155,6 +160,8 @@ def fetch_release(release: Release, dry_run: bool) -> int:
     if not was_here:
         click.echo(f"{release.title} ({size_text(release.size) if release.size else 'size unknown'})")
     click.echo(f"Licence: {release.licence}\nCite: {release.citation}")
+    if release.from_kaggle and not was_here:
+        click.echo(f"{'Would come' if dry_run else 'It comes'} from Kaggle: {page(release.kaggle)}")
     if dry_run and not was_here:
         return 0
     with make_progress() as show:

@@ -12,6 +12,7 @@ import numpy as np
 from cl.data import reads
 from cl.data.decoded import Decode, decoded_in_order
 from cl.data.images import square
+from cl.data.official import kaggle
 from cl.data.official.files import Files, Folder, Source, open_source
 from cl.data.official.foreign import FOREIGN, how_to_unpack
 from cl.data.official.listing import Examples, Listing, learnable
@@ -55,7 +56,9 @@ class Release:
 
     `read` lists the content of its files. `also` are other forms that people have (a mirror's archive), which the same
     `read` reads. `images` is their number in all splits, 0 if no source states it. `access` says what a user has to do
-    before a download, and is empty if nothing. `folders` are other names of its folder. `checked` is one of `READ`,
+    before a download, and is empty if nothing. `kaggle` is the
+    handle of a dataset (OWNER/NAME) or of a competition (NAME) of Kaggle that has the form of the one archive NAME.zip,
+    for files that need an account. `folders` are other names of its folder. `checked` is one of `READ`,
     `TORCHVISIONS`, `HANDLERS`, `MINIATURE`. With `own_folder` it is looked for in folders of its name alone, because
     its files have the names of another dataset's. `version` is raised when the same files give other images. `part`
     lists one part of a dataset, such as a session, as images without a split.
@@ -78,6 +81,7 @@ class Release:
     own_folder: bool = False
     version: int = 1
     part: Callable[[Files, str], Listing] | None = None
+    kaggle: str = ""
 
     @property
     def forms(self) -> tuple[tuple[OfficialFile, ...], ...]:
@@ -93,6 +97,17 @@ class Release:
     def downloadable(self) -> bool:
         """Whether every file can be fetched without an account."""
         return not self.access and all(file.urls for file in self.files)
+
+    @property
+    def from_kaggle(self) -> bool:
+        """Whether kagglehub is to fetch it: it needs an account, has a handle, and kagglehub is installed."""
+        return bool(self.kaggle) and not self.downloadable and kaggle.installed()
+
+    @property
+    def unpacked_by_kaggle(self) -> tuple[str, ...]:
+        """The paths by which what kagglehub unpacks is recognised and read."""
+        archive = f"{self.kaggle.rpartition('/')[2]}.zip"
+        return next(form[0].holds for form in self.forms if [file.name for file in form] == [archive])
 
 
 @dataclass(frozen=True)
@@ -230,16 +245,17 @@ def obtain(release: Release, progress: Progress | None = None) -> Found:
     found = find(release)
     if found is not None:
         return found
-    if not release.downloadable:
+    if not release.downloadable and not release.from_kaggle:
         part = f" ({part})" if (part := in_part(release)) else ""
         raise MissingData(f"{release.title} was not found in {searched()}{part}; {how_to_get(release)}")
     if is_offline():
         raise missing(release.title, [in_part(release) or listed([file.name for file in release.files], " + ")])
-    for file in lacking(release):
-        remote = file.remote
-        fetch(
-            RemoteFile(f"{release.name}/{remote.name}", remote.urls, remote.sha256, remote.size, remote.md5), progress
-        )
+    if release.from_kaggle:
+        kaggle.fetch(release.kaggle, release.title, release.unpacked_by_kaggle, home() / "data" / release.name)
+    else:
+        for file in lacking(release):
+            name, remote = f"{release.name}/{file.name}", file.remote
+            fetch(RemoteFile(name, remote.urls, remote.sha256, remote.size, remote.md5), progress)
     found = find(release)
     if found is None:
         raise DataError(f"{release.title} was downloaded and is not in {home() / 'data' / release.name}; run again.")
@@ -251,7 +267,10 @@ def how_to_get(release: Release) -> str:
     names = listed([file.name for file in release.files], " and ")
     names += "," if len(release.files) > 8 else ""
     why = f"{release.access}, then put" if release.access else f"get it from {release.page} and put"
-    return f"{why} {names} (or what they unpack to) into a folder {release.name}/ of CLBENCH_DATA_PATH."
+    there = f"{why} {names} (or what they unpack to) into a folder {release.name}/ of CLBENCH_DATA_PATH"
+    if release.kaggle and not kaggle.installed():
+        return f"{there}, or {kaggle.PIP} and run `clbench data get {release.name}`."
+    return f"{there}."
 
 
 def to_unpack(found: Found) -> str:

@@ -76,4 +76,5 @@ RELEASE = Release(
     access="download https://www.kaggle.com/datasets/kmader/biwi-kinect-head-pose-database (a Kaggle account is "
     "needed)",
     multi_label=True,
+    kaggle="kmader/biwi-kinect-head-pose-database",
 )

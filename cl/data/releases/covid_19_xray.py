@@ -33,4 +33,5 @@ RELEASE = Release(
     page="https://www.kaggle.com/tawsifurrahman/covid19-radiography-database",
     checked=HANDLERS,
     access="download https://www.kaggle.com/tawsifurrahman/covid19-radiography-database (a Kaggle account is needed)",
+    kaggle="tawsifurrahman/covid19-radiography-database",
 )

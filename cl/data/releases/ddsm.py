@@ -60,4 +60,5 @@ RELEASE = Release(
     page="https://www.kaggle.com/awsaf49/cbis-ddsm-breast-cancer-image-dataset",
     checked=HANDLERS,
     access="download https://www.kaggle.com/awsaf49/cbis-ddsm-breast-cancer-image-dataset (a Kaggle account is needed)",
+    kaggle="awsaf49/cbis-ddsm-breast-cancer-image-dataset",
 )

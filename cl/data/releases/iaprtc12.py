@@ -78,4 +78,5 @@ RELEASE = Release(
     checked=MINIATURE,
     access="download it from https://www.kaggle.com/datasets/nastyatima/iapr-tc12 (a Kaggle account is needed)",
     multi_label=True,
+    kaggle="nastyatima/iapr-tc12",
 )

@@ -128,4 +128,5 @@ RELEASE = Release(
     checked=TORCHVISIONS,
     access="register and accept the terms of access at https://image-net.org/download-images",
     folders=("imagenet", "ILSVRC2012"),
+    kaggle="imagenet-object-localization-challenge",
 )

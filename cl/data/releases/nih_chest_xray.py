@@ -66,4 +66,5 @@ RELEASE = Release(
     "images_001.tar.gz to images_012.tar.gz, the two lists and the table from "
     "https://nihcc.app.box.com/v/ChestXray-NIHCC",
     multi_label=True,
+    kaggle="nih-chest-xrays/data",
 )

@@ -44,4 +44,5 @@ RELEASE = Release(
     page="https://www.kaggle.com/kmader/colorectal-histology-mnist",
     checked=HANDLERS,
     access="download https://www.kaggle.com/kmader/colorectal-histology-mnist (a Kaggle account is needed)",
+    kaggle="kmader/colorectal-histology-mnist",
 )

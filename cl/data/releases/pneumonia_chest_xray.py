@@ -38,4 +38,5 @@ RELEASE = Release(
     page="https://www.kaggle.com/paultimothymooney/chest-xray-pneumonia",
     checked=HANDLERS,
     access="download https://www.kaggle.com/paultimothymooney/chest-xray-pneumonia (a Kaggle account is needed)",
+    kaggle="paultimothymooney/chest-xray-pneumonia",
 )

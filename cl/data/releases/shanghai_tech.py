@@ -58,4 +58,5 @@ RELEASE = Release(
     page="https://github.com/desenzhou/ShanghaiTechDataset",
     checked=HANDLERS,
     access="download https://www.kaggle.com/tthien/shanghaitech (a Kaggle account is needed)",
+    kaggle="tthien/shanghaitech",
 )

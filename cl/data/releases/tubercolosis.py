@@ -33,4 +33,5 @@ RELEASE = Release(
     checked=HANDLERS,
     access="download https://www.kaggle.com/tawsifurrahman/tuberculosis-tb-chest-xray-dataset (a Kaggle account is "
     "needed)",
+    kaggle="tawsifurrahman/tuberculosis-tb-chest-xray-dataset",
 )

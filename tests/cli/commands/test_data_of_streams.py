@@ -12,6 +12,7 @@ import pytest
 from cl.cli import call
 from cl.data import releases
 from cl.housekeeping.releases import State
+from tests.help.kaggle import FakeKaggle, UnauthenticatedError, hidden, installed
 from tests.help.releases import written
 from tests.help.served_releases import replaced, served, server_of
 from tests.help.tiny_dataset import Shown
@@ -147,6 +148,65 @@ def test_get_of_one_release(stream: str, tmp_path: Path, monkeypatch: pytest.Mon
         assert "COIL-20 is here now" in capsys.readouterr().out
     assert call(["data", "get", "shanghai_tech"]) == 3
     assert "into a folder shanghai_tech/ of CLBENCH_DATA_PATH" in capsys.readouterr().err
+
+
+@pytest.fixture
+def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKaggle:
+    """A kagglehub that has one dataset; the network is allowed."""
+    monkeypatch.delenv("CLBENCH_OFFLINE", raising=False)
+    fake = installed(monkeypatch, tmp_path / "kagglehub")
+    written("shanghai_tech", tmp_path)
+    fake.archives["tthien/shanghaitech"] = tmp_path / "shanghai_tech" / "shanghaitech.zip"
+    return fake
+
+
+def test_get_of_a_stream_uses_kaggle(stream: str, kaggle: FakeKaggle, tmp_path: Path, capsys: Shown) -> None:
+    for name in ("coil20", "landsat"):
+        written(name, tmp_path / "data")
+    assert call(["data", "get", stream, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "0 can be fetched (0 B), 1 from Kaggle with your account, 0 only you can get." in shown
+    assert "ShanghaiTech\n  Licence: none stated; research\n  Cite: Zhang" in shown and not kaggle.asked
+    assert "  From Kaggle: https://www.kaggle.com/datasets/tthien/shanghaitech" in shown and "Only you" not in shown
+    assert call(["data", "status", stream]) == 0
+    assert "`clbench data get shanghai_tech` fetches it from Kaggle" in capsys.readouterr().out
+    assert call(["data", "where", "shanghai_tech"]) == 0
+    assert "whole; `clbench data get shanghai_tech` fetches it from Kaggle." in capsys.readouterr().out
+    assert call(["data", "get", stream]) == 0
+    assert "ShanghaiTech: is here now" in capsys.readouterr().out and kaggle.asked == ["tthien/shanghaitech"]
+    assert call(["data", "get", stream]) == 0
+    assert "3 datasets are here" in capsys.readouterr().out and len(kaggle.asked) == 1
+
+
+def test_get_and_remove_of_one_release_of_kaggle(
+    stream: str, kaggle: FakeKaggle, tmp_path: Path, capsys: Shown
+) -> None:
+    assert call(["data", "get", "shanghai_tech", "--dry-run"]) == 0
+    assert "Would come from Kaggle: https://www.kaggle.com/datasets/tthien/shanghaitech" in capsys.readouterr().out
+    assert not kaggle.asked
+    assert call(["data", "get", "shanghai_tech"]) == 0
+    assert "ShanghaiTech is here now" in capsys.readouterr().out
+    assert call(["data", "verify", "shanghai_tech"]) == 0
+    assert "unpacked: nothing to compare with" in capsys.readouterr().out
+    assert call(["data", "remove", "shanghai_tech", "--yes"]) == 0
+    theirs = tmp_path / "kagglehub" / "datasets" / "tthien" / "shanghaitech" / "versions" / "1" / "ShanghaiTech"
+    assert f"(a link; {theirs} is kept)" in capsys.readouterr().out and theirs.is_dir()
+    assert not (tmp_path / "home" / "data" / "shanghai_tech" / "ShanghaiTech").is_symlink()
+
+
+def test_kaggle_that_refuses_or_is_missing(
+    stream: str, kaggle: FakeKaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown
+) -> None:
+    for name in ("coil20", "landsat"):
+        written(name, tmp_path / "data")
+    kaggle.error = UnauthenticatedError()
+    assert call(["data", "get", stream]) == 3
+    shown = capsys.readouterr()
+    assert "ShanghaiTech: failed" in shown.out and "which needs a Kaggle account" in shown.err
+    hidden(monkeypatch)
+    assert call(["data", "get", stream]) == 0
+    shown = capsys.readouterr()
+    assert "1 only you can get." in shown.out and "or pip install 'clbench[kaggle]' and run" in shown.out
 
 
 def test_the_keys_of_the_json_are_documented() -> None:
