@@ -210,7 +210,11 @@ def unknown_key(key: str, known: list[str], origin: str) -> str:
 
 def _set_by(origin: str) -> str:
     """The file, preset or variable that holds a wrong value; empty for the command line, which names its options."""
-    return f" (set by {_NAMES.get(origin, origin)})" if origin.startswith(("file ", "preset", ENVIRONMENT)) else ""
+    return (
+        f" (set by {_NAMES.get(origin, origin)})"
+        if origin.startswith(("file ", "tuned ", "preset", ENVIRONMENT))
+        else ""
+    )
 
 
 def split_keys(

@@ -24,7 +24,7 @@ class Scale(NamedTuple):
 
     def __str__(self) -> str:
         if self.kind != "among":
-            return f"{self.kind}({self.low:g}, {self.high:g})"
+            return f"{self.kind}({self.low:.12g}, {self.high:.12g})"
         return f"among({', '.join(map(_text, self.values))})"
 
     def holds(self, value: Any) -> bool:
