@@ -33,15 +33,16 @@ class _Invocation:
 class Tuning:
     """How the values of a file were found by `clbench tune`: what all trials of the study cost.
 
-    `flops` is as if nothing had been memoised, `executed` what was executed; `seconds` is the time of all runs.
+    `flops` is as if nothing had been memoised, `executed` what was executed; `seconds` is the time of all runs. A file
+    whose values were not tuned has an empty `study`.
     """
 
-    strategy: str
-    study: str
-    trials: int
-    flops: float
-    executed: float
-    seconds: float
+    strategy: str = ""
+    study: str = ""
+    trials: int = 0
+    flops: float = 0.0
+    executed: float = 0.0
+    seconds: float = 0.0
     source: str = ""
 
     def measured(self) -> dict[str, Any]:
@@ -60,7 +61,7 @@ class _File:
     options: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     invocation: _Invocation = _Invocation()
-    tuning: Tuning | None = None
+    tuning: Tuning = Tuning()
 
 
 def _read(path: Path) -> _File:
@@ -74,14 +75,14 @@ def read_config(path: Path) -> tuple[dict[str, Any], Layer]:
     if not path.is_file():
         raise UsageError(f"There is no config file {path}.")
     found = _read(path)
-    kind = "file" if found.tuning is None else "tuned"
+    kind = "tuned" if found.tuning.study else "file"
     return dict(found.run), (f"{kind} {path.name}", flatten(found.options, place=f"{path}: "))
 
 
 def read_tuning(path: Path, strategy: str) -> Tuning | None:
     """The table [tuning] of a config file or of the config.toml of a run; None without one for this strategy."""
     tuning = _read(path).tuning
-    return tuning if tuning is not None and tuning.strategy == strategy else None
+    return tuning if tuning.study and tuning.strategy == strategy else None
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:

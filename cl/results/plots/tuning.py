@@ -20,7 +20,7 @@ _WIDTH = 1.7
 def data(
     title: str, scales: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], importances: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What is drawn. `scales` are `cl.scales.Scale`s by option; trials have `options`, `value` (a fraction), `state`."""
+    """What is drawn. `scales` are `cl.scales.Scale`s by option; trials have options, value (a fraction), state."""
     axes = [{"key": key, "kind": scale.kind, "ends": _ends(scale)} for key, scale in scales.items()]
     shown = [
         {"at": [_place(scales[key], trial["options"][key]) for key in scales], "percent": 100 * trial["value"],
