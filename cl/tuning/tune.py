@@ -131,7 +131,7 @@ class Tuner:
             measured = record["measurement"]
             costs[plan.folder.relative_to(plan.results).as_posix()] = {
                 "flops": float(measured["flops"]["uncached"]), "executed": float(measured["flops"]["executed"]),
-                "seconds": float(measured["seconds"]["total"]),
+                "seconds": _seconds(measured["seconds"]),
             }  # fmt: skip
         return state, curves, costs
 
@@ -155,6 +155,11 @@ def _plan(request: Request, seed: int, values: Mapping[str, Any], levels: Sequen
         r.strategy, r.stream, r.backbone, options={**r.options, **values}, origin="tune", preset=r.preset, seed=seed,
         max_tasks=r.tasks, sealed=True, stop_below=tuple(levels) or None, results=r.results / TRIALS, **r.run,
     )  # fmt: skip
+
+
+def _seconds(measured: Mapping[str, float]) -> float:
+    """The time of a run; a task that ended by a loss that was not finite is in no event, so not in the total."""
+    return float(max(measured["total"], measured["train"] + measured["eval"]))
 
 
 def _spent(done: Sequence[Trial], minutes: float | None, at_once: int) -> bool:
