@@ -61,8 +61,12 @@ def test_options_know_their_scale() -> None:
 
 @pytest.mark.parametrize(
     ("key", "text", "values"),
-    [("milestones", "among([18],[])", ((18,), ())), ("decay", "among(none,0.5)", (None, 0.5)), ("loss", "among(local,global)", ("local", "global"))],
-)  # fmt: skip
+    [
+        ("milestones", "among([18],[])", ((18,), ())),
+        ("decay", "among(none,0.5)", (None, 0.5)),
+        ("loss", "among(local,global)", ("local", "global")),
+    ],
+)
 def test_values_of_a_scale_get_the_type_of_their_option(key: str, text: str, values: tuple[Any, ...]) -> None:
     assert fitting(parse_scale(text), options_of(Options)[key]).values == values
 

@@ -31,9 +31,9 @@ class SealedStore(ImageStore):
     def _refuse(self) -> NoReturn:
         raise ContractError("The test images are sealed: a run with --sealed evaluates held-out training images only.")
 
-    pixels = property(_refuse)  # type: ignore[assignment]
-    labels = property(_refuse)  # type: ignore[assignment]
-    hashes = property(_refuse)  # type: ignore[assignment]
+    pixels = property(_refuse)
+    labels = property(_refuse)
+    hashes = property(_refuse)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -27,13 +27,18 @@ pytestmark = pytest.mark.usefixtures("isolated")
 
 OPTIONS = {"stream.tasks": 5, "stream.train_per_class": 10}
 SMALL: dict[str, Any] = {
-    "strategy": "simplecil", "stream": "split-digits", "backbone": "test_vit@random", "sealed": True, "options": OPTIONS,
-    "device": "cpu",
+    "strategy": "simplecil", "stream": "split-digits", "backbone": "test_vit@random", "sealed": True,
+    "options": OPTIONS, "device": "cpu",
 }  # fmt: skip
 
 
+def poison(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Put noise with wrong labels in the place of the test images of the digits, and fewer of them."""
+    data = poisoned(seed)
+    monkeypatch.setattr(SplitDigits, "read", lambda *_: data)
+
+
 def poisoned(seed: int) -> Dataset:
-    """The digits with noise and wrong labels in the place of the test images, and fewer of them."""
     random, whole = np.random.default_rng(seed), digits()
     labels = np.repeat(np.arange(10), 1 + seed)
     return replace(
@@ -64,13 +69,11 @@ def test_a_sealed_run_is_bit_identical_whatever_the_test_images_are(
     found = []
     for seed in (0, 1, 2):
         if seed:
-            monkeypatch.setattr(SplitDigits, "read", lambda *_, data=poisoned(seed): data)
+            poison(monkeypatch, seed)
         record = cl.run(**SMALL, max_tasks=2, results=tmp_path / str(seed)).record
         assert record["result"]["count"] == [0] * 5 and record["result"]["limited"]
         found.append(record["result_sha256"])
     assert found[0] == found[1] == found[2]
-    plain = [cl.run(**SMALL | {"sealed": False}, results=tmp_path / f"plain{i}").record["result_sha256"] for i in (1,)]
-    assert plain[0] != found[0]
 
 
 def test_only_held_out_training_images_can_be_evaluated() -> None:

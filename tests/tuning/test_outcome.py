@@ -33,13 +33,13 @@ def test_the_best_is_the_first_of_the_highest_complete_ones() -> None:
 def test_a_run_with_the_values_has_the_cost_of_all_trials_and_is_ranked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tuner = small_tuner(tmp_path, searches={"lr": "log(1e-3,1)", "milestones": "among([1],[])"}, seeds=(1, 2))
+    tuner = small_tuner(tmp_path, searches={"lr": "log(0.2,1)", "milestones": "among([1],[])"}, seeds=(1, 2))
     trials = searched(tuner, 3)
     study, best = Study(str(tmp_path / "study.journal")), best_of(trials)
     tuning = tuning_of(tuner, study, "2026-01-31")
     assert tuning.source == (
-        "tuned by clbench tune: 3 trials of TPE on held-out training images of the first 2 tasks of split-digits, class "
-        f"order 1, 2, 2026-01-31, study {study.digest()}"
+        "tuned by clbench tune: 3 trials of TPE on held-out training images of the first 2 tasks of split-digits, "
+        f"class order 1, 2, 2026-01-31, study {study.digest()}"
     )
     file = tmp_path / "best.toml"
     file.write_text(config_of(tuner, best, tuning))

@@ -16,12 +16,11 @@ from cl.errors import UsageError
 from cl.executors import Outcome
 from cl.executors.local import LocalExecutor
 from cl.records.record import load
-from cl.streams.digits import SplitDigits
 from cl.tuning import tune
 from cl.tuning.study import COMPLETE, DIVERGED, PRUNED, STARTUP, Study, Trial
 from cl.tuning.tune import Stopped, Tuner, make_tuner, total_of
 from tests.help.tuning import Silent, outcome_of, searched, small_tuner
-from tests.running.test_sealing import poisoned
+from tests.running.test_sealing import poison
 
 pytest.importorskip("optuna", reason="needs the extra tune")
 
@@ -68,7 +67,7 @@ def test_trials_are_bit_identical_whatever_the_test_images_are(tmp_path: Path, m
     found = []
     for seed in (0, 1, 2):
         if seed:
-            monkeypatch.setattr(SplitDigits, "read", lambda *_, data=poisoned(seed): data)
+            poison(monkeypatch, seed)
         trials = searched(small_tuner(tmp_path / str(seed)), 3)
         found.append((outcome_of(trials), records_of(tmp_path / str(seed))))
     assert found[0] == found[1] == found[2] and len(found[0][1]) == 3

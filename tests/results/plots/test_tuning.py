@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cl import scales
@@ -38,7 +39,7 @@ def test_a_line_per_trial_and_a_bar_per_option(theme: str) -> None:
         (axes,) = draw_parallel(found, style.THEMES[theme]).axes
         lines = [line for line in axes.lines if len(line.get_xdata()) == 4]  # type: ignore[arg-type]
         assert [line.get_linestyle() for line in lines] == ["--", "-", "-"]
-        assert [float(line.get_ydata()[-1]) for line in lines] == [0.0, 0.0, 1.0]  # type: ignore[index]
+        assert [np.asarray(line.get_ydata())[-1] for line in lines] == [0.0, 0.0, 1.0]
         assert {"50.0", "75.0"} <= {text.get_text() for text in axes.texts}
         (axes,) = draw_importances(found, style.THEMES[theme]).axes
         assert [patch.get_width() for patch in axes.patches] == [75.0, 25.0]  # type: ignore[attr-defined]
