@@ -114,7 +114,7 @@ def test_where_an_option_is_searched_is_no_part_of_the_hash(copy: Copy, before: 
     copy.edit("strategies/slca.py", ", search=scales.log(1e-3, 1e-1)", "", count=2)
     copy.edit("strategies/mos.py", "search=scales.log(1e-3, 1.0)", "search=scales.among(0.1, 1.0)")
     assert changed(copy, before) == set()
-    copy.edit("strategies/mos.py", "0.1, \"weight of the contrastive term\"", "0.2, \"weight of the contrastive term\"")
+    copy.edit("strategies/mos.py", '0.1, "weight of the contrastive term"', '0.2, "weight of the contrastive term"')
     assert changed(copy, before) == {"mos"}
 
 
