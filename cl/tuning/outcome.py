@@ -25,8 +25,9 @@ def tuning_of(tuner: Tuner, study: Study, date: str) -> Tuning:
     """What the study cost, for the records of runs with its values."""
     r, trials = tuner.request, study.trials()
     seeds = ", ".join(map(str, r.seeds))
+    number, first = f"{len(trials)} trial{'s'[: len(trials) > 1]}", f"{r.tasks} task{'s'[: r.tasks > 1]}"
     source = (
-        f"tuned by clbench tune: {len(trials)} trials of TPE on held-out training images of the first {r.tasks} tasks "
+        f"tuned by clbench tune: {number} of TPE on held-out training images of the first {first} "
         f"of {r.stream}, class order {seeds}, {date}, study {study.digest()}"
     )
     total = total_of(trials)

@@ -71,7 +71,7 @@ def test_the_preset_gives_the_same_run(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(presets, "presets_path", lambda strategy: path)
     (preset,) = presets.load_presets("finetune")
     assert (preset.stream, preset.backbone) == (("split-digits",), ("test_vit@random",))
-    assert preset.source.startswith("tuned by clbench tune: 1 trials of TPE") and "stream.tasks" not in preset.options
+    assert preset.source.startswith("tuned by clbench tune: 1 trial of TPE") and "stream.tasks" not in preset.options
     plan = make_plan("finetune", "split-digits", "test_vit@random", options={"stream.tasks": 5})
     chosen = tuner.space.options(best_of(trials).plain)
     assert {key: plan.values[key].value for key in chosen} == chosen
