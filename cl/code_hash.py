@@ -2,9 +2,9 @@
 
 Source files are parsed, never imported, so torch is not loaded and no code of a plugin runs. Starting from the class,
 every name is followed to its definition. The hash covers the set of these definitions as syntax trees. Comments,
-docstrings, help texts, formatting, imports and the class method `work`, which only estimates costs, do not affect it,
-nor does the file, the order or the alias of a definition. Code that is chosen at run time (the base of a wrapper,
-`getattr`) is not followed.
+docstrings, help texts, search scales, formatting, imports and the class method `work`, which only estimates costs, do
+not affect it, nor does the file, the order or the alias of a definition. Code that is chosen at run time (the base of a
+wrapper, `getattr`) is not followed.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ FOLLOWED = (
 
 _OURS = "cl"
 _DECLARATIONS = ("option", "nested")  # calls whose second argument is a help text
+_UNHASHED = ("help", "search")  # arguments of these that change no result
 _INSTALLED = ("site-packages", "dist-packages")  # folders that hold modules of many distributions
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -299,7 +300,7 @@ class _Writer:
         if isinstance(node, ast.arg):
             return node.arg
         if isinstance(node, ast.Call) and self._called(node.func, scope) in _DECLARATIONS:
-            named = [each for each in node.keywords if each.arg != "help"]
+            named = [each for each in node.keywords if each.arg not in _UNHASHED]
             return self._fields(node, scope, args=[*node.args[:1], *node.args[2:]], keywords=named)
         if isinstance(node, ast.ClassDef):
             return self._class(node, scope)

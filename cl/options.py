@@ -11,9 +11,10 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from cl.errors import ContractError, UsageError, did_you_mean
+from cl.scales import Scale, problem_of
 from cl.values import describe, parse_value, shortened
 
 T = TypeVar("T")
@@ -51,13 +52,15 @@ def option(
     infinite: bool = False,
     unlisted: bool = False,
     env: str = "",
+    search: Scale | None = None,
 ) -> T:
     """A field of an options dataclass: its default, its help text and the values it accepts.
 
     Bounds and choices apply to every element of a tuple; None always passes if the annotation allows it. `infinite`
     allows infinity, which only an option that no record holds may do. `unlisted`:
     recorded only when changed, so that hashes of older records stay valid. `env`: name of an environment variable,
-    which only `cl.plan.run_options` reads.
+    which only `cl.plan.run_options` reads. `search`: the values among which `clbench tune` looks for the best one, such
+    as `scales.log(1e-4, 1e-1)`; it is part of no result.
     """
     constraints: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     constraints = {name: bound for name, bound in constraints.items() if bound is not None}
@@ -65,7 +68,7 @@ def option(
         constraints["choices"] = tuple(choices)
     if infinite:
         constraints["infinite"] = True
-    metadata = {"help": help, "constraints": constraints, "unlisted": unlisted, "env": env}
+    metadata = {"help": help, "constraints": constraints, "unlisted": unlisted, "env": env, "search": search}
     if isinstance(default, list | dict | set):
         raise ContractError(f"an option's default must not be mutable ({default!r}); use a tuple.")
     return dataclasses.field(default=default, metadata=metadata)
@@ -93,6 +96,7 @@ class OptionInfo:
     nested: str | None = None
     unlisted: bool = False
     env: str = ""
+    search: Scale | None = None
 
     @property
     def type_name(self) -> str:
@@ -123,8 +127,32 @@ def options_of(options_class: type) -> dict[str, OptionInfo]:
             field.metadata.get("nested"),
             field.metadata.get("unlisted", False),
             field.metadata.get("env", ""),
+            field.metadata.get("search"),
         )
+        if (scale := found[field.name].search) is not None:
+            try:
+                fitting(scale, found[field.name])
+            except UsageError as error:
+                raise ContractError(f"{options_class.__qualname__}: {error}") from error
     return found
+
+
+def fitting(scale: Scale, info: OptionInfo, key: str = "") -> Scale:
+    """A scale whose values have the type of its option; raises `UsageError` if the option does not accept them all."""
+    key = key or info.key
+    problem = problem_of(scale)
+    members = (*get_args(info.annotation), info.annotation)
+    if scale.kind != "among" and not {int, float} & set(members):
+        problem = problem or f"is for numbers, and {key} is {info.type_name}: use among(...)"
+    if problem:
+        raise UsageError(f"The scale {scale} of {key} {problem}.")
+    given = scale.values or (scale.low, scale.high)
+    texts = [each.strip("[]") if isinstance(each, str) else each for each in given]
+    try:
+        values = tuple(parse_value(info.annotation, each, key, info.constraints) for each in texts)
+    except UsageError as error:
+        raise UsageError(f"The scale {scale} of {key} does not fit: {error}") from error
+    return scale._replace(values=values) if scale.values else Scale(scale.kind, *values)
 
 
 def listed(options: Any) -> dict[str, Any]:
@@ -182,7 +210,11 @@ def unknown_key(key: str, known: list[str], origin: str) -> str:
 
 def _set_by(origin: str) -> str:
     """The file, preset or variable that holds a wrong value; empty for the command line, which names its options."""
-    return f" (set by {_NAMES.get(origin, origin)})" if origin.startswith(("file ", "preset", ENVIRONMENT)) else ""
+    return (
+        f" (set by {_NAMES.get(origin, origin)})"
+        if origin.startswith(("file ", "tuned ", "preset", ENVIRONMENT))
+        else ""
+    )
 
 
 def split_keys(

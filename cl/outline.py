@@ -18,7 +18,7 @@ from typing import Any
 from cl.code_hash import Place, Reader
 from cl.source import source_path
 
-_PLAIN = ("cl.options", "cl.protocol", "cl.errors", "cl.values")
+_PLAIN = ("cl.options", "cl.protocol", "cl.errors", "cl.scales", "cl.values")
 """Modules of clbench that are imported: they need neither torch nor timm."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _VALUES = (str, int, float, bool, type(None))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cl import scales
 from cl.backbone import Backbone
 from cl.backbone.devices import arithmetic, to_device
 from cl.backbone.transform import Transform
@@ -77,6 +78,7 @@ __all__ = [
     "adam",
     "nested",
     "option",
+    "scales",
     "schedule",
     "sgd",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cl.bases.prompted import HEAD_INIT, HEAD_INITS, Prompted
 from cl.parts.attached import Components, Prefix, attention_blocks, prefixed
-from cl.strategy import RECIPES, SCHEDULES, StreamInfo, UsageError, option
+from cl.strategy import RECIPES, SCHEDULES, StreamInfo, UsageError, option, scales
 
 
 class CODAPrompt(Prompted):
@@ -31,15 +31,19 @@ class CODAPrompt(Prompted):
     class Options(Prompted.Options):
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.001, "learning rate of components and head", gt=0)
+        lr: float = option(0.001, "learning rate of components and head", gt=0, search=scales.log(1e-4, 1e-1))
         schedule: str = option("quarter-cosine", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
         clip: float = option(0.0, "upper bound of the gradient norm; 0: none", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         head_init: str = option("linear", HEAD_INIT, choices=HEAD_INITS)
         components: int = option(100, "components per block over all tasks (M)", ge=0)
-        length: int = option(8, "rows of a component: half for keys, half for values", ge=0)
+        length: int = option(
+            8, "rows of a component: half for keys, half for values", ge=0, search=scales.among(4, 8, 16)
+        )
         layers: tuple[int, ...] = option((0, 1, 2, 3, 4), "blocks with prompts", ge=0)
-        ortho: float = option(0.0, "weight of the orthogonality penalty (lambda_o)", ge=0)
+        ortho: float = option(
+            0.0, "weight of the orthogonality penalty (lambda_o)", ge=0, search=scales.among(0.0, 0.1, 1.0)
+        )
 
     def setup(self, info: StreamInfo) -> None:
         super().setup(info)

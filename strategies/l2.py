@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cl.bases.regularized import Regularized
 from cl.parts.statistics import Anchors
-from cl.strategy import StreamInfo, UsageError, View, option
+from cl.strategy import StreamInfo, UsageError, View, option, scales
 
 
 class L2(Regularized):
@@ -27,7 +27,10 @@ class L2(Regularized):
 
     @dataclass(frozen=True)
     class Options(Regularized.Options):
-        reg: float = option(0.05, "weight of the penalty (lambda_reg); 0.05 for SGD in Smith et al.'s code", ge=0)
+        reg: float = option(
+            0.05, "weight of the penalty (lambda_reg); 0.05 for SGD in Smith et al.'s code", ge=0,
+            search=scales.log(1e-3, 10.0),  # on the first two or three tasks, as the paper prescribes
+        )  # fmt: skip
         anchor: str = option(
             "previous",
             "penalise the distance from the weights before each task (previous), or from the pretrained weights "

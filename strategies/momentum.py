@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cl.bases.wrapper import Wrapper
 from cl.parts.weights import Lent, SlowWeights, places
-from cl.strategy import Inputs, Step, Strategy, StreamInfo, TaskSize, UsageError, View, Work, option
+from cl.strategy import Inputs, Step, Strategy, StreamInfo, TaskSize, UsageError, View, Work, option, scales
 
 
 class Momentum(Wrapper):
@@ -34,7 +34,10 @@ class Momentum(Wrapper):
 
     @dataclass(frozen=True)
     class Options(Wrapper.Options):
-        tau: float = option(0.999, "weight of the old slow weights in each interpolation", ge=0, le=1)
+        tau: float = option(
+            0.999, "weight of the old slow weights in each interpolation", ge=0, le=1,
+            search=scales.among(0.99, 0.995, 0.999, 0.9995, 0.9999),
+        )  # fmt: skip
         mode: str = option(
             "per_iteration", "interpolate after every step, after every `every` steps, or once after each task",
             choices=("per_iteration", "per_k", "per_task"),

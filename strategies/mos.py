@@ -14,7 +14,21 @@ from cl.parts.attached import Adapters, AdapterSets
 from cl.parts.heads import GrowingHead, class_means, cosines
 from cl.parts.losses import contrastive, local_cross_entropy
 from cl.parts.statistics import ClassGaussians
-from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Needs, Strategy, StreamInfo, View, When, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Cosine,
+    Extractor,
+    Inputs,
+    Needs,
+    Strategy,
+    StreamInfo,
+    View,
+    When,
+    option,
+    scales,
+    sgd,
+)
 
 
 class MOS(Strategy):
@@ -46,17 +60,22 @@ class MOS(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(48, "images per step", ge=1)
-        lr: float = option(0.03, "learning rate of the adapters", gt=0)
-        head_lr_scale: float = option(0.1, "learning rate of the head as a multiple of lr", ge=0)
+        lr: float = option(0.03, "learning rate of the adapters", gt=0, search=scales.log(3e-3, 0.3))
+        head_lr_scale: float = option(
+            0.1, "learning rate of the head as a multiple of lr", ge=0, search=scales.log(1e-2, 10.0)
+        )
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of adapters and head", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(16, "width of the adapters' bottlenecks", ge=1)
-        merge: float = option(0.1, "m: share by which a step moves the adapters to the mean of stored ones", ge=0, le=1)
-        reg: float = option(0.1, "weight of the contrastive term", ge=0)
+        merge: float = option(
+            0.1, "m: share by which a step moves the adapters to the mean of stored ones", ge=0, le=1,
+            search=scales.log(1e-3, 0.3),
+        )  # fmt: skip
+        reg: float = option(0.1, "weight of the contrastive term", ge=0, search=scales.log(1e-3, 1.0))
         statistics: str = option("full", "covariance of the class Gaussians", choices=("full", "diagonal"))
         ca_epochs: int = option(30, "epochs of classifier alignment; 0: none", ge=0)
-        ca_lr: float = option(0.005, "learning rate of the alignment", gt=0)
+        ca_lr: float = option(0.005, "learning rate of the alignment", gt=0, search=scales.log(5e-4, 5e-2))
         ca_batches: int = option(
             5, "alignment: features drawn per class and epoch, and batch size, as multiples of batch_size", ge=1
         )

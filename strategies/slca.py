@@ -25,6 +25,7 @@ from cl.strategy import (
     View,
     Work,
     option,
+    scales,
     sgd,
 )
 
@@ -47,8 +48,10 @@ class SLCA(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.01, "learning rate of the head (eta)", gt=0)
-        backbone_lr_scale: float = option(0.01, "slow learner: backbone rate as a multiple of lr", ge=0)
+        lr: float = option(0.01, "learning rate of the head (eta)", gt=0, search=scales.log(1e-3, 1e-1))
+        backbone_lr_scale: float = option(
+            0.01, "slow learner: backbone rate as a multiple of lr", ge=0, search=scales.log(1e-3, 1.0)
+        )
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of backbone and heads", ge=0)
         milestones: tuple[int, ...] = option((18,), "epochs at which the learning rate is multiplied by gamma", ge=0)
@@ -57,8 +60,10 @@ class SLCA(Strategy):
         fresh_norm: bool = option(True, "replace the final LayerNorm by a new one, as the authors' code does")
         ca_epochs: int = option(5, "epochs of classifier alignment; 0: none", ge=0)
         ca_samples: int = option(256, "alignment: features drawn per class and epoch; also its batch size", ge=1)
-        ca_lr: float = option(0.01, "learning rate of the alignment", gt=0)
-        logit_norm: float = option(0.1, "temperature of the logit normalisation; 0: none", ge=0)
+        ca_lr: float = option(0.01, "learning rate of the alignment", gt=0, search=scales.log(1e-3, 1e-1))
+        logit_norm: float = option(
+            0.1, "temperature of the logit normalisation; 0: none", ge=0, search=scales.log(0.02, 0.5)
+        )
         mean_shrink: float = option(
             0.1, "shrinkage of old class means: s_c = 1 - shrink + shrink (tau + 1) / t", ge=0, lt=1
         )

@@ -110,6 +110,14 @@ def test_what_a_method_says_of_its_costs_is_no_part_of_the_hash(copy: Copy, befo
     assert "replay" in changed(copy, before)  # a method of that name computes something
 
 
+def test_where_an_option_is_searched_is_no_part_of_the_hash(copy: Copy, before: Hashes) -> None:
+    copy.edit("strategies/slca.py", ", search=scales.log(1e-3, 1e-1)", "", count=2)
+    copy.edit("strategies/mos.py", "search=scales.log(1e-3, 1.0)", "search=scales.among(0.1, 1.0)")
+    assert changed(copy, before) == set()
+    copy.edit("strategies/mos.py", '0.1, "weight of the contrastive term"', '0.2, "weight of the contrastive term"')
+    assert changed(copy, before) == {"mos"}
+
+
 def test_an_empty_line_or_a_comment_in_a_method_keeps_the_hash(copy: Copy, before: Hashes) -> None:
     path = copy.folder / "strategies/simplecil.py"
     path.write_text(path.read_text(encoding="utf-8") + "\n\n# A comment.\n", encoding="utf-8")

@@ -20,6 +20,7 @@ _LONGEST = 1000
 COMMANDS = {
     "run": "run strategies on streams; the same command continues what was stopped",
     "sweep": "a grid of many runs, here or on a cluster: start, status, retry",
+    "tune": "search a method's options on held-out training images, with Optuna",
     "resume": "continue a run from its folder",
     "leaderboard": "rank the runs in results folders",
     "compare": "two rows side by side: how they differ, and whether it is significant",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,30 @@ class _Invocation:
     untuned: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How the values of a file were found by `clbench tune`: what all trials of the study cost.
+
+    `flops` is as if nothing had been memoised, `executed` what was executed; `seconds` is the time of all runs. A file
+    whose values were not tuned has an empty `study`.
+    """
+
+    strategy: str = ""
+    study: str = ""
+    trials: int = 0
+    flops: float = 0.0
+    executed: float = 0.0
+    seconds: float = 0.0
+    source: str = ""
+
+    def measured(self) -> dict[str, Any]:
+        """The part `measurement.tuning` of the record of a run with these values."""
+        flops = {"executed": self.executed, "uncached": self.flops}
+        return {
+            "study": self.study, "trials": self.trials, "flops": flops, "seconds": self.seconds, "source": self.source
+        }  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _File:
     """A config file."""
@@ -37,6 +61,7 @@ class _File:
     options: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     invocation: _Invocation = _Invocation()
+    tuning: Tuning = Tuning()
 
 
 def _read(path: Path) -> _File:
@@ -50,7 +75,14 @@ def read_config(path: Path) -> tuple[dict[str, Any], Layer]:
     if not path.is_file():
         raise UsageError(f"There is no config file {path}.")
     found = _read(path)
-    return dict(found.run), (f"file {path.name}", flatten(found.options, place=f"{path}: "))
+    kind = "tuned" if found.tuning.study else "file"
+    return dict(found.run), (f"{kind} {path.name}", flatten(found.options, place=f"{path}: "))
+
+
+def read_tuning(path: Path, strategy: str) -> Tuning | None:
+    """The table [tuning] of a config file or of the config.toml of a run; None without one for this strategy."""
+    tuning = _read(path).tuning
+    return tuning if tuning.study and tuning.strategy == strategy else None
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:
@@ -77,12 +109,13 @@ def run_id_of(folder: Path) -> str:
 
 
 def config_text(
-    run: RunOptions, values: Mapping[str, Value], *, untuned: bool, run_id: str, command: Sequence[str]
-) -> str:
+    run: RunOptions, values: Mapping[str, Value], *, untuned: bool, run_id: str, command: Sequence[str],
+    tuning: Tuning | None = None,
+) -> str:  # fmt: skip
     """The text of config.toml: a config file that repeats this run, with the origin of every value."""
     import tomli_w
 
-    content = {
+    content: dict[str, Any] = {
         "run": run.table(),
         "options": {key: "none" if each.value is None else jsonable(each.value) for key, each in values.items()},
         "origins": {key: each.origin for key, each in values.items()},
@@ -92,6 +125,7 @@ def config_text(
             "run_id": run_id,
             "untuned": untuned,
         },
+        **({} if tuning is None else {"tuning": asdict(tuning)}),
     }
     return tomli_w.dumps(content)
 

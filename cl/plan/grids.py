@@ -142,7 +142,7 @@ def _combinations(
     options: Mapping[str, str], strategy: str, stream: str | None, arguments: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, str], str]]:
     """Every combination of option values, and the values of options that have several, in words."""
-    declared = _Declared(strategy, stream, options, arguments)
+    declared = Declared(strategy, stream, options, arguments)
     axes = [values_in(text, declared.find(key)) for key, text in options.items()]
     several = {key for key, axis in zip(options, axes, strict=True) if len(axis) > 1}
     for values in itertools.product(*axes):
@@ -178,7 +178,7 @@ def _kinds(annotation: Any) -> Iterator[Any]:
         yield Literal if origin is Literal else origin or annotation
 
 
-class _Declared:
+class Declared:
     """Option declarations by key, for a strategy on a stream; `make_plan` refuses unknown keys."""
 
     def __init__(

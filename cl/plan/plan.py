@@ -16,7 +16,7 @@ from cl.errors import UsageError
 from cl.loggers import check as check_loggers
 from cl.options import Layer, Value, assignments_of_environment, jsonable
 from cl.plan import compatibility
-from cl.plan.config_file import config_text, read_config, read_run
+from cl.plan.config_file import CONFIG, Tuning, config_text, read_config, read_run, read_tuning
 from cl.plan.resolution import Resolved, resolve_existing, resolve_new, shorthands
 from cl.plan.run_options import RunOptions, declared, parse_run, resolve_run, with_old_name
 from cl.records.identity import config_hash
@@ -34,6 +34,7 @@ class Plan(RunOptions):
     transforms: SettingOptions = SettingOptions()  # noqa: RUF009 - an immutable value
     untuned: bool = False
     varied: str = field(default="", compare=False)  # the options in which runs of a grid differ, for display
+    tuning: Tuning | None = field(default=None, compare=False)  # how its values were found
     at: Path | None = field(default=None, compare=False)  # the folder of an existing run that is resumed
 
     @property
@@ -49,6 +50,8 @@ class Plan(RunOptions):
             max_tasks=self.max_tasks,
             compiled=self.compile,
             probe=None if self.probe is None else (self.probe, self.probe_last),
+            sealed=self.sealed,
+            stop_below=self.stop_below,
         )
 
     @property
@@ -77,7 +80,9 @@ class Plan(RunOptions):
 
     def to_toml(self, *, run_id: str = "", command: Sequence[str] = ()) -> str:
         """The text of config.toml: a config file that repeats this run, with the origin of every value."""
-        return config_text(self, self.values, untuned=self.untuned, run_id=run_id, command=command)
+        return config_text(
+            self, self.values, untuned=self.untuned, run_id=run_id, command=command, tuning=self.tuning
+        )  # fmt: skip
 
 
 def make_plan(
@@ -101,6 +106,8 @@ def make_plan(
     * `seed`, or each alone: `order_seed` (classes), `init_seed` (new parameters), `data_seed` (batches);
     * `limit` (images per class or a share of them), `max_tasks`: less than the whole stream;
     * `few_shot`, short for `stream.shots` = 5, and `setting` ("online", ...; see `cl.settings`) for `stream.setting`;
+    * `sealed` (evaluate held-out training images; a test image is never read) and `stop_below` (accuracies after each
+      task below which the run ends), for `clbench tune`;
     * `probe` (a dataset such as "tinyimagenet_60") and `probe_last`: measure the forgetting of the pretraining;
     * `device`, `precision`, `compile`, `results` (folder), `checkpoint_every` (seconds), `save_learner`,
       `save_scores`, `loggers`.
@@ -119,7 +126,8 @@ def make_plan(
     layers.append((origin, with_old_name(options, settings)))
     resolved = resolve_new(run, layers)
     compatibility.check_probe(run.probe, run.strategy, resolved.options, last_only=run.probe_last)
-    return _plan(run, resolved)
+    tuning = read_tuning(Path(config_file), run.strategy) if config_file is not None else None
+    return _plan(run, resolved, tuning=tuning)
 
 
 def load_plan(folder: Path) -> Plan:
@@ -130,13 +138,14 @@ def load_plan(folder: Path) -> Plan:
     table, layers, untuned = read_run(folder)
     run = parse_run(table, flags=False)
     run = dataclasses.replace(run, stream=checked_stream(run.stream))
-    return _plan(run, resolve_existing(run, layers, untuned=untuned), at=folder)
+    tuning = read_tuning(folder / CONFIG, run.strategy)
+    return _plan(run, resolve_existing(run, layers, untuned=untuned), at=folder, tuning=tuning)
 
 
-def _plan(run: RunOptions, resolved: Resolved, at: Path | None = None) -> Plan:
+def _plan(run: RunOptions, resolved: Resolved, at: Path | None = None, tuning: Tuning | None = None) -> Plan:
     run = run.settled()
     found = {each.name: getattr(resolved, each.name) for each in dataclasses.fields(resolved)}
-    return Plan(**{key: getattr(run, key) for key in declared()}, **found, at=at)
+    return Plan(**{key: getattr(run, key) for key in declared()}, **found, at=at, tuning=tuning)
 
 
 def checked_stream(stream: str) -> str:

@@ -111,7 +111,7 @@ def _resolve_strategy(
 
 
 def shorthands(run: RunOptions) -> list[Layer]:
-    """--few-shot, --setting and --limit as options of the stream.
+    """--few-shot, --setting, --sealed and --limit as options of the stream.
 
     Raises `UsageError` if the stream has no such options.
     """
@@ -123,6 +123,11 @@ def shorthands(run: RunOptions) -> list[Layer]:
         layers.append(("--few-shot", {"stream.shots": 5}))
     if run.setting:
         layers.append(("--setting", {"stream.setting": run.setting}))
+    if run.sealed:
+        key = next((key for key in ("evaluate_split", "split") if key in known), None)
+        if key is None:
+            raise UsageError(f"Stream {run.stream} holds no training images out; leave --sealed out.")
+        layers.append(("--sealed", {f"stream.{key}": "val"}))
     if run.limit is not None:
         layers.append(("--limit", _limit(run.limit, run.stream, list(known))))
     return layers

@@ -53,6 +53,12 @@ class RunOptions:
     data_seed: int | None = option(None, "Seed of batches and augmentation only.")
     limit: int | float | None = option(None, "N images per class, or a share such as 0.1; never ranked.")
     max_tasks: int | None = option(None, "Learn the first N tasks only; unranked.", ge=1)
+    sealed: bool = option(
+        False, "Evaluate held-out training images, and make any access to a test image an error; unranked."
+    )
+    stop_below: tuple[float, ...] = option(
+        (), "End the run early if its accuracy after task 1, 2, ... is below these fractions; unranked.", ge=0, le=1
+    )
     probe: str | None = option(
         None, "Measure the forgetting of the pretraining by a linear probe on a dataset, such as tinyimagenet_60."
     )
@@ -90,7 +96,7 @@ class RunOptions:
     @property
     def limited(self) -> bool:
         """Whether the run uses only part of the images or tasks; such a run is never ranked."""
-        return self.limit is not None or self.max_tasks is not None
+        return self.limit is not None or self.max_tasks is not None or self.sealed or self.stop_below != ()
 
     def settled(self: Self) -> Self:
         """The same run in a canonical form: one seed or three, and no shorthands that became options of the stream."""

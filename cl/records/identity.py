@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,17 +12,18 @@ from typing import Any
 def config_hash(
     strategy: tuple[str, str], stream: tuple[str, str], backbone: str, values: Mapping[str, Any],
     *, precision: str, limited: bool, max_tasks: int | None, compiled: bool = False,
-    probe: tuple[str, bool] | None = None,
+    probe: tuple[str, bool] | None = None, sealed: bool = False, stop_below: Sequence[float] = (),
 ) -> str:  # fmt: skip
     """Eight hex digits over everything that changes a result, except seeds; part of the path of a run's folder.
 
     `strategy` and `stream` are names with versions, `values` the JSON values of all options, `probe` the dataset of the
-    probe and whether it is measured after the last task only.
+    probe and whether it is measured after the last task only, `sealed` and `stop_below` as options of a run.
     """
     identity = {
         "strategy": strategy, "stream": stream, "backbone": backbone, "options": values,
         "precision": precision, "limited": limited, "max_tasks": max_tasks, **({"compile": True} if compiled else {}),
-        **({"probe": list(probe)} if probe else {}),
+        **({"probe": list(probe)} if probe else {}), **({"sealed": True} if sealed else {}),
+        **({"stop_below": list(stop_below)} if stop_below else {}),
     }  # fmt: skip
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -75,6 +75,8 @@ def summary_line(record: Mapping[str, Any], rule: str | None = None) -> str:
     parts = [f"{name} {percent(values[name])}" for name in names]
     parts.append("time -" if seconds is None else f"time {seconds:.1f} s")
     parts.append("GFLOP -" if flops is None else f"GFLOP {flops / 1e9:.6g}")
+    if tuning := measurement.get("tuning"):
+        parts.append(f"tuning GFLOP {tuning['flops']['executed'] / 1e9:.6g}")
     parts.append("peak MB -" if peak is None else f"peak MB {peak / 1e6:.0f}")
     return "  ".join(parts)
 

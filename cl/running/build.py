@@ -67,7 +67,8 @@ def _check_owner(path: Path, info: StreamInfo) -> None:
 
 
 def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
-    """The stream of a plan; raises `DataError` if its data is missing or damaged."""
+    """The stream of a plan, without its test images if it is sealed; raises `DataError` if its data is missing or
+    damaged."""
     stream = make_stream(
         plan.stream,
         plan.stream_options,
@@ -75,7 +76,12 @@ def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
         data_seed=plan.seeds["data"],
         progress=progress.data if progress is not None else None,
     )
-    return transform(stream, plan.transforms, plan.seeds["data"])
+    stream = transform(stream, plan.transforms, plan.seeds["data"])
+    if not plan.sealed:
+        return stream
+    from cl.running.sealing import sealed
+
+    return sealed(stream)
 
 
 def build_probe(plan: Plan, progress: Observer | None = None) -> Any:

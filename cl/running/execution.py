@@ -99,6 +99,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     from cl.paths import home
     from cl.random import Seeds
     from cl.running import loop, saved_learner
+    from cl.running.sealing import falls_below
     from cl.training.checkpoint import Checkpoint
     from cl.training.encodings import Encodings
     from cl.training.trainer import Trainer
@@ -161,7 +162,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
         record = loop.run(
             strategy, stream, folder, about,
             trainer=trainer, max_tasks=plan.max_tasks, save_scores=plan.save_scores, warnings=tuple(notes),
-            hooks=loop.Hooks(ready, finish), probe=probe,
+            hooks=loop.Hooks(ready, finish, falls_below(plan.stop_below)), probe=probe,
         )  # fmt: skip
     return RunResult(record, folder, strategy, profile=_profile_of(profile, folder, record))
 
@@ -176,7 +177,7 @@ def _profile_of(profile: Off, folder: Path, record: Mapping[str, Any]) -> dict[s
 
 
 def header(plan: Plan) -> dict[str, Any]:
-    """The parts of a record that are known before the run: its names, and parts of its `result`."""
+    """The parts of a record that are known before the run: its names, parts of its `result`, and its `tuning`."""
     method = registry.strategies.get(plan.strategy)
     marks = list(method.marks(plan.options))
     return {
@@ -197,6 +198,7 @@ def header(plan: Plan) -> dict[str, Any]:
         "seeds": dict(plan.seeds),
         "precision": {"dtype": plan.precision, **({"compile": True} if plan.compile else {})},
         "limited": plan.limited,
+        **({} if plan.tuning is None else {"tuning": plan.tuning.measured()}),
     }
 
 

@@ -23,10 +23,11 @@ from cl.training.trainer import Trainer
 @dataclass(frozen=True)
 class Hooks:
     """Calls of the loop: `ready` after the setup; `finish` with the learner after the last event, before the record
-    says complete."""
+    says complete; `ends` with the record after an evaluation, true if the run ends there."""
 
     ready: Callable[[], None] | None = None
     finish: Callable[[Strategy], None] | None = None
+    ends: Callable[[Mapping[str, Any]], bool] = lambda record: False
 
 
 def run(
@@ -63,6 +64,8 @@ def run(
         for number, event in enumerate(stream.events):
             if number < state.next_event:
                 continue
+            if isinstance(event, Train) and hooks.ends(writer.record):
+                break
             if isinstance(event, Train) and max_tasks is not None and event.experience >= max_tasks:
                 break
             clock = time.perf_counter()

@@ -23,7 +23,10 @@ from cl.training.state import parameters_of
 from cl.training.trainer import Trainer
 
 _NAMES = ("run_id", "config_hash")
-"""Keys of a header that name the run; the others are parts of its result."""
+"""Keys of a header that name the run; those that are neither these nor `_MEASURED` are parts of its result."""
+
+_MEASURED = ("tuning",)
+"""Keys of a header that are parts of the measurement."""
 
 
 class Writer:
@@ -100,7 +103,7 @@ class Writer:
                 "groups": [_about(group) for group in stream.groups],
                 "id": stream.id,
             },
-            **{key: value for key, value in self.header.items() if key not in _NAMES},
+            **{key: value for key, value in self.header.items() if key not in (*_NAMES, *_MEASURED)},
             "backbone": self.strategy.backbone.identity,
             "rows": state.rows,
             "accuracy": accuracy,
@@ -185,6 +188,7 @@ class Writer:
             "parameters": {"total": sum(held.values()), "trainable": cost.trainable},
             "stored": state.stored,
             **({"report": state.report} if state.report else {}),
+            **{key: self.header[key] for key in _MEASURED if key in self.header},
             **({"groups": facts} if any(facts := [_facts(group) for group in self.stream.groups]) else {}),
             "environment": environment(self.trainer.device),
             "resumed_from": state.resumed_from,
@@ -228,6 +232,8 @@ def _facts(group: Group) -> dict[str, Any]:
 
 def _images_per_class(stream: Stream, split: str) -> list[int]:
     """Images of all groups per class position; an image with several classes counts for each."""
+    if not any(len(group.rows[split]) for group in stream.groups):  # sealed: not even their labels are read
+        return [0] * len(stream.class_order)
     plain = [index for index, group in enumerate(stream.groups) if group.tags is None]
     _, labels, _ = stream.test_rows(plain, split)
     counted = np.bincount(labels, minlength=len(stream.class_order))

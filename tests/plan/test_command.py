@@ -9,9 +9,7 @@ import pytest
 from cl.cli.commands.run import command, planned
 from cl.plan.command import command_of
 from cl.plan.plan import Plan, make_plan
-
-_NO_PLAN = ("dry_run", "execution", "display", "threads", "jobs", "workers", "existing", "profile", "progress",
-            "as_json", "quiet", "verbose")  # fmt: skip
+from cl.plan.run_options import declared
 
 GIVEN: list[dict[str, Any]] = [
     {"strategy": "slca", "stream": "split-cifar100", "preset": "small", "seed": 7, "precision": "bf16",
@@ -29,7 +27,8 @@ GIVEN: list[dict[str, Any]] = [
 def parsed(words: list[str]) -> Plan:
     """The plan of a command."""
     assert words[:2] == ["clbench", "run"]
-    given = {key: value for key, value in command.make_context("run", words[2:]).params.items() if key not in _NO_PLAN}
+    found = command.make_context("run", words[2:]).params
+    given = {key: value for key, value in found.items() if key in (*declared(), "assignments", "config")}
     (plan,) = planned(**given).plans
     return plan
 

@@ -283,6 +283,7 @@ def _options(options_class: type, prefix: str) -> list[dict[str, Any]]:
             "default": jsonable(info.default) if info.nested is None else "",
             "accepts": describe_constraints(info.constraints),
             "help": info.help,
+            **({"search": str(info.search)} if info.search is not None else {}),
         }
         for key, info in options_of(options_class).items()
     ]
@@ -297,6 +298,7 @@ def _print_options(options: list[dict[str, Any]], flag: str) -> None:
         default = option["default"]
         shown = ",".join(map(str, default)) if isinstance(default, list) else default
         accepts = f"; {option['accepts']}" if option["accepts"] else ""
+        accepts += f"; tuned in {option['search']}" if "search" in option else ""
         about = f"  [{option['type']}, default {str(shown).lower() if shown is None else shown}{accepts}]"
         click.echo(f"  {option['key']:<{width}}  {option['help']}{about if option['type'] else ''}")
 

@@ -23,7 +23,7 @@ Kinds:
 """ + "\n".join(f"  {kind:11} {about}" for kind, about in KINDS.items())
 
 
-def _several(what: str, known: Iterable[str], text: str) -> list[str]:
+def several(what: str, known: Iterable[str], text: str) -> list[str]:
     """The words of a comma list; raises `UsageError` for an unknown one."""
     from cl.errors import UsageError, did_you_mean
 
@@ -63,8 +63,8 @@ def command(
     from cl.results.plots import plots_of
     from cl.results.plots.architecture import LEAST
 
-    kinds, suffixes = _several("kind", KINDS, kind), _several("format", (*FORMATS, DATA_FORMAT), formats)
-    themes = _several("theme", THEMES, theme)
+    kinds, suffixes = several("kind", KINDS, kind), several("format", (*FORMATS, DATA_FORMAT), formats)
+    themes = several("theme", THEMES, theme)
     results = read_results(folders)
     plots = plots_of(results.records, kinds, rule, folders=[file.parent for file in results.files])
     if not plots:

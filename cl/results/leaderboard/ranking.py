@@ -231,6 +231,7 @@ def _differences(entry: Entry, usual: Usual) -> list[str]:
         notes.append(f"has no rule {entry.rule}")
     elif len(defined := entry.values(entry.metric)) < len(entry.runs):
         notes.append(f"{entry.metric} undefined in {_some(len(entry.runs) - len(defined), 'run')}")
+    notes += _tuned(entry)
     if damaged := sum(run.has_damaged_predictions for run in entry.runs):
         notes.append(f"predictions of {_some(damaged, 'run')} are damaged and not used")
     if entry.replaced:
@@ -291,6 +292,15 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "note": "; ".join(notes),
         "setting": stream["setting"],
     }
+
+
+def _tuned(entry: Entry) -> list[str]:
+    """What the searches of `clbench tune` for the options of a row cost, in addition to its own FLOPs."""
+    told = {each["study"]: each for run in entry.runs if (each := run.record["measurement"].get("tuning"))}
+    return [
+        f"+ {each['flops']['uncached'] / 1e12:.4g} TFLOPs of tuning in {_some(each['trials'], 'trial')}"
+        for each in told.values()
+    ]
 
 
 def _reported(entry: Entry) -> dict[str, Any]:

@@ -58,6 +58,17 @@ def test_lower_is_better_for_forgetting(make_record: Make) -> None:
     assert leaderboard(records, metric="BWT")["mean"].tolist() == pytest.approx([-0.39, -0.49])
 
 
+def test_a_search_of_the_options_is_told_once_per_study(make_record: Make) -> None:
+    records = runs(make_record, "slca", [60, 62])
+    for record in records:
+        record["measurement"]["tuning"] = {
+            "study": "ab12cd34", "trials": 20, "flops": {"executed": 1e12, "uncached": 3.5e12}, "seconds": 60.0,
+            "source": "",
+        }  # fmt: skip
+    row = leaderboard(records).iloc[0]
+    assert row["note"] == "+ 3.5 TFLOPs of tuning in 20 trials" and (row["tflops"], row["rank"]) == (2.0, 1)
+
+
 def test_single_seeds_are_ranked_without_an_interval_and_say_so(make_record: Make) -> None:
     board = leaderboard([*runs(make_record, "a", [60]), *runs(make_record, "b", [50]), *runs(make_record, "c", [50])])
     assert board["rank"].tolist() == [1, 2, 2]
