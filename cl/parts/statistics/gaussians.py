@@ -69,7 +69,7 @@ class ClassGaussians:
                 name = f" ({names[position]})" if names else ""
                 raise UsageError(
                     f"class {position}{name} has {len(x)} training image, too few for a covariance; "
-                    "give it at least two: add images, or raise --limit or stream.train_per_class if one is set."
+                    "give it at least two images (a larger --limit or stream.train_per_class, or more data)."
                 )
             if self.kind == "full":
                 means.append(x.mean(0))
