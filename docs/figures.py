@@ -240,6 +240,8 @@ FIGURES = {
     RECORDS / "rank-study" / "rank.svg": (RECORDS / "rank-study", "rank"),
     RECORDS / "architectures" / "architecture.svg": (RECORDS / "architectures", "architecture"),
     RECORDS / "nevis-real" / "error-and-compute.svg": (RECORDS / "nevis-real", "nevis"),
+    RECORDS / "nevis-real" / "transfer.svg": (RECORDS / "nevis-real", "transfer"),
+    RECORDS / "nevis-large" / "transfer.svg": (RECORDS / "nevis-large", "transfer"),
 }
 """The file of each figure: the folder of its records, and its kind."""
 

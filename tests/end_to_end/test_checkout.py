@@ -31,6 +31,7 @@ HEAVY = {
     "few-shot": 6,
     "few-shot-clip": 1,
     "kvb": 12,
+    "nevis-large": 2,
     "nevis-real": 6,
     "omniglot": 10,
     "one-pass": 6,
