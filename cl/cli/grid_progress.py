@@ -56,19 +56,21 @@ class GridProgress:
         self.total, self.at_once, self.now = len(self.left), max(1, at_once), now
         self.costs = costs or Costs()
         self.running: dict[Path, tuple[Plan, float]] = {}
-        self.complete = self.already = self.failed = self.skipped = 0
+        self.complete = self.already = self.failed = self.skipped = self.stopped = 0
 
     def started(self, plan: Plan) -> None:
         """A run starts."""
         self.running[plan.folder] = plan, self.now()
 
-    def finished(self, outcome: Outcome) -> float:
-        """A run has ended; returns the seconds that it took."""
+    def finished(self, outcome: Outcome, *, stopped: bool = False) -> float:
+        """A run has ended, or was stopped and can continue; returns the seconds that it took."""
         plan = outcome.plan
         _, began = self.running.pop(plan.folder, (plan, self.now()))
         seconds = self.now() - began
         self.left.pop(plan.folder, None)
-        if outcome.skipped:
+        if stopped:
+            self.stopped += 1
+        elif outcome.skipped:
             self.skipped += 1
         elif outcome.result is None:
             self.failed += 1

@@ -134,7 +134,7 @@ def display_options(command: F) -> F:
     return gathered(command, options, "display", gather)
 
 
-def execution_options(*, existing: bool = True, profile: bool = True) -> Callable[[F], F]:
+def execution_options(*, existing: bool = True, profile: bool = True, default: str = EXISTING[0]) -> Callable[[F], F]:
     """--threads, --jobs, --existing and --profile, passed to the command as one `execution`."""
     options = [
         click.option(
@@ -159,9 +159,9 @@ def execution_options(*, existing: bool = True, profile: bool = True) -> Callabl
             click.option(
                 "--existing",
                 type=click.Choice(EXISTING),
-                default=EXISTING[0],
+                default=default,
                 help="For an existing run: keep it if complete, else continue it; start over; refuse; or also skip "
-                f"a run that another process is executing.  [default: {EXISTING[0]}]",
+                f"a run that another process is executing.  [default: {default}]",
             )
         )
 

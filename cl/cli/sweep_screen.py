@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
@@ -17,26 +17,27 @@ from cl.cli import signals
 from cl.cli.app import debugging
 from cl.cli.grid_progress import Costs, GridProgress
 from cl.cli.shared import Display
-from cl.errors import INTERRUPTED, printable
+from cl.errors import INTERRUPTED, counted, printable
 from cl.executors import Outcome
-from cl.executors.journal import Journal
+from cl.executors.journal import Journal, ended
 from cl.plan.command import command_of
 from cl.plan.plan import Plan
 from cl.progress.base import Observer, clock
 
-_SHOWN = 8
-"""Running runs that the live view lists."""
+_SHOWN, _BAR = 8, 40
+"""Running runs that the live view lists, and the width of its bar."""
 
 
 class SweepScreen:
     """Shows the runs of a sweep and writes its journal: results on stdout, everything else on stderr."""
 
-    def __init__(self, plans: Sequence[Plan], display: Display, journal: Journal, at_once: int) -> None:
-        self.display, self.journal = display, journal
+    def __init__(
+        self, plans: Sequence[Plan], display: Display, journal: Journal, at_once: int, threads: int | None = None
+    ) -> None:
+        self.display, self.journal, self.threads = display, journal, threads
         self.state = GridProgress(plans, at_once, _known_costs(plans))
         self.lines: dict[Any, str] = {}
         self.failures: list[Outcome] = []
-        self.stopped = 0
         self._live: Any = None
 
     # ------------------------------------------------------------------------------------------- the executor's events
@@ -55,19 +56,17 @@ class SweepScreen:
         self._refresh()
 
     def finished(self, outcome: Outcome) -> None:
-        seconds = self.state.finished(outcome)
-        self.lines.pop(outcome.plan.folder, None)
         interrupted = outcome.exit_code == INTERRUPTED or (signals.terminated() and bool(outcome.error))
-        if interrupted:
-            self.stopped += 1
-        elif outcome.error:
+        seconds = self.state.finished(outcome, stopped=interrupted)
+        self.lines.pop(outcome.plan.folder, None)
+        if outcome.error and not interrupted:
             self.failures.append(outcome)
-        self.journal.add(outcome, seconds)
+        self.journal.add(outcome, seconds, self.threads)
         self._say(self._sentence(outcome, seconds, interrupted))
         if debugging() and outcome.traceback:
             self._say(outcome.traceback)
-        if self.display.as_json and outcome.result is not None:
-            click.echo(json.dumps(outcome.result.record, sort_keys=True))
+        if self.display.as_json:
+            click.echo(json.dumps(_as_json(outcome), sort_keys=True))
         self._refresh()
 
     def _sentence(self, outcome: Outcome, seconds: float, interrupted: bool) -> str:
@@ -106,12 +105,10 @@ class SweepScreen:
 
     def _view(self) -> Any:
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
         from rich.text import Text
 
-        rows: list[Any] = [
-            Text(self.state.text()), ProgressBar(total=max(1, self.state.total), completed=self.state.ended)
-        ]  # fmt: skip
+        done = _BAR * self.state.ended // max(1, self.state.total)
+        rows: list[Any] = [Text(self.state.text()), Text(done * "━" + (_BAR - done) * "╌")]
         running = list(self.state.running.values())
         for plan, began in running[:_SHOWN]:
             line = self.lines.get(plan.folder, "")
@@ -140,16 +137,16 @@ class SweepScreen:
         words = [f"{new} complete"] + ([f"{state.already} complete already"] if state.already else [])
         words += [f"{state.skipped} skipped"] if state.skipped else []
         words += [f"{len(self.failures)} failed"] if self.failures else []
-        words += [f"{self.stopped} stopped"] if self.stopped else []
+        words += [f"{state.stopped} stopped"] if state.stopped else []
         words += [f"{len(state.left)} not started"] if state.left else []
         if not self.display.quiet:
-            click.echo(f"{state.total} runs: {', '.join(words)}.", err=True)
+            click.echo(f"{counted(state.total, 'run')}: {', '.join(words)}.", err=True)
         if self.failures:
             click.echo("Failed:", err=True)
         for outcome in self.failures:
             click.echo(printable(f"  {outcome.plan.title}: {outcome.error}"), err=True)
-            click.echo(printable(f"    {shlex.join(command_of(outcome.plan))}"), err=True)
-        if self.stopped or state.left:
+            click.echo(printable(f"    {shlex.join(command_of(outcome.plan, self.threads))}"), err=True)
+        if state.stopped or state.left:
             click.echo("The same command continues.", err=True)
 
 
@@ -167,6 +164,14 @@ class _LastLine(Observer):
 
     def data(self, what: str, done: int, total: int) -> None:
         self.screen.lines[self.plan.folder] = f"{what}: {100 * done // total} %" if total else what
+
+
+def _as_json(outcome: Outcome) -> Mapping[str, Any]:
+    """The record of a run; of one that has none, how it ended."""
+    if outcome.result is not None:
+        return outcome.result.record
+    about = {"run": outcome.plan.title, "folder": str(outcome.plan.folder), "ended": ended(outcome)}
+    return {**about, "error": outcome.error or outcome.skipped, "exit_code": outcome.exit_code}
 
 
 def _known_costs(plans: Sequence[Plan]) -> Costs:

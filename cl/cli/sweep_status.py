@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cl.cli.grid_progress import Costs
-from cl.errors import printable
+from cl.errors import counted, printable
 from cl.plan.command import command_of
 from cl.progress.base import clock
 from cl.running.standing import STANDINGS, Standing, standing_of
@@ -27,7 +27,7 @@ def show(plans: Sequence[Plan], last: Mapping[str, Attempt], as_json: bool) -> i
     counts = Counter(standing.kind for _, standing in found)
     if as_json:
         for plan, standing in found:
-            click.echo(json.dumps(_facts(plan, standing), sort_keys=True))
+            click.echo(json.dumps(_facts(plan, standing, last), sort_keys=True))
         return 1 if counts["failed"] else 0
     for plan, standing in found:
         if standing.kind in ("running", "stopped", "failed"):
@@ -35,9 +35,9 @@ def show(plans: Sequence[Plan], last: Mapping[str, Attempt], as_json: bool) -> i
             text = f": {standing.error}" if standing.error else f" on {standing.host}" if standing.host else ""
             click.echo(printable(f"{standing.kind:<8}  {plan.title}{tasks}{text}"))
             if standing.kind == "failed":
-                click.echo(printable(f"{'':<10}{shlex.join(command_of(plan))}"))
+                click.echo(printable(f"{'':<10}{shlex.join(command_of(plan, _threads(plan, last)))}"))
     words = [f"{counts[kind]} {kind}" for kind in STANDINGS if counts[kind]]
-    click.echo(f"{len(plans)} runs: {', '.join(words)}.{_left(found)}")
+    click.echo(f"{counted(len(plans), 'run')}: {', '.join(words)}.{_left(found)}")
     return 1 if counts["failed"] else 0
 
 
@@ -61,9 +61,15 @@ def _left(found: Sequence[tuple[Plan, Standing]]) -> str:
     return f" About {clock(seconds)} of work is left, one run after the other." if rest and seconds else ""
 
 
-def _facts(plan: Plan, standing: Standing) -> dict[str, object]:
+def _threads(plan: Plan, last: Mapping[str, Attempt]) -> int | None:
+    """The CPU threads of the last attempt."""
+    attempt = last.get(str(plan.folder))
+    return None if attempt is None else attempt.threads
+
+
+def _facts(plan: Plan, standing: Standing, last: Mapping[str, Attempt]) -> dict[str, object]:
     return {
         "run": plan.title, "folder": str(plan.folder), "state": standing.kind, "host": standing.host,
         "tasks_done": standing.done, "tasks": standing.tasks, "error": standing.error, "seconds": standing.seconds,
-        "command": command_of(plan),
+        "command": command_of(plan, _threads(plan, last)),
     }  # fmt: skip

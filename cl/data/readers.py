@@ -97,7 +97,11 @@ class _Raw:
             if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
                 raise ValueError(f"`images` has the shape {list(images.shape)}")
         pixels = images[..., None] if images.ndim == 3 else images
-        return lambda index: np.asarray(pixels[self.rows[index]])
+
+        def decode(index: int) -> PixelArray:
+            return np.asarray(pixels[self.rows[index]])
+
+        return decode
 
 
 @dataclass(frozen=True, eq=False)

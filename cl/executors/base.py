@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from cl import registry
 from cl.errors import INTERRUPTED, ClbenchError, RunInUse, UsageError, sentence
-from cl.options import DEFAULT, resolve
+from cl.options import DEFAULT, Layer, resolve
 from cl.plan.plan import Plan
 from cl.progress.base import Observer
 from cl.running.execution import execute
@@ -126,8 +126,8 @@ def failed(plan: Plan, error: Exception) -> Outcome:
     return Outcome(plan, error=text, exit_code=code, traceback="".join(traceback.format_exception(error)))
 
 
-def make_executor(name: str, options: Mapping[str, Any] | None = None, **common: Any) -> Executor:
-    """The executor of a name with its own options and the common ones.
+def make_executor(name: str, layers: Sequence[Layer] = (), **common: Any) -> Executor:
+    """The executor of a name with its own options, lowest layer first, and the common ones.
 
     Raises `UsageError` for an unknown name or option, and if a package that it needs is not installed.
     """
@@ -140,10 +140,10 @@ def make_executor(name: str, options: Mapping[str, Any] | None = None, **common:
     for module, package in kind.requires.items():
         if importlib.util.find_spec(module) is None:
             raise UsageError(f"Executor '{name}' needs the package {module}: pip install '{package}'.")
-    for key in options or {}:
+    for key in [key for _, options in layers for key in options]:
         if key in COMMON:
             raise UsageError(f"{key} is no option of executor '{name}'; use --{key.replace('_', '-')}.")
-    made, _ = resolve(kind, [(DEFAULT, common), ("--executor-set", options or {})], prefix="executor.")
+    made, _ = resolve(kind, [(DEFAULT, common), *layers], prefix="executor.")
     return made
 
 

@@ -23,7 +23,10 @@ FOLDER = "sweeps"
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a run: its folder, how it ended (complete, failed, interrupted, skipped), when and where."""
+    """One attempt at a run: its folder, how it ended (complete, failed, interrupted, skipped), when and where.
+
+    `threads`: the CPU threads that it was given, if that was said.
+    """
 
     folder: str
     ended: str
@@ -32,6 +35,7 @@ class Attempt:
     seconds: float = 0.0
     when: str = ""
     host: str = ""
+    threads: int | None = None
 
 
 class Journal:
@@ -40,13 +44,13 @@ class Journal:
     def __init__(self, results: Path, name: str) -> None:
         self.path = results / FOLDER / f"{safe_name(name)}.jsonl"
 
-    def add(self, outcome: Outcome, seconds: float) -> None:
+    def add(self, outcome: Outcome, seconds: float, threads: int | None = None) -> None:
         """Note how a run ended; a run that was complete already is no attempt."""
         if outcome.result is not None and not outcome.result.executed:
             return
         attempt = Attempt(
             str(outcome.plan.folder), ended(outcome), outcome.exit_code, outcome.error, round(seconds, 3),
-            datetime.now(timezone.utc).isoformat(timespec="seconds"), socket.gethostname(),
+            datetime.now(timezone.utc).isoformat(timespec="seconds"), socket.gethostname(), threads,
         )  # fmt: skip
         make_folder(self.path.parent)
         line = json.dumps(asdict(attempt), sort_keys=True) + "\n"

@@ -15,8 +15,11 @@ _IMPLIED = ("preset ", "strategy ", "--limit", "--sealed")
 """Origins of values that the strategy, its preset or another option of the command brings along."""
 
 
-def command_of(plan: Plan) -> list[str]:
-    """`clbench run ...` for a plan: what differs from the defaults and the preset, whoever set it."""
+def command_of(plan: Plan, threads: int | None = None) -> list[str]:
+    """`clbench run ...` for a plan: what differs from the defaults and the preset, whoever set it.
+
+    `threads`: the CPU threads that the run was given, which may change roundings.
+    """
     words = ["clbench", "run", "-s", plan.strategy, "--stream", plan.stream]
     if plan.backbone != RunOptions.backbone:
         words += ["--backbone", plan.backbone]
@@ -26,6 +29,7 @@ def command_of(plan: Plan) -> list[str]:
         if each.origin != DEFAULT and not each.origin.startswith(_IMPLIED):
             words += ["--set", f"{key}={_text(jsonable(each.value))}"]
     words += _run_options(plan)
+    words += ["--threads", str(threads)] if threads is not None else []
     words += _seeds(plan.seeds)
     if plan.results != RunOptions.results:
         words += ["--results", str(plan.results)]

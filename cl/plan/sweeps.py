@@ -37,6 +37,11 @@ from cl.tables import read_toml, record, refuse_unknown
 _AXES = ("strategies", "streams", "backbones", "presets", "seeds")
 _ONE = {"strategy": "strategies", "stream": "streams", "backbone": "backbones", "preset": "presets", "seed": "seeds"}
 _TABLES = ("options", "run")
+_OF_THE_COMMAND = {
+    "threads": " It is an option of the command: --threads.",
+    "jobs": " It stands in [executor], or is an option of the command: --jobs.",
+    "profile": " `clbench run --profile` measures a single run.",
+}
 
 
 @dataclass(frozen=True)
@@ -59,17 +64,21 @@ class Sweep:
     name: str
     grids: tuple[Axes, ...]
     executor: Mapping[str, Any] = field(default_factory=dict)
+    named: bool = True  # whether there is a file
 
 
 def read_sweep(path: Path) -> Sweep:
     """Read a sweep file; raises `UsageError` with the place of an unknown key or a wrong value."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name the TOML file of the sweep.")
     if not path.is_file():
-        raise UsageError(f"There is no sweep file {path}.")
+        near = path.with_name(f"{path.name}.toml")
+        raise UsageError(f"There is no sweep file {path}.{f' Did you mean {near}?' if near.is_file() else ''}")
     table = read_toml(path)
     refuse_unknown(_renamed(table, path), (*_AXES, *_TABLES, "grid", "executor"), str(path))
     shared = {key: value for key, value in table.items() if key not in ("grid", "executor")}
     given = table.get("grid", [{}])
-    if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
+    if not isinstance(given, list) or not given or not all(isinstance(each, Mapping) for each in given):
         raise UsageError(f"{path}: write every grid as a table [[grid]], with two brackets.")
     grids = [_axes(each, shared, f"{path}, grid {number}" if len(given) > 1 else str(path))
              for number, each in enumerate(given, 1)]  # fmt: skip
@@ -93,6 +102,8 @@ def _axes(table: Mapping[str, Any], shared: Mapping[str, Any], place: str) -> Ax
     for key in _AXES:
         if key in merged and not isinstance(merged[key], list):
             merged[key] = [merged[key]]
+        if merged.get(key) == []:
+            raise UsageError(f"{place}: '{key}' is an empty list; leave it out, or name one.")
     for key in _TABLES:
         for each in (shared, table):
             if not isinstance(each.get(key, {}), Mapping):
@@ -102,7 +113,10 @@ def _axes(table: Mapping[str, Any], shared: Mapping[str, Any], place: str) -> Ax
     for key in merged["run"]:
         if key not in known:
             where = f" It is a list outside of [run]: {_ONE[key]}." if key in _ONE else did_you_mean(key, known)
+            where = _OF_THE_COMMAND.get(key, where)
             raise UsageError(f"{place}: [run] has no '{key}'.{where}")
+    if empty := [key for key, value in merged["options"].items() if value == []]:
+        raise UsageError(f"{place}: option '{empty[0]}' has an empty list; leave it out, or give a value.")
     return record(Axes, merged, place)
 
 
@@ -113,25 +127,24 @@ def _flat(table: Mapping[str, Any], place: str) -> dict[str, Any]:
 def plans_of(sweep: Sweep, only: Axes | None = None) -> Grid:
     """The plans of all grids, each folder once; `only` replaces lists and adds options, as a command line does.
 
-    Raises `UsageError` for a wrong name or value, and `Incompatible` if no combination is left.
+    Raises `UsageError` for a wrong name or value, and if no combination is left.
     """
     plans: dict[Path, Plan] = {}
     skipped: list[str] = []
-    refused: list[Incompatible] = []
     for axes in sweep.grids:
         chosen = axes if only is None else _overridden(axes, only)
-        try:
-            found = _grid(chosen)
-        except Incompatible as error:
-            refused.append(error)
-            skipped.append(str(error))
-            continue
+        for key, flag in (("strategies", "-s"), ("streams", "--stream")):
+            if not getattr(chosen, key):
+                whose = f"Sweep {sweep.name} names no {key}: add them" if sweep.named else f"Give GRID.toml, or {key}"
+                raise UsageError(f"{whose}{', or give' if sweep.named else ' with'} {flag}.")
+        found = _grid(chosen)
         skipped += found.skipped
         for plan in found.plans:
             plans.setdefault(plan.folder, plan)
-    if not plans and refused:
-        raise refused[0]
-    return Grid(tuple(plans.values()), tuple(dict.fromkeys(skipped)))
+    left_out = tuple(dict.fromkeys(skipped))
+    if not plans:
+        raise UsageError(" ".join(["There is nothing to run.", *left_out]))
+    return Grid(tuple(plans.values()), left_out)
 
 
 def _overridden(axes: Axes, only: Axes) -> Axes:
@@ -145,12 +158,12 @@ def _grid(axes: Axes) -> Grid:
     options = {key: axis_text(value) for key, value in axes.options.items()}
     plans: list[Plan] = []
     skipped: list[str] = []
-    refused: list[Incompatible] = []
     names: Sequence[Sequence[Any]] = [axes.strategies, axes.streams, axes.backbones, axes.presets]
     for strategy, stream, backbone, preset in itertools.product(*(each or (None,) for each in names)):
         if preset is not None and not _has(preset, strategy, stream, backbone):
             where = " ".join(filter(None, [f"for {stream}" if stream else "", f"with {backbone}" if backbone else ""]))
-            skipped.append(f"{strategy} has no preset '{preset}' {where}".rstrip() + ".")
+            known = ", ".join(sorted({each.name for each in load_presets(strategy) if each.name})) or "none"
+            skipped.append(f"{strategy} has no preset '{preset}' {where}; its presets: {known}.")
             continue
         try:
             found = grid(
@@ -158,15 +171,11 @@ def _grid(axes: Axes) -> Grid:
                 options=_of(strategy, options, axes.strategies), origin="sweep", preset=preset, **axes.run,
             )  # fmt: skip
         except Incompatible as error:
-            refused.append(error)
+            skipped.append(str(error))
             continue
         plans += found.plans
         skipped += found.skipped
-    if not plans and refused and not skipped:
-        raise refused[0]
-    if not plans:
-        raise UsageError(" ".join(["There is nothing to run.", *dict.fromkeys([*skipped, *map(str, refused)])]))
-    return Grid(tuple(plans), (*skipped, *map(str, refused)))
+    return Grid(tuple(plans), tuple(skipped))
 
 
 def _has(preset: str, strategy: str | None, stream: str | None, backbone: str | None) -> bool:

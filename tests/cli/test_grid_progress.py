@@ -47,6 +47,10 @@ def test_counts_and_the_time_left_with_several_runs_at_once() -> None:
     now[0] = 40.0
     assert state.seconds_left() == 10.0, "runs that take longer than the others are about to end"
     state.finished(Outcome(given[2], skipped="busy"))
+    state.started(given[4])
+    state.finished(Outcome(given[4], error="Interrupted.", exit_code=130), stopped=True)
+    assert (state.stopped, state.ended) == (1, 3), "it is not done"
+    state.left[given[4].folder] = given[4]
     state.finished(done(given[3], executed=False))
     assert (state.complete, state.already, state.failed, state.skipped, state.ended) == (2, 1, 1, 1, 4)
     assert state.seconds_left() == 10.0, "a run that was complete already is no measure"

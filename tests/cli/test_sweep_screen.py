@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def plans(count: int) -> list[Plan]:
 
 
 def screen(given: list[Plan], tmp_path: Path, **display: Any) -> SweepScreen:
-    return SweepScreen(given, Display(**display), Journal(tmp_path, "grid"), 2)
+    return SweepScreen(given, Display(**display), Journal(tmp_path, "grid"), 2, threads=1)
 
 
 def test_the_view_has_counts_a_bar_and_the_last_line_of_every_run(tmp_path: Path) -> None:
@@ -38,9 +39,9 @@ def test_the_view_has_counts_a_bar_and_the_last_line_of_every_run(tmp_path: Path
     shown.line(given[1], "0:12  2/3  test")
     shown.progress(given[2]).__enter__().data("mnist", 1, 4)
     text = io.StringIO()
-    Console(file=text, width=200, force_terminal=True, color_system=None).print(shown._view())
+    Console(file=text, width=200).print(shown._view())
     lines = text.getvalue().splitlines()
-    assert lines[0].strip() == "0 of 12 done, 10 running" and set(lines[1].strip()) == {"━"}
+    assert lines[0].strip() == "0 of 12 done, 10 running" and lines[1].strip() == 40 * "╌"
     assert lines[2].endswith("seed 0: a message") and lines[3].endswith("seed 1: 0:12  2/3  test")
     assert lines[4].endswith("seed 2: mnist: 25 %") and lines[10] == "  and 2 more" and len(lines) == 11
 
@@ -66,7 +67,7 @@ def test_the_end_counts_and_names_failures_with_their_commands(tmp_path: Path, c
     assert "failed: simplecil" in said[1] and "skipped: simplecil" in said[2] and "stopped: simplecil" in said[3]
     assert said[4] == "6 runs: 1 complete, 1 complete already, 1 skipped, 1 failed, 1 stopped, 1 not started."
     assert said[5] == "Failed:" and said[6].endswith("seed 2: No data.")
-    assert said[7].strip().startswith("clbench run -s simplecil --stream split-digits --seed 2")
+    assert said[7].strip().startswith("clbench run -s simplecil --stream split-digits --threads 1 --seed 2")
     assert said[8] == "The same command continues."
     assert {each.ended for each in shown.journal.last().values()} == {"complete", "failed", "skipped", "interrupted"}
 
@@ -79,7 +80,9 @@ def test_quiet_shows_failures_only_and_json_prints_records(tmp_path: Path, capsy
         shown.finished(Outcome(given[1], error="No data.", exit_code=3))
     shown.summary()
     out, err = capsys.readouterr()
-    assert out == '{"result": {"metrics": {}}, "status": "complete"}\n'
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert lines[0] == {"result": {"metrics": {}}, "status": "complete"}
+    assert (lines[1]["ended"], lines[1]["error"], lines[1]["exit_code"]) == ("failed", "No data.", 3)
     assert err.splitlines()[0] == "Failed:" and "No data." in err
 
 

@@ -19,10 +19,10 @@ import torch
 from cl.cli.commands.run import command, planned
 from cl.data import catalog
 from cl.data.store import Dataset, ImageStore
+from cl.plan.run_options import declared
 from cl.streams.cifar import SplitCIFAR100
 
 ROOT = Path(__file__).parents[2]
-SHOWN = ("progress", "as_json", "quiet", "verbose")
 
 
 @pytest.fixture
@@ -53,9 +53,8 @@ def test_every_row_is_a_run_of_its_own(gpu: ModuleType, tmp_path: Path) -> None:
     for row in gpu.commands(bench(gpu, tmp_path)):
         name, *arguments = row.split()
         given = command.make_context(name, arguments).params
-        for key in ("dry_run", "threads", "workers", "jobs", "existing", "profile"):
-            given.pop(key, None)
-        (plan,) = planned(**{key: value for key, value in given.items() if key not in SHOWN}).plans
+        known = (*declared(), "assignments", "config")
+        (plan,) = planned(**{key: value for key, value in given.items() if key in known}).plans
         assert plan.backbone.endswith("deit_tiny_patch16_224_in1k_fp16.safetensors") and plan.precision == "bf16"
         assert plan.stream_options.train_per_class == 100 and plan.device == "cuda"
         folders.append(plan.folder)

@@ -20,7 +20,7 @@ from cl.running.result import RunResult
 
 
 def test_options_are_checked_and_common_ones_have_their_own_flags() -> None:
-    made = make_executor("local", {"jobs": "3"}, existing="always", threads=2)
+    made = make_executor("local", [("--executor-set", {"jobs": "3"})], existing="always", threads=2)
     assert made == LocalExecutor(jobs=3, existing="always", threads=2)
     for options, sentence in (
         ({"jbs": "3"}, "There is no option 'executor.jbs' .set by --executor-set.. Did you mean executor.jobs"),
@@ -28,7 +28,7 @@ def test_options_are_checked_and_common_ones_have_their_own_flags() -> None:
         ({"threads": "3"}, "threads is no option of executor 'local'; use --threads."),
     ):
         with pytest.raises(UsageError, match=sentence):
-            make_executor("local", options)
+            make_executor("local", [("--executor-set", options)])
     with pytest.raises(UsageError, match=r"There is no executor 'lokal'\. Did you mean local"):
         make_executor("lokal")
 
@@ -49,9 +49,9 @@ def test_a_package_that_is_missing_is_named_with_its_command(monkeypatch: pytest
     registry.executors.register("elsewhere", Elsewhere)
     try:
         with pytest.raises(UsageError, match=r"the package a_package_that_is_not_here: pip install 'clbench\[moon"):
-            make_executor("elsewhere", {"where": "mars"})
+            make_executor("elsewhere", [("file", {"where": "mars"})])
         monkeypatch.setattr(Elsewhere, "requires", {})
-        assert make_executor("elsewhere", {"where": "mars"}) == Elsewhere(where="mars")
+        assert make_executor("elsewhere", [("file", {"where": "mars"})]) == Elsewhere(where="mars")
     finally:
         registry.executors.unregister("elsewhere")
 

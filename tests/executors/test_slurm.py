@@ -47,7 +47,7 @@ def test_without_slurm_and_with_wrong_options_nothing_is_submitted(odd: Path, mo
     ):
         make_executor("slurm").execute(odd_plans([1]), Heard())
     with pytest.raises(UsageError, match=r"executor\.partitio.*Did you mean executor\.partition"):
-        make_executor("slurm", {"partitio": "gpu"})
+        make_executor("slurm", [("--executor-set", {"partitio": "gpu"})])
 
 
 @needs_submitit

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cl.errors import Incompatible, UsageError
+from cl.errors import UsageError
 from cl.plan.sweeps import Axes, Sweep, axis_text, plans_of, read_sweep
 
 
@@ -80,7 +80,7 @@ def test_a_preset_that_a_strategy_lacks_leaves_it_out_with_a_sentence(tmp_path: 
     text = 'strategies = ["slca", "ncm"]\nstreams = ["split-cifar100"]\npresets = ["small"]\n'
     found = plans_of(written(tmp_path, text))
     assert [(plan.strategy, plan.preset) for plan in found.plans] == [("slca", "small")]
-    assert found.skipped == ("ncm has no preset 'small' for split-cifar100.",)
+    assert found.skipped == ("ncm has no preset 'small' for split-cifar100; its presets: mahalanobis, nme.",)
     with pytest.raises(UsageError, match=r"There is nothing to run\. slca has no preset 'smal' for split-cifar100\."):
         plans_of(written(tmp_path, text.replace('"small"', '"smal"')))
 
@@ -89,7 +89,7 @@ def test_a_method_that_cannot_learn_a_stream_is_left_out(tmp_path: Path) -> None
     text = 'strategies = ["rls", "ewc"]\nstreams = ["split-digits"]\n[options]\nstream.setting = "online"\n'
     found = plans_of(written(tmp_path, text))
     assert [plan.strategy for plan in found.plans] == ["rls"] and "ewc cannot learn" in found.skipped[0]
-    with pytest.raises(Incompatible):
+    with pytest.raises(UsageError, match=r"There is nothing to run\. .*ewc cannot learn"):
         plans_of(written(tmp_path, text.replace('["rls", "ewc"]', '["ewc"]')))
 
 
@@ -105,6 +105,11 @@ def test_a_method_that_cannot_learn_a_stream_is_left_out(tmp_path: Path) -> None
         ("[run]\nprecison = 'bf16'", "[run] has no 'precison'. Did you mean precision?"),
         ("executor = 'ray'", "write the executor as a table [executor] with name = 'ray'."),
         ("seeds = ['x']", "seeds must be"),
+        ("grid = []", "write every grid as a table [[grid]], with two brackets."),
+        ("strategies = []", "'strategies' is an empty list; leave it out, or name one."),
+        ("options = {lr = []}", "option 'lr' has an empty list; leave it out, or give a value."),
+        ("run = {threads = 1}", "[run] has no 'threads'. It is an option of the command: --threads."),
+        ("run = {jobs = 1}", "[run] has no 'jobs'. It stands in [executor], or is an option of the command: --jobs."),
         ("strategies = [", "is not valid TOML"),
     ],
 )
@@ -115,8 +120,15 @@ def test_a_wrong_file_is_one_sentence_with_its_place(text: str, sentence: str, t
 
 
 def test_a_file_that_is_not_there_and_names_that_do_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="There is no sweep file"):
-        read_sweep(tmp_path / "none.toml")
+    written(tmp_path, "")
+    with pytest.raises(UsageError, match=r"There is no sweep file .*/grid\. Did you mean .*/grid\.toml\?"):
+        read_sweep(tmp_path / "grid")
+    with pytest.raises(UsageError, match="is a folder; name the TOML file of the sweep"):
+        read_sweep(tmp_path)
+    with pytest.raises(UsageError, match="Sweep grid names no strategies: add them, or give -s"):
+        plans_of(written(tmp_path, 'streams = ["split-digits"]'))
+    with pytest.raises(UsageError, match=r"Give GRID\.toml, or streams with --stream"):
+        plans_of(Sweep("sweep", (Axes(strategies=("ncm",)),), named=False))
     with pytest.raises(UsageError, match=r"There is no strategy 'slac'\. Did you mean slda or slca"):
         plans_of(written(tmp_path, 'strategies = ["slac"]\nstreams = ["split-digits"]'))
     with pytest.raises(UsageError, match=r"slac\.lr is for 'slac', which is not a strategy of this call"):

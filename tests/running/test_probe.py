@@ -324,5 +324,6 @@ def test_a_dry_run_counts_the_images_of_the_probe(other: Path, capsys: pytest.Ca
     command = ["run", "-s", "simplecil", "--stream", "split-digits", "--dry-run"]
     assert call([*command, "--probe", "other"]) == 0
     assert "other: 40 images to fit on, 8 to test on" in capsys.readouterr().out
-    assert call([*command, "--probe", "gone"]) == 0
-    assert "The dataset gone" in capsys.readouterr().out
+    assert call([*command, "--probe", "gone"]) == 3
+    shown = capsys.readouterr()
+    assert "The dataset gone" in shown.out and "The dataset gone" in shown.err

@@ -21,6 +21,7 @@ from cl.cli.shared import (
     streams_in,
 )
 from cl.cli.what_to_run import cost_options, how_to_run, what_to_run
+from cl.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from cl.cli.what_to_run import Costs
@@ -70,6 +71,9 @@ class _Sweep(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        hint = did_you_mean(args[0], list(self.commands))
+        if args[0] not in self.commands and hint and not Path(args[0]).exists():
+            ctx.fail(f"There is no sweep file {args[0]}.{hint}")
         return super().resolve_command(ctx, args if args[0] in self.commands else ["start", *args])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -113,7 +117,7 @@ def _executor_options(decorated: F) -> F:
             metavar="KEY=VALUE",
             help="An option of the executor; see `clbench info EXECUTOR`; repeatable.",
         ),
-        execution_options(profile=False),
+        execution_options(profile=False, default="skip-running"),
         display_options,
     ]
     for option in reversed(options):
@@ -186,14 +190,17 @@ def _perform(
     found = _plans(sweep, only)
     show_skipped(found.skipped, display)
     table = dict(sweep.executor)
-    name = executor or str(table.get("name", "local"))
+    name = executor if executor is not None else str(table.get("name", "local"))
     options = {} if executor not in (None, table.get("name", "local")) else table
     options.pop("name", None)
-    options |= parse_assignments(executor_assignments, where="--executor-set", example="--executor-set jobs=4")
-    if name == "local" and (execution.jobs > 1 or "jobs" not in options):
-        options["jobs"] = execution.jobs if _jobs_given() else options.get("jobs", 0)
+    assigned = parse_assignments(executor_assignments, where="--executor-set", example="--executor-set jobs=4")
+    if name == "local" and _jobs_given():
+        if "jobs" in assigned:
+            raise UsageError("--jobs and --executor-set jobs are the same; give one of them.")
+        assigned["jobs"] = str(execution.jobs)
+    layers = [(f"[executor] of {file}", options), ("--executor-set", assigned)]
     made = make_executor(
-        name, options, existing=execution.existing, threads=execution.threads, log_level=display.log_level,
+        name, layers, existing=execution.existing, threads=execution.threads, log_level=display.log_level,
         lines=not display.quiet and display.progress != "none",
     )  # fmt: skip
     if costs is not None and costs.dry_run:
@@ -207,7 +214,7 @@ def _perform(
     if not plans:
         click.echo("Nothing is to be repeated: no run of this sweep failed.", err=True)
         return 0
-    screen = SweepScreen(plans, display, journal, made.at_once(plans))
+    screen = SweepScreen(plans, display, journal, made.at_once(plans), execution.threads)
     with screen:
         code = carry_out(made, plans, screen)
     screen.summary()
@@ -248,7 +255,7 @@ def _asked(
         options=parse_assignments(assignments),
         run={key: value for key, value in run.items() if value is not None},
     )
-    return (read_sweep(file) if file is not None else Sweep("sweep", (Axes(),))), only
+    return (read_sweep(file) if file is not None else Sweep("sweep", (Axes(),), named=False)), only
 
 
 def _plans(sweep: Sweep, only: Axes) -> Any:

@@ -104,8 +104,8 @@ def start(
     if executor == "local":
         options.setdefault("jobs", str(execution.jobs))
     made = make_executor(
-        executor, options, existing="only-missing", threads=execution.threads, log_level=display.log_level,
-        lines=display.verbose > 0,
+        executor, [("--executor-set", options)], existing="only-missing", threads=execution.threads,
+        log_level=display.log_level, lines=display.verbose > 0,
     )  # fmt: skip
     seeds = [each for each in seeds_in(seed) if each is not None] or [DEFAULT_SEED]
     folder = resolve_run({"results": results}, {}).results

@@ -79,6 +79,11 @@ def test_a_grid_may_be_given_by_options_alone(capsys: Shown, tmp_path: Path) -> 
     assert (tmp_path / "results" / "sweeps" / "sweep.jsonl").is_file()
 
 
+def test_a_word_that_is_nearly_a_subcommand_and_no_file(capsys: Shown) -> None:
+    assert call(["sweep", "statu", "grid.toml"]) == 2
+    assert "There is no sweep file statu. Did you mean status or start?" in capsys.readouterr().err
+
+
 def test_a_run_of_another_process_is_shown_as_running(file: str, tmp_path: Path, capsys: Shown) -> None:
     from cl.plan.sweeps import plans_of, read_sweep
 
@@ -87,7 +92,7 @@ def test_a_run_of_another_process_is_shown_as_running(file: str, tmp_path: Path,
     with locked(plan.folder):
         assert call(["sweep", "status", file]) == 0
         assert "running   simplecil on split-digits" in capsys.readouterr().out
-        assert call(["sweep", file, "--stream", "split-digits", "-s", "simplecil", "--existing", "skip-running"]) == 0
+        assert call(["sweep", file, "--stream", "split-digits", "-s", "simplecil"]) == 0
         assert "2 runs: 1 complete, 1 skipped." in capsys.readouterr().err
 
 
@@ -96,6 +101,8 @@ def test_a_run_of_another_process_is_shown_as_running(file: str, tmp_path: Path,
     [
         (["--executor", "lokal"], "There is no executor 'lokal'. Did you mean local?"),
         (["--executor-set", "jbs=2"], "There is no option 'executor.jbs'"),
+        (["--executor-set", "jobs=1", "--jobs", "3"], "--jobs and --executor-set jobs are the same; give one of them."),
+        (["--executor", ""], "There is no executor ''."),
         (["--executor-set", "jobs"], "--executor-set takes KEY=VALUE, such as --executor-set jobs=4"),
         (["--set", "lrr=2"], "There is no option 'lrr'"),
         (["-s", "simplcil"], "There is no strategy 'simplcil'."),

@@ -14,7 +14,7 @@ def test_the_states_of_a_run(workshop: Workshop) -> None:
     assert len(list((workshop.work / "results").rglob("record.json"))) == 2  # the run, and another to compare with
     workshop.enter("halfway-8")
     assert "status" in workshop.differs() or "record" in workshop.differs()
-    assert workshop.leftovers() == ["checkpoint"]
+    assert set(workshop.leftovers()) - {".lock.1"} == {"checkpoint"}, "and perhaps the lease of the killed process"
     workshop.enter("warm")
     assert not (workshop.work / "results").exists()
     assert list((workshop.work / "home" / "decoded").glob("*/pixels.npy"))
