@@ -81,7 +81,10 @@ def test_a_preset_that_a_strategy_lacks_leaves_it_out_with_a_sentence(tmp_path: 
     found = plans_of(written(tmp_path, text))
     assert [(plan.strategy, plan.preset) for plan in found.plans] == [("slca", "small")]
     assert found.skipped == ("ncm has no preset 'small' for split-cifar100; its presets: mahalanobis, nme.",)
-    with pytest.raises(UsageError, match=r"There is nothing to run\. slca has no preset 'smal' for split-cifar100\."):
+    with pytest.raises(
+        UsageError,
+        match=r"There is nothing to run\. slca has no preset 'smal' for split-cifar100; its presets: pilot, small\.",
+    ):
         plans_of(written(tmp_path, text.replace('"small"', '"smal"')))
 
 
