@@ -57,8 +57,8 @@ all other runs are merged. Exit code 1: there are conflicts, or records that can
 def merge_folders(folders: tuple[Path, ...], into: Path, partial: bool, dry_run: bool, as_json: bool) -> int:
     """Copy the complete runs of several results folders into one.
 
-    Every run keeps its path below its folder. Its record, predictions and configuration are checked before the copy gets
-    its name.
+    Every run keeps its path below its folder. Its record, predictions and configuration are checked before the
+    copy gets its name.
     """
     from cl.results.merge import merge
 
