@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +18,22 @@ def size_text(count: int) -> str:
     """Bytes in powers of 1000: 169 MB."""
     power = min((len(str(count)) - 1) // 3, len(_UNITS) - 1)
     return f"{count / 1000**power:.4g} {_UNITS[power]}"
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, at least 1, with or without a unit in powers of 1000: 2000000, 1.5GB."""
+
+    name = "size"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        powers = {unit.lower(): power for power, unit in enumerate(_UNITS)}
+        if found := re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([kmgt]?b)?", value.strip().lower()):
+            count = round(float(found[1]) * 1000 ** powers[found[2] or "b"])
+            if count >= 1:
+                return count
+        self.fail(f"{value!r} is no number of bytes; examples: 2000000000, 500MB, 2GB.", param, ctx)
 
 
 def age_text(when: float) -> str:

@@ -23,8 +23,8 @@ def declaration(name: str) -> KnownDataset:
             raise UsageError(
                 f"{name} is a dataset in official files; `clbench data get {name}` says where it is, or fetches it."
             )
-        hint = did_you_mean(name, list(DATASETS)) or f" Known: {', '.join(DATASETS)}."
-        raise UsageError(f"There is no dataset '{name}'.{hint}")
+        hint = did_you_mean(name, [*DATASETS, *releases.names()])
+        raise UsageError(f"There is no dataset '{name}'.{hint or ' `clbench data list --all` shows all names.'}")
     return DATASETS[name]
 
 

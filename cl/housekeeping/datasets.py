@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +126,16 @@ def _verify(declared: KnownDataset, copy: Copy, progress: Progress | None) -> It
         yield Check(where, split, _fingerprint(store), expected.get(split), None)
 
 
+def check_content(declared: KnownDataset, copy: Copy, progress: Progress | None = None) -> None:
+    """Raise `DataError` if a copy does not hold the images of the dataset, as a run would; a tree of images may."""
+    if declared.is_tree:
+        return
+    try:
+        checked(declared, copy.read(copy.paths, progress), str(copy))
+    except DataError as error:
+        raise DataError(f"{declared.title} is here and is not what is published: {error}") from error
+
+
 def _fingerprint(store: ImageStore) -> str:
     digest = Fingerprint(store.pixels.shape)
     digest.update(store.pixels)
@@ -133,18 +143,39 @@ def _fingerprint(store: ImageStore) -> str:
 
 
 def in_data_path(path: Path) -> bool:
-    """Whether a path is in a folder of CLBENCH_DATA_PATH, which is only read, even if it contains the cache."""
-    real = path.resolve()
+    """Whether a path is in a folder of CLBENCH_DATA_PATH, which is only read, even if it contains the cache.
+
+    A link is where it is itself, wherever it leads.
+    """
+    real = path.parent.resolve() / path.name
     return any(real.is_relative_to(folder.resolve()) for folder in data_path())
 
 
 def removable(declared: KnownDataset) -> list[Path]:
-    """The files and folders of a dataset in the cache, with partial downloads and recorded checksums."""
+    """The files and folders of a dataset in the cache, with partial downloads and recorded checksums.
+
+    What a link to a folder outside of the cache leads to is left alone.
+    """
     names = [name for form in forms(declared) for name in form.names]
     names += [f"{file.name}.{end}" for file in declared.archives for end in ("part", "sha256")]
     root = home() / "data"
     found = [folder / name for folder in (root, *(root / sub for sub in declared.subfolders)) for name in names]
-    return [path for path in dict.fromkeys(found) if os.path.lexists(path) and not in_data_path(path)]
+    real = root.resolve()
+    return [
+        path
+        for path in dict.fromkeys(found)
+        if os.path.lexists(path) and not in_data_path(path) and path.parent.resolve().is_relative_to(real)
+    ]
+
+
+def reached_by_link(paths: Sequence[Path]) -> str:
+    """ "LINK is a link to TARGET" for the first link below the cache that leads to one of the paths, else empty."""
+    root = home() / "data"
+    for path in paths:
+        for each in (path, *path.parents):
+            if each.is_symlink() and each.is_relative_to(root) and each != root:
+                return f"{each} is a link to {each.resolve()}"
+    return ""
 
 
 def remove(paths: list[Path]) -> None:

@@ -103,13 +103,17 @@ def _problem(file: OfficialFile, path: Path) -> str | None:
 def removable_of(release: Release) -> list[Path]:
     """What the cache holds of a release in folders of its name, with partial downloads and recorded checksums.
 
-    Folders that several datasets share are left alone, and so is what a link leads to.
+    Folders that several datasets share are left alone, and so is what a link leads to: of a folder that is a link,
+    it is the link alone.
     """
     root = home() / "data"
     names: list[str] = []
     for file in (file for form in release.forms for file in form):
         names += [file.name, *file.holds, *(f"{file.name}.{end}" for end in ("part", "sha256"))]
-    found = [root / folder / name for folder in (release.name, *release.folders) for name in names]
+    folders = [root / folder for folder in (release.name, *release.folders)]
+    found = [
+        path for folder in folders for path in ((folder,) if folder.is_symlink() else (folder / name for name in names))
+    ]
     real = root.resolve()
     return [
         path

@@ -257,6 +257,18 @@ def fetch_all(
     return errors
 
 
+def check_sizes(found: Found) -> None:
+    """Raise `DataError` for the first archive without a published checksum that has not the published size."""
+    for file, path in zip(found.form, found.packed, strict=True):
+        if path is None or not file.size or file.sha256 or file.md5:
+            continue
+        if (size := path.stat().st_size) != file.size:
+            raise DataError(
+                f"{found.release.title} is here and is not what is published: {path} has {size:,} bytes, and "
+                f"{file.size:,} as published; delete it and get it again."
+            )
+
+
 def get(name: str, progress: Progress | None = None) -> str:
     """Fetch one release, or find it; returns where it is. Raises `MissingData` with what to do if it needs a user, and
     `DataError` with the command for an archive that a user must unpack."""

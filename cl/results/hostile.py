@@ -9,23 +9,18 @@ from __future__ import annotations
 import json
 import re
 import struct
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cl.errors import ClbenchError, DataError, UsageError, printable
+from cl.files import storage_error
 from cl.plan.config_file import CONFIG
 from cl.records.predictions import PREDICTIONS, check_predictions
 from cl.records.record import RECORD, Record, load
 from cl.results.leaderboard.image_shares import most_bytes
-from cl.results.merge import LEARNER
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from cl.results.merge import LEARNER, check_config
 
 _MB = 1_000_000
 LIMITS: Mapping[str, int] = {
@@ -89,10 +84,13 @@ def check_record(path: Path) -> Record:
 
 
 def check_files(folder: Path, record: Record) -> None:
-    """Check every file in a downloaded run against its record; raises `Refused`. Escapes what a log may not hold."""
+    """Check every file in a downloaded run against its record; raises `Refused`. Escapes what a log may not hold.
+
+    Raises `StorageError` if that cannot be written.
+    """
     checks: Mapping[str, Callable[[Path, Record], None]] = {
         PREDICTIONS: _check_predictions,
-        CONFIG: _check_toml,
+        CONFIG: check_config,
         "inputs.json": _check_json,
         "profile.json": _check_json,
         "events.jsonl": _check_lines,
@@ -135,11 +133,6 @@ def _check_directory(path: Path) -> None:
         raise ValueError("its table of contents is too large")
 
 
-def _check_toml(path: Path, record: Record) -> None:
-    with open(path, "rb") as file:
-        tomllib.load(file)
-
-
 def _check_json(path: Path, record: Record) -> None:
     json.loads(path.read_bytes())
 
@@ -153,7 +146,11 @@ def _check_lines(path: Path, record: Record) -> None:
 def _clean_log(path: Path, record: Record) -> None:
     """Escape control characters, which a terminal would obey."""
     text = path.read_bytes().decode(errors="backslashreplace")
-    path.write_text(_NOT_IN_LOGS.sub(lambda found: ascii(found[0])[1:-1], text), encoding="utf-8", newline="\n")
+    clean = _NOT_IN_LOGS.sub(lambda found: ascii(found[0])[1:-1], text)
+    try:
+        path.write_text(clean, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def _check_learner(path: Path, record: Record) -> None:

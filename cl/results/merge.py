@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ from cl.records.identity import RunIdentity
 from cl.records.predictions import PREDICTIONS, check_predictions
 from cl.records.record import RECORD, Record, config_hash, load
 from cl.results.store import find_records
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 LEARNER = "learner.safetensors"
 FILES = (PREDICTIONS, CONFIG, "inputs.json", "events.jsonl", "log.txt", "profile.json", LEARNER, RECORD)
@@ -65,7 +71,7 @@ def merge(folders: Sequence[Path], into: Path, *, partial: bool = False, dry_run
     itself, or holds or is inside of the target; `StorageError` if the target cannot be written.
     """
     for folder in folders:
-        _check_source(folder, into)
+        check_source(folder, into)
     found = [(folder, file.parent) for folder in folders for file in find_records(folder)]
     with contextlib.nullcontext() if dry_run else exclusive(into):
         taken: dict[str, Path] = {}
@@ -74,12 +80,22 @@ def merge(folders: Sequence[Path], into: Path, *, partial: bool = False, dry_run
             yield _merged(run, place, into, taken, partial=partial, dry_run=dry_run)
 
 
-def _check_source(folder: Path, into: Path) -> None:
+def check_source(folder: Path, into: Path | None, other: str = "--into") -> None:
+    """Raise `UsageError` for a folder that is a run itself, or that holds or is inside of the target.
+
+    None: the target is on no disk of this machine. `other` names what a user is to choose again.
+    """
     if (folder / RECORD).is_file():
         raise UsageError(f"{folder} is one run, and its place in a results folder is not known; name that folder.")
+    if into is not None:
+        check_apart(folder, into, other)
+
+
+def check_apart(folder: Path, into: Path, other: str) -> None:
+    """Raise `UsageError` if a folder is the target, holds it, or is inside of it."""
     source, target = folder.resolve(), into.resolve()
     if source == target or source in target.parents or target in source.parents:
-        raise UsageError(f"{folder} and the target {into} are the same or inside each other; choose another --into.")
+        raise UsageError(f"{folder} and the target {into} are the same or inside each other; choose another {other}.")
 
 
 def _merged(run: Path, place: str, into: Path, taken: dict[str, Path], *, partial: bool, dry_run: bool) -> Outcome:
@@ -92,13 +108,16 @@ def _merged(run: Path, place: str, into: Path, taken: dict[str, Path], *, partia
     there = taken.get(place, into / place)  # of a dry run, the run that would be there
     if (found := compared(record, run, there, place)) is not None:
         return found
+    try:
+        if dry_run:
+            _check_whole(run, record, run)
+        else:
+            put(run, record, into, place)
+    except DataError as error:
+        return Outcome("refused", place, str(run), sentence(error))
     if dry_run:
         taken[place] = run
         return Outcome("merged", place, str(run))
-    try:
-        put(run, record, into, place)
-    except DataError as error:
-        return Outcome("refused", place, str(run), sentence(error))
     return compared(record, run, into / place, place, done="merged") or Outcome("merged", place, str(run))
 
 
@@ -179,8 +198,8 @@ def exclusive(into: Path) -> Iterator[None]:
 def put(run: Path, record: Record, into: Path, place: str) -> None:
     """Copy a run to a free place of the target, inside `exclusive`.
 
-    The copy is made in the staging folder, checked against the record, and renamed. Raises `DataError` if the files of
-    the run do not belong to the record, `StorageError` if the copy cannot be written.
+    The copy is made in the staging folder, checked, and renamed. Raises `DataError`, which names the run, if its files
+    are damaged or do not belong to the record, `StorageError` if the copy cannot be written.
     """
     staged = into / STAGING / "run"
     target = into / place
@@ -190,7 +209,7 @@ def put(run: Path, record: Record, into: Path, place: str) -> None:
         for name in FILES:
             if (run / name).is_file():
                 shutil.copy2(run / name, staged / name)
-        _check_copy(staged, record)
+        _check_whole(staged, record, run)
         for path in staged.iterdir():
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
@@ -204,10 +223,34 @@ def put(run: Path, record: Record, into: Path, place: str) -> None:
         raise storage_error(target, error) from error
 
 
-def _check_copy(staged: Path, record: Record) -> None:
-    """Raise `DataError` unless the copy holds this record and its predictions."""
-    copy = load(staged / RECORD, trust_hash=True)
-    if copy["result_sha256"] != record["result_sha256"]:
-        raise DataError(f"{staged / RECORD} changed while it was copied; run the same command again.")
-    if (staged / PREDICTIONS).is_file():
-        check_predictions(staged / PREDICTIONS, record["result"]["predictions_sha256"])
+def _check_whole(folder: Path, record: Record, run: Path) -> None:
+    """Raise `DataError` unless a copy of a run holds this record, its predictions, and a configuration.
+
+    The error names the run, since the copy is deleted.
+    """
+    try:
+        same = load(folder / RECORD, trust_hash=True)["result_sha256"] == record["result_sha256"]
+    except DataError:
+        same = False
+    if not same:
+        raise DataError(f"{run / RECORD} changed while it was copied; run the same command again.")
+    for name, check in ((PREDICTIONS, _check_predictions), (CONFIG, check_config)):
+        if (folder / name).is_file():
+            try:
+                check(folder / name, record)
+            except (DataError, ValueError, RecursionError) as error:
+                what = "is damaged" if name == CONFIG else "is damaged or of another run"
+                raise DataError(
+                    f"{run} is not copied, because its {name} {what}; copy the run again from where it was made, or "
+                    "run it again there with --existing always."
+                ) from error
+
+
+def _check_predictions(path: Path, record: Record) -> None:
+    check_predictions(path, record["result"]["predictions_sha256"])
+
+
+def check_config(path: Path, record: Record) -> None:
+    """Raise `ValueError` or `RecursionError` for a configuration that cannot be parsed."""
+    with open(path, "rb") as file:
+        tomllib.load(file)

@@ -7,6 +7,8 @@ in a merge.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import tempfile
 import threading
@@ -18,10 +20,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cl.errors import ClbenchError, DataError, StorageError, UsageError, printable, sentence
-from cl.files import replace_file
+from cl.files import make_folder, replace_file, storage_error
 from cl.records.record import RECORD, Record, load
 from cl.results.hostile import LIMITS, MOST_FILES, MOST_TOTAL, Refused, check_files, check_place, check_record
-from cl.results.merge import FILES, LEARNER, STAGING, Outcome, compared, differences, exclusive, put
+from cl.results.merge import (
+    FILES,
+    LEARNER,
+    STAGING,
+    Outcome,
+    check_apart,
+    check_source,
+    compared,
+    differences,
+    exclusive,
+    put,
+)
 from cl.results.store import find_records
 
 T = TypeVar("T")
@@ -71,13 +84,15 @@ class Place:
     def files(self) -> dict[str, int]:
         """Size of every file by its path below the folder, as the place states them; -1: unknown.
 
-        What is neither a file nor a folder, such as a link, has size -2. Raises `DataError` if the place cannot be
-        listed or has too many files.
+        What is neither a file nor a folder, such as a link, has size -2. Raises `UsageError` if the place is a file,
+        `DataError` if it cannot be listed or has too many files.
         """
         try:
             found = dict(islice(self._listed(), MOST_FILES + 1))
         except FileNotFoundError:
             return {}
+        except ClbenchError:
+            raise
         except Exception as error:  # each file system raises its own
             raise DataError(f"Cannot list {printable(self.url)}: {_why(error)}.") from error
         if len(found) > MOST_FILES:
@@ -87,16 +102,23 @@ class Place:
     def _listed(self) -> Iterator[tuple[str, int]]:
         if not self.local:  # one listing for all, where a folder each would take a request each
             for path, about in self.system.find(self.root, detail=True).items():
+                self._check_no_file(path, about)
                 yield self._below(path), _size(about)
             return
         waiting = [self.root]
         while waiting:  # links are not followed
             for about in self.system.ls(waiting.pop(), detail=True):
+                self._check_no_file(about["name"], about)
                 if about["type"] == "directory" and not about.get("islink"):
                     waiting.append(about["name"])
                 else:
                     plain = about["type"] == "file" and not about.get("islink")
                     yield self._below(about["name"]), _size(about) if plain else -2
+
+    def _check_no_file(self, path: str, about: Any) -> None:
+        """Raise `UsageError` if what is listed is the place itself, which is then a file."""
+        if about.get("type") == "file" and path.lstrip("/") == self.root.lstrip("/"):
+            raise UsageError(f"{printable(self.url)} is a file; a folder of runs, or the URL of one, is expected.")
 
     def _below(self, path: str) -> str:
         """A listed path below the folder; one that is not below it stays whole, and is refused later."""
@@ -111,7 +133,10 @@ class Place:
         return b"".join(parts)
 
     def receive(self, path: str, most: int, take: Callable[[bytes], Any]) -> int:
-        """Read a file in blocks; returns its size. Raises `Refused` once it is larger than `most`."""
+        """Read a file in blocks; returns its size. Raises `Refused` once it is larger than `most`.
+
+        What `take` raises is passed on if it is a `ClbenchError`, else it counts as a failure to read.
+        """
         size = 0
         try:
             with self.system.open(self.at(path), "rb") as file:
@@ -120,7 +145,7 @@ class Place:
                     if size > most:
                         raise Refused(f"{path.rpartition('/')[2]} is larger than {most:,} bytes")
                     take(block)
-        except Refused:
+        except ClbenchError:
             raise
         except Exception as error:  # each file system raises its own
             raise DataError(f"Cannot read {printable(self.at(path))}: {_why(error)}.") from error
@@ -177,11 +202,11 @@ def push(
     """Send the complete runs below a folder; yields an outcome for each run, "merged" for one that was sent.
 
     A run that is there with the same `result_sha256` is not sent again, one with another is a conflict and stays.
-    Raises `UsageError` for a folder or a place that does not exist, `DataError` if the place cannot be listed.
+    Raises `UsageError` for a folder or a place that does not exist, and for a place on this machine that holds or is
+    inside of the folder; `DataError` if the place cannot be listed.
     """
     place = Place.of(url)
-    if (folder / RECORD).is_file():
-        raise UsageError(f"{folder} is one run, and its place in a results folder is not known; name that folder.")
+    check_source(folder, Path(place.root) if place.local else None, "target")
     runs = [file.parent for file in find_records(folder)]
     there = place.files()
 
@@ -208,7 +233,9 @@ def _compared_there(record: Record, run: Path, place: Place, name: str) -> Outco
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch, RECORD)
         try:
-            copy.write_bytes(place.read(f"{name}/{RECORD}", LIMITS[RECORD]))
+            content = place.read(f"{name}/{RECORD}", LIMITS[RECORD])
+            with _written(copy):
+                copy.write_bytes(content)
             other = check_record(copy)
         except (DataError, Refused) as error:
             why = f"{run} is not sent, because the record at {place.at(name)} cannot be used: {sentence(error)}"
@@ -253,11 +280,15 @@ def pull(
     cannot be written.
     """
     place, budget = Place.of(url), _Budget(most)
+    if place.local:
+        check_apart(Path(place.root), into, "target")
     runs, refused = _sorted_out(place.files(), learners)
     if not runs and not refused:
         raise UsageError(f"There are no runs at {printable(url)}; check the URL.")
     yield from refused
-    with exclusive(into):
+    if not runs:
+        return
+    with _kept_if_used(into), exclusive(into):
         received = into / STAGING / "received"
 
         def one(job: tuple[int, str]) -> tuple[Outcome | None, str, Path, Record | None]:
@@ -282,6 +313,18 @@ def pull(
                 found = compared(record, source, into / name, name, done="merged")
             shutil.rmtree(scratch, ignore_errors=True)
             yield found or Outcome("merged", name, source)
+
+
+@contextlib.contextmanager
+def _kept_if_used(folder: Path) -> Iterator[None]:
+    """Remove a folder that was made meanwhile and is empty, with those above it that were made for it."""
+    new = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty, or never made
+            for each in new:
+                each.rmdir()
 
 
 def _sorted_out(files: dict[str, int], learners: bool) -> tuple[dict[str, list[str]], list[Outcome]]:
@@ -314,7 +357,7 @@ def _sorted_out(files: dict[str, int], learners: bool) -> tuple[dict[str, list[s
 
 
 def _receive_record(place: Place, name: str, scratch: Path, budget: _Budget) -> Record:
-    scratch.mkdir(parents=True)
+    make_folder(scratch)
     _receive(place, f"{name}/{RECORD}", scratch / RECORD, budget)
     return check_record(scratch / RECORD)
 
@@ -326,10 +369,22 @@ def _receive_rest(place: Place, name: str, files: Sequence[str], scratch: Path, 
 
 
 def _receive(place: Place, path: str, file: Path, budget: _Budget) -> None:
-    with open(file, "xb") as out:
+    with _written(file), open(file, "xb", buffering=0) as out:  # unbuffered: a full disk is noticed in `take`
 
         def take(block: bytes) -> None:
             budget.take(block)
-            out.write(block)
+            with _written(file):
+                left = memoryview(block)
+                while left:
+                    left = left[out.write(left) :]
 
         place.receive(path, LIMITS[file.name], take)
+
+
+@contextlib.contextmanager
+def _written(file: Path) -> Iterator[None]:
+    """Turn an `OSError` of writing a file of our own into `StorageError`, which names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(file, error) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import time
 
+import click
 import pytest
 
-from cl.cli.text import age_text, confirmed, print_table, size_text
+from cl.cli.text import Size, age_text, confirmed, print_table, size_text
 from cl.errors import UsageError
 
 
@@ -56,3 +57,14 @@ def test_without_a_terminal_nobody_can_be_asked(monkeypatch: pytest.MonkeyPatch)
     assert confirmed("Remove?", yes=True)
     with pytest.raises(UsageError, match="Nothing was removed, because nobody can be asked here; give --yes"):
         confirmed("Remove?", yes=False)
+
+
+@pytest.mark.parametrize(("text", "count"), [("1", 1), ("1GB", 10**9), ("1.5 kb", 1500), ("20000000000", 20 * 10**9)])
+def test_sizes_have_units(text: str, count: int) -> None:
+    assert Size().convert(text, None, None) == count
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1GiB", "GB", "", "nan", "9" * 400])
+def test_other_sizes_are_named(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no number of bytes; examples"):
+        Size().convert(text, None, None)

@@ -136,3 +136,15 @@ def test_folders_that_cannot_be_merged_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no results at"):
         list(merge([tmp_path / "none"], tmp_path / "all"))
     assert not (tmp_path / "all").exists()
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("name", ["config.toml", "predictions.npz"])
+def test_a_run_that_is_not_whole_is_refused_by_the_name_of_its_folder(name: str, dry_run: bool, tmp_path: Path) -> None:
+    one = write_runs(tmp_path / "one", 1)
+    file = place(one) / name
+    file.write_bytes(file.read_bytes()[:-9] + b"[[[")
+    [found] = merge([one], tmp_path / "all", dry_run=dry_run)
+    assert found.state == "refused" and content(tmp_path / "all") == {}
+    assert found.reason.startswith(f"{place(one)} is not copied, because its {name} is damaged")
+    assert "copy the run again from where it was made" in found.reason and STAGING not in found.reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -260,3 +262,64 @@ def test_the_record_is_sent_last(memory: Any, runs: Path, monkeypatch: pytest.Mo
     of_one = [path for path in sent if "/seed0/" in path]
     assert len(of_one) == 6 and of_one[-1].endswith("/record.json")
     assert json.loads((place(runs) / "record.json").read_text())["status"] == "complete"
+
+
+@pytest.mark.parametrize("target", ["", "sub", ".."])
+def test_a_target_inside_of_the_source_is_refused(target: str, runs: Path, tmp_path: Path) -> None:
+    before = content(tmp_path)
+    with pytest.raises(UsageError, match="inside each other; choose another target"):
+        list(push(runs, str(runs / target)))
+    with pytest.raises(UsageError, match="inside each other; choose another target"):
+        list(pull(str(runs), runs / target))
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_file_is_no_place(local: bool, memory: Any, runs: Path, tmp_path: Path) -> None:
+    memory.pipe_file("/results-of-test", b"words")
+    (tmp_path / "words.txt").write_text("words")
+    url = str(tmp_path / "words.txt") if local else URL
+    with pytest.raises(UsageError, match=r"is a file; a folder of runs, or the URL of one, is expected\.$"):
+        list(pull(url, tmp_path / "there"))
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_pull_that_receives_nothing_leaves_no_folder(memory: Any, runs: Path, tmp_path: Path) -> None:
+    memory.pipe_file(f"/results-of-test/{SEED0}/record.json", b"{")
+    assert some(pull(URL, tmp_path / "new" / "there")) == {"refused": 1}
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    assert some(pull(URL, tmp_path / "mine")) == {"refused": 1}
+    assert (tmp_path / "mine").is_dir()
+
+
+@pytest.mark.parametrize("name", ["record.json", "predictions.npz", "log.txt"])
+def test_a_full_disk_names_the_file(
+    name: str, memory: Any, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(push(runs, URL))
+    real, real_text = open, Path.write_text
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        return (
+            Full(file, mode.replace("b", ""))
+            if mode == "xb" and Path(file).name == name
+            else real(file, mode, *rest, **options)
+        )
+
+    def text(self: Path, *rest: Any, **options: Any) -> int:
+        if self.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real_text(self, *rest, **options)
+
+    if name == "log.txt":  # it is written again, cleaned
+        monkeypatch.setattr(Path, "write_text", text)
+    else:
+        monkeypatch.setattr(remote, "open", opened, raising=False)
+    with pytest.raises(StorageError, match=rf"^cannot write .*{name}: the disk is full"):
+        list(pull(URL, tmp_path / "there"))
+    assert content(tmp_path / "there") == {}

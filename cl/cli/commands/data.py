@@ -45,8 +45,9 @@ def command() -> None:
 def list_(every: bool, as_json: bool) -> int:
     """List the datasets that clbench knows: their places, sizes and licences.
 
-    The decoded images of verified datasets are compared with known fingerprints at every use. Datasets in official
-    files, such as those of nevis, are counted for each stream that reads them; --all names each.
+    If the fingerprints of a dataset are known, its decoded images are compared with them at every use; whether the
+    files here are those, `clbench data verify NAME` says. Datasets in official files, such as those of nevis, are
+    counted for each stream that reads them; --all names each.
     """
     from cl.cli.commands.data_of_releases import about_releases, list_releases
     from cl.data.catalog import DATASETS
@@ -56,10 +57,15 @@ def list_(every: bool, as_json: bool) -> int:
         click.echo(json.dumps([*found, *(about_releases() if every else ())], indent=1))
         return 0
     rows = [
-        [item["name"], item["here"] or "not here", size_text(item["bytes"]), "yes" if item["verified"] else "no"]
+        [
+            item["name"],
+            item["here"] or "not here",
+            size_text(item["bytes"]),
+            "known" if item["fingerprints_known"] else "unknown",
+        ]
         for item in found
     ]
-    print_table(["dataset", "where", "size", "verified"], rows, right=["size"])
+    print_table(["dataset", "where", "size", "fingerprints"], rows, right=["size"])
     for item in found:
         count = f"{item['train']:,} + {item['test']:,}" if item["test"] else f"{item['train']:,}"
         click.echo(f"\n{item['name']}: {item['title']}, {count} images of "
@@ -83,7 +89,7 @@ def _about(declared: KnownDataset) -> dict[str, Any]:
         "train": declared.sizes[0],
         "test": declared.sizes[1],
         "classes": declared.n_classes,
-        "verified": set(declared.fingerprints) == {"train", "test"},
+        "fingerprints_known": set(declared.fingerprints) == {"train", "test"},
         "licence": declared.licence,
         "citation": declared.citation,
         "urls": [url for file in declared.archives for url in file.urls],
@@ -99,31 +105,24 @@ def get(name: str, jobs: int, dry_run: bool) -> int:
 
     NAME may be a stream of several datasets, such as nevis: then everything that needs no account is fetched, and the
     rest is listed with what to do. What Kaggle has is fetched with your account if kagglehub is installed. An
-    interrupted download continues with the same command.
+    interrupted download continues with the same command. What is here already is checked as a run would; exits with 3
+    if it is not what is published.
     """
-    from cl import registry
     from cl.cli.commands.data_of_streams import fetch_release, fetch_stream
     from cl.cli.shared import set_up
-    from cl.data import releases
-    from cl.data.catalog import DATASETS, copies, declaration, obtain
-    from cl.errors import UsageError, did_you_mean
+    from cl.data.catalog import DATASETS, copies, obtain
+    from cl.data.known import KnownDataset
+    from cl.housekeeping.datasets import check_content
     from cl.housekeeping.releases import declared as declared_stream
-    from cl.housekeeping.releases import only
+    from cl.housekeeping.releases import named
     from cl.progress.displays import make_progress
 
     set_up(quiet=False, verbose=0)
-    if name not in DATASETS:
-        if (stream := declared_stream(name)) is not None:
-            return fetch_stream(stream, jobs, dry_run)
-        if name in releases.names():
-            return fetch_release(releases.release(name), dry_run)
-        if (known := only(name)) is not None:
-            raise UsageError(f"{name} is one dataset; use `clbench data get {known.name}`.")
-        if name not in registry.streams and (
-            hint := did_you_mean(name, [*DATASETS, *releases.names(), *registry.streams])
-        ):
-            raise UsageError(f"There is no dataset or stream '{name}'.{hint}")
-    declared = declaration(name)
+    if name not in DATASETS and (stream := declared_stream(name)) is not None:
+        return fetch_stream(stream, jobs, dry_run)
+    declared = named(name, "get")
+    if not isinstance(declared, KnownDataset):
+        return fetch_release(declared, dry_run)
     was_here = any(True for _ in copies(declared))
     if dry_run and not was_here:
         size = sum(file.size for file in declared.archives)
@@ -132,6 +131,8 @@ def get(name: str, jobs: int, dry_run: bool) -> int:
         return 0
     with make_progress() as show:
         copy = obtain(name, show.data)
+        if was_here:
+            check_content(declared, copy, show.data)
     click.echo(f"{declared.title} {'was here already' if was_here else 'is here now'}: {copy}")
     click.echo(f"Licence: {declared.licence}\nCite: {declared.citation}")
     return 0
@@ -208,7 +209,7 @@ def remove(name: str, dry_run: bool, yes: bool) -> int:
     """Remove NAME from the cache below CLBENCH_HOME; folders of CLBENCH_DATA_PATH are never touched."""
     from cl.data.catalog import copies
     from cl.data.known import KnownDataset
-    from cl.housekeeping.datasets import removable, tree_size
+    from cl.housekeeping.datasets import reached_by_link, removable, tree_size
     from cl.housekeeping.datasets import remove as remove_files
     from cl.housekeeping.published import copies_of, removable_of
     from cl.housekeeping.releases import named
@@ -236,6 +237,7 @@ def remove(name: str, dry_run: bool, yes: bool) -> int:
     else:
         where, kept = f"in a folder {declared.name}/ of the cache", list(copies_of(declared))
     for copy in kept:
-        if not set(copy.paths) & set(paths):
-            click.echo(f"Kept, because it is not {where}: {copy}")
+        if not {each for path in copy.paths for each in (path, *path.parents)} & set(paths):
+            link = reached_by_link(copy.paths)
+            click.echo(f"Kept, because it is not {where}: {link or copy}")
     return 0

@@ -150,13 +150,17 @@ def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
 
 
 def fetch_release(release: Release, dry_run: bool) -> int:
-    """Fetch one dataset in official files, or say where it is. Raises `MissingData` for one that needs a user."""
+    """Fetch one dataset in official files, or say where it is.
+
+    Raises `MissingData` for one that needs a user, `DataError` for one that is here and is not what is published.
+    """
     from cl.data.official.kaggle import page
     from cl.data.official.release import find
-    from cl.housekeeping.releases import get
+    from cl.housekeeping.releases import check_sizes, get
     from cl.progress.displays import make_progress
 
-    was_here = find(release) is not None
+    found = find(release)
+    was_here = found is not None
     if not was_here:
         click.echo(f"{release.title} ({size_text(release.size) if release.size else 'size unknown'})")
     click.echo(f"Licence: {release.licence}\nCite: {release.citation}")
@@ -166,5 +170,7 @@ def fetch_release(release: Release, dry_run: bool) -> int:
         return 0
     with make_progress() as show:
         where = get(release.name, show.data)
+    if found is not None:
+        check_sizes(found)
     click.echo(f"{release.title} {'was here already' if was_here else 'is here now'}: {where}")
     return 0

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cl.cli.text import Size
+
 if TYPE_CHECKING:
     from cl.results.merge import Outcome
 
@@ -55,7 +57,8 @@ all other runs are merged. Exit code 1: there are conflicts, or records that can
 def merge_folders(folders: tuple[Path, ...], into: Path, partial: bool, dry_run: bool, as_json: bool) -> int:
     """Copy the complete runs of several results folders into one.
 
-    Every run keeps its path below its folder. Its record and its predictions are checked before the copy gets its name.
+    Every run keeps its path below its folder. Its record, predictions and configuration are checked before the
+    copy gets its name.
     """
     from cl.results.merge import merge
 
@@ -91,7 +94,7 @@ def push_folder(folder: Path, url: str, partial: bool, learners: bool, as_json: 
 _PULL = """\b
 Examples:
   clbench results pull s3://bucket/results theirs
-  clbench results pull hf://datasets/group/results theirs --max-bytes 2000000000
+  clbench results pull hf://datasets/group/results theirs --max-bytes 2GB
 
 \b
 What is received is not trusted: a run enters the folder only if the names of its files, their sizes, the structure
@@ -106,8 +109,8 @@ fails is refused as a whole, and named with the reason. Limits of a file: record
 @_partial
 @click.option("--learners", is_flag=True, help="Also saved learners (safetensors).")
 @click.option(
-    "--max-bytes", type=click.IntRange(min=1), default=20_000_000_000, show_default=True,
-    help="The most bytes of all files together.",
+    "--max-bytes", type=Size(), default=20_000_000_000, show_default=True, metavar="BYTES",
+    help="The most bytes of all files together: a number, or one with a unit, such as 2GB.",
 )  # fmt: skip
 @_json
 def pull_folder(url: str, folder: Path, partial: bool, learners: bool, max_bytes: int, as_json: bool) -> int:

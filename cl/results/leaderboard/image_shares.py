@@ -31,9 +31,9 @@ _SMOOTH = {"A_inc_sample_pilot": "A_inc_sample", "A_last_sample_pilot": "A_last_
 def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predictions | None:
     """The stored predictions of a run under one rule; None if they are missing, damaged or of another run.
 
-    Damaged predictions are named in one warning.
+    None too for a run that stopped before its first evaluation. Damaged predictions are named in one warning.
     """
-    if folder is None or rule not in result["accuracy"]:
+    if folder is None or rule not in result["accuracy"] or not rows_of(result, main_split(result)):
         return None
     key = _key(result, folder)
     if key is None:

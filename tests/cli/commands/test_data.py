@@ -33,12 +33,13 @@ def test_list_says_what_is_here_and_what_it_may_be_used_for(tiny: Tiny, capsys: 
     shown = capsys.readouterr().out
     assert re.search(r"\| cifar100 +\| not here +\|", shown) and "170.5 MB" in shown
     assert "Licence: none stated" in shown and "Cite: Krizhevsky" in shown
+    assert re.search(r"size \| fingerprints", shown) and re.search(r"cifar100 .*\| known ", shown)
     assert call(["data", "get", "cifar100"]) == 0
     capsys.readouterr()
     assert call(["data", "list", "--json"]) == 0
     (found,) = [item for item in json.loads(capsys.readouterr().out) if item["name"] == "cifar100"]
     assert found["here"] == str(tiny.cached) and found["bytes"] == tiny.served.stat().st_size
-    assert found["verified"] is True
+    assert found["fingerprints_known"] is True and "verified" not in found
 
 
 def test_get_shows_licence_and_citation_before_it_downloads_and_downloads_once(
@@ -118,3 +119,30 @@ def test_remove_asks(
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda *_: answer.strip())
     assert call(["data", "remove", "cifar100"]) == code
     assert tiny.cached.exists() is there
+
+
+def test_get_of_what_is_here_and_not_the_dataset_is_an_error(tiny: Tiny, capsys: Shown) -> None:
+    other = write_pack(tiny.cached.with_name("tiny_pack.npz"), seed=1)
+    assert call(["data", "get", "cifar100"]) == 3
+    shown = capsys.readouterr()
+    assert f"CIFAR-100 is here and is not what is published: {other} does not hold the train images" in shown.err
+    assert "was here already" not in shown.out
+    write_pack(other)
+    assert call(["data", "get", "cifar100"]) == 0
+    assert "was here already" in capsys.readouterr().out and tiny.requests == []
+
+
+@pytest.mark.parametrize("linked", ["images", "images/tiny_pack.npz"])
+def test_remove_follows_no_link_out_of_the_cache(linked: str, tiny: Tiny, tmp_path: Path, capsys: Shown) -> None:
+    target = write_pack(tmp_path / "mine" / "images" / "tiny_pack.npz")
+    link = tiny.cached.parent / linked
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "mine" / linked)
+    assert call(["data", "remove", "cifar100", "--yes"]) == 0
+    shown = capsys.readouterr().out
+    assert target.exists()
+    if linked == "images":  # other datasets may be in it
+        assert f"Kept, because it is not in the cache: {link} is a link to {target.parent}" in shown
+        assert link.is_symlink()
+    else:
+        assert f"{link}  " in shown and f"(a link; {target} is kept)" in shown and not link.is_symlink()

@@ -124,17 +124,41 @@ def test_remove_takes_from_the_folder_of_the_dataset_in_the_cache_only(
     assert "nothing to remove" in capsys.readouterr().out
 
 
-def test_remove_follows_no_link_out_of_the_cache(data: Path, tmp_path: Path, capsys: Shown) -> None:
-    written("coil20", tmp_path / "mine")
-    (tmp_path / "home" / "data").mkdir(parents=True)
-    (tmp_path / "home" / "data" / "coil20").symlink_to(tmp_path / "mine" / "coil20")
-    assert call(["data", "remove", "coil20", "--yes"]) == 0
-    assert "nothing to remove" in capsys.readouterr().out
-    assert (tmp_path / "mine" / "coil20" / "coil-20-proc.zip").exists()
+@pytest.mark.parametrize("linked", ["coil20", "coil20/coil-20-proc.zip"])
+@pytest.mark.parametrize("where", ["mine", "data"])
+def test_remove_takes_a_link_and_not_what_it_leads_to(
+    where: str, linked: str, data: Path, tmp_path: Path, capsys: Shown
+) -> None:
+    written("coil20", tmp_path / where)
+    link, target = tmp_path / "home" / "data" / linked, tmp_path / where / linked
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+    for options in (["--dry-run"], ["--yes"]):
+        assert call(["data", "remove", "coil20", *options]) == 0
+        shown = capsys.readouterr().out
+        assert f"(a link; {target} is kept)" in shown and f"cache: {link.parent}" not in shown
+        assert link.is_symlink() is (options == ["--dry-run"])
+    assert (tmp_path / where / "coil20" / "coil-20-proc.zip").exists()
+
+
+def test_get_of_files_of_another_size_is_an_error(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown
+) -> None:
+    written("coil20", data)
+    file = data / "coil20" / "coil-20-proc.zip"
+    size = file.stat().st_size
+    (own,) = releases.release("coil20").files
+    for published, code in ((size, 0), (size + 1, 3)):
+        unchecked = replace(own, size=published, md5=None, sha256=None)
+        replaced(monkeypatch, replace(releases.release("coil20"), files=(unchecked,)))
+        assert call(["data", "get", "coil20"]) == code
+    shown = capsys.readouterr()
+    assert f"is here and is not what is published: {file} has {size:,} bytes" in shown.err
+    assert shown.out.count("was here already") == 1
 
 
 def test_an_unknown_name_is_one_sentence(data: Path, capsys: Shown) -> None:
-    for action in ("where", "verify", "remove"):
+    for action in ("get", "where", "verify", "remove"):
         for name, sentence in {
             "coil-20": "There is no dataset 'coil-20'. Did you mean coil20",
             "xyzzy": "There is no dataset 'xyzzy'. `clbench data list --all` shows all names.",
@@ -142,6 +166,8 @@ def test_an_unknown_name_is_one_sentence(data: Path, capsys: Shown) -> None:
             "split-cifar100": f"split-cifar100 is a stream of one dataset; use `clbench data {action} cifar100`.",
             "split-digits": "split-digits is no stream that reads datasets from files;",
         }.items():
+            if (action, name) == ("get", "nevis"):
+                continue  # it is fetched
             assert call(["data", action, name]) == 2
             assert capsys.readouterr().err.startswith(f"Error: {sentence}")
 

@@ -93,9 +93,9 @@ def test_names_of_another_kind_say_what_to_do(cache: Path, capsys: Shown) -> Non
     for words, sentence in {
         "status coil20": "coil20 is a dataset, not a stream; `clbench data get coil20` says where it is",
         "status nevsi": "There is no stream 'nevsi'. Did you mean nevis",
-        "get nevsi": "There is no dataset or stream 'nevsi'. Did you mean nevis",
-        "get coil-20": "There is no dataset or stream 'coil-20'. Did you mean coil20",
-        "get split-cifar100": "split-cifar100 is one dataset; use `clbench data get cifar100`.",
+        "get nevsi": "There is no dataset 'nevsi'. Did you mean nevis",
+        "get coil-20": "There is no dataset 'coil-20'. Did you mean coil20",
+        "get split-cifar100": "split-cifar100 is a stream of one dataset; use `clbench data get cifar100`.",
     }.items():
         assert call(["data", *words.split()]) == 2
         assert sentence in capsys.readouterr().err

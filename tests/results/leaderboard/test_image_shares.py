@@ -129,3 +129,20 @@ def test_a_metric_that_a_mean_average_precision_enters_has_no_shares() -> None:
     for name, enters in (("A_last_task", True), ("LA", True), ("A_last_sample", False), ("F_chaudhry", False)):
         assert _ranked(ranked, METRICS[name].compute) == enters, name
         assert not _ranked(plain, METRICS[name].compute)
+
+
+def test_a_run_that_stopped_before_its_first_evaluation_has_no_answers_and_no_damage(
+    make_run: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = make_run(draw())
+    assert run.folder is not None
+    found = read_predictions(run.folder / PREDICTIONS)
+    empty = replace(
+        found,
+        prediction={rule: table[:0] for rule, table in found.prediction.items()},
+        margin={rule: table[:0] for rule, table in found.margin.items()},
+    )
+    digest = write_predictions(run.folder / PREDICTIONS, empty)
+    result = {**run.result, "rows": [], "predictions_sha256": digest}
+    assert answers(result, run.folder, "cil_seen") is None
+    assert not caplog.records

@@ -23,12 +23,33 @@ def test_all_miniatures(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coil20", "synthetic_covid19_xray"]
 
 
-def test_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    assert capsys.readouterr().err == "usage: python -m tools.miniatures FOLDER [NAME ...]\n"
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "the following arguments are required: FOLDER"),
+        (["--folder"], "the following arguments are required: FOLDER"),
+        (["new", "--all"], "unrecognized arguments: --all"),
+        (["--", "-new"], "-new looks like an option; for a folder of this name write ./-new."),
+        (["new", "coil20", "coil21"], "There is no miniature of coil21; there are "),
+    ],
+)
+def test_mistakes_write_nothing(
+    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_name_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "new"), "coil20", "coil21"]) == 2
-    assert capsys.readouterr().err.startswith("There is no miniature of coil21; there are ")
-    assert not (tmp_path / "new").exists()
+def test_help_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: python -m tools.miniatures ") and "where to write" in shown
+    assert list(tmp_path.iterdir()) == []
