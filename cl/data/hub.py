@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from cl.data import reads
-from cl.data.hub_names import Part, all_names, names_of_rows, parts, quiet
 from cl.data.decoded import Decode, decoded_store
+from cl.data.hub_names import Part, all_names, names_of_rows, parts, quiet
 from cl.data.images import native, readable, square
 from cl.data.official.listing import Examples, Listing, drawn, learnable
 from cl.data.sources import candidates, is_offline, next_to_or_candidates
@@ -102,10 +102,11 @@ def read(
 
     The images are those of the only column of images, the classes those of the only `ClassLabel`, or of the columns
     that are named; texts become classes in the order of their names. Where splits or files number their classes in
-    different orders, images keep the names of their classes, and the order is that of the training images. Without a test split, validation images are
-    tested unless `keep_val`; without either, `test_fraction` of every class is drawn with `split_seed`: all for 1, none
-    for 0 and with `keep_val`. Splits whose images have no labels are left out, which a note says. Raises `UsageError`
-    if `datasets` is not installed or a column is not clear, `DataError` for what cannot be read.
+    different orders, images keep the names of their classes, and the order is that of the training images. Without a
+    test split, validation images are tested unless `keep_val`; without either, `test_fraction` of every class is drawn
+    with `split_seed`: all for 1, none for 0 and with `keep_val`. Splits whose images have no labels are left out, which
+    a note says. Raises `UsageError` if `datasets` is not installed or a column is not clear, `DataError` for what
+    cannot be read.
     """
     content, named = _load(wanted, copy)
     where = str(copy or wanted.page)

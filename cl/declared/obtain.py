@@ -126,8 +126,8 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
         online = ", or unset CLBENCH_OFFLINE" if hubs else ""
         leave = ", or leave it out with --set stream.missing=skip" if here else ""
         raise MissingData(
-            f"Stream {declaration.name} needs {names}{more}, not found in {places}{forbidden}; set CLBENCH_DATA_PATH to "
-            f"a folder that holds it{online}{leave}."
+            f"Stream {declaration.name} needs {names}{more}, not found in {places}{forbidden}; set CLBENCH_DATA_PATH "
+            f"to a folder that holds it{online}{leave}."
         )
     return here, absent
 

@@ -137,7 +137,7 @@ def test_classes_of_the_test_images_alone_are_left_out(library: Any, data: Path)
     assert dataset.notes == ("Left out: 1 image of classes without training images (bee).",)
     assert rows_of(dataset)["test"] == expected(range(9, 10)) | expected(range(11, 12))
     write_parquet(folder / "data" / "test-00000-of-00001.parquet", range(9, 12), [0, 1, 2], ("x", "y", "z"))
-    with pytest.raises(DataError, match="The test images of .*pets have none of the classes of its training images"):
+    with pytest.raises(DataError, match=r"The test images of .*pets have none of the classes of its training images"):
         read(folder)
 
 

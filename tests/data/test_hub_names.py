@@ -30,7 +30,7 @@ def test_the_names_of_every_file_are_its_own(tmp_path: Path) -> None:
     assert all_names(found, "kind") == ("owl", "cat", "bee")
     assert list(names_of_rows(found["test"], "kind", ())) == [("bee", "owl")]
     write_parquet(tmp_path / "c.parquet", range(1), [0])
-    with pytest.raises(DataError, match="c.parquet numbers the classes of column 'kind' without naming them"):
+    with pytest.raises(DataError, match=r"c.parquet numbers the classes of column 'kind' without naming them"):
         parts({"train": [str(tmp_path / f"{each}.parquet") for each in "abc"]})
 
 
