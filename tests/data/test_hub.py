@@ -295,3 +295,11 @@ def test_offline_the_hub_is_not_reachable(data: Path, monkeypatch: pytest.Monkey
     assert not hub.reachable()
     monkeypatch.delenv("CLBENCH_OFFLINE")
     assert hub.reachable()
+
+
+def test_the_library_writes_nothing(library: Any, data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    read(clone(data / "pets"))
+    (data / "pets" / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError):
+        read(data / "pets")
+    assert capfd.readouterr() == ("", "")
