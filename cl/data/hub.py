@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 
 from cl.data import reads
 from cl.data.decoded import Decode, decoded_store
+from cl.data.hub_names import Part, all_names, names_of_rows, parts, quiet
 from cl.data.images import native, readable, square
 from cl.data.official.listing import Examples, Listing, drawn, learnable
 from cl.data.sources import candidates, is_offline, next_to_or_candidates
@@ -72,6 +74,16 @@ def find(name: str, next_to: Path | None = None) -> Path | None:
     return None
 
 
+def unusable(name: str, next_to: Path | None = None) -> Path | None:
+    """The first folder of that name that `find` passes over, None if there is none."""
+    for each in dict.fromkeys((name, name.rpartition("/")[2])):
+        near = [(next_to / each,)] if next_to is not None else []
+        for (folder,) in [*near, *candidates((each,))]:
+            if folder.is_dir():
+                return folder
+    return None
+
+
 def _parquet(folder: Path) -> Iterator[Path]:
     for depth in ("*", "*/*", "*/*/*"):
         yield from sorted(folder.glob(f"{depth}.parquet"))
@@ -89,17 +101,19 @@ def read(
     """A dataset, decoded to RGB [size, size] once and cached: from a local copy, or downloaded by `datasets`.
 
     The images are those of the only column of images, the classes those of the only `ClassLabel`, or of the columns
-    that are named; texts become classes in the order of their names. Without a test split, validation images are
-    tested unless `keep_val`; without either, `test_fraction` of every class is drawn with `split_seed`: all for 1, none
-    for 0 and with `keep_val`. Splits whose images have no labels are left out, which a note says. Raises `UsageError`
-    if `datasets` is not installed or a column is not clear, `DataError` for what cannot be read.
+    that are named; texts become classes in the order of their names. Where splits or files number their classes in
+    different orders, images keep the names of their classes, and the order is that of the training images. Without a
+    test split, validation images are tested unless `keep_val`; without either, `test_fraction` of every class is drawn
+    with `split_seed`: all for 1, none for 0 and with `keep_val`. Splits whose images have no labels are left out, which
+    a note says. Raises `UsageError` if `datasets` is not installed or a column is not clear, `DataError` for what
+    cannot be read.
     """
-    content = _load(wanted, copy)
+    content, named = _load(wanted, copy)
     where = str(copy or wanted.page)
     notes: list[str] = []
     found: dict[str, _Split] = {}
     for key, name in _splits(content, where, notes).items():
-        split = _split(wanted, name, content[name], copy)
+        split = _split(wanted, name, content[name], copy, named.get(name, ()))
         hidden = sum(label is None for label in split.labels)
         if hidden == len(split.labels) and key not in ("train", "all"):
             notes.append(f"Left out: the {counted(hidden, 'image')} of split {split.name}, which have no labels.")
@@ -114,7 +128,7 @@ def read(
         found["test"] = found.pop("val")
     if set(found) == {"train"}:
         found = {"all": found["train"]}
-    classes = _classes(found.values())
+    classes = _classes(found, where)
     number = {name: label for label, name in enumerate(classes)}
     splits = {
         key: _examples(split, np.array([number[each] for each in split.labels], np.int64), where)
@@ -123,7 +137,7 @@ def read(
     listing = Listing(tuple(map(str, classes)), splits, tuple(notes))
     if 0 < test_fraction < 1 and not keep_val:
         listing = drawn(listing, test_fraction, split_seed)
-    listing = learnable(listing)
+    listing = _learnable(listing, where)
     stores = {key: _store(wanted, key, each, size, progress) for key, each in listing.splits.items()}
     none = ImageStore.from_arrays(np.empty((0, size, size, 3), np.uint8), np.empty(0, np.int64))
     train, test = stores["all"] if "all" in stores else stores["train"], stores.get("test", none)
@@ -143,8 +157,8 @@ def read(
     )
 
 
-def _load(wanted: HubDataset, copy: Path | None) -> Mapping[str, Any]:
-    """The rows of each split by its name on the hub."""
+def _load(wanted: HubDataset, copy: Path | None) -> tuple[Mapping[str, Any], Mapping[str, Sequence[Part]]]:
+    """The rows of each split by its name on the hub; and its files, if these number their classes differently."""
     try:
         import datasets
     except ImportError as error:
@@ -152,20 +166,50 @@ def _load(wanted: HubDataset, copy: Path | None) -> Mapping[str, Any]:
             f"{wanted.name} of the Hugging Face hub needs the package datasets, which is not installed here; run: "
             "pip install 'clbench[hub]'."
         ) from error
-    options: dict[str, Any] = {"name": wanted.config or None, "keep_in_memory": False}
+    named: Mapping[str, Sequence[Part]] = {}
     try:
-        if copy is None:
-            content = datasets.load_dataset(wanted.name, revision=wanted.revision or None, **options)
-        elif any((copy / saved).is_file() for saved in _SAVED):
-            content = datasets.load_from_disk(str(copy), keep_in_memory=False)
-        else:
-            content = datasets.load_dataset(str(copy), cache_dir=str(writable_cache() / "hub"), **options)
+        with quiet():
+            if copy is not None and any((copy / saved).is_file() for saved in _SAVED):
+                content = datasets.load_from_disk(str(copy), keep_in_memory=False)
+            else:
+                place = (
+                    {"path": wanted.name, "revision": wanted.revision or None}
+                    if copy is None
+                    else {"path": str(copy), "cache_dir": str(writable_cache() / "hub")}
+                )
+                builder = datasets.load_dataset_builder(name=wanted.config or None, **place)
+                named = _named_parts(builder, copy)
+                builder.download_and_prepare()
+                content = builder.as_dataset()
+    except DataError:
+        raise
     except Exception as error:  # it raises nearly every type, of its own and of the libraries that it uses
         cause = error.__cause__ or error
         why = " ".join(str(cause).split()) or type(cause).__name__
         fix = "check the name, the network and your token" if copy is None else "get it again, or name a config"
         raise DataError(f"Cannot read {copy or wanted.page} with datasets ({why[:300]}); {fix}.") from error
-    return dict(content) if isinstance(content, dict) else {str(content.split or "train"): content}
+    return dict(content) if isinstance(content, dict) else {str(content.split or "train"): content}, named
+
+
+def _named_parts(builder: Any, copy: Path | None) -> Mapping[str, Sequence[Part]]:
+    """The files of each split if they number their classes differently; the builder then knows all their names."""
+    import datasets
+
+    files = {str(split): [str(path) for path in paths] for split, paths in (builder.config.data_files or {}).items()}
+    if not files or not all(path.endswith(".parquet") for paths in files.values() for path in paths):
+        return {}
+    if copy is None:  # to the cache from which the builder takes them
+        files = datasets.DownloadManager().download(files)
+    found = parts(files)
+    if found:
+        import pyarrow.parquet as pq
+
+        first = next(path for paths in files.values() for path in paths)
+        features = (builder.info.features or datasets.Features.from_arrow_schema(pq.read_schema(first))).copy()
+        for column in next(iter(found.values()))[0].names:
+            features[column] = datasets.ClassLabel(names=list(all_names(found, column)))
+        builder.info.features = features
+    return found
 
 
 def _splits(content: Mapping[str, Any], where: str, notes: list[str]) -> dict[str, str]:
@@ -184,7 +228,7 @@ def _splits(content: Mapping[str, Any], where: str, notes: list[str]) -> dict[st
     return found
 
 
-def _split(wanted: HubDataset, name: str, rows: Any, copy: Path | None) -> _Split:
+def _split(wanted: HubDataset, name: str, rows: Any, copy: Path | None, named: Sequence[Part] = ()) -> _Split:
     """The rows with the undecoded images, their labels, and what changes if the images do."""
     import datasets
 
@@ -196,7 +240,10 @@ def _split(wanted: HubDataset, name: str, rows: Any, copy: Path | None) -> _Spli
     classes: tuple[str, ...] = ()
     if isinstance(features[label], datasets.ClassLabel):
         classes = tuple(features[label].names)
-        labels = [None if number is None or number < 0 else classes[number] for number in labels]
+        names = names_of_rows(named, label, classes) if named else itertools.repeat(classes, len(labels))
+        labels = [
+            None if number is None or number < 0 else each[number] for number, each in zip(labels, names, strict=True)
+        ]
     files = [Path(each["filename"]) for each in rows.cache_files]
     if copy is None:  # else the folder is noted
         reads.note(*files)
@@ -268,10 +315,36 @@ def _only(found: Sequence[str], key: str, features: Mapping[str, Any], where: st
     return found[0]
 
 
-def _classes(found: Iterable[_Split]) -> tuple[Any, ...]:
-    """The classes in order: as their `ClassLabel` has them, else sorted."""
-    splits = list(found)
-    return splits[0].classes or tuple(sorted({label for split in splits for label in split.labels}))
+def _classes(found: Mapping[str, _Split], where: str) -> tuple[Any, ...]:
+    """The classes in order: as the `ClassLabel` of the training images has them, then those of other splits; or sorted.
+
+    Raises `DataError` if one split has numbers and another names.
+    """
+    first = found["all" if "all" in found else "train"]
+    others = [split for split in found.values() if split is not first]
+    for split in others:
+        if isinstance(split.labels[0], str) != isinstance(first.labels[0], str):
+            raise DataError(
+                f"The classes of split {split.name} of {where} and of split {first.name} are numbers in one and names "
+                "in the other; write both alike, or name another column with label = ..."
+            )
+    used = {label for split in found.values() for label in split.labels}
+    if not first.classes:
+        return tuple(sorted(used))
+    declared = (name for split in (first, *others) for name in split.classes)
+    return tuple(dict.fromkeys((*declared, *sorted(used))))
+
+
+def _learnable(listing: Listing, where: str) -> Listing:
+    """As `learnable`; raises `DataError` for a split with other classes than the training images alone."""
+    left = learnable(listing)
+    for split, examples in left.splits.items():
+        if len(listing.splits[split]) and not len(examples):
+            raise DataError(
+                f"The {split} images of {where} have none of the classes of its training images; make the names of "
+                "the classes of both splits the same."
+            )
+    return left
 
 
 def _examples(split: _Split, labels: np.ndarray, where: str) -> Examples:

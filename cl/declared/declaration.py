@@ -136,8 +136,11 @@ def parse(content: Mapping[str, Any], path: Path) -> Declaration:
     if not content.get("datasets"):
         raise UsageError(f"{path} declares no datasets; add one table [[datasets]] for each, in the order of learning.")
     made = record(Declaration, content, str(path), where=path)
-    for number, entry in enumerate(made.datasets, 1):
-        _check_entry(entry, f"{path}, dataset {number} ({entry.name})")
+    for number, (entry, table) in enumerate(zip(made.datasets, content["datasets"], strict=True), 1):
+        where = f"{path}, dataset {number} ({entry.name})"
+        _check_entry(entry, where)
+        if "classes" in table and not entry.classes:
+            raise UsageError(f"{where}: classes names none; name the classes to use, or leave it out to use all.")
     _choice(path, "setting", made.setting, SETTINGS)
     _choice(path, "splits", made.splits, SPLITS)
     _choice(path, "missing", made.missing, MISSING)

@@ -114,11 +114,20 @@ def available(declaration: Declaration, missing: str) -> tuple[list[DatasetEntry
     if absent and (missing == "error" or not here):
         names = ", ".join(f"{entry.name} ({_needed(entry)})" for entry in absent[:5])
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-        places = ", ".join(str(folder) for folder in [*data_path(), home() / "data"])
+        near = [next_to.absolute()] if next_to is not None else []
+        places = ", ".join(str(folder) for folder in dict.fromkeys([*near, *data_path(), home() / "data"]))
+        for entry in absent:
+            if entry.reader == "hub" and (folder := hub.unusable(entry.hub, next_to)) is not None:
+                raise MissingData(
+                    f"{folder} holds no Parquet files and no save_to_disk folder; put a copy of {entry.hub} there, or "
+                    "unset CLBENCH_OFFLINE to download it."
+                )
+        forbidden = " and CLBENCH_OFFLINE forbids downloading it" if hubs else ""
+        online = ", or unset CLBENCH_OFFLINE" if hubs else ""
         leave = ", or leave it out with --set stream.missing=skip" if here else ""
         raise MissingData(
-            f"Stream {declaration.name} needs {names}{more}, not found in {places}; set CLBENCH_DATA_PATH to a folder "
-            f"that holds it{leave}."
+            f"Stream {declaration.name} needs {names}{more}, not found in {places}{forbidden}; set CLBENCH_DATA_PATH "
+            f"to a folder that holds it{online}{leave}."
         )
     return here, absent
 

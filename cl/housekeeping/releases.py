@@ -191,6 +191,8 @@ class Wanted:
     kaggle: tuple[Release, ...]
     by_hand: tuple[Release, ...]
     other: tuple[DatasetEntry, ...]  # not here, and without a declared release
+    library: tuple[DatasetEntry, ...] = ()  # of the Hugging Face hub: a run downloads them
+    others_here: int = 0  # datasets without a release that are here
 
     @property
     def bytes(self) -> int:
@@ -206,7 +208,7 @@ class Wanted:
 def wanted(declaration: Declaration) -> Wanted:
     """What is needed for a stream; a dataset that occurs twice counts once."""
     next_to = declaration.where.parent if declaration.where is not None else None
-    here, fetch, kaggle, by_hand, other = [], [], [], [], []
+    here, fetch, kaggle, by_hand, other, library, others_here = [], [], [], [], [], [], 0
     for entry in {
         each.release or each.also or each.name: each for each in (*declaration.datasets, *declaration.unlearned)
     }.values():
@@ -216,7 +218,10 @@ def wanted(declaration: Declaration) -> Wanted:
         copy = official(entry, next_to) if found is not None else None
         if copy is not None and to_unpack(copy):
             by_hand.append(copy.release)
+        elif entry.reader == "hub" and found == ():
+            library.append(entry)
         elif found is not None:
+            others_here += release is None
             here += [release] if release is not None else []
         elif release is None:
             other.append(entry)
@@ -226,7 +231,7 @@ def wanted(declaration: Declaration) -> Wanted:
             kaggle.append(release)
         else:
             by_hand.append(release)
-    return Wanted(tuple(here), tuple(fetch), tuple(kaggle), tuple(by_hand), tuple(other))
+    return Wanted(tuple(here), tuple(fetch), tuple(kaggle), tuple(by_hand), tuple(other), tuple(library), others_here)
 
 
 def fetch_all(

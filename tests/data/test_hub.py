@@ -106,6 +106,41 @@ def test_folders_of_other_content_are_passed_over(data: Path, tmp_path: Path) ->
     assert find("zoo/pets", tmp_path) == tmp_path / "pets"
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_splits_and_files_may_number_their_classes_differently(saved: bool, library: Any, data: Path) -> None:
+    folder, names, other = data / "pets", ("owl", "cat", "ant"), ("ant", "owl", "cat", "bee")
+    if saved:
+        made = {
+            split: library.Dataset.from_dict(
+                {"img": cells(numbers), "kind": [order.index(names[n % 3]) for n in numbers]},
+                features=library.Features({"img": library.Image(), "kind": library.ClassLabel(names=list(order))}),
+            )
+            for split, numbers, order in (("train", range(6), names), ("test", range(6, 9), other))
+        }
+        library.DatasetDict(made).save_to_disk(str(folder))
+    else:
+        for file, numbers, order in (
+            ("train-00000-of-00002", range(3), names), ("train-00001-of-00002", range(3, 6), other),
+            ("test-00000-of-00001", range(6, 9), other),
+        ):  # fmt: skip
+            labels = [order.index(names[n % 3]) for n in numbers]
+            write_parquet(folder / "data" / f"{file}.parquet", list(numbers), labels, order)
+    dataset = read(folder)
+    assert dataset.class_names == names
+    assert rows_of(dataset) == {"train": expected(range(6)), "test": expected(range(6, 9))}
+
+
+def test_classes_of_the_test_images_alone_are_left_out(library: Any, data: Path) -> None:
+    folder, other = clone(data / "pets"), ("bee", "ant", "cat", "owl")
+    write_parquet(folder / "data" / "test-00000-of-00001.parquet", range(9, 12), [3, 0, 1], other)
+    dataset = read(folder)
+    assert dataset.notes == ("Left out: 1 image of classes without training images (bee).",)
+    assert rows_of(dataset)["test"] == expected(range(9, 10)) | expected(range(11, 12))
+    write_parquet(folder / "data" / "test-00000-of-00001.parquet", range(9, 12), [0, 1, 2], ("x", "y", "z"))
+    with pytest.raises(DataError, match=r"The test images of .*pets have none of the classes of its training images"):
+        read(folder)
+
+
 def test_texts_are_classes_by_name_and_numbers_by_value(library: Any, data: Path) -> None:
     write_parquet(data / "pets" / "train.parquet", range(6), ["owl", "cat", "ant"] * 2)
     wanted = HubDataset("pets", image="img", label="kind")
@@ -239,19 +274,20 @@ def test_without_the_library_the_command_is_named(data: Path, monkeypatch: pytes
 def test_what_is_not_here_is_asked_of_the_hub(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def load_dataset(*args: Any, **options: Any) -> None:
-        asked.append((args, options))
+    def load_dataset_builder(**options: Any) -> None:
+        asked.append(options)
         raise FileNotFoundError("Dataset 'zoo/pets'\ndoesn't exist on the Hub")
 
     module = ModuleType("datasets")
-    module.load_dataset = load_dataset  # type: ignore[attr-defined]
+    module.load_dataset_builder = load_dataset_builder  # type: ignore[attr-defined]
+    module.are_progress_bars_disabled = lambda: True  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", module)
     wanted = HubDataset("zoo/pets", config="small", revision="a" * 40)
     with pytest.raises(
         DataError, match=r"Cannot read https://huggingface.co/datasets/zoo/pets with .*; check the name"
     ):
         read(None, wanted)
-    assert asked == [(("zoo/pets",), {"revision": "a" * 40, "name": "small", "keep_in_memory": False})]
+    assert asked == [{"path": "zoo/pets", "revision": "a" * 40, "name": "small"}]
 
 
 def test_offline_the_hub_is_not_reachable(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,3 +295,11 @@ def test_offline_the_hub_is_not_reachable(data: Path, monkeypatch: pytest.Monkey
     assert not hub.reachable()
     monkeypatch.delenv("CLBENCH_OFFLINE")
     assert hub.reachable()
+
+
+def test_the_library_writes_nothing(library: Any, data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    read(clone(data / "pets"))
+    (data / "pets" / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError):
+        read(data / "pets")
+    assert capfd.readouterr() == ("", "")

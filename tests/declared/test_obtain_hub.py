@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def test_keys_of_the_declaration(data: Path, tmp_path: Path) -> None:
     for more, sentence in {
         'revision = "main"': "revision is a commit of 40 hexadecimal digits, because others move; 'main' is none",
         'path = "pets"': "reader 'hub' does not take 'path'",
+        "classes = []": "classes names none; name the classes to use, or leave it out to use all",
     }.items():
         with pytest.raises(UsageError, match=sentence):
             build(written(tmp_path, more))
@@ -86,6 +88,12 @@ def test_offline_only_local_copies_are_used(data: Path, monkeypatch: pytest.Monk
     assert find(PETS, None) is None
     with pytest.raises(MissingData, match=r"needs pets \(the dataset zoo/pets of the Hugging Face hub\), not found in"):
         available(declaration(PETS), "error")
+    near = dataclasses.replace(declaration(PETS), where=data.parent / "near" / "animals.toml")
+    with pytest.raises(MissingData, match=r"not found in .*near, .*data.*CLBENCH_OFFLINE forbids downloading"):
+        available(near, "error")
+    (data / "zoo" / "pets").mkdir(parents=True)
+    with pytest.raises(MissingData, match=r"pets holds no Parquet files and no save_to_disk folder; "):
+        available(declaration(PETS), "error")
     clone(data / "zoo" / "pets")
     assert find(PETS, None) == (data / "zoo" / "pets",)
 
@@ -99,10 +107,11 @@ def test_a_plan_knows_that_a_run_downloads_it(data: Path) -> None:
 def test_status_of_the_hub(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (state,) = states(declaration(PETS))
     assert not state.form and state.why == "a run downloads the dataset zoo/pets of the Hugging Face hub"
-    assert wanted(declaration(PETS)).other == ()
+    assert wanted(declaration(PETS)).other == () and wanted(declaration(PETS)).library == (PETS,)
     monkeypatch.setenv("CLBENCH_OFFLINE", "1")
     (state,) = states(declaration(PETS))
     assert state.why == "needs the dataset zoo/pets of the Hugging Face hub"
     clone(data / "pets")
     (state,) = states(declaration(PETS))
+    assert wanted(declaration(PETS)).others_here == 1
     assert (state.form, state.where) == ("hub", str(data / "pets")) and state.bytes > 0

@@ -118,10 +118,12 @@ def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
     plan = wanted(declaration)
     unknown = f" and {plan.unknown} of unknown size" if plan.unknown else ""
     kaggle = f"{len(plan.kaggle)} from Kaggle with your account, " if plan.kaggle else ""
-    here = f"{counted(len(plan.here), 'dataset')} {'is' if len(plan.here) == 1 else 'are'} here"
+    library = f"{len(plan.library)} fetched by the datasets library at the first run, " if plan.library else ""
+    number = len(plan.here) + plan.others_here
+    here = f"{counted(number, 'dataset')} {'is' if number == 1 else 'are'} here"
     click.echo(
         f"{declaration.name}: {here}, {len(plan.fetch)} can be fetched ({size_text(plan.bytes)}{unknown}), "
-        f"{kaggle}{len(plan.by_hand) + len(plan.other)} only you can get."
+        f"{kaggle}{library}{len(plan.by_hand) + len(plan.other)} only you can get."
     )
     for release in (*plan.fetch, *plan.kaggle):
         click.echo(f"\n{release.title}\n  Licence: {release.licence}\n  Cite: {release.citation}")

@@ -126,6 +126,16 @@ def test_get_fetches_what_needs_no_account_and_lists_the_rest(
         assert "2 datasets are here, 0 can be fetched (0 B)" in capsys.readouterr().out
 
 
+def test_get_counts_datasets_of_the_hub(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown
+) -> None:
+    monkeypatch.delenv("CLBENCH_OFFLINE", raising=False)
+    path = tmp_path / "hub.toml"
+    path.write_text(STREAM.split("[[")[0] + '[[datasets]]\nname = "t"\nreader = "hub"\nhub = "zoo/nothere"\n')
+    assert call(["data", "get", str(path), "--dry-run"]) == 0
+    assert "1 fetched by the datasets library at the first run, 0 only you can get" in capsys.readouterr().out
+
+
 def test_a_failed_download_is_reported_with_its_exit_code(
     stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown
 ) -> None:
