@@ -67,15 +67,19 @@ def command(
     themes = several("theme", THEMES, theme)
     results = read_results(folders)
     plots = plots_of(results.records, kinds, rule, folders=[file.parent for file in results.files])
+    needs = {
+        "architecture": f", which needs one configuration on {LEAST} or more networks",
+        "transfer": ", which needs runs of independent and of another learner on one stream, backbone and seed",
+    }
+    without = [name for name in kinds if name not in {plot.kind for plot in plots}]
     if not plots:
-        needs = {
-            "architecture": f", which needs one configuration on {LEAST} or more networks",
-            "transfer": ", which needs runs of independent and of another learner on one stream, backbone and seed",
-        }
         needed = needs.get(kinds[0], "") if len(kinds) == 1 else ""
         raise UsageError(
             f"These runs have nothing to show as {', '.join(kinds)}{needed}; `--kind curves` shows any run."
         )
+    if kind != ",".join(KINDS):  # they were asked for by name
+        for name in without:
+            click.echo(f"These runs have nothing to show as {name}{needs.get(name, '')}.", err=True)
     written = []
     for plot in plots:
         for suffix in suffixes:

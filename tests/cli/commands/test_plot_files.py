@@ -54,3 +54,16 @@ def test_too_few_networks_for_a_study_are_one_sentence(
         assert call(["plot", str(folder), "--kind", kind]) == 2
         error = capsys.readouterr().err
         assert says in error and error.count("\n") == 1
+
+
+def test_kinds_that_have_nothing_to_show_are_named(
+    make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_records(tmp_path / "results", runs(make_record, "a", [40, 60]))
+    assert call(["plot", str(folder), "--kind", "curves,transfer", "--out", str(tmp_path / "figures")]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "These runs have nothing to show as transfer, which needs runs of independent and of another"
+    )
+    assert call(["plot", str(folder), "--out", str(tmp_path / "all")]) == 0
+    assert "nothing to show" not in capsys.readouterr().err
