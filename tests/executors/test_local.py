@@ -12,7 +12,6 @@ import threading
 import time
 import types
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,14 @@ import pytest
 import cl
 from cl.cli import call
 from cl.errors import DataError, RunInUse
-from cl.executors import Outcome, base
+from cl.executors import base
 from cl.executors.local import LocalExecutor, gpus_for
 from cl.plan.plan import Plan, make_plan
-from cl.progress.base import Observer
 from cl.records.record import load
 from cl.running.result import RunResult
 from cl.training import state
 from tests.help.commands import SMALL
+from tests.help.grids import Heard
 from tests.help.leases import held
 
 Shown = pytest.CaptureFixture[str]
@@ -63,27 +62,6 @@ def odd(plugin: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plugin("odd", {"odd_m": ODD}, {"clbench.strategies": {"odd": "odd_m:Odd"}})
     monkeypatch.setattr(cl.registry, "strategies", cl.registry.Registry("clbench.strategies", "strategy"))
     monkeypatch.chdir(tmp_path)
-
-
-class Heard:
-    """Keeps what an observer is told."""
-
-    def __init__(self) -> None:
-        self.begun: list[tuple[str, int, int]] = []
-        self.lines: list[str] = []
-        self.ended: list[Outcome] = []
-
-    def started(self, plan: Plan, index: int, total: int) -> None:
-        self.begun.append((plan.strategy, index, total))
-
-    def progress(self, plan: Plan) -> AbstractContextManager[Observer]:
-        return Observer()
-
-    def line(self, plan: Plan, text: str) -> None:
-        self.lines.append(f"{plan.seed}: {text}")
-
-    def finished(self, outcome: Outcome) -> None:
-        self.ended.append(outcome)
 
 
 def test_sequential_runs_continue_after_failures_and_stop_at_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,24 +82,33 @@ def _place(about: dict[str, Any]) -> str:
     return str(about["here"] or about["problem"] or "not here")
 
 
-def show_places_of(release: Release, as_json: bool) -> int:
-    """Print every folder that is searched for a release, in order, and what is there."""
-    from cl.data.official.release import completed, how_to_get, listed
+def show_looked(looked: Sequence[Any], as_json: bool) -> Any:
+    """Print the folders that were searched, in order, and what is there; returns the one that is used, else None."""
+    from cl.data.official.release import listed
     from cl.housekeeping.datasets import state_of_folder
-    from cl.housekeeping.published import places_of
 
-    looked = places_of(release)
     used = next((place for place in looked if place.is_whole), None)
     if as_json:
         found = [{**dataclasses.asdict(place), "folder": str(place.folder), "used": place is used} for place in looked]
         click.echo(json.dumps(found, indent=1))
-        return 0
+        return used
     rows = []
     for place in looked:
         state = "used" if place is used else "found" if place.is_whole else listed(place.found, ", ") or "-"
         state = place.problem or state_of_folder(place.folder) or state
         rows.append([str(place.folder), listed(place.names, " + "), place.root, state])
     print_table(["folder", "looked for", "from", "found"], rows)
+    return used
+
+
+def show_places_of(release: Release, as_json: bool) -> int:
+    """Print every folder that is searched for a release, in order, and what is there."""
+    from cl.data.official.release import completed, how_to_get
+    from cl.housekeeping.published import places_of
+
+    used = show_looked(places_of(release), as_json)
+    if as_json:
+        return 0
     if used is None and (rest := completed(release)) is not None:
         click.echo(f"\nUsed: {rest}")
     elif used is None and release.downloadable:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cl.cli.app import report
+from cl.cli.commands.data_of_releases import show_looked
 from cl.cli.text import print_table, size_text
 from cl.errors import DataError, UsageError, counted, did_you_mean
 
@@ -87,20 +88,11 @@ def _report_other_files(found: Sequence[State]) -> int:
 
 def show_places(known: KnownDataset, as_json: bool) -> int:
     """Print every place that is searched for a dataset, and what is there."""
-    from cl.housekeeping.datasets import places, state_of_folder
+    from cl.housekeeping.datasets import places
 
-    looked = places(known)
-    used = next((place for place in looked if place.is_whole), None)
+    used = show_looked(places(known), as_json)
     if as_json:
-        found = [{**dataclasses.asdict(place), "folder": str(place.folder), "used": place is used} for place in looked]
-        click.echo(json.dumps(found, indent=1))
         return 0
-    rows = []
-    for place in looked:
-        state = "used" if place is used else "found" if place.is_whole else ", ".join(place.found) or "-"
-        state = place.problem or state_of_folder(place.folder) or state
-        rows.append([str(place.folder), " + ".join(place.names), place.root, state])
-    print_table(["folder", "looked for", "from", "found"], rows)
     if used is None and known.archive.urls:
         click.echo(f"\nIt is nowhere; `clbench data get {known.name}` fetches it.")
     elif used is None:
