@@ -108,7 +108,7 @@ def test_runs_that_fail_and_folders_that_are_not_shared(cluster: Any, tmp_path: 
     outcomes = grid.execute([fine, fails, kills, own], heard)
     assert [outcome.exit_code for outcome in outcomes] == [0, 1, 1, 1]
     assert sorted(path.name for path in fine.folder.iterdir()) == [
-        *(".lock", "config.toml", "events.jsonl", "inputs.json", "log.txt", "predictions.npz", "record.json")
+        *("config.toml", "events.jsonl", "inputs.json", "log.txt", "predictions.npz", "record.json")
     ]
     equal_local(outcomes[:1], tmp_path)
     assert f"The traceback is in {fails.folder / 'log.txt'}" in outcomes[1].error
