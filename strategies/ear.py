@@ -14,21 +14,8 @@ from cl.parts.heads import TaskHeads
 from cl.parts.hyperdimensional import Bundles, Hypervectors, KeptCodes
 from cl.parts.shallow_adaptors import AdaptorPool, ShallowAdaptor, Shape, naswot, shapes
 from cl.parts.statistics import auroc
-from cl.strategy import (
-    DISJOINT,
-    DOMAIN,
-    Batch,
-    Cosine,
-    Inputs,
-    Needs,
-    Strategy,
-    StreamInfo,
-    TaskSize,
-    UsageError,
-    View,
-    Work,
-    option,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import DISJOINT, DOMAIN, Batch, Cosine, Inputs, Needs, Strategy, StreamInfo, UsageError, View, option
 from cl.training.optim import OPTIMIZERS, optimizer
 
 

@@ -14,21 +14,8 @@ from cl.parts.heads import LeCunHead, align_newest
 from cl.parts.losses import balanced_cross_entropy, effective_weights, softened_cross_entropy
 from cl.parts.memory import Memory
 from cl.parts.weights import Networks
-from cl.strategy import (
-    RECIPES,
-    SCHEDULES,
-    Batch,
-    Extractor,
-    ImageSet,
-    Inputs,
-    Step,
-    StreamInfo,
-    TaskSize,
-    View,
-    Work,
-    option,
-    schedule,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import RECIPES, SCHEDULES, Batch, Extractor, ImageSet, Inputs, Step, StreamInfo, View, option, schedule
 from cl.training.optim import optimizer
 from cl.training.policies import POLICIES
 

@@ -11,21 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.parts.heads import CosineHead, class_means, closeness
-from cl.strategy import (
-    RECIPES,
-    Batch,
-    Inputs,
-    MultiStep,
-    Needs,
-    Source,
-    Strategy,
-    StreamInfo,
-    TaskSize,
-    View,
-    Work,
-    option,
-    sgd,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import RECIPES, Batch, Inputs, MultiStep, Needs, Source, Strategy, StreamInfo, View, option, sgd
 
 
 class FSCILFrozen(Strategy):

@@ -12,20 +12,8 @@ from torch.nn import functional as F
 from cl.parts.attached import Adapters, Attached, ScaleShift, VisualPrompts
 from cl.parts.heads import CosineHead
 from cl.parts.weights import TunedWeights
-from cl.strategy import (
-    RECIPES,
-    Cosine,
-    Extractor,
-    Needs,
-    Strategy,
-    StreamInfo,
-    TaskSize,
-    UsageError,
-    View,
-    Work,
-    option,
-    sgd,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import RECIPES, Cosine, Extractor, Needs, Strategy, StreamInfo, UsageError, View, option, sgd
 
 TUNING = ("adapter", "ssf", "vpt-deep", "vpt-shallow", "finetune", "none")
 

@@ -14,20 +14,8 @@ from cl.bases.replayed import Replayed
 from cl.parts.exemplars import Exemplars, Held, check_kept_as, kept_as
 from cl.parts.losses import softened_cross_entropy
 from cl.parts.weights import Teacher
-from cl.strategy import (
-    DISJOINT,
-    Batch,
-    ImageBatches,
-    ImageSet,
-    Needs,
-    Source,
-    StreamInfo,
-    TaskSize,
-    TensorBatches,
-    View,
-    Work,
-    option,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import DISJOINT, Batch, ImageBatches, ImageSet, Needs, Source, StreamInfo, TensorBatches, View, option
 from cl.training.encodings import BLOCK
 
 

@@ -26,22 +26,8 @@ from cl.parts.merging import (
 )
 from cl.parts.statistics import ClassGaussians
 from cl.parts.weights import Lent
-from cl.strategy import (
-    RECIPES,
-    Batch,
-    Cosine,
-    Extractor,
-    Inputs,
-    Needs,
-    Strategy,
-    StreamInfo,
-    TaskSize,
-    View,
-    When,
-    Work,
-    option,
-    sgd,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Needs, Strategy, StreamInfo, View, When, option, sgd
 from cl.training.optim import WarmupCosine, adamw
 
 HEADS = ("prototype", "linear")

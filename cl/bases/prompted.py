@@ -11,20 +11,8 @@ from torch import Tensor, nn
 
 from cl.parts.heads import GrowingHead
 from cl.parts.losses import local_cross_entropy
-from cl.strategy import (
-    RECIPES,
-    SCHEDULES,
-    Batch,
-    Inputs,
-    Needs,
-    Strategy,
-    StreamInfo,
-    TaskSize,
-    View,
-    Work,
-    option,
-    schedule,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Needs, Strategy, StreamInfo, View, option, schedule
 from cl.training.optim import OPTIMIZERS, optimizer
 
 HEAD_INIT = "initialisation of new head rows; linear: weights and bias as in nn.Linear, kaiming: bias 0"

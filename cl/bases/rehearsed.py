@@ -13,20 +13,8 @@ from cl.backbone.batch_norms import has_batch_norms
 from cl.bases.fine_tuning import FineTuning
 from cl.bases.replayed import Replayed
 from cl.parts.exemplars import Draws, Exemplars, check_kept_as, kept_as
-from cl.strategy import (
-    SETTINGS,
-    Batch,
-    ImageSet,
-    Needs,
-    Source,
-    Step,
-    StreamInfo,
-    TaskSize,
-    View,
-    Work,
-    option,
-    schedule,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import SETTINGS, Batch, ImageSet, Needs, Source, Step, StreamInfo, View, option, schedule
 from cl.training.optim import optimizer
 
 

@@ -9,20 +9,8 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from cl import registry
-from cl.strategy import (
-    Extractor,
-    Inputs,
-    Needs,
-    Step,
-    Strategy,
-    StreamInfo,
-    TaskSize,
-    UsageError,
-    View,
-    Work,
-    nested,
-    option,
-)
+from cl.protocol import TaskSize, Work
+from cl.strategy import Extractor, Inputs, Needs, Step, Strategy, StreamInfo, UsageError, View, nested, option
 from cl.training.fit import FitSpec, Learner
 from cl.training.trainer import Trainer
 
