@@ -12,6 +12,7 @@ import click
 
 from cl.cli.grid_progress import Costs
 from cl.errors import counted, printable
+from cl.executors.journal import key_of
 from cl.plan.command import command_of
 from cl.progress.base import clock
 from cl.running.standing import STANDINGS, Standing, standing_of
@@ -44,7 +45,7 @@ def show(plans: Sequence[Plan], last: Mapping[str, Attempt], as_json: bool) -> i
 def _standing(plan: Plan, last: Mapping[str, Attempt]) -> Standing:
     """How a run stands; a run that failed before it had a record has its sentence in the journal."""
     standing = standing_of(plan)
-    attempt = last.get(str(plan.folder))
+    attempt = last.get(key_of(plan))
     if standing.kind in ("new", "stopped") and attempt is not None and attempt.ended == "failed":
         return Standing("failed", standing.done, standing.tasks, attempt.error, attempt.seconds)
     return standing
@@ -63,7 +64,7 @@ def _left(found: Sequence[tuple[Plan, Standing]]) -> str:
 
 def _threads(plan: Plan, last: Mapping[str, Attempt]) -> int | None:
     """The CPU threads of the last attempt."""
-    attempt = last.get(str(plan.folder))
+    attempt = last.get(key_of(plan))
     return None if attempt is None else attempt.threads
 
 

@@ -16,16 +16,16 @@ from pathlib import Path
 
 from cl.executors.base import Outcome
 from cl.files import make_folder, storage_error
-from cl.plan.plan import safe_name
+from cl.plan.plan import Plan, safe_name
 
 FOLDER = "sweeps"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a run: its folder, how it ended (complete, failed, interrupted, skipped), when and where.
+    """One attempt at a run: its folder (`key_of`), when and where, and how it ended.
 
-    `threads`: the CPU threads that it was given, if that was said.
+    `ended` is complete, failed, interrupted or skipped. `threads`: the CPU threads that it was given, if that was said.
     """
 
     folder: str
@@ -36,6 +36,11 @@ class Attempt:
     when: str = ""
     host: str = ""
     threads: int | None = None
+
+
+def key_of(plan: Plan) -> str:
+    """The folder of a run below its results folder, which other machines may see at another place."""
+    return plan.folder.relative_to(plan.results).as_posix()
 
 
 class Journal:
@@ -49,7 +54,7 @@ class Journal:
         if outcome.result is not None and not outcome.result.executed:
             return
         attempt = Attempt(
-            str(outcome.plan.folder), ended(outcome), outcome.exit_code, outcome.error, round(seconds, 3),
+            key_of(outcome.plan), ended(outcome), outcome.exit_code, outcome.error, round(seconds, 3),
             datetime.now(timezone.utc).isoformat(timespec="seconds"), socket.gethostname(), threads,
         )  # fmt: skip
         make_folder(self.path.parent)
@@ -63,7 +68,7 @@ class Journal:
             raise storage_error(self.path, error) from error
 
     def last(self) -> Mapping[str, Attempt]:
-        """The last attempt at every run, by its folder; a line that was cut off is left out."""
+        """The last attempt at every run, by `key_of`; a line that was cut off is left out."""
         found: dict[str, Attempt] = {}
         if not self.path.is_file():
             return found

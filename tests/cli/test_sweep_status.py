@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cl.cli import sweep_status
-from cl.executors.journal import Attempt
+from cl.executors.journal import Attempt, key_of
 from cl.plan.plan import Plan, make_plan
 from cl.running.standing import Standing
 
@@ -38,9 +38,9 @@ def test_what_is_not_complete_is_listed_and_all_is_counted(plans: list[Plan], ca
 
 
 def test_a_failure_without_a_record_is_known_from_the_journal(plans: list[Plan], capsys: Shown) -> None:
-    last = {str(plans[4].folder): Attempt(str(plans[4].folder), "failed", 3, "No data.")}
+    last = {key_of(plans[4]): Attempt(key_of(plans[4]), "failed", 3, "No data.")}
     assert sweep_status.show(plans[4:], last, True) == 1
     facts = json.loads(capsys.readouterr().out)
     assert (facts["state"], facts["error"]) == ("failed", "No data.") and facts["command"][:2] == ["clbench", "run"]
-    running = {str(plans[1].folder): Attempt(str(plans[1].folder), "failed", 3, "No data.")}
+    running = {key_of(plans[1]): Attempt(key_of(plans[1]), "failed", 3, "No data.")}
     assert sweep_status.show(plans[1:2], running, False) == 0, "it is being tried again"

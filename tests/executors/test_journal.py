@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cl.executors.base import Outcome
-from cl.executors.journal import Journal, ended
+from cl.executors.journal import Journal, ended, key_of
 from cl.plan.plan import make_plan
 from cl.running.result import RunResult
 
@@ -23,7 +23,9 @@ def test_the_last_attempt_at_a_run_counts(tmp_path: Path) -> None:
     assert {(each.ended, each.exit_code, each.error, each.seconds) for each in last.values()} == {
         ("failed", 3, "No data.", 1.235), ("complete", 0, "", 2.0),
     }  # fmt: skip
-    assert set(last) == {str(one.folder), str(two.folder)} and all(each.host and each.when for each in last.values())
+    assert set(last) == {key_of(one), key_of(two)} and all(key.startswith("split-digits/") for key in last)
+    assert not any(str(one.results) in key for key in last), "another machine sees the results elsewhere"
+    assert all(each.host and each.when for each in last.values())
 
 
 def test_how_a_run_ended() -> None:

@@ -139,12 +139,13 @@ def start(**given: Any) -> int:
 @_executor_options
 def retry(**given: Any) -> int:
     """Run the runs again whose last attempt failed; a stopped attempt continues from its checkpoint."""
+    from cl.executors.journal import key_of
     from cl.running.standing import standing_of
 
     def failed(plans: Sequence[Plan], last: Any) -> list[Plan]:
         chosen = []
         for plan in plans:
-            attempt = last.get(str(plan.folder))
+            attempt = last.get(key_of(plan))
             kind = standing_of(plan).kind
             if kind == "failed" or (kind in ("new", "stopped") and attempt is not None and attempt.ended == "failed"):
                 chosen.append(plan)
