@@ -52,14 +52,33 @@ def replace_file(path: Path, write: Callable[[Path], None], *, durable: bool = T
     disk, and `RunInUse` is raised if another process holds it now.
     """
 
+    temporary: Path | None = None
+
     def replace(guard: Guard | None) -> None:
+        nonlocal temporary
         _make_below(path.parent, None if guard is None else guard.folder)
-        _replace(path, write, guard, durable=durable)
+        if temporary is None:  # an outage may have kept the file of the attempt before: this one writes it again
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            temporary = Path(name)
+            os.close(handle)
+        write(temporary)
+        _make_usual(temporary)
+        if durable:
+            _sync(temporary)
+        if guard is not None:
+            guard.check()  # again: writing may have taken long
+        os.replace(temporary, path)
+        if durable:
+            _sync_folder(path.parent)
 
     try:
         commit(path, replace)
     except OSError as error:
         raise storage_error(path, error) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def move(path: Path, target: Path) -> None:
@@ -87,28 +106,17 @@ def _make_below(folder: Path, held: Path | None) -> None:
         folder.mkdir(exist_ok=True)
 
 
-def _replace(path: Path, write: Callable[[Path], None], guard: Guard | None, *, durable: bool) -> None:
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        if durable:
-            with open(temporary, "rb") as stream:
-                os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        if guard is not None:
-            guard.check()  # again: writing may have taken long
-        os.replace(temporary, path)
-        if durable:
-            _sync_folder(path.parent)
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+def _make_usual(path: Path) -> None:
+    """Give a temporary file the permissions that a file usually gets."""
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(path, 0o666 & ~umask)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the content of a file is on disk."""
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

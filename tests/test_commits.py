@@ -14,7 +14,7 @@ import pytest
 from cl import commits
 from cl.commits import guarded
 from cl.errors import RunInUse, StorageError
-from cl.files import move, write_text
+from cl.files import move, replace_file, write_text
 from cl.leases import acquire
 from tests.help.leases import ELSEWHERE, leave
 
@@ -91,6 +91,30 @@ def test_errors_of_a_disk_that_is_away_are_waited_for(number: int, name: str, di
         move(disk.folder / "event", disk.folder / "before")  # not there: nothing to do
     mine.release()
     assert [path.name for path in disk.folder.iterdir()] == ["before"]
+
+
+@pytest.mark.parametrize("moment", ["written", "checked"])
+def test_an_outage_in_the_middle_of_a_commit_leaves_no_temporary_file(moment: str, disk: Disk) -> None:
+    (disk.folder / "event").write_text("old")
+    mine, attempts = acquire(disk.folder / ".lock"), []
+
+    def write(temporary: Path) -> None:
+        attempts.append(temporary)
+        temporary.write_text("new")
+        if len(attempts) == 1 and moment == "written":
+            disk.leave()
+
+    def check() -> None:
+        mine.check()
+        if len(attempts) == 1 and moment == "checked" and not disk.told:
+            disk.leave()
+
+    with guarded(disk.folder, check, disk.told.append):
+        replace_file(disk.folder / "event", write)
+    mine.release()
+    assert len(attempts) == 2 and len(disk.told) == 2
+    assert [path.name for path in disk.folder.iterdir()] == ["event"]
+    assert (disk.folder / "event").read_text() == "new"
 
 
 def test_a_disk_that_stays_away_ends_the_run_and_keeps_its_files(disk: Disk) -> None:
