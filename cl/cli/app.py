@@ -22,6 +22,8 @@ COMMANDS = {
     "sweep": "a grid of many runs, here or on a cluster: start, status, retry",
     "tune": "search a method's options on held-out training images, with Optuna",
     "resume": "continue a run from its folder",
+    "predict": "classes and probabilities of images, by a finished run's learner",
+    "export-model": "a finished run's learner as an ONNX or torch.export file, compared with it",
     "leaderboard": "rank the runs in results folders",
     "compare": "two rows side by side: how they differ, and whether it is significant",
     "claims": "what papers claim, and the verdict on each from records",
@@ -53,7 +55,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"cl.cli.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"cl.cli.commands.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -130,7 +130,11 @@ def top5(matrix: AccuracyMatrix, scores: Scores) -> float:
 
 def ece(matrix: AccuracyMatrix, scores: Scores) -> float:
     chosen = _tested(matrix, scores)
-    confidence, right = np.exp(scores.confidence[chosen]), scores.right[chosen]
+    return calibration_error(np.exp(scores.confidence[chosen]), scores.right[chosen])
+
+
+def calibration_error(confidence: Floats, right: Right) -> float:
+    """The expected calibration error of answers with these probabilities [n]; NaN for no answers or an unknown one."""
     if not len(right) or np.isnan(confidence).any():
         return np.nan
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # (0, 1/15], (1/15, 2/15], ...

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +20,20 @@ from cl.settings import transform
 
 if TYPE_CHECKING:
     from cl.backbone import Backbone
+    from cl.running.learner import Learner
     from cl.strategy import Strategy
     from cl.stream import StreamInfo
     from cl.training.trainer import Trainer
 
 
-def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any:
+def load_learner(folder: str | os.PathLike[str], *, device: str = "auto", precision: str | None = None) -> Learner:
     """Load the learner of a run made with `save_learner=True`, ready to predict; the stream's data is not needed.
 
         learner = cl.load_learner("results/.../seed1993")
+        for name, answer, probability in learner.predict("photos/"): ...   # files, Pillow images, arrays, DataLoader
         scores = learner.predict_images(pixels)                     # uint8 [B, C, H, W] -> [B, classes]
-        names = [learner.info.class_names[i] for i in scores.argmax(1)]
 
-    Its predictions equal those at the end of the run, bit for bit on the same kind of device. Warns if the strategy's
+    `precision` replaces that of the run. Its predictions equal those at the end of the run, bit for bit on the same kind of device. Warns if the strategy's
     code has changed since. Raises `UsageError` if the folder holds no saved learner or the strategy is not registered,
     `DataError` if weights or preprocessing differ from those of the run, and for a damaged file.
     """
@@ -42,28 +45,38 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any
 
     from cl.random import Seeds
     from cl.running import saved_learner
+    from cl.running.calibration import Calibration
+    from cl.running.learner import NO_CALIBRATION, Learner
     from cl.training.generators import generators_untouched
     from cl.training.trainer import Trainer
 
     saved = saved_learner.load(path)
     plan = load_plan(path.parent)
-    _check_owner(path, saved.info)
+    plan = plan if precision is None else dataclasses.replace(plan, precision=precision)
+    result = _record_of(path, saved.info)
     device = pick_device(device)
     with generators_untouched():
         trainer = Trainer(seeds=Seeds(**plan.seeds), device=device, checkpoint=saved_learner.SetupJournal(saved.setup))
         strategy = build_strategy(plan, build_backbone(plan, device), trainer)
-        return saved_learner.rebuild(saved, strategy, path)
+        strategy = saved_learner.rebuild(saved, strategy, path)
+    calibration = NO_CALIBRATION if saved.calibration is None else Calibration(**saved.calibration)
+    return Learner(strategy, result, calibration)
 
 
-def _check_owner(path: Path, info: StreamInfo) -> None:
-    """Raise `DataError` if a learner did not learn what the record next to it says."""
+def _record_of(path: Path, info: StreamInfo) -> Mapping[str, Any] | None:
+    """The result in the record next to a learner, None if there is none or it is damaged: the learner works without.
+
+    Raises `DataError` if the learner did not learn what the record says.
+    """
     try:
-        stream = load(path.parent / RECORD, trust_hash=True)["result"]["stream"]
-    except ClbenchError:  # no record, or a damaged one: the learner can be used without it
-        return
+        result: Mapping[str, Any] = load(path.parent / RECORD, trust_hash=True)["result"]
+    except ClbenchError:
+        return None
+    stream = result["stream"]
     learned = info.train_fingerprint or stream["fingerprints"]["train"], list(info.class_names)
     if learned != (stream["fingerprints"]["train"], stream["class_names"]):
         raise DataError(f"{path} is the learner of another run than the record next to it; {KEEP_LEARNER}.")
+    return result
 
 
 def build_stream(plan: Plan, progress: Observer | None = None) -> Any:

@@ -99,6 +99,9 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     from cl.paths import home
     from cl.random import Seeds
     from cl.running import loop, saved_learner
+    from cl.running.calibration import Calibration
+    from cl.running.held_out import calibrate
+    from cl.running.learner import Learner
     from cl.running.sealing import falls_below
     from cl.training.checkpoint import Checkpoint
     from cl.training.encodings import Encodings
@@ -143,6 +146,7 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     trainer.cost.profile = profile
     strategy = build_strategy(plan, backbone, trainer)
     about = header(plan)
+    calibrated: list[Calibration] = []
 
     def ready() -> None:
         if plan.compile:
@@ -155,7 +159,10 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
                 f"--compile had no effect: {plan.strategy} trains no pass of the backbone as it was at setup."
             )
         if plan.save_learner:
-            saved_learner.save(folder / LEARNER, learner, about["strategy"])
+            found = calibrate(Learner(learner, load(folder / RECORD, trust_hash=True)["result"]), stream)
+            calibrated.append(found)
+            progress.message(found.sentence)
+            saved_learner.save(folder / LEARNER, learner, about["strategy"], found.as_state())
         save_inputs(plan, of_stream, of_method)
 
     with arithmetic(device, plan.precision), reads.recording(of_method):
@@ -164,7 +171,8 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
             trainer=trainer, max_tasks=plan.max_tasks, save_scores=plan.save_scores, warnings=tuple(notes),
             hooks=loop.Hooks(ready, finish, falls_below(plan.stop_below)), probe=probe,
         )  # fmt: skip
-    return RunResult(record, folder, strategy, profile=_profile_of(profile, folder, record))
+    calibration = calibrated[0] if calibrated else None
+    return RunResult(record, folder, strategy, calibration=calibration, profile=_profile_of(profile, folder, record))
 
 
 def _profile_of(profile: Off, folder: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:

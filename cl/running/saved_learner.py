@@ -24,7 +24,8 @@ class Saved:
     """The contents of the file.
 
     `strategy` is the record's description of the strategy, `backbone` the identity of its weights and transform,
-    `learned` the state after the last task, `setup` the journal of what `setup` computed (empty for most methods).
+    `learned` the state after the last task, `setup` the journal of what `setup` computed (empty for most methods),
+    `calibration` that of its probabilities, None in a file of an earlier version.
     """
 
     strategy: Mapping[str, Any]
@@ -32,12 +33,16 @@ class Saved:
     info: StreamInfo
     learned: state.State
     setup: Sequence[Mapping[str, Any]]
+    calibration: Mapping[str, Any] | None = None
 
 
-def save(path: Path, strategy: Strategy, about: Mapping[str, Any]) -> None:
+def save(
+    path: Path, strategy: Strategy, about: Mapping[str, Any], calibration: Mapping[str, Any] | None = None
+) -> None:
     """Write a learner atomically as safetensors; raises `StorageError` if it cannot be written.
 
-    `about` is the record's description of the strategy.
+    `about` is the record's description of the strategy, `calibration` the values of a
+    `cl.running.calibration.Calibration`.
     """
     checkpoint = strategy.trainer.journal.checkpoint
     content = {
@@ -47,6 +52,7 @@ def save(path: Path, strategy: Strategy, about: Mapping[str, Any]) -> None:
         "info": asdict(strategy.info),
         "state": strategy.get_state(),
         "setup": checkpoint.setup_entries() if checkpoint else [],
+        **({} if calibration is None else {"calibration": dict(calibration)}),
     }
     state.save(path, content)
 
@@ -68,7 +74,10 @@ def load(path: Path) -> Saved:
     if content["strategy"]["source_sha256"] != registry.strategies.source_sha256(name):
         warnings.warn(f"The code of {name} has changed since {path} was trained.", stacklevel=3)
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["info"].items()}
-    return Saved(content["strategy"], content["backbone"], StreamInfo(**fields), content["state"], content["setup"])
+    return Saved(
+        content["strategy"], content["backbone"], StreamInfo(**fields), content["state"], content["setup"],
+        content.get("calibration"),
+    )  # fmt: skip
 
 
 def rebuild(saved: Saved, strategy: Strategy, path: Path) -> Strategy:
