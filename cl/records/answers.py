@@ -113,12 +113,33 @@ def confusion(matrix: AccuracyMatrix, answers: Answers, classes: int) -> Ints:
     return table
 
 
+@dataclass(frozen=True, eq=False)
+class ByClass:
+    """Of each class, from a table of `confusion`: its images, precision, recall and F1, fractions [C].
+
+    Precision is NaN for a class that no image was answered with, recall for one without images, F1 if both hold.
+    """
+
+    images: Ints
+    precision: Floats
+    recall: Floats
+    f1: Floats
+
+    @classmethod
+    def of(cls, table: Ints) -> ByClass:
+        images, right, answered = table.sum(axis=1), table.diagonal(), table[:, : len(table)].sum(axis=0)
+        return cls(
+            images, *(_ratio(*pair) for pair in ((right, answered), (right, images), (2 * right, images + answered)))
+        )
+
+
+def _ratio(part: Ints, whole: Ints) -> Floats:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
 def macro_f1(matrix: AccuracyMatrix, answers: Answers) -> float:
-    table = confusion(matrix, answers, int(answers.label.max(initial=-1)) + 1)
-    images, right = table.sum(axis=1), table.diagonal()
-    answered = table[:, : len(table)].sum(axis=0)
-    known = images > 0
-    return mean(2 * right[known] / (images + answered)[known])
+    found = ByClass.of(confusion(matrix, answers, int(answers.label.max(initial=-1)) + 1))
+    return mean(found.f1[found.images > 0])
 
 
 def top5(matrix: AccuracyMatrix, scores: Scores) -> float:

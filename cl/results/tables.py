@@ -11,7 +11,7 @@ import numpy as np
 
 from cl.errors import printable
 from cl.protocol import default_rule
-from cl.records.answers import answers_of, confusion, flips_by_step
+from cl.records.answers import ByClass, answers_of, confusion, flips_by_step
 from cl.records.formulas import (
     accuracy_by_sample,
     accuracy_by_task,
@@ -235,3 +235,31 @@ def confusion_table(
     counts, stream = matrix(record, rule), record["result"]["stream"]
     table = confusion(counts, answers_of(record["result"], predictions, rule), stream["n_classes"])
     return list(stream["class_names"]), table.tolist()
+
+
+CLASSES = ("class", "task", "images", "precision", "recall", "F1")
+"""Columns of `class_rows`."""
+
+
+def class_rows(
+    record: Mapping[str, Any], predictions: Predictions, rule: str | None = None
+) -> list[dict[str, str | float | int | None]]:
+    """One row per class that was tested after the last step, with the columns `CLASSES`, in the order of learning.
+
+    Fractions, None if undefined: no image was answered with the class. `task` counts from 1. Raises `UsageError` for a
+    rule that the run does not have.
+    """
+    names, table = confusion_table(record, predictions, rule)
+    found = ByClass.of(np.array(table, dtype=np.int64))
+    first: dict[int, int] = {}
+    for group in record["result"]["stream"]["groups"]:
+        for place in group["classes"]:
+            if group.get("task") is not None:
+                first[place] = min(group["task"] + 1, first.get(place, group["task"] + 1))
+    rows: list[dict[str, str | float | int | None]] = []
+    for place in np.flatnonzero(found.images > 0).tolist():
+        values = (float(each[place]) for each in (found.precision, found.recall, found.f1))
+        fractions = [None if math.isnan(value) else value for value in values]
+        cells = (names[place], first.get(place), int(found.images[place]), *fractions)
+        rows.append(dict(zip(CLASSES, cells, strict=True)))
+    return rows

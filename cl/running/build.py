@@ -33,9 +33,10 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto", precis
         for name, answer, probability in learner.predict("photos/"): ...   # files, Pillow images, arrays, DataLoader
         scores = learner.predict_images(pixels)                     # uint8 [B, C, H, W] -> [B, classes]
 
-    `precision` replaces that of the run. Its predictions equal those at the end of the run, bit for bit on the same kind of device. Warns if the strategy's
-    code has changed since. Raises `UsageError` if the folder holds no saved learner or the strategy is not registered,
-    `DataError` if weights or preprocessing differ from those of the run, and for a damaged file.
+    `precision` replaces that of the run. Its predictions equal those at the end of the run, bit for bit on the same
+    kind of device. Warns if the strategy's code has changed since. Raises `UsageError` if the folder holds no saved
+    learner or the strategy is not registered, `DataError` if weights or preprocessing differ from those of the run, and
+    for a damaged file.
     """
     path = Path(folder) / LEARNER
     if not path.is_file():

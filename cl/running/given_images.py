@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from cl.data.images import native, readable, square
 from cl.data.store import PixelArray
 from cl.data.tree_walk import LeftOut, images_below
 from cl.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 Shape = tuple[int, int, int]
 """Channels, height and width of the images of training, as in `cl.stream.StreamInfo`."""
@@ -141,11 +138,11 @@ def _bytes(values: np.ndarray) -> PixelArray:
     """Values as uint8: whole numbers as they are, floats from 0 to 1 times 255."""
     if values.dtype == np.uint8:
         return values
-    fits = values.dtype.kind == "f" and (not values.size or (0 <= values.min() and values.max() <= 1))
+    fits = values.dtype.kind == "f" and (not values.size or (values.min() >= 0 and values.max() <= 1))
     if not fits:
         raise UsageError(
-            f"An array of {values.dtype} is no image unless its values are floats from 0 to 1; give uint8 pixels, which "
-            "the learner normalises itself."
+            f"An array of {values.dtype} is no image unless its values are floats from 0 to 1; give uint8 pixels, "
+            "which the learner normalises itself."
         )
     return np.rint(values * 255).astype(np.uint8)
 

@@ -28,7 +28,7 @@ class RunResult:
     profile: Mapping[str, Any] | None = field(default=None, compare=False)
     """Where the time went, as in profile.json; None without `profile=True`, and for a run that was complete already."""
     calibration: Calibration | None = field(default=None, compare=False)
-    """That of the learner's probabilities; None without `save_learner=True`, and for a run that was complete already."""
+    """That of the probabilities; None without `save_learner=True`, and for a run that was complete already."""
     executed: bool = field(default=True, compare=False)
     """Whether the call did something; false for a run that was complete already."""
 

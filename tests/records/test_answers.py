@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cl.records.answers import Answers, Scores, answers_of, confusion, flips_between, scores_of
+from cl.records.answers import Answers, ByClass, Scores, answers_of, confusion, flips_between, scores_of
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metrics import METRICS, metrics_of
 from cl.records.predictions import ABSENT, Predictions, read_predictions, write_predictions
@@ -54,6 +54,20 @@ def test_macro_f1_and_confusion_of_scikit_learn() -> None:
     found = Answers(label, np.zeros(200, np.int64), answer[None])
     assert METRICS["F1_macro"].compute(matrix, found) == pytest.approx(metrics.f1_score(label, answer, average="macro"))
     np.testing.assert_array_equal(confusion(matrix, found, 5)[:, :5], metrics.confusion_matrix(label, answer))
+
+
+def test_precision_recall_and_f1_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    label, answer = rng.integers(0, 5, 300), rng.integers(0, 4, 300)  # nothing is answered with the last class
+    table = np.zeros((5, 6), np.int64)
+    np.add.at(table, (label, answer), 1)
+    found = ByClass.of(table)
+    precision, recall, f1, images = metrics.precision_recall_fscore_support(label, answer, zero_division=np.nan)
+    for ours, theirs in ((found.precision, precision), (found.recall, recall), (found.images, images)):
+        np.testing.assert_allclose(ours, theirs)
+    np.testing.assert_allclose(found.f1, np.nan_to_num(f1))
+    assert np.isnan(found.precision[4]) and found.recall[4] == 0
 
 
 def test_scores_by_hand() -> None:

@@ -50,7 +50,7 @@ def test_files_get_the_answers_that_the_evaluation_recorded(run_of_files: cl.Run
 
         assert of_store[bytes(decode_resized(path, 8))] == position
     assert found.classes == [found.class_names[place] for place in found.positions]
-    assert [cells for cells in found][0] == (found.names[0], found.classes[0], found.probabilities[0].max())
+    assert next(iter(found)) == (found.names[0], found.classes[0], found.probabilities[0].max())
     pixels = torch.from_numpy(np.asarray(store.pixels).transpose(0, 3, 1, 2).copy())
     raw = learner.predict_images(pixels).double().softmax(1).numpy()
     assert np.array_equal(learner.predict(pixels).probabilities, raw)
@@ -130,7 +130,7 @@ def test_a_task_incremental_learner_must_be_told_the_task() -> None:
     strategy.backbone = type("Backbone", (), {"tf32": False})
     learner = Learner(strategy, result)
     pixels = np.zeros((1, 8, 8), np.uint8)
-    with pytest.raises(UsageError, match="told the task of every image .* name one of: birds, cars, signs"):
+    with pytest.raises(UsageError, match=r"told the task of every image .* name one of: birds, cars, signs"):
         learner.predict(pixels)
     with pytest.raises(UsageError, match="task signs may have several classes"):
         learner.predict(pixels, "signs")

@@ -32,7 +32,7 @@ def command(folders: tuple[Path, ...], out: Path, title: str, metric: str, rule:
     The file is self-contained and opens in any browser without a network. Data of more than a thousand or so runs are
     compressed in it. It has a leaderboard to sort and filter,
     every run with its accuracies, options, cost and environment, and a comparison of any two runs. It can be printed.
-    Predictions are not included.
+    Predictions themselves are not included; the answers by class are, where a run has them.
     """
 
     from cl.results.report import write_report_of

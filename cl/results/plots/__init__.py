@@ -18,6 +18,7 @@ from cl.files import write_text
 from cl.records.record import Record
 from cl.results.plots import (
     architecture,
+    classes,
     confusion,
     cost,
     curves,
@@ -39,6 +40,7 @@ KINDS = {
     "curves": "accuracy on all images seen against tasks, with 95 % intervals over seeds",
     "matrix": "accuracy on every group of classes after every task, one heat map per row",
     "confusion": "answers by class after the last task, one heat map per row; needs the stored predictions",
+    "classes": "precision, recall and F1 of every class after the last task, one figure per row; needs the predictions",
     "forgetting": "forgetting of every row as bars",
     "pretraining": "accuracy of the probe against tasks; needs runs with --probe",
     "rank": "forgetting of tasks and of the pretraining against the rank of low-rank updates",
@@ -145,6 +147,10 @@ def _of_kind(kind: str, found: Sequence[Board], folder_of: confusion.FolderOf) -
             for row in board.rows:
                 if (shares := confusion.data(board, row, folder_of)) is not None:
                     yield Plot(kind, f"{name}-{slug(row.label)}", shares, confusion.draw)
+        elif kind == "classes":
+            for row in board.rows:
+                if (found_by_class := classes.data(board, row, folder_of)) is not None:
+                    yield Plot(kind, f"{name}-{slug(row.label)}", found_by_class, classes.draw)
         elif kind == "stream":
             plot = Plot(kind, f"{kind}-{slug(board.stream)}", stream.data(board), stream.draw)
             if plot.digest not in streams:  # boards on other backbones show the same stream

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from cl.protocol import default_rule
+from cl.records.answers import answers_of, confusion
 from cl.records.formulas import accuracy_shown, forgetting_per_group
 from cl.records.matrix import matrix_of, steps_of
 from cl.records.metrics import METRICS, shown
@@ -19,6 +20,7 @@ from cl.records.record import config_hash, precision_of
 from cl.records.stored import stored_by_task
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, distinct, options_text
+from cl.results.leaderboard.image_shares import answers
 from cl.results.leaderboard.kept_boards import files_sha256, key_of
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.leaderboard.stored_record import release
@@ -27,6 +29,12 @@ from cl.results.plots.rows import stream_label
 _SEEDS = ("order", "init", "data")
 _SHARED = {"streams": "stream", "backbones": "backbone", "configs": "config", "environments": "environment"}
 """What many runs share, each value stored once, and the key of a run that holds its index."""
+
+_MAP, _WRONG = 25, 10
+"""Classes up to which a run's whole table of answers is shown, and mistakes that are shown of more classes."""
+
+_MOST_CLASSES = 1000
+"""Classes up to which precision, recall and F1 of each are shown."""
 
 _MANY, _CHUNK = 1000, 50
 """Runs from which processes of their own save more time than their start takes, and runs that one gets at a time."""
@@ -212,6 +220,7 @@ def _run(run: Run) -> Row:
         "rules": {rule: _rule(run, rule) for rule in result["accuracy"]},
         **{name: _rounded(measured[name]) for name in ("seconds", "flops", "memory", "parameters", "stored")},
         **_by_task(run),
+        **_by_class(run),
         "warnings": measured["warnings"],
         "resumed": len(measured["resumed_from"]),
     }
@@ -226,6 +235,29 @@ def _by_task(run: Run) -> Row:
     if probe is not None:
         found["probe"] = [run.result["probe"]["dataset"], _fractions([probe.before, *probe.after])]
     return found
+
+
+def _by_class(run: Run) -> Row:
+    """Of every class, under the run's own rule: name, test images, right ones, answers; and answers by class.
+
+    `mistakes` are class, answer (-1: none) and images, of all pairs or of the most frequent ones. Empty without
+    predictions.
+    """
+    rule, stream = default_rule(run.result["accuracy"]), run.result["stream"]
+    classes = stream["n_classes"]
+    found = answers(run.result, run.folder, rule) if classes <= _MOST_CLASSES else None
+    if found is None:
+        return {}
+    table = confusion(matrix_of(run.result, rule), answers_of(run.result, found, rule), classes)
+    if not table.any():
+        return {}
+    counts = np.stack([table.sum(1), table.diagonal(), table[:, :classes].sum(0)], axis=1)
+    wrong = [(int(table[row, column]), row, column) for row, column in np.argwhere(table).tolist() if row != column]
+    shown = wrong if classes <= _MAP else sorted(wrong, key=lambda each: (-each[0], each[1:]))[:_WRONG]
+    return {
+        "classes": [[name, *map(int, row)] for name, row in zip(stream["class_names"], counts, strict=True)],
+        "mistakes": [[row, column if column < classes else -1, images] for images, row, column in shown],
+    }
 
 
 def _rule(run: Run, rule: str) -> Row:

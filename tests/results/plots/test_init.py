@@ -53,7 +53,7 @@ def test_files_repeat_and_themes_differ(make_record: Make, tmp_path: Path) -> No
         assert first == again
         assert plot.digest.encode() in first and b"<dc:date>" not in first
         assert b"a  " in first or plot.kind in ("matrix", "forgetting", "stream")  # text stays text
-    lacking = {"architecture", "confusion", "pretraining", "rank", "transfer"}
+    lacking = {"architecture", "classes", "confusion", "pretraining", "rank", "transfer"}
     assert {plot.kind for plot in plots_of(records)} == set(KINDS) - lacking, (
         "which need several networks, predictions, a probe, runs of several ranks, and independent learners"
     )

@@ -80,6 +80,22 @@ def test_metrics_of_answers_come_from_the_predictions_in_the_folders(make_run: C
     assert run.metrics("cil_seen", ["NFR"])["NFR"] is not None
 
 
+def test_a_run_with_predictions_has_its_answers_by_class(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = np.ones((3, 12), dtype=bool)
+    right[2, 0] = False
+    run = make_run(right)
+    [found] = embedded(render([run.record], folders=[run.folder]))["runs"]
+    [[row, column, images]] = found["mistakes"]
+    assert images == 1 and found["classes"][row][1:] == [2, 1, 1] and found["classes"][column][1:] == [2, 2, 3]
+    assert [name for name, *_ in found["classes"]] == run.result["stream"]["class_names"]
+    assert "classes" not in embedded(render([run.record]))["runs"][0], "no predictions"
+    monkeypatch.setattr(module, "_MAP", 5)
+    monkeypatch.setattr(module, "_WRONG", 0)
+    assert embedded(render([run.record], folders=[run.folder]))["runs"][0]["mistakes"] == []
+
+
 def test_kept_runs_and_runs_of_other_processes_give_the_same_page(
     make_record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cl.results import report
 from cl.results.report import write_report
-from tests.help.records import build_record
+from tests.help.records import build_record, build_run
 from tests.help.report_runs import HOSTILE, report_records
 
 api: Any = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -213,3 +214,21 @@ def test_a_browser_that_cannot_unpack_says_so_and_shows_the_leaderboard(browser:
     page.locator(".board >> nth=0 >> css=thead th >> nth=3 >> button").click()
     assert column(page, 0, 3) == ["90.00", "61.67", "61.00", "40.00"]
     page.close()
+
+
+def test_a_run_with_predictions_shows_its_classes(browser: Any, tmp_path: Path) -> None:
+    right = np.ones((3, 12), dtype=bool)
+    right[2, 0] = False
+    run = build_run(tmp_path / "run", right)
+    write_report([run.record], tmp_path / "one.html", folders=[run.folder])
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((tmp_path / "one.html").as_uri() + "#run/0")
+    view = page.locator("section[data-view=run]")
+    table = view.get_by_role("table", name="Images by class")
+    assert sorted(filter(None, table.locator("td").all_inner_texts())) == ["1", "1", "2", "2", "2", "2", "2"]
+    classes = view.get_by_role("table", name="Classes after the last task")
+    assert "50.00" in classes.inner_text() and "66.67" in classes.inner_text()
+    page.close()
+    assert said == []
