@@ -59,6 +59,7 @@ def how_to_run() -> Callable[[F], F]:
             run_option("results", metavar="FOLDER"),
             run_option("checkpoint_every", metavar="SECONDS"),
             run_option("save_learner"),
+            run_option("save_every_task"),
             run_option("save_scores"),
             run_option("loggers", "--logger", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("loggers")),
         ]

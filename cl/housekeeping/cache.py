@@ -248,5 +248,6 @@ def _of_runs(results: Path) -> Iterator[Item]:
         for name in files:
             if re.fullmatch(_TEMPORARY, name) and not (folder / name).is_symlink():
                 yield _item("leftovers", folder / name, lock)
-        if "learner.safetensors" in files:
-            yield _item("learners", folder / "learner.safetensors")
+        for name in files:
+            if name == "learner.safetensors" or (name.startswith("learner-after-") and name.endswith(".safetensors")):
+                yield _item("learners", folder / name)

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl import registry
+from cl.data import reads
 from cl.errors import ClbenchError, DataError, UsageError
 from cl.family import make_stream
-from cl.plan.config_file import CONFIG
+from cl.files import sha256_of
+from cl.plan.config_file import CONFIG, Parent
+from cl.plan.continued import LEARNER
 from cl.plan.plan import Plan, load_plan
 from cl.progress.base import Observer
 from cl.records.record import RECORD, load
-from cl.running.folder import KEEP_LEARNER, LEARNER
+from cl.running.folder import KEEP_LEARNER
 from cl.settings import transform
 
 if TYPE_CHECKING:
@@ -82,20 +85,50 @@ def _record_of(path: Path, info: StreamInfo) -> Mapping[str, Any] | None:
 
 def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
     """The stream of a plan, without its test images if it is sealed; raises `DataError` if its data is missing or
-    damaged."""
-    stream = make_stream(
-        plan.stream,
-        plan.stream_options,
-        order_seed=plan.seeds["order"],
-        data_seed=plan.seeds["data"],
-        progress=progress.data if progress is not None else None,
-    )
-    stream = transform(stream, plan.transforms, plan.seeds["data"])
+    damaged. That of a plan that continues a run needs the data of both."""
+    if plan.parent is not None:
+        return _continued_stream(plan, plan.parent, progress)
+    stream = _own_stream(plan, plan.stream_options, progress)
     if not plan.sealed:
         return stream
     from cl.running.sealing import sealed
 
     return sealed(stream)
+
+
+def _own_stream(plan: Plan, options: Any, progress: Observer | None) -> Any:
+    stream = make_stream(
+        plan.stream,
+        options,
+        order_seed=plan.seeds["order"],
+        data_seed=plan.seeds["data"],
+        progress=progress.data if progress is not None else None,
+    )
+    return transform(stream, plan.transforms, plan.seeds["data"])
+
+
+def _continued_stream(plan: Plan, parent: Parent, progress: Observer | None) -> Any:
+    """The stream of a plan that continues the learner of another run."""
+    from cl.running.continuation import joined, of_its_size, rest_of
+
+    learner_sha256(plan)  # before the data are read
+    before = build_stream(load_plan(Path(parent.folder)), progress)
+    if parent.rest:
+        return rest_of(before, parent.tasks)
+    options = of_its_size(plan.stream_options, plan.values, before.dataset.train.image_shape[0])
+    after = _own_stream(plan, options, progress)
+    return joined(before, after, parent.tasks, progress.data if progress is not None else None)
+
+
+def learner_sha256(plan: Plan) -> str:
+    """SHA-256 of the learner that a plan continues, "" if it continues none; raises `DataError` if it is gone."""
+    if plan.parent is None:
+        return ""
+    file = plan.parent.file
+    reads.note(file)
+    if not file.is_file():
+        raise DataError(f"The learner that this run continues is gone: {file}; put it back.")
+    return sha256_of(file)
 
 
 def build_probe(plan: Plan, progress: Observer | None = None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,23 +86,34 @@ def rebuild(saved: Saved, strategy: Strategy, path: Path) -> Strategy:
     The strategy's trainer must have the `SetupJournal` of `saved`, so that `setup` computes nothing again. Raises
     `DataError` if the backbone differs from the one in training, or if the strategy's code no longer fits.
     """
-    _check_backbone(saved.backbone, strategy.backbone.identity, path)
+    check_backbone(saved, strategy, path)
     strategy.info = saved.info
-    try:
+
+    def restore() -> None:
         strategy.setup(saved.info)
         strategy.set_state(saved.learned)
+
+    fitting(saved, path, restore)
+    for module in state.modules_of(strategy):
+        module.eval()
+    return strategy
+
+
+def fitting(saved: Saved, path: Path, restore: Callable[[], None]) -> None:
+    """Call a function that restores a saved state; raises `DataError` if the strategy's code no longer fits it."""
+    try:
+        restore()
     except (ClbenchError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"{path} does not fit the code of {saved.strategy['name']} as it is now ({reason}); use the version that "
             "trained it, or run again."
         ) from error
-    for module in state.modules_of(strategy):
-        module.eval()
-    return strategy
 
 
-def _check_backbone(wanted: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+def check_backbone(saved: Saved, strategy: Strategy, path: Path) -> None:
+    """Raise `DataError` if a strategy has another backbone than the saved learner."""
+    wanted, found = saved.backbone, strategy.backbone.identity
     differing = [key for key in ("weights_sha256", *wanted) if found.get(key) != wanted.get(key)]
     if differing:
         key = differing[0]
