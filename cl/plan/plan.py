@@ -117,7 +117,7 @@ def make_plan(
       task below which the run ends), for `clbench tune`;
     * `probe` (a dataset such as "tinyimagenet_60") and `probe_last`: measure the forgetting of the pretraining;
     * `device`, `precision`, `compile`, `results` (folder), `checkpoint_every` (seconds), `save_learner`,
-      `save_scores`, `loggers`.
+      `save_every_task`, `save_scores`, `loggers`.
 
     `from_run` is the folder of a run whose learner goes on, from its state after `from_task` tasks (default: all that
     it learned): on the tasks of `stream`, or without one on the rest of its own stream. All else stays as it was there,

@@ -85,6 +85,7 @@ class Learner:
         stream = result["stream"] if result is not None else {}
         rows = result["rows"] if result is not None else []
         learned = [row["task"] for row in rows if row["task"] is not None]
+        self.name = str(result["strategy"]["name"]) if result is not None else type(strategy).__name__
         self.setting = str(stream.get("setting", ""))
         self.tasks_learned = max(learned, default=-1) + 1 if rows else strategy.info.n_tasks
         """Number of tasks that it learned, from the first."""
@@ -109,6 +110,11 @@ class Learner:
         if not last or not self._tasks or belongs(ANYTIME, self.setting):
             return every
         return max(max(task.classes, default=-1) for task in self._tasks) + 1
+
+    @property
+    def classes_seen(self) -> int:
+        """The number of classes that it learned, the first of `info.class_names`."""
+        return self._seen
 
     @property
     def task_names(self) -> tuple[str, ...]:

@@ -112,6 +112,7 @@ def test_a_task_incremental_learner_must_be_told_the_task() -> None:
         rules = ("til_oracle",)
 
     result = {
+        "strategy": {"name": "scores"},
         "stream": {
             "setting": "task-incremental",
             "groups": [

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cl.cli.shared import run_option
+
+if TYPE_CHECKING:
+    from cl.running.learner import Learner
 
 _EPILOG = """\b
 Examples:
@@ -48,18 +52,23 @@ def command(run: Path, files: tuple[Path, ...], top: int, task: str | None, devi
         learner = load_learner(run, device=device or "auto")
     for each in caught:
         click.echo(f"{each.message}", err=True)
-    told: str | int | None = task
-    if task is not None and task not in learner.task_names and task.isdecimal() and int(task):
-        told = int(task) - 1
-        if told >= learner.tasks_learned:
-            told = task  # named in the error as it was given
-    learner.told(told)
+    told = task_of(learner, task)
     click.echo(learner.calibration.sentence, err=True)
     for start in range(0, len(paths), _TOGETHER):
         found = learner.predict(paths[start : start + _TOGETHER], told)
         for name, best in zip(found.names, found.top(top), strict=True):
             click.echo(_json(name, best, found.calibration.temperature) if as_json else _line(name, best))
     return 0
+
+
+def task_of(learner: Learner, text: str | None) -> str | int | None:
+    """The task of --task, a name or a number from 1, as `Learner.predict` takes it; raises `UsageError`."""
+    told: str | int | None = text
+    if text is not None and text not in learner.task_names and text.isdecimal():
+        number = int(text) - 1
+        told = number if 0 <= number < learner.tasks_learned else text  # named in the error as it was given
+    learner.told(told)
+    return told
 
 
 def _line(name: str, best: list[tuple[str, float]]) -> str:
