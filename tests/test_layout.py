@@ -33,6 +33,7 @@ ACROSS: dict[str, str] = {
     "end_to_end/test_standard_streams.py": "standard streams on miniatures, from the command line to the leaderboard",
     "end_to_end/test_plugin_wheel.py": "a package made by `clbench new`, installed from its wheel",
     "end_to_end/test_packaging.py": "wheel, sdist and editable install",
+    "end_to_end/test_public_files.py": "workflows, templates, image and recipe",
     "strategies/test_defaults.py": "the defaults of all methods",
     "strategies/test_image_pipelines.py": "the presets of all methods: how images are cropped, resized and normalised",
     "strategies/test_remembered_images.py": "all methods with a memory: its bytes, and no image outside it",
