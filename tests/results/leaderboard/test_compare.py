@@ -136,6 +136,9 @@ def test_rows_are_chosen_by_name_preset_and_hash(make_record: Make) -> None:
     runs = [Run(make_record()), Run(small), Run(make_record(strategy="ewc"))]
     assert chosen("slca", runs) == runs[:2]
     assert chosen("slca:small", runs) == chosen("slca:123", runs) == [runs[1]]
+    other = make_record(result__strategy__preset="small")
+    other["result"]["config"] |= {"lr": {"value": 0.5, "origin": "--set"}}
+    assert chosen("slca:small", [*runs, Run(other)]) == [runs[1]]
     with pytest.raises(UsageError, match=r"no folder has that name\. Did you mean slca"):
         chosen("slcaa", runs)
     with pytest.raises(UsageError, match=r"preset or config 'x'; there are: .*slca:12345678 \(small\)"):
