@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   clbench compare slca finetune --stream split-cifar100
-  clbench compare l2:small l2:30d8 results/reference two configurations of one method, by preset and config hash
+  clbench compare l2:small l2:30d8 results/reference   by preset and by config hash
   clbench compare results/split-digits/slca other/results/split-digits/slca
   clbench compare slca ewc --metric F_chaudhry --json
 
