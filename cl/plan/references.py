@@ -1,4 +1,8 @@
-"""BibTeX of strategies: `references.bib` next to a strategy's file, with entries keyed by strategy names."""
+"""How papers name and cite strategies.
+
+`references.bib` next to a strategy's file has BibTeX entries keyed by strategy names; the section `Name:` of its
+docstring is the name in print.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import re
 from pathlib import Path
 
 from cl import registry
+from cl.errors import UsageError
 
 FILE = "references.bib"
 
 _ENTRY = re.compile(r"^@(\w+)\s*\{\s*([^,\s]+)\s*,", re.MULTILINE)
+_NAME = re.compile(r"^ *Name: +(\S.*)$", re.MULTILINE)
 
 
 def bibtex(strategy: str) -> str:
@@ -20,6 +26,18 @@ def bibtex(strategy: str) -> str:
     source = registry.strategies.source(strategy)
     path = source.parent / FILE if source is not None else None
     return entries(path).get(strategy, "") if path is not None and path.is_file() else ""
+
+
+def display_name(strategy: str) -> str:
+    """The name of a strategy in print, such as DER++ for der-pp: the section `Name:` of its docstring.
+
+    Without it, or if the strategy is not installed, it is the name itself.
+    """
+    try:
+        found = _NAME.search(registry.strategies.docstring(strategy))
+    except UsageError:
+        return strategy
+    return found[1].strip() if found else strategy
 
 
 def entries(path: Path) -> dict[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from cl.results.leaderboard.entries import (
     packages_of,
     weights_of,
 )
+from cl.results.leaderboard.filters import checked, passes
 from cl.results.leaderboard.kept_boards import keep_rows, key_of, read_rows
 from cl.results.leaderboard.published import published_for
 from cl.results.leaderboard.stored_record import release
@@ -83,9 +83,6 @@ COLUMNS = {
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
-FILTERS = ("strategy", "stream", "backbone", "preset", "options", "config_hash", "setting", "precision")
-"""Columns that `filters` accepts."""
-
 Row = dict[str, Any]
 
 
@@ -128,8 +125,8 @@ def board_rows(
     if metric not in METRICS:
         hint = did_you_mean(metric, list(METRICS)) or f" Choose one of: {', '.join(METRICS)}."
         raise UsageError(f"There is no metric {metric!r}.{hint}")
-    wanted = _checked(filters or {})
-    kept = [run for run in distinct(complete(list(runs)))[0] if _passes(run, wanted)]
+    wanted = checked(filters or {})
+    kept = [run for run in distinct(complete(list(runs)))[0] if passes(run, wanted)]
     if not kept:
         raise UsageError("No complete run passes the filter; `clbench leaderboard` without it shows all rows.")
     boards: dict[tuple[str, ...], list[Run]] = defaultdict(list)
@@ -157,23 +154,6 @@ def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
     if rule == "all":
         return sorted({name for run in runs for name in run.summary.rules})
     return [rule] if rule else sorted({default_rule(run.summary.rules) for run in runs})
-
-
-def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    if "settings" in filters and "options" not in filters:  # its name in 0.1.0
-        filters = {"options" if name == "settings" else name: wanted for name, wanted in filters.items()}
-    for name in filters:
-        if name not in FILTERS:
-            hint = did_you_mean(name, list(FILTERS)) or f" Choose one of: {', '.join(FILTERS)}."
-            raise UsageError(f"Rows cannot be filtered by '{name}'.{hint}")
-    return filters
-
-
-def _passes(run: Run, filters: Mapping[str, Sequence[str]]) -> bool:
-    return all(
-        any(fnmatchcase(value, pattern) for value in run.summary.shown[name] for pattern in patterns)
-        for name, patterns in filters.items()
-    )
 
 
 def _board(entries: Iterable[Entry], number: int) -> list[Row]:

@@ -1,0 +1,46 @@
+"""Labels of rows as in a paper: the display names of methods, with the options in which rows of a method differ."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from cl.plan.references import display_name
+
+
+def short_labels(labels: Iterable[str], *, named: bool) -> dict[str, str]:
+    """The short form of each label, `strategy option=value ...`: without options that all rows of the strategy share.
+
+    named: with the display name of the strategy.
+    """
+    rows: dict[str, list[list[str]]] = defaultdict(list)
+    split = {label: label.split(" ") for label in labels}
+    for strategy, *options in split.values():
+        rows[strategy].append(options)
+    short = {}
+    for label, (strategy, *options) in split.items():
+        shared = set.intersection(*map(set, rows[strategy]))
+        short[label] = " ".join(
+            [display_name(strategy) if named else strategy, *(word for word in options if word not in shared)]
+        )
+    return short
+
+
+def with_paper_labels(data: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a figure with the short labels of its rows, wherever they stand."""
+    labels = [row["label"] for row in data.get("rows", ()) if "label" in row]
+    short = short_labels([*labels, *data.get("without", ()), *data.get("against", ())], named=True)
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [renamed(each) for each in value]
+        if isinstance(value, dict):
+            return {key: renamed(each) if key in _HOLDS_LABELS else each for key, each in value.items()}
+        return short.get(value, value) if isinstance(value, str) else value
+
+    found: dict[str, Any] = renamed(data)
+    return found
+
+
+_HOLDS_LABELS = ("rows", "label", "front", "without", "against")
