@@ -60,6 +60,7 @@ COLUMNS = {
     "mean": "mean of the metric over seeds, fraction",
     "ci_low": "lower end of the 95 % bootstrap interval of the mean; empty if nothing can be resampled",
     "ci_high": "upper end",
+    "std": "standard deviation over seeds (n - 1), fraction; empty for one seed",
     "drawn": "what the interval resamples: seeds x images, images (one seed), seeds (no predictions, or mAP)",
     **{name: "mean over seeds, fraction" for name in FORGETTING},
     "reported": "published value of the metric, fraction",
@@ -83,7 +84,11 @@ COLUMNS = {
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
+UNTUNED = "untuned"
+"""First word of the note on a row without a preset."""
+
 Row = dict[str, Any]
+"""The `COLUMNS`, and `stds`: the standard deviations over seeds of the secondary metrics."""
 
 
 def leaderboard(
@@ -255,6 +260,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "mean": entry.score,
         "ci_low": None if interval is None else interval[0],
         "ci_high": None if interval is None else interval[1],
+        "std": _std(entry, entry.metric),
         "drawn": drawn,
         **{name: entry.mean(name) for name in SECONDARY},
         **_reported(entry),
@@ -271,11 +277,26 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "board": board,
         "note": "; ".join(notes),
         "setting": stream["setting"],
+        "stds": {name: _std(entry, name) for name in SECONDARY},
     }
 
 
+def _std(entry: Entry, metric: str) -> float | None:
+    values = list(entry.values(metric).values())
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _is_untuned(entry: Entry) -> bool:
+    """Whether a row has options that neither a preset nor a search chose."""
+    options = any(not key.startswith(("stream.", "backbone.")) for key in entry.result["config"])
+    searched = any(run.record["measurement"].get("tuning") for run in entry.runs)
+    return options and not searched and entry.result["strategy"]["preset"] is None
+
+
 def _tuned(entry: Entry) -> list[str]:
-    """What the searches of `clbench tune` for the options of a row cost, in addition to its own FLOPs."""
+    """Whether a row is untuned, or what searches of `clbench tune` for its options cost, in addition to its FLOPs."""
+    if _is_untuned(entry):
+        return [f"{UNTUNED}: no preset is meant for this stream and backbone"]
     told = {each["study"]: each for run in entry.runs if (each := run.record["measurement"].get("tuning"))}
     return [
         f"+ {each['flops']['uncached'] / 1e12:.4g} TFLOPs of tuning in {_some(each['trials'], 'trial')}"

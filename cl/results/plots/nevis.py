@@ -12,7 +12,7 @@ import numpy as np
 
 from cl.errors import UsageError
 from cl.results.pareto import Learned, error_curve, front_of
-from cl.results.plots import page, style
+from cl.results.plots import style
 from cl.results.plots.curves import percents
 from cl.results.plots.rows import Board, Row
 

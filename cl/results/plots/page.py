@@ -55,7 +55,7 @@ def on(asked: Page) -> Iterator[None]:
 
 
 def wrapped(text: str, size: float, share: float = 1.0, *, bold: bool = False) -> str:
-    """A text in lines that fit a share of the page's width; as it is if the page has no width. `size` as in `in_lines`."""
+    """A text in lines that fit a share of the page's width; as it is on a page without one. `size` as in `in_lines`."""
     width = _PAGE.get().width
     return text if width is None else in_lines(text, size, max(width * share - 0.4, 0.5), bold=bold)
 

@@ -184,8 +184,9 @@ def heading(axes: Axes, title: str, subtitle: str, theme: Theme, above: float = 
         return
     below = wrapped(subtitle, 9)
     height = above + 14 + scaled(9) * 1.25 * len(below.split("\n"))
-    axes.annotate(wrapped(page.title or title, 11.5, bold=True), (0, 1), xytext=(0, height), xycoords="axes fraction", textcoords="offset points", fontsize=scaled(11.5), fontweight="bold",
-                  va="bottom", annotation_clip=False)  # fmt: skip
+    axes.annotate(wrapped(page.title or title, 11.5, bold=True), (0, 1), xytext=(0, height), xycoords="axes fraction",
+                  textcoords="offset points", fontsize=scaled(11.5), fontweight="bold", va="bottom",
+                  annotation_clip=False)  # fmt: skip
     axes.annotate(below, (0, 1), xytext=(0, above + 10), xycoords="axes fraction", textcoords="offset points",
                   fontsize=scaled(9), color=theme.bound, va="bottom", annotation_clip=False)  # fmt: skip
 
@@ -222,9 +223,10 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, Look]], theme
     axes.set_ylim(low, high)
     heights = [(y - low) / (high - low) for _, y, _, _ in ends] + [0.0] * bool(rest)
     places = spread(heights, scaled(LABEL_INCHES) / inches, 0.0, 1.0)
+    within: Any = axes.transAxes
     start, middle, end, words = (scaled(offset) / 72 for offset in (14, 27, 40, 45))
     for (x, y, text, look), place in zip(ends, places, strict=False):
-        beside = figure.dpi_scale_trans + ScaledTranslation(1, place, axes.transAxes)  # inches right of the axes
+        beside = figure.dpi_scale_trans + ScaledTranslation(1, place, within)  # inches right of the axes
         axes.annotate("", (x, y), xytext=(start, 0), textcoords=beside, annotation_clip=False,
                       arrowprops={"arrowstyle": "-", "color": look.colour, "lw": 0.7, "alpha": 0.6,
                                   "shrinkA": 0, "shrinkB": 3})  # fmt: skip
@@ -232,7 +234,7 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, Look]], theme
                              **_drawn(look)))  # fmt: skip
         axes.text(words, 0, text, va="center_baseline", transform=beside)
     if rest:
-        beside = figure.dpi_scale_trans + ScaledTranslation(1, places[-1], axes.transAxes)
+        beside = figure.dpi_scale_trans + ScaledTranslation(1, places[-1], within)
         axes.text(words, 0, more, va="center_baseline", color=theme.bound, transform=beside)
 
 
@@ -345,5 +347,6 @@ def _fit(figure: Figure, width: float) -> None:
             break
     smaller = min(figure.get_figwidth() / first, 1.0)
     for number in (text for axes in maps for text in axes.texts if type(text) is Text):  # no annotations
-        number.set_fontsize(number.get_fontsize() * smaller)
-        number.set_visible(number.get_fontsize() >= _SMALLEST)
+        size = float(number.get_fontsize()) * smaller
+        number.set_fontsize(size)
+        number.set_visible(size >= _SMALLEST)

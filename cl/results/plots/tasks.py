@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.protocol import split_rule
+from cl.results.leaderboard.short_labels import short_labels
 from cl.results.plots import page, style
 from cl.results.plots.curves import interval, percents
-from cl.results.plots.labels import short_labels
 from cl.results.plots.rows import Board, Floats, Row
 
 if TYPE_CHECKING:
