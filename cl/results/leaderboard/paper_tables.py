@@ -142,7 +142,9 @@ class _Table:
 
     def _mark(self, row: Row) -> str:
         """The numbers of a row's footnotes; its other remarks become comments."""
-        said = [each for each in remarks(row) if "its interval covers" not in each or self.spread == "ci"]
+        few = "n_seeds" not in self.columns and row["n_seeds"] < max(each["n_seeds"] for each in self.board)
+        said = [f"{row['n_seeds']} seed{'s' * (row['n_seeds'] > 1)}"] if few else []
+        said += [each for each in remarks(row) if "its interval covers" not in each or self.spread == "ci"]
         asides = [each for each in said if any(part in each for part in _ASIDES) and not each.startswith("do not")]
         self.comments += [f"{self.names[id(row)]}: {each}" for each in asides]
         return ",".join(self.notes.number(each) for each in said if each not in asides)
@@ -195,8 +197,9 @@ def _names(board: Sequence[Row], *, with_options: bool) -> tuple[dict[int, str],
         plain = display_name(row["strategy"])
         options = short[labels[id(row)]].removeprefix(plain).strip()
         names[id(row)] = f"{plain} ({options.replace(' ', ', ')})" if options and with_options else plain
+    plainly = dict(names)
     for row in board:
-        others = [each for each in board if each is not row and names[id(each)] == names[id(row)]]
+        others = [each for each in board if each is not row and plainly[id(each)] == plainly[id(row)]]
         if with_options and others and all(each["preset"] != row["preset"] for each in others):
             names[id(row)] += f" (preset {row['preset']})" if row["preset"] else ""
     taken: Counter[str] = Counter()

@@ -78,6 +78,7 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
             continue
         if np.isnan(mean[:-1]).all() and len(tasks) > 1:  # trained once, at the end
             axes.axhline(mean[-1], color=look.colour, lw=1.2, ls=look.line)
+            axes.plot(tasks[-1], mean[-1], color=look.colour, marker=look.marker, ms=3.6)
         else:
             style.draw_interval(axes, tasks, low, high, look, len(rows))
             axes.plot(tasks, mean, color=look.colour, ls=look.line, marker=look.marker, ms=3.6)

@@ -159,6 +159,7 @@ def styled(theme: Theme, page: Page | None = None) -> Iterator[None]:
         "axes.titlelocation": "left",
         "grid.color": theme.faint,
         "grid.linewidth": 0.6,
+        "grid.alpha": 0.45 if theme.paper is None else 1.0,  # on black and on white
         "lines.linewidth": 1.8,
         "pdf.fonttype": 42,  # TrueType, which publishers ask for
         "svg.fonttype": "none",
@@ -252,13 +253,28 @@ def _labels_below(axes: Axes, labels: Sequence[tuple[str, Look]], more: str, the
     figure: Any = axes.figure
     handles = [Line2D([], [], label=text, **_drawn(look)) for text, look in labels]
     handles += [Line2D([], [], color=theme.bound, lw=0.6, alpha=0.45, label=more)] if more else []
-    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
-    across = int((current().width or 0.0) / (longest * 0.56 * scaled(9) / 72 + scaled(0.6)))
     lines = max(panel.get_xlabel().count("\n") for panel in figure.axes)
-    below = figure.transFigure + ScaledTranslation(0, -scaled(42 + 12 * lines) / 72, figure.dpi_scale_trans)
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, frameon=False,
-                  ncols=max(min(across, len(handles)), 1), fontsize=scaled(9), borderaxespad=0, handlelength=2.6,
-                  columnspacing=1.2)  # fmt: skip
+    left, down = -scaled(0.42), -scaled(42 + 12 * lines) / 72  # from below the label of the y axis
+    width = (current().width or 0.0) - 2 * _MARGIN
+    before, figure.dpi = figure.dpi, _SVG_DPI
+    for across in range(len(handles), 0, -1):
+        legend = figure.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=across, frameon=False, borderpad=0,
+            bbox_transform=figure.transFigure + ScaledTranslation(left, down, figure.dpi_scale_trans),
+            fontsize=scaled(9), borderaxespad=0, handlelength=2.6, columnspacing=1.2,
+        )  # fmt: skip
+        if across == 1 or legend.get_window_extent(_renderer(figure)).width <= width * _SVG_DPI:
+            break
+        legend.remove()
+    figure.dpi = before
+
+
+def _renderer(figure: Figure) -> Any:
+    """What measures texts of a figure in units of `_SVG_DPI`."""
+    from matplotlib.backends.backend_svg import RendererSVG
+
+    width, height = figure.get_size_inches() * _SVG_DPI
+    return RendererSVG(width, height, io.StringIO())
 
 
 def log_x(axes: Axes, low: float, high: float, *, linear_below: float | None = None) -> None:
@@ -317,12 +333,8 @@ def save(figure: Figure, path: Path, theme: Theme, title: str, description: str)
 
 def _extent(figure: Figure) -> Bbox:
     """The box of "tight" for an SVG, in inches; "tight" itself draws the figure first, a third of the time."""
-    from matplotlib.backends.backend_svg import RendererSVG
-
     before, figure.dpi = figure.dpi, _SVG_DPI
-    width, height = figure.get_size_inches() * _SVG_DPI
-    renderer = RendererSVG(width, height, io.StringIO())
-    box = figure.get_tightbbox(renderer).padded(_MARGIN)
+    box = figure.get_tightbbox(_renderer(figure)).padded(_MARGIN)
     figure.dpi = before
     return box
 
