@@ -27,6 +27,7 @@ ACROSS: dict[str, str] = {
     "docs/test_declare_a_stream_page.py": "a page of the documentation: its example",
     "docs/test_claims_page.py": "docs/claims.py and its page",
     "docs/test_docs.py": "all pages, and the modules of docs/ that make them",
+    "docs/test_paper_page.py": "docs/paper.py and its page",
     "docs/test_fidelity.py": "docs/fidelity.py and its page",
     "docs/test_python_api_page.py": "a page of the documentation: its snippets",
     "end_to_end/test_failures.py": "mistakes, broken files and full disks, from the command line to the exit code",

@@ -116,7 +116,7 @@ def test_sides_that_cannot_be_compared_say_why(make_record: Make) -> None:
         ([run(result__stream__options={"tasks": 3, "x": 1})], "they differ in options of the stream"),
         ([run(seed=7)], "slca ran with 0, ewc with 7; run one of them with the --seed of the other"),
         ([run(rules=("til_masked",))], "do not share the prediction rule of any kind; they share: none"),
-        ([run(), run(result__config=config)], r"several rows; name one of: ewc:\w{8} \(epochs=5\), ewc:\w{8}"),
+        ([run(), run(result__config=config)], r"several rows; name one of: ewc:\w{8} \(default epochs=5\), ewc:\w{8}"),
         ([slca], "Both sides are the same runs"),
         ([run(status="partial")], "is complete"),
     ]
