@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ def joined(first: Stream, second: Stream, learned: int, progress: Progress | Non
     )
 
 
-def of_its_size(options: Any, values: dict[str, Value], size: int) -> Any:
+def of_its_size(options: Any, values: Mapping[str, Value], size: int) -> Any:
     """The options of a stream that decodes images at a size: that of the learner's images.
 
     Raises `UsageError` if another one was chosen.

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cl.backbone import Backbone
 from cl.backbone.transform import Transform
 from cl.errors import ClbenchError, DataError, UsageError
 from cl.files import make_folder, replace_file, write_bytes, write_text
@@ -209,8 +208,6 @@ def compared(path: Path, expected: np.ndarray, scores: np.ndarray) -> Compared:
 def _program(network: Network, example: Tensor) -> Any:
     """The traced network; raises `UsageError` with the reason for a learner that cannot be traced."""
     batch = torch.export.Dim("batch", min=1, max=4096)
-    backbone = cast(Backbone, network._learner[0].backbone)
-    example = example.to(next(backbone.parameters()).device)
     try:
         with _plain(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -254,7 +251,7 @@ def _write_onnx(program: Any, path: Path) -> Callable[[Tensor], np.ndarray]:
         made = torch.onnx.export(
             program, dynamo=True, verbose=False, opset_version=OPSET, input_names=["images"], output_names=["scores"]
         )  # fmt: skip
-    replace_file(path, lambda temporary: onnx.save(made.model_proto, str(temporary)))
+    replace_file(path, lambda temporary: onnx.save(cast(Any, made).model_proto, str(temporary)))
     onnx.checker.check_model(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name

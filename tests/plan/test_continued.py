@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,12 @@ def test_the_plan_is_the_parent_s_with_another_stream(parent: Path, tmp_path: Pa
 
 
 def test_config_toml_repeats_it(parent: Path, tmp_path: Path) -> None:
-    for given in ({"from_run": parent}, {"from_run": parent, "from_task": 1, "stream": "split-cifar100", "limit": 3}):
-        plan = make_plan(**given)  # type: ignore[arg-type]
+    several: tuple[dict[str, Any], ...] = (
+        {"from_run": parent},
+        {"from_run": parent, "from_task": 1, "stream": "split-cifar100", "limit": 3},
+    )
+    for given in several:
+        plan = make_plan(**given)
         path = tmp_path / "config.toml"
         path.write_text(plan.to_toml(run_id="a"))
         assert load_plan(tmp_path).config_hash == make_plan(config_file=path).config_hash == plan.config_hash

@@ -50,9 +50,9 @@ def equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def last_row(result: cl.RunResult) -> list[int | None]:
+def last_row(result: cl.RunResult) -> Any:
     rule = next(iter(result.record["result"]["accuracy"]))
-    return result.record["result"]["accuracy"][rule]["correct"][-1]  # type: ignore[no-any-return]
+    return result.record["result"]["accuracy"][rule]["correct"][-1]
 
 
 def write(path: Path, name: str, groups: dict[str, Path]) -> str:
@@ -178,7 +178,7 @@ def test_a_continued_run_is_continued(declared: tuple[str, str, str], tmp_path: 
 
 def test_what_must_stay_and_what_cannot_be_joined(declared: tuple[str, str, str], tmp_path: Path) -> None:
     before = digits("simplecil", {}, max_tasks=3)
-    for arguments, sentence in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"strategy": "ranpac"}, "--strategy ranpac differs from the run that is continued"),
         ({"seed": 1993}, "--seed 1993 differs"),
         ({"precision": "bf16"}, "--precision bf16 differs"),
@@ -188,7 +188,8 @@ def test_what_must_stay_and_what_cannot_be_joined(declared: tuple[str, str, str]
         ({"from_task": 2}, "keeps no learner after task 2, only after 3; choose one, or run it again"),
         ({"config_file": "x.toml"}, "leave --config out"),
         ({"colour": 3}, "There is no option 'colour' of a run"),
-    ]:
+    ]
+    for arguments, sentence in cases:
         given: dict[str, Any] = {"from_run": before.folder, **arguments}
         with pytest.raises(UsageError, match=sentence):
             cl.run(**given)

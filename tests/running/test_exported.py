@@ -14,7 +14,7 @@ import cl
 from cl import registry
 from cl.errors import ClbenchError, UsageError
 from cl.running import exported
-from cl.running.exported import Compared, check_formats, compared, cropped, export, images_to_compare
+from cl.running.exported import check_formats, compared, cropped, export, images_to_compare
 from cl.strategies.simplecil import SimpleCIL
 from cl.strategy import Inputs
 from cl.streams.digits import SplitDigits
@@ -61,7 +61,8 @@ def test_other_answers_are_an_error_and_leave_no_file(tmp_path: Path) -> None:
     expected = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     assert compared(path, expected, expected + 1e-5).equal == 2
     tie = np.array([[1.0, 1.0 - 1e-6]], np.float32)
-    assert compared(path, tie, tie[:, ::-1]) == Compared(path, 1, 0, pytest.approx(1e-6, abs=1e-7))
+    found = compared(path, tie, tie[:, ::-1])
+    assert (found.images, found.equal) == (1, 0) and found.difference == pytest.approx(1e-6, abs=1e-7)
     for wrong in (expected[::-1], expected * np.nan, expected[:, :1]):
         path.touch()
         with pytest.raises(ClbenchError, match=r"scores of model\.onnx differ from the learner's"):
