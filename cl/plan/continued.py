@@ -11,7 +11,6 @@ from cl.errors import UsageError
 from cl.options import Value, jsonable
 from cl.plan.config_file import CONFIG, Parent
 from cl.plan.run_options import RunOptions, declared
-from cl.records.record import RECORD, load
 
 LEARNER = "learner.safetensors"
 """Name of the file of a run's learner in its folder."""
@@ -38,6 +37,8 @@ def parent_of(folder: Path, at: int | None, *, rest: bool) -> Parent:
 
     Raises `UsageError` if the folder holds no such learner; it names those that there are.
     """
+    from cl.records.record import RECORD, load
+
     if not (folder / CONFIG).is_file():
         raise UsageError(f"{folder} holds no run to go on from; give the folder of one, as `clbench run` prints it.")
     if not (folder / RECORD).is_file():

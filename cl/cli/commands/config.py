@@ -28,8 +28,8 @@ Examples:
 \b
 The hash covers everything that changes a result, except seeds; it is part of the run's folder name."""
 
-_ELSEWHERE = ("device", "results", "checkpoint_every", "save_learner", "save_scores", "loggers")
-_SHARED = {*declared(), "config", "assignments"} - {*_ELSEWHERE}
+_ELSEWHERE = ("device", "results", "checkpoint_every", "save_learner", "save_every_task", "save_scores", "loggers")
+_SHARED = {*declared(), "config", "assignments", "from_run", "from_task"} - {*_ELSEWHERE}
 """Options of `clbench run` that change a configuration; they mean the same here."""
 
 
@@ -99,6 +99,7 @@ def _run(plan: Plan) -> dict[str, Any]:
         "max_tasks": plan.max_tasks,
         "probe": plan.probe,
         "probe_last": plan.probe_last or None,
+        "continues": None if (parent := plan.parent) is None else f"{parent.folder} after {parent.tasks} tasks",
     }
 
 

@@ -43,7 +43,7 @@ def test_config_takes_every_option_of_run_that_changes_a_configuration() -> None
 
     display = {"progress", "as_json", "quiet", "verbose", "loggers"}
     elsewhere = {"dry_run", "device", "threads", "workers", "jobs", "results", "existing", "checkpoint_every"}
-    elsewhere |= {"save_learner", "save_scores", "profile"}
+    elsewhere |= {"save_learner", "save_every_task", "save_scores", "profile"}
     elsewhere |= {"device_model", "devices", "utilisation", "speeds_from", "measure", "published"}
     assert {p.name for p in run.params} - display - elsewhere == {p.name for p in config.params} - {
         "runs", "output", "as_json",
