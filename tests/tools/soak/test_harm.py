@@ -77,7 +77,7 @@ def test_of_several_that_are_named_the_last_one_is_deleted(tmp_path: Path) -> No
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "2.png").touch()
     _, again = answers(WORKS)
-    text = "./images has changed, and cannot be read: Cannot read ./images/2.png (no image); replace or remove it and run."
+    text = "./images has changed: cannot read ./images/2.png (no image); replace or remove it and run again."
     assert Advice(tmp_path, again, lambda: None).follow(text) == ""
     assert [*(tmp_path / "images").iterdir()] == []
 
