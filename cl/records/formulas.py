@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -198,10 +199,11 @@ def global_rf(matrix: AccuracyMatrix) -> float:
 @once
 def _learned_before(matrix: AccuracyMatrix) -> list[tuple[int, Ints]]:
     """For every step but the first, the groups that steps before learned; steps without any are left out."""
-    found = [
-        (step, np.flatnonzero((matrix.learned >= 0) & (matrix.learned < step))) for step in range(1, matrix.steps)
-    ]
-    return [(step, before) for step, before in found if before.size]
+    steps = range(1, matrix.steps)
+    known = (matrix.learned >= 0) & (matrix.learned < np.array(steps)[:, None])
+    groups, ends = known.nonzero()[1], known.sum(axis=1).cumsum().tolist()
+    found = zip(steps, pairwise([0, *ends]), strict=True)
+    return [(step, groups[start:end]) for step, (start, end) in found if end > start]
 
 
 def local_rf(matrix: AccuracyMatrix, local: AccuracyMatrix) -> float:

@@ -5,11 +5,11 @@ Rows are steps (the last evaluation after each task), columns are groups of test
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -69,13 +69,15 @@ class AccuracyMatrix:
         Raises `ValueError` if the shapes disagree.
         """
         groups = len(count)
-        rows, ranked = list(correct), None
+        table = isinstance(correct, np.ndarray) and correct.ndim == 2
+        rows = correct if table else list(correct)  # a table is copied at once
+        ranked = None
         if mean_precision is not None:
             told = list(mean_precision)
             if [len(row) for row in told] != [groups] * len(rows):
                 raise ValueError(f"mean_precision needs {len(rows)} rows of {groups} entries, as correct")
             ranked = _frozen(told, np.float64).reshape(len(rows), groups)
-        if any(len(row) != groups for row in rows):
+        if rows.shape[1] != groups if isinstance(rows, np.ndarray) else any(len(row) != groups for row in rows):
             raise ValueError(f"every row of correct needs {groups} entries, one per group of count")
         learned = range(groups) if learned is None else learned
         sizes = [1] * groups if sizes is None else sizes
@@ -268,11 +270,11 @@ class Matrices:
         stream = self.result["stream"]
         anytime = belongs(ANYTIME, stream.get("setting", ""))
         last = [max(group["classes"], default=-1) + 1 for group in stream["groups"]]
-        owned = list(zip(self._tasks, last, strict=True))
+        owned = sorted((-1 if own is None else own, most) for own, most in zip(self._tasks, last, strict=True))
+        tasks = [own for own, _ in owned]
+        most = [0, *accumulate((most for _, most in owned), max)]
         return [
-            int(row.get("seen", classes))
-            if "seen" in row or anytime
-            else max((most for own, most in owned if own is None or own <= row["task"]), default=0)
+            int(row.get("seen", classes)) if "seen" in row or anytime else most[bisect_right(tasks, row["task"])]
             for row in rows
         ]
 

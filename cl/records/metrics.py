@@ -95,7 +95,9 @@ def compute_all(
         if metric.setting and not belongs(metric.setting, setting):
             continue
         value = np.nan
-        if known.issuperset(metric.needs):
+        if not metric.needs:
+            value = float(metric.compute(matrix))
+        elif known.issuperset(metric.needs):
             value = float(metric.compute(matrix, **{name: given[name] for name in metric.needs}))
         values[metric.id] = value if math.isfinite(value) else None
     return values
@@ -162,9 +164,9 @@ def _local(matrices: Matrices, rule: str) -> AccuracyMatrix | None:
 
 
 _INPUTS: dict[str, Callable[[Matrices, str], Any]] = {
-    "baseline": lambda matrices, rule: baseline_of(matrices.result, rule),
+    "baseline": lambda matrices, rule: baseline_of(matrices.result, rule, matrices.split),
     "local": _local,
-    "anytime": lambda matrices, rule: anytime_of(matrices.result, rule),
+    "anytime": lambda matrices, rule: anytime_of(matrices.result, rule, matrices.split),
     "continual": Matrices.continual,
     "classes": Matrices.classes,
     "probe": lambda matrices, rule: probe_of(matrices.result),

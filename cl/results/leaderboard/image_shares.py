@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -79,7 +80,7 @@ def damage_of(result: Mapping[str, Any], folder: Path | None) -> str | None:
 
 def _key(result: Mapping[str, Any], folder: Path) -> tuple[Path, str | None, int, int] | None:
     try:
-        status = (folder / PREDICTIONS).stat()
+        status = os.stat(f"{folder}{os.sep}{PREDICTIONS}")
     except OSError:
         return None
     return folder.absolute(), result["predictions_sha256"], status.st_size, status.st_mtime_ns

@@ -18,6 +18,7 @@ from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.record import config_hash, precision_of
 from cl.records.stored import stored_by_task
+from cl.results.collecting import without_collecting
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, distinct, options_text
 from cl.results.leaderboard.image_shares import answers_by_rule
@@ -68,10 +69,11 @@ def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1
     once = distinct(runs)[0]
     rows = board_rows(once, metric=metric, rule=rule)
     pools = {name: _Pool() for name in _SHARED}
-    described = [
-        {name: pools[name].place(value) if name in pools else value for name, value in each.items()}
-        for each in _described(once, jobs)
-    ]
+    with without_collecting():
+        described = [
+            {name: pools[name].place(value) if name in pools else value for name, value in each.items()}
+            for each in _described(once, jobs)
+        ]
     boards = _boards(rows, described, pools["streams"].values)
     data = {
         "metrics": [[each.id, each.title, each.higher_is_better, each.unit] for each in METRICS.values()],
@@ -113,8 +115,9 @@ def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[Row, bool]]:
 
 
 def _run_and_damage(run: Run) -> tuple[Row, bool]:
-    described = _run(run), run.has_damaged_predictions
-    release([run])
+    with without_collecting():
+        described = _run(run), run.has_damaged_predictions
+        release([run])
     return described
 
 
