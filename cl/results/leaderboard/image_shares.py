@@ -154,5 +154,5 @@ def _slopes(matrix: AccuracyMatrix, compute: Callable[[AccuracyMatrix], float]) 
     uneven = step * np.sqrt(np.arange(2, groups + 2))  # cannot cancel, so unused rows are found
     for row in range(matrix.steps):
         if abs(moved(row, uneven)) > 1e-14:
-            slopes[row] = [moved(row, step * np.eye(groups)[group]) / step for group in range(groups)]
+            slopes[row] = [moved(row, change) / step for change in step * np.eye(groups)]
     return slopes
