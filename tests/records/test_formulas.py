@@ -238,7 +238,7 @@ def test_a_mean_has_the_bits_of_numpy() -> None:
 
 
 def test_forgetting_by_step_has_the_bits_of_a_loop_over_masks() -> None:
-    """Groups in any order, some learned at one step, some at none: each step takes the same groups in the same order."""
+    """Groups in any order, some learned at one step, some at no step: the same groups in the same order."""
     rng = np.random.default_rng(1)
     for _ in range(30):
         steps, groups = int(rng.integers(0, 7)), 9

@@ -38,7 +38,7 @@ def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predic
 
 
 def answers_by_rule(matrices: Matrices, folder: Path | None, rules: Iterable[str]) -> dict[str, Predictions]:
-    """As `answers`, for some rules of the run with these matrices, without those that have none; reads the file once."""
+    """As `answers`, for some rules of the run with these matrices, without those without; reads the file once."""
     result, found = matrices.result, dict[str, Predictions]()
     wanted = [rule for rule in rules if rule in result["accuracy"]]
     if folder is None or not wanted or not matrices.rows:

@@ -249,10 +249,12 @@ def _rule(matrices: Matrices, rule: str, predictions: Predictions | None) -> Row
     The count of a group whose images may have several classes is its mean average precision times its images.
     """
     matrix = matrices.of(rule)
-    counts = [[None if math.isnan(value) else int(value) for value in row] for row in matrix.correct.tolist()]
+    counts: Counts = [[None if math.isnan(n) else int(n) for n in row] for row in matrix.correct.tolist()]
+    if matrix.mean_precision is not None:
+        counts = _with_precision(matrix, counts)
     metrics = metrics_of_rule(matrices.result, rule, predictions=predictions, matrices=matrices)
     return {
-        "correct": list(map(_trimmed, counts if matrix.mean_precision is None else _with_precision(matrix, counts))),
+        "correct": list(map(_trimmed, counts)),
         "curve": _fractions(accuracy_shown(matrix).tolist()),
         "forgetting": _fractions(forgetting_per_group(matrix).tolist()),
         "metrics": _fractions([metrics.get(name) for name in METRICS]),

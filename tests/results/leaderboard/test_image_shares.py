@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,7 +163,12 @@ def test_the_predictions_of_all_rules_are_read_at_once(make_run: Make, monkeypat
     accuracy = {"cil_seen": tables, "til_masked": tables, "dil": wrong}
     result = {**run.result, "accuracy": accuracy, "predictions_sha256": digest}
     read = []
-    monkeypatch.setattr(module, "read_predictions", lambda *a, **b: read.append(a) or read_predictions(*a, **b))
+
+    def reads(*given: Any, **options: Any) -> Predictions:
+        read.append(given)
+        return read_predictions(*given, **options)
+
+    monkeypatch.setattr(module, "read_predictions", reads)
     for expected in (0, 1):  # the first time the check of the whole file has read it
         got = answers_by_rule(Matrices(result), run.folder, ["cil_seen", "til_masked", "cil_all"])
         assert set(got) == {"cil_seen", "til_masked"} and len(read) == expected
