@@ -92,9 +92,7 @@ def test_what_a_small_preset_was_chosen_from_can_be_searched_again(method: str) 
             assert known[key].search is not None, f"{method} declares no scale of {key}"
         for key, values in tried.items():
             scale = known[key].search
-            assert scale is not None and all(map(scale.holds, values)), (
-                f"{key} was tried at {values}, not all on {scale}"
-            )
+            assert scale is not None and all(map(scale.holds, values)), f"{key} was tried at {values}: {scale}"
 
 
 def test_source_lines_are_read() -> None:
