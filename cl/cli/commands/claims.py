@@ -39,11 +39,13 @@ def command(arguments: tuple[str, ...], file: Path | None, as_json: bool) -> int
 
     The default is the results folder. Nothing is run.
     """
+    from cl.paths import results
     from cl.results.claims import FILE, Evidence, judge, read_claims
     from cl.results.claims.show import claims_json, details, overview
 
     claims = read_claims(file or FILE)
     ids, folders = _sorted(arguments, claims)
+    claims = claims.placed(folders or [results()])
     evidence = Evidence(claims, read_runs(folders))
     judged = [judge(claim, evidence) for claim in claims.claims if not ids or claim.id in ids]
     if as_json:
