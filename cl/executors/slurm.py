@@ -70,6 +70,10 @@ class SlurmExecutor(Executor):
         """The jobs of one array that run at the same time."""
         return min(self.at_most, max(1, len(plans)))
 
+    def runs_per_process(self, plans: Sequence[Plan]) -> int:
+        """The runs of a job."""
+        return self.runs_per_job
+
 
 @dataclass
 class _Submitted:

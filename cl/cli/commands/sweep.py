@@ -209,7 +209,8 @@ def _perform(
 
         at_once = dataclasses.replace(execution, jobs=made.at_once(found.plans))
         each = display.verbose > 0 or display.as_json
-        return describe(found.plans, display.as_json, execution.existing, costs.asked(at_once), each=each)
+        asked = costs.asked(at_once, made.runs_per_process(found.plans))
+        return describe(found.plans, display.as_json, execution.existing, asked, each=each)
     journal = Journal(found.plans[0].results, sweep.name)
     plans = choose(found.plans, journal.last())
     if not plans:
