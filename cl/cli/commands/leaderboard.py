@@ -52,14 +52,15 @@ batch-dependent, saw-later-images, other-version. stale: the code of the strateg
     help="Also write all columns to a CSV file, a pure function of the records.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; short for --format json.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 def command(
     folders: tuple[Path, ...], metric: str, rule: str | None, filters: tuple[str, ...], sort: str | None, form: str,
-    csv_file: Path | None, as_json: bool,
+    csv_file: Path | None, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Rank strategies, one board per stream, rule and backbone; seeds are averaged, with 95 % intervals.
 
     Reads every record below the folders (default: the results folder); a run that is in several counts once. A
-    record that cannot be read is named on stderr and left out.
+    record that cannot be read is named on stderr and left out, also with --quiet.
     """
     from cl.files import write_text
     from cl.results.leaderboard import board_tables
@@ -68,7 +69,8 @@ def command(
     runs, _ = read_indexed(folders)
     rows = board_rows(runs, metric=metric, rule=rule, filters=_patterns(filters))
     rows = rows if sort is None else sorted_rows(rows, sort)
-    _report(runs, rows)
+    if not quiet:
+        _report(runs, rows)
     if csv_file is not None:
         write_text(csv_file, board_tables.to_csv(rows))
     form = "json" if as_json else form

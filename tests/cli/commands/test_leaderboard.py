@@ -57,6 +57,23 @@ def test_leaderboard_ranks_complete_runs(capsys: pytest.CaptureFixture[str], tmp
     assert call([*board, "--metric", "F_chaudry"]) == 2
 
 
+def test_quiet_leaves_remarks_out_and_errors_in(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call(["run", "-s", "toy", *QUICK, "--seed", "1,2", "-q"]) == 0
+    first, second = records(tmp_path)
+    (first.parent / "predictions.npz").unlink()
+    capsys.readouterr()
+    board = ["leaderboard", str(tmp_path / "results")]
+    assert call(board) == 0
+    loud = capsys.readouterr()
+    assert "1 run has no predictions.npz" in loud.err
+    assert call([*board, "-q"]) == 0
+    quiet = capsys.readouterr()
+    assert (quiet.out, quiet.err) == (loud.out, "")
+    second.write_text("{")
+    assert call([*board, "--quiet"]) == 0
+    assert f"Left out: {second}" in capsys.readouterr().err, "a record that cannot be read is an error"
+
+
 def test_limited_runs_are_marked_and_unranked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert call(["run", "-s", "toy", *QUICK, "-q"]) == 0
     assert call(["leaderboard", str(tmp_path / "results")]) == 0
