@@ -100,8 +100,11 @@ class Tuner:
     ) -> list[Trial]:  # fmt: skip
         """Run trials until there are `trials`, or the next would probably exceed `minutes` of all runs together.
 
-        Raises `Stopped` if a run is interrupted or fails, other than by a loss that is not finite.
+        Raises `Stopped` if a run is interrupted or fails, other than by a loss that is not finite, and `UsageError` for
+        an executor that does not wait for its runs.
         """
+        if executor.detaches:
+            raise UsageError("The next trials depend on how these end; leave detach out of the executor's options.")
         study.begin(self.about)
         r = self.request
         while len(done := study.trials()) < trials and not _spent(done, minutes, r.at_once):

@@ -112,6 +112,17 @@ def test_the_method_that_a_wrapper_wraps_is_searched_with_it(tmp_path: Path, mon
     assert space_of_study(about) == tuner.space, "a study is shown without its environment"
 
 
+def test_an_executor_that_does_not_wait_for_its_runs_is_refused(tmp_path: Path) -> None:
+    class Detached(LocalExecutor):
+        @property
+        def detaches(self) -> bool:
+            return True
+
+    with pytest.raises(UsageError, match="leave detach out"):
+        small_tuner(tmp_path).search(Study(str(tmp_path / "s.journal")), Detached(), 2, Silent())
+    assert not (tmp_path / "s.journal").exists() or not Study(str(tmp_path / "s.journal"), readonly=True).trials()
+
+
 class Pretended(LocalExecutor):
     """Executes nothing: notes the plans, and answers with the outcomes of a function."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cl.cli.reading import read_runs
+from cl.cli.text import room, say
 
 if TYPE_CHECKING:
     from cl.results.claims import Claims
@@ -51,9 +52,9 @@ def command(arguments: tuple[str, ...], file: Path | None, as_json: bool) -> int
     if as_json:
         click.echo(json.dumps(claims_json(judged), indent=1))
     elif ids:
-        click.echo("\n\n".join(details(each) for each in judged))
+        click.echo("\n\n".join(details(each, room()) for each in judged))
     else:
-        click.echo(overview(judged))
+        say(overview(judged, room()))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.completers import complete_dataset
-from cl.cli.text import confirmed, print_table, size_text
+from cl.cli.text import confirmed, print_table, say, size_text
 
 if TYPE_CHECKING:
     from cl.data.catalog import KnownDataset
@@ -68,8 +68,8 @@ def list_(every: bool, as_json: bool) -> int:
     print_table(["dataset", "where", "size", "fingerprints"], rows, right=["size"])
     for item in found:
         count = f"{item['train']:,} + {item['test']:,}" if item["test"] else f"{item['train']:,}"
-        click.echo(f"\n{item['name']}: {item['title']}, {count} images of "
-                   f"{item['classes']} classes\n  Licence: {item['licence']}\n  Cite: {item['citation']}")  # fmt: skip
+        say(f"\n{item['name']}: {item['title']}, {count} images of {item['classes']} classes\n"
+            f"  Licence: {item['licence']}\n  Cite: {item['citation']}")  # fmt: skip
     list_releases(every)
     return 0
 

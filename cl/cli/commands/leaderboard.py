@@ -10,6 +10,7 @@ import click
 
 from cl.cli.reading import read_indexed
 from cl.cli.shared import metric_options
+from cl.cli.text import room
 
 if TYPE_CHECKING:
     from cl.results.leaderboard.entries import Run
@@ -74,10 +75,13 @@ def command(
     if csv_file is not None:
         write_text(csv_file, board_tables.to_csv(rows))
     form = "json" if as_json else form
+    if form == "table":
+        rows = [{**row, "stale": is_stale(row)} for row in rows]
+        click.echo(board_tables.to_text(rows, room()).rstrip("\n"))
+        return 0
     if form != "csv":
         rows = [{**row, "stale": is_stale(row)} for row in rows]
     write = {
-        "table": board_tables.to_text,
         "markdown": board_tables.to_markdown,
         "latex": board_tables.to_latex,
         "csv": board_tables.to_csv,

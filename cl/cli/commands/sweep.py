@@ -220,7 +220,7 @@ def _perform(
     screen = SweepScreen(plans, display, journal, made.at_once(plans), execution.threads)
     with screen:
         code = carry_out(made, plans, screen)
-    screen.summary()
+    screen.summary(detached=made.detaches)
     return code
 
 

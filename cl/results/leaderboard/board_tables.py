@@ -11,6 +11,7 @@ from itertools import groupby
 
 from cl.errors import printable
 from cl.records.metrics import shown
+from cl.results.fitted import fitted, wrapped
 from cl.results.leaderboard.ranking import COLUMNS, Row
 from cl.results.tables import aligned, csv_cell, percent
 
@@ -32,12 +33,18 @@ def to_json(rows: Sequence[Row]) -> str:
     return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 
-def to_text(rows: Sequence[Row]) -> str:
-    """The rows as text: one table per board, in percent, with footnotes. Nothing is truncated."""
+def to_text(rows: Sequence[Row], width: int | None = None) -> str:
+    """The rows as text: one table per board, in percent, with footnotes. Nothing is truncated.
+
+    A table that is wider than `width` is wrapped, see `fitted`; None: any width.
+    """
     texts = []
     for board in _boards(rows):
         notes = _Notes()
-        lines = [_title(board[0]), *_aligned(_table(board, notes)), *(f"[{n}] {note}" for n, note in notes.items())]
+        cells = _table(board, notes)
+        lines = wrapped(_title(board[0]), width, 2)
+        lines += fitted(list(cells[0]), [list(cell.values()) for cell in cells], width, left=_WORDS)
+        lines += [line for n, note in notes.items() for line in wrapped(f"[{n}] {note}", width, 4)]
         texts.append("\n".join(lines) + "\n")
     return "\n".join(texts)
 
@@ -48,15 +55,12 @@ def to_markdown(rows: Sequence[Row]) -> str:
     for board in _boards(rows):
         notes = _Notes()
         cells = [{name: text.replace("|", r"\|") for name, text in cell.items()} for cell in _table(board, notes)]
-        lines = [f"## {_title(board[0])}", "", *_aligned(cells, ":")]
+        table = aligned(list(cells[0]), [list(cell.values()) for cell in cells], left=_WORDS, colon=":")
+        lines = [f"## {_title(board[0])}", "", *table]
         if notes.found:
             lines += ["", *(f"{n}. {note}" for n, note in notes.items())]
         texts.append("\n".join(lines) + "\n")
     return "\n".join(texts)
-
-
-def _aligned(cells: Sequence[Cells], colon: str = "") -> list[str]:
-    return aligned(list(cells[0]), [list(cell.values()) for cell in cells], left=_WORDS, colon=colon)
 
 
 def to_latex(rows: Sequence[Row]) -> str:

@@ -125,10 +125,10 @@ def test_get_fetches_what_needs_no_account_and_lists_the_rest(
         assert call(["data", "get", stream]) == 0
         assert "2 datasets are here, 0 can be fetched (0 B)" in capsys.readouterr().out
         assert call(["data", "get", stream, "--json"]) == 0
-        shown = capsys.readouterr()
-        assert "Only you can get:\n  ShanghaiTech" in shown.err
+        said = capsys.readouterr()
+        assert "Only you can get:\n  ShanghaiTech" in said.err
         assert call(["data", "status", stream, "--json"]) == 0
-        assert json.loads(shown.out) == json.loads(capsys.readouterr().out)
+        assert json.loads(said.out) == json.loads(capsys.readouterr().out)
 
 
 def test_get_counts_datasets_of_the_hub(
