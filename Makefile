@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help run test soak mutants bench bench-peers gpu docs docs-serve clean
+.PHONY: help run test soak mutants bench bench-peers gpu docs docs-serve release-check clean
 
 help:
 	@echo "make run    set up .venv, then learn split-digits with SLCA on the embedded backbone (no download)"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench-peers  set up .venv, then measure clbench next to Avalanche; about two hours on an idle machine"
 	@echo "make gpu    set up .venv, then check and measure one GPU, and run rows of B2-224 on it; at most 8 minutes"
 	@echo "make docs   set up .venv, then build the documentation into site/ (docs-serve updates it while you write)"
+	@echo "make release-check  set up .venv, then build, twine check, install the wheel by itself and run it (REPOSITORY=https://...)"
 	@echo "make clean  remove .venv and caches"
 
 run: $(VENV)/run.stamp
@@ -55,6 +56,10 @@ docs: $(VENV)/docs.stamp
 docs-serve: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 CLBENCH_OFFLINE=1 $(BIN)/mkdocs serve
 
+# REPOSITORY is the public address that links of the README become absolute with.
+release-check: $(VENV)/release.stamp
+	$(BIN)/python tools/release_check.py $(REPOSITORY)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -68,6 +73,10 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --editable ".[docs]"
+	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/release.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --editable ".[release]"
 	@touch $@ $(VENV)/run.stamp
 
 clean:

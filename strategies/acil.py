@@ -20,6 +20,7 @@ CHUNK = 1024
 class ACIL(FirstSession):
     """Analytic class-incremental learning: recursive ridge regression on random features h = ReLU(f W).
 
+    Name: ACIL
     Paper: Zhuang, Weng, Wei, Xie, Toh, Lin. ACIL: Analytic Class-Incremental Learning with Absolute Memorization and
         Privacy Protection. NeurIPS 2022, arXiv 2205.14922. Classes may return, as in G-ACIL (arXiv 2403.15706).
     Trains: nothing; with `tuning`, a module or the network and a cosine head on the first task.

@@ -21,6 +21,7 @@ from cl.training.optim import WarmupCosine, adamw
 class AMA(Rescaled):
     """Adaptive model averaging: a group of blocks becomes k * (weights before) + (1 - k) * (weights after).
 
+    Name: AMA
     Paper: Lin et al. Mitigating the Alignment Tax of RLHF. EMNLP 2024, arXiv 2309.06256, whose last version calls it
         heterogeneous model averaging.
     Trains: what the base trains, as the base does; then one number per group of blocks.

@@ -22,6 +22,7 @@ from cl.training.optim import adamw
 class ATLAS(MergingAll):
     """Task vectors with learned anisotropic scaling: a coefficient per vector and tensor, learned after each task.
 
+    Name: aTLAS
     Paper: Zhang, Albert, Rodriguez-Opazo, van den Hengel, Abbasnejad. Knowledge Composition using Task Vectors with
         Learned Anisotropic Scaling. NeurIPS 2024, arXiv 2407.02880.
     Trains: the whole network, from the pretrained weights, for every task; then the coefficients, from 0.

@@ -17,6 +17,7 @@ from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Step, StreamInfo, Vie
 class CenterLoss(Replayed):
     """Features of later domains are pulled to the class centers of the first, under a frozen classifier.
 
+    Name: Center loss
     Paper: Olpadkar, Gavas. Center Loss Regularization for Continual Learning. 2021, arXiv 2110.11314, a withdrawn
         submission; centers move as in Wen, Zhang, Li, Qiao. A Discriminative Feature Learning Approach for Deep Face
         Recognition. ECCV 2016.

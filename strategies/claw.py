@@ -19,6 +19,7 @@ from cl.strategy import Inputs, StreamInfo, TaskSize, View, Work, option, scales
 class CLAW(VCL):
     """VCL with a factor per hidden unit and task: whether a unit is adapted, how far, and how far at most is learned.
 
+    Name: CLAW
     Paper: Adel, Zhao, Turner. Continual Learning with Adaptive Weights (CLAW). ICLR 2020, arXiv 1911.09514.
     Trains: each task in two steps, `rounds` times. First, with the shared Gaussians as they are, its adaptation and its
         head: the output of a unit is multiplied by 1 + b (m sigmoid(a) - 1), where b is 1 with probability p, relaxed

@@ -22,6 +22,7 @@ from cl.training.batches import without_single
 class CoFiMA(SLCA):
     """Continual Fisher-weighted model averaging: slow learning, an average with the weights before, then alignment.
 
+    Name: CoFiMA
     Paper: Marouf, Roy, Tartaglione, Lathuiliere. Weighted Ensemble Models Are Strong Continual Learners. ECCV 2024,
         arXiv 2312.08977; `weighting=plain` is its CoMA.
     Trains: as SLCA. After each task from the second on, each weight of the backbone becomes the average of its value

@@ -49,6 +49,7 @@ class WarmRestarts:
 class CpeClip(Strategy):
     """CPE-CLIP: learn prompts for both towers of a frozen CLIP, with smaller steps the more classes were seen before.
 
+    Name: CPE-CLIP
     Paper: D'Alessandro, Alonso, Calabres, Galar. Multimodal Parameter-Efficient Few-Shot Class Incremental Learning.
         ICCV Workshops 2023, arXiv 2303.04751.
     Trains: prompts g [D, L, w] and a linear map A. Layer i of the text tower gets g_i in place of g_(i-1), after the

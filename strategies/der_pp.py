@@ -15,6 +15,7 @@ from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TaskSize, Work, opt
 class DerPP(Rehearsed):
     """Dark experience replay: remembered images keep the logits of their day (DER), and also their labels (DER++).
 
+    Name: DER++
     Paper: Buzzega, Boschini, Porrello, Abati, Calderara. Dark Experience for General Continual Learning: a Strong,
         Simple Baseline. NeurIPS 2020, arXiv 2004.07211. Published: 38.25 % (DER: 36.60 %) after ten tasks of CIFAR-100
         with 500 images and a ResNet-18 from scratch, as Mammoth's scripts/reproduce.json has it.

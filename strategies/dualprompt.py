@@ -18,6 +18,7 @@ from cl.strategy import StreamInfo, option, scales
 class DualPrompt(Prompted):
     """Complementary prompting: G-prompts for knowledge shared by all tasks, an E-prompt and a key for each task.
 
+    Name: DualPrompt
     Paper: Wang, Zhang, Ebrahimi, Sun, Zhang, Lee, Ren, Su, Perot, Dy, Pfister. DualPrompt: Complementary Prompting for
         Rehearsal-free Continual Learning. ECCV 2022, arXiv 2204.04799.
     Trains: the G-prompt, the task's E-prompt and key, and one linear head; the backbone is frozen.

@@ -35,6 +35,7 @@ from cl.training.optim import OPTIMIZERS, optimizer
 class EAR(Strategy):
     """A frozen encoder, shallow adaptors that grow where inputs are new, and hypervectors that route images to them.
 
+    Name: EAR
     Paper: Daniels, Hu, Lomnitz, Miller, Raghavan, Zhang, Piacentino, Zhang. Efficient Model Adaptation for Continual
         Learning at the Edge. 2023, arXiv 2308.02084 (Encoder-Adaptor-Reconfigurator).
     Trains: a linear head per task (the reconfigurator), and where the task's images are new, an adaptor: a shallow

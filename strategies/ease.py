@@ -31,6 +31,7 @@ from cl.training.optim import OPTIMIZERS, optimizer
 class EASE(Strategy):
     """Each task trains a new set of adapters, which defines a subspace; each class has a prototype in every subspace.
 
+    Name: EASE
     Paper: Zhou, Sun, Ye, Zhan. Expandable Subspace Ensemble for Pre-Trained Model-Based Class-Incremental Learning.
         CVPR 2024, arXiv 2403.12030.
     Trains: the task's adapters (rank 64 in ViT-B: 1.19 million parameters) and a cosine head over its classes, which is

@@ -21,6 +21,7 @@ from cl.training.batches import without_single
 class EWC(Regularized):
     """Elastic Weight Consolidation: penalise changes of weights that earlier tasks depend on, by Fisher information.
 
+    Name: EWC
     Paper: Kirkpatrick et al. Overcoming catastrophic forgetting in neural networks. PNAS 2017; `accumulate=online`
         with `decay` after Schwarz et al. Progress & Compress. ICML 2018.
     Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. From task 2 on,

@@ -15,6 +15,7 @@ from cl.strategy import Batch, StreamInfo, option, scales
 class FeatKD(Regularized):
     """Distil the old model's features on new images, with mean squared error or cosine distance.
 
+    Name: FeatKD
     Paper: one of the four regularisers of Smith, Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual
         Learning. CVPR Workshops 2023, arXiv 2203.17269.
     Trains: the backbone (`trains=qkv`: its query, key and value projections) and one linear head over the classes seen.

@@ -17,6 +17,7 @@ from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, UsageError, View
 class FeCAM(Strategy):
     """Nearest class mean by the Mahalanobis distance with the shrunk and normalised covariance of each class.
 
+    Name: FeCAM
     Paper: Goswami, Liu, Twardowski, van de Weijer. FeCAM: Exploiting the Heterogeneity of Class Distributions in
         Exemplar-Free Continual Learning. NeurIPS 2023, arXiv 2309.14062.
     Trains: nothing. Shrinkage: Sigma + alpha1 V1 I + alpha2 V2 (1 - I), with the mean variance V1 and the mean

@@ -16,6 +16,7 @@ from cl.strategy import RECIPES, Cosine, Inputs, Needs, Strategy, StreamInfo, Vi
 class FinetuneAdapter(Strategy):
     """Sequential fine-tuning of one shared set of adapters and of the new task's head; a baseline without a memory.
 
+    Name: Fine-tuned adapters
     Paper: none; a baseline in the tables of APER, EASE and MOS.
     Trains: one set of adapters, which every task continues to train (rank 64 in ViT-B: 1.19 million parameters), and
         the task's rows of a linear head.

@@ -36,6 +36,7 @@ from cl.training.policies import POLICIES
 class Foster(Joined):
     """Feature boosting and compression: a new network beside the frozen old one, then one student of both.
 
+    Name: FOSTER
     Paper: Wang, Zhou, Ye, Zhan. FOSTER: Feature Boosting and Compression for Class-Incremental Learning. ECCV 2022,
         arXiv 2204.04662.
     Trains: in the first task the backbone and a linear head, by cross-entropy. In a later task, on its images and the

@@ -31,6 +31,7 @@ from cl.strategy import (
 class FSCILFrozen(Strategy):
     """The first task trains the network with a cosine classifier; later tasks only add the means of their classes.
 
+    Name: Frozen class means
     Paper: Roy, Park, Fahrezi, Etemad. A Bag of Tricks for Few-Shot Class-Incremental Learning. arXiv 2403.14392 (2024),
         whose baseline ("incremental-frozen") this is. The constants are those of Zhang, Song, Lin, Zheng, Pan, Xu.
         Few-Shot Incremental Learning with Continually Evolved Classifiers. CVPR 2021, arXiv 2104.03047 (CEC).

@@ -24,6 +24,7 @@ class FSCILTricks(FSCILFrozen):
     They are supervised contrast, pre-assigned prototypes, pseudo-classes, a tuned subnetwork, self-supervised
     pre-training, and rotations to be recognised.
 
+    Name: FSCIL tricks
     Paper: Roy, Park, Fahrezi, Etemad. A Bag of Tricks for Few-Shot Class-Incremental Learning. arXiv 2403.14392 (2024).
         Six tricks are named in version 2 of the paper. Equations: SupCon (Khosla et al. 2020), a simplex as the fixed
         classifier (NC-FSCIL, Yang et al. 2023), mixes as classes (ALICE, Peng et al. 2022), SimCLR (Chen et al. 2020),

@@ -31,6 +31,7 @@ from cl.training.optim import WarmRestarts, optimizer
 class GDumb(Joined):
     """Greedy sampler and dumb learner: after each task a new network is trained on a balanced memory alone.
 
+    Name: GDumb
     Paper: Prabhu, Torr, Dokania. GDumb: A Simple Approach that Questions Our Progress in Continual Learning. ECCV 2020.
         Published: 45.4 % on CIFAR-10 with 500 images and a ResNet-18 from scratch (README of its authors).
     Trains: after each task the backbone, from its pretrained (or random) weights, and a new linear head, on remembered

@@ -20,6 +20,7 @@ AT_ONCE = 32
 class GRACE(Edited):
     """A codebook of corrections in one layer of a finished learner, which itself never changes again.
 
+    Name: GRACE
     Paper: Hartvigsen, Sankaranarayanan, Palangi, Kim, Ghassemi. Aging with GRACE: Lifelong Model Editing with Discrete
         Key-Value Adaptors. NeurIPS 2023, arXiv 2211.11031.
     Trains: the base, on the tasks before `edit_from`, as the base does; then the learner is finished. Of each later

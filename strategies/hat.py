@@ -29,6 +29,7 @@ from cl.strategy import (
 class HAT(ToldTask):
     """Gates per unit and task, trained by an embedding; weights between units of earlier tasks hardly change.
 
+    Name: HAT
     Paper: Serra, Suris, Miron, Karatzoglou. Overcoming Catastrophic Forgetting with Hard Attention to the Task. ICML
         2018, arXiv 1801.01423.
     Trains: all weights and biases, an embedding e per unit of the task, and the head of the task. The gate of a unit is

@@ -42,6 +42,7 @@ MIN_LR = 1e-5
 class HiDePrompt(Strategy):
     """Hierarchical decomposition prompting: task-identity inference, within-task and task-adaptive prediction.
 
+    Name: HiDe-Prompt
     Paper: Wang, Xie, Zhang, Huang, Su, Zhu. Hierarchical Decomposition of Prompt-Based Continual Learning: Rethinking
         Obscured Sub-optimality. NeurIPS 2023, arXiv 2310.07234.
     Trains: in each task an MLP with a head on features u of the frozen model (TII), then a prompt p_t of prefixes with

@@ -34,6 +34,7 @@ from cl.training.optim import QuarterCosine
 class InfLoRA(Strategy):
     """Interference-free LoRA: A is the leading free directions of the task's inputs, and only B is trained.
 
+    Name: InfLoRA
     Paper: Liang, Li. InfLoRA: Interference-Free Low-Rank Adaptation for Continual Learning. CVPR 2024,
         arXiv 2404.00228.
     Trains: the B of the task for the keys and the values of every block (ViT-B, rank 10: 184,320 parameters), and the

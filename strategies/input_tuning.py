@@ -31,6 +31,7 @@ from cl.training.optim import OPTIMIZERS, optimizer
 class InputTuning(Strategy):
     """A pretrained network that never changes, and a change of its input that all images and tasks share.
 
+    Name: Input tuning
     Paper: Marullo, Tiezzi, Gori, Melacci, Tuytelaars. Continual Learning with Pretrained Backbones by Tuning in the
         Input Space. IJCNN 2023, arXiv 2306.02947.
     Trains: delta [channels, side, side], added to the normalised image, and one linear head over the classes seen, with

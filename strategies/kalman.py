@@ -15,6 +15,7 @@ from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, sc
 class Kalman(Strategy):
     """Kalman filter: the head is a hidden state that drifts between tasks, and labels are its noisy measurements.
 
+    Name: Kalman filter
     Paper: Peng, Vidal. Mathematics of Continual Learning. 2025, arXiv 2504.17963; the smoother is that of Rauch, Tung
         and Striebel (1965).
     Trains: nothing. Before task t: theta <- a theta, P <- a^2 P + q I; its images y = X theta + v, with v ~ N(0, r),

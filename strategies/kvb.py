@@ -35,6 +35,7 @@ log = logging.getLogger("clbench")
 class KVB(Strategy):
     """Key-value bottleneck: the logits are the mean of the values at the nearest key of every codebook.
 
+    Name: KVB
     Paper: Träuble, Goyal, Rahaman, Mozer, Kawaguchi, Bengio, Schölkopf. Discrete Key-Value Bottleneck. ICML 2023,
         arXiv 2207.11240.
     Trains: the values of the pairs that an image fetches, one row of logits per pair; the task is never used. Keys are

@@ -28,6 +28,7 @@ from cl.strategy import StreamInfo, UsageError, option, scales
 class L2P(Prompted):
     """Learning to prompt: the prompts whose keys are nearest to an image's query are added to its sequence.
 
+    Name: L2P
     Paper: Wang, Zhang, Lee, Zhang, Sun, Ren, Su, Perot, Dy, Pfister. Learning to Prompt for Continual Learning. CVPR
         2022, arXiv 2112.08654. The presets `l2p++` and `deep-l2p++` are the variants of CODA-Prompt's code (Smith et
         al., CVPR 2023): prefixes of attention instead of tokens.

@@ -34,6 +34,7 @@ from cl.strategy import (
 class LayerNormTuning(Strategy):
     """Task-specific LayerNorms in a frozen ViT, chosen by a key per task, or per task and LayerNorm.
 
+    Name: LayerNorm tuning
     Paper: De Min, Mancini, Alahari, Alameda-Pineda, Ricci. On the Effectiveness of LayerNorm Tuning for Continual
         Learning in Vision Transformers. ICCV 2023 Workshops (VCL), arXiv 2308.09610.
     Trains: the task's scale and shift for every LayerNorm, its key (in one stage: a key and an attention vector per

@@ -21,6 +21,7 @@ ALPHAS = tuple(tenths / 10 for tenths in range(10, -1, -1))
 class LiNeS(Rescaled):
     """Layer-increasing scaling: block l of L keeps alpha + beta l / (L - 1) of what a task changed in it.
 
+    Name: LiNeS
     Paper: Wang, Dimitriadis, Favero, Ortiz-Jimenez, Fleuret, Frossard. LiNeS: Post-training Layer Scaling Prevents
         Forgetting and Enhances Model Merging. ICLR 2025, arXiv 2410.17146.
     Trains: what the base trains, as the base does; the scaling is an edit after each task.

@@ -25,6 +25,7 @@ train the target weights themselves, task after task; train them from the pretra
 class LoRAMerge(Strategy):
     """One LoRA per task, merged at its end; or LoRA or the full weights of the same layers, task by task.
 
+    Name: LoRA merging
     Paper: Soutif-Cormerais, Magistri, van de Weijer, Bagdanov. An Empirical Analysis of Forgetting in Pre-trained
         Models with Incremental Low-Rank Updates. CoLLAs 2024, PMLR 274 (2025).
     Trains: A and B of one LoRA on the fused qkv of every block of a Vision Transformer (ViT-B: 36,864 r parameters) or

@@ -15,6 +15,7 @@ from cl.strategy import Inputs, Step, Strategy, StreamInfo, TaskSize, UsageError
 class Momentum(Wrapper):
     """Slow weights: moving averages of a base strategy's weights, updated at every step and used for prediction.
 
+    Name: Momentum
     Paper: Stojanovski, Roth, Akata. Momentum-based Weight Interpolation of Strong Zero-Shot Models for Continual
         Learning. INTERPOLATE workshop at NeurIPS 2022, arXiv 2211.03186; implemented from its abstract and a summary.
     Trains: the parameters that the base trains (the fast weights), as the base does; slow weights get no gradients.

@@ -18,6 +18,7 @@ METRICS = ("euclidean", "cosine", "mahalanobis")
 class NCM(Strategy):
     """Nearest class mean on a frozen backbone: Euclidean, cosine, or Mahalanobis with one covariance for all classes.
 
+    Name: NCM
     Paper: Mensink, Verbeek, Perronnin, Csurka. Distance-Based Image Classification: Generalizing to New Classes at
         Near-Zero Cost. TPAMI 2013; with `normalize`, the rule of iCaRL (Rebuffi et al. CVPR 2017) on all images.
     Trains: nothing.

@@ -18,6 +18,7 @@ from cl.training.optim import adamw
 class OLoRA(Strategy):
     """Orthogonal LoRA: one addition per task; a penalty keeps the rows of its A orthogonal to those of earlier tasks.
 
+    Name: O-LoRA
     Paper: Wang, Chen, Ge, Xia, Bao, Zheng, Zhang, Gui, Huang. Orthogonal Subspace Learning for Language Model Continual
         Learning. Findings of EMNLP 2023, arXiv 2310.14152.
     Trains: A and B of the task for the queries and the values of every block (ViT-B, rank 8: 294,912 parameters), and

@@ -38,6 +38,7 @@ from cl.strategy import (
 class OML(Strategy):
     """Meta-learns features on the first task; then they are frozen and a head learns online, one image per step.
 
+    Name: OML
     Paper: Javed, White. Meta-Learning Representations for Continual Learning. NeurIPS 2019, arXiv 1905.12588; the
         comparison with fast adaptation is Javed, Yao, White. Is Fast Adaptation All You Need? 2019, arXiv 1910.01705.
     Trains: in a meta step, `inner_steps` of SGD on the head, one image of a class at a time, from weights W in which

@@ -16,6 +16,7 @@ from cl.strategy import Batch, MultiStep, Step, StreamInfo, UsageError, View, op
 class PackNet(Subnetworks):
     """Several tasks packed into one network by iterative pruning: the weights that a task keeps never change again.
 
+    Name: PackNet
     Paper: Mallya, Lazebnik. PackNet: Adding Multiple Tasks to a Single Network by Iterative Pruning. CVPR 2018, arXiv
         1711.05769.
     Trains: the weights that no earlier task keeps, and the head of the task; then the `prune` smallest of these weights

@@ -15,6 +15,7 @@ from cl.strategy import option, scales
 class PCBMerging(MergingAll):
     """Parameter competition balancing, repeated over all task vectors so far after every task.
 
+    Name: PCB-Merging
     Paper: Du, Lee, Li, Jiang, Guo, Yu, Liu, Goh, Tang, He, Zhang. Parameter Competition Balancing for Model Merging.
         NeurIPS 2024, arXiv 2410.02396.
     Trains: the whole network, from the pretrained weights, for every task.

@@ -16,6 +16,7 @@ from cl.strategy import Batch, StreamInfo, UsageError, View, option, scales, sgd
 class PredKD(Regularized):
     """Distil the old model's predictions on new images: LwF with a softmax, LwF.MC with sigmoids.
 
+    Name: PredKD
     Paper: Li, Hoiem. Learning without Forgetting. ECCV 2016, arXiv 1606.09282. LwF.MC is the sigmoid variant that
         Rebuffi, Kolesnikov, Sperl, Lampert compare with (iCaRL, CVPR 2017, arXiv 1611.07725), and PredKD in Smith,
         Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual Learning. CVPR Workshops 2023, arXiv

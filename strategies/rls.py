@@ -13,6 +13,7 @@ from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, sc
 class RLS(Strategy):
     """Recursive least squares: the head after any task is the ridge regression on all images so far, exactly.
 
+    Name: RLS
     Paper: Peng, Vidal. Mathematics of Continual Learning. 2025, arXiv 2504.17963, which relates recursive least squares
         to orthogonal projections and to EWC with a full covariance.
     Trains: nothing; per image K = Phi x / (f + x^T Phi x), theta += K (y - x^T theta), Phi <- (Phi - K x^T Phi) / f, in

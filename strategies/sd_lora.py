@@ -31,6 +31,7 @@ from cl.strategy import (
 class SDLoRA(Strategy):
     """Scalable decoupled LoRA: W + sum_i a_i B_i A_i / norm_i + a_t B_t A_t; all a train, but only the newest A and B.
 
+    Name: SD-LoRA
     Paper: Wu, Piao, Huang, Wang, Li, Pfister, Meng, Ma, Wei. SD-LoRA: Scalable Decoupled Low-Rank Adaptation for Class
         Incremental Learning. ICLR 2025, arXiv 2501.13198.
     Trains: A and B of the task for the queries and the values of every block (ViT-B, rank 10: 368,640 parameters), one

@@ -19,6 +19,7 @@ from cl.training.batches import Rng
 class SLCAPlusPlus(SLCA):
     """SLCA with few trained parameters: LoRA, norms, biases and the class token; old classes are scaled by their age.
 
+    Name: SLCA++
     Paper: Zhang, Wang, Kang, Chen, Wei. SLCA++: Unleash the Power of Sequential Fine-tuning for Continual Learning with
         Pre-training. arXiv 2408.08295 (2024).
     Trains: LoRA on qkv, fc1 and fc2 of every block, all norms and biases and the class token of the backbone, slowly,

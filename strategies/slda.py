@@ -14,6 +14,7 @@ from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, sc
 class SLDA(Strategy):
     """Deep streaming linear discriminant analysis: running class means and one running covariance of frozen features.
 
+    Name: SLDA
     Paper: Hayes, Kanan. Lifelong Machine Learning with Deep Streaming Linear Discriminant Analysis. CVPR Workshops
         2020, arXiv 1909.01520.
     Trains: nothing; per image, with t images before, Sigma <- (t Sigma + t / (t + 1) (x - mu_y)(x - mu_y)^T) / (t + 1),

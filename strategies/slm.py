@@ -17,6 +17,7 @@ from cl.training.optim import adamw
 class SLM(Prompted):
     """Scalable language model, transplanted to images: retrieval of low-rank changes by the class token, per image.
 
+    Name: SLM
     Paper: Peng, Tian, Liu, Yang, Jia. Scalable Language Model with Generalized Continual Learning. ICLR 2024, arXiv
         2404.07470.
     Trains: per task the keys of its slots, then its slots (a LoRA on the qkv of every block each) and its rows of one

@@ -37,6 +37,7 @@ from cl.strategy import (
 class SoftNet(Strategy):
     """A soft subnetwork, found on many base classes, whose minor weights learn later classes from a few images.
 
+    Name: SoftNet
     Paper: Kang, Yoon, Madjid, Hwang, Yoo. On the Soft-Subnetwork for Few-Shot Class Incremental Learning. ICLR 2023,
         arXiv 2209.07529.
     Trains: in the first task, the network, a score per masked weight and a linear head; later, the minor weights of one

@@ -17,6 +17,7 @@ from cl.strategy import RECIPES, ImageSet, StreamInfo, View, option, scales, sch
 class TAG(FineTuning):
     """Task-based accumulated gradients: steps are short where they would undo an earlier task, and long elsewhere.
 
+    Name: TAG
     Paper: Malviya, Ravindran, Chandar. TAG: Task-based Accumulated Gradients for Lifelong Learning. CoLLAs 2022, arXiv
         2105.05155.
     Trains: the backbone and the newest rows of one linear head. In each tensor a step divides the gradient (Adam: its

@@ -33,6 +33,7 @@ from cl.strategy import (
 class TAPS(ToldTask):
     """Task adaptive parameter sharing: every task changes the layers of the pretrained network that it must.
 
+    Name: TAPS
     Paper: Wallingford, Li, Achille, Ravichandran, Fowlkes, Bhotika, Soatto. Task Adaptive Parameter Sharing for
         Multi-Task Learning. CVPR 2022, arXiv 2203.16708; the sequential variant.
     Trains: per task a change of the weight of each convolution and linear layer (in a Vision Transformer: of the linear

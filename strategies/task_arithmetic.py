@@ -15,6 +15,7 @@ from cl.strategy import option, scales
 class TaskArithmetic(Merging):
     """Task arithmetic applied as models arrive: `scale` times every task vector is added to the pretrained weights.
 
+    Name: Task Arithmetic
     Paper: Ilharco, Ribeiro, Wortsman, Gururangan, Schmidt, Hajishirzi, Farhadi. Editing Models with Task Arithmetic.
         ICLR 2023, arXiv 2212.04089; in sequence as a baseline of OPCM (arXiv 2501.09522).
     Trains: the whole network, from the pretrained weights, for every task.

@@ -15,6 +15,7 @@ from cl.strategy import option, scales
 class TIES(MergingAll):
     """Trim, elect sign and merge: only large changes survive, and only those whose sign most tasks agree on.
 
+    Name: TIES-Merging
     Paper: Yadav, Tam, Choshen, Raffel, Bansal. TIES-Merging: Resolving Interference When Merging Models. NeurIPS 2023,
         arXiv 2306.01708; in sequence as a baseline of OPCM (arXiv 2501.09522).
     Trains: the whole network, from the pretrained weights, for every task.

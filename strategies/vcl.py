@@ -35,6 +35,7 @@ from cl.strategy import (
 class VCL(ToldTask):
     """A Gaussian per weight, trained on each task to explain its images and to stay near the Gaussians before it.
 
+    Name: VCL
     Paper: Nguyen, Li, Bui, Turner. Variational Continual Learning. ICLR 2018, arXiv 1710.10628.
     Trains: means and variances of all weights and biases, by Adam on the mean cross-entropy of `samples` draws +
         KL(q_t || q_t-1) / images; before task 1 the prior is N(0, 1) and means are trained without variances

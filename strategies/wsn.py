@@ -32,6 +32,7 @@ from cl.training.generators import generator
 class WSN(ToldTask):
     """A subnetwork per task, chosen by trained scores; weights used by an earlier task are never changed.
 
+    Name: WSN
     Paper: Kang, Mina, Madjid, Yoon, Hasegawa-Johnson, Hwang, Yoo. Forget-free Continual Learning with Winning
         SubNetworks. ICML 2022.
     Trains: the weights that no earlier task uses, a score for each weight of convolutions and linear layers (in a

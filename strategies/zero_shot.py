@@ -17,6 +17,7 @@ from cl.strategy import SETTINGS, Batch, Inputs, Needs, StreamInfo, View, option
 class ZeroShot(Replayed):
     """A CLIP's zero-shot classifier; with `trains` other than none, fine-tuning that starts from it.
 
+    Name: Zero-shot CLIP
     Paper: Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021, arXiv
         2103.00020. Fine-tuning from this head is the base that Stojanovski, Roth, Akata (arXiv 2211.03186) interpolate:
         `-s momentum --set base=zero-shot --set base.trains=all`.

@@ -18,29 +18,23 @@ from typing import Any
 
 from benchmarks.gpu.bench import DIE, ROOT, Bench, child
 from benchmarks.gpu.checks import checks
-from benchmarks.gpu.pack import PACK, WEIGHTS, pack, use_if_there
 from benchmarks.gpu.speed import speed
 
-SAMPLE = "--stream split-cifar100 --set stream.train_per_class=100 --set stream.test_per_class=50 --precision bf16"
-SMALL = "--preset small"
-ROWS = [
-    *("-s simplecil", f"-s ranpac {SMALL}", f"-s slca {SMALL}", "-s finetune --preset seq-ft-uniform-small"),
-    *(f"-s {name} {SMALL}" for name in ("mos", "aper", "norga", "l2p")),
-    *("-s kvb --set codebooks=256", "-s linear-probe --set lr=0.005 --set epochs=10"),
-]
-"""Rows of B2-224, those of B2 with a preset for its backbone: claims C1 and C2 of docs/claims.md first."""
+GRIDS = ("b2-224.toml", "b2-224-all.toml")
+"""Sweeps of this folder, the most important first."""
 
-SEEDS = (1993, 1996, 1997)
-"""All rows get the first seed before any gets the second."""
+PARTS = ("checks", "speed", "rows")
 
-REHEARSED = ["-s simplecil", "-s finetune --set epochs=1"]
+WEIGHTS = "deit_tiny_patch16_224_in1k_fp16.safetensors"
+IMAGES = ("cifar100_train.npz", "cifar-100-python.tar.gz", "cifar-100-binary.tar.gz", "cifar-100-matlab.tar.gz")
+
+REHEARSED = "sweep -s simplecil,finetune --stream split-digits --limit 4 --set stream.tasks=2 --set finetune.epochs=1"
 
 
 def clbench(arguments: list[str]) -> None:
-    """The command line of clbench, on the images of the pack if they are there."""
+    """The command line of clbench, which dies at a step if the environment says so."""
     from cl.cli import main
 
-    use_if_there()
     if DIE in os.environ:
         _die_at(int(os.environ[DIE]))
     sys.argv = ["clbench", *arguments]
@@ -61,18 +55,6 @@ def _die_at(step: int) -> None:
     Fit._one_step = until  # type: ignore[method-assign, assignment]
 
 
-def commands(bench: Bench) -> Iterator[str]:
-    """The runs of B2-224, the most important first."""
-    if bench.rehearse:
-        for row in REHEARSED:
-            yield f"run {row} --stream split-digits --limit 4 --set stream.tasks=2 --device cpu"
-        return
-    for seed, row in itertools.product(SEEDS, ROWS):
-        if seed != SEEDS[0] and "simplecil" in row:
-            continue  # its accuracy does not depend on the order
-        yield f"run {row} {SAMPLE} -b deit_tiny_patch16_224@{WEIGHTS} --seed {seed} --device cuda"
-
-
 def _found(bench: Bench, *names: str) -> bool:
     """Whether a folder of data holds one of these files."""
     given = [str(bench.data), *filter(None, os.environ.get("CLBENCH_DATA_PATH", "").split(os.pathsep))]
@@ -81,18 +63,20 @@ def _found(bench: Bench, *names: str) -> bool:
 
 
 def rows(bench: Bench) -> None:
-    """Run rows until the time is over; a run that it stops keeps its checkpoint, and the same program continues it."""
+    """Run the sweeps until the time is over; stopped runs keep their checkpoints, and the same program goes on."""
     done: list[dict[str, Any]] = []
-    images = _found(bench, PACK, "cifar100_train.npz", "cifar-100-python.tar.gz")
-    if not bench.rehearse and not (images and _found(bench, WEIGHTS)):
-        print(f"No rows: {bench.data} lacks images or weights; make it with: python -m benchmarks.gpu --pack FOLDER.")
+    if not bench.rehearse and not (_found(bench, *IMAGES) and _found(bench, WEIGHTS)):
+        print(f"No rows: {bench.data} and CLBENCH_DATA_PATH lack the images of CIFAR-100 or {WEIGHTS}.")
         return
-    for command in commands(bench):
+    folder = Path(__file__).parent
+    for sweep in [REHEARSED] if bench.rehearse else [f"sweep {shlex.quote(str(folder / name))}" for name in GRIDS]:
         if bench.left() < (0 if bench.rehearse else 20):
             print("The time for rows is over.", flush=True)
             return
         clock = time.monotonic()
-        code = child(bench, f"{command} --results {shlex.quote(str(bench.results))} -q", bench.left())
+        device = "cpu" if bench.rehearse else "cuda"
+        command = f"{sweep} --device {device} --jobs {bench.jobs}"
+        code = child(bench, f"{command} --results {shlex.quote(str(bench.results))} --progress plain", bench.left())
         how = "stopped: the time was over" if code is None else "complete" if code == 0 else f"failed with code {code}"
         seconds = f"{time.monotonic() - clock:.1f}"
         done.append({"card": bench.card, "command": command, "outcome": how, "seconds": seconds})
@@ -115,14 +99,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rehearse", action="store_true", help="go through every part on the CPU, in a tiny size")
     parser.add_argument("--minutes", type=float, default=8.0, help="time for everything (default: 8)")
-    parser.add_argument("--data", type=Path, default=ROOT / "gpu-data", help="folder made by --pack")
-    parser.add_argument("--pack", type=Path, metavar="FOLDER", help="write the data for a GPU machine, and stop")
+    parser.add_argument("--jobs", type=int, default=0, help="runs that share the GPU (default: one per two cores)")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="parts to do (default: all)")
+    parser.add_argument("--data", type=Path, default=ROOT / "gpu-data", help="folder of CIFAR-100 and the weights")
     parser.add_argument("--out", type=Path, help="folder of the tables (default: results/reference/speed)")
     parser.add_argument("--results", type=Path, help="folder of the rows (default: results/reference/deit-tiny-224)")
     given = parser.parse_args(arguments)
-    if given.pack is not None:
-        pack(given.pack)
-        return 0
     import torch
 
     if not torch.cuda.is_available() and not given.rehearse:
@@ -136,10 +118,14 @@ def main(arguments: list[str]) -> int:
         reference = folder or ROOT / "results" / "reference"
         out, results = given.out or reference / "speed", given.results or reference / "deit-tiny-224"
         out, results, data = (path.resolve() for path in (out, results, given.data))  # children run in another folder
-        bench = Bench(device, card, given.rehearse, out, results, data, now + 60 * given.minutes - 30, now)
-        passed = checks(bench)
-        speed(bench)
-        rows(bench)
+        jobs = given.jobs or max(1, (os.cpu_count() or 1) // 2)
+        end = now + 60 * given.minutes - 30
+        bench = Bench(device, card, given.rehearse, out, results, data, end, now, jobs)
+        passed = "checks" not in given.only or checks(bench)
+        if "speed" in given.only:
+            speed(bench)
+        if "rows" in given.only:
+            rows(bench)
     return 0 if passed else 1
 
 

@@ -33,6 +33,7 @@ class Bench:
     data: Path
     end: float
     began: float
+    jobs: int = 1
 
     def left(self, part: str = "") -> float:
         """Seconds left for a part, or for everything."""
@@ -54,11 +55,12 @@ def child(bench: Bench, arguments: str, seconds: float, dies: int | None = None)
     more = {"CLBENCH_DATA_PATH": os.pathsep.join(paths), "CLBENCH_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     more |= {DIE: str(dies)} if dies is not None else {}
     command = [sys.executable, "-m", "benchmarks.gpu", "clbench", *shlex.split(arguments)]
-    process = subprocess.Popen(command, env={**os.environ, **more}, stdout=subprocess.DEVNULL, cwd=ROOT)
+    quiet = None if "--progress" in arguments else subprocess.DEVNULL
+    process = subprocess.Popen(command, env={**os.environ, **more}, stdout=quiet, cwd=ROOT)
     try:
         return process.wait(max(seconds, 0.1))
     except subprocess.TimeoutExpired:
-        process.terminate()  # the run keeps its checkpoint
+        process.terminate()  # its runs keep their checkpoints
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

@@ -29,6 +29,12 @@ def test_cells_of_words_are_wrapped_and_numbers_are_not_cut(width: int) -> None:
     assert [cell[0] for cell in cells[2:] if cell[0]] == ["slca", "a-gem"]
 
 
+def test_a_long_number_takes_its_room_from_the_words() -> None:
+    number = "61.23 [59.00, 63.46], 12 seeds"
+    for line in fitted(["accuracy", "what"], [[number, "one two three four five six"]], 52, left=["what"])[2:]:
+        assert number in line or not line.strip("|").split("|")[0].strip()
+
+
 def test_a_table_that_cannot_be_wrapped_becomes_lines() -> None:
     lines = fitted(COLUMNS, ROWS, 30, left=LEFT)
     assert lines == [
