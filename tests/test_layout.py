@@ -37,6 +37,7 @@ ACROSS: dict[str, str] = {
     "end_to_end/test_public_files.py": "workflows, templates, image and recipe",
     "strategies/test_defaults.py": "the defaults of all methods",
     "strategies/test_image_pipelines.py": "the presets of all methods: how images are cropped, resized and normalised",
+    "strategies/test_search_scales.py": "the search scales of all methods, and the presets that were chosen from them",
     "strategies/test_remembered_images.py": "all methods with a memory: its bytes, and no image outside it",
     "test_layout.py": "this file",
     "end_to_end/test_checkout.py": "committed runs: their size and their predictions",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from cl.cli.text import room, say
 from cl.data.releases import release
 from cl.errors import counted
 from cl.paths import look_only
@@ -76,6 +77,7 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     """Print the tasks as a table, and the datasets that a declaration left out."""
     from cl.declared.family import without_multi_label
     from cl.declared.options import SKIP
+    from cl.results.fitted import fitted
 
     rows = tasks(stream, declaration)
     wanted = ("group", "year", "classes", "train", "val", "dev_test", "test", "measure", "reader tested on")
@@ -83,24 +85,27 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     cells = [columns, *([str(row.get(key) or "") for key in columns] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
     names = stream.info.class_names
-    click.echo(
+    say(
         f"\n{stream.setting}: {counted(len(stream.experiences), 'task')}, {counted(len(names), 'class')}, "
         f"images {_shape(stream)}:"
     )
-    for line in cells:
-        numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        click.echo("  ".join(["", line[0].ljust(widths[0]), *numbers]))
+    if (width := room()) is not None and 2 * len(columns) + sum(widths) > width:
+        click.echo("\n".join(fitted(columns, cells[1:], width, left=[columns[0]])))
+    else:
+        for line in cells:
+            numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+            click.echo("  ".join(["", line[0].ljust(widths[0]), *numbers]))
     if several := [row["group"] for row in rows if "measure" in row]:
-        click.echo(f"\nSeveral classes per image, measured by mean average precision (mAP): {', '.join(several)}.")
+        say(f"\nSeveral classes per image, measured by mean average precision (mAP): {', '.join(several)}.")
     if declaration is not None and stream.options.get("multi_label") == SKIP:
         declaration = without_multi_label(declaration)
     here = [_entry(row["group"], declaration) for row in rows]
     if absent := [entry for entry in (declaration.datasets if declaration else ()) if entry not in here]:
         click.echo("\nNot here (dataset: what it needs, how to get it):")
         for entry in absent:
-            click.echo(f"  {entry.name}: {entry.needs}{f', {entry.source}' if entry.source else ''}")
+            say(f"  {entry.name}: {entry.needs}{f', {entry.source}' if entry.source else ''}")
     if declaration is not None and declaration.omitted:
-        click.echo(f"\nLeft out: {', '.join(declaration.omitted)}.")
+        say(f"\nLeft out: {', '.join(declaration.omitted)}.")
 
 
 def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -> None:
