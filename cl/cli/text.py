@@ -25,7 +25,7 @@ def size_text(count: int) -> str:
     return f"{count / 1000**power:.4g} {_UNITS[power]}"
 
 
-class Size(click.ParamType[int]):
+class Size(click.ParamType):
     """A number of bytes, at least 1, with or without a unit in powers of 1000: 2000000, 1.5GB."""
 
     name = "size"
