@@ -238,13 +238,14 @@ def test_a_mean_has_the_bits_of_numpy() -> None:
 
 
 def test_forgetting_by_step_has_the_bits_of_a_loop_over_masks() -> None:
-    """Groups in any order, some learned at one step, some at no step: the same groups in the same order."""
+    """Groups in any order, some learned at one step, some at none: the same groups in the same order."""
     rng = np.random.default_rng(1)
     for _ in range(30):
         steps, groups = int(rng.integers(0, 7)), 9
         correct = rng.integers(0, 8, size=(steps, groups)).astype(float)
         correct[rng.random(correct.shape) < 0.05] = np.nan
         learned, sizes = rng.integers(-1, steps + 2, size=groups), rng.integers(1, 20, size=groups)
+        learned = np.arange(groups) if rng.random() < 0.3 else learned
         matrix = AccuracyMatrix.of(correct, rng.integers(8, 40, size=groups), learned, sizes)
         r, drops, terms = matrix.accuracy, [], []
         for step in range(1, steps):

@@ -113,6 +113,19 @@ def test_values_that_runs_share_may_hold_what_orjson_refuses() -> None:
     assert pool.place({"a": 1}) == 2 and len(pool.values) == 5
 
 
+def test_a_run_that_orjson_cannot_write_is_described_all_the_same_and_not_kept(
+    make_record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
+    runs = indexed_runs(write_records(tmp_path / "runs", [make_record(), make_record(strategy="ewc")]))[0]
+    described = module._run
+    odd = {"warnings": [1 << 70]}
+    monkeypatch.setattr(module, "_run", lambda run: described(run) | (odd if run.folder.name == "0" else {}))
+    assert [each["warnings"] for each in module._described(runs, 1)] == [[1 << 70], []]
+    monkeypatch.setattr(module, "_run", lambda run: {"asked": run.folder.name})
+    assert [each.get("asked") for each in module._described(runs, 1)] == ["0", None]
+
+
 def test_the_count_of_a_group_with_several_classes_per_image_is_its_precision_times_its_images(
     make_record: Make,
 ) -> None:
