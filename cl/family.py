@@ -30,6 +30,8 @@ class Family:
     name: ClassVar[str] = ""
     version: ClassVar[str] = "1"
     dataset: ClassVar[str] = ""
+    sized_by_network: ClassVar[bool] = False
+    """Whether images are decoded at the size that the network of a run sees where the option `size` is none."""
 
     @classmethod
     def setting_of(cls, options: Any, argument: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,30 @@ from cl.options import option
 from cl.settings.class_incremental import ClassIncremental, IncrementalOptions, check_options, with_defaults
 
 DEFAULT_TASKS = 5
+WITHOUT_NETWORK = 224
+"""Side of the images of a stream that is built without a run."""
 
 
 class Folder(ClassIncremental):
     """Your own images: a folder with one subfolder per class, or with train/ and test/ (or val/) of that form.
 
     Without train/ and test/, a fixed share of every class becomes the test set (`test_fraction`, `split_seed`); this
-    split is part of the stream's identity. Images are converted to RGB, shorter side `size`, centre crop. By default 5
-    tasks (fewer if there are fewer than 10 classes: each has at least 2); change this with `tasks` or `increment`.
+    split is part of the stream's identity. Images are converted to RGB, shorter side `size`, centre crop. By default
+    `size` is that to which the backbone's transform resizes (its input size / its crop_pct, such as 32 or 224 / 0.9),
+    so an image is resized once. By default 5 tasks (fewer if there are fewer than 10 classes: each has at least 2);
+    change this with `tasks` or `increment`.
     """
 
     family = "folder"
+    sized_by_network = True
 
     @dataclass(frozen=True)
     class Options(IncrementalOptions):
         """Options of folder streams."""
 
-        size: int = option(224, "side of the square images in pixels", ge=1, le=4096)
+        size: int | None = option(
+            None, "side of the square images in pixels; none: what the network sees, see the docstring", ge=1, le=4096
+        )
         test_fraction: float = option(
             0.2, "share of test images in every class, for a folder without test/ or val/", gt=0, lt=1
         )
@@ -43,6 +50,8 @@ class Folder(ClassIncremental):
 
         if not argument:
             raise UsageError("Give the path of a folder of images, as in folder:/path/to/images.")
+        if options.size is None:
+            options = replace(options, size=WITHOUT_NETWORK)
         if not 1 <= options.size <= 4096:
             raise UsageError(f"size={options.size} must be in 1..4096 pixels.")
         if not 0 < options.test_fraction < 1:

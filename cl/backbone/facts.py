@@ -38,12 +38,15 @@ _KINDS = {
     "batch_norms": bool,
     "channels": int,
     "dim": int,
+    "size": int,
+    "crop_pct": float,
 }
 
 
 def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
     """Parameters, forward FLOPs and features of a backbone, the origin of its weights, the images that a batch needs,
-    the channels of an image, and whether it has a text tower.
+    the channels of an image, its side in pixels, the share of the resized image that is cropped, and whether it has a
+    text tower.
 
     Raises `UsageError` for an unknown backbone or a size that it cannot take, `DataError` for a missing weights file.
     """
@@ -67,7 +70,16 @@ def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
         "batch_norms": known["batch_norms"],
         "channels": known["channels"],
         "dim": known["dim"],
+        "size": options.image_size or known["size"],
+        "crop_pct": options.crop_pct or known["crop_pct"],
     }
+
+
+def edge(name: str, options: BackboneOptions) -> int:
+    """The shorter side in pixels of the images of which a backbone sees the centre; images of this size are not resized
+    again. Raises as `facts`."""
+    known = facts(name, options)
+    return round(known["size"] / known["crop_pct"])
 
 
 def keep(name: str, options: BackboneOptions) -> None:
@@ -144,6 +156,7 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
     flops, dim = _flops(arch, model, image)
     config = timm().get_pretrained_cfg(arch)
     declared = config.to_dict() if config is not None else {}
+    inputs = timm().data.resolve_data_config({}, **({"pretrained_cfg": declared} if declared else {"model": model}))
     remote = None if declared.get("file") else declared.get("hf_hub_id") or declared.get("url")
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -154,6 +167,8 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
         "batch_norms": has_batch_norms([model]),
         "channels": channels,
         "dim": dim,
+        "size": int(inputs["input_size"][-1]),
+        "crop_pct": float(inputs["crop_pct"]),
     }
 
 
@@ -179,6 +194,8 @@ def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
         "batch_norms": has_batch_norms([tower]),
         "channels": 3,
         "dim": dim,
+        "size": int(tower.pretrained_cfg["input_size"][-1]),
+        "crop_pct": float(timm().data.resolve_data_config({}, model=tower)["crop_pct"]),
     }
 
 
