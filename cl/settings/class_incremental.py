@@ -23,8 +23,8 @@ from cl.settings.dealing import check_validation, events_of, join, rows_by_class
 from cl.settings.orders import MAX_SEED, RULES, class_order
 from cl.stream import Experience, Group, Stream
 
-PATHS = ("classes_file", "tasks_file")
-"""Options that are paths of this machine; the stream's class order and tasks say what the files hold."""
+PATHS = ("classes_file", "tasks_file", "labels")
+"""Options that are paths of this machine; class order, tasks and fingerprints of the stream say what the files hold."""
 
 VAL_SHARE = 0.2
 """Default share of a class's training images held out for `split=val`."""
@@ -232,7 +232,7 @@ def class_incremental(
 
     place = {label: position for position, label in enumerate(order.tolist())}
     returning = sum(map(len, tasks)) > len(order)
-    learned, held = (
+    learned, held_out = (
         shares(rows, tasks, data_seed, what, dataset.class_names) for rows, what in ((train, "train"), (val, "val"))
     )
     experiences: list[Experience] = []
@@ -240,7 +240,7 @@ def class_incremental(
     seen = 0
     for task, labels in enumerate(tasks):
         positions = tuple(sorted(place[label] for label in labels.tolist()))
-        experiences.append(Experience(train=join(learned[task]), val=join(held[task]), classes=positions))
+        experiences.append(Experience(train=join(learned[task]), val=join(held_out[task]), classes=positions))
         new = order[seen : max(seen, positions[-1] + 1)]
         if len(new):  # classes that return have their test images in the group of their first task
             splits = {"test": join([test[label] for label in new])}

@@ -38,7 +38,7 @@ def test_one_sentence_lists_unknown_missing_and_repeated_names(tmp_path: Path) -
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="There is no file .*none; set stream.classes_file to the path of one"):
+    with pytest.raises(UsageError, match=r"There is no file .*none; set stream.classes_file to the path of one"):
         labels_in_order(str(tmp_path / "none"), NAMES, "pets")
     (tmp_path / "latin").write_bytes("café".encode("latin-1"))
     with pytest.raises(UsageError, match="write it as a text file in UTF-8"):

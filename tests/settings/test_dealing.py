@@ -125,6 +125,6 @@ def test_the_mean_of_a_class_that_returns_is_that_of_all_its_images(pets: Path, 
 
 
 def test_a_returning_stream_may_be_online(pets: Path, tmp_path: Path, isolated: None) -> None:
-    plan = {"options": {"stream.tasks_file": tasks_file(tmp_path), "stream.chunk": 4}, "setting": ["online"]}
-    result = cl.run("ncm", f"folder:{pets}", **plan).record["result"]
+    options = {"stream.tasks_file": tasks_file(tmp_path), "stream.chunk": 4}
+    result = cl.run("ncm", f"folder:{pets}", options=options, setting=["online"]).record["result"]
     assert result["stream"]["setting"] == "online returning class-incremental"
