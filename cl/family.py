@@ -34,6 +34,11 @@ class Family:
     """Whether images are decoded at the size that the network of a run sees where the option `size` is none."""
 
     @classmethod
+    def side_of(cls, argument: str, edge: int) -> int:
+        """The size of the images if the network sees images of `edge` pixels, for families with `sized_by_network`."""
+        return edge
+
+    @classmethod
     def setting_of(cls, options: Any, argument: str = "") -> str:
         """The setting of the stream with these options: class-incremental, or few-shot if the option `shots` is set."""
         return CLASS if getattr(options, "shots", None) is None else FEW_SHOT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,8 @@ from cl.data.label_tables import LabelTable
 from cl.data.store import Dataset, Progress
 from cl.errors import UsageError
 from cl.options import option
-from cl.settings.class_incremental import ClassIncremental, IncrementalOptions, check_options, with_defaults
-
-DEFAULT_TASKS = 5
-WITHOUT_NETWORK = 224
-"""Side of the images of a stream that is built without a run."""
+from cl.settings.class_incremental import ClassIncremental
+from cl.settings.read_first import WITHOUT_NETWORK, OwnOptions, with_size, with_tasks
 
 
 class Folder(ClassIncremental):
@@ -33,18 +30,9 @@ class Folder(ClassIncremental):
     sized_by_network = True
 
     @dataclass(frozen=True)
-    class Options(IncrementalOptions):
+    class Options(OwnOptions):
         """Options of folder streams."""
 
-        size: int | None = option(
-            None, "side of the square images in pixels; none: what the network sees, see the docstring", ge=1, le=4096
-        )
-        test_fraction: float = option(
-            0.2, "share of test images in every class, for a folder without test/ or val/", gt=0, lt=1
-        )
-        split_seed: int = option(
-            0, "seed of the split, for a folder without test/ or val/; independent of the seeds of a run"
-        )
         labels: str = option(
             "",
             "a table with the classes of the images instead of class folders (.csv, .tsv, .json, .jsonl): a path, or "
@@ -66,19 +54,11 @@ class Folder(ClassIncremental):
 
         if not argument:
             raise UsageError("Give the path of a folder of images, as in folder:/path/to/images.")
-        if options.size is None:
-            options = replace(options, size=WITHOUT_NETWORK)
-        if not 1 <= options.size <= 4096:
-            raise UsageError(f"size={options.size} must be in 1..4096 pixels.")
-        if not 0 < options.test_fraction < 1:
-            raise UsageError(f"test_fraction={options.test_fraction} must be between 0 and 1.")
+        options = with_size(options, WITHOUT_NETWORK)
         root = _root(argument)
         classes = scan(root, options.test_fraction, options.split_seed, _table(options)).classes
         refuse_single_class(root, classes)
-        tasks = max(1, min(DEFAULT_TASKS, len(classes) - max(options.base - 1, 0)))
-        options = with_defaults(options, len(classes), tasks=tasks)
-        check_options(options, len(classes))
-        return options
+        return with_tasks(options, len(classes))
 
     def read(self, options: Any, argument: str, progress: Progress | None) -> Dataset:
         from cl.data.folders import read_image_folder

@@ -84,11 +84,11 @@ def read(table: LabelTable, root: Path, left: LeftOut, next_to: Path | None = No
     absent, several = list[str](), list[str]()
     for line, row in rows:
         name, label = (_cell(row.get(column), column, where, line) for column in (table.image, table.label))
-        split = _split(row.get(table.split), where, line) if table.split else "all"
-        path = _image(name, root, where.parent, images, stems)
-        if path is None:
+        part = _split(row.get(table.split), where, line) if table.split else "all"
+        place = _image(name, root, where.parent, images, stems)
+        if place is None:
             absent.append(name)
-        elif found.setdefault(path, (label, split)) != (label, split):
+        elif found.setdefault(place, (label, part)) != (label, part):
             several.append(name)
     if absent:
         raise DataError(

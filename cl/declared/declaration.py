@@ -194,12 +194,7 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
         raise UsageError(f"{where}: '{columns[0]}' is a column of a table with the classes; name it with 'labels'.")
     if entry.labels and entry.also:
         raise UsageError(f"{where}: 'also' has classes of its own; leave either it or 'labels' out.")
-    if entry.hub and not _HUB.fullmatch(entry.hub):
-        raise UsageError(f"{where}: hub is the name ORG/NAME of a dataset, not '{entry.hub}'.")
-    if entry.revision and not _COMMIT.fullmatch(entry.revision):
-        raise UsageError(
-            f"{where}: revision is a commit of 40 hexadecimal digits, because others move; '{entry.revision}' is none."
-        )
+    check_hub(entry, where)
     for key in _OF_HUB if not entry.hub else ():
         if getattr(entry, key):
             raise UsageError(f"{where}: reader '{entry.reader}' does not take '{key}'.")
@@ -219,6 +214,16 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
         raise UsageError(f"{where}: tasks must be at least 1, not {entry.tasks}.")
     if len(set(entry.classes)) != len(entry.classes):
         raise UsageError(f"{where}: classes names one twice.")
+
+
+def check_hub(entry: DatasetEntry, where: str) -> None:
+    """Raise `UsageError` for what is no name of a dataset of the hub, or no commit of it."""
+    if entry.hub and not _HUB.fullmatch(entry.hub):
+        raise UsageError(f"{where}: hub is the name ORG/NAME of a dataset, not '{entry.hub}'.")
+    if entry.revision and not _COMMIT.fullmatch(entry.revision):
+        raise UsageError(
+            f"{where}: revision is a commit of 40 hexadecimal digits, because others move; '{entry.revision}' is none."
+        )
 
 
 def _choice(where: object, key: str, value: str, choices: Sequence[str]) -> None:

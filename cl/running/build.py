@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl import registry
 from cl.errors import ClbenchError, DataError, UsageError
-from cl.family import family_of, make_stream
+from cl.family import argument_of, family_of, make_stream
 from cl.plan.config_file import CONFIG
 from cl.plan.plan import Plan, load_plan
 from cl.progress.base import Observer
@@ -92,14 +92,16 @@ def sized(stream: str, options: Any, backbone: str = "", backbone_options: Backb
     Without a backbone it is that of a run without `--backbone`. Raises `UsageError` for an unknown backbone,
     `DataError` for a missing weights file.
     """
-    if not family_of(stream).sized_by_network or options.size is not None:
+    family = family_of(stream)
+    if not family.sized_by_network or options.size is not None:
         return options
     from cl.backbone.facts import edge
     from cl.backbone.options import BackboneOptions
     from cl.plan.run_options import resolve_run
 
     name = backbone or resolve_run({}, {}).backbone
-    return replace(options, size=edge(name, backbone_options or BackboneOptions()))
+    side = edge(name, backbone_options or BackboneOptions())
+    return replace(options, size=family.side_of(argument_of(stream), side))
 
 
 def build_probe(plan: Plan, progress: Observer | None = None) -> Any:
