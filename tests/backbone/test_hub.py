@@ -31,7 +31,7 @@ INPUTS = {
     "crop_pct": 0.8, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "num_classes": 7, "classifier": "head",
     "custom": "left out",
 }  # fmt: skip
-ARGUMENTS = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3}
+ARGUMENTS: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3}
 
 
 def network() -> torch.nn.Module:

@@ -14,6 +14,7 @@ from cl.errors import DataError, Incompatible, UsageError
 from cl.plan.plan import make_plan
 from cl.records.metrics import metrics_of
 from cl.settings.dealing import shares
+from cl.settings.long_tailed import long_tailed
 from cl.stream import Evaluate
 from tests.help.image_folders import folder, tree
 
@@ -128,3 +129,12 @@ def test_a_returning_stream_may_be_online(pets: Path, tmp_path: Path, isolated: 
     options = {"stream.tasks_file": tasks_file(tmp_path), "stream.chunk": 4}
     result = cl.run("ncm", f"folder:{pets}", options=options, setting=["online"]).record["result"]
     assert result["stream"]["setting"] == "online returning class-incremental"
+
+
+def test_a_returning_stream_may_be_long_tailed(pets: Path, tmp_path: Path) -> None:
+    stream = long_tailed(folder(pets, tasks_file=tasks_file(tmp_path)), 4.0, shuffled=False, seed=1)
+    sizes = [
+        sum(int((stream.dataset.train.labels[each.train] == label).sum()) for each in stream.experiences)
+        for label in stream.class_order
+    ]
+    assert stream.setting == "long-tailed returning class-incremental" and sizes == [16, 10, 6, 4]
