@@ -175,6 +175,8 @@ def test_what_is_not_here_or_not_known(data: Path, monkeypatch: pytest.MonkeyPat
 def test_every_known_dataset_takes_its_arguments(tmp_path: Path) -> None:
     """torchvision refuses an unknown argument or split before it looks for files."""
     for name, about in KNOWN.items():
+        if not hasattr(datasets, name):  # Imagenette is newer than our oldest torchvision
+            continue
         for given in filter(None, (about.train, about.test)):
             with pytest.raises((RuntimeError, FileNotFoundError)):
                 getattr(datasets, name)(str(tmp_path / name), **given)
