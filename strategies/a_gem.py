@@ -15,6 +15,7 @@ from cl.strategy import Batch, Step, option
 class AGem(Rehearsed):
     """Averaged gradient episodic memory: project the gradient so that the loss of remembered images does not grow.
 
+    Name: A-GEM
     Paper: Chaudhry, Ranzato, Rohrbach, Elhoseiny. Efficient Lifelong Learning with A-GEM. ICLR 2019, arXiv 1812.00420.
         Published: 19.94 % after five tasks of CIFAR-10 with 500 images and a ResNet-18 from scratch, without the task
         (the paper of DER++, as Mammoth's scripts/reproduce.json has it).

@@ -17,6 +17,7 @@ from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TensorBatches, View
 class BiC(Taught):
     """Bias correction: distil, rehearse exemplars, then fit alpha z + beta to the logits of the new classes.
 
+    Name: BiC
     Paper: Wu, Chen, Wang, Ye, Liu, Guo, Fu. Large Scale Incremental Learning. CVPR 2019, arXiv 1905.13260. Published:
         56.69 % after five tasks of CIFAR-100 with 2,000 exemplars and a ResNet-32 from scratch, as Mammoth's
         scripts/reproduce.json has it.

@@ -28,6 +28,7 @@ from cl.training.generators import generator
 class CLDST(Subnetworks):
     """Continual learning with dynamic sparse training: a sparse subnetwork per task, rewired while it trains.
 
+    Name: CL-DST
     Paper: Yildirim, Gok Yildirim, Sokar, Mocanu, Vanschoren. Continual Learning with Dynamic Sparse Training:
         Exploring Algorithms for Effective Model Updates. CPAL 2024, arXiv 2308.14831.
     Trains: the weights in the task's mask that no earlier task uses, biases, norms, and the head of the task. Every

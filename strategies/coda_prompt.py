@@ -15,6 +15,7 @@ from cl.strategy import RECIPES, SCHEDULES, StreamInfo, UsageError, option, scal
 class CODAPrompt(Prompted):
     """Decomposed attention-based prompting: p(x) = sum_m cos(q(x) * A_m, K_m) P_m in the first blocks.
 
+    Name: CODA-Prompt
     Paper: Smith, Karlinsky, Gutta, Cascante-Bonilla, Kim, Arbelle, Panda, Feris, Kira. CODA-Prompt: COntinual
         Decomposed Attention-based Prompting for Rehearsal-Free Continual Learning. CVPR 2023, arXiv 2211.13218.
     Trains: the task's components (prompts, keys, attention vectors) and one linear head, end to end. Earlier components

@@ -16,6 +16,7 @@ from cl.strategy import Batch, StreamInfo, View, option
 class DPHypernetwork(Generated):
     """A recurrent hypernetwork: what it generates for a layer depends on what it generated for the layers before.
 
+    Name: Dependency-preserving hypernetwork
     Paper: Chandra, Varshney, Srijith, Gupta. Continual Learning with Dependency Preserving Hypernetworks. WACV 2023,
         arXiv 2209.07712.
     Trains: an LSTM, embeddings u_l of layers and c_k of places of chunks, a linear output that all chunks share, and

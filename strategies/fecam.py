@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.statistics import ClassMoments
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, UsageError, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, UsageError, View, option, scales
 
 
 class FeCAM(Strategy):
     """Nearest class mean by the Mahalanobis distance with the shrunk and normalised covariance of each class.
 
+    Name: FeCAM
     Paper: Goswami, Liu, Twardowski, van de Weijer. FeCAM: Exploiting the Heterogeneity of Class Distributions in
         Exemplar-Free Continual Learning. NeurIPS 2023, arXiv 2309.14062.
     Trains: nothing. Shrinkage: Sigma + alpha1 V1 I + alpha2 V2 (1 - I), with the mean variance V1 and the mean
@@ -37,7 +38,7 @@ class FeCAM(Strategy):
 
     @dataclass(frozen=True)
     class Options:
-        alpha1: float = option(1.0, "weight of the mean variance on the diagonal", ge=0)
+        alpha1: float = option(1.0, "weight of the mean variance on the diagonal", ge=0, search=scales.log(0.1, 100.0))
         alpha2: float = option(0.0, "weight of the mean covariance off the diagonal", ge=0)
         shrinks: int = option(1, "times that the covariance is shrunk", ge=0)
         normalize: bool = option(True, "divide the covariance by the standard deviations: a correlation matrix")

@@ -15,6 +15,7 @@ from cl.training.optim import optimizer
 class HFT(FineTuning):
     """Sequential fine-tuning of a random half of the matrices, drawn anew for every task.
 
+    Name: HFT
     Paper: Hui, Zhang, Wang, Xu, Sun, Wu. HFT: Half Fine-Tuning for Large Language Models. 2024, arXiv 2404.18466 (ACL
         2025).
     Trains: by category, two of the four matrices of the attention (queries, keys, values, projection) and one of the

@@ -12,6 +12,7 @@ from cl.strategy import option
 class Hypernetwork(Generated):
     """A chunked hypernetwork: tasks differ by an embedding, and weights generated for earlier tasks must not change.
 
+    Name: Hypernetwork
     Paper: von Oswald, Henning, Grewe, Sacramento. Continual learning with hypernetworks. ICLR 2020, arXiv 1906.00695.
     Trains: the hypernetwork h (theta: an MLP, and an embedding of each chunk) and the embedding e_t of the task. All
         weights of the network and of the task's head are the chunks h([e_t; c_1]), h([e_t; c_2]), ... With T = t - 1

@@ -17,6 +17,7 @@ from cl.strategy import Batch, Inputs, StreamInfo, View, option
 class ICaRL(Taught):
     """iCaRL: rehearse exemplars chosen by herding, distil, and answer with the nearest mean of exemplars.
 
+    Name: iCaRL
     Paper: Rebuffi, Kolesnikov, Sperl, Lampert. iCaRL: Incremental Classifier and Representation Learning. CVPR 2017,
         arXiv 1611.07725. Published: 49.66 % after ten tasks of CIFAR-100 with 2,000 exemplars and a ResNet-32 from
         scratch (the authors' code, as Mammoth's scripts/reproduce.json has it).

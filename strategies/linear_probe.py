@@ -11,6 +11,7 @@ from cl.strategy import RECIPES, option
 class LinearProbe(Finetune):
     """Linear head on a frozen backbone, trained task by task.
 
+    Name: Linear probe
     Paper: none; a baseline for every table.
     Trains: the head only.
     Stores: the head.

@@ -17,6 +17,7 @@ from cl.strategy import TaskSize, View, Work, option
 class MAS(Importance):
     """Memory aware synapses: a parameter's importance is the mean absolute gradient of the squared norm of the logits.
 
+    Name: MAS
     Paper: Aljundi, Babiloni, Elhoseiny, Rohrbach, Tuytelaars. Memory Aware Synapses: Learning What (Not) to Forget.
         ECCV 2018, arXiv 1711.09601.
     Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. After each task

@@ -14,6 +14,7 @@ from cl.parts.merging import Weights, running_average
 class ModelAverage(Merging):
     """The running mean of the fine-tuned networks of all tasks so far.
 
+    Name: Model averaging
     Paper: Wortsman et al. Model Soups: Averaging Weights of Multiple Fine-tuned Models Improves Accuracy without
         Increasing Inference Time. ICML 2022, arXiv 2203.05482; in sequence as a baseline of OPCM (arXiv 2501.09522).
     Trains: the whole network, from the pretrained weights, for every task.

@@ -16,6 +16,7 @@ from cl.strategy import TaskSize, Work, option
 class ModelStock(Merging):
     """Merges fine-tunings of every task with their anchor, layer by layer, by the angle between them.
 
+    Name: Model Stock
     Paper: Jang, Yun, Han. Model Stock: All We Need Is Just a Few Fine-tuned Models. ECCV 2024, arXiv 2403.19522.
     Trains: the whole network, `models` times per task with other orders of the images and other augmentations; a linear
         head the first time only.

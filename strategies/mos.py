@@ -34,6 +34,7 @@ from cl.strategy import (
 class MOS(Strategy):
     """Adapters per task, merged towards earlier adapters during training; the head refines the choice among them.
 
+    Name: MOS
     Paper: Sun, Zhou, Zhao, Gan, Zhan, Ye. MOS: Model Surgery for Pre-Trained Model-Based Class-Incremental Learning.
         AAAI 2025, arXiv 2412.09441.
     Trains: one set of adapters, which every task continues to train (rank 16 in ViT-B: 304,320 parameters), and the

@@ -15,6 +15,7 @@ from cl.strategy import StreamInfo, UsageError, View, option
 class OGD(Projected):
     """Orthogonal gradient descent on the head of a frozen network.
 
+    Name: OGD
     Paper: Farajtabar, Azizan, Mott, Li. Orthogonal Gradient Descent for Continual Learning. AISTATS 2020, arXiv
         1910.07104; related to least squares and affine projections in arXiv 2504.17963.
     Trains: a linear head without bias, by SGD; from each gradient, its part in the span of stored gradients is taken

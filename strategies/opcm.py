@@ -16,6 +16,7 @@ from cl.strategy import StreamInfo, option
 class OPCM(Merging):
     """Orthogonal-projection continual merging: every task is fine-tuned alone, then merged without data.
 
+    Name: OPCM
     Paper: Tang, Yang, Shen, Luo, Hu, Du, Tao. Merging Models on the Fly Without Retraining: A Sequential
         Approach to Scalable Continual Model Merging. NeurIPS 2025, arXiv 2501.09522.
     Trains: the whole network, from the pretrained weights, for every task.

@@ -15,6 +15,7 @@ from cl.strategy import Batch, Step, StreamInfo, View, option
 class OWM(Projected):
     """Orthogonal weights modification on the head of a frozen network: gradients are multiplied by a projector P.
 
+    Name: OWM
     Paper: Zeng, Chen, Cui, Yu. Continual Learning of Context-Dependent Processing in Neural Networks. Nature Machine
         Intelligence 2019, arXiv 1810.01256.
     Trains: a linear head without bias, by SGD; gradient <- gradient P. P = I - A (A^T A + alpha I)^-1 A^T, of the

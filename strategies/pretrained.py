@@ -11,6 +11,7 @@ from cl.strategy import option
 class Pretrained(NetworkPerTask):
     """A separate network per task, each started from the pretrained weights; nothing is transferred between tasks.
 
+    Name: Pretrained
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
         2023 (PRE, PT).
     Trains: the whole network and a linear head, in `trials` trials per task with different learning rates and label

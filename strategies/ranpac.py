@@ -16,6 +16,7 @@ from cl.strategy import BLURRY, DISJOINT, DOMAIN, ImageSet, Inputs, Needs, Strea
 class RanPAC(FirstSession):
     """Ridge regression on random features h = ReLU(f W) of a backbone adapted to the first task.
 
+    Name: RanPAC
     Paper: McDonnell, Gong, Parvaneh, Abbasnejad, van den Hengel. RanPAC: Random Projections and Pre-trained Models for
         Continual Learning. NeurIPS 2023, arXiv 2307.02251.
     Trains: in the first task, a module and a cosine head (phase 1); the classifier has a closed-form solution.

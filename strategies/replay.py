@@ -13,6 +13,7 @@ from cl.strategy import SETTINGS, option
 class Replay(Regularized):
     """Experience replay (ER): every batch contains remembered images of earlier tasks in addition to new images.
 
+    Name: Replay
     Paper: Chaudhry, Rohrbach, Elhoseiny, Ajanthan, Dokania, Torr, Ranzato. On Tiny Episodic Memories in Continual
         Learning. arXiv 1902.10486, 2019; with several epochs per task, as in `er` of Mammoth (Buzzega et al. Dark
         Experience for General Continual Learning. NeurIPS 2020).

@@ -16,6 +16,7 @@ from cl.strategy import Step, StreamInfo, View, option
 class SI(Importance):
     """Synaptic intelligence: a parameter's importance is the path integral of its gradient over training.
 
+    Name: SI
     Paper: Zenke, Poole, Ganguli. Continual Learning Through Synaptic Intelligence. ICML 2017, arXiv 1703.04200.
     Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. Over the steps of
         a task omega += -g (theta_after - theta_before), with the gradient g of the loss without the penalty; then Omega

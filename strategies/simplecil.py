@@ -12,6 +12,7 @@ from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View
 class SimpleCIL(Strategy):
     """Nearest class mean (cosine) on a frozen backbone; nothing is trained.
 
+    Name: SimpleCIL
     Paper: Zhou, Cai, Ye, Zhan, Liu. Revisiting Class-Incremental Learning with Pre-Trained Models. IJCV 2024,
         arXiv 2303.07338.
     Trains: nothing.

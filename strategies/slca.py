@@ -33,6 +33,7 @@ from cl.strategy import (
 class SLCA(Strategy):
     """Slow learner with classifier alignment: fine-tune slowly, then align the heads on Gaussian features.
 
+    Name: SLCA
     Paper: Zhang, Wang, Kang, Chen, Wei. SLCA: Slow Learner with Classifier Alignment for Continual Learning on a
         Pre-trained Model. ICCV 2023, arXiv 2303.05118.
     Trains: the whole backbone at 0.01 of the head's learning rate, and the new task's head; in alignment, all heads.

@@ -14,6 +14,7 @@ from cl.strategy import Batch, View
 class WA(Taught):
     """Weight aligning: distil, rehearse exemplars, then give the head's new rows the mean length of its old rows.
 
+    Name: WA
     Paper: Zhao, Xiao, Gan, Zhang, Xia. Maintaining Discrimination and Fairness in Class Incremental Learning. CVPR
         2020, arXiv 1911.07053. Published: 47.2 % on five tasks of CIFAR-100 with 2,000 exemplars and a ResNet-32 from
         scratch (LibContinual's own run).

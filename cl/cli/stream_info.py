@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from cl.cli.text import room, say
 from cl.data.releases import release
 from cl.errors import counted
 from cl.paths import look_only
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _TILE, _MARGIN, _LABEL, _SAMPLES = 64, 6, 230, 10
 """Pixels of a sample, between samples and of the labels; samples per task."""
 
-_LEAST_NAMES = 40
-"""Characters that names of classes have at least, also where the terminal is too narrow for them."""
+_LEAST_NAMES, _OF_A_PIPE = 40, 120
+"""Characters that names of classes need beside the table, and those of a line where there is no terminal."""
 
 
 def build(name: str, assignments: Sequence[str]) -> Stream:
@@ -84,6 +84,7 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     """Print the tasks as a table, and the datasets that a declaration left out."""
     from cl.declared.family import without_multi_label
     from cl.declared.options import SKIP
+    from cl.results.fitted import fitted
 
     rows = tasks(stream, declaration)
     wanted = ("group", "year", "classes", "train", "val", "dev_test", "test", "measure", "reader tested on")
@@ -91,27 +92,35 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     cells = [columns, *([str(row.get(key) or "") for key in columns] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
     names = stream.info.class_names
-    click.echo(
+    say(
         f"\n{stream.setting}: {counted(len(stream.experiences), 'task')}, {counted(len(names), 'class')}, "
         f"images {_shape(stream)}:"
     )
     own = [[_plain(name, row["group"], declaration) for name in row["class_names"]] for row in rows]
-    for line, said in zip(cells, [["class names"], *own], strict=True):
-        numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        text = "  ".join(["", line[0].ljust(widths[0]), *numbers])
-        room = shutil.get_terminal_size((120, 24)).columns - len(text) - 2
-        click.echo(f"{text}  {_fitted(said, max(_LEAST_NAMES, room))}".rstrip())
+    width, table = room() or _OF_A_PIPE, 2 * len(columns) + sum(widths)
+    beside = table + 2 + _LEAST_NAMES <= width
+    if table > width and room() is not None:
+        click.echo("\n".join(fitted(columns, cells[1:], width, left=[columns[0]])))
+    else:
+        for line, said in zip(cells, [["class names"], *own], strict=True):
+            numbers = [cell.rjust(most) for cell, most in zip(line[1:], widths[1:], strict=True)]
+            text = "  ".join(["", line[0].ljust(widths[0]), *numbers])
+            click.echo(f"{text}  {_fitted(said, width - table - 2)}".rstrip() if beside else text)
+    if not beside:
+        click.echo("\nclass names:")
+        for line, said in zip(cells[1:], own, strict=True):
+            click.echo(f"  {line[0]}: {_fitted(said, width - len(line[0]) - 4)}")
     if several := [row["group"] for row in rows if "measure" in row]:
-        click.echo(f"\nSeveral classes per image, measured by mean average precision (mAP): {', '.join(several)}.")
+        say(f"\nSeveral classes per image, measured by mean average precision (mAP): {', '.join(several)}.")
     if declaration is not None and stream.options.get("multi_label") == SKIP:
         declaration = without_multi_label(declaration)
     here = [_entry(row["group"], declaration) for row in rows]
     if absent := [entry for entry in (declaration.datasets if declaration else ()) if entry not in here]:
         click.echo("\nNot here (dataset: what it needs, how to get it):")
         for entry in absent:
-            click.echo(f"  {entry.name}: {entry.needs}{f', {entry.source}' if entry.source else ''}")
+            say(f"  {entry.name}: {entry.needs}{f', {entry.source}' if entry.source else ''}")
     if declaration is not None and declaration.omitted:
-        click.echo(f"\nLeft out: {', '.join(declaration.omitted)}.")
+        say(f"\nLeft out: {', '.join(declaration.omitted)}.")
 
 
 def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from cl.errors import printable
 from cl.protocol import default_rule
 from cl.records.answers import answers_of, confusion, flips_by_step
+from cl.records.arrivals import arrived
 from cl.records.formulas import (
     accuracy_by_sample,
     accuracy_by_task,
@@ -102,7 +103,8 @@ def forgetting_table(
 ) -> Table:
     """The lower-triangular accuracy matrix in percent as a rich table, with the summary as caption.
 
-    One row per evaluated task (counted from 1) and one column per group, "mAP" in the heads of those that are measured
+    One row per evaluated task (counted from 1; on an online stream, the number of images that had arrived) and one
+    column per group, "mAP" in the heads of those that are measured
     by mean average precision; then A_t over all images seen, or over tasks
     if some are measured by mean average precision; the last row is the forgetting of each group and their mean
     (F_chaudhry). `groups` selects columns. Raises `UsageError` for a
@@ -119,13 +121,14 @@ def forgetting_table(
     table = Table(
         title=_title(record, rule), caption=summary_line(record, rule), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    table.add_column("after task", justify="right", no_wrap=True)
+    images = arrived(record)
+    table.add_column("after task" if images is None else "images", justify="right", no_wrap=True)
     for group in chosen:
         table.add_column(f"{group + 1}{' mAP' * marked[group]}", justify="right", no_wrap=True)
     table.add_column("A_t", justify="right", no_wrap=True)
     for step, task in enumerate(steps_of(record["result"])):
         cells = ["" if math.isnan(entries[step, group]) else percent(entries[step, group]) for group in chosen]
-        table.add_row(str(task + 1), *cells, percent(curve[step]))
+        table.add_row(str(task + 1) if images is None else f"{images[step]:,}", *cells, percent(curve[step]))
     forgetting = forgetting_per_group(counts)
     mean = metrics_of_rule(record["result"], rule, ["F_chaudhry"])["F_chaudhry"]
     table.add_row("forgetting", *[percent(forgetting[group]) for group in chosen], percent(mean))

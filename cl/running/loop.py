@@ -75,7 +75,7 @@ def run(
                 _evaluate(strategy, stream, event, number, state, trainer, save_scores)
                 _remark(strategy, state, writer, trainer)
             state.next_event = number + 1
-            _account(state, trainer, number, event, time.perf_counter() - clock)
+            _account(state, trainer, _named(stream, event), number, time.perf_counter() - clock)
             if probe is not None and not probe.last_only and isinstance(event, Evaluate):
                 probe.follow(strategy, state, trainer)
             if _worth_a_commit(event, trainer):
@@ -166,9 +166,15 @@ def _periodic(stream: Stream, done: Sequence[int]) -> dict[str, bool]:
     return {"periodic": bool(done) and sum(images) // period > sum(images[:-1]) // period}
 
 
-def _account(state: RunState, trainer: Trainer, number: int, event: Train | Evaluate, seconds: float) -> None:
-    name = f"train {event.experience}" if isinstance(event, Train) else f"evaluate {event.split}"
-    state.events.append({"event": number, "what": name, "seconds": seconds, **trainer.cost.flops})
+def _named(stream: Stream, event: Train | Evaluate) -> dict[str, Any]:
+    """What an event is, in the record: of training with the number of its images."""
+    if isinstance(event, Evaluate):
+        return {"what": f"evaluate {event.split}"}
+    return {"what": f"train {event.experience}", "images": len(stream.experiences[event.experience].train)}
+
+
+def _account(state: RunState, trainer: Trainer, what: dict[str, Any], number: int, seconds: float) -> None:
+    state.events.append({"event": number, **what, "seconds": seconds, **trainer.cost.flops})
     state.peak = {key: max(value, state.peak[key]) for key, value in peak_memory().items()}
 
 

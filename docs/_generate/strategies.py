@@ -21,7 +21,7 @@ from cl.values import describe_constraints
 from .markdown import Docstring, code, fenced, parse_docstring, sentence, table, text
 
 log = logging.getLogger("mkdocs.clbench")
-_FACTS = ("Paper", "Trains", "Stores", "Cost")
+_FACTS = ("Name", "Paper", "Trains", "Stores", "Cost")
 _RULES = {
     "cil_seen": "class-incremental",
     "til_masked": "task told when testing",

@@ -62,3 +62,6 @@ def test_info_names_the_classes_of_each_task(cache: Path, tmp_path: Path) -> Non
     assert line.endswith("animal number 04, ...") and len(line) <= 100
     rows = json.loads(CliRunner().invoke(cli, [*command, "--json"]).output)["tasks"]
     assert rows[1]["class_names"] == [f"animal number {number:02}" for number in range(2, 25)]
+    narrow = CliRunner().invoke(cli, command, env={"COLUMNS": "60"})
+    (line,) = [line for line in narrow.output.splitlines() if line.startswith("  task1: ")]
+    assert line.endswith("animal number 02, animal number 03, ...") and len(line) <= 60

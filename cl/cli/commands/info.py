@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from cl.cli.completers import complete_anything
+from cl.cli.text import say
 
 _EPILOG = """\b
 Examples:
@@ -93,14 +94,14 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
         return
     click.echo(f"{found['name']} ({found['kind']})")
     if found.get("doc"):
-        click.echo("\n" + "\n".join(map(printable, str(found["doc"]).splitlines())))
+        say("\n" + "\n".join(map(printable, str(found["doc"]).splitlines())))
     facts = {key: value for key, value in found.get("facts", {}).items() if value not in (None, "", [])}
     if facts:
         click.echo()
         width = max(map(len, facts))
         for key, value in facts.items():
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            click.echo(f"{key:<{width}}  {printable(str(text))}")
+            say(f"{key:<{width}}  {printable(str(text))}", hang=width + 2)
     _print_options(found.get("options", []), "--executor-set" if found["kind"] == "executor" else "--set")
     _print_presets(found.get("presets", []))
     if found.get("bibtex"):
@@ -321,17 +322,17 @@ def _print_options(options: list[dict[str, Any]], flag: str) -> None:
         accepts = f"; {option['accepts']}" if option["accepts"] else ""
         accepts += f"; tuned in {option['search']}" if "search" in option else ""
         about = f"  [{option['type']}, default {str(shown).lower() if shown is None else shown}{accepts}]"
-        click.echo(f"  {option['key']:<{width}}  {option['help']}{about if option['type'] else ''}")
+        say(f"  {option['key']:<{width}}  {option['help']}{about if option['type'] else ''}", hang=width + 4)
 
 
 def _print_presets(presets: list[dict[str, Any]]) -> None:
     if not presets:
         return
-    click.echo("\nPresets (unnamed ones apply by themselves where they match, in this order):")
-    click.echo("  None applies to a stream whose setting is not among those above: `clbench run` refuses it.")
+    say("\nPresets (unnamed ones apply by themselves where they match, in this order):")
+    say("  None applies to a stream whose setting is not among those above: `clbench run` refuses it.")
     for preset in presets:
         name = f"--preset {preset['name']}: " if preset["name"] else ""
-        click.echo(f"  {name}{'|'.join(preset['stream'])} with {'|'.join(preset['backbone'])}")
-        click.echo(f"    source: {preset['source']}")
+        say(f"  {name}{'|'.join(preset['stream'])} with {'|'.join(preset['backbone'])}")
+        say(f"    source: {preset['source']}")
         values = ", ".join(f"{key}={value}" for key, value in preset["options"].items())
-        click.echo(f"    {values or 'the defaults'}")
+        say(f"    {values or 'the defaults'}")

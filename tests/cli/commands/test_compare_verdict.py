@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from cl.cli.app import call
+from cl.cli.commands.compare import command
 from cl.results.leaderboard.entries import Run
+from tests.help.environments import ROOT
 from tests.help.pairs import answers, pair
 
 MakeRun = Callable[..., Run]
@@ -66,3 +68,11 @@ def test_a_joint_run_gives_the_intransigence_of_the_other(
         assert found["I_mean"] == pytest.approx((last[1] - last[0]) / 300)
     assert call(["compare", "ewc", "joint"]) == 0
     assert "|  PFR | I_mean | I_last |\n" in capsys.readouterr().out
+
+
+def test_the_example_of_its_help_works_on_the_shipped_records(capsys: pytest.CaptureFixture[str]) -> None:
+    example = "clbench compare l2:small l2:30d8 results/reference "
+    assert example in str(command.epilog)
+    folder = ROOT / "results" / "reference" / "split-cifar100-small"
+    assert call(["compare", "l2:small", "l2:30d8", str(folder)]) == 0
+    assert "A (l2) is better: 95 % interval" in capsys.readouterr().out
