@@ -29,6 +29,7 @@ ACROSS: dict[str, str] = {
     "docs/test_docs.py": "all pages, and the modules of docs/ that make them",
     "docs/test_paper_page.py": "docs/paper.py and its page",
     "docs/test_fidelity.py": "docs/fidelity.py and its page",
+    "docs/test_your_own_images_page.py": "a page of the documentation: its commands",
     "docs/test_python_api_page.py": "a page of the documentation: its snippets",
     "end_to_end/test_failures.py": "mistakes, broken files and full disks, from the command line to the exit code",
     "end_to_end/test_standard_streams.py": "standard streams on miniatures, from the command line to the leaderboard",

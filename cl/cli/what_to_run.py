@@ -41,6 +41,7 @@ def what_to_run(*, many_presets: bool = False) -> Callable[[F], F]:
         run_option("setting", metavar="NAME[,NAME]", type=str),
         run_option("limit", metavar="N|SHARE"),
         run_option("max_tasks", metavar="N"),
+        run_option("skip_damaged"),
         run_option("sealed"),
         run_option("stop_below", metavar="SHARE[,SHARE]", type=str),
         run_option("probe", metavar="NAME", shell_complete=complete_probe),

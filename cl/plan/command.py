@@ -10,7 +10,7 @@ from cl.plan.plan import Plan
 from cl.plan.run_options import RunOptions, declared
 
 _NAMED = ("strategy", "stream", "backbone", "preset", "seed", "order_seed", "init_seed", "data_seed", "results")
-_LEFT_OUT = ("few_shot", "setting")  # a plan has them as options of its stream
+_LEFT_OUT = ("few_shot", "skip_damaged", "setting")  # a plan has them as options of its stream
 _IMPLIED = ("preset ", "strategy ", "--limit", "--sealed")
 """Origins of values that the strategy, its preset or another option of the command brings along."""
 

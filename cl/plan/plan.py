@@ -106,6 +106,7 @@ def make_plan(
     * `seed`, or each alone: `order_seed` (classes), `init_seed` (new parameters), `data_seed` (batches);
     * `limit` (images per class or a share of them), `max_tasks`: less than the whole stream;
     * `few_shot`, short for `stream.shots` = 5, and `setting` ("online", ...; see `cl.settings`) for `stream.setting`;
+    * `skip_damaged`, short for `stream.skip_damaged`;
     * `sealed` (evaluate held-out training images; a test image is never read) and `stop_below` (accuracies after each
       task below which the run ends), for `clbench tune`;
     * `probe` (a dataset such as "tinyimagenet_60") and `probe_last`: measure the forgetting of the pretraining;

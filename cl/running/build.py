@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl import registry
 from cl.errors import ClbenchError, DataError, UsageError
-from cl.family import make_stream
+from cl.family import argument_of, family_of, make_stream
 from cl.plan.config_file import CONFIG
 from cl.plan.plan import Plan, load_plan
 from cl.progress.base import Observer
@@ -18,6 +19,7 @@ from cl.settings import transform
 
 if TYPE_CHECKING:
     from cl.backbone import Backbone
+    from cl.backbone.options import BackboneOptions
     from cl.strategy import Strategy
     from cl.stream import StreamInfo
     from cl.training.trainer import Trainer
@@ -71,7 +73,7 @@ def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
     damaged."""
     stream = make_stream(
         plan.stream,
-        plan.stream_options,
+        sized(plan.stream, plan.stream_options, plan.backbone, plan.backbone_options),
         order_seed=plan.seeds["order"],
         data_seed=plan.seeds["data"],
         progress=progress.data if progress is not None else None,
@@ -82,6 +84,24 @@ def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
     from cl.running.sealing import sealed
 
     return sealed(stream)
+
+
+def sized(stream: str, options: Any, backbone: str = "", backbone_options: BackboneOptions | None = None) -> Any:
+    """The options of a stream; the size of its images is what the network sees, where the family leaves it to that.
+
+    Without a backbone it is that of a run without `--backbone`. Raises `UsageError` for an unknown backbone,
+    `DataError` for a missing weights file.
+    """
+    family = family_of(stream)
+    if not family.sized_by_network or options.size is not None:
+        return options
+    from cl.backbone.facts import edge
+    from cl.backbone.options import BackboneOptions
+    from cl.plan.run_options import resolve_run
+
+    name = backbone or resolve_run({}, {}).backbone
+    side = edge(name, backbone_options or BackboneOptions())
+    return replace(options, size=family.side_of(argument_of(stream), side))
 
 
 def build_probe(plan: Plan, progress: Observer | None = None) -> Any:

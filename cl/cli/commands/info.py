@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -201,11 +202,24 @@ def _backbone(name: str) -> dict[str, Any] | None:
     import timm
 
     from cl import registry
+    from cl.backbone import hub
     from cl.backbone.facts import CLIP
     from cl.backbone.options import BackboneOptions
 
     arch, _, tag = name.partition("@")[0].partition(".")
     doc = ""
+    if hub.is_hub(name):
+        found = hub.read(name)
+        about = {
+            "Architecture": found.architecture,
+            "Arguments": [f"{key}={value}" for key, value in found.arguments.items()],
+            **_inputs(found.inputs),
+            "Weights": hub.repository(name),
+        }
+        return {
+            "name": name, "kind": "backbone", "doc": "", "facts": about,
+            "options": _options(BackboneOptions, "backbone."),
+        }  # fmt: skip
     if name.startswith(CLIP):
         from cl.backbone import clip
 
@@ -222,11 +236,7 @@ def _backbone(name: str) -> dict[str, Any] | None:
     tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{arch}.*")]
     facts = {
         "Tags": [each for each in tags if each],
-        "Input": "x".join(map(str, config.get("input_size") or ())),
-        "Mean": list(config.get("mean") or ()),
-        "Std": list(config.get("std") or ()),
-        "Interpolation": config.get("interpolation"),
-        "Licence": config.get("license"),
+        **_inputs(config),
         "Weights": config.get("hf_hub_id") or config.get("url") or config.get("file"),
     }
     return {
@@ -235,6 +245,17 @@ def _backbone(name: str) -> dict[str, Any] | None:
         "doc": doc,
         "facts": facts,
         "options": _options(BackboneOptions, "backbone."),
+    }
+
+
+def _inputs(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration of timm says of the images, and the licence of the weights."""
+    return {
+        "Input": "x".join(map(str, config.get("input_size") or ())),
+        "Mean": list(config.get("mean") or ()),
+        "Std": list(config.get("std") or ()),
+        "Interpolation": config.get("interpolation"),
+        "Licence": config.get("license"),
     }
 
 

@@ -89,7 +89,8 @@ def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
         for item in items:
             owner = item.get("distribution") or ""
             plugin = f"  [{printable(owner)}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
-            after = {":": "ARCH" if kind == "backbones" else "PATH", "/": "NAME"}.get(item["name"][-1], "")
+            colon = "ARCH" if kind == "backbones" else "PATH" if item["name"] == "folder:" else "NAME"
+            after = {":": colon, "/": "NAME"}.get(item["name"][-1], "")
             name = printable(item["name"]) + after
             start = f"{'' if alone else '  '}{name:<{width + 4}}  "
             say(f"{start}{printable(item['summary'])}{plugin}".rstrip(), hang=len(start))
