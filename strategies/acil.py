@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cl.bases.first_session import TUNING, FirstSession
 from cl.parts.heads import RandomProjection, RecursiveRidge
-from cl.strategy import DISJOINT, DOMAIN, SETTINGS, Inputs, StreamInfo, View, option
+from cl.strategy import DISJOINT, DOMAIN, SETTINGS, Inputs, StreamInfo, View, option, scales
 
 CHUNK = 1024
 """Images whose random features, which are float64, are in memory at a time."""
@@ -40,7 +40,7 @@ class ACIL(FirstSession):
     class Options(FirstSession.Options):
         tuning: str = option("none", "module that the first task trains together with a head", choices=TUNING)
         width: int = option(8192, "number of random features M ('buffer size')", ge=1)
-        ridge: float = option(0.1, "ridge penalty gamma", gt=0)
+        ridge: float = option(0.1, "ridge penalty gamma", gt=0, search=scales.log(1e-2, 1e3))
 
     @classmethod
     def supports(cls, setting: str, options: Any) -> bool:

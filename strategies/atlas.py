@@ -15,7 +15,7 @@ from cl.bases.merged import MergingAll
 from cl.parts.memory import Memory
 from cl.parts.merging import Coefficients, Weights, added
 from cl.parts.weights import under
-from cl.strategy import Batch, Source, StreamInfo, TaskSize, View, Work, option
+from cl.strategy import Batch, Source, StreamInfo, TaskSize, View, Work, option, scales
 from cl.training.optim import adamw
 
 
@@ -52,7 +52,9 @@ class ATLAS(MergingAll):
         anisotropic: bool = option(True, "one coefficient per vector and tensor; otherwise one per vector")
         partitions: int = option(1, "K: random parts of each tensor with coefficients of their own", ge=1)
         coefficient_epochs: int = option(20, "passes over the images for the coefficients", ge=1)
-        coefficient_lr: float = option(1e-3, "learning rate of the coefficients (AdamW)", gt=0)
+        coefficient_lr: float = option(
+            1e-3, "learning rate of the coefficients (AdamW)", gt=0, search=scales.log(1e-4, 0.3)
+        )
         coefficient_decay: float = option(0.1, "weight decay of the coefficients", ge=0)
 
     @classmethod

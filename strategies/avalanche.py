@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cl.avalanche import lib
 from cl.avalanche.adapter import AvalancheStrategy, Kept, PixelFeatures, pixels_dataset, plugin_with
 from cl.avalanche.slda import AnalysisStrategy
-from cl.strategy import Inputs, StreamInfo, UsageError, option
+from cl.strategy import Inputs, StreamInfo, UsageError, option, scales
 
 
 class AvalancheNaive(AvalancheStrategy):
@@ -45,7 +45,9 @@ class AvalancheEWC(AvalancheStrategy):
 
     @dataclass(frozen=True)
     class Options(AvalancheStrategy.Options):
-        ewc_lambda: float = option(1.0, "weight of the penalty; Avalanche has no default", ge=0)
+        ewc_lambda: float = option(
+            1.0, "weight of the penalty; Avalanche has no default", ge=0, search=scales.log(0.1, 1e4)
+        )
         mode: str = option(
             "separate", "a penalty per task (separate), or one penalty that decays", choices=("separate", "online")
         )
@@ -100,7 +102,7 @@ class AvalancheLwF(AvalancheStrategy):
 
     @dataclass(frozen=True)
     class Options(AvalancheStrategy.Options):
-        alpha: float = option(1.0, "weight of distillation; Avalanche's default", ge=0)
+        alpha: float = option(1.0, "weight of distillation; Avalanche's default", ge=0, search=scales.log(0.1, 10.0))
         temperature: float = option(2.0, "temperature of distillation; Avalanche's default", gt=0)
 
     def build(self, model: nn.Module, **common: Any) -> lib.SupervisedTemplate:
@@ -242,6 +244,9 @@ class AvalancheSLDA(AnalysisStrategy):
 
     @dataclass(frozen=True)
     class Options:
-        shrinkage: float = option(1e-4, "shrinkage of the covariance; the paper's value and Avalanche's", ge=0, le=1)
+        shrinkage: float = option(
+            1e-4, "shrinkage of the covariance; the paper's value and Avalanche's", ge=0, le=1,
+            search=scales.log(1e-5, 0.5),
+        )  # fmt: skip
         streaming_sigma: bool = option(True, "update the covariance with every image; Avalanche's default")
         batch_size: int = option(128, "images between inversions of the covariance; the result is the same", ge=1)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from cl.bases.replayed import Replayed
 from cl.parts.losses import classification
-from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Step, StreamInfo, View, option
+from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Step, StreamInfo, View, option, scales
 
 
 class CenterLoss(Replayed):
@@ -39,7 +39,7 @@ class CenterLoss(Replayed):
         loss: str = option(
             "global", "softmax over the task's classes (local), or over all classes seen", choices=("local", "global")
         )
-        weight: float = option(0.003, "weight lambda of the center loss; 0: none", ge=0)
+        weight: float = option(0.003, "weight lambda of the center loss; 0: none", ge=0, search=scales.log(1e-4, 1e-1))
         center_rate: float = option(0.5, "rate of the centers", gt=0, le=1)
         normalize: bool = option(False, "scale features to length 1 for the center loss")
 

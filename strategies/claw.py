@@ -13,7 +13,7 @@ from cl.parts.attached import Attached
 from cl.parts.variational import Layers
 from cl.parts.weights.unit_adaptation import UnitAdaptation
 from cl.strategies.vcl import VCL
-from cl.strategy import Inputs, StreamInfo, TaskSize, View, Work, option
+from cl.strategy import Inputs, StreamInfo, TaskSize, View, Work, option, scales
 
 
 class CLAW(VCL):
@@ -38,7 +38,7 @@ class CLAW(VCL):
     @dataclass(frozen=True)
     class Options(VCL.Options):
         adapt_epochs: int = option(50, "epochs of a task's adaptation, before those of the posterior", ge=0)
-        adapt_lr: float = option(0.05, "learning rate of the adaptation (Adam)", gt=0)
+        adapt_lr: float = option(0.05, "learning rate of the adaptation (Adam)", gt=0, search=scales.log(5e-3, 0.5))
         adapt_prior: float = option(0.5, "prior probability that a unit is adapted", gt=0, lt=1)
         rounds: int = option(5, "how often the two steps follow one another within a task; epochs are totals", ge=1)
         temperature: float = option(0.5, "temperature of the relaxed switches", gt=0)

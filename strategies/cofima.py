@@ -14,7 +14,7 @@ from cl.parts.merging import fisher_average
 from cl.parts.statistics import Parameters, batch_norms, diagonal
 from cl.parts.weights import under
 from cl.strategies.slca import SLCA
-from cl.strategy import StreamInfo, TaskSize, View, Work, option
+from cl.strategy import StreamInfo, TaskSize, View, Work, option, scales
 from cl.training import state
 from cl.training.batches import without_single
 
@@ -45,7 +45,10 @@ class CoFiMA(SLCA):
         weighting: str = option(
             "fisher", "weigh the average by Fisher information (CoFiMA), or not (CoMA)", choices=("fisher", "plain")
         )
-        alpha: float = option(0.4, "share of the trained weights; the weights before the task get the rest", ge=0, le=1)
+        alpha: float = option(
+            0.4, "share of the trained weights; the weights before the task get the rest", ge=0, le=1,
+            search=scales.linear(0.1, 0.9),
+        )  # fmt: skip
         fisher_clip: float = option(1e-4, "upper bound of the Fisher information; 0: none", ge=0)
 
     @classmethod

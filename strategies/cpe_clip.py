@@ -13,7 +13,21 @@ from cl.parts.attached import Attached, ClipPrompts, text_of
 from cl.parts.attached.clip_prompts import MODES
 from cl.parts.heads import captions, templates
 from cl.parts.losses import positions
-from cl.strategy import RECIPES, Batch, Inputs, Needs, Step, Strategy, StreamInfo, UsageError, View, When, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Inputs,
+    Needs,
+    Step,
+    Strategy,
+    StreamInfo,
+    UsageError,
+    View,
+    When,
+    option,
+    scales,
+    sgd,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class CpeClip(Strategy):
             choices=("balance", "none", "freeze"),
         )  # fmt: skip
         scale: float = option(100.0, "factor of the cosines", gt=0)
-        max_lr: float = option(0.1, "learning rate after the warm-up", gt=0)
+        max_lr: float = option(0.1, "learning rate after the warm-up", gt=0, search=scales.log(1e-2, 1.0))
         min_lr: float = option(0.001, "learning rate in the first epoch of a session", gt=0)
         warmup: int = option(50, "epochs of the warm-up", ge=0)
         cycle: int = option(200, "epochs after which the schedule starts again", ge=1)

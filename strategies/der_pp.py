@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.rehearsed import Rehearsed
-from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TaskSize, Work, option
+from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TaskSize, Work, option, scales
 
 
 class DerPP(Rehearsed):
@@ -36,8 +36,10 @@ class DerPP(Rehearsed):
 
     @dataclass(frozen=True)
     class Options(Rehearsed.Options):
-        alpha: float = option(0.1, "weight of the kept logits", ge=0)
-        beta: float = option(0.5, "weight of the labels of remembered images; 0: DER", ge=0)
+        alpha: float = option(0.1, "weight of the kept logits", ge=0, search=scales.log(1e-2, 1.0))
+        beta: float = option(
+            0.5, "weight of the labels of remembered images; 0: DER", ge=0, search=scales.linear(0.0, 1.0)
+        )
         outputs: str = option(
             "all", "classes of the head: all of the stream from the start, or those seen", choices=("all", "seen")
         )

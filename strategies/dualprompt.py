@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cl.bases.prompted import Prompted
 from cl.parts.attached import RANGES, Prefix, attention_blocks, legacy_layout, nearest, prefixed, similarity, uniform
 from cl.parts.task_parameters import TaskParameters
-from cl.strategy import StreamInfo, option
+from cl.strategy import StreamInfo, option, scales
 
 
 class DualPrompt(Prompted):
@@ -39,9 +39,11 @@ class DualPrompt(Prompted):
     @dataclass(frozen=True)
     class Options(Prompted.Options):
         batch_size: int = option(24, "images per step", ge=1)
-        lr: float = option(0.0028125, "learning rate of prompts, keys and head", gt=0)
+        lr: float = option(0.0028125, "learning rate of prompts, keys and head", gt=0, search=scales.log(1e-4, 1e-1))
         length_g: int = option(5, "length of the G-prompt: rows of keys, and as many of values", ge=0)
-        length_e: int = option(5, "length of an E-prompt: rows of keys, and as many of values", ge=0)
+        length_e: int = option(
+            5, "length of an E-prompt: rows of keys, and as many of values", ge=0, search=scales.among(5, 10, 20)
+        )
         layers_g: tuple[int, ...] = option((0, 1), "blocks with the G-prompt", ge=0)
         layers_e: tuple[int, ...] = option((2, 3, 4), "blocks with E-prompts", ge=0)
         keys: str = option("task", "one key per task, or one per task and block", choices=("task", "layer"))

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, classification
 from cl.parts.statistics import LABELS, SQUARES, Anchors, Parameters, answers, batch_norms, diagonal
-from cl.strategy import DISJOINT, Batch, StreamInfo, TaskSize, UsageError, View, Work, option
+from cl.strategy import DISJOINT, Batch, StreamInfo, TaskSize, UsageError, View, Work, option, scales
 from cl.training.batches import without_single
 
 
@@ -41,7 +41,10 @@ class EWC(Regularized):
 
     @dataclass(frozen=True)
     class Options(Regularized.Options):
-        reg: float = option(10.0, "weight of the penalty (lambda_reg; mu, lamda and e_lambda in implementations)", ge=0)
+        reg: float = option(
+            10.0, "weight of the penalty (lambda_reg; mu, lamda and e_lambda in implementations)", ge=0,
+            search=scales.log(1.0, 1e4),
+        )  # fmt: skip
         reg_factor: float = option(0.5, "constant factor of the penalty in addition to reg: 1/2 or 1", gt=0)
         fisher: str = option(
             "scaled", "mean of squared gradients: of images, of images with all batches counted as full (padded), of "

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES
-from cl.strategy import Batch, StreamInfo, option
+from cl.strategy import Batch, StreamInfo, option, scales
 
 
 class FeatKD(Regularized):
@@ -37,7 +37,7 @@ class FeatKD(Regularized):
             "sigmoids of all classes seen (bce) or the task's; softmax over all seen (global) or the task's (local)",
             choices=LOSSES,
         )
-        feat_kd: float = option(1.0, "weight of feature distillation; 0: none", ge=0)
+        feat_kd: float = option(1.0, "weight of feature distillation; 0: none", ge=0, search=scales.log(0.1, 100.0))
         first_task: str = option(
             "skip",
             "the first task: no feature distillation (skip), or from the initial network, as Smith et al.'s code of "

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.statistics import ClassMoments
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, UsageError, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, UsageError, View, option, scales
 
 
 class FeCAM(Strategy):
@@ -38,7 +38,7 @@ class FeCAM(Strategy):
 
     @dataclass(frozen=True)
     class Options:
-        alpha1: float = option(1.0, "weight of the mean variance on the diagonal", ge=0)
+        alpha1: float = option(1.0, "weight of the mean variance on the diagonal", ge=0, search=scales.log(0.1, 100.0))
         alpha2: float = option(0.0, "weight of the mean covariance off the diagonal", ge=0)
         shrinks: int = option(1, "times that the covariance is shrunk", ge=0)
         normalize: bool = option(True, "divide the covariance by the standard deviations: a correlation matrix")

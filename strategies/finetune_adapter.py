@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from cl.parts.attached import Adapters, Attached
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, Cosine, Inputs, Needs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Cosine, Inputs, Needs, Strategy, StreamInfo, View, option, scales, sgd
 
 
 class FinetuneAdapter(Strategy):
@@ -30,7 +30,9 @@ class FinetuneAdapter(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(48, "images per step", ge=1)
-        lr: float = option(0.01, "learning rate of adapters and head, with cosine decay to 0", gt=0)
+        lr: float = option(
+            0.01, "learning rate of adapters and head, with cosine decay to 0", gt=0, search=scales.log(1e-3, 0.3)
+        )
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of all trained parameters", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))

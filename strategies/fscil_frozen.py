@@ -12,7 +12,20 @@ from torch.nn import functional as F
 
 from cl.parts.heads import CosineHead, class_means, closeness
 from cl.protocol import TaskSize, Work
-from cl.strategy import RECIPES, Batch, Inputs, MultiStep, Needs, Source, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Inputs,
+    MultiStep,
+    Needs,
+    Source,
+    Strategy,
+    StreamInfo,
+    View,
+    option,
+    scales,
+    sgd,
+)
 
 
 class FSCILFrozen(Strategy):
@@ -35,7 +48,7 @@ class FSCILFrozen(Strategy):
     class Options:
         epochs: int = option(100, "epochs on the first task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.1, "learning rate of network and classifier (SGD)", gt=0)
+        lr: float = option(0.1, "learning rate of network and classifier (SGD)", gt=0, search=scales.log(3e-4, 0.3))
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         nesterov: bool = option(True, "Nesterov's momentum; it needs a momentum above 0")
         weight_decay: float = option(5e-4, "weight decay", ge=0)

@@ -15,7 +15,7 @@ from cl.parts.losses import dot_regression, supervised_contrastive
 from cl.parts.views import PSEUDO, TURNS, Extended, TwoViews, pseudo_classes
 from cl.parts.weights import FixedMasks, best, in_block
 from cl.strategies.fscil_frozen import FSCILFrozen
-from cl.strategy import RECIPES, Batch, Cosine, Source, Step, StreamInfo, TaskSize, View, Work, option, sgd
+from cl.strategy import RECIPES, Batch, Cosine, Source, Step, StreamInfo, TaskSize, View, Work, option, scales, sgd
 
 
 class FSCILTricks(FSCILFrozen):
@@ -68,7 +68,7 @@ class FSCILTricks(FSCILFrozen):
         subnet: float = option(0.1, "share of a block's weights that later tasks tune; 0: off", ge=0, lt=1)
         subnet_block: str = option("", "module with the tuned weights, such as layer4; empty: the last block")
         subnet_epochs: int = option(5, "epochs on a later task", ge=1)
-        subnet_lr: float = option(0.001, "learning rate on a later task (SGD)", gt=0)
+        subnet_lr: float = option(0.001, "learning rate on a later task (SGD)", gt=0, search=scales.log(1e-4, 1e-1))
         pretrain_epochs: int = option(100, "epochs of self-supervised pre-training before the first task; 0: off", ge=0)
         pretrain_lr: float = option(0.1, "learning rate of the pre-training, with cosine decay to 0", gt=0)
         pretrain_temperature: float = option(0.5, "temperature of the pre-training's loss", gt=0)

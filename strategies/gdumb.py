@@ -12,7 +12,19 @@ from torch.nn import functional as F
 from cl.bases.joined import Joined
 from cl.bases.replayed import Replayed
 from cl.parts.mixing import drawn_cutmix
-from cl.strategy import SCHEDULES, SETTINGS, Batch, StreamInfo, TaskSize, UsageError, View, Work, option, schedule
+from cl.strategy import (
+    SCHEDULES,
+    SETTINGS,
+    Batch,
+    StreamInfo,
+    TaskSize,
+    UsageError,
+    View,
+    Work,
+    option,
+    scales,
+    schedule,
+)
 from cl.training.optim import WarmRestarts, optimizer
 
 
@@ -40,7 +52,7 @@ class GDumb(Joined):
     class Options(Joined.Options):
         epochs: int = option(256, "epochs on the memory after each task", ge=1)
         batch_size: int = option(16, "images per step", ge=1)
-        lr: float = option(0.05, "highest learning rate", gt=0)
+        lr: float = option(0.05, "highest learning rate", gt=0, search=scales.log(3e-4, 0.3))
         min_lr: float = option(5e-4, "lowest learning rate of schedule=restarts", ge=0)
         weight_decay: float = option(1e-6, "weight decay of all trained parameters", ge=0)
         schedule: str = option("restarts", "learning-rate schedule", choices=("restarts", *SCHEDULES))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from cl.bases.edited import Edited, EditedInputs
 from cl.parts.attached import Held, LayerInput, LayerOutput
 from cl.parts.codebook import Codebook, distances
-from cl.strategy import ImageSet, Inputs, Strategy, StreamInfo, UsageError, adam, option
+from cl.strategy import ImageSet, Inputs, Strategy, StreamInfo, UsageError, adam, option, scales
 
 AT_ONCE = 32
 """Most corrections whose values are trained in one batch; none of them depends on another."""
@@ -52,12 +52,12 @@ class GRACE(Edited):
         edit: str = option("grace", "correct by a codebook, or by training the layer", choices=("grace", "finetune"))
         layer: str = option("", "name of the layer, such as blocks.4.mlp.fc2; empty: the last block")
         replace: str = option("token", "a value replaces the class token, or all tokens", choices=("token", "all"))
-        radius: float = option(1.0, "radius of a new key (e_init)", gt=0)
+        radius: float = option(1.0, "radius of a new key (e_init)", gt=0, search=scales.log(0.1, 10.0))
         start: str = option(
             "cold", "a new value is drawn from U(0, 1), or is the layer's own output (warm)", choices=("cold", "warm")
         )
         iterations: int = option(100, "steps per correction; finetune: at most", ge=1)
-        lr: float = option(1.0, "learning rate of values (Adam)", gt=0)
+        lr: float = option(1.0, "learning rate of values (Adam)", gt=0, search=scales.log(0.1, 10.0))
         finetune_lr: float = option(0.01, "edit=finetune: learning rate of the layer (Adam)", gt=0)
 
     @classmethod

@@ -26,6 +26,7 @@ from cl.strategy import (
     When,
     adam,
     option,
+    scales,
 )
 from cl.training.optim import QuarterCosine
 
@@ -54,7 +55,7 @@ class InfLoRA(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(5e-4, "learning rate of B and of the head (Adam)", gt=0)
+        lr: float = option(5e-4, "learning rate of B and of the head (Adam)", gt=0, search=scales.log(1e-4, 3e-2))
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(10, "rank of the additions", ge=1)
         length: float = option(1 / math.sqrt(3), "length of the rows of A", gt=0)

@@ -22,6 +22,7 @@ from cl.strategy import (
     StreamInfo,
     View,
     option,
+    scales,
     schedule,
 )
 from cl.training.optim import OPTIMIZERS, optimizer
@@ -55,8 +56,10 @@ class InputTuning(Strategy):
             "local", "softmax over the task's classes (local), or over all classes seen", choices=("local", "global")
         )
         optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS)
-        lr: float = option(0.01, "learning rate of the head", gt=0)
-        delta_lr_scale: float = option(10.0, "learning rate of delta as a multiple of lr; 0: a linear probe", ge=0)
+        lr: float = option(0.01, "learning rate of the head", gt=0, search=scales.log(1e-4, 0.3))
+        delta_lr_scale: float = option(
+            10.0, "learning rate of delta as a multiple of lr; 0: a linear probe", ge=0, search=scales.log(1.0, 100.0)
+        )
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(0.0, "weight decay of the head and of delta", ge=0)
         schedule: str = option("constant", "learning-rate schedule, restarted for every task", choices=SCHEDULES)

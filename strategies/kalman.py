@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.statistics import blocks, condition_, wide
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, scales
 
 
 class Kalman(Strategy):
@@ -35,9 +35,11 @@ class Kalman(Strategy):
     @dataclass(frozen=True)
     class Options:
         prior: float = option(1.0, "variance of a weight before the first task", gt=0)
-        noise: float = option(1.0, "variance r of the noise of a label", gt=0)
+        noise: float = option(1.0, "variance r of the noise of a label", gt=0, search=scales.log(0.1, 1e3))
         decay: float = option(1.0, "factor a of the weights between tasks", gt=0, le=1)
-        drift: float = option(0.0, "variance q added to each weight between tasks", ge=0)
+        drift: float = option(
+            0.0, "variance q added to each weight between tasks", ge=0, search=scales.among(0.0, 1e-5, 1e-4, 1e-3)
+        )
         smooth: bool = option(False, "keep the states of all tasks, and answer a given task by its smoothed state")
 
     def setup(self, info: StreamInfo) -> None:

@@ -25,6 +25,7 @@ from cl.strategy import (
     When,
     Work,
     option,
+    scales,
     sgd,
 )
 
@@ -72,7 +73,7 @@ class KVB(Strategy):
         dead: float = option(0.1, "replace keys with fewer hits than this share of a uniform distribution", ge=0)
         epochs: int = option(100, "epochs per experience", ge=1)
         batch_size: int = option(256, "images per step, for keys and for values", ge=1)
-        lr: float = option(0.3, "learning rate of SGD without momentum", gt=0)
+        lr: float = option(0.3, "learning rate of SGD without momentum", gt=0, search=scales.log(3e-2, 3.0))
         clip: float = option(1.0, "upper bound of the norm of the gradient of all values", gt=0)
         label_smoothing: float = option(0.1, "label smoothing over all classes of the stream", ge=0, lt=1)
 

@@ -30,7 +30,7 @@ class L2(Regularized):
     class Options(Regularized.Options):
         reg: float = option(
             0.05, "weight of the penalty (lambda_reg); 0.05 for SGD in Smith et al.'s code", ge=0,
-            search=scales.log(1e-3, 10.0),  # on the first two or three tasks, as the paper prescribes
+            search=scales.log(1e-3, 100.0),  # on the first two or three tasks, as the paper prescribes
         )  # fmt: skip
         anchor: str = option(
             "previous",

@@ -22,7 +22,7 @@ from cl.parts.attached import (
     prefixed,
     with_tokens,
 )
-from cl.strategy import StreamInfo, UsageError, option
+from cl.strategy import StreamInfo, UsageError, option, scales
 
 
 class L2P(Prompted):
@@ -48,8 +48,11 @@ class L2P(Prompted):
 
     @dataclass(frozen=True)
     class Options(Prompted.Options):
-        pool: int = option(10, "prompts in the pool (M)", ge=0)
-        length: int = option(5, "length of a prompt (L): tokens; in prefixes, rows of keys and as many of values", ge=0)
+        pool: int = option(10, "prompts in the pool (M)", ge=0, search=scales.among(10, 20, 30))
+        length: int = option(
+            5, "length of a prompt (L): tokens; in prefixes, rows of keys and as many of values", ge=0,
+            search=scales.among(5, 10, 20),
+        )  # fmt: skip
         top: int = option(5, "prompts used per image (N)", ge=0)
         prompt: str = option(
             "tokens", "prompts are tokens of the sequence, or prefixes of attention", choices=("tokens", "prefix")

@@ -27,6 +27,7 @@ from cl.strategy import (
     Work,
     adam,
     option,
+    scales,
 )
 
 
@@ -60,8 +61,12 @@ class LayerNormTuning(Strategy):
         )
         rectify_epochs: int = option(5, "epochs per task for the rectified head", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.0025, "learning rate of LayerNorms, their head and keys (Adam)", gt=0)
-        rectify_lr: float = option(0.001, "learning rate of the rectified head (Adam)", gt=0)
+        lr: float = option(
+            0.0025, "learning rate of LayerNorms, their head and keys (Adam)", gt=0, search=scales.log(3e-4, 3e-2)
+        )
+        rectify_lr: float = option(
+            0.001, "learning rate of the rectified head (Adam)", gt=0, search=scales.log(1e-4, 1e-1)
+        )
         new_key: str = option(
             "auto", "initial keys of a task: orthogonal (fresh) or the previous task's; auto: fresh in two stages",
             choices=("auto", "fresh", "copied"),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cl.bases.rescaled import Rescaled
 from cl.parts.merging import interpolated, lines_factors
-from cl.strategy import CHUNK, ImageSet, Inputs, Needs, StreamInfo, View, option
+from cl.strategy import CHUNK, ImageSet, Inputs, Needs, StreamInfo, View, option, scales
 from cl.training import state
 
 ALPHAS = tuple(tenths / 10 for tenths in range(10, -1, -1))
@@ -39,7 +39,10 @@ class LiNeS(Rescaled):
 
     @dataclass(frozen=True)
     class Options(Rescaled.Options):
-        alpha: float = option(0.5, "factor of the change in the first block and outside of blocks", ge=0, le=1)
+        alpha: float = option(
+            0.5, "factor of the change in the first block and outside of blocks", ge=0, le=1,
+            search=scales.linear(0.0, 1.0),
+        )  # fmt: skip
         beta: float | None = option(None, "added to alpha in the last block; none: 1 - alpha", ge=0)
         choose: bool = option(
             False, "choose alpha from 0, 0.1, ..., 1 in every task on its validation images (set stream.val_fraction)"

@@ -14,7 +14,7 @@ from cl.parts.heads import GrowingHead
 from cl.parts.losses import softened_cross_entropy
 from cl.parts.merging import MergedVector, added
 from cl.parts.weights import Lent, Teacher, under
-from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option
+from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option, scales
 from cl.training.optim import WarmupCosine, adamw
 
 MODES = ("merge", "drop", "full", "full_reset")
@@ -48,7 +48,10 @@ class LoRAMerge(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(32, "images per step", ge=1)
-        lr: float = option(1e-3, "highest learning rate (AdamW); warm-up in 1/18 of the steps, then a cosine", gt=0)
+        lr: float = option(
+            1e-3, "highest learning rate (AdamW); warm-up in 1/18 of the steps, then a cosine", gt=0,
+            search=scales.log(1e-4, 3e-2),
+        )  # fmt: skip
         weight_decay: float = option(1e-2, "weight decay of what is trained; 0 in the code with mode=full", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         mode: str = option("merge", "what a task trains, and what it starts from", choices=MODES)

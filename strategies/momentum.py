@@ -37,7 +37,7 @@ class Momentum(Wrapper):
     class Options(Wrapper.Options):
         tau: float = option(
             0.999, "weight of the old slow weights in each interpolation", ge=0, le=1,
-            search=scales.among(0.99, 0.995, 0.999, 0.9995, 0.9999),
+            search=scales.among(0.9, 0.957, 0.97, 0.98, 0.987, 0.99, 0.995, 0.999, 0.9995, 0.9999),
         )  # fmt: skip
         mode: str = option(
             "per_iteration", "interpolate after every step, after every `every` steps, or once after each task",

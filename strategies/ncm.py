@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from cl.parts.heads import cosines
 from cl.parts.statistics import ClassMoments, discriminants
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, scales
 
 METRICS = ("euclidean", "cosine", "mahalanobis")
 
@@ -36,8 +36,9 @@ class NCM(Strategy):
         metric: str = option("euclidean", "distance, or similarity, of features and class means", choices=METRICS)
         normalize: bool = option(False, "scale features to length 1 before means are taken, and those means too")
         shrinkage: float = option(
-            0.01, "metric=mahalanobis: share of the mean variance times the identity in the covariance", gt=0, le=1
-        )
+            0.01, "metric=mahalanobis: share of the mean variance times the identity in the covariance", gt=0, le=1,
+            search=scales.log(1e-4, 0.5),
+        )  # fmt: skip
 
     def setup(self, info: StreamInfo) -> None:
         scatter = "shared" if self.options.metric == "mahalanobis" else "none"

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from cl.parts.attached import LoRA
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option
+from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option, scales
 from cl.training.optim import adamw
 
 
@@ -37,13 +37,15 @@ class OLoRA(Strategy):
     class Options:
         epochs: int = option(1, "epochs per task", ge=1)
         batch_size: int = option(64, "images per step", ge=1)
-        lr: float = option(1e-3, "learning rate of A, B and the head (AdamW), constant", gt=0)
+        lr: float = option(
+            1e-3, "learning rate of A, B and the head (AdamW), constant", gt=0, search=scales.log(1e-4, 3e-2)
+        )
         weight_decay: float = option(0.0, "weight decay of A, B and the head", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(8, "rank of the additions", ge=1)
         alpha: float = option(32.0, "the product B A is multiplied by alpha / rank", gt=0)
         dropout: float = option(0.1, "dropout on the inputs of A", ge=0, lt=1)
-        orthogonality: float = option(0.5, "weight of the penalty (lambda_1)", ge=0)
+        orthogonality: float = option(0.5, "weight of the penalty (lambda_1)", ge=0, search=scales.log(1e-2, 10.0))
         penalty: str = option(
             "absolute", "the penalty sums absolute values or squares of A_i A_t^T", choices=("absolute", "squared")
         )

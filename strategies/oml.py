@@ -30,6 +30,7 @@ from cl.strategy import (
     Work,
     adam,
     option,
+    scales,
     sgd,
 )
 
@@ -67,8 +68,10 @@ class OML(Strategy):
             choices=("interference", "adaptation"),
         )  # fmt: skip
         meta_steps: int = option(1000, "meta steps on the first task; 0: the network is not trained", ge=0)
-        meta_lr: float = option(1e-4, "learning rate of network and head in meta steps (Adam)", gt=0)
-        inner_lr: float = option(0.03, "learning rate of the inner steps (SGD)", gt=0)
+        meta_lr: float = option(
+            1e-4, "learning rate of network and head in meta steps (Adam)", gt=0, search=scales.log(1e-5, 1e-3)
+        )
+        inner_lr: float = option(0.03, "learning rate of the inner steps (SGD)", gt=0, search=scales.log(3e-3, 0.3))
         inner_steps: int = option(5, "inner steps per class of a trajectory; 0: plain multi-task training", ge=0)
         tasks: int = option(1, "classes of a trajectory, one after the other", ge=1)
         trajectories: int = option(1, "trajectories per meta step, whose losses are averaged", ge=1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cl.bases.merged import MergingAll
 from cl.parts.merging import Weights, pcb
-from cl.strategy import option
+from cl.strategy import option, scales
 
 
 class PCBMerging(MergingAll):
@@ -33,7 +33,7 @@ class PCBMerging(MergingAll):
     @dataclass(frozen=True)
     class Options(MergingAll.Options):
         keep: float = option(0.05, "r: share of the parameters of each vector that are merged", gt=0, le=1)
-        scale: float = option(1.2, "lambda: factor of every task vector", ge=0)
+        scale: float = option(1.2, "lambda: factor of every task vector", ge=0, search=scales.linear(0.2, 2.0))
         clip_share: float = option(
             0.01, "sizes are clamped to the order statistics at this share from either end", ge=0, lt=0.5
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 from cl.bases.fine_tuning import FineTuning
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, local_cross_entropy
-from cl.strategy import Batch, StreamInfo, UsageError, View, option, sgd
+from cl.strategy import Batch, StreamInfo, UsageError, View, option, scales, sgd
 
 
 class PredKD(Regularized):
@@ -42,7 +42,7 @@ class PredKD(Regularized):
         loss: str = option(
             "bce", "LwF.MC: bce; LwF: softmax over the task's classes (local) or all seen (global)", choices=LOSSES
         )
-        pred_kd: float = option(1.0, "weight of prediction distillation; 0: none", ge=0)
+        pred_kd: float = option(1.0, "weight of prediction distillation; 0: none", ge=0, search=scales.log(0.1, 10.0))
         teacher_view: str = option(
             "augmented", "the old model sees each augmented image, or each image once per task without augmentation",
             choices=("augmented", "clean"),

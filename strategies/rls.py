@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cl.parts.heads import RecursiveRidge
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, scales
 
 
 class RLS(Strategy):
@@ -29,7 +29,7 @@ class RLS(Strategy):
 
     @dataclass(frozen=True)
     class Options:
-        ridge: float = option(1.0, "ridge penalty delta; Phi starts at I / delta", gt=0)
+        ridge: float = option(1.0, "ridge penalty delta; Phi starts at I / delta", gt=0, search=scales.log(1e-2, 1e3))
         forgetting: float = option(1.0, "forgetting factor f: an image counts f^k after k further images", gt=0, le=1)
 
     def setup(self, info: StreamInfo) -> None:

@@ -12,7 +12,20 @@ from torch.nn import functional as F
 
 from cl.parts.attached import LoRA
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, Batch, Extractor, Inputs, MultiStep, Needs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Extractor,
+    Inputs,
+    MultiStep,
+    Needs,
+    Strategy,
+    StreamInfo,
+    View,
+    option,
+    scales,
+    sgd,
+)
 
 
 class SDLoRA(Strategy):
@@ -36,7 +49,9 @@ class SDLoRA(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(8e-3, "learning rate of A, B, the magnitudes and the head (SGD)", gt=0)
+        lr: float = option(
+            8e-3, "learning rate of A, B, the magnitudes and the head (SGD)", gt=0, search=scales.log(1e-3, 1e-1)
+        )
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         milestones: tuple[int, ...] = option((), "epochs at which the learning rate is multiplied by gamma", ge=0)
         gamma: float = option(0.1, "factor of the learning rate at a milestone", gt=0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cl.parts.statistics import ClassMoments, blocks, discriminants, mirror_, oas
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, scales
 
 
 class SLDA(Strategy):
@@ -31,7 +31,10 @@ class SLDA(Strategy):
 
     @dataclass(frozen=True)
     class Options:
-        shrinkage: float = option(1e-4, "weight e of the identity in the covariance that is inverted", gt=0, le=1)
+        shrinkage: float = option(
+            1e-4, "weight e of the identity in the covariance that is inverted", gt=0, le=1,
+            search=scales.log(1e-5, 0.5),
+        )  # fmt: skip
         base: str = option(
             "oas", "first covariance: the oracle approximating shrinkage estimate on the first task, or none",
             choices=("oas", "none"),

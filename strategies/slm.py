@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cl.bases.prompted import Prompted
 from cl.parts.attached import GroupedKeys, LoRA
-from cl.strategy import Batch, MultiStep, Needs, StreamInfo, TaskSize, View, Work, option
+from cl.strategy import Batch, MultiStep, Needs, StreamInfo, TaskSize, View, Work, option, scales
 from cl.training.optim import adamw
 
 
@@ -47,7 +47,7 @@ class SLM(Prompted):
             "seen", "slots to choose from in training, and of a given task at test time: those of all tasks so far, or "
             "those of the task", choices=("seen", "task"),
         )  # fmt: skip
-        lr: float = option(3e-4, "learning rate of slots and head", gt=0)
+        lr: float = option(3e-4, "learning rate of slots and head", gt=0, search=scales.log(1e-4, 3e-2))
         clip: float = option(1.0, "upper bound of the gradient norm; 0: none", ge=0)
         key_epochs: int = option(3, "epochs that fit the keys of a task; every two, the rate falls to a tenth", ge=1)
         key_batch_size: int = option(16, "queries per step of the keys", ge=1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cl.bases.merged import Merging
 from cl.parts.merging import Weights
-from cl.strategy import option
+from cl.strategy import option, scales
 
 
 class TaskArithmetic(Merging):
@@ -27,7 +27,9 @@ class TaskArithmetic(Merging):
 
     @dataclass(frozen=True)
     class Options(Merging.Options):
-        scale: float = option(0.3, "factor of every task vector; 0.3 in OPCM's baseline", ge=0)
+        scale: float = option(
+            0.3, "factor of every task vector; 0.3 in OPCM's baseline", ge=0, search=scales.linear(0.1, 1.0)
+        )
 
     def merge(self, vector: Weights) -> Mapping[str, Tensor]:
         before = self.merged.values

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cl.bases.merged import MergingAll
 from cl.parts.merging import Weights, ties
-from cl.strategy import option
+from cl.strategy import option, scales
 
 
 class TIES(MergingAll):
@@ -33,7 +33,9 @@ class TIES(MergingAll):
     class Options(MergingAll.Options):
         keep: float = option(0.2, "share of the values of a task vector that are merged, the largest", gt=0, le=1)
         how: str = option("sum", "how values of the elected sign are merged", choices=("mean", "sum", "max"))
-        scale: float = option(0.5, "factor of the merged vector; 0.5 in OPCM's baseline", ge=0)
+        scale: float = option(
+            0.5, "factor of the merged vector; 0.5 in OPCM's baseline", ge=0, search=scales.linear(0.1, 2.0)
+        )
         keeps: str = option(
             "merged",
             "vectors that are kept: that of every task, or the merged one, which the next is merged with",

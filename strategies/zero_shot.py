@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from cl.bases.replayed import Replayed
 from cl.parts.attached import text_of
 from cl.parts.heads import TextHead, class_texts, templates
-from cl.strategy import SETTINGS, Batch, Inputs, Needs, StreamInfo, View, option
+from cl.strategy import SETTINGS, Batch, Inputs, Needs, StreamInfo, View, option, scales
 
 
 class ZeroShot(Replayed):
@@ -41,7 +41,7 @@ class ZeroShot(Replayed):
         loss: str = option(
             "global", "softmax over all classes seen (global), or over the task's classes", choices=("local", "global")
         )
-        lr: float = option(1e-4, "learning rate of the head", gt=0)
+        lr: float = option(1e-4, "learning rate of the head", gt=0, search=scales.log(1e-6, 1e-3))
         template: str = option(
             "a photo of a [].", "caption of a class, [] stands for its name; ensemble: seven captions"
         )

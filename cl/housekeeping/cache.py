@@ -183,6 +183,8 @@ def _is_decoded(folder: Path) -> bool:
         meta = json.loads(_peek(folder / "meta.json", 1 << 16))
         if "joined" in meta:  # the order of images of other folders (`cl.data.joined_pixels`)
             return names == {"meta.json", "order.npy"}
+        if "damaged" in meta:  # images that were skipped (`cl.data.damaged`)
+            return names == {"meta.json", "damaged.json"}
         shape = meta["shape"]
         header = (folder / "pixels.npy").stat().st_size - math.prod(map(int, shape))
     except (OSError, ValueError, TypeError, KeyError):

@@ -118,12 +118,15 @@ def read_parent(path: Path) -> Parent | None:
 def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:
     """The config.toml of a run: [run], its options by origin, and whether no preset matched.
 
-    Raises `UsageError` if `folder` holds no run or the file was edited and has unknown contents.
+    Raises `UsageError` if `folder` holds no run, and if the file is empty or was edited and has unknown contents.
     """
     path = folder / CONFIG
     if not path.is_file():
         raise UsageError(f"{folder} holds no run (no {CONFIG}); give the folder that `clbench run` printed.")
     found = _read(path)
+    for key in ("strategy", "stream"):
+        if not found.run.get(key):
+            raise UsageError(f"{path} lacks {key} in [run]; restore the file, or repeat the run with `clbench run`.")
     layers: dict[str, dict[str, Any]] = {}
     for key, value in flatten(found.options, place=f"{path}: ").items():
         layers.setdefault(found.origins.get(key, f"file {path.name}"), {})[key] = value

@@ -17,12 +17,15 @@ LEARNER = "learner.safetensors"
 
 MAY_CHANGE = (
     *("stream", "device", "results", "checkpoint_every", "save_learner", "save_every_task", "save_scores", "loggers"),
-    *("limit", "max_tasks"),
+    *("limit", "max_tasks", "skip_damaged"),
 )
 """The options of a run that need not be those of the parent. The options of the stream go with the stream."""
 
-_OF_STREAM = ("limit", "max_tasks", "few_shot", "setting")
+_OF_STREAM = ("limit", "max_tasks", "few_shot", "skip_damaged", "setting")
 """Options of a run that are about its stream."""
+
+_OF_IMAGES = ("limit", "skip_damaged")
+"""Those that say which images are read: they stay, too, where the rest of a stream is learned."""
 
 _NEW = "the stream and its options, " + ", ".join(f"--{name.replace('_', '-')}" for name in MAY_CHANGE[1:])
 
@@ -73,10 +76,11 @@ def run_of(table: Mapping[str, Any], given: Mapping[str, Any], parent: Parent) -
     Raises `UsageError` for an option that must stay.
     """
     known = declared()
+    may = [key for key in MAY_CHANGE if not (parent.rest and key in _OF_IMAGES)]
     for key, value in given.items():
         if key not in known:
             raise UsageError(f"There is no option '{key}' of a run; options of a method go into `options`.")
-        if value is None or key in MAY_CHANGE:
+        if value is None or key in may:
             continue
         separate = key == "seed" and any(name.endswith("_seed") for name in table)
         if separate or jsonable(value) != table.get(key, jsonable(known[key].default)):
@@ -84,7 +88,7 @@ def run_of(table: Mapping[str, Any], given: Mapping[str, Any], parent: Parent) -
     keep = {key: value for key, value in table.items() if key not in (*MAY_CHANGE, *_OF_STREAM)}
     if parent.rest:
         keep |= {key: table[key] for key in ("stream", "limit") if key in table}
-    return {**keep, **{key: value for key, value in given.items() if value is not None and key in MAY_CHANGE}}
+    return {**keep, **{key: value for key, value in given.items() if value is not None and key in may}}
 
 
 def check_options(parents: Mapping[str, Value], own: Mapping[str, Value], parent: Parent) -> None:

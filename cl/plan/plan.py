@@ -113,6 +113,7 @@ def make_plan(
     * `seed`, or each alone: `order_seed` (classes), `init_seed` (new parameters), `data_seed` (batches);
     * `limit` (images per class or a share of them), `max_tasks`: less than the whole stream;
     * `few_shot`, short for `stream.shots` = 5, and `setting` ("online", ...; see `cl.settings`) for `stream.setting`;
+    * `skip_damaged`, short for `stream.skip_damaged`;
     * `sealed` (evaluate held-out training images; a test image is never read) and `stop_below` (accuracies after each
       task below which the run ends), for `clbench tune`;
     * `probe` (a dataset such as "tinyimagenet_60") and `probe_last`: measure the forgetting of the pretraining;
@@ -179,7 +180,7 @@ def _continued(folder: Path, tasks: int | None, given: Mapping[str, Any], *layer
         kept = [
             (origin, {key: each for key, each in values.items() if not _about_stream(key)}) for origin, values in before
         ]
-        kept += [each for each in shorthands(run) if each[0] == "--limit"]
+        kept += [each for each in shorthands(run) if each[0] in ("--limit", "--skip-damaged")]
     resolved = resolve_existing(run, [*kept, *layers], untuned=untuned)
     continued.check_options(load_plan(folder).values, resolved.values, parent)
     return _plan(run, resolved, parent=parent)

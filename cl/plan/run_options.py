@@ -86,6 +86,9 @@ class RunOptions:
     few_shot: bool = option(
         False, "60 % of the classes first, then the others in eight tasks with 5 images per class (stream.shots=5)."
     )
+    skip_damaged: bool = option(
+        False, "Leave out images of a folder that cannot be read, and list them in the record (stream.skip_damaged)."
+    )
     setting: tuple[str, ...] = option(
         (), f"How the images arrive: {', '.join(SETTINGS)} (stream.setting; options in the docs).", choices=SETTINGS
     )
@@ -106,7 +109,8 @@ class RunOptions:
         seeds = self.seeds
         one = len(set(seeds.values())) == 1
         separate: dict[str, Any] = {f"{name}_seed": None if one else seed for name, seed in seeds.items()}
-        return dataclasses.replace(self, seed=seeds["order"], **separate, few_shot=False, setting=())
+        shorthands: dict[str, Any] = {"few_shot": False, "skip_damaged": False, "setting": ()}
+        return dataclasses.replace(self, seed=seeds["order"], **separate, **shorthands)
 
     def table(self) -> dict[str, Any]:
         """The [run] table of a config file for this run, without values that were not chosen."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cl import registry
 from cl.data import reads
 from cl.errors import ClbenchError, DataError, UsageError
-from cl.family import make_stream
+from cl.family import argument_of, family_of, make_stream
 from cl.files import sha256_of
 from cl.plan.config_file import CONFIG, Parent
 from cl.plan.continued import LEARNER
@@ -23,6 +23,7 @@ from cl.settings import transform
 
 if TYPE_CHECKING:
     from cl.backbone import Backbone
+    from cl.backbone.options import BackboneOptions
     from cl.running.learner import Learner
     from cl.strategy import Strategy
     from cl.stream import StreamInfo
@@ -88,7 +89,8 @@ def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
     damaged. That of a plan that continues a run needs the data of both."""
     if plan.parent is not None:
         return _continued_stream(plan, plan.parent, progress)
-    stream = _own_stream(plan, plan.stream_options, progress)
+    options = sized(plan.stream, plan.stream_options, plan.backbone, plan.backbone_options)
+    stream = _own_stream(plan, options, progress)
     if not plan.sealed:
         return stream
     from cl.running.sealing import sealed
@@ -129,6 +131,24 @@ def learner_sha256(plan: Plan) -> str:
     if not file.is_file():
         raise DataError(f"The learner that this run continues is gone: {file}; put it back.")
     return sha256_of(file)
+
+
+def sized(stream: str, options: Any, backbone: str = "", backbone_options: BackboneOptions | None = None) -> Any:
+    """The options of a stream; the size of its images is what the network sees, where the family leaves it to that.
+
+    Without a backbone it is that of a run without `--backbone`. Raises `UsageError` for an unknown backbone,
+    `DataError` for a missing weights file.
+    """
+    family = family_of(stream)
+    if not family.sized_by_network or options.size is not None:
+        return options
+    from cl.backbone.facts import edge
+    from cl.backbone.options import BackboneOptions
+    from cl.plan.run_options import resolve_run
+
+    name = backbone or resolve_run({}, {}).backbone
+    side = edge(name, backbone_options or BackboneOptions())
+    return dataclasses.replace(options, size=family.side_of(argument_of(stream), side))
 
 
 def build_probe(plan: Plan, progress: Observer | None = None) -> Any:

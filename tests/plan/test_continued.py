@@ -11,6 +11,7 @@ import cl
 from cl.errors import UsageError
 from cl.plan.continued import learner_after, parent_of
 from cl.plan.plan import load_plan, make_plan
+from cl.plan.run_options import declared
 from tests.help.small_runs import OPTIONS, run
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -58,6 +59,30 @@ def test_config_toml_repeats_it(parent: Path, tmp_path: Path) -> None:
         assert load_plan(tmp_path).config_hash == make_plan(config_file=path).config_hash == plan.config_hash
         assert load_plan(tmp_path).parent == plan.parent and make_plan(config_file=path).folder == plan.folder
     assert plan.stream_options.train_per_class == 3
+
+
+def test_its_command_makes_the_same_plan(parent: Path, tmp_path: Path) -> None:
+    from cl.cli.commands.run import command, planned
+    from cl.plan.command import command_of
+
+    new = {"stream": "split-cifar100", "options": {"stream.increment": 5}, "limit": 3, "save_learner": True}
+    several: tuple[dict[str, Any], ...] = ({}, {"from_task": 1, "max_tasks": 1}, new)
+    for given in several:
+        plan = make_plan(from_run=parent, results=tmp_path / "there", **given)
+        words = command_of(plan)[2:]
+        chosen = command.make_context("run", words).params
+        wanted = {
+            key: value
+            for key, value in chosen.items()
+            if key in (*declared(), "config", "assignments", "from_run", "from_task")
+        }
+        [again] = planned(**wanted).plans
+        assert (again.folder, again.parent, again.max_tasks) == (plan.folder, plan.parent, plan.max_tasks)
+
+
+def test_images_that_are_read_stay_where_the_stream_does(parent: Path) -> None:
+    with pytest.raises(UsageError, match="--limit 3 differs from the run that is continued"):
+        make_plan(from_run=parent, limit=3)
 
 
 def test_an_unfinished_run_is_finished_first(tmp_path: Path) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cl.records.answers import Answers, ByClass, Scores, answers_of, confusion, flips_between, scores_of
+from cl.records.answers import (
+    Answers,
+    ByClass,
+    Scores,
+    answers_of,
+    confusion,
+    flips_between,
+    flips_by_step,
+    scores_of,
+)
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metrics import METRICS, metrics_of
 from cl.records.predictions import ABSENT, Predictions, read_predictions, write_predictions
@@ -31,6 +40,21 @@ def test_flips_count_the_images_tested_after_both_steps() -> None:
     assert METRICS["PFR"].compute(MATRIX, answered()) == 0.25
     one = AccuracyMatrix.of([[3]], [4])
     assert np.isnan(METRICS["NFR"].compute(one, Answers(LABEL[:4], GROUP[:4], PREDICTION[:1, :4])))
+
+
+def test_flips_by_step_are_those_between_neighbours_and_belong_to_their_answers() -> None:
+    rng = np.random.default_rng(0)
+    matrix = AccuracyMatrix.of([[1, None, 2], [1, 1, None], [None, 1, 1], [1, 1, 1]], [30] * 3)
+    one, two = (
+        Answers(np.arange(90) % 5, np.repeat([0, 1, 2], 30), rng.integers(0, 5, size=(4, 90))) for _ in range(2)
+    )
+    for answers in (one, two, one):
+        got = flips_by_step(matrix, answers)
+        want = [flips_between(matrix, answers, step - 1, step) for step in (1, 2, 3)]
+        assert np.array_equal(got, want) and got.shape == (3, 2) and 0 < got[0, 0] < 1
+        right = answers.right[:, :30]  # by hand: steps 1 and 2 share the first group
+        assert want[0] == (np.mean(right[0] & ~right[1]), np.mean(~right[0] & right[1]))
+    assert flips_by_step(AccuracyMatrix.of([], [4, 2]), answered()).shape == (0, 2)
 
 
 def test_tasks_that_are_not_learned_yet_are_no_flips() -> None:

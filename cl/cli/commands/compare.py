@@ -13,6 +13,7 @@ import click
 
 from cl.cli.completers import complete, complete_metric
 from cl.cli.reading import read_runs
+from cl.cli.text import room, say
 from cl.errors import printable
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def command(
     read = cache(lambda *places: read_runs(places))  # a record that cannot be read is named once
     sides = [_runs(text, (*places, *folders), stream, backbone, read) for text in (first, second)]
     found = compare(*sides, metric=metric, rule=rule)
-    click.echo(json.dumps(found, indent=1) if as_json else _text(found, classes).rstrip("\n"))
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        say(_text(found, classes).rstrip("\n"))
     return 0
 
 
@@ -196,6 +200,6 @@ def _p(value: float) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    from cl.results.tables import aligned
+    from cl.results.fitted import fitted
 
-    return aligned(columns, rows, left=columns[:left])
+    return fitted(columns, rows, room(), left=columns[:left])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ import click
 
 from cl.cli.reading import read_indexed
 from cl.cli.shared import filter_option, metric_options, top_option
+from cl.cli.text import room
 
 if TYPE_CHECKING:
     from cl.results.leaderboard.entries import Run
@@ -76,10 +75,11 @@ is meant for the stream and backbone."""
     help="Also write the BibTeX entries of the methods in the table, which LaTeX cites by these keys.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; short for --format json.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 def command(
     folders: tuple[Path, ...], metric: str, rule: str | None, filters: tuple[str, ...], top: int | None,
     columns: str | None, spread: str | None, sort: str | None, form: str, csv_file: Path | None, out: Path | None,
-    bibtex_file: Path | None, as_json: bool,
+    bibtex_file: Path | None, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Rank strategies, one board per stream, rule and backbone; seeds are averaged, with 95 % intervals.
 
@@ -87,7 +87,7 @@ def command(
     names of methods in print, the best and what ties with it in bold, citations.
 
     Reads every record below the folders (default: the results folder); a run that is in several counts once. A
-    record that cannot be read is named on stderr and left out.
+    record that cannot be read is named on stderr and left out, also with --quiet.
     """
     from cl.files import write_text
     from cl.results.leaderboard import board_tables, paper_tables
@@ -99,7 +99,8 @@ def command(
     runs, _ = read_indexed(folders)
     rows = board_rows(runs, metric=metric, rule=rule, filters=patterns_of(filters))
     rows = rows if sort is None else sorted_rows(rows, sort)
-    _report(runs, rows)
+    if not quiet:
+        _report(runs, rows)
     if csv_file is not None:
         write_text(csv_file, board_tables.to_csv(rows))
     form = "json" if as_json else form
@@ -116,8 +117,7 @@ def command(
         "csv": board_tables.to_csv,
         "json": board_tables.to_json,
     }[form]
-    width = shutil.get_terminal_size().columns if out is None and sys.stdout.isatty() else None
-    text = write(rows, Layout(chosen, spread, width, left_out))
+    text = write(rows, Layout(chosen, spread, room() if out is None else None, left_out))
     if bibtex_file is not None:
         entries, without = paper_tables.bibtex_of(rows)
         write_text(bibtex_file, entries)

@@ -78,6 +78,7 @@ def _items(kind: str) -> list[dict[str, Any]]:
 
 
 def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
+    from cl.cli.text import say
     from cl.errors import printable
     from cl.registry import DISTRIBUTION
 
@@ -88,8 +89,10 @@ def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
         for item in items:
             owner = item.get("distribution") or ""
             plugin = f"  [{printable(owner)}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
-            after = {":": "ARCH" if kind == "backbones" else "PATH", "/": "NAME"}.get(item["name"][-1], "")
+            colon = "ARCH" if kind == "backbones" else "PATH" if item["name"] == "folder:" else "NAME"
+            after = {":": colon, "/": "NAME"}.get(item["name"][-1], "")
             name = printable(item["name"]) + after
-            click.echo(f"{'' if alone else '  '}{name:<{width + 4}}  {printable(item['summary'])}{plugin}".rstrip())
+            start = f"{'' if alone else '  '}{name:<{width + 4}}  "
+            say(f"{start}{printable(item['summary'])}{plugin}".rstrip(), hang=len(start))
         if kind == "backbones":
-            click.echo(f"{'' if alone else '  '}Any timm model works too, as arch.tag, arch@file or arch@random.")
+            say(f"{'' if alone else '  '}Any timm model works too, as arch.tag, arch@file or arch@random.")

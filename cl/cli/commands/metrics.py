@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.completers import complete_metric
+from cl.cli.text import say
 
 if TYPE_CHECKING:
     from cl.records.metrics import Metric
@@ -72,11 +73,11 @@ def command(
         better = "higher" if about["higher_is_better"] else "lower"
         needs = f"; needs {', '.join(about['needs'])}" if about["needs"] else ""
         low, high = about["range"]
-        click.echo(f"{about['name']}: {about['title']}")
-        click.echo(f"    formula  {about['formula']}")
-        click.echo(f"    source   {about['source']}")
+        say(f"{about['name']}: {about['title']}")
+        say(f"    formula  {about['formula']}", hang=13)
+        say(f"    source   {about['source']}", hang=13)
         span = f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
-        click.echo(f"    range    {span}, {better} is better{needs}")
+        say(f"    range    {span}, {better} is better{needs}", hang=13)
     return 0
 
 
@@ -159,7 +160,7 @@ def _print_all(record: Record, reference: Path | None, predictions: Predictions 
     rows = [[name, *(_shown(values[rule][name]) for rule in rules)] for name in here]
     print_table(["metric", *rules], rows, right=rules)
     for line in _reasons(result, values, joint is not None, predictions):
-        click.echo(line)
+        say(line)
     for rule in rules:
         for name, recorded in result["metrics"].get(rule, {}).items():
             given = joint is not None and "reference" in METRICS[name].needs  # no record holds these

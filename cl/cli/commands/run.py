@@ -28,7 +28,17 @@ _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
     "Go on from a finished run": ("from_run", "from_task"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
-    "How much": ("few_shot", "setting", "limit", "max_tasks", "sealed", "stop_below", "probe", "probe_last"),
+    "How much": (
+        "few_shot",
+        "setting",
+        "limit",
+        "max_tasks",
+        "skip_damaged",
+        "sealed",
+        "stop_below",
+        "probe",
+        "probe_last",
+    ),
     "What it would cost": ("dry_run", "device_model", "devices", "utilisation", "speeds_from", "measure", "published"),
     "How and where": (
         *("device", "precision", "compile", "threads", "jobs", "results", "existing", "checkpoint_every"),

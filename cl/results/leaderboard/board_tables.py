@@ -12,6 +12,7 @@ from itertools import zip_longest
 from textwrap import wrap
 
 from cl.errors import printable
+from cl.results.fitted import fitted
 from cl.results.leaderboard.layout import (
     EVERY,
     USUAL,
@@ -26,10 +27,10 @@ from cl.results.leaderboard.layout import (
     title_of,
 )
 from cl.results.leaderboard.ranking import COLUMNS, Row
-from cl.results.tables import aligned, csv_cell
+from cl.results.tables import csv_cell
 
 NARROWEST = 60
-"""Characters; tables are not made narrower."""
+"""Characters; tables are not made narrower. Where a line has fewer, the rows become lines, see `fitted`."""
 
 
 def to_csv(rows: Sequence[Row], layout: Layout = USUAL) -> str:
@@ -76,7 +77,7 @@ def to_text(rows: Sequence[Row], layout: Layout = USUAL) -> str:
         if without:
             names = ", ".join(head_of(name, board[0]) for name in without)
             below.append(f"Left out to fit {layout.width} characters: {names}; --columns all shows them.")
-        lines = [*_lines(title_of(board[0]), layout), *_aligned(cells, board[0])]
+        lines = [*_lines(title_of(board[0]), layout), *_aligned(cells, board[0], layout.width)]
         lines += [line for text in below for line in _lines(text, layout)]
         texts.append("\n".join(lines) + "\n")
     return "\n".join(texts)
@@ -85,13 +86,14 @@ def to_text(rows: Sequence[Row], layout: Layout = USUAL) -> str:
 def _lines(text: str, layout: Layout) -> list[str]:
     if layout.width is None:
         return [text]
-    return wrap(text, max(layout.width, NARROWEST), subsequent_indent="  ", break_on_hyphens=False) or [text]
+    return wrap(text, layout.width, subsequent_indent="  ", break_on_hyphens=False) or [text]
 
 
-def _aligned(cells: Sequence[Cells], row: Row) -> list[str]:
+def _aligned(cells: Sequence[Cells], row: Row, width: int | None) -> list[str]:
     heads = {name: head_of(name, row) for name in cells[0]}
     left = [head for name, head in heads.items() if name in WORDS]
-    return aligned(list(heads.values()), [list(cell.values()) for cell in cells], left=left)
+    narrow = width if width is not None and width < NARROWEST else None
+    return fitted(list(heads.values()), [list(cell.values()) for cell in cells], narrow, left=left)
 
 
 def _fitted(board: Sequence[Row], layout: Layout) -> tuple[dict[str, int], list[str]]:

@@ -98,7 +98,7 @@ class Run:
         stored = answers(self.result, self.folder, rule) if needed & STORED else None
         return metrics_of_rule(self.result, rule, names, predictions=stored)
 
-    @property
+    @cached_property
     def key(self) -> Hashable:
         """The key that paired runs share: the class order and all seeds."""
         seeds = self.result["seeds"]

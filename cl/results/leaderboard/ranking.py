@@ -21,6 +21,7 @@ from cl.records.flops import counted_by
 from cl.records.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRICS, TOLD_SHOWN
 from cl.records.record import Record, precision_of
 from cl.registry import strategies
+from cl.results.collecting import without_collecting
 from cl.results.leaderboard.differences import Resamples, difference, interval_of
 from cl.results.leaderboard.entries import (
     Entry,
@@ -147,9 +148,10 @@ def board_rows(
     for number, (known, (each, those)) in enumerate(zip(keys, asked, strict=True), 1):
         board = kept_rows.get(known or "")
         if board is None:
-            board = _board(entries_of(those, each, metric, SECONDARY), number)
-            keep_rows(known, board, those)
-            release(those)
+            with without_collecting():
+                board = _board(entries_of(those, each, metric, SECONDARY), number)
+                keep_rows(known, board, those)
+                release(those)
         rows += [{**row, "board": number} for row in board]
     return rows
 

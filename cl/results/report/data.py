@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -13,14 +14,16 @@ import orjson
 from cl.protocol import default_rule
 from cl.records.answers import answers_of, confusion
 from cl.records.formulas import accuracy_shown, forgetting_per_group
-from cl.records.matrix import matrix_of, steps_of
-from cl.records.metrics import METRICS, shown
+from cl.records.matrix import AccuracyMatrix, Matrices
+from cl.records.metrics import METRICS, metrics_of_rule, shown
+from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.record import config_hash, precision_of
 from cl.records.stored import stored_by_task
+from cl.results.collecting import without_collecting
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, distinct, options_text
-from cl.results.leaderboard.image_shares import answers
+from cl.results.leaderboard.image_shares import answers_by_rule
 from cl.results.leaderboard.kept_boards import files_sha256, key_of
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.leaderboard.stored_record import release
@@ -41,6 +44,7 @@ _MANY, _CHUNK = 1000, 50
 
 RUNS = CacheFile("reports.sqlite", "runs of reports are computed", most=50_000)
 Row = dict[str, Any]
+Counts = list[list[float | int | None]]
 
 
 class _Pool:
@@ -48,14 +52,21 @@ class _Pool:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self._places: dict[str, int] = {}
+        self._places: dict[bytes | str, int] = {}
 
     def place(self, value: Any) -> int:
-        key = json.dumps(value, sort_keys=True)
+        key = _key(value)
         if key not in self._places:
             self._places[key] = len(self.values)
             self.values.append(value)
         return self._places[key]
+
+
+def _key(value: Any) -> bytes | str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a number of more than 64 bits, or half a surrogate pair
+        return json.dumps(value, sort_keys=True)
 
 
 def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1) -> tuple[list[Row], dict[str, Any]]:
@@ -66,10 +77,11 @@ def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1
     once = distinct(runs)[0]
     rows = board_rows(once, metric=metric, rule=rule)
     pools = {name: _Pool() for name in _SHARED}
-    described = [
-        {name: pools[name].place(value) if name in pools else value for name, value in each.items()}
-        for each in _described(once, jobs)
-    ]
+    with without_collecting():
+        described = [
+            {name: pools[name].place(value) if name in pools else value for name, value in each.items()}
+            for each in _described(once, jobs)
+        ]
     boards = _boards(rows, described, pools["streams"].values)
     data = {
         "metrics": [[each.id, each.title, each.higher_is_better, each.unit] for each in METRICS.values()],
@@ -95,14 +107,17 @@ def _described(runs: Sequence[Run], jobs: int) -> Iterator[Row]:
             yield orjson.loads(known[key])
             continue
         described, damaged = next(computed)
-        if key is not None and not damaged:
-            fresh[key] = orjson.dumps(described)
-        yield described
+        if key is not None and not damaged and isinstance(described, bytes):
+            fresh[key] = described
+        yield orjson.loads(described) if isinstance(described, bytes) else described
     RUNS.write(fresh, code)
 
 
-def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[Row, bool]]:
-    """`_run` of every run, and whether its predictions are damaged; many runs are shared among `jobs` processes."""
+def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[bytes | Row, bool]]:
+    """`_run` of every run, and whether its predictions are damaged; many runs are shared among `jobs` processes.
+
+    A run on disk is JSON, as the cache holds it: processes exchange it in half the time of an object.
+    """
     if jobs == 1 or len(runs) < _MANY:
         yield from map(_run_and_damage, runs)
         return
@@ -110,10 +125,14 @@ def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[Row, bool]]:
         yield from pool.map(_run_and_damage, runs, chunksize=_CHUNK)
 
 
-def _run_and_damage(run: Run) -> tuple[Row, bool]:
-    described = _run(run), run.has_damaged_predictions
-    release([run])
-    return described
+def _run_and_damage(run: Run) -> tuple[bytes | Row, bool]:
+    with without_collecting():
+        described, damaged = _run(run), run.has_damaged_predictions
+        release([run])
+    try:
+        return described if run.summary.content is None else orjson.dumps(described), damaged
+    except TypeError:  # see `_key`
+        return described, damaged
 
 
 def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) -> list[Row]:
@@ -194,6 +213,8 @@ def _run(run: Run) -> Row:
     """One run; what it shares with other runs is under the names of `_SHARED`."""
     result, measured = run.result, run.record["measurement"]
     strategy, backbone, stream = result["strategy"], result["backbone"], result["stream"]
+    matrices = Matrices(result)
+    answers = answers_by_rule(matrices, run.folder, result["accuracy"])
     names = ("id", "name", "version", "setting", "options", "n_tasks", "n_classes", "verified")
     about = {name: stream[name] for name in names} | {"label": stream_label(result)}
     about["groups"] = [[_group_name(group), len(group["classes"])] for group in stream["groups"]]
@@ -215,40 +236,39 @@ def _run(run: Run) -> Row:
         "backbones": backbone,
         "configs": {key: [entry["value"], entry["origin"]] for key, entry in result["config"].items()},
         "environments": measured["environment"],
-        "steps": [task + 1 for task in steps_of(result)],
+        "steps": [task + 1 for task in matrices.steps],
         "rule": default_rule(result["accuracy"]),
-        "rules": {rule: _rule(run, rule) for rule in result["accuracy"]},
+        "rules": {rule: _rule(matrices, rule, answers.get(rule)) for rule in result["accuracy"]},
         **{name: _rounded(measured[name]) for name in ("seconds", "flops", "memory", "parameters", "stored")},
-        **_by_task(run),
-        **_by_class(run),
+        **_by_task(run, matrices.steps),
+        **_by_class(matrices, answers),
         "warnings": measured["warnings"],
         "resumed": len(measured["resumed_from"]),
     }
 
 
-def _by_task(run: Run) -> Row:
+def _by_task(run: Run, steps: Sequence[int]) -> Row:
     """Bytes kept after every step, and the accuracies of the probe, if the record has them."""
     kept, probe = stored_by_task(run.record), probe_of(run.result)
     found: Row = {}
     if kept:
-        found["kept"] = [sum(kept[task].values()) if task in kept else None for task in steps_of(run.result)]
+        found["kept"] = [sum(kept[task].values()) if task in kept else None for task in steps]
     if probe is not None:
         found["probe"] = [run.result["probe"]["dataset"], _fractions([probe.before, *probe.after])]
     return found
 
 
-def _by_class(run: Run) -> Row:
+def _by_class(matrices: Matrices, answers: Mapping[str, Predictions]) -> Row:
     """Of every class, under the run's own rule: name, test images, right ones, answers; and answers by class.
 
     `mistakes` are class, answer (-1: none) and images, of all pairs or of the most frequent ones. Empty without
     predictions.
     """
-    rule, stream = default_rule(run.result["accuracy"]), run.result["stream"]
+    rule, stream = default_rule(matrices.result["accuracy"]), matrices.result["stream"]
     classes = stream["n_classes"]
-    found = answers(run.result, run.folder, rule) if classes <= _MOST_CLASSES else None
-    if found is None:
+    if rule not in answers or classes > _MOST_CLASSES:
         return {}
-    table = confusion(matrix_of(run.result, rule), answers_of(run.result, found, rule), classes)
+    table = confusion(matrices.of(rule), answers_of(matrices.result, answers[rule], rule), classes)
     if not table.any():
         return {}
     counts = np.stack([table.sum(1), table.diagonal(), table[:, :classes].sum(0)], axis=1)
@@ -260,22 +280,20 @@ def _by_class(run: Run) -> Row:
     }
 
 
-def _rule(run: Run, rule: str) -> Row:
+def _rule(matrices: Matrices, rule: str, predictions: Predictions | None) -> Row:
     """One rule's table: counts of correct answers (rows end at their last number), curve, forgetting, metrics.
 
     The count of a group whose images may have several classes is its mean average precision times its images.
     """
-    matrix = matrix_of(run.result, rule)
-    ranked = np.isnan(matrix.correct)
-    counts = np.where(ranked, matrix.accuracy * matrix.count, matrix.correct)
-    metrics = run.metrics(rule)
+    matrix = matrices.of(rule)
+    counts: Counts = [[None if math.isnan(n) else int(n) for n in row] for row in matrix.correct.tolist()]
+    if matrix.mean_precision is not None:
+        counts = _with_precision(matrix, counts)
+    metrics = metrics_of_rule(matrices.result, rule, predictions=predictions, matrices=matrices)
     return {
-        "correct": [
-            _trimmed([_count(v, ranked=of_map) for v, of_map in zip(*row, strict=True)])
-            for row in zip(counts, ranked, strict=True)
-        ],
-        "curve": _fractions(accuracy_shown(matrix)),
-        "forgetting": _fractions(forgetting_per_group(matrix)),
+        "correct": list(map(_trimmed, counts)),
+        "curve": _fractions(accuracy_shown(matrix).tolist()),
+        "forgetting": _fractions(forgetting_per_group(matrix).tolist()),
         "metrics": _fractions([metrics.get(name) for name in METRICS]),
     }
 
@@ -284,10 +302,13 @@ def _group_name(group: Mapping[str, Any]) -> str:
     return f"{group['name']} ({group['measure']})" if "measure" in group else str(group["name"])
 
 
-def _count(value: float, *, ranked: bool) -> float | int | None:
-    if np.isnan(value):
-        return None
-    return round(float(value), 5) if ranked else int(value)
+def _with_precision(matrix: AccuracyMatrix, counts: Counts) -> Counts:
+    """The counts, with those of groups without answers to count."""
+    others = (matrix.accuracy * matrix.count).tolist()
+    return [
+        [None if math.isnan(other) else round(other, 5) if count is None else count for count, other in row]
+        for row in (zip(*pair, strict=True) for pair in zip(counts, others, strict=True))
+    ]
 
 
 def _trimmed(values: list[float | int | None]) -> list[float | int | None]:
@@ -297,7 +318,7 @@ def _trimmed(values: list[float | int | None]) -> list[float | int | None]:
 
 
 def _fractions(values: Iterable[float | None]) -> list[float | None]:
-    return [None if value is None or np.isnan(value) else round(float(value), 5) for value in values]
+    return [None if value is None or math.isnan(value) else round(float(value), 5) for value in values]
 
 
 def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -82,6 +82,18 @@ def test_config_of_a_run_and_of_two(
     assert read_toml(copy)["options"]["lr"] == 0.02
 
 
+@pytest.mark.parametrize("text", ["", "# a comment\n", "[run]\n", "[run]\nstrategy = 'slca'\n"])
+def test_a_run_with_an_empty_config_is_one_sentence(text: str, runs: list[Path], capsys: Shown) -> None:
+    file = runs[0] / "config.toml"
+    file.write_text(text)
+    lacking = "stream" if "slca" in text else "strategy"
+    for command in ("config", "resume"):
+        assert call([command, str(runs[0])]) == 2
+        shown = capsys.readouterr()
+        fix = "restore the file, or repeat the run with `clbench run`."
+        assert shown.err == f"Error: {file} lacks {lacking} in [run]; {fix}\n" and shown.out == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,23 @@ def test_leaderboard_ranks_complete_runs(capsys: pytest.CaptureFixture[str], tmp
     assert call([*board, "--metric", "F_chaudry"]) == 2
 
 
+def test_quiet_leaves_remarks_out_and_errors_in(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call(["run", "-s", "toy", *QUICK, "--seed", "1,2", "-q"]) == 0
+    first, second = records(tmp_path)
+    (first.parent / "predictions.npz").unlink()
+    capsys.readouterr()
+    board = ["leaderboard", str(tmp_path / "results")]
+    assert call(board) == 0
+    loud = capsys.readouterr()
+    assert "1 run has no predictions.npz" in loud.err
+    assert call([*board, "-q"]) == 0
+    quiet = capsys.readouterr()
+    assert (quiet.out, quiet.err) == (loud.out, "")
+    second.write_text("{")
+    assert call([*board, "--quiet"]) == 0
+    assert f"Left out: {second}" in capsys.readouterr().err, "a record that cannot be read is an error"
+
+
 def test_limited_runs_are_marked_and_unranked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert call(["run", "-s", "toy", *QUICK, "-q"]) == 0
     assert call(["leaderboard", str(tmp_path / "results")]) == 0
@@ -90,10 +108,17 @@ def test_a_table_on_a_terminal_is_as_wide_as_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     folder = write_records(tmp_path / "records", [make_record(strategy="slca")])
-    monkeypatch.setenv("COLUMNS", "70")
     assert call(["leaderboard", str(folder)]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) > 70
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert call(["leaderboard", str(folder)]) == 0
-    shown = capsys.readouterr().out
-    assert max(map(len, shown.splitlines())) <= 70 and "Left out to fit 70 characters" in shown
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((70, 24)))
+    for given in ("COLUMNS", "terminal"):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        if given == "COLUMNS":
+            monkeypatch.setenv("COLUMNS", "70")
+        else:
+            monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        assert call(["leaderboard", str(folder)]) == 0
+        shown = capsys.readouterr().out
+        assert max(map(len, shown.splitlines())) <= 70 and "Left out to fit 70 characters" in shown
+    assert call(["leaderboard", str(folder), "--out", str(tmp_path / "board.txt")]) == 0
+    assert max(map(len, (tmp_path / "board.txt").read_text().splitlines())) > 70, "a file has all columns"

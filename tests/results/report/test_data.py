@@ -113,3 +113,41 @@ def _whole(run: Run) -> Run:
     """The run with all of its record in memory."""
     run.result  # noqa: B018 - reads the file
     return Run(dict(run.record))
+
+
+def test_values_that_runs_share_may_hold_what_orjson_refuses() -> None:
+    pool = module._Pool()
+    odd: list[Any] = [
+        {"b": 1 << 70, "a": 1},
+        {"a": 1, "b": 1 << 70},
+        {"a": "\ud800"},
+        {"a": 1},
+        {"a": 1.0},
+        {"a": True},
+    ]
+    assert [pool.place(value) for value in odd] == [0, 0, 1, 2, 3, 4]
+    assert pool.place({"a": 1}) == 2 and len(pool.values) == 5
+
+
+def test_a_run_that_orjson_cannot_write_is_described_all_the_same_and_not_kept(
+    make_record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
+    runs = indexed_runs(write_records(tmp_path / "runs", [make_record(), make_record(strategy="ewc")]))[0]
+    described = module._run
+    odd = {"warnings": [1 << 70]}
+    monkeypatch.setattr(module, "_run", lambda run: described(run) | (odd if run.folder.name == "0" else {}))
+    assert [each["warnings"] for each in module._described(runs, 1)] == [[1 << 70], []]
+    monkeypatch.setattr(module, "_run", lambda run: {"asked": run.folder.name})
+    assert [each.get("asked") for each in module._described(runs, 1)] == ["0", None]
+
+
+def test_the_count_of_a_group_with_several_classes_per_image_is_its_precision_times_its_images(
+    make_record: Make,
+) -> None:
+    correct = [[99, None, None], [99, None, None], [62, None, 62]]
+    told = [[None, None, None], [None, 0.123456, None], [None, 0.25, None]]
+    record = make_record(correct, result__mean_precision={"cil_seen": told})
+    [run] = embedded(render([record]))["runs"]
+    count = record["result"]["count"]
+    assert run["rules"]["cil_seen"]["correct"] == [[99], [99, round(0.123456 * count[1], 5)], [62, count[1] / 4, 62]]
