@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "one HTML file: leaderboard, runs, comparison of any two",
     "results": "merge results folders of several machines; push and pull them",
     "reproduce": "run a shipped configuration and compare with the expected interval",
+    "recommend": "which methods fit what you have, and how they compare",
     "list": "strategies, streams, backbones, metrics, loggers and executors",
     "info": "all about one of them: options, presets, rules, formula",
     "metrics": "every metric: name, formula, source",
