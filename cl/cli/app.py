@@ -23,6 +23,7 @@ COMMANDS = {
     "tune": "search a method's options on held-out training images, with Optuna",
     "resume": "continue a run from its folder",
     "leaderboard": "rank the runs in results folders",
+    "costs": "what runs cost: FLOPs, parameters, memory, time, energy",
     "compare": "two rows side by side: how they differ, and whether it is significant",
     "claims": "what papers claim, and the verdict on each from records",
     "export": "runs as one long table: CSV or Parquet",

@@ -109,7 +109,10 @@ def _run_and_damage(run: Run) -> tuple[Row, bool]:
 
 
 def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) -> list[Row]:
-    """Rows of the leaderboard by board, each with the indices of its runs in `runs`."""
+    """Rows of the leaderboard by board, the largest first, each with the indices of its runs in `runs`.
+
+    Boards keep the numbers that they have in `clbench leaderboard`.
+    """
     by_hash: dict[str, list[int]] = {}
     for index, run in enumerate(runs):
         by_hash.setdefault(run["hash"], []).append(index)
@@ -139,7 +142,7 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
     for board in boards.values():
         board["reported"] = any(row["reported"] is not None for row in board["rows"])
         _scaled(board["rows"])
-    return list(boards.values())
+    return sorted(boards.values(), key=lambda board: (-len(board["rows"]), board["number"]))
 
 
 def _seeds_text(seeds: Sequence[int]) -> str:

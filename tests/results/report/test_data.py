@@ -97,3 +97,11 @@ def _whole(run: Run) -> Run:
     """The run with all of its record in memory."""
     run.result  # noqa: B018 - reads the file
     return Run(dict(run.record))
+
+
+def test_the_largest_board_is_first_and_boards_keep_their_numbers(make_record: Make) -> None:
+    few = [make_record(strategy="ewc", result__backbone__name="a_first")]
+    many = [make_record(strategy=name, result__backbone__name="b_second") for name in ("ewc", "si")]
+    boards, data = module.payload(map(Run, [*few, *many]), metric="A_last_sample", rule=None)
+    assert [(board["number"], len(board["rows"])) for board in boards] == [(2, 2), (1, 1)]
+    assert [board["title"].endswith("b_second") for board in data["boards"]] == [True, False]

@@ -98,6 +98,9 @@ def test_filters_by_words_board_and_rank(open_page: Open) -> None:
     page.get_by_role("searchbox").fill("")
     page.locator("select[name=board]").select_option(index=2)
     assert output.inner_text() == "2 of 6 rows"
+    page.get_by_role("searchbox").fill("slca epochs")
+    assert output.inner_text() == "0 of 6 rows; 1 that match are on other boards, which the choice hides"
+    page.get_by_role("searchbox").fill("")
     page.locator("select[name=board]").select_option(index=0)
     page.get_by_label("ranked rows only").check()
     assert output.inner_text() == "4 of 6 rows"
