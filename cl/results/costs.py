@@ -1,7 +1,7 @@
 """What runs cost, one row per configuration on each board, and what the costs were measured with.
 
-Counted costs (FLOPs, parameters, bytes kept) depend on the code alone. Times, peak memory and energy depend on the machine:
-rows of different letters in `measured_with` must not be compared by these.
+Counted costs (FLOPs, parameters, bytes kept) depend on the code alone. Times, peak memory and energy depend on the
+machine: rows of different letters in `measured_with` must not be compared by these.
 """
 
 from __future__ import annotations
@@ -14,8 +14,15 @@ from typing import Any
 import numpy as np
 
 from cl.records.flops import counted_by
-from cl.records.record import Record, precision_of
-from cl.results.leaderboard.entries import Entry, Run, complete, distinct, entries_of, options_text, packages_of
+from cl.results.leaderboard.entries import (
+    Entry,
+    Run,
+    complete,
+    distinct,
+    entries_of,
+    environment_text,
+    options_text,
+)
 from cl.results.leaderboard.filters import checked, passes
 
 COLUMNS = {
@@ -66,18 +73,6 @@ def costs(runs: Iterable[Run], filters: Mapping[str, Sequence[str]] | None = Non
         if passes(run, wanted):
             boards[run.summary.board].append(run)
     return [_costs(boards[key]) for key in sorted(boards)]
-
-
-def environment_text(record: Record) -> str:
-    """What times of a record were measured with: versions of clbench and torch, device, threads, precision."""
-    environment, packages = record["measurement"]["environment"], packages_of(record)
-    versions = [f"{name} {packages[name]}" for name in ("clbench", "torch") if name in packages]
-    device = str(environment.get("device") or "unknown device")
-    if device == "cpu":
-        processor, threads = environment.get("processor"), environment.get("threads")
-        device = str(processor or "unknown processor")
-        device += f" ({threads} thread{'' if threads == 1 else 's'})" if threads else ""
-    return ", ".join([*versions, device, str(precision_of(record["result"]))])
 
 
 def letters(environments: Iterable[str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from cl.records.stored import stored_by_task
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, distinct, options_text
 from cl.results.leaderboard.kept_boards import files_sha256, key_of
+from cl.results.leaderboard.layout import measured_with
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.leaderboard.stored_record import release
 from cl.results.plots.rows import stream_label
@@ -131,6 +132,7 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
                 "setting": row["setting"],
                 "secondary": [name for name in shown(row["setting"]) if name != row["metric"]],
                 "notes": {},
+                "environments": [],
                 "rows": [],
             },
         )
@@ -139,8 +141,10 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
         notes += [f"reported: {row['reported_unlike']}"] if row["reported_unlike"] else []
         row["notes"] = [(board["notes"].setdefault(note, len(board["notes"]) + 1), note) for note in notes]
         board["rows"].append(row)
+        board["environments"].append({"measured_with": given.get("measured_with", ())})
     for board in boards.values():
         board["reported"] = any(row["reported"] is not None for row in board["rows"])
+        board["measured_with"] = measured_with(board.pop("environments"))
         _scaled(board["rows"])
     return sorted(boards.values(), key=lambda board: (-len(board["rows"]), board["number"]))
 
