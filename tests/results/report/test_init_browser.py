@@ -157,7 +157,7 @@ def test_follows_the_system_theme_until_told_otherwise(open_page: Open) -> None:
     assert paper() == light and not page.locator("nav").is_visible()
 
 
-@pytest.mark.parametrize("width", [500, 1400])
+@pytest.mark.parametrize("width", [360, 500, 1400])
 def test_only_tables_and_charts_scroll_sideways(open_page: Open, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 800})
     for fragment in ("#leaderboard", "#runs", "#run/2", "#compare/0/2"):
