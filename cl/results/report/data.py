@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -256,7 +257,11 @@ def _rule(run: Run, rule: str) -> Row:
 
 
 def _group_name(group: Mapping[str, Any]) -> str:
-    return f"{group['name']} ({group['measure']})" if "measure" in group else str(group["name"])
+    """Its name and measure; a task named by its number alone counts from 1, as the rows of the matrix do."""
+    name, task = str(group["name"]), group.get("task")
+    if task is not None and re.fullmatch(r"task ?\d+", name) and int(name.removeprefix("task")) == task:
+        name = f"task {task + 1}"
+    return f"{name} ({group['measure']})" if "measure" in group else name
 
 
 def _count(value: float, *, ranked: bool) -> float | int | None:
