@@ -23,6 +23,9 @@ class ACIL(FirstSession):
     Name: ACIL
     Paper: Zhuang, Weng, Wei, Xie, Toh, Lin. ACIL: Analytic Class-Incremental Learning with Absolute Memorization and
         Privacy Protection. NeurIPS 2022, arXiv 2205.14922. Classes may return, as in G-ACIL (arXiv 2403.15706).
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing; with `tuning`, a module or the network and a cosine head on the first task.
     Stores: W (d M floats), R (M x M, symmetric, float64: 268 MB for M = 8,192, twice that in memory), the weights (M
         per class).

@@ -24,6 +24,9 @@ class AMA(Rescaled):
     Name: AMA
     Paper: Lin et al. Mitigating the Alignment Tax of RLHF. EMNLP 2024, arXiv 2309.06256, whose last version calls it
         heterogeneous model averaging.
+    Family: merging
+    Networks: vit, cnn, random
+    Gradients: whole
     Trains: what the base trains, as the base does; then one number per group of blocks.
     Stores: what the base stores; with `anchor=pretrained` also the pretrained weights.
     Cost: one forward pass per test image; `choose_epochs` epochs more, with the backward pass of a whole network.

@@ -25,6 +25,10 @@ class ATLAS(MergingAll):
     Name: aTLAS
     Paper: Zhang, Albert, Rodriguez-Opazo, van den Hengel, Abbasnejad. Knowledge Composition using Task Vectors with
         Learned Anisotropic Scaling. NeurIPS 2024, arXiv 2407.02880.
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
+    Images: kept
     Trains: the whole network, from the pretrained weights, for every task; then the coefficients, from 0.
     Stores: the merged task vector and those of all tasks (each the size of the network, or less: `form`); with
         `data=memory` `memory_size` images as bytes, with their labels.

@@ -20,6 +20,9 @@ class AvalancheNaive(AvalancheStrategy):
 
     Name: Naive (Avalanche)
     Paper: none; avalanche-lib 0.6, `avalanche.training.Naive`.
+    Family: baselines
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: backbone and one linear classifier over all classes of the stream (global softmax).
     Stores: the optimiser's momentum buffers, which Avalanche carries over to the next task (one float per weight).
     Cost: one forward pass per test image.
@@ -36,6 +39,9 @@ class AvalancheEWC(AvalancheStrategy):
     Name: EWC (Avalanche)
     Paper: Kirkpatrick et al. Overcoming catastrophic forgetting in neural networks. PNAS 2017; as
         `avalanche.training.EWC` of avalanche-lib 0.6 implements it.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: backbone and one linear classifier over all classes of the stream.
     Stores: importances and old values of every weight, per task (`mode=separate`) or once (`mode=online`).
     Cost: a second pass over the task's images for the importances; one forward pass per test image.
@@ -94,6 +100,9 @@ class AvalancheLwF(AvalancheStrategy):
     Name: LwF (Avalanche)
     Paper: Li and Hoiem. Learning without Forgetting. ECCV 2016; as `avalanche.training.LwF` of avalanche-lib 0.6
         implements it.
+    Family: distillation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: backbone and one linear classifier over all classes of the stream.
     Stores: as avalanche/naive; the teacher is the model after the previous task, so no copy is stored between tasks.
     Cost: two forward passes per training image; one per test image.
@@ -123,6 +132,10 @@ class AvalancheReplay(AvalancheStrategy):
     Name: Replay (Avalanche)
     Paper: none; avalanche-lib 0.6, `avalanche.training.Replay` with its default storage policy: reservoir sampling, the
         memory divided equally among the tasks.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: backbone and one linear classifier over all classes of the stream.
     Stores: `mem_size` images as bytes, in addition to the buffers of avalanche/naive.
     Cost: two forward passes per training image; one per test image.
@@ -169,6 +182,10 @@ class AvalancheICaRL(AvalancheStrategy):
     Name: iCaRL (Avalanche)
     Paper: Rebuffi, Kolesnikov, Sperl, Lampert. iCaRL: Incremental Classifier and Representation Learning. CVPR 2017; as
         `avalanche.training.ICaRL` of avalanche-lib 0.6 implements it.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: backbone and one linear classifier over all classes, by binary cross-entropy.
     Stores: `memory_size` exemplars as bytes (in total, or per class), one mean per class, and the buffers of
         avalanche/naive.
@@ -236,6 +253,9 @@ class AvalancheSLDA(AnalysisStrategy):
     Name: SLDA (Avalanche)
     Paper: Hayes and Kanan. Lifelong Machine Learning with Deep Streaming Linear Discriminant Analysis. CVPR Workshops
         2020; as `avalanche.training.StreamingLDA` of avalanche-lib 0.6 implements it.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing.
     Stores: one mean per class, one covariance and its inverse.
     Cost: one forward pass per training image and per test image, memoised across runs.

@@ -21,6 +21,9 @@ class CenterLoss(Replayed):
     Paper: Olpadkar, Gavas. Center Loss Regularization for Continual Learning. 2021, arXiv 2110.11314, a withdrawn
         submission; centers move as in Wen, Zhang, Li, Qiao. A Discriminative Feature Learning Approach for Deep Face
         Recognition. ECCV 2016.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone, and a linear head in the first task, on cross-entropy + weight / 2 mean |f(x) - c_y|^2. In the
         first task also the centers, c_y -= rate sum (c_y - f_i) / (1 + n_y) over the batch; then centers and head are
         frozen. With `memory_size`, batches also hold remembered images, in both terms.

@@ -21,6 +21,9 @@ class CLAW(VCL):
 
     Name: CLAW
     Paper: Adel, Zhao, Turner. Continual Learning with Adaptive Weights (CLAW). ICLR 2020, arXiv 1911.09514.
+    Family: regularisation
+    Networks: cnn, mlp, random
+    Gradients: whole
     Trains: each task in two steps, `rounds` times. First, with the shared Gaussians as they are, its adaptation and its
         head: the output of a unit is multiplied by 1 + b (m sigmoid(a) - 1), where b is 1 with probability p, relaxed
         to a Concrete variable; p, a and the maximum m are of the unit and the task. Then, with the adaptation as it is,

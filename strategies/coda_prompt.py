@@ -18,6 +18,9 @@ class CODAPrompt(Prompted):
     Name: CODA-Prompt
     Paper: Smith, Karlinsky, Gutta, Cascante-Bonilla, Kim, Arbelle, Panda, Feris, Kira. CODA-Prompt: COntinual
         Decomposed Attention-based Prompting for Rehearsal-Free Continual Learning. CVPR 2023, arXiv 2211.13218.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: the task's components (prompts, keys, attention vectors) and one linear head, end to end. Earlier components
         are used but frozen. The backbone is frozen.
     Stores: M components over all tasks (ViT-B, M = 100, 5 blocks: 15.4 MB), M / T of them per task.

@@ -25,6 +25,9 @@ class CoFiMA(SLCA):
     Name: CoFiMA
     Paper: Marouf, Roy, Tartaglione, Lathuiliere. Weighted Ensemble Models Are Strong Continual Learners. ECCV 2024,
         arXiv 2312.08977; `weighting=plain` is its CoMA.
+    Family: alignment
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: as SLCA. After each task from the second on, each weight of the backbone becomes the average of its value
         before the task and its trained value, weighted by 1 - alpha and alpha times their Fisher information.
     Stores: as SLCA, and the Fisher information of the last task (one float per weight); within a task also the weights

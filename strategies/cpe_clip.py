@@ -52,6 +52,9 @@ class CpeClip(Strategy):
     Name: CPE-CLIP
     Paper: D'Alessandro, Alonso, Calabres, Galar. Multimodal Parameter-Efficient Few-Shot Class Incremental Learning.
         ICCV Workshops 2023, arXiv 2303.04751.
+    Family: prompts
+    Networks: clip
+    Gradients: parts
     Trains: prompts g [D, L, w] and a linear map A. Layer i of the text tower gets g_i in place of g_(i-1), after the
         first token of a caption; layer i of the image tower gets A g_i at the end of its sequence, after the outputs at
         the prompts before. Logits are 100 cos(image, text); the loss is the cross-entropy over the classes of the

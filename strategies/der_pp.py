@@ -19,6 +19,10 @@ class DerPP(Rehearsed):
     Paper: Buzzega, Boschini, Porrello, Abati, Calderara. Dark Experience for General Continual Learning: a Strong,
         Simple Baseline. NeurIPS 2020, arXiv 2004.07211. Published: 38.25 % (DER: 36.60 %) after ten tasks of CIFAR-100
         with 500 images and a ResNet-18 from scratch, as Mammoth's scripts/reproduce.json has it.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the backbone and one linear head, by CE(new) + alpha MSE(z', h') + beta CE(z'', y''): z' are logits of one
         sample of the memory and h' those kept with it, z'' logits of a second sample and y'' its labels. `beta=0` is
         DER. After each step the reservoir is offered the images of the batch and the logits they just had.

@@ -21,6 +21,9 @@ class DualPrompt(Prompted):
     Name: DualPrompt
     Paper: Wang, Zhang, Ebrahimi, Sun, Zhang, Lee, Ren, Su, Perot, Dy, Pfister. DualPrompt: Complementary Prompting for
         Rehearsal-free Continual Learning. ECCV 2022, arXiv 2204.04799.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: the G-prompt, the task's E-prompt and key, and one linear head; the backbone is frozen.
     Stores: per task an E-prompt and its key (ViT-B, 20 rows: 372 KB), and one G-prompt.
     Cost: two forward passes per test image, the first memoised across runs.

@@ -38,6 +38,9 @@ class EAR(Strategy):
     Name: EAR
     Paper: Daniels, Hu, Lomnitz, Miller, Raghavan, Zhang, Piacentino, Zhang. Efficient Model Adaptation for Continual
         Learning at the Edge. 2023, arXiv 2308.02084 (Encoder-Adaptor-Reconfigurator).
+    Family: adapters
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: a linear head per task (the reconfigurator), and where the task's images are new, an adaptor: a shallow
         network on features of the encoder at several depths, whose output is added to the last. Nothing learned earlier
         changes.

@@ -34,6 +34,9 @@ class EASE(Strategy):
     Name: EASE
     Paper: Zhou, Sun, Ye, Zhan. Expandable Subspace Ensemble for Pre-Trained Model-Based Class-Incremental Learning.
         CVPR 2024, arXiv 2403.12030.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: the task's adapters (rank 64 in ViT-B: 1.19 million parameters) and a cosine head over its classes, which is
         dropped afterwards; the backbone and earlier adapters are frozen.
     Stores: the adapters of every task, and a prototype per class and task (3 KB for ViT-B); no images.

@@ -24,6 +24,9 @@ class EWC(Regularized):
     Name: EWC
     Paper: Kirkpatrick et al. Overcoming catastrophic forgetting in neural networks. PNAS 2017; `accumulate=online`
         with `decay` after Schwarz et al. Progress & Compress. ICML 2018.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. From task 2 on,
         reg * reg_factor * sum_j F_j (theta_j - anchor_j)^2 is added to the loss.
     Stores: Fisher and anchor, each as large as the penalised parameters (ViT-B: 686 MB; projections 170 MB). This also

@@ -18,6 +18,9 @@ class FeatKD(Regularized):
     Name: FeatKD
     Paper: one of the four regularisers of Smith, Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual
         Learning. CVPR Workshops 2023, arXiv 2203.17269.
+    Family: distillation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone (`trains=qkv`: its query, key and value projections) and one linear head over the classes seen.
     Stores: a copy of the tuned tensors and of the head from before the task; no images.
     Cost: one forward pass per test image; in training, an additional pass of the old model for every image.

@@ -20,6 +20,9 @@ class FeCAM(Strategy):
     Name: FeCAM
     Paper: Goswami, Liu, Twardowski, van de Weijer. FeCAM: Exploiting the Heterogeneity of Class Distributions in
         Exemplar-Free Continual Learning. NeurIPS 2023, arXiv 2309.14062.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing. Shrinkage: Sigma + alpha1 V1 I + alpha2 V2 (1 - I), with the mean variance V1 and the mean
         covariance V2 off the diagonal; then Sigma_ij / (sigma_i sigma_j).
     Stores: a mean and a covariance per class (d x d, symmetric, float64: 2.4 MB per class for ViT-B, four times that in

@@ -18,6 +18,9 @@ class FinetuneAdapter(Strategy):
 
     Name: Fine-tuned adapters
     Paper: none; a baseline in the tables of APER, EASE and MOS.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: one set of adapters, which every task continues to train (rank 64 in ViT-B: 1.19 million parameters), and
         the task's rows of a linear head.
     Stores: the adapters and the head.

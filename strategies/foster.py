@@ -39,6 +39,10 @@ class Foster(Joined):
     Name: FOSTER
     Paper: Wang, Zhou, Ye, Zhan. FOSTER: Feature Boosting and Compression for Class-Incremental Learning. ECCV 2022,
         arXiv 2204.04662.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: in the first task the backbone and a linear head, by cross-entropy. In a later task, on its images and the
         exemplars, shuffled: (boosting) a new network F_n, which starts as a copy of the old network F_o, and a head
         over [F_o(x), F_n(x)] with logits z, which starts with the weights of the old head on F_o; the loss is L_CE(z /

@@ -35,6 +35,9 @@ class FSCILFrozen(Strategy):
     Paper: Roy, Park, Fahrezi, Etemad. A Bag of Tricks for Few-Shot Class-Incremental Learning. arXiv 2403.14392 (2024),
         whose baseline ("incremental-frozen") this is. The constants are those of Zhang, Song, Lin, Zheng, Pan, Xu.
         Few-Shot Incremental Learning with Continually Evolved Classifiers. CVPR 2021, arXiv 2104.03047 (CEC).
+    Family: few-shot
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: in the first task the network and a cosine classifier, which is then dropped; later, nothing.
     Stores: the weights and one mean per class.
     Cost: one forward pass per image and task.

@@ -29,6 +29,9 @@ class FSCILTricks(FSCILFrozen):
         Six tricks are named in version 2 of the paper. Equations: SupCon (Khosla et al. 2020), a simplex as the fixed
         classifier (NC-FSCIL, Yang et al. 2023), mixes as classes (ALICE, Peng et al. 2022), SimCLR (Chen et al. 2020),
         rotations (Gidaris et al. 2018).
+    Family: few-shot
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: in the first task the network, a projection, rows for pseudo-classes and a classifier of rotations, of which
         only the network is kept; later, a share `subnet` of the weights of one block.
     Stores: the weights, one mean per class, a vertex per class (`prototypes=simplex`), and a byte per weight of the

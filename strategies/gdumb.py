@@ -34,6 +34,10 @@ class GDumb(Joined):
     Name: GDumb
     Paper: Prabhu, Torr, Dokania. GDumb: A Simple Approach that Questions Our Progress in Continual Learning. ECCV 2020.
         Published: 45.4 % on CIFAR-10 with 500 images and a ResNet-18 from scratch (README of its authors).
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: after each task the backbone, from its pretrained (or random) weights, and a new linear head, on remembered
         images only, by the cross-entropy over all classes seen. The rate is a tenth of `lr` in the first epoch, then
         falls by half cosines to `min_lr` over 1, 2, 4, ... epochs (SGDR). In half of the steps a box of each image is

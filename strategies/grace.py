@@ -23,6 +23,10 @@ class GRACE(Edited):
     Name: GRACE
     Paper: Hartvigsen, Sankaranarayanan, Palangi, Kim, Ghassemi. Aging with GRACE: Lifelong Model Editing with Discrete
         Key-Value Adaptors. NeurIPS 2023, arXiv 2211.11031.
+    Family: editing
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the base, on the tasks before `edit_from`, as the base does; then the learner is finished. Of each later
         task, the images that it gets wrong are corrections: each trains the value of one entry of the codebook.
     Stores: per entry a key (the input of the layer), a value (its output), a radius and a label (ViT-B: 6 KB); for the

@@ -32,6 +32,9 @@ class HAT(ToldTask):
     Name: HAT
     Paper: Serra, Suris, Miron, Karatzoglou. Overcoming Catastrophic Forgetting with Hard Attention to the Task. ICML
         2018, arXiv 1801.01423.
+    Family: isolation
+    Networks: cnn, mlp, random
+    Gradients: whole
     Trains: all weights and biases, an embedding e per unit of the task, and the head of the task. The gate of a unit is
         sigmoid(s e); s rises within an epoch from 1 / smax to smax. The gradient of a weight is multiplied by 1 -
         min(a, b), with the largest gates a, b of earlier tasks of the units that it joins. The loss adds lamb times the

@@ -45,6 +45,9 @@ class HiDePrompt(Strategy):
     Name: HiDe-Prompt
     Paper: Wang, Xie, Zhang, Huang, Su, Zhu. Hierarchical Decomposition of Prompt-Based Continual Learning: Rethinking
         Obscured Sub-optimality. NeurIPS 2023, arXiv 2310.07234.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: in each task an MLP with a head on features u of the frozen model (TII), then a prompt p_t of prefixes with
         the shared head (WTP). From the second task on, both heads and the MLP are also trained on features drawn from
         class statistics (TII's alignment, TAP).

@@ -37,6 +37,9 @@ class InfLoRA(Strategy):
     Name: InfLoRA
     Paper: Liang, Li. InfLoRA: Interference-Free Low-Rank Adaptation for Continual Learning. CVPR 2024,
         arXiv 2404.00228.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: the B of the task for the keys and the values of every block (ViT-B, rank 10: 184,320 parameters), and the
         new task's head.
     Stores: A and B of every task (ViT-B, rank 10: 1.5 MB), and per block an orthonormal basis of at most d / 2

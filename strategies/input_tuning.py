@@ -34,6 +34,9 @@ class InputTuning(Strategy):
     Name: Input tuning
     Paper: Marullo, Tiezzi, Gori, Melacci, Tuytelaars. Continual Learning with Pretrained Backbones by Tuning in the
         Input Space. IJCNN 2023, arXiv 2306.02947.
+    Family: prompts
+    Networks: vit, cnn, mlp, clip
+    Gradients: parts
     Trains: delta [channels, side, side], added to the normalised image, and one linear head over the classes seen, with
         a softmax over the task's classes (`loss=local`) or over all of them. Both go on from task to task. With
         `stability` mu the loss has the term mu |delta - delta of the task before|^2.

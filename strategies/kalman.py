@@ -18,6 +18,9 @@ class Kalman(Strategy):
     Name: Kalman filter
     Paper: Peng, Vidal. Mathematics of Continual Learning. 2025, arXiv 2504.17963; the smoother is that of Rauch, Tung
         and Striebel (1965).
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing. Before task t: theta <- a theta, P <- a^2 P + q I; its images y = X theta + v, with v ~ N(0, r),
         condition both by rank-k steps. With a = 1 and q = 0 this is `rls` with ridge = noise / prior.
     Stores: P (d x d, float64: 4.7 MB for ViT-B) and the weights (d per class); with `smooth`, both per task.

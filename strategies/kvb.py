@@ -38,6 +38,9 @@ class KVB(Strategy):
     Name: KVB
     Paper: Träuble, Goyal, Rahaman, Mozer, Kawaguchi, Bengio, Schölkopf. Discrete Key-Value Bottleneck. ICML 2023,
         arXiv 2207.11240.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: the values of the pairs that an image fetches, one row of logits per pair; the task is never used. Keys are
         quantised before the stream, on unlabelled images of other data (`keys_from`), and then frozen.
     Stores: projections, keys and hit counters (C K (key_dim + 2) floats: 67 MB for the published options), and a row of

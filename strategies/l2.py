@@ -18,6 +18,9 @@ class L2(Regularized):
     Paper: Smith, Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual Learning. CVPR 2023 workshop
         CLVision, arXiv 2203.17269. `trains=qkv` (preset `l2-attn`) is its variant for Vision Transformers. The penalty
         with `anchor=learned` is the L2 of Hsu et al. 2018, arXiv 1810.12488.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone, or the query, key and value projections of its attention blocks, and one linear head. The
         penalty reg * sum_p (p - anchor_p)^2 applies to the trained parameters of the backbone, not to the head.
     Stores: one copy of the penalised parameters (ViT-B: 343 MB; projections only: 85 MB).

@@ -32,6 +32,9 @@ class L2P(Prompted):
     Paper: Wang, Zhang, Lee, Zhang, Sun, Ren, Su, Perot, Dy, Pfister. Learning to Prompt for Continual Learning. CVPR
         2022, arXiv 2112.08654. The presets `l2p++` and `deep-l2p++` are the variants of CODA-Prompt's code (Smith et
         al., CVPR 2023): prefixes of attention instead of tokens.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: the pool's prompts and keys, all in every task, and one linear head; the backbone is frozen.
     Stores: M prompts of L tokens and M keys (ViT-B, M = 10, L = 5: 184 KB), nothing per task.
     Cost: two forward passes per test image, the first memoised across runs; the second has N L additional tokens.

@@ -37,6 +37,9 @@ class LayerNormTuning(Strategy):
     Name: LayerNorm tuning
     Paper: De Min, Mancini, Alahari, Alameda-Pineda, Ricci. On the Effectiveness of LayerNorm Tuning for Continual
         Learning in Vision Transformers. ICCV 2023 Workshops (VCL), arXiv 2308.09610.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: the task's scale and shift for every LayerNorm, its key (in one stage: a key and an attention vector per
         LayerNorm), and a linear head; the rest of the backbone is frozen.
     Stores: per task 2 x 25 x 768 floats (ViT-B: 154 KB) and one key; in one stage, keys of the same size again.

@@ -13,6 +13,9 @@ class LinearProbe(Finetune):
 
     Name: Linear probe
     Paper: none; a baseline for every table.
+    Family: baselines
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: the head only.
     Stores: the head.
     Cost: every image is encoded once per backbone and transform, for all epochs, seeds and runs.

@@ -24,6 +24,9 @@ class LiNeS(Rescaled):
     Name: LiNeS
     Paper: Wang, Dimitriadis, Favero, Ortiz-Jimenez, Fleuret, Frossard. LiNeS: Post-training Layer Scaling Prevents
         Forgetting and Enhances Model Merging. ICLR 2025, arXiv 2410.17146.
+    Family: merging
+    Networks: vit, cnn, random
+    Gradients: whole
     Trains: what the base trains, as the base does; the scaling is an edit after each task.
     Stores: what the base stores; with `anchor=pretrained` also the pretrained weights.
     Cost: one forward pass per test image. `choose` encodes the task's validation images eleven times more.

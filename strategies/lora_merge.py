@@ -28,6 +28,9 @@ class LoRAMerge(Strategy):
     Name: LoRA merging
     Paper: Soutif-Cormerais, Magistri, van de Weijer, Bagdanov. An Empirical Analysis of Forgetting in Pre-trained
         Models with Incremental Low-Rank Updates. CoLLAs 2024, PMLR 274 (2025).
+    Family: adapters
+    Networks: vit, cnn
+    Gradients: parts
     Trains: A and B of one LoRA on the fused qkv of every block of a Vision Transformer (ViT-B: 36,864 r parameters) or
         on conv3 of every block of a ResNet, and the new task's head; with `full`, these weights themselves. With `lwf`,
         earlier heads too. Batch norms keep their pretrained statistics.

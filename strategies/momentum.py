@@ -18,6 +18,9 @@ class Momentum(Wrapper):
     Name: Momentum
     Paper: Stojanovski, Roth, Akata. Momentum-based Weight Interpolation of Strong Zero-Shot Models for Continual
         Learning. INTERPOLATE workshop at NeurIPS 2022, arXiv 2211.03186; implemented from its abstract and a summary.
+    Family: merging
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the parameters that the base trains (the fast weights), as the base does; slow weights get no gradients.
     Stores: a second copy of all trained parameters, in float32, in addition to what the base stores.
     Cost: one interpolation per training step, one forward pass per test image.

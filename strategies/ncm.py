@@ -21,6 +21,9 @@ class NCM(Strategy):
     Name: NCM
     Paper: Mensink, Verbeek, Perronnin, Csurka. Distance-Based Image Classification: Generalizing to New Classes at
         Near-Zero Cost. TPAMI 2013; with `normalize`, the rule of iCaRL (Rebuffi et al. CVPR 2017) on all images.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing.
     Stores: one mean per class; for metric=mahalanobis also the covariance (d x d, symmetric, float64: 2.4 MB for ViT-B,
         twice that in memory).

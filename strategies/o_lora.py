@@ -21,6 +21,9 @@ class OLoRA(Strategy):
     Name: O-LoRA
     Paper: Wang, Chen, Ge, Xia, Bao, Zheng, Zhang, Gui, Huang. Orthogonal Subspace Learning for Language Model Continual
         Learning. Findings of EMNLP 2023, arXiv 2310.14152.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: A and B of the task for the queries and the values of every block (ViT-B, rank 8: 294,912 parameters), and
         the new task's head.
     Stores: A and B of every task (ViT-B, rank 8: 1.2 MB); no images.

@@ -41,6 +41,9 @@ class OML(Strategy):
     Name: OML
     Paper: Javed, White. Meta-Learning Representations for Continual Learning. NeurIPS 2019, arXiv 1905.12588; the
         comparison with fast adaptation is Javed, Yao, White. Is Fast Adaptation All You Need? 2019, arXiv 1910.01705.
+    Family: meta-learning
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: in a meta step, `inner_steps` of SGD on the head, one image of a class at a time, from weights W in which
         the rows of this class are drawn anew; then Adam on the network and W by the loss of other images of this class
         and of `random` images of all classes (`outer=interference`) or of the former alone (`outer=adaptation`, like

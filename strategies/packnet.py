@@ -19,6 +19,9 @@ class PackNet(Subnetworks):
     Name: PackNet
     Paper: Mallya, Lazebnik. PackNet: Adding Multiple Tasks to a Single Network by Iterative Pruning. CVPR 2018, arXiv
         1711.05769.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the weights that no earlier task keeps, and the head of the task; then the `prune` smallest of these weights
         in each layer become 0 and free, and those that stay train on for `prune_epochs`. Biases and norms train in the
         first task only.

@@ -18,6 +18,9 @@ class PCBMerging(MergingAll):
     Name: PCB-Merging
     Paper: Du, Lee, Li, Jiang, Guo, Yu, Liu, Goh, Tang, He, Zhang. Parameter Competition Balancing for Model Merging.
         NeurIPS 2024, arXiv 2410.02396.
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector and those of all tasks (each the size of the network, or less: `form`).
     Cost: order statistics of all vectors per task, which holds two copies of them; one forward pass per test image.

@@ -21,6 +21,9 @@ class PredKD(Regularized):
         Rebuffi, Kolesnikov, Sperl, Lampert compare with (iCaRL, CVPR 2017, arXiv 1611.07725), and PredKD in Smith,
         Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual Learning. CVPR Workshops 2023, arXiv
         2203.17269.
+    Family: distillation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone (`trains=qkv`: its query, key and value projections) and one linear head over the classes seen.
     Stores: a copy of the tuned tensors and of the head from before the task; no images. With `teacher_view=clean`
         nothing is stored between tasks, because predictions are computed before the task.

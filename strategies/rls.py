@@ -16,6 +16,9 @@ class RLS(Strategy):
     Name: RLS
     Paper: Peng, Vidal. Mathematics of Continual Learning. 2025, arXiv 2504.17963, which relates recursive least squares
         to orthogonal projections and to EWC with a full covariance.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing; per image K = Phi x / (f + x^T Phi x), theta += K (y - x^T theta), Phi <- (Phi - K x^T Phi) / f, in
         rank-k steps with the same result.
     Stores: Phi (d x d, symmetric, float64: 2.4 MB for ViT-B, twice that in memory) and the weights (d per class).

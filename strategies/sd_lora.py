@@ -34,6 +34,9 @@ class SDLoRA(Strategy):
     Name: SD-LoRA
     Paper: Wu, Piao, Huang, Wang, Li, Pfister, Meng, Ma, Wei. SD-LoRA: Scalable Decoupled Low-Rank Adaptation for Class
         Incremental Learning. ICLR 2025, arXiv 2501.13198.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: A and B of the task for the queries and the values of every block (ViT-B, rank 10: 368,640 parameters), one
         magnitude per task so far, shared by all blocks, and the new task's head.
     Stores: A and B of every task (ViT-B, rank 10: 1.5 MB), and the magnitudes; no images.

@@ -22,6 +22,9 @@ class SLCAPlusPlus(SLCA):
     Name: SLCA++
     Paper: Zhang, Wang, Kang, Chen, Wei. SLCA++: Unleash the Power of Sequential Fine-tuning for Continual Learning with
         Pre-training. arXiv 2408.08295 (2024).
+    Family: alignment
+    Networks: vit
+    Gradients: parts
     Trains: LoRA on qkv, fc1 and fc2 of every block, all norms and biases and the class token of the backbone, slowly,
         and the new task's head, with a symmetric cross-entropy; in alignment, all heads.
     Stores: per class one mean and one full covariance (d + d^2 floats: 2.36 MB for ViT-B); no images.

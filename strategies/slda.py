@@ -17,6 +17,9 @@ class SLDA(Strategy):
     Name: SLDA
     Paper: Hayes, Kanan. Lifelong Machine Learning with Deep Streaming Linear Discriminant Analysis. CVPR Workshops
         2020, arXiv 1909.01520.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing; per image, with t images before, Sigma <- (t Sigma + t / (t + 1) (x - mu_y)(x - mu_y)^T) / (t + 1),
         then mu_y. Scores are those of linear discriminant analysis with ((1 - e) Sigma + e I)^-1.
     Stores: one mean per class and Sigma (d x d, float64: 4.7 MB for ViT-B).

@@ -20,6 +20,9 @@ class SLM(Prompted):
     Name: SLM
     Paper: Peng, Tian, Liu, Yang, Jia. Scalable Language Model with Generalized Continual Learning. ICLR 2024, arXiv
         2404.07470.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: per task the keys of its slots, then its slots (a LoRA on the qkv of every block each) and its rows of one
         linear head; the backbone and all earlier slots and keys are frozen.
     Stores: per task `slots` keys of the size of a feature, and as many LoRAs (ViT-B, 4 slots of rank 12: 7.1 MB).

@@ -40,6 +40,10 @@ class SoftNet(Strategy):
     Name: SoftNet
     Paper: Kang, Yoon, Madjid, Hwang, Yoo. On the Soft-Subnetwork for Few-Shot Class Incremental Learning. ICLR 2023,
         arXiv 2209.07529.
+    Family: few-shot
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: in the first task, the network, a score per masked weight and a linear head; later, the minor weights of one
         block. Masked layers are all convolutions, or in a Vision Transformer the linear layers of the last block.
     Stores: the weights, a soft mask (one float per masked weight), one mean per class, and `exemplars` images of each

@@ -20,6 +20,9 @@ class TAG(FineTuning):
     Name: TAG
     Paper: Malviya, Ravindran, Chandar. TAG: Task-based Accumulated Gradients for Lifelong Learning. CoLLAs 2022, arXiv
         2105.05155.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone and the newest rows of one linear head. In each tensor a step divides the gradient (Adam: its
         first moment) by sqrt(sum_tau alpha_tau V_tau): V_tau is the second moment of a task, alpha_tau = exp(-b cos) by
         the angle between the first moments of the current and of an earlier task, exp(-b) for the current one.

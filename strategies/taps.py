@@ -36,6 +36,9 @@ class TAPS(ToldTask):
     Name: TAPS
     Paper: Wallingford, Li, Achille, Ravichandran, Fowlkes, Bhotika, Soatto. Task Adaptive Parameter Sharing for
         Multi-Task Learning. CVPR 2022, arXiv 2203.16708; the sequential variant.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: per task a change of the weight of each convolution and linear layer (in a Vision Transformer: of the linear
         layers of its blocks), a score per layer that says whether the change is used, norms and biases, and a head.
     Stores: per task the changes of the layers it uses, of norms and biases, and the statistics of batch norms.

@@ -18,6 +18,9 @@ class TaskArithmetic(Merging):
     Name: Task Arithmetic
     Paper: Ilharco, Ribeiro, Wortsman, Gururangan, Schmidt, Hajishirzi, Farhadi. Editing Models with Task Arithmetic.
         ICLR 2023, arXiv 2212.04089; in sequence as a baseline of OPCM (arXiv 2501.09522).
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector (the size of the network).
     Cost: one addition per task; one forward pass per test image.

@@ -18,6 +18,9 @@ class TIES(MergingAll):
     Name: TIES-Merging
     Paper: Yadav, Tam, Choshen, Raffel, Bansal. TIES-Merging: Resolving Interference When Merging Models. NeurIPS 2023,
         arXiv 2306.01708; in sequence as a baseline of OPCM (arXiv 2501.09522).
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector; with `keeps=all` also those of all tasks (each the size of the network, or less:
         `form`).

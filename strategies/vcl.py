@@ -37,6 +37,9 @@ class VCL(ToldTask):
 
     Name: VCL
     Paper: Nguyen, Li, Bui, Turner. Variational Continual Learning. ICLR 2018, arXiv 1710.10628.
+    Family: regularisation
+    Networks: cnn, mlp, random
+    Gradients: whole
     Trains: means and variances of all weights and biases, by Adam on the mean cross-entropy of `samples` draws +
         KL(q_t || q_t-1) / images; before task 1 the prior is N(0, 1) and means are trained without variances
         (`start_epochs`). Each task has a head of its own; if the tasks share their classes, all have the same one.

@@ -35,6 +35,9 @@ class WSN(ToldTask):
     Name: WSN
     Paper: Kang, Mina, Madjid, Yoon, Hasegawa-Johnson, Hwang, Yoo. Forget-free Continual Learning with Winning
         SubNetworks. ICML 2022.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the weights that no earlier task uses, a score for each weight of convolutions and linear layers (in a
         Vision Transformer: of the linear layers of its blocks), and the head of the task.
     Stores: weights, scores, and per task a mask with one bit per weight, a head without bias, and the statistics of

@@ -21,6 +21,9 @@ class ZeroShot(Replayed):
     Paper: Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021, arXiv
         2103.00020. Fine-tuning from this head is the base that Stojanovski, Roth, Akata (arXiv 2211.03186) interpolate:
         `-s momentum --set base=zero-shot --set base.trains=all`.
+    Family: baselines
+    Networks: clip
+    Gradients: whole
     Trains: nothing; or the image tower, the head, or both, as `finetune` and `replay` do. Features are unit vectors,
         and rows of the head at first 100 times the text embeddings of the classes: logits are 100 cos(image, text).
     Stores: the head; `memory_size` images if it replays.

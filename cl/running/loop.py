@@ -10,6 +10,7 @@ from typing import Any
 
 from cl.errors import ClbenchError, counted
 from cl.running import untrained_features
+from cl.running.energy import Meter, added
 from cl.running.evaluation import evaluate
 from cl.running.probe import Probe
 from cl.running.record_writer import Writer
@@ -54,7 +55,7 @@ def run(
     """
     known = {**header, "probe": probe.about()} if probe is not None else header
     writer = Writer(strategy, stream, folder, known, trainer, warnings)
-    state = RunState(seen=stream.seen_before)
+    state, meter = RunState(seen=stream.seen_before), Meter(trainer.device)
     try:
         set_up(strategy, stream, trainer)
         if hooks.ready is not None:
@@ -80,6 +81,7 @@ def run(
                     hooks.learned(strategy, task + 1)
             state.next_event = number + 1
             _account(state, trainer, _named(stream, event), number, time.perf_counter() - clock)
+            state.energy = added(state.energy, meter.take())
             if probe is not None and not probe.last_only and isinstance(event, Evaluate):
                 probe.follow(strategy, state, trainer)
             if _worth_a_commit(event, trainer):
@@ -101,6 +103,8 @@ def run(
     except ClbenchError as error:
         writer.fail(state, error)
         raise
+    finally:
+        meter.stop()
 
 
 def _remark(strategy: Strategy, state: RunState, writer: Writer, trainer: Trainer) -> None:

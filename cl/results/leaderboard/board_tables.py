@@ -14,6 +14,7 @@ from textwrap import wrap
 from cl.errors import printable
 from cl.results.fitted import fitted
 from cl.results.leaderboard.layout import (
+    COSTS,
     EVERY,
     USUAL,
     WORDS,
@@ -22,6 +23,7 @@ from cl.results.leaderboard.layout import (
     Notes,
     boards_of,
     head_of,
+    measured_with,
     metrics_shown,
     table_of,
     title_of,
@@ -72,6 +74,8 @@ def to_text(rows: Sequence[Row], layout: Layout = USUAL) -> str:
         cells = table_of(board, notes, asked)
         cells = [line for cell in cells for line in _in_lines(cell, limits)] if limits else cells
         below = [f"[{number}] {note}" for number, note in notes.items()]
+        if any(name in cells[0] for name in COSTS) and (told := measured_with(board)):
+            below.append(told)
         if left := layout.left_out.get(board[0]["board"]):
             below.append(f"{left} more row{'s' * (left > 1)}; without --top all are shown.")
         if without:

@@ -267,6 +267,18 @@ def packages_of(record: Record) -> dict[str, str]:
     return {name: str(chosen[name]) for name in _PACKAGES if name in chosen}
 
 
+def environment_text(record: Record) -> str:
+    """What times of a record were measured with: versions of clbench and torch, device, threads, precision."""
+    environment, packages = record["measurement"]["environment"], packages_of(record)
+    versions = [f"{name} {packages[name]}" for name in ("clbench", "torch") if name in packages]
+    device = str(environment.get("device") or "unknown device")
+    if device == "cpu":
+        processor, threads = environment.get("processor"), environment.get("threads")
+        device = str(processor or "unknown processor")
+        device += f" ({threads} thread{'' if threads == 1 else 's'})" if threads else ""
+    return ", ".join([*versions, device, str(precision_of(record["result"]))])
+
+
 @dataclass(frozen=True)
 class Usual:
     """Common values of a board's runs: package versions and FLOP counting rules; all source hashes per strategy."""

@@ -74,6 +74,23 @@ def title_of(row: Row) -> str:
     return printable(f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {row['metric']}")
 
 
+COSTS = ("train_seconds", "tflops", "peak_mb")
+"""Columns of costs."""
+
+_NAMED = 3
+
+
+def measured_with(board: Iterable[Row]) -> str:
+    """What the costs of a board were measured with; a warning if that is more than one thing; "" if it is not known."""
+    found = sorted({text for row in board for text in row.get("measured_with", ())})
+    if len(found) < 2:
+        return "".join(f"Costs measured with {text}." for text in found)
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    named = "; ".join(found[:_NAMED])
+    where = "clbench costs names them by row"
+    return f"Costs measured with {named}{more}: compare no seconds and memory across these ({where})."
+
+
 def metrics_shown(row: Row) -> tuple[str, ...]:
     """The secondary metrics of a row's board; the ranking metric is shown once, even if it is one of them."""
     return tuple(name for name in shown(row["setting"]) if name != row["metric"])

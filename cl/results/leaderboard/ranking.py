@@ -30,6 +30,7 @@ from cl.results.leaderboard.entries import (
     complete,
     distinct,
     entries_of,
+    environment_text,
     options_text,
     packages_of,
     weights_of,
@@ -89,7 +90,8 @@ UNTUNED = "untuned"
 """First word of the note on a row without a preset."""
 
 Row = dict[str, Any]
-"""The `COLUMNS`, and `stds`: the standard deviations over seeds of the secondary metrics."""
+"""The `COLUMNS`; `stds`: the standard deviations over seeds of the secondary metrics; `measured_with`: versions, device
+and threads of the runs, which their times and memory depend on."""
 
 
 def leaderboard(
@@ -279,6 +281,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "board": board,
         "note": "; ".join(notes),
         "setting": stream["setting"],
+        "measured_with": sorted({environment_text(run.record) for run in entry.runs}),
         "stds": {name: _std(entry, name) for name in SECONDARY},
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -25,6 +26,7 @@ from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, distinct, options_text
 from cl.results.leaderboard.image_shares import answers_by_rule
 from cl.results.leaderboard.kept_boards import files_sha256, key_of
+from cl.results.leaderboard.layout import measured_with
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.leaderboard.stored_record import release
 from cl.results.plots.rows import stream_label
@@ -136,7 +138,10 @@ def _run_and_damage(run: Run) -> tuple[bytes | Row, bool]:
 
 
 def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) -> list[Row]:
-    """Rows of the leaderboard by board, each with the indices of its runs in `runs`."""
+    """Rows of the leaderboard by board, the largest first, each with the indices of its runs in `runs`.
+
+    Boards keep the numbers that they have in `clbench leaderboard`.
+    """
     by_hash: dict[str, list[int]] = {}
     for index, run in enumerate(runs):
         by_hash.setdefault(run["hash"], []).append(index)
@@ -155,6 +160,7 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
                 "setting": row["setting"],
                 "secondary": [name for name in shown(row["setting"]) if name != row["metric"]],
                 "notes": {},
+                "environments": [],
                 "rows": [],
             },
         )
@@ -163,10 +169,12 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
         notes += [f"reported: {row['reported_unlike']}"] if row["reported_unlike"] else []
         row["notes"] = [(board["notes"].setdefault(note, len(board["notes"]) + 1), note) for note in notes]
         board["rows"].append(row)
+        board["environments"].append({"measured_with": given.get("measured_with", ())})
     for board in boards.values():
         board["reported"] = any(row["reported"] is not None for row in board["rows"])
+        board["measured_with"] = measured_with(board.pop("environments"))
         _scaled(board["rows"])
-    return list(boards.values())
+    return sorted(boards.values(), key=lambda board: (-len(board["rows"]), board["number"]))
 
 
 def _seeds_text(seeds: Sequence[int]) -> str:
@@ -299,7 +307,11 @@ def _rule(matrices: Matrices, rule: str, predictions: Predictions | None) -> Row
 
 
 def _group_name(group: Mapping[str, Any]) -> str:
-    return f"{group['name']} ({group['measure']})" if "measure" in group else str(group["name"])
+    """Its name and measure; a task named by its number alone counts from 1, as the rows of the matrix do."""
+    name, task = str(group["name"]), group.get("task")
+    if task is not None and re.fullmatch(r"task ?\d+", name) and int(name.removeprefix("task")) == task:
+        name = f"task {task + 1}"
+    return f"{name} ({group['measure']})" if "measure" in group else name
 
 
 def _with_precision(matrix: AccuracyMatrix, counts: Counts) -> Counts:

@@ -151,3 +151,19 @@ def test_the_count_of_a_group_with_several_classes_per_image_is_its_precision_ti
     [run] = embedded(render([record]))["runs"]
     count = record["result"]["count"]
     assert run["rules"]["cil_seen"]["correct"] == [[99], [99, round(0.123456 * count[1], 5)], [62, count[1] / 4, 62]]
+
+
+def test_the_largest_board_is_first_and_boards_keep_their_numbers(make_record: Make) -> None:
+    few = [make_record(strategy="ewc", result__backbone__name="a_first")]
+    many = [make_record(strategy=name, result__backbone__name="b_second") for name in ("ewc", "si")]
+    boards, data = module.payload(map(Run, [*few, *many]), metric="A_last_sample", rule=None)
+    assert [(board["number"], len(board["rows"])) for board in boards] == [(2, 2), (1, 1)]
+    assert [board["title"].endswith("b_second") for board in data["boards"]] == [True, False]
+
+
+def test_columns_of_the_matrix_count_tasks_as_its_rows_do(make_record: Make) -> None:
+    record = make_record()
+    record["result"]["stream"]["groups"][2]["name"] = "task 7"  # a name of its own
+    data = embedded(render([record]))
+    assert data["runs"][0]["steps"] == [1, 2, 3]
+    assert [name for name, _ in data["streams"][0]["groups"]] == ["task 1", "task 2", "task 7"]

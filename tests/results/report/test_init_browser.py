@@ -99,6 +99,9 @@ def test_filters_by_words_board_and_rank(open_page: Open) -> None:
     page.get_by_role("searchbox").fill("")
     page.locator("select[name=board]").select_option(index=2)
     assert output.inner_text() == "2 of 6 rows"
+    page.get_by_role("searchbox").fill("slca epochs")
+    assert output.inner_text() == "0 of 6 rows; 1 that match are on other boards, which the choice hides"
+    page.get_by_role("searchbox").fill("")
     page.locator("select[name=board]").select_option(index=0)
     page.get_by_label("ranked rows only").check()
     assert output.inner_text() == "4 of 6 rows"
@@ -155,7 +158,7 @@ def test_follows_the_system_theme_until_told_otherwise(open_page: Open) -> None:
     assert paper() == light and not page.locator("nav").is_visible()
 
 
-@pytest.mark.parametrize("width", [500, 1400])
+@pytest.mark.parametrize("width", [360, 500, 1400])
 def test_only_tables_and_charts_scroll_sideways(open_page: Open, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 800})
     for fragment in ("#leaderboard", "#runs", "#run/2", "#compare/0/2"):
