@@ -28,14 +28,18 @@ from cl.records.matrix import (
     matrix_of,
 )
 from cl.records.metric import Metric
+from cl.records.plugin_metrics import Metrics, value_or_none
 from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.reference import offline_of, reference_of, same_end
 
-__all__ = ["METRICS", "Metric", "compute_all", "metrics_of", "metrics_of_rule", "recorded_metrics", "shown"]
+__all__ = ["BUILT_IN", "METRICS", "Metric", "compute_all", "metrics_of", "metrics_of_rule", "recorded_metrics", "scale_of", "shown"]
 
-METRICS: dict[str, Metric] = {metric.id: metric for metric in (*COUNT_METRICS, *LATER_METRICS)}
-"""Every metric by id."""
+BUILT_IN: dict[str, Metric] = {metric.id: metric for metric in (*COUNT_METRICS, *LATER_METRICS)}
+"""Every metric of clbench by id."""
+
+METRICS: Mapping[str, Metric] = Metrics(BUILT_IN)
+"""Every metric by id, those of plugins included (entry-point group `clbench.metrics`)."""
 
 FORGETTING = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
 """The metrics that summaries and leaderboards show."""
@@ -59,6 +63,11 @@ def shown(setting: str) -> tuple[str, ...]:
     if belongs(TASK, setting):
         return TOLD_SHOWN
     return FEW_SHOT_SHOWN if setting == FEW_SHOT else FORGETTING
+
+
+def scale_of(name: str) -> float:
+    """The number that tables multiply a metric with: 100 for a fraction, 1 for a metric with a unit."""
+    return 1.0 if METRICS[name].unit else 100.0
 
 
 def _per_group(values: Sequence[float | None] | Floats | None, groups: int, name: str) -> Floats | None:
@@ -95,7 +104,12 @@ def compute_all(
             continue
         needed = {name: given.get(name) for name in metric.needs}
         missing = any(value is None for value in needed.values())
-        value = np.nan if missing else float(metric.compute(matrix, **needed))
+        if missing:
+            value = np.nan
+        elif names is None:  # one metric of another package must not take all others along
+            value = value_or_none(metric, matrix, needed)
+        else:
+            value = float(metric.compute(matrix, **needed))
         values[metric.id] = value if np.isfinite(value) else None
     return values
 
@@ -115,7 +129,7 @@ def metrics_of(
 
 def recorded_metrics(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
     """The metrics that a record holds, per rule; computed from the counts alone."""
-    names = [name for name, metric in METRICS.items() if metric.recorded]
+    names = [name for name, metric in BUILT_IN.items() if metric.recorded]
     return {rule: metrics_of_rule(result, rule, names) for rule in result["accuracy"]}
 
 
@@ -128,9 +142,9 @@ def metrics_of_rule(
     predictions: Predictions | None = None,
 ) -> dict[str, float | None]:
     """As `metrics_of`, for one rule that the result has; all metrics, or those in `names`."""
-    wanted = list(METRICS if names is None else names)
+    wanted = None if names is None else list(names)
     matrix = matrix_of(result, rule)
-    needed = {need for name in wanted for need in METRICS[name].needs}
+    needed = {need for name in wanted or METRICS for need in METRICS[name].needs}
     inputs: dict[str, Any] = {need: _INPUTS[need](result, rule) for need in _INPUTS if need in needed}
     if reference is not None and same_end(result, reference):
         theirs = answering(reference["accuracy"], rule)
@@ -160,5 +174,7 @@ _INPUTS: dict[str, Callable[[Mapping[str, Any], str], Any]] = {
     "classes": classes_of,
     "probe": lambda result, rule: probe_of(result),
     "probe_means": lambda result, rule: probe_of(result, "nearest_mean"),
+    "result": lambda result, rule: result,
+    "rule": lambda result, rule: rule,
 }
 _STORED: dict[str, Callable[[Mapping[str, Any], Predictions, str], Any]] = {"answers": answers_of, "scores": scores_of}

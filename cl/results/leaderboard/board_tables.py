@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from cl.errors import printable
-from cl.records.metrics import shown
+from cl.records.metrics import METRICS, scale_of, shown
 from cl.results.leaderboard.ranking import COLUMNS, Row
-from cl.results.tables import aligned, csv_cell, percent
+from cl.results.tables import aligned, csv_cell, in_unit, percent
 
 Cells = dict[str, str]
 
@@ -129,7 +129,9 @@ def _boards(rows: Sequence[Row]) -> list[list[Row]]:
 def _title(row: Row) -> str:
     setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
     stream = f"{row['stream']} {row['stream_options']}".rstrip()
-    return printable(f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {row['metric']}")
+    unit = METRICS[row["metric"]].unit
+    by = f"{row['metric']}, in {unit}" if unit else row["metric"]
+    return printable(f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {by}")
 
 
 def _table(board: Sequence[Row], notes: _Notes) -> list[Cells]:
@@ -153,10 +155,10 @@ def _cells(row: Row, notes: _Notes) -> Cells:
         "config": str(row["config_hash"]),
         "precision": str(row["precision"]),
         "seeds": str(row["n_seeds"]),
-        str(row["metric"]): percent(row["mean"]) + _interval(row),
+        str(row["metric"]): in_unit(row["metric"], row["mean"]) + _interval(row),
         **others,
         "reported": _reported(row, notes),
-        "delta": "" if delta is None else f"{100 * delta:+.2f}",
+        "delta": "" if delta is None else f"{scale_of(row['metric']) * delta:+.2f}",
         "train s": _number(row["train_seconds"], ".1f"),
         "TFLOPs": _number(row["tflops"], ".4g"),
         "peak MB": _number(row["peak_mb"], ".0f"),
@@ -170,7 +172,7 @@ def _reported(row: Row, notes: _Notes) -> str:
         return ""
     if row["reported_unlike"]:
         return f"other [{notes.number(_OTHER)}]"
-    return f"{percent(row['reported'])} [{notes.number('reported in ' + row['reported_in'])}]"
+    return f"{in_unit(row['metric'], row['reported'])} [{notes.number('reported in ' + row['reported_in'])}]"
 
 
 def _remarks(row: Row) -> list[str]:
@@ -179,7 +181,8 @@ def _remarks(row: Row) -> list[str]:
 
 
 def _interval(row: Row) -> str:
-    return "" if row["ci_low"] is None else f" [{percent(row['ci_low'])}, {percent(row['ci_high'])}]"
+    ends = (in_unit(row["metric"], row[name]) for name in ("ci_low", "ci_high"))
+    return "" if row["ci_low"] is None else f" [{', '.join(ends)}]"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -94,11 +94,12 @@ def right(found: Predictions, rule: str) -> NDArray[np.bool_]:
 
 
 def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metric: str) -> ImageShares | None:
-    """The share of every image in `metric`; None without predictions, and for metrics that need several matrices.
+    """The share of every image in `metric`; None without predictions, and for metrics that need more than the matrix.
 
-    None too for metrics that a mean average precision enters: it is no sum over images, and is not stored by image.
+    None too for metrics that are not smooth, and for those that a mean average precision enters: it is no sum over
+    images, and is not stored by image.
     """
-    if METRICS[metric].needs or (found := answers(result, folder, rule)) is None:
+    if METRICS[metric].needs or not METRICS[metric].smooth or (found := answers(result, folder, rule)) is None:
         return None
     matrix, compute = matrix_of(result, rule), METRICS[_SMOOTH.get(metric, metric)].compute
     slopes = None if _ranked(matrix, compute) else _slopes(matrix, compute)
