@@ -17,7 +17,7 @@ REPORTED = "clbench.txt"
 
 
 class WandB(Logger):
-    """Losses, metrics and the accuracy on every group, for Weights & Biases: `wandb sync results/.../wandb/offline-run-*`.
+    """Losses, metrics and the accuracy on every group, for Weights & Biases: `wandb sync RUN/wandb/offline-run-*`.
 
     Writes to `wandb/` in the folder of the run and sends nothing, unless WANDB_MODE=online and CLBENCH_OFFLINE is not
     set. The project is `clbench`, or WANDB_PROJECT. Losses are drawn over `step`, accuracies and metrics over
@@ -33,6 +33,7 @@ class WandB(Logger):
         import wandb
 
         folder = Path(run["folder"])
+        mode: Any = "offline" if is_offline() else os.environ.get("WANDB_MODE", "offline")
         (folder / FOLDER).mkdir(exist_ok=True)
         name, self._last, rows = reported(folder / FOLDER / REPORTED)
         self._file = (folder / FOLDER / REPORTED).open("a", encoding="utf-8")
@@ -47,9 +48,11 @@ class WandB(Logger):
             name=run["title"],
             group=run["strategy"],
             dir=str(folder),
-            mode="offline" if is_offline() else os.environ.get("WANDB_MODE", "offline"),
+            mode=mode,
             config=described(run),
-            settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False, x_disable_stats=True),
+            settings=wandb.Settings(
+                silent=True, console="off", disable_git=True, save_code=False, x_disable_stats=True
+            ),
         )
         self._row = max(rows, self._run.step)  # rows are numbered on, or the application would drop them
         self._run.define_metric("loss/*", step_metric="step")

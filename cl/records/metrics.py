@@ -33,7 +33,17 @@ from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.reference import offline_of, reference_of, same_end
 
-__all__ = ["BUILT_IN", "METRICS", "Metric", "compute_all", "metrics_of", "metrics_of_rule", "recorded_metrics", "scale_of", "shown"]
+__all__ = [
+    "BUILT_IN",
+    "METRICS",
+    "Metric",
+    "compute_all",
+    "metrics_of",
+    "metrics_of_rule",
+    "recorded_metrics",
+    "scale_of",
+    "shown",
+]
 
 BUILT_IN: dict[str, Metric] = {metric.id: metric for metric in (*COUNT_METRICS, *LATER_METRICS)}
 """Every metric of clbench by id."""
@@ -143,8 +153,21 @@ def metrics_of_rule(
 ) -> dict[str, float | None]:
     """As `metrics_of`, for one rule that the result has; all metrics, or those in `names`."""
     wanted = None if names is None else list(names)
-    matrix = matrix_of(result, rule)
     needed = {need for name in wanted or METRICS for need in METRICS[name].needs}
+    matrix, inputs = inputs_of(result, rule, needed, reference=reference, predictions=predictions)
+    return compute_all(matrix, setting=result["stream"].get("setting", ""), names=wanted, **inputs)
+
+
+def inputs_of(
+    result: Mapping[str, Any],
+    rule: str,
+    needed: Iterable[str],
+    *,
+    reference: Mapping[str, Any] | None = None,
+    predictions: Predictions | None = None,
+) -> tuple[AccuracyMatrix, dict[str, Any]]:
+    """The matrix of a rule, and those inputs among `needed` that there are; arguments as for `metrics_of`."""
+    matrix = matrix_of(result, rule)
     inputs: dict[str, Any] = {need: _INPUTS[need](result, rule) for need in _INPUTS if need in needed}
     if reference is not None and same_end(result, reference):
         theirs = answering(reference["accuracy"], rule)
@@ -155,7 +178,7 @@ def metrics_of_rule(
             inputs |= {"reference": reference_of(matrix, joint), "offline": offline_of(matrix, joint)}
     if predictions is not None and rule in predictions.prediction:
         inputs |= {need: of(result, predictions, rule) for need, of in _STORED.items() if need in needed}
-    return compute_all(matrix, setting=result["stream"].get("setting", ""), names=wanted, **inputs)
+    return matrix, inputs
 
 
 def _local(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
@@ -21,6 +20,7 @@ from cl import registry
 from cl.errors import ClbenchError, ContractError, UsageError, sentence
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metric import INPUTS, Metric
+from cl.source import raised_at
 
 log = logging.getLogger("clbench")
 
@@ -48,7 +48,7 @@ class MetricPlugin:
     """The range of the values; `clbench check` compares it with them."""
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """Further arguments of `compute`, of `cl.records.metric.INPUTS`: `("result", "rule")`. Undefined where one lacks."""
+    """Further arguments of `compute`, from `cl.records.metric.INPUTS`; the metric is undefined where one is missing."""
 
     setting: ClassVar[str] = ""
     """The only setting that the metric is defined for, a name of `cl.protocol`; empty for all."""
@@ -136,7 +136,7 @@ def _is_doubled(name: str) -> bool:
 
 
 def sections(doc: str) -> tuple[str, dict[str, str]]:
-    """The first line of a docstring without its full stop, and the sections `Formula` and `Source`, each on one line."""
+    """The first line of a docstring without its full stop, and its sections `Formula` and `Source` in one line each."""
     title = doc.partition("\n")[0].strip().rstrip(".")
     return title, {match[1]: " ".join(match[2].split()) for match in _SECTION.finditer(doc)}
 
@@ -198,9 +198,9 @@ def _computed(name: str, compute: Callable[..., Any], matrix: AccuracyMatrix, **
 
 
 def _failure(name: str, error: Exception) -> ClbenchError:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = raised_at(error, registry.metrics.source(name))
     return ClbenchError(
-        f"{_owned(name)} failed with {type(error).__name__}: {error} ({frame.filename}:{frame.lineno}); correct it "
+        f"{_owned(name)} failed with {type(error).__name__}: {error}, raised at {place}; correct it "
         f"(`clbench check {name}` helps) or uninstall it."
     )
 

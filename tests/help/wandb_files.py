@@ -12,7 +12,7 @@ FULL, LAST = 1, 4
 
 def records(file: Path) -> list[Any]:
     """The messages of a `run-ID.wandb` file: LevelDB's log format, in blocks, after a header of seven bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto import wandb_internal_pb2 as messages
 
     data, at, part, found = file.read_bytes(), FILE_HEADER, b"", []
     while at + HEADER <= len(data):
@@ -23,7 +23,7 @@ def records(file: Path) -> list[Any]:
         part += data[at + HEADER : at + HEADER + length]
         at += HEADER + length
         if kind in (FULL, LAST):
-            record = Record()
+            record = messages.Record()  # type: ignore[attr-defined, unused-ignore]
             record.ParseFromString(part)
             found.append(record)
             part = b""

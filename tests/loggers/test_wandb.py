@@ -12,6 +12,7 @@ from cl.loggers.wandb import reported
 from tests.help.loggers import interrupted, run
 from tests.help.wandb_files import curves, runs
 
+
 def test_curves_of_a_resumed_run_equal_those_of_an_uninterrupted_run(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     result = run("wandb", results=tmp_path / "whole")

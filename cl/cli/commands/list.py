@@ -63,16 +63,19 @@ def _broken() -> dict[str, str]:
 def _items(kind: str) -> list[dict[str, Any]]:
     from cl import registry
     from cl.errors import UsageError
-    from cl.records.metrics import BUILT_IN
 
     names: registry.Registry[Any] = getattr(registry, kind)
     items: list[dict[str, Any]] = []
+    ours: set[str] = set()
     if kind == "metrics":  # those of clbench are no entry points
+        from cl.records.metrics import BUILT_IN
+
+        ours = set(BUILT_IN)
         items = [{"name": name, "summary": metric.title} for name, metric in BUILT_IN.items()]
     for name in names:
         try:
             owner, problem = names.distribution(name), names.problem(name)
-            if kind == "metrics" and name in BUILT_IN:
+            if name in ours:
                 problem = "a metric of clbench has this name; rename it"
             summary = names.summary(name) if problem is None else f"broken: {problem}"
             items.append({"name": name, "summary": summary, "distribution": " ".join(owner).strip()})
