@@ -76,7 +76,7 @@ def declarations(subject: LoggerSubject) -> None:
         "evaluated": ({},),
         "close": ("complete",),
     }
-    for call in CALLS:
+    for call, arguments in CALLS.items():
         method = getattr(subject.logger, call, None)
         try:
             inspect.signature(method).bind(None, *arguments)  # type: ignore[arg-type]
