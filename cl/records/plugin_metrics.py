@@ -44,8 +44,10 @@ class MetricPlugin:
     """Empty for a fraction, which tables show in percent; else the unit, and tables show the value as it is."""
 
     lowest: ClassVar[float] = 0.0
+    """The lowest value; `clbench check` compares it with values."""
+
     highest: ClassVar[float] = 1.0
-    """The range of the values; `clbench check` compares it with them."""
+    """The highest value; infinite without a bound."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     """Further arguments of `compute`, from `cl.records.metric.INPUTS`; the metric is undefined where one is missing."""

@@ -6,7 +6,7 @@ import copy
 import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,6 @@ from cl.records.predictions import PREDICTIONS, read_predictions
 from cl.records.reasons import why_undefined
 from cl.testing.report import CheckFailure, CheckSkipped
 from cl.testing.small_runs import has, small_run
-
-CHANGE = 0.01
-"""Of an image: small enough not to change which step is the best."""
 
 ROUNDING = 1e-9
 
@@ -152,6 +149,8 @@ def computes(subject: MetricSubject) -> None:
         raise CheckSkipped(f"no small run has what it needs: {_why(result, rule, subject.name, predictions)}.")
     if not any(np.isfinite(subject.compute(matrix, **inputs)) for matrix, inputs in found.values()):
         rules = ", ".join(found)
+        if set(subject.metric.needs) - {"result", "rule"}:  # such as a baseline that this method has under no rule
+            raise CheckSkipped(f"it is undefined for the small run, under the rules {rules}.")
         raise CheckFailure(
             f"it is undefined for a complete run of three tasks, under the rules {rules}.",
             "return a number for it, or declare the setting that the metric is for.",
@@ -194,28 +193,42 @@ def pure(subject: MetricSubject) -> None:
 
 
 def smooth(subject: MetricSubject) -> None:
-    """A small change of the counts changes the value in proportion, or smooth = False says that it does not."""
+    """The value has no jumps as the counts change, or smooth = False says that it has."""
+    if not subject.is_plugin:
+        raise CheckSkipped("of the rounded metrics of clbench, intervals take the unrounded ones.")
     if subject.metric.needs or not subject.metric.smooth:
         raise CheckSkipped("test images have no share in it: its intervals resample seeds only.")
     for what, matrix in matrices().items():
-        if not matrix.steps or not np.isfinite(value := float(subject.compute(matrix))):
-            continue
-        for cell in zip(*np.nonzero(~np.isnan(matrix.correct)), strict=True):
-            if min(matrix.correct[cell], matrix.count[cell[1]] - matrix.correct[cell]) < 1:
-                continue
-            whole, some, less = (_moved(subject, matrix, cell, change) - value for change in (1, CHANGE, CHANGE / 10))
-            wrong = abs(some - 10 * less) > 0.1 * abs(some) + ROUNDING or (abs(whole) > ROUNDING > abs(some))
-            if wrong:
-                raise CheckFailure(
-                    f"for {what}, a hundredth of a correct answer changes it by {some:g}, a whole one by {whole:g}.",
-                    "declare smooth = False: an interval over test images needs a change in proportion.",
-                )
+        for row, group in zip(*np.nonzero(~np.isnan(matrix.correct)), strict=True):
+            now, most = matrix.correct[row, group], float(matrix.count[group])
+            for low, high in ((0.0, most), (now, min(now + 1, most))):
+                place, jump = _jump(partial(_at, subject, matrix, (row, group)), low, high)
+                if jump > ROUNDING:
+                    raise CheckFailure(
+                        f"for {what}, it jumps by {jump:.3g} when the correct answers of a task pass {place:.4g}.",
+                        "declare smooth = False: intervals over test images need a change in proportion.",
+                    )
 
 
-def _moved(subject: MetricSubject, matrix: AccuracyMatrix, cell: Any, change: float) -> float:
+def _at(subject: MetricSubject, matrix: AccuracyMatrix, cell: Any, count: float) -> float:
     correct = matrix.correct.copy()
-    correct[cell] += change
+    correct[cell] = count
     return float(subject.compute(matrix.changed(correct)))
+
+
+def _jump(value: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+    """Where a function changes most between two numbers, and by how much within 1e-12 of their distance."""
+    first, last = value(low), value(high)
+    for _ in range(40):
+        if not np.isfinite([first, last]).all() or abs(last - first) <= ROUNDING:
+            return low, 0.0
+        middle = (low + high) / 2
+        between = value(middle)
+        if abs(between - first) >= abs(last - between):
+            high, last = middle, between
+        else:
+            low, first = middle, between
+    return low, abs(last - first)
 
 
 ALL = (documented, declarations, computes, in_range, pure, smooth)

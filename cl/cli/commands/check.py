@@ -104,8 +104,8 @@ def _kind_of(name: str) -> str:
             return names.kind
     if name in BUILT_IN:
         return "metric"
-    known = [*registry.strategies, *registry.streams, *BUILT_IN, *registry.metrics, *registry.loggers]
-    hint = registry.did_you_mean(name, known) or " Try `clbench list`."
+    kinds = ([*registry.strategies, *registry.streams], [*BUILT_IN, *registry.metrics, *registry.loggers])
+    hint = next(filter(None, (registry.did_you_mean(name, known) for known in kinds)), " Try `clbench list`.")
     raise UsageError(f"There is no strategy, stream, metric or logger '{name}'.{hint}")
 
 

@@ -146,3 +146,13 @@ def test_a_run_that_stopped_before_its_first_evaluation_has_no_answers_and_no_da
     result = {**run.result, "rows": [], "predictions_sha256": digest}
     assert answers(result, run.folder, "cil_seen") is None
     assert not caplog.records
+
+
+def test_a_metric_that_is_not_smooth_has_no_shares(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(np.ones((3, 60), bool))
+    assert image_shares(run.result, run.folder, "cil_seen", "A_last_sample") is not None
+    steps = replace(METRICS["A_last_sample"], id="steps", smooth=False)
+    monkeypatch.setitem(METRICS.built_in, "steps", steps)  # type: ignore[attr-defined]
+    assert image_shares(run.result, run.folder, "cil_seen", "steps") is None
