@@ -70,12 +70,6 @@ def declarations(subject: LoggerSubject) -> None:
         raise CheckFailure(
             f"requires = {requires!r}.", "map names of modules to names for pip, such as {'wandb': 'wandb'}."
         )
-    arguments: dict[str, tuple[Any, ...]] = {
-        "start": ({},),
-        "scalar": ("name", 0.0, 0),
-        "evaluated": ({},),
-        "close": ("complete",),
-    }
     for call, arguments in CALLS.items():
         method = getattr(subject.logger, call, None)
         try:

@@ -75,7 +75,7 @@ PAGES = {
     ),
     "4-metrics-and-loggers": Page(
         "Metrics and loggers",
-        "`cl.MetricPlugin` and `cl.Logger`; [Add a metric or a logger](../add-a-metric-or-logger.md) builds one of each.",
+        "`cl.MetricPlugin` and `cl.Logger`; [Add a metric or a logger](../add-a-metric-or-logger.md) builds both.",
         (
             "cl.records.plugin_metrics.MetricPlugin",
             "cl.records.matrix.AccuracyMatrix",
