@@ -103,13 +103,13 @@ class MLflow(Logger):
     def _created(self, run: Mapping[str, Any]) -> str:
         from mlflow.entities import Param, RunTag
 
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        name, folder = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT), str(Path(run["folder"]).absolute())
         params = [Param(allowed(key), str(value)[:_LONGEST]) for key, value in described(run).items()]
         with lease(Path(run["results"]) / f".{STORE}"):  # two processes would make the experiment twice
             known = self._client.get_experiment_by_name(name)
             experiment = known.experiment_id if known else self._client.create_experiment(name)
         made: str = self._client.create_run(experiment, run_name=run["title"]).info.run_id
-        self._client.log_batch(made, params=params, tags=[RunTag("clbench.folder", str(run["folder"]))])
+        self._client.log_batch(made, params=params, tags=[RunTag("clbench.folder", folder)])
         return made
 
 

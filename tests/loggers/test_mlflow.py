@@ -5,29 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cl.errors import UsageError
-from cl.loggers.mlflow import _files_allowed, allowed
+from cl.loggers.mlflow import allowed
 from tests.help.loggers import interrupted, run
-
-
-def client(store: Path) -> Any:
-    from mlflow.tracking import MlflowClient
-
-    with _files_allowed():
-        return MlflowClient(store.absolute().as_uri())
-
-
-def curves(store: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every curve of the only run in a store, as MLflow reads it."""
-    found = client(store)
-    (it,) = found.search_runs([found.get_experiment_by_name("clbench").experiment_id])
-    history = {name: found.get_metric_history(it.info.run_id, name) for name in it.data.metrics}
-    assert it.info.status == "FINISHED"
-    return {name: [(each.step, each.value) for each in points] for name, points in history.items()}
+from tests.help.mlflow_files import client, curves
 
 
 def test_curves_of_a_resumed_run_equal_those_of_an_uninterrupted_run(tmp_path: Path) -> None:
