@@ -17,6 +17,8 @@ if CHECKOUT is not None:
 _HOMES = {
     "ClassIncremental": "cl.settings.class_incremental",
     "Family": "cl.family",
+    "Logger": "cl.loggers",
+    "MetricPlugin": "cl.records.plugin_metrics",
     "Plan": "cl.plan",
     "RunResult": "cl.running.result",
     "Strategy": "cl.strategy",
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
     from cl.api import load_results, resume, run
     from cl.avalanche.benchmark import to_avalanche
     from cl.family import Family
+    from cl.loggers import Logger
     from cl.options import nested, option
     from cl.plan.plan import Plan, make_plan
+    from cl.records.plugin_metrics import MetricPlugin
     from cl.running.build import load_learner
     from cl.running.result import RunResult
     from cl.settings.class_incremental import ClassIncremental
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassIncremental",
     "Family",
+    "Logger",
+    "MetricPlugin",
     "Plan",
     "RunResult",
     "Strategy",

@@ -1,4 +1,4 @@
-"""One lazy, typed registry over entry points: strategies, streams, backbones, loggers and executors.
+"""One lazy, typed registry over entry points: strategies, streams, backbones, metrics, loggers and executors.
 
 Names, distributions and summaries are known without importing a single method, so `clbench list` loads no torch.
 In a source checkout the built-ins are read from pyproject.toml: a new file plus one line there is enough, no
@@ -304,5 +304,7 @@ def _place_of(distribution: Any) -> str:
 strategies: Registry[Any] = Registry("clbench.strategies", "strategy", ("Options", "learn", "predict"))
 streams: Registry[Any] = Registry("clbench.streams", "stream", ("Options", "build"))
 backbones: Registry[Any] = Registry("clbench.backbones", "backbone")
+metrics: Registry[Any] = Registry("clbench.metrics", "metric", ("compute", "higher_is_better"))
+"""Metrics of other packages; `cl.records.metrics.METRICS` has all metrics."""
 loggers: Registry[Any] = Registry("clbench.loggers", "logger", ("start", "scalar", "close"))
 executors: Registry[Any] = Registry("clbench.executors", "executor", ("execute", "requires"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
+import traceback
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -77,3 +79,24 @@ def docstring_in(source: Path, attribute: str) -> str:
             None,
         )
     return (ast.get_docstring(node) or "") if isinstance(node, ast.ClassDef | ast.FunctionDef) else ""
+
+
+def raised_at(error: BaseException, own: Path | None) -> str:
+    """Where an error was raised, file:line: the last place in the file `own`, else in its package, else anywhere.
+
+    If code of another file raised it, called from there, that place follows in brackets.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "an unknown place"
+    last = frames[-1]
+    where = last
+    if own is not None:
+        file = os.path.realpath(own)
+        folder = os.path.dirname(file) + os.sep
+        in_package = os.path.isfile(folder + "__init__.py")
+        mine = [each for each in frames if os.path.realpath(each.filename) == file]
+        near = [each for each in frames if in_package and os.path.realpath(each.filename).startswith(folder)]
+        where = (mine or near or [last])[-1]
+    found = f"{where.filename}:{where.lineno}"
+    return found if where is last else f"{found} (which called {last.filename}:{last.lineno})"

@@ -38,7 +38,7 @@ COMMANDS = {
     "info": "all about one of them: options, presets, rules, formula",
     "metrics": "every metric: name, formula, source",
     "new": "start a package of your own with a strategy in it",
-    "check": "does a strategy or a stream keep the contract?",
+    "check": "does a strategy, stream, metric or logger keep the contract?",
     "data": "datasets: list, get, verify, where, remove",
     "cache": "sizes and clean-up of features, decoded images, checkpoints",
     "config": "a run's configuration as resolved, with origins",

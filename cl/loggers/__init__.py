@@ -1,4 +1,4 @@
-"""Loggers, such as TensorBoard, receive losses and accuracies during a run.
+"""Loggers, such as TensorBoard, Weights & Biases and MLflow, receive losses and accuracies during a run.
 
 A logger is a class registered in the entry-point group `clbench.loggers`. Choose it with `--logger NAME`,
 `cl.run(loggers=...)`, `CLBENCH_LOGGER` or `loggers` in the [run] table of a config file. A logger cannot break a run:
@@ -32,7 +32,12 @@ class Logger:
     """Modules that it imports in `start`, each with the name to `pip install`; checked before a run starts."""
 
     def start(self, run: Mapping[str, Any]) -> None:
-        """A run starts or resumes: `folder`, `title`, `strategy`, `stream`, `backbone`, `seeds`, `options`."""
+        """A run starts or resumes.
+
+        `run` has `folder` and `results` (paths: of this run, and of all runs), `title`, `strategy`, `stream`,
+        `backbone`, `seeds` (a mapping) and `options` (key to value). A logger that keeps files puts them into `folder`,
+        which is emptied when a run starts over.
+        """
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """One number.
@@ -46,6 +51,12 @@ class Logger:
 
     def close(self, status: str) -> None:
         """The run ended: complete, failed or interrupted."""
+
+
+def described(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a run that `Logger.start` gets, as one flat table for its logger's columns."""
+    about = {key: run[key] for key in ("strategy", "stream", "backbone")}
+    return {**about, **{f"seed.{name}": seed for name, seed in run["seeds"].items()}, **run["options"]}
 
 
 def check(names: Iterable[str]) -> tuple[str, ...]:

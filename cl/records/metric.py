@@ -15,6 +15,8 @@ class Metric:
     accuracies and -1 for differences of them, and `highest`. A metric with a `setting` is computed only for streams of
     that setting (see `cl.protocol.belongs`). `recorded`: whether a record holds the metric. The metrics of later
     versions are computed when a record is read, so that records keep their hash. `unit`: "nats"; empty for a fraction.
+    `smooth`: whether a small change of the counts changes the value. `plugin`: of another package
+    (`cl.records.plugin_metrics`).
     """
 
     id: str
@@ -29,6 +31,8 @@ class Metric:
     highest: float = 1.0
     recorded: bool = True
     unit: str = ""
+    smooth: bool = True
+    plugin: bool = False
 
     @property
     def range(self) -> tuple[float, float | None]:
@@ -48,6 +52,8 @@ INPUTS = {
     "scores": "the stored scores (`cl.records.answers.Scores`)",
     "probe": "the accuracies of the probe (`cl.records.probe.ProbeCurve`)",
     "probe_means": "the same of its second classifier, the nearest class mean",
+    "result": "the section `result` of the record (docs/records.md)",
+    "rule": "the prediction rule, such as cil_seen",
 }
 """The inputs that a metric may need."""
 

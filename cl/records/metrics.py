@@ -28,14 +28,28 @@ from cl.records.matrix import (
     matrix_of,
 )
 from cl.records.metric import Metric
+from cl.records.plugin_metrics import Metrics, value_or_none
 from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.reference import offline_of, reference_of, same_end
 
-__all__ = ["METRICS", "Metric", "compute_all", "metrics_of", "metrics_of_rule", "recorded_metrics", "shown"]
+__all__ = [
+    "BUILT_IN",
+    "METRICS",
+    "Metric",
+    "compute_all",
+    "metrics_of",
+    "metrics_of_rule",
+    "recorded_metrics",
+    "scale_of",
+    "shown",
+]
 
-METRICS: dict[str, Metric] = {metric.id: metric for metric in (*COUNT_METRICS, *LATER_METRICS)}
-"""Every metric by id."""
+BUILT_IN: dict[str, Metric] = {metric.id: metric for metric in (*COUNT_METRICS, *LATER_METRICS)}
+"""Every metric of clbench by id."""
+
+METRICS: Mapping[str, Metric] = Metrics(BUILT_IN)
+"""Every metric by id, those of plugins included (entry-point group `clbench.metrics`)."""
 
 FORGETTING = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
 """The metrics that summaries and leaderboards show."""
@@ -59,6 +73,11 @@ def shown(setting: str) -> tuple[str, ...]:
     if belongs(TASK, setting):
         return TOLD_SHOWN
     return FEW_SHOT_SHOWN if setting == FEW_SHOT else FORGETTING
+
+
+def scale_of(name: str) -> float:
+    """The number that tables multiply a metric with: 100 for a fraction, 1 for a metric with a unit."""
+    return 1.0 if METRICS[name].unit else 100.0
 
 
 def _per_group(values: Sequence[float | None] | Floats | None, groups: int, name: str) -> Floats | None:
@@ -95,12 +114,17 @@ def compute_all(
         if metric.setting and not belongs(metric.setting, setting):
             continue
         value = np.nan
-        if not metric.needs:
-            value = float(metric.compute(matrix))
-        elif known.issuperset(metric.needs):
-            value = float(metric.compute(matrix, **{name: given[name] for name in metric.needs}))
+        if known.issuperset(metric.needs):
+            needed = {name: given[name] for name in metric.needs}
+            # among all metrics, one of another package must not take the others along
+            compute = value_or_none if names is None else _value
+            value = compute(metric, matrix, needed)
         values[metric.id] = value if math.isfinite(value) else None
     return values
+
+
+def _value(metric: Metric, matrix: AccuracyMatrix, inputs: Mapping[str, Any]) -> float:
+    return float(metric.compute(matrix, **inputs))
 
 
 def metrics_of(
@@ -120,7 +144,7 @@ def metrics_of(
 
 def recorded_metrics(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
     """The metrics that a record holds, per rule; computed from the counts alone."""
-    names = [name for name, metric in METRICS.items() if metric.recorded]
+    names = [name for name, metric in BUILT_IN.items() if metric.recorded]
     matrices = Matrices(result)
     return {rule: metrics_of_rule(result, rule, names, matrices=matrices) for rule in result["accuracy"]}
 
@@ -138,10 +162,24 @@ def metrics_of_rule(
 
     `matrices`: those of the result, if several rules or others need them too.
     """
-    wanted = list(METRICS if names is None else names)
+    wanted = None if names is None else list(names)
+    needed = {need for name in wanted or METRICS for need in METRICS[name].needs}
     matrices = matrices or Matrices(result)
-    matrix = matrices.of(rule)
-    needed = {need for name in wanted for need in METRICS[name].needs}
+    inputs = inputs_of(matrices, rule, needed, reference=reference, predictions=predictions)
+    setting = result["stream"].get("setting", "")
+    return compute_all(matrices.of(rule), setting=setting, names=wanted, **inputs)
+
+
+def inputs_of(
+    matrices: Matrices,
+    rule: str,
+    needed: Iterable[str],
+    *,
+    reference: Mapping[str, Any] | None = None,
+    predictions: Predictions | None = None,
+) -> dict[str, Any]:
+    """Those inputs of metrics among `needed` that there are; arguments as for `metrics_of`."""
+    result, matrix = matrices.result, matrices.of(rule)
     inputs: dict[str, Any] = {need: _INPUTS[need](matrices, rule) for need in _INPUTS if need in needed}
     if reference is not None and same_end(result, reference):
         theirs = answering(reference["accuracy"], rule)
@@ -152,7 +190,7 @@ def metrics_of_rule(
             inputs |= {"reference": reference_of(matrix, joint), "offline": offline_of(matrix, joint)}
     if predictions is not None and rule in predictions.prediction:
         inputs |= {need: of(result, predictions, rule) for need, of in _STORED.items() if need in needed}
-    return compute_all(matrix, setting=result["stream"].get("setting", ""), names=wanted, **inputs)
+    return inputs
 
 
 def _local(matrices: Matrices, rule: str) -> AccuracyMatrix | None:
@@ -171,5 +209,7 @@ _INPUTS: dict[str, Callable[[Matrices, str], Any]] = {
     "classes": Matrices.classes,
     "probe": lambda matrices, rule: probe_of(matrices.result),
     "probe_means": lambda matrices, rule: probe_of(matrices.result, "nearest_mean"),
+    "result": lambda matrices, rule: matrices.result,
+    "rule": lambda matrices, rule: rule,
 }
 _STORED: dict[str, Callable[[Mapping[str, Any], Predictions, str], Any]] = {"answers": answers_of, "scores": scores_of}

@@ -40,6 +40,8 @@ def why_undefined(
     for need in metric.needs:
         if missing := _missing(need, result, rule, reference, predictions):
             return missing
+    if metric.plugin:
+        return "its formula gives no number for this run"
     if reference and "reference" in metric.needs:
         return "the joint run was trained once, after the last task; give one that was run with form=oracle"
     if name in ("FWT", "DR_FWT"):

@@ -23,7 +23,7 @@ from cl.records.formulas import (
     forgetting_per_group,
 )
 from cl.records.matrix import steps_of
-from cl.records.metrics import metrics_of_rule, shown
+from cl.records.metrics import metrics_of_rule, scale_of, shown
 from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.record import matrix
@@ -40,6 +40,11 @@ _UNBOUNDED = 100_000
 def percent(value: float | None) -> str:
     """A fraction in percent with two decimals, "-" if undefined."""
     return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}"
+
+
+def in_unit(metric: str, value: float | None) -> str:
+    """A value of a metric with two decimals: a fraction in percent, another in its unit; "-" if undefined."""
+    return percent(None if value is None else value * scale_of(metric) / 100)
 
 
 def csv_cell(value: Any) -> Any:

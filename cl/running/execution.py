@@ -91,7 +91,7 @@ def execute(
 
 def _about(plan: Plan) -> dict[str, Any]:
     """The description of a run that loggers get at its start."""
-    names = ("folder", "title", "strategy", "stream", "backbone", "seeds")
+    names = ("folder", "results", "title", "strategy", "stream", "backbone", "seeds")
     options = {key: setting["value"] for key, setting in plan.config().items()}
     return {**{name: getattr(plan, name) for name in names}, "options": options}
 

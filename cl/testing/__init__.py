@@ -1,4 +1,6 @@
-"""Conformance: does a strategy or a stream keep the contract? For `clbench check` and for the tests of plugin authors.
+"""Conformance: does a strategy, a stream, a metric or a logger keep the contract?
+
+For `clbench check` and for the tests of plugin authors:
 
 from cl.testing import parametrize_with_checks
 
@@ -10,19 +12,24 @@ def test_contract(check):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cl import registry
 from cl.data.duplicates import notes_on
 from cl.errors import DataError, UsageError
+from cl.loggers import Logger
 from cl.plan.run_options import with_old_name
+from cl.records.metrics import BUILT_IN
+from cl.records.plugin_metrics import MetricPlugin
 from cl.strategy import Strategy
 from cl.stream import Stream
-from cl.testing import run_checks, strategy_checks, stream_checks
+from cl.testing import logger_checks, metric_checks, run_checks, strategy_checks, stream_checks
 from cl.testing.pytest_items import Expected, Shared, parametrize
 from cl.testing.report import Check, CheckFailure, Outcome, Report, checks_named, examine
+from cl.testing.small_runs import registered
 from cl.testing.workbench import Workbench, named, record_header, tiny_backbone
 from cl.values import shortened
 
@@ -31,16 +38,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKS",
+    "LOGGER_CHECKS",
+    "METRIC_CHECKS",
     "STREAM_CHECKS",
     "Check",
     "CheckFailure",
     "Outcome",
     "Report",
+    "check_logger",
+    "check_metric",
     "check_strategy",
     "check_stream",
+    "examine_logger",
+    "examine_metric",
     "examine_strategy",
     "examine_stream",
     "parametrize_with_checks",
+    "parametrize_with_logger_checks",
+    "parametrize_with_metric_checks",
     "parametrize_with_stream_checks",
     "record_header",
     "tiny_backbone",
@@ -75,13 +90,19 @@ CHECKS: dict[str, Check] = _checks(
 STREAM_CHECKS: dict[str, Check] = _checks(*stream_checks.ALL)
 """The checks of a stream by name, in the order in which they run."""
 
+METRIC_CHECKS: dict[str, Check] = _checks(*metric_checks.ALL)
+"""The checks of a metric by name, in the order in which they run."""
+
+LOGGER_CHECKS: dict[str, Check] = _checks(*logger_checks.ALL)
+"""The checks of a logger by name, in the order in which they run."""
+
 
 def _refuse_wrong_types(
     what: str, subject: Any, kinds: tuple[type, ...], *, options: Any, only: Any, tell: Any
 ) -> None:
     """Raise `UsageError` for an argument of another type than the functions below declare."""
     if not isinstance(subject, kinds):
-        other = "a class" if what == "strategy" else "a built stream"
+        other = "a built stream" if what == "stream" else "a class"
         raise UsageError(f"Give the name of a {what} or {other}, not {shortened(subject)}.")
     if options is not None and not (isinstance(options, Mapping) and all(isinstance(key, str) for key in options)):
         raise UsageError(f"options must map names to values, such as {{'lr': 0.01}}, not {shortened(options)}.")
@@ -170,7 +191,7 @@ def examine_strategy(
     chosen = checks_named(CHECKS, only)
     with named(strategy) as name:
         bench = Workbench(name, options=options, stream=stream, backbone=backbone)
-        return examine(name, "strategy", chosen, bench, tell)
+        return examine(name, "strategy", chosen, bench, tell, own=registry.strategies.source(name))
 
 
 # ------------------------------------------------------------------------------------------------------------- streams
@@ -229,4 +250,102 @@ def examine_stream(
         raise
     except Exception:  # a fault of the stream's code: the checks report it
         notes = ()
-    return replace(examine(subject.name, "stream", chosen, subject, tell), remarks=notes)
+    own = registry.streams.source(subject.name) if isinstance(stream, str) else None
+    return replace(examine(subject.name, "stream", chosen, subject, tell, own=own), remarks=notes)
+
+
+# ------------------------------------------------------------------------------------------------- metrics and loggers
+
+
+def parametrize_with_metric_checks(
+    metrics: str | type[MetricPlugin] | Iterable[str | type[MetricPlugin]],
+    *,
+    only: Sequence[str] = (),
+    expected_failed_checks: Expected | None = None,
+) -> pytest.MarkDecorator:
+    """Decorate `def test_contract(check): check()` to run it once per metric and check, as `parametrize_with_checks`.
+
+    `metrics` are registered names or classes.
+    """
+    return _parametrized(
+        metrics, _metric_named, metric_checks.MetricSubject, METRIC_CHECKS, only, expected_failed_checks
+    )
+
+
+def parametrize_with_logger_checks(
+    loggers: str | type[Logger] | Iterable[str | type[Logger]],
+    *,
+    only: Sequence[str] = (),
+    expected_failed_checks: Expected | None = None,
+) -> pytest.MarkDecorator:
+    """Decorate `def test_contract(check): check()` to run it once per logger and check, as `parametrize_with_checks`.
+
+    `loggers` are registered names or classes.
+    """
+    return _parametrized(
+        loggers, _logger_named, logger_checks.LoggerSubject, LOGGER_CHECKS, only, expected_failed_checks
+    )
+
+
+def _parametrized(
+    given: Any,
+    enter: Callable[[Any], AbstractContextManager[str]],
+    build: Callable[[str], Any],
+    checks: Mapping[str, Check],
+    only: Sequence[str],
+    expected: Expected | None,
+) -> pytest.MarkDecorator:
+    subjects = [given] if isinstance(given, (str, type)) else list(given)
+    labels = [each if isinstance(each, str) else each.__name__ for each in subjects]
+    pairs = zip(subjects, labels, strict=True)
+    return parametrize(
+        [Shared(each, label, partial(enter, each), build) for each, label in pairs], checks, only, expected or {}
+    )
+
+
+def _metric_named(metric: str | type[MetricPlugin]) -> AbstractContextManager[str]:
+    return (
+        nullcontext(metric) if isinstance(metric, str) and metric in BUILT_IN else registered(registry.metrics, metric)
+    )
+
+
+def _logger_named(logger: str | type[Logger]) -> AbstractContextManager[str]:
+    return registered(registry.loggers, logger)
+
+
+def check_metric(metric: str | type[MetricPlugin], **arguments: Any) -> None:
+    """Raise one `AssertionError` that lists every check a metric fails; takes the arguments of `examine_metric`."""
+    examine_metric(metric, **arguments).raise_failures()
+
+
+def check_logger(logger: str | type[Logger], **arguments: Any) -> None:
+    """Raise one `AssertionError` that lists every check a logger fails; takes the arguments of `examine_logger`."""
+    examine_logger(logger, **arguments).raise_failures()
+
+
+def examine_metric(
+    metric: str | type[MetricPlugin], *, only: Sequence[str] = (), tell: Callable[[Outcome], None] | None = None
+) -> Report:
+    """Check a metric, a registered name or a class, on matrices of all shapes and on a small run, and report.
+
+    Raises `UsageError` for an unknown name.
+    """
+    _refuse_wrong_types("metric", metric, (str, type), options=None, only=only, tell=tell)
+    chosen = checks_named(METRIC_CHECKS, only)
+    with _metric_named(metric) as name:
+        subject = metric_checks.MetricSubject(name)
+        return examine(name, "metric", chosen, subject, tell, own=subject.own)
+
+
+def examine_logger(
+    logger: str | type[Logger], *, only: Sequence[str] = (), tell: Callable[[Outcome], None] | None = None
+) -> Report:
+    """Check a logger, a registered name or a class, with the reports of a small run, and report.
+
+    Raises `UsageError` for an unknown name, and if the package of the logger is not installed.
+    """
+    _refuse_wrong_types("logger", logger, (str, type), options=None, only=only, tell=tell)
+    chosen = checks_named(LOGGER_CHECKS, only)
+    with _logger_named(logger) as name:
+        subject = logger_checks.LoggerSubject(name)
+        return examine(name, "logger", chosen, subject, tell, own=subject.own)

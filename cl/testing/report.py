@@ -6,9 +6,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cl.errors import UsageError, did_you_mean
+from cl.source import raised_at
 
 
 class CheckFailure(AssertionError):
@@ -57,7 +59,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcomes of all checks of one strategy or stream, and remarks on the images of a stream."""
+    """The outcomes of all checks of one strategy, stream, metric or logger, and remarks on the images of a stream."""
 
     name: str
     kind: str
@@ -77,9 +79,18 @@ class Report:
 
 
 def examine(
-    name: str, kind: str, checks: Iterable[Check], subject: Any, tell: Callable[[Outcome], None] | None = None
+    name: str,
+    kind: str,
+    checks: Iterable[Check],
+    subject: Any,
+    tell: Callable[[Outcome], None] | None = None,
+    *,
+    own: Path | None = None,
 ) -> Report:
-    """Run checks one after the other. Any other exception is a failure of that check, reported with its traceback."""
+    """Run checks one after the other. Any other exception is a failure of that check, reported with its traceback.
+
+    `own` is the author's file: an error is reported with the last place in it.
+    """
     outcomes = []
     for check in checks:
         clock = time.perf_counter()
@@ -88,19 +99,16 @@ def examine(
             check.call(subject)
         except CheckFailure as failure:
             status, found, fix = "failed", failure.found, failure.fix
+            if failure.__cause__ is not None:
+                trace, found = traceback.format_exc(), f"{found} Raised at {raised_at(failure.__cause__, own)}."
         except CheckSkipped as reason:
             status, found = "skipped", str(reason)
         except Exception as error:  # the subject's own code runs here, so anything may come out of it
             status, trace = "failed", traceback.format_exc()
-            found = f"{type(error).__name__}: {error}".rstrip(": ") + f", raised at {_place(error)}."
+            found = f"{type(error).__name__}: {error}".rstrip(": ") + f", raised at {raised_at(error, own)}."
             fix = "correct the code at that place; `clbench check -v` prints the traceback."
         outcome = Outcome(check.name, check.summary, status, found, fix, time.perf_counter() - clock, trace)
         outcomes.append(outcome)
         if tell is not None:
             tell(outcome)
     return Report(name, kind, tuple(outcomes))
-
-
-def _place(error: BaseException) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{frame.filename}:{frame.lineno}"

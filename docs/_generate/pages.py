@@ -10,12 +10,13 @@ from pathlib import Path
 
 from cl import registry
 
-from . import commands, strategies, streams, tables
+from . import api, commands, strategies, streams, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands.reference,
+    "inputs": tables.inputs,
     "metrics": tables.metrics,
     "record": tables.record,
     "strategies": strategies.overview,
@@ -42,6 +43,7 @@ def generated() -> dict[str, Callable[[], str]]:
         found[f"strategies/{strategies.page_of(name)}.md"] = partial(strategies.page, name)
     for name in strategies.own(registry.streams):
         found[f"streams/{strategies.page_of(name)}.md"] = partial(streams.page, name)
+    found |= api.generated()
     for source, page in ADOPTED.items():
         found[page] = partial(_adopted, source, page)
     return found

@@ -11,11 +11,11 @@ from .markdown import code, table, text
 
 
 def metrics() -> str:
-    """Every metric, from `cl.records.metrics.METRICS`."""
-    from cl.records.metrics import METRICS
+    """Every metric of clbench, from `cl.records.metrics.BUILT_IN`."""
+    from cl.records.metrics import BUILT_IN
 
     parts = []
-    for metric in METRICS.values():
+    for metric in BUILT_IN.values():
         better = "higher is better" if metric.higher_is_better else "lower is better"
         needs = f"; needs {', '.join(metric.needs)}" if metric.needs else ""
         rows = [["Meaning", text(metric.title)], ["Formula", code(metric.formula)], ["Source", text(metric.source)]]
@@ -24,10 +24,17 @@ def metrics() -> str:
         ["name", "meaning", "better"],
         [
             [f"[`{m.id}`](#{m.id})", text(m.title), "higher" if m.higher_is_better else "lower"]
-            for m in METRICS.values()
+            for m in BUILT_IN.values()
         ],
     )
     return "\n".join([summary, *parts])
+
+
+def inputs() -> str:
+    """What a metric may need in addition to the matrix, from `cl.records.metric.INPUTS`."""
+    from cl.records.metric import INPUTS
+
+    return table(["in `needs`", "what `compute` gets"], [[code(name), text(what)] for name, what in INPUTS.items()])
 
 
 def record() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import re
 import shlex
@@ -16,8 +18,9 @@ import click
 import figures
 import pytest
 import yaml
-from _generate import commands, markdown, pages, strategies, tables
+from _generate import api, commands, markdown, pages, strategies, tables
 
+import cl.testing
 from cl import registry
 from cl.cli.app import COMMANDS, cli
 from cl.errors import ClbenchError
@@ -199,6 +202,24 @@ def test_reference_tables_are_complete() -> None:
     assert all(f"### `{name}`" in tables.metrics() for name in METRICS)
     fields = tables.record()
     assert "| `accuracy.KEY.correct[]` |" not in fields and "| `accuracy.KEY.correct` | array |" in fields
+
+
+@pytest.mark.parametrize("name", api.PAGES)
+def test_every_name_of_the_api_reference_is_documented(name: str) -> None:
+    listed = api.names(api.PAGES[name].targets)
+    assert pages.generated()[f"api/{name}.md"]().count("\n::: ") == len(listed) > 0
+    for each in listed:
+        module, _, attribute = each.rpartition(".")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, type) or inspect.isfunction(found):  # the text of a constant is in the source only
+            assert inspect.getdoc(found), f"{each} has no docstring"
+
+
+def test_the_api_reference_has_every_public_name_of_the_package() -> None:
+    named = {each.rpartition(".")[2] for page in api.PAGES.values() for each in api.names(page.targets)}
+    modules = {"registry", "__version__"}
+    assert set(cl.__all__) - modules - {"to_avalanche"} <= named, "docs/avalanche.md has to_avalanche"
+    assert set(cl.testing.__all__) - {"CHECKS", "STREAM_CHECKS", "METRIC_CHECKS", "LOGGER_CHECKS"} <= named
 
 
 def test_docstrings_of_any_form_are_parsed() -> None:

@@ -25,6 +25,7 @@ def test_the_snippets_of_the_python_page_run(
             exec(compile(block, f"{PYTHON_API.name}, block {number}", "exec"), names)
     finally:
         cl.registry.strategies.unregister("ridge")
+        cl.registry.metrics.unregister("worst")
     shown = capsys.readouterr()
-    assert len(blocks) == 7 and "Did you mean simplecil" in shown.out and "complete already" in shown.err
+    assert len(blocks) == 8 and "Did you mean simplecil" in shown.out and "complete already" in shown.err
     assert len(names["names"]) == 4 and len(cl.load_results()) == 2

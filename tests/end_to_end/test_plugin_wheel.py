@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
 import cl
+from cl.loggers.mlflow import allowed
+from tests.help import mlflow_files, wandb_files
 from tests.help.environments import build, copy_sources, install, make_environment, run, script
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(cl.CHECKOUT is None, reason="needs the repository")]
 
 NAME = "streaming-lda"
 BACKBONE = "vit_micro_patch4_32.tinyimagenet_distill"
+NEW = {
+    NAME: ("strategy",),
+    "their-trained": ("strategy", "--template", "trained"),
+    "their-replay": ("strategy", "--template", "replay"),
+    "their-wrapper": ("strategy", "--template", "wrapper"),
+    "two-digits": ("stream",),
+    "their-metric": ("metric",),
+    "their-logger": ("logger",),
+}
+"""What `clbench new` writes, by name, with its arguments."""
+
 ALONE = {"CLBENCH_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 ACME = {
@@ -32,6 +47,8 @@ ACME = {
         "acme:" = "acme:Acme"
         [project.entry-points."clbench.backbones"]
         acme_vit = "acme:acme_vit"
+        [project.entry-points."clbench.metrics"]
+        acme-worst = "acme:Worst"
         [project.entry-points."clbench.loggers"]
         acme-lines = "acme:Lines"
         [tool.setuptools]
@@ -47,6 +64,7 @@ ACME = {
     "acme/__init__.py": """
         from dataclasses import replace
 
+        from cl import MetricPlugin
         from cl.loggers import Logger
         from cl.strategies.simplecil import SimpleCIL
         from cl.streams.digits import SplitDigits
@@ -54,7 +72,14 @@ ACME = {
 
 
         class Mean(SimpleCIL):
-            "Class means of Acme."
+            '''Class means of Acme.
+
+            Paper: none
+            Trains: nothing
+            Stores: class means
+            Cost: one forward pass per image
+            Differences from the paper: none
+            '''
 
 
         class Acme(SplitDigits):
@@ -72,11 +97,25 @@ ACME = {
             return model
 
 
+        class Worst(MetricPlugin):
+            '''Errors on the worst task.
+
+            Formula: max_i (1 - R[T,i])
+            Source: Acme
+            '''
+
+            higher_is_better = False
+
+            def compute(self, matrix):
+                last = matrix.accuracy[-1][matrix.evaluated()[-1]] if matrix.steps else []
+                return 1 - min(last, default=float("nan"))
+
+
         class Lines(Logger):
             "One line per scalar."
 
             def start(self, run):
-                self.lines = (run["folder"] / "acme.txt").open("w")
+                self.lines = (run["folder"] / "acme.txt").open("a")
 
             def scalar(self, name, value, step):
                 print(name, value, step, file=self.lines)
@@ -106,8 +145,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         install(python, *build(sources, tmp_path_factory.mktemp("dist"), "--wheel").glob("*.whl"))
 
     install_wheel(copy_sources(folder / "repository"))
-    for kind, name in (("strategy", NAME), ("stream", "two-digits")):
-        run(script(python), "new", kind, name, cwd=folder)
+    for name, (kind, *template) in NEW.items():
+        run(script(python), "new", kind, name, *template, cwd=folder)
         install_wheel(folder / f"clbench-{name}")
     install_wheel(write(folder / "acme", ACME))
     return python
@@ -133,12 +172,13 @@ def test_from_new_to_a_row_of_the_leaderboard(python: Path, tmp_path: Path) -> N
     assert "12 passed" in run(clbench, "check", NAME, cwd=tmp_path, **home)
 
 
-@pytest.mark.parametrize(("name", "checks"), [(NAME, 12), ("two-digits", 10)])
-def test_its_own_tests_pass(python: Path, tmp_path: Path, name: str, checks: int) -> None:
+@pytest.mark.parametrize("name", NEW)
+def test_its_own_tests_pass(python: Path, tmp_path: Path, name: str) -> None:
+    passed = {"strategy": 12, "stream": 10, "metric": 6 + 1, "logger": 7 + 1}[NEW[name][0]]
     packages = python.parents[2] / f"clbench-{name}"
     home = {"CLBENCH_HOME": str(tmp_path / "home"), **ALONE}
     shown = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", packages / "tests", cwd=tmp_path, **home)
-    assert f"{checks} passed" in shown
+    assert f"{passed} passed" in shown
 
 
 def test_the_stream_of_the_template_is_a_stream(python: Path, tmp_path: Path) -> None:
@@ -158,4 +198,48 @@ def test_every_kind_of_plugin_works_from_a_wheel(python: Path, tmp_path: Path) -
     everything = run(clbench, "list", cwd=tmp_path)
     for name in ("acme/mean", "acme:", "acme_vit", "acme-lines"):
         assert name in everything
-    assert everything.count("[acme 1.5]") == 4
+    assert everything.count("[acme 1.5]") == 5
+
+
+def test_one_package_with_all_four_doors_is_checked_run_and_ranked(python: Path, tmp_path: Path) -> None:
+    """A strategy, a stream, a metric and a logger of one package; W&B and MLflow hold the same curves, offline."""
+    clbench, home = script(python), {"CLBENCH_HOME": str(tmp_path / "home"), **ALONE}
+    doors = {"acme/mean": "strategy", "acme:4": "stream", "acme-worst": "metric", "acme-lines": "logger"}
+    for name, kind in doors.items():
+        shown = run(clbench, "check", name, cwd=tmp_path, **home)
+        assert f"{kind} '{name}': " in shown and "failed" not in shown.splitlines()[-1], shown
+    others = [name for name in ("wandb", "mlflow") if importlib.util.find_spec(name)]
+    loggers = ",".join(["acme-lines", *others])
+    command = ["run", "-s", "acme/mean,linear-probe", "--stream", "acme:4", "-b", "acme_vit@random"]
+    command += ["--set", "stream.train_per_class=7", "--logger", loggers]
+    records = [json.loads(line) for line in run(clbench, *command, "--json", "-q", cwd=tmp_path, **home).splitlines()]
+    rows = json.loads(run(clbench, "leaderboard", "results", "--metric", "acme-worst", "--json", cwd=tmp_path, **home))
+    assert {row["strategy"] for row in rows} == {"acme/mean", "linear-probe"}
+    assert rows[0]["rank"] == 1 and rows[0]["mean"] <= rows[1]["mean"], "lower is better"
+    assert {row["board"] for row in rows} == {1}
+    found = {row["strategy"]: row["mean"] for row in rows}
+    for record in records:
+        last, count = record["result"]["accuracy"]["cil_seen"]["correct"][-1], record["result"]["count"]
+        expected = 1 - min(right / images for right, images in zip(last, count, strict=True))
+        assert found[record["result"]["strategy"]["name"]] == pytest.approx(expected)
+    assert rows[0]["ci_low"] < rows[0]["mean"] < rows[0]["ci_high"] and rows[0]["drawn"] == "images"
+    compared = run(clbench, "compare", "acme/mean", "linear-probe", "--metric", "acme-worst", cwd=tmp_path, **home)
+    assert "acme-worst in percent" in compared
+    assert "acme-worst" in run(clbench, "metrics", find(tmp_path, "acme.txt")[0].parent, cwd=tmp_path, **home)
+
+    for lines in find(tmp_path, "acme.txt"):
+        told: dict[str, list[tuple[int, Any]]] = {}
+        for line in lines.read_text().splitlines()[:-1]:
+            name, value, step = line.rsplit(" ", 2)
+            told.setdefault(name, []).append((int(step), pytest.approx(float(value))))
+        assert "metrics/cil_seen/A_last_sample" in told and any(name.startswith("accuracy/") for name in told)
+        assert ("loss/task 3/train" in told) == ("linear-probe" in lines.parts)
+        if "wandb" in others:
+            assert wandb_files.curves(lines.parent) == told
+        if "mlflow" in others:
+            found_there = mlflow_files.curves(tmp_path / "results" / "mlruns", lines.parent)
+            assert found_there == {allowed(name): points for name, points in told.items()}
+
+
+def find(folder: Path, name: str) -> list[Path]:
+    return sorted(folder.rglob(name))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import pytest
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -64,3 +66,20 @@ def run(*loggers: str, **arguments: Any) -> cl.RunResult:
     return cl.run(
         "dropping", "split-digits", backbone="test_vit@random", options=OPTIONS, seed=7, loggers=loggers, **arguments
     )
+
+
+def interrupted(logger: str, **arguments: Any) -> Path:
+    """The folder of a run that was interrupted twice, in its first task and in its second, and then completed."""
+    stops = [7, 22]
+
+    def stop(step: int) -> None:
+        if step in stops:
+            stops.remove(step)
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dropping, "stop", stop)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                run(logger, **arguments)
+        return run(logger, **arguments).folder

@@ -6,29 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.help.loggers import Dropping, run
+from tests.help.loggers import interrupted, run
 
 
-def test_curves_of_a_resumed_run_equal_those_of_an_uninterrupted_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_curves_of_a_resumed_run_equal_those_of_an_uninterrupted_run(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     whole = curves(run("tensorboard", results=tmp_path / "whole").folder)
     assert [step for step, _ in whole["loss/task 1/train"]] == list(range(15))
     assert [step for step, _ in whole["metrics/cil_seen/A_last_sample"]] == [1, 2]
 
-    stops = [7, 22]
-
-    def stop(step: int) -> None:
-        if step in stops:
-            stops.remove(step)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Dropping, "stop", stop)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            run("tensorboard", results=tmp_path / "parts")
-    folder = run("tensorboard", results=tmp_path / "parts").folder
+    folder = interrupted("tensorboard", results=tmp_path / "parts")
     assert len(list((folder / "tensorboard").iterdir())) == 3
     assert curves(folder) == whole
 

@@ -1,4 +1,4 @@
-"""`clbench check`: does a strategy or a stream keep the contract?"""
+"""`clbench check`: does a strategy, a stream, a metric or a logger keep the contract?"""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ Examples:
   clbench check my-method --only resume,seeded -v
   clbench check split-digits
   clbench check folder:/my/images
+  clbench check my-metric                     also a logger
   clbench check --list                        what is checked
 
 \b
@@ -32,8 +33,8 @@ In a test of your own: cl.testing.parametrize_with_checks and parametrize_with_s
 _MARKS = {"passed": ("ok", "green"), "failed": ("FAILED", "red"), "skipped": ("skipped", "yellow")}
 
 
-@click.command("check", epilog=_EPILOG, short_help="does a strategy or a stream keep the contract?")
-@click.argument("name", required=False, shell_complete=complete("strategies", "streams"))
+@click.command("check", epilog=_EPILOG, short_help="does a strategy, stream, metric or logger keep the contract?")
+@click.argument("name", required=False, shell_complete=complete("strategies", "streams", "metrics", "loggers"))
 @click.option("--list", "listing", is_flag=True, help="Say what is checked.")
 @click.option("--only", multiple=True, metavar="CHECK[,CHECK]", help="These checks only; repeatable.")
 @click.option("--stream", metavar="NAME", help="Another stream for a strategy to learn.  [default: split-digits]")
@@ -53,34 +54,39 @@ def command(
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """Check that the strategy or stream NAME keeps the contract; say what it breaks, with values and the fix."""
-    from cl import registry
+    """Check that the strategy, stream, metric or logger NAME keeps the contract.
+
+    Says what it breaks, with values, the place in its file and the fix.
+    """
     from cl.errors import UsageError
     from cl.options import parse_assignments
 
     if listing:
         return _list(as_json)
     if name is None:
-        raise UsageError("Name a strategy or a stream to check; `clbench list` shows what there is.")
-    is_stream = name in registry.streams and name not in registry.strategies  # avalanche/ is both
-    if not is_stream and name not in registry.strategies:
-        known = [*registry.strategies, *registry.streams]
-        hint = registry.did_you_mean(name, known) or " Try `clbench list`."
-        raise UsageError(f"There is no strategy or stream '{name}'.{hint}")
-    if is_stream and (stream or backbone):
+        raise UsageError(
+            "Name a strategy, a stream, a metric or a logger to check; `clbench list` shows what there is."
+        )
+    kind = _kind_of(name)
+    if kind != "strategy" and (stream or backbone):
         raise UsageError("--stream and --backbone are for checking a strategy.")
+    if kind in ("metric", "logger") and assignments:
+        raise UsageError(f"--set is for strategies and streams; {name} is a {kind}.")
 
     from cl import testing
 
     arguments: dict[str, Any] = {
-        "options": parse_assignments(assignments),
         "only": [each.strip() for text in only for each in text.split(",") if each.strip()],
         "tell": None if as_json else lambda outcome: _show(outcome, verbose),
     }
-    if is_stream:
-        report = testing.examine_stream(name, **arguments)
+    if kind == "strategy":
+        options = parse_assignments(assignments)
+        report = testing.examine_strategy(name, stream=stream, backbone=backbone, options=options, **arguments)
+    elif kind == "stream":
+        report = testing.examine_stream(name, options=parse_assignments(assignments), **arguments)
     else:
-        report = testing.examine_strategy(name, stream=stream, backbone=backbone, **arguments)
+        examine = {"metric": testing.examine_metric, "logger": testing.examine_logger}[kind]
+        report = examine(name, **arguments)
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))
     else:
@@ -88,10 +94,26 @@ def command(
     return 1 if report.failures else 0
 
 
-def _list(as_json: bool) -> int:
-    from cl.testing import CHECKS, STREAM_CHECKS
+def _kind_of(name: str) -> str:
+    """What a name is registered as; avalanche/ is a strategy and a stream: the first counts. Raises `UsageError`."""
+    from cl import registry
+    from cl.errors import UsageError
+    from cl.records.metrics import BUILT_IN
 
-    kinds = {"strategy": CHECKS, "stream": STREAM_CHECKS}
+    for names in (registry.strategies, registry.streams, registry.metrics, registry.loggers):
+        if name in names:
+            return names.kind
+    if name in BUILT_IN:
+        return "metric"
+    kinds = ([*registry.strategies, *registry.streams], [*BUILT_IN, *registry.metrics, *registry.loggers])
+    hint = next(filter(None, (registry.did_you_mean(name, known) for known in kinds)), " Try `clbench list`.")
+    raise UsageError(f"There is no strategy, stream, metric or logger '{name}'.{hint}")
+
+
+def _list(as_json: bool) -> int:
+    from cl.testing import CHECKS, LOGGER_CHECKS, METRIC_CHECKS, STREAM_CHECKS
+
+    kinds = {"strategy": CHECKS, "stream": STREAM_CHECKS, "metric": METRIC_CHECKS, "logger": LOGGER_CHECKS}
     if as_json:
         click.echo(json.dumps({kind: {n: c.summary for n, c in checks.items()} for kind, checks in kinds.items()}))
         return 0

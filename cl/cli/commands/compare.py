@@ -108,7 +108,7 @@ def _text(found: Comparison, classes: int) -> str:
     lines = [
         f"A: {_described(found['first'])}",
         f"B: {_described(found['second'])}",
-        f"{found['stream']} on {found['backbone']}, rule {found['rule']}, {found['metric']} in percent",
+        f"{found['stream']} on {found['backbone']}, rule {found['rule']}, {found['metric']} in {_unit(found)}",
         *_table(_seed_columns(found), _seed_rows(found), left=0),
         "",
         _verdict(found, a, b),
@@ -127,6 +127,18 @@ def _text(found: Comparison, classes: int) -> str:
             rows = [[each["name"], *_sides(each)] for each in chosen]
             lines += ["", title, *_table(["class", "A", "B", "A - B"], rows, left=1)]
     return "\n".join(map(printable, lines))
+
+
+def _unit(found: Comparison) -> str:
+    from cl.records.metrics import METRICS
+
+    return METRICS[found["metric"]].unit or "percent"
+
+
+def _scale(found: Comparison) -> float:
+    from cl.records.metrics import scale_of
+
+    return scale_of(found["metric"])
 
 
 def _names(found: Comparison) -> tuple[str, str]:
@@ -158,15 +170,15 @@ def _seed_rows(found: Comparison) -> list[list[str]]:
         counts = ["-"] * 3 if test is None else [str(test["only_first"]), str(test["only_second"]), _p(test["p"])]
         rates = ["-"] * 2 if flips is None else [percent(flips["negative"]), percent(flips["positive"])]
         more = [] if joint is None else [percent(joint[name]) for name in _JOINT]
-        rows.append([each["seeds"], *_sides(each), *counts, *rates, *more])
+        rows.append([each["seeds"], *_sides(each, _scale(found)), *counts, *rates, *more])
     blank = len(_seed_columns(found)) - 4
-    return [*rows, ["mean", *_sides(found["mean"]), *([""] * blank)]]
+    return [*rows, ["mean", *_sides(found["mean"], _scale(found)), *([""] * blank)]]
 
 
 def _verdict(found: Comparison, a: str, b: str) -> str:
     if found["interval"] is None:
         return "One seed and no predictions: there is no interval."
-    low, high = (f"{100 * end:+.2f}" for end in found["interval"])
+    low, high = (f"{_scale(found) * end:+.2f}" for end in found["interval"])
     about = f"95 % interval of the difference [{low}, {high}], {found['drawn']} resampled"
     if found["better"] is None:
         return f"A and B cannot be distinguished: {about}."
@@ -180,19 +192,17 @@ def _smallest(found: Comparison) -> str:
     number = len(found["seeds"])
     parts = []
     if seeds is not None:
-        parts.append(f"{100 * seeds:.2f} by a t-test over {number} seeds")
+        parts.append(f"{_scale(found) * seeds:.2f} by a t-test over {number} seeds")
     if images is not None:
-        parts.append(f"{100 * images:.2f} by these images, for these seeds only")
+        parts.append(f"{_scale(found) * images:.2f} by these images, for these seeds only")
     if not parts:
         return "The smallest detectable difference needs two seeds or more."
     return f"Smallest difference that is detected in four of five cases: {', '.join(parts)}."
 
 
-def _sides(each: dict[str, Any]) -> list[str]:
-    first, second, change = (each[key] for key in ("first", "second", "difference"))
-    from cl.results.tables import percent
-
-    return [percent(first), percent(second), "-" if change is None else f"{100 * change:+.2f}"]
+def _sides(each: dict[str, Any], scale: float = 100.0) -> list[str]:
+    values = [None if each[key] is None else scale * each[key] for key in ("first", "second", "difference")]
+    return ["-" if value is None else f"{value:{sign}.2f}" for value, sign in zip(values, ("", "", "+"), strict=True)]
 
 
 def _p(value: float) -> str:

@@ -88,7 +88,8 @@ def _plugins() -> dict[str, list[str]]:
     from cl.errors import UsageError
 
     found: dict[str, list[str]] = {}
-    for known in (registry.strategies, registry.streams, registry.backbones, registry.loggers):
+    kinds = (registry.strategies, registry.streams, registry.backbones, registry.metrics, registry.loggers)
+    for known in kinds:
         for name in known:
             try:
                 owner = known.distribution(name)

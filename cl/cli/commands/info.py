@@ -112,7 +112,7 @@ def _find(name: str) -> dict[str, Any]:
     """The description of `name`; raises `UsageError` with the nearest names if there is none."""
     from cl import registry
     from cl.errors import UsageError
-    from cl.records.metrics import METRICS
+    from cl.records.metrics import BUILT_IN, METRICS
 
     if name in registry.strategies:
         return _strategy(name)
@@ -125,7 +125,7 @@ def _find(name: str) -> dict[str, Any]:
     if name in registry.executors:
         return _executor(name)
     plugins = (registry.strategies, registry.streams, registry.backbones, registry.loggers, registry.executors)
-    known = [*METRICS, *(each for kind in plugins for each in kind)]
+    known = [*BUILT_IN, *registry.metrics, *(each for kind in plugins for each in kind)]
     hint = registry.did_you_mean(name, known)
     # A timm lookup takes seconds, so it is skipped for a name close to one of ours.
     backbone = None if hint and name not in registry.backbones else _backbone(name)
@@ -260,12 +260,20 @@ def _inputs(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metric(name: str) -> dict[str, Any]:
+    from cl import registry
     from cl.records.metrics import METRICS
 
     metric = METRICS[name]
     better = "higher" if metric.higher_is_better else "lower"
-    facts = {"Formula": metric.formula, "Source": metric.source, "Better": better, "Needs": list(metric.needs)}
-    return {"name": name, "kind": "metric", "doc": metric.title, "facts": facts}
+    facts: dict[str, Any] = {"Formula": metric.formula, "Source": metric.source, "Better": better}
+    facts |= {"Unit": metric.unit, "Needs": list(metric.needs)}
+    doc = metric.title
+    if metric.plugin:
+        doc = registry.metrics.docstring(name)
+        facts = {key: value for key, value in facts.items() if key not in ("Formula", "Source")}  # the docstring's
+        facts["From"] = " ".join(registry.metrics.distribution(name)).strip()
+        facts["File"] = str(registry.metrics.source(name) or "")
+    return {"name": name, "kind": "metric", "doc": doc, "facts": facts}
 
 
 def _logger(name: str) -> dict[str, Any]:

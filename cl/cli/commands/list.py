@@ -53,23 +53,30 @@ def _broken() -> dict[str, str]:
     """Distributions whose metadata cannot be read, as far as names were asked for."""
     from cl import registry
 
-    kinds = (registry.strategies, registry.streams, registry.backbones, registry.loggers, registry.executors)
+    kinds = (
+        *(registry.strategies, registry.streams, registry.backbones),
+        *(registry.metrics, registry.loggers, registry.executors),
+    )
     return {place: reason for kind in kinds for place, reason in kind.broken.items()}
 
 
 def _items(kind: str) -> list[dict[str, Any]]:
-    if kind == "metrics":
-        from cl.records.metrics import METRICS
-
-        return [{"name": name, "summary": metric.title} for name, metric in METRICS.items()]
     from cl import registry
     from cl.errors import UsageError
 
     names: registry.Registry[Any] = getattr(registry, kind)
     items: list[dict[str, Any]] = []
+    ours: set[str] = set()
+    if kind == "metrics":  # those of clbench are no entry points
+        from cl.records.metrics import BUILT_IN
+
+        ours = set(BUILT_IN)
+        items = [{"name": name, "summary": metric.title} for name, metric in BUILT_IN.items()]
     for name in names:
         try:
             owner, problem = names.distribution(name), names.problem(name)
+            if name in ours:
+                problem = "a metric of clbench has this name; rename it"
             summary = names.summary(name) if problem is None else f"broken: {problem}"
             items.append(
                 {"name": name, "summary": summary, "distribution": " ".join(owner).strip(), **_family(kind, name)}

@@ -106,12 +106,17 @@ def right(found: Predictions, rule: str) -> NDArray[np.bool_]:
 
 
 def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metric: str) -> ImageShares | None:
-    """The share of every image in `metric`; None without predictions, and for metrics that need several matrices.
+    """The share of every image in `metric`; None without predictions, and for metrics that need more than the matrix.
 
-    None too for metrics that a mean average precision enters: it is no sum over images, and is not stored by image.
+    None too for metrics that are not smooth, and for those that a mean average precision enters: it is no sum over
+    images, and is not stored by image.
     """
     matrices = Matrices(result)
-    found = None if METRICS[metric].needs else answers_by_rule(matrices, folder, [rule]).get(rule)
+    found = (
+        None
+        if METRICS[metric].needs or not METRICS[metric].smooth
+        else answers_by_rule(matrices, folder, [rule]).get(rule)
+    )
     if found is None:
         return None
     matrix, compute = matrices.of(rule), METRICS[_SMOOTH.get(metric, metric)].compute

@@ -1,7 +1,8 @@
 """Boards in the cache: the rows of a board whose runs are all as they were.
 
 Rows are a function of the records, their predictions, the rule, the metric and the code. All are in the key: records by
-the hash of their files, predictions by size, times and number of the file, code by the hash of its files.
+the hash of their files, predictions by size, times and number of the file, code by the hash of its files. The metric of
+a plugin enters with the hash of the plugin's code.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from cl.records.plugin_metrics import code_of
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.image_shares import PREDICTIONS
@@ -42,7 +44,7 @@ def code() -> str:
 
 def key_of(runs: Sequence[Run], rule: str, metric: str) -> str | None:
     """The key of a board; None if the file of a record is not known, as for records in memory."""
-    digest = hashlib.sha256(orjson.dumps([rule, metric]))
+    digest = hashlib.sha256(orjson.dumps([rule, metric, code_of(metric)]))
     for run in runs:
         if run.summary.content is None:
             return None

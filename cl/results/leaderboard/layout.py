@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from cl.errors import UsageError, did_you_mean, printable
-from cl.records.metrics import METRICS, shown
+from cl.records.metrics import METRICS, scale_of, shown
 from cl.results.leaderboard.ranking import COLUMNS, UNTUNED, Row
-from cl.results.tables import percent
+from cl.results.tables import in_unit
 
 SPREADS = ("std", "ci", "none")
 """Standard deviation over seeds, 95 % interval of the ranking metric, or means alone."""
@@ -71,7 +71,9 @@ def title_of(row: Row) -> str:
     """What the board of a row compares."""
     setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
     stream = f"{row['stream']} {row['stream_options']}".rstrip()
-    return printable(f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {row['metric']}")
+    unit = METRICS[row["metric"]].unit
+    by = f"{row['metric']}, in {unit}" if unit else row["metric"]
+    return printable(f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {by}")
 
 
 COSTS = ("train_seconds", "tflops", "peak_mb")
@@ -136,7 +138,7 @@ def table_of(board: Sequence[Row], notes: Notes, layout: Layout) -> list[Cells]:
 
 
 def cell_of(row: Row, column: str, notes: Notes, spread: str) -> str:
-    """The text of a column; fractions in percent."""
+    """The text of a column; fractions in percent, other metrics in their units."""
     if column in _CELLS:
         return _CELLS[column](row)
     if column == "reported":
@@ -144,22 +146,23 @@ def cell_of(row: Row, column: str, notes: Notes, spread: str) -> str:
     if column == "note":
         return " ".join(filter(None, map(notes.number, remarks(row))))
     if column == "mean":
-        return percent(row["mean"]) + spread_of(row, column, spread)
+        return in_unit(row["metric"], row["mean"]) + spread_of(row, column, spread)
     value = row.get(column)
     if column in METRICS:
-        return percent(value) + (spread_of(row, column, spread) if spread == "std" else "")
+        return in_unit(column, value) + (spread_of(row, column, spread) if spread == "std" else "")
     if column in ("std", "ci_low", "ci_high"):
-        return percent(value)
+        return in_unit(row["metric"], value)
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def spread_of(row: Row, column: str, spread: str, sign: str = "+-") -> str:
     """The spread of the ranking metric ("mean") or of a secondary one: ` +- 0.31`, ` [56.1, 57.2]`, or nothing."""
+    metric = row["metric"] if column == "mean" else column
     if spread == "std":
         found = row["std"] if column == "mean" else row.get("stds", {}).get(column)
-        return "" if found is None else f" {sign} {percent(found)}"
+        return "" if found is None else f" {sign} {in_unit(metric, found)}"
     known = spread == "ci" and column == "mean" and row["ci_low"] is not None
-    return f" [{percent(row['ci_low'])}, {percent(row['ci_high'])}]" if known else ""
+    return f" [{in_unit(metric, row['ci_low'])}, {in_unit(metric, row['ci_high'])}]" if known else ""
 
 
 def remarks(row: Row) -> list[str]:
@@ -189,7 +192,7 @@ def _preset(row: Row) -> str:
 
 
 def _delta(row: Row) -> str:
-    return "" if row.get("delta") is None else f"{100 * row['delta']:+.2f}"
+    return "" if row.get("delta") is None else f"{scale_of(row['metric']) * row['delta']:+.2f}"
 
 
 def _number(column: str, form: str) -> Callable[[Row], str]:
@@ -216,4 +219,4 @@ def _reported(row: Row, notes: Notes) -> str:
         return ""
     if row["reported_unlike"]:
         return f"other [{notes.number(_OTHER)}]"
-    return f"{percent(row['reported'])} [{notes.number('reported in ' + row['reported_in'])}]"
+    return f"{in_unit(row['metric'], row['reported'])} [{notes.number('reported in ' + row['reported_in'])}]"

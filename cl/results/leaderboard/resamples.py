@@ -1,6 +1,7 @@
 """Cache of bootstrap resamples, which otherwise take most of a leaderboard's time.
 
-A result depends on the predictions of the run, the rule, the metric, the images of its board and the resampling code.
+A result depends on the predictions of the run, the rule, the metric (its code too if it is a plugin's), the images of
+its board and the resampling code.
 All of these are in the key, so a cached result equals the one that would be computed, and none becomes stale.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from cl.code_hash import modules_sha256
 from cl.paths import home
+from cl.records.plugin_metrics import code_of
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.image_shares import PREDICTIONS, image_shares
 from cl.results.leaderboard.statistics import RESAMPLES, Floats, ImageShares, resample_images
@@ -38,6 +40,7 @@ _CODE = (
     "cl.records.matrix",
     "cl.records.metric",
     "cl.records.metrics",
+    "cl.records.plugin_metrics",
     "cl.records.count_metrics",
     "cl.records.later_metrics",
     "cl.records.formulas",
@@ -60,7 +63,7 @@ class Asked:
         assert self.run.folder is not None
         status = (self.run.folder / PREDICTIONS).stat()
         parts = (self.run.result["predictions_sha256"], self.run.record["result_sha256"], status.st_size)
-        return _hash(json.dumps([*parts, status.st_mtime_ns, self.rule, self.metric]).encode())
+        return _hash(json.dumps([*parts, status.st_mtime_ns, self.rule, self.metric, code_of(self.metric)]).encode())
 
     def shares(self) -> ImageShares | None:
         return image_shares(self.run.result, self.run.folder, self.rule, self.metric)

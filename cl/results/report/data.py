@@ -17,6 +17,7 @@ from cl.records.answers import answers_of, confusion
 from cl.records.formulas import accuracy_shown, forgetting_per_group
 from cl.records.matrix import AccuracyMatrix, Matrices
 from cl.records.metrics import METRICS, metrics_of_rule, shown
+from cl.records.plugin_metrics import code_of_all
 from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.record import config_hash, precision_of
@@ -100,7 +101,8 @@ def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1
 def _described(runs: Sequence[Run], jobs: int) -> Iterator[Row]:
     """Every run in a compact form, from the cache if its record and its predictions are as they were."""
     code = files_sha256("cl.records", "cl.results.leaderboard", "cl.results.report")
-    keys = [key_of([run], "", "") for run in runs]
+    plugins = code_of_all()  # a run is described with all metrics
+    keys = [key_of([run], plugins, "") for run in runs]
     known = RUNS.read([key for key in keys if key is not None], code)
     computed = _computed([run for key, run in zip(keys, runs, strict=True) if key not in known], jobs)
     fresh: dict[str, bytes] = {}
@@ -157,6 +159,7 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
                 "backbone": row["backbone"],
                 "rule": row["rule"],
                 "metric": row["metric"],
+                "unit": METRICS[row["metric"]].unit,
                 "setting": row["setting"],
                 "secondary": [name for name in shown(row["setting"]) if name != row["metric"]],
                 "notes": {},

@@ -57,6 +57,13 @@ def test_a_stream_is_checked(cli: Run) -> None:
     assert done.exit_code == 0 and done.stdout.endswith("stream 'split-digits': 10 passed.\n")
 
 
+def test_metrics_and_loggers_are_checked(cli: Run) -> None:
+    done = cli("check", "BWT", "--only", "documented,pure")
+    assert done.exit_code == 0 and done.stdout.endswith("metric 'BWT': 2 passed.\n")
+    done = cli("check", "tensorboard", "--only", "documented,declarations")
+    assert done.exit_code == 0 and done.stdout.endswith("logger 'tensorboard': 2 passed.\n")
+
+
 def test_json_holds_every_outcome(cli: Run) -> None:
     done = cli("check", "simplecil", "--only", "documented", "--json")
     (outcome,) = json.loads(done.stdout)["outcomes"]
@@ -64,10 +71,10 @@ def test_json_holds_every_outcome(cli: Run) -> None:
 
 
 def test_the_list_names_every_check(cli: Run) -> None:
-    from cl.testing import CHECKS, STREAM_CHECKS
+    from cl.testing import CHECKS, LOGGER_CHECKS, METRIC_CHECKS, STREAM_CHECKS
 
     done = cli("check", "--list")
-    assert all(f"  {name} " in done.stdout for name in [*CHECKS, *STREAM_CHECKS])
+    assert all(f"  {name} " in done.stdout for name in [*CHECKS, *STREAM_CHECKS, *METRIC_CHECKS, *LOGGER_CHECKS])
     assert json.loads(cli("check", "--list", "--json").stdout)["strategy"].keys() == CHECKS.keys()
 
 
@@ -77,18 +84,22 @@ def test_the_traceback_of_an_error_is_shown_on_demand(cli: Run, monkeypatch: pyt
 
     monkeypatch.setattr(SimpleCIL, "learn", learn)
     plain, verbose = cli("check", "simplecil", "--only", "runs"), cli("check", "simplecil", "--only", "runs", "-v")
-    assert "Found: KeyError: 'head', raised at" in plain.stdout and "Traceback" not in plain.stdout
+    assert "Found: KeyError: 'head', raised at " in plain.stdout and "Traceback" not in plain.stdout
     assert "Traceback" in verbose.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["slac"], "There is no strategy or stream 'slac'. Did you mean slda or slca?"),
-        ([], "Name a strategy or a stream to check"),
+        (["slac"], "There is no strategy, stream, metric or logger 'slac'. Did you mean slda or slca?"),
+        ([], "Name a strategy, a stream, a metric or a logger to check"),
         (["slca", "--only", "resum"], "There is no check 'resum'. Did you mean resume?"),
         (["slca", "--set", "lrr=1"], "lrr"),
         (["split-digits", "--backbone", "vit"], "--stream and --backbone are for checking a strategy."),
+        (["BWT", "--stream", "pacs"], "--stream and --backbone are for checking a strategy."),
+        (["BWT", "--set", "lr=1"], "--set is for strategies and streams; BWT is a metric."),
+        (["tensorboard", "--set", "lr=1"], "--set is for strategies and streams; tensorboard is a logger."),
+        (["F_chaudry"], "Did you mean F_chaudhry?"),
     ],
 )
 def test_wrong_usage_is_one_sentence(cli: Run, arguments: list[str], message: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cl import registry
 from cl.cli.app import call
 from cl.cli.commands.compare import command
 from cl.results.leaderboard.entries import Run
@@ -76,3 +77,23 @@ def test_the_example_of_its_help_works_on_the_shipped_records(capsys: pytest.Cap
     folder = ROOT / "results" / "reference" / "split-cifar100-small"
     assert call(["compare", "l2:small", "l2:30d8", str(folder)]) == 0
     assert "A (l2) is better: 95 % interval" in capsys.readouterr().out
+
+
+def test_a_metric_with_a_unit_is_not_shown_in_percent(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair(make_run, lost=30, won=6)
+    entry = registry.Entry("errors", "tests.help.metric_plugins:Errors", registry.Distribution("acme", "1.5"))
+    monkeypatch.setitem(registry.metrics._entries(), "errors", [entry])
+    monkeypatch.setenv("CLBENCH_RESULTS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    assert call(["compare", "slca", "ewc", "--metric", "errors", "--json"]) == 0
+    mean = json.loads(capsys.readouterr().out)["mean"]
+    assert 1 < mean["first"] < mean["second"] < 100
+    assert call(["compare", "slca", "ewc", "--metric", "errors"]) == 0
+    text = capsys.readouterr().out
+    assert f"| mean | {mean['first']:.2f} | {mean['second']:.2f} | {mean['difference']:+.2f} |" in text
+    assert "rule cil_seen, errors in percent" in text and "A (slca) is better" in text
+    assert call(["leaderboard", "--metric", "errors"]) == 0
+    board = capsys.readouterr().out
+    assert "ranked by errors, in percent" in board and f"| {mean['first']:.2f} [" in board

@@ -35,11 +35,26 @@ def test_info_describes_everything(name: str, expected: list[str], capsys: pytes
     assert json.loads(capsys.readouterr().out)["name"] == name
 
 
-@pytest.mark.parametrize("name", ["slca", "norga", "avalanche/ewc", "split-digits", "F_chaudhry", "tensorboard"])
+@pytest.mark.parametrize(
+    "name", ["slca", "norga", "avalanche/ewc", "split-digits", "F_chaudhry", "tensorboard", "wandb"]
+)
 def test_info_imports_neither_torch_nor_timm(name: str) -> None:
     code = f"import sys, cl; from cl.cli import call; assert call(['info', {name!r}]) == 0"
     code += "; assert not {'torch', 'timm', 'pandas', 'matplotlib'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_metric_of_a_package_shows_its_docstring_and_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = registry.Entry("good", "tests.help.metric_plugins:Errors", registry.Distribution("acme", "1.5"))
+    monkeypatch.setitem(registry.metrics._entries(), "good", [entry])
+    assert call(["info", "good"]) == 0
+    shown = capsys.readouterr().out
+    assert "good (metric)" in shown and "Formula: 100 (1 - min_i R[T,i])" in shown
+    assert "Better  lower" in shown and "Unit    percent" in shown and "From    acme 1.5" in shown
+    assert "metric_plugins.py" in shown
+    assert call(["info", "goood"]) == 2 and "Did you mean good" in capsys.readouterr().err
 
 
 def test_every_strategy_and_stream_has_info(capsys: pytest.CaptureFixture[str]) -> None:

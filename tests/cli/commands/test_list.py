@@ -50,6 +50,18 @@ def test_list_names_both_owners_of_a_collision(
     assert "'slca' is provided by" in capsys.readouterr().out
 
 
+def test_metrics_of_packages_are_listed_after_those_of_clbench(
+    plugin: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "class Worst:\n    '''The worst task.'''\n"
+    plugin("acme", {"acme_metrics": source}, {"clbench.metrics": {n: "acme_metrics:Worst" for n in ("worst", "BWT")}})
+    monkeypatch.setattr(registry, "metrics", registry.Registry("clbench.metrics", "metric"))
+    assert call(["list", "metrics"]) == 0
+    *_, reserved, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"BWT +broken: a metric of clbench has this name; rename it  \[acme 1.5\]", reserved)
+    assert re.fullmatch(r"worst +The worst task\.  \[acme 1.5\]", last)
+
+
 def test_built_in_declarations_are_listed_and_hold_what_they_say() -> None:
     from cl import registry
 

@@ -11,21 +11,30 @@ import pytest
 
 from cl import registry
 from cl.cli import call
-from cl.cli.commands.new import KINDS, LONGEST, package
+from cl.cli.commands.new import KINDS, LONGEST, TEMPLATES, package
 from cl.errors import UsageError
 from cl.plan.presets import load_presets
 from cl.registry import Distribution, Entry
 from cl.tables import read_toml
-from cl.testing import STREAM_CHECKS
+from cl.testing import LOGGER_CHECKS, METRIC_CHECKS, STREAM_CHECKS
 
 RULES = "E,F,I,UP,B,SIM,RUF"
+ALL = [*(("strategy", template) for template in TEMPLATES), *((kind, None) for kind in KINDS if kind != "strategy")]
+"""Every kind with every template of it."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def written(kind: str, template: str | None, name: str, folder: Path) -> Path:
+    chosen = ["--template", template] if template else []
+    assert call(["new", kind, name, "--folder", str(folder), *chosen]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "template"), ALL)
 @pytest.mark.parametrize("name", ["x", "my-own-method-2", "a" * LONGEST])
-def test_what_is_written_is_clean_and_says_where_the_class_is(kind: str, name: str, tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    assert call(["new", kind, name, "--folder", str(folder)]) == 0
+def test_what_is_written_is_clean_and_says_where_the_class_is(
+    kind: str, template: str | None, name: str, tmp_path: Path
+) -> None:
+    folder = written(kind, template, name, tmp_path / "mine")
     for command in (["check", "--no-cache", "--select", RULES], ["format", "--no-cache", "--check"]):
         done = subprocess.run([sys.executable, "-m", "ruff", *command, str(folder)], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
@@ -36,24 +45,29 @@ def test_what_is_written_is_clean_and_says_where_the_class_is(kind: str, name: s
     assert not [path for path in folder.rglob("*") if path.is_file() and "$" in path.read_text()]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "template"), ALL)
 def test_the_template_keeps_the_contract(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, template: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It passes its own tests; `test_plugin_wheel` runs the slower checks of a strategy too."""
-    name = f"from-the-{kind}-template"
-    assert call(["new", kind, name, "--folder", str(tmp_path / "mine")]) == 0
-    monkeypatch.syspath_prepend(str(tmp_path / "mine" / "src"))
+    """It passes its own tests; `test_plugin_wheel` runs the slower checks of strategies too."""
+    name = f"from-template-{ALL.index((kind, template))}"
+    folder = written(kind, template, name, tmp_path / "mine")
+    monkeypatch.syspath_prepend(str(folder / "src"))
     names: registry.Registry[object] = getattr(registry, KINDS[kind])
-    (target,) = read_toml(tmp_path / "mine" / "pyproject.toml")["project"]["entry-points"][names.group].values()
+    (target,) = read_toml(folder / "pyproject.toml")["project"]["entry-points"][names.group].values()
     monkeypatch.setitem(names._entries(), name, [Entry(name, target, Distribution("mine", "0.1.0"))])
-    quick = {"strategy": ["documented", "runs", "declarations", "pure", "frozen"], "stream": list(STREAM_CHECKS)}[kind]
+    quick = {
+        "strategy": ["documented", "runs", "declarations", "pure", "frozen", "state-round-trip"],
+        "stream": list(STREAM_CHECKS),
+        "metric": [*METRIC_CHECKS, "formula"],
+        "logger": [*LOGGER_CHECKS, "resumed"],
+    }[kind]
     plain = ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path)]
-    assert pytest.main([*plain, "-k", " or ".join(quick), str(tmp_path / "mine" / "tests")]) == pytest.ExitCode.OK
+    assert pytest.main([*plain, "-k", " or ".join(quick), str(folder / "tests")]) == pytest.ExitCode.OK
     assert f"{len(quick)} passed" in capsys.readouterr().out
     if kind == "strategy":
         (preset,) = load_presets(name)
-        assert preset.options == {"shrinkage": 0.003}
+        assert preset.options and preset.source
 
 
 @pytest.mark.parametrize(
@@ -73,6 +87,14 @@ def test_the_template_keeps_the_contract(
 def test_names_that_cannot_be(name: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         package("strategy", name)
+
+
+def test_only_a_strategy_has_templates() -> None:
+    with pytest.raises(UsageError, match="--template is for a strategy; leave it out for a metric"):
+        package("metric", "mine", "replay")
+    assert package("strategy", "mine") == package("strategy", "mine", "frozen") != package("strategy", "mine", "replay")
+    with pytest.raises(UsageError, match=r"There is a metric 'stability' already \(clbench\)"):
+        package("metric", "stability")
 
 
 def test_nothing_is_overwritten(

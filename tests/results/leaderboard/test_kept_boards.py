@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cl import registry
 from cl.records.record import result_sha256, save
 from cl.results.index import indexed_runs
 from cl.results.leaderboard import kept_boards, ranking
@@ -131,3 +133,32 @@ def test_the_stamp_of_a_file_changes_with_its_content_and_its_place(tmp_path: Pa
     os.utime(other, ns=(one.stat().st_atime_ns, one.stat().st_mtime_ns))
     os.replace(other, one)
     assert kept_boards.stamp(str(one)) != first, "size and time are as before"
+
+
+def test_the_metric_of_a_plugin_is_computed_again_when_its_code_changes(
+    folder: Path, computed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a_kept_metric.py"
+    source = """
+from cl import MetricPlugin
+class First(MetricPlugin):
+    '''The accuracy on one task.'''
+    higher_is_better = True
+    def compute(self, matrix): return matrix.accuracy[-1, PLACE]
+PLACE = 0
+"""
+    file.write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = registry.Entry("first", "a_kept_metric:First", registry.Distribution("acme", "1.5"))
+    monkeypatch.setitem(registry.metrics._entries(), "first", [entry])
+    before = rows_of(folder, metric="first")
+    assert rows_of(folder, metric="first") == before and len(computed) == 1
+    assert before[0]["drawn"] == "seeds x images" and before[0]["ci_low"] < before[0]["mean"] < before[0]["ci_high"]
+
+    file.write_text(source.replace("PLACE = 0", "PLACE = 2"))
+    del sys.modules["a_kept_metric"]  # as a new process would
+    after = rows_of(folder, metric="first")
+    assert len(computed) == 2 and [row["mean"] for row in after] != [row["mean"] for row in before]
+    assert len(rows_of(folder)) == 2 and len(computed) == 3, "a board of another metric"
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "another home"))
+    assert rows_of(folder, metric="first") == after, "resamples too are those of the new code"

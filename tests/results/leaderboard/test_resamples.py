@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cl.cli import call
-from cl.records.metrics import METRICS
+from cl.records.metrics import BUILT_IN
 from cl.records.predictions import read_predictions, write_predictions
 from cl.records.record import save
 from cl.results.leaderboard import resamples
@@ -165,5 +165,5 @@ def test_a_folder_that_cannot_be_written_is_named_once(
 
 def test_what_is_kept_depends_on_the_code_of_every_metric() -> None:
     """A metric that is computed in another way must not find what the earlier way gave."""
-    modules = {metric.compute.__module__ for metric in METRICS.values()} | {"cl.records.metric", "cl.records.metrics"}
+    modules = {metric.compute.__module__ for metric in BUILT_IN.values()} | {"cl.records.metric", "cl.records.metrics"}
     assert modules <= set(resamples._CODE)

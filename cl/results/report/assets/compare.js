@@ -46,9 +46,10 @@ function cautions(first, second) {
 }
 
 function metricDifferences(first, second, rule) {
-  const rows = DATA.metrics.map(([id, title, higherIsBetter], index) => {
-    const [x, y] = [first, second].map(run => answerOf(run, rule).metrics[index] ?? null);
-    return [x, y, [el("code", { title }, id), percent(x), percent(y), signed(minus(y, x), higherIsBetter)]];
+  const rows = DATA.metrics.map(([id, title, higherIsBetter, unit], index) => {
+    const found = [first, second].map(run => answerOf(run, rule).metrics[index] ?? null);
+    const [x, y] = found.map(value => (unit && value !== null ? value / 100 : value)); // shown as it is, not in percent
+    return [x, y, [el("code", { title: unit ? `${title}, in ${unit}` : title }, id), percent(x), percent(y), signed(minus(y, x), higherIsBetter)]];
   });
   const defined = rows.filter(([x, y]) => x !== null && y !== null).map(([, , row]) => row);
   return tableOf([{ name: "metric, %" }, ...NUMBERS], defined, { caption: `Metrics, rule ${rule}` });
