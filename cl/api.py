@@ -34,12 +34,14 @@ def run(
     """Run a strategy on a stream and return the result. A complete run is not repeated; an interrupted run continues.
 
         result = cl.run("slca", "split-digits", seed=7, options={"lr": 0.02, "stream.tasks": 2})
-        result.accuracy, result.metrics["cil_seen"]["A_last_sample"], result.learner.predict_images(pixels)
+        result.accuracy, result.metrics["cil_seen"]["A_last_sample"], result.learner.predict("photos/")
 
     `options` maps option keys (`lr`, `stream.tasks`) to values; `settings` is its old name. `arguments` are those of
     `make_plan`: `config_file`, `preset`, `seed`, `order_seed`, `init_seed`, `data_seed`, `limit`, `max_tasks`,
-    `sealed`, `stop_below`, `probe`, `probe_last`, `few_shot`, `setting`, `device`, `precision`, `compile`, `results`,
-    `checkpoint_every`, `save_learner`, `save_scores`, `loggers`. One call is one run; `clbench run` makes grids.
+    `sealed`, `stop_below`, `probe`, `probe_last`, `few_shot`, `skip_damaged`, `setting`, `device`, `precision`,
+    `compile`, `results`, `checkpoint_every`, `save_learner`, `save_every_task`, `save_scores`, `loggers`; `from_run`
+    and `from_task` go on from the learner of another run, whose strategy, backbone and options they keep. One call is
+    one run; `clbench run` makes grids.
 
     `existing`: "only-missing", "always" (start over) or "never" (refuse). "skip-running" is the same as "only-missing"
     here: a single run cannot be skipped, so `cl.errors.RunInUse` is raised if another process is executing it.

@@ -30,6 +30,13 @@ class Family:
     name: ClassVar[str] = ""
     version: ClassVar[str] = "1"
     dataset: ClassVar[str] = ""
+    sized_by_network: ClassVar[bool] = False
+    """Whether images are decoded at the size that the network of a run sees where the option `size` is none."""
+
+    @classmethod
+    def side_of(cls, argument: str, edge: int) -> int:
+        """The size of the images if the network sees images of `edge` pixels, for families with `sized_by_network`."""
+        return edge
 
     @classmethod
     def setting_of(cls, options: Any, argument: str = "") -> str:

@@ -248,13 +248,19 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "", *, place: str = "") ->
 
 
 def parse_assignments(texts: Iterable[str], *, where: str = "--set", example: str = "--set lr=0.01") -> dict[str, str]:
-    """`key=value` texts as a mapping, the last one winning; raises `UsageError` for a text without '='."""
+    """`key=value` texts as a mapping; raises `UsageError` for a text without '=' and for a key that is given twice."""
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"{where} takes KEY=VALUE, such as {example}, not {shortened(text)}.")
-        found[key.strip()] = value.strip()
+        name, chosen = key.strip(), value.strip()
+        if name in found:
+            raise UsageError(
+                f"{where} gives {name} twice ({shortened(found[name])}, then {shortened(chosen)}); give it once. "
+                "clbench sweep takes several values."
+            )
+        found[name] = chosen
     return found
 
 

@@ -20,6 +20,11 @@ task is given at test time; the same classes in other domains; one pass in small
 DISJOINT = (CLASS, FEW_SHOT, LONG_TAILED, TASK)
 """Settings in which all training images of a class are in one experience; the default of `Strategy.settings`."""
 
+RETURNING = "returning"
+"""First word of the setting of a stream whose classes return in later tasks, with other images. Methods learn it that
+support the blurry setting. A group of test images holds the classes that are new in a task, so unlike there all its
+classes have been seen when it is due."""
+
 ANYTIME = "anytime"
 """Matches online and blurry settings, in which a group of test images may contain classes not seen yet."""
 

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 DISTRIBUTION = "clbench"
 _PREFIX_ENDS = (":", "/")
+_FEW = 20
+"""So many names fit a sentence."""
 _SUFFIX = "*"  # first character of a family such as "*.toml", which matches every name that ends in ".toml"
 
 
@@ -143,12 +145,20 @@ class Registry(Generic[T]):
         """Where `name` is found; raises `UsageError` for an unknown name or one that two distributions provide."""
         candidates = self._lookup(name)
         if candidates is None:
-            hint = did_you_mean(name, self.names()) or f" Known: {', '.join(self.names()) or 'none'}."
-            raise UsageError(f"There is no {self.kind} '{name}'.{hint}")
+            raise UsageError(f"There is no {self.kind} '{name}'.{self._hint(name)}")
         if len(candidates) > 1:
             owners = " and ".join(" ".join(entry.distribution) for entry in candidates)
             raise UsageError(f"{self.kind.capitalize()} '{name}' is provided by {owners}; uninstall one of them.")
         return candidates[0]
+
+    def _hint(self, name: str) -> str:
+        """What to use for an unknown name: a similar one, one of the few there are, or the command that lists all."""
+        names = self.names()
+        if similar := did_you_mean(name, names):
+            return similar
+        if len(names) > _FEW:
+            return f" `clbench list {self.group.partition('.')[2]}` names all {len(names)}."
+        return f" Known: {', '.join(names) or 'none'}."
 
     def distribution(self, name: str) -> Distribution:
         """Name and version of the distribution that provides `name`; raises `UsageError` as `entry` does."""

@@ -97,7 +97,8 @@ class Stream:
 
     `options` are the resolved options, for display. `comparable` is a normal form of them for the identity: two ways to
     ask for the same stream have equal values. `family` replaces the name in the identity: a folder of images is the
-    same stream under another name. Tasks with several classes per image need the setting task-incremental.
+    same stream under another name. Tasks with several classes per image need the setting task-incremental. `learned`
+    is the number of experiences that were learned before the first event, by the learner that a run continues.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Stream:
     events: tuple[Event, ...]
     comparable: dict[str, JSON] = field(default_factory=dict)
     family: str = ""
+    learned: int = 0
 
     def __post_init__(self) -> None:
         if self.multi_label and not self.setting == TASK:
@@ -194,6 +196,11 @@ class Stream:
                 seen |= set(experience.classes)
             found.append(found[-1] if found and len(found[-1]) == len(seen) else tuple(sorted(seen)))
         return found
+
+    @property
+    def seen_before(self) -> int:
+        """The number of classes that the learner has seen before the first event."""
+        return max(self._seen[self.learned - 1]) + 1 if self.learned else 0
 
     def store(self, split: str) -> ImageStore:
         """The images that rows of `split` index; held-out "val" images are training images."""

@@ -15,9 +15,14 @@ from cl.strategy import Batch, Step, option
 class AGem(Rehearsed):
     """Averaged gradient episodic memory: project the gradient so that the loss of remembered images does not grow.
 
+    Name: A-GEM
     Paper: Chaudhry, Ranzato, Rohrbach, Elhoseiny. Efficient Lifelong Learning with A-GEM. ICLR 2019, arXiv 1812.00420.
         Published: 19.94 % after five tasks of CIFAR-10 with 500 images and a ResNet-18 from scratch, without the task
         (the paper of DER++, as Mammoth's scripts/reproduce.json has it).
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the backbone and one linear head, by the cross-entropy of new images. With g its gradient and r that of one
         sample of the memory, the step is along g - (g.r / r.r) r if g.r < 0, else along g.
     Stores: `memory_size` images as bytes, with their labels; a reservoir of the images of earlier tasks.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cl.bases.first_session import TUNING, FirstSession
 from cl.parts.heads import RandomProjection, RecursiveRidge
-from cl.strategy import DISJOINT, DOMAIN, SETTINGS, Inputs, StreamInfo, View, option
+from cl.strategy import DISJOINT, DOMAIN, SETTINGS, Inputs, StreamInfo, View, option, scales
 
 CHUNK = 1024
 """Images whose random features, which are float64, are in memory at a time."""
@@ -20,8 +20,12 @@ CHUNK = 1024
 class ACIL(FirstSession):
     """Analytic class-incremental learning: recursive ridge regression on random features h = ReLU(f W).
 
+    Name: ACIL
     Paper: Zhuang, Weng, Wei, Xie, Toh, Lin. ACIL: Analytic Class-Incremental Learning with Absolute Memorization and
         Privacy Protection. NeurIPS 2022, arXiv 2205.14922. Classes may return, as in G-ACIL (arXiv 2403.15706).
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing; with `tuning`, a module or the network and a cosine head on the first task.
     Stores: W (d M floats), R (M x M, symmetric, float64: 268 MB for M = 8,192, twice that in memory), the weights (M
         per class).
@@ -39,7 +43,7 @@ class ACIL(FirstSession):
     class Options(FirstSession.Options):
         tuning: str = option("none", "module that the first task trains together with a head", choices=TUNING)
         width: int = option(8192, "number of random features M ('buffer size')", ge=1)
-        ridge: float = option(0.1, "ridge penalty gamma", gt=0)
+        ridge: float = option(0.1, "ridge penalty gamma", gt=0, search=scales.log(1e-2, 1e3))
 
     @classmethod
     def supports(cls, setting: str, options: Any) -> bool:

@@ -14,15 +14,19 @@ from cl.parts.heads import GrowingHead
 from cl.parts.losses import classification
 from cl.parts.merging import averaging_coefficients, depths, group_factors, groups_of, lines_factors
 from cl.parts.weights import under
-from cl.strategy import Batch, StreamInfo, TaskSize, UsageError, View, Work, option
+from cl.strategy import Batch, StreamInfo, TaskSize, UsageError, View, Work, option, scales
 from cl.training.optim import WarmupCosine, adamw
 
 
 class AMA(Rescaled):
     """Adaptive model averaging: a group of blocks becomes k * (weights before) + (1 - k) * (weights after).
 
+    Name: AMA
     Paper: Lin et al. Mitigating the Alignment Tax of RLHF. EMNLP 2024, arXiv 2309.06256, whose last version calls it
         heterogeneous model averaging.
+    Family: merging
+    Networks: vit, cnn, random
+    Gradients: whole
     Trains: what the base trains, as the base does; then one number per group of blocks.
     Stores: what the base stores; with `anchor=pretrained` also the pretrained weights.
     Cost: one forward pass per test image; `choose_epochs` epochs more, with the backward pass of a whole network.
@@ -47,7 +51,9 @@ class AMA(Rescaled):
         keep: tuple[float, ...] = option(
             (), "shares of the weights before, one per group or at both ends of the line; empty: chosen", ge=0, le=1
         )
-        keep_mean: float = option(0.2, "mean of chosen coefficients (init_val in the code)", gt=0, lt=1)
+        keep_mean: float = option(
+            0.2, "mean of chosen coefficients (init_val in the code)", gt=0, lt=1, search=scales.linear(0.05, 0.5)
+        )
         epsilon: float = option(0.2, "the larger, the closer chosen coefficients are to their mean", ge=0)
         reg: float = option(1e-4, "weight of the distances of coefficients from their mean, summed over matrices", ge=0)
         choose_epochs: int = option(1, "epochs of the choice", ge=1)

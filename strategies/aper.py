@@ -17,8 +17,12 @@ from cl.strategy import Extractor, ImageSet, Inputs, StreamInfo, TaskSize, View,
 class APER(FirstSession):
     """Adapt and merge: adapt on the first task only, then classify by prototypes of F(x) = [f_PTM(x); f_adapted(x)].
 
+    Name: APER
     Paper: Zhou, Cai, Ye, Zhan, Liu. Revisiting Class-Incremental Learning with Pre-Trained Models: Generalizability and
         Adaptivity are All You Need. IJCV 2024, arXiv 2303.07338 (first called ADAM).
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: parts
     Trains: in the first task, adapters, SSF, visual prompts or a copy of the whole network, and a cosine head; nothing
         in later tasks.
     Stores: the module (adapters of ViT-B: 1.19 M floats; `finetune`: a second set of weights), the first task's head,

@@ -15,15 +15,20 @@ from cl.bases.merged import MergingAll
 from cl.parts.memory import Memory
 from cl.parts.merging import Coefficients, Weights, added
 from cl.parts.weights import under
-from cl.strategy import Batch, Source, StreamInfo, TaskSize, View, Work, option
+from cl.strategy import Batch, Source, StreamInfo, TaskSize, View, Work, option, scales
 from cl.training.optim import adamw
 
 
 class ATLAS(MergingAll):
     """Task vectors with learned anisotropic scaling: a coefficient per vector and tensor, learned after each task.
 
+    Name: aTLAS
     Paper: Zhang, Albert, Rodriguez-Opazo, van den Hengel, Abbasnejad. Knowledge Composition using Task Vectors with
         Learned Anisotropic Scaling. NeurIPS 2024, arXiv 2407.02880.
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
+    Images: kept
     Trains: the whole network, from the pretrained weights, for every task; then the coefficients, from 0.
     Stores: the merged task vector and those of all tasks (each the size of the network, or less: `form`); with
         `data=memory` `memory_size` images as bytes, with their labels.
@@ -51,7 +56,9 @@ class ATLAS(MergingAll):
         anisotropic: bool = option(True, "one coefficient per vector and tensor; otherwise one per vector")
         partitions: int = option(1, "K: random parts of each tensor with coefficients of their own", ge=1)
         coefficient_epochs: int = option(20, "passes over the images for the coefficients", ge=1)
-        coefficient_lr: float = option(1e-3, "learning rate of the coefficients (AdamW)", gt=0)
+        coefficient_lr: float = option(
+            1e-3, "learning rate of the coefficients (AdamW)", gt=0, search=scales.log(1e-4, 0.3)
+        )
         coefficient_decay: float = option(0.1, "weight decay of the coefficients", ge=0)
 
     @classmethod

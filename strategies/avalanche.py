@@ -12,13 +12,17 @@ from torch import Tensor, nn
 from cl.avalanche import lib
 from cl.avalanche.adapter import AvalancheStrategy, Kept, PixelFeatures, pixels_dataset, plugin_with
 from cl.avalanche.slda import AnalysisStrategy
-from cl.strategy import Inputs, StreamInfo, UsageError, option
+from cl.strategy import Inputs, StreamInfo, UsageError, option, scales
 
 
 class AvalancheNaive(AvalancheStrategy):
     """Avalanche's Naive: fine-tuning of backbone and classifier, task after task.
 
+    Name: Naive (Avalanche)
     Paper: none; avalanche-lib 0.6, `avalanche.training.Naive`.
+    Family: baselines
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: backbone and one linear classifier over all classes of the stream (global softmax).
     Stores: the optimiser's momentum buffers, which Avalanche carries over to the next task (one float per weight).
     Cost: one forward pass per test image.
@@ -32,8 +36,12 @@ class AvalancheNaive(AvalancheStrategy):
 class AvalancheEWC(AvalancheStrategy):
     """Avalanche's EWC: a quadratic penalty on changes of weights that were important for earlier tasks.
 
+    Name: EWC (Avalanche)
     Paper: Kirkpatrick et al. Overcoming catastrophic forgetting in neural networks. PNAS 2017; as
         `avalanche.training.EWC` of avalanche-lib 0.6 implements it.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: backbone and one linear classifier over all classes of the stream.
     Stores: importances and old values of every weight, per task (`mode=separate`) or once (`mode=online`).
     Cost: a second pass over the task's images for the importances; one forward pass per test image.
@@ -43,7 +51,9 @@ class AvalancheEWC(AvalancheStrategy):
 
     @dataclass(frozen=True)
     class Options(AvalancheStrategy.Options):
-        ewc_lambda: float = option(1.0, "weight of the penalty; Avalanche has no default", ge=0)
+        ewc_lambda: float = option(
+            1.0, "weight of the penalty; Avalanche has no default", ge=0, search=scales.log(0.1, 1e4)
+        )
         mode: str = option(
             "separate", "a penalty per task (separate), or one penalty that decays", choices=("separate", "online")
         )
@@ -87,8 +97,12 @@ class AvalancheEWC(AvalancheStrategy):
 class AvalancheLwF(AvalancheStrategy):
     """Avalanche's LwF: the model before the task is the teacher for old classes while new classes are learned.
 
+    Name: LwF (Avalanche)
     Paper: Li and Hoiem. Learning without Forgetting. ECCV 2016; as `avalanche.training.LwF` of avalanche-lib 0.6
         implements it.
+    Family: distillation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: backbone and one linear classifier over all classes of the stream.
     Stores: as avalanche/naive; the teacher is the model after the previous task, so no copy is stored between tasks.
     Cost: two forward passes per training image; one per test image.
@@ -97,7 +111,7 @@ class AvalancheLwF(AvalancheStrategy):
 
     @dataclass(frozen=True)
     class Options(AvalancheStrategy.Options):
-        alpha: float = option(1.0, "weight of distillation; Avalanche's default", ge=0)
+        alpha: float = option(1.0, "weight of distillation; Avalanche's default", ge=0, search=scales.log(0.1, 10.0))
         temperature: float = option(2.0, "temperature of distillation; Avalanche's default", gt=0)
 
     def build(self, model: nn.Module, **common: Any) -> lib.SupervisedTemplate:
@@ -115,8 +129,13 @@ class AvalancheLwF(AvalancheStrategy):
 class AvalancheReplay(AvalancheStrategy):
     """Avalanche's Replay: every batch holds as many remembered images as new images.
 
+    Name: Replay (Avalanche)
     Paper: none; avalanche-lib 0.6, `avalanche.training.Replay` with its default storage policy: reservoir sampling, the
         memory divided equally among the tasks.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: backbone and one linear classifier over all classes of the stream.
     Stores: `mem_size` images as bytes, in addition to the buffers of avalanche/naive.
     Cost: two forward passes per training image; one per test image.
@@ -160,8 +179,13 @@ class AvalancheReplay(AvalancheStrategy):
 class AvalancheICaRL(AvalancheStrategy):
     """Avalanche's iCaRL: exemplars chosen by herding, distillation, and the nearest mean of exemplars.
 
+    Name: iCaRL (Avalanche)
     Paper: Rebuffi, Kolesnikov, Sperl, Lampert. iCaRL: Incremental Classifier and Representation Learning. CVPR 2017; as
         `avalanche.training.ICaRL` of avalanche-lib 0.6 implements it.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: backbone and one linear classifier over all classes, by binary cross-entropy.
     Stores: `memory_size` exemplars as bytes (in total, or per class), one mean per class, and the buffers of
         avalanche/naive.
@@ -226,8 +250,12 @@ class AvalancheICaRL(AvalancheStrategy):
 class AvalancheSLDA(AnalysisStrategy):
     """Avalanche's StreamingLDA: linear discriminant analysis on frozen features, one image at a time.
 
+    Name: SLDA (Avalanche)
     Paper: Hayes and Kanan. Lifelong Machine Learning with Deep Streaming Linear Discriminant Analysis. CVPR Workshops
         2020; as `avalanche.training.StreamingLDA` of avalanche-lib 0.6 implements it.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing.
     Stores: one mean per class, one covariance and its inverse.
     Cost: one forward pass per training image and per test image, memoised across runs.
@@ -236,6 +264,9 @@ class AvalancheSLDA(AnalysisStrategy):
 
     @dataclass(frozen=True)
     class Options:
-        shrinkage: float = option(1e-4, "shrinkage of the covariance; the paper's value and Avalanche's", ge=0, le=1)
+        shrinkage: float = option(
+            1e-4, "shrinkage of the covariance; the paper's value and Avalanche's", ge=0, le=1,
+            search=scales.log(1e-5, 0.5),
+        )  # fmt: skip
         streaming_sigma: bool = option(True, "update the covariance with every image; Avalanche's default")
         batch_size: int = option(128, "images between inversions of the covariance; the result is the same", ge=1)

@@ -17,9 +17,14 @@ from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TensorBatches, View
 class BiC(Taught):
     """Bias correction: distil, rehearse exemplars, then fit alpha z + beta to the logits of the new classes.
 
+    Name: BiC
     Paper: Wu, Chen, Wang, Ye, Liu, Guo, Fu. Large Scale Incremental Learning. CVPR 2019, arXiv 1905.13260. Published:
         56.69 % after five tasks of CIFAR-100 with 2,000 exemplars and a ResNet-32 from scratch, as Mammoth's
         scripts/reproduce.json has it.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the backbone and one linear head, on the images of the task and the exemplars, shuffled, by (1 - r) L_CE + r
         L_KD with r = old classes / classes seen and T = 2, as in WA. Then only alpha and beta of the task, by the
         cross-entropy of the corrected logits on images held out of the training: of each class, new or old, `held_out`

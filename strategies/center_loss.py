@@ -11,15 +11,19 @@ from torch.nn import functional as F
 
 from cl.bases.replayed import Replayed
 from cl.parts.losses import classification
-from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Step, StreamInfo, View, option
+from cl.strategy import DISJOINT, DOMAIN, Batch, ImageSet, Step, StreamInfo, View, option, scales
 
 
 class CenterLoss(Replayed):
     """Features of later domains are pulled to the class centers of the first, under a frozen classifier.
 
+    Name: Center loss
     Paper: Olpadkar, Gavas. Center Loss Regularization for Continual Learning. 2021, arXiv 2110.11314, a withdrawn
         submission; centers move as in Wen, Zhang, Li, Qiao. A Discriminative Feature Learning Approach for Deep Face
         Recognition. ECCV 2016.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone, and a linear head in the first task, on cross-entropy + weight / 2 mean |f(x) - c_y|^2. In the
         first task also the centers, c_y -= rate sum (c_y - f_i) / (1 + n_y) over the batch; then centers and head are
         frozen. With `memory_size`, batches also hold remembered images, in both terms.
@@ -38,7 +42,7 @@ class CenterLoss(Replayed):
         loss: str = option(
             "global", "softmax over the task's classes (local), or over all classes seen", choices=("local", "global")
         )
-        weight: float = option(0.003, "weight lambda of the center loss; 0: none", ge=0)
+        weight: float = option(0.003, "weight lambda of the center loss; 0: none", ge=0, search=scales.log(1e-4, 1e-1))
         center_rate: float = option(0.5, "rate of the centers", gt=0, le=1)
         normalize: bool = option(False, "scale features to length 1 for the center loss")
 

@@ -28,8 +28,12 @@ from cl.training.generators import generator
 class CLDST(Subnetworks):
     """Continual learning with dynamic sparse training: a sparse subnetwork per task, rewired while it trains.
 
+    Name: CL-DST
     Paper: Yildirim, Gok Yildirim, Sokar, Mocanu, Vanschoren. Continual Learning with Dynamic Sparse Training:
         Exploring Algorithms for Effective Model Updates. CPAL 2024, arXiv 2308.14831.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the weights in the task's mask that no earlier task uses, biases, norms, and the head of the task. Every
         `frequency` steps the smallest weights leave the mask and as many others grow in.
     Stores: the weights, a mask per task with one bit per weight, biases, norms and a head per task.

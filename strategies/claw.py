@@ -13,13 +13,17 @@ from cl.parts.attached import Attached
 from cl.parts.variational import Layers
 from cl.parts.weights.unit_adaptation import UnitAdaptation
 from cl.strategies.vcl import VCL
-from cl.strategy import Inputs, StreamInfo, TaskSize, View, Work, option
+from cl.strategy import Inputs, StreamInfo, TaskSize, View, Work, option, scales
 
 
 class CLAW(VCL):
     """VCL with a factor per hidden unit and task: whether a unit is adapted, how far, and how far at most is learned.
 
+    Name: CLAW
     Paper: Adel, Zhao, Turner. Continual Learning with Adaptive Weights (CLAW). ICLR 2020, arXiv 1911.09514.
+    Family: regularisation
+    Networks: cnn, mlp, random
+    Gradients: whole
     Trains: each task in two steps, `rounds` times. First, with the shared Gaussians as they are, its adaptation and its
         head: the output of a unit is multiplied by 1 + b (m sigmoid(a) - 1), where b is 1 with probability p, relaxed
         to a Concrete variable; p, a and the maximum m are of the unit and the task. Then, with the adaptation as it is,
@@ -37,7 +41,7 @@ class CLAW(VCL):
     @dataclass(frozen=True)
     class Options(VCL.Options):
         adapt_epochs: int = option(50, "epochs of a task's adaptation, before those of the posterior", ge=0)
-        adapt_lr: float = option(0.05, "learning rate of the adaptation (Adam)", gt=0)
+        adapt_lr: float = option(0.05, "learning rate of the adaptation (Adam)", gt=0, search=scales.log(5e-3, 0.5))
         adapt_prior: float = option(0.5, "prior probability that a unit is adapted", gt=0, lt=1)
         rounds: int = option(5, "how often the two steps follow one another within a task; epochs are totals", ge=1)
         temperature: float = option(0.5, "temperature of the relaxed switches", gt=0)

@@ -15,8 +15,12 @@ from cl.strategy import RECIPES, SCHEDULES, StreamInfo, UsageError, option, scal
 class CODAPrompt(Prompted):
     """Decomposed attention-based prompting: p(x) = sum_m cos(q(x) * A_m, K_m) P_m in the first blocks.
 
+    Name: CODA-Prompt
     Paper: Smith, Karlinsky, Gutta, Cascante-Bonilla, Kim, Arbelle, Panda, Feris, Kira. CODA-Prompt: COntinual
         Decomposed Attention-based Prompting for Rehearsal-Free Continual Learning. CVPR 2023, arXiv 2211.13218.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: the task's components (prompts, keys, attention vectors) and one linear head, end to end. Earlier components
         are used but frozen. The backbone is frozen.
     Stores: M components over all tasks (ViT-B, M = 100, 5 blocks: 15.4 MB), M / T of them per task.

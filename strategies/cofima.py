@@ -14,7 +14,7 @@ from cl.parts.merging import fisher_average
 from cl.parts.statistics import Parameters, batch_norms, diagonal
 from cl.parts.weights import under
 from cl.strategies.slca import SLCA
-from cl.strategy import StreamInfo, TaskSize, View, Work, option
+from cl.strategy import StreamInfo, TaskSize, View, Work, option, scales
 from cl.training import state
 from cl.training.batches import without_single
 
@@ -22,8 +22,12 @@ from cl.training.batches import without_single
 class CoFiMA(SLCA):
     """Continual Fisher-weighted model averaging: slow learning, an average with the weights before, then alignment.
 
+    Name: CoFiMA
     Paper: Marouf, Roy, Tartaglione, Lathuiliere. Weighted Ensemble Models Are Strong Continual Learners. ECCV 2024,
         arXiv 2312.08977; `weighting=plain` is its CoMA.
+    Family: alignment
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: as SLCA. After each task from the second on, each weight of the backbone becomes the average of its value
         before the task and its trained value, weighted by 1 - alpha and alpha times their Fisher information.
     Stores: as SLCA, and the Fisher information of the last task (one float per weight); within a task also the weights
@@ -44,7 +48,10 @@ class CoFiMA(SLCA):
         weighting: str = option(
             "fisher", "weigh the average by Fisher information (CoFiMA), or not (CoMA)", choices=("fisher", "plain")
         )
-        alpha: float = option(0.4, "share of the trained weights; the weights before the task get the rest", ge=0, le=1)
+        alpha: float = option(
+            0.4, "share of the trained weights; the weights before the task get the rest", ge=0, le=1,
+            search=scales.linear(0.1, 0.9),
+        )  # fmt: skip
         fisher_clip: float = option(1e-4, "upper bound of the Fisher information; 0: none", ge=0)
 
     @classmethod

@@ -13,7 +13,21 @@ from cl.parts.attached import Attached, ClipPrompts, text_of
 from cl.parts.attached.clip_prompts import MODES
 from cl.parts.heads import captions, templates
 from cl.parts.losses import positions
-from cl.strategy import RECIPES, Batch, Inputs, Needs, Step, Strategy, StreamInfo, UsageError, View, When, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Inputs,
+    Needs,
+    Step,
+    Strategy,
+    StreamInfo,
+    UsageError,
+    View,
+    When,
+    option,
+    scales,
+    sgd,
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +49,12 @@ class WarmRestarts:
 class CpeClip(Strategy):
     """CPE-CLIP: learn prompts for both towers of a frozen CLIP, with smaller steps the more classes were seen before.
 
+    Name: CPE-CLIP
     Paper: D'Alessandro, Alonso, Calabres, Galar. Multimodal Parameter-Efficient Few-Shot Class Incremental Learning.
         ICCV Workshops 2023, arXiv 2303.04751.
+    Family: prompts
+    Networks: clip
+    Gradients: parts
     Trains: prompts g [D, L, w] and a linear map A. Layer i of the text tower gets g_i in place of g_(i-1), after the
         first token of a caption; layer i of the image tower gets A g_i at the end of its sequence, after the outputs at
         the prompts before. Logits are 100 cos(image, text); the loss is the cross-entropy over the classes of the
@@ -72,7 +90,7 @@ class CpeClip(Strategy):
             choices=("balance", "none", "freeze"),
         )  # fmt: skip
         scale: float = option(100.0, "factor of the cosines", gt=0)
-        max_lr: float = option(0.1, "learning rate after the warm-up", gt=0)
+        max_lr: float = option(0.1, "learning rate after the warm-up", gt=0, search=scales.log(1e-2, 1.0))
         min_lr: float = option(0.001, "learning rate in the first epoch of a session", gt=0)
         warmup: int = option(50, "epochs of the warm-up", ge=0)
         cycle: int = option(200, "epochs after which the schedule starts again", ge=1)

@@ -9,15 +9,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.bases.rehearsed import Rehearsed
-from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TaskSize, Work, option
+from cl.strategy import Batch, ImageSet, Inputs, StreamInfo, TaskSize, Work, option, scales
 
 
 class DerPP(Rehearsed):
     """Dark experience replay: remembered images keep the logits of their day (DER), and also their labels (DER++).
 
+    Name: DER++
     Paper: Buzzega, Boschini, Porrello, Abati, Calderara. Dark Experience for General Continual Learning: a Strong,
         Simple Baseline. NeurIPS 2020, arXiv 2004.07211. Published: 38.25 % (DER: 36.60 %) after ten tasks of CIFAR-100
         with 500 images and a ResNet-18 from scratch, as Mammoth's scripts/reproduce.json has it.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the backbone and one linear head, by CE(new) + alpha MSE(z', h') + beta CE(z'', y''): z' are logits of one
         sample of the memory and h' those kept with it, z'' logits of a second sample and y'' its labels. `beta=0` is
         DER. After each step the reservoir is offered the images of the batch and the logits they just had.
@@ -35,8 +40,10 @@ class DerPP(Rehearsed):
 
     @dataclass(frozen=True)
     class Options(Rehearsed.Options):
-        alpha: float = option(0.1, "weight of the kept logits", ge=0)
-        beta: float = option(0.5, "weight of the labels of remembered images; 0: DER", ge=0)
+        alpha: float = option(0.1, "weight of the kept logits", ge=0, search=scales.log(1e-2, 1.0))
+        beta: float = option(
+            0.5, "weight of the labels of remembered images; 0: DER", ge=0, search=scales.linear(0.0, 1.0)
+        )
         outputs: str = option(
             "all", "classes of the head: all of the stream from the start, or those seen", choices=("all", "seen")
         )

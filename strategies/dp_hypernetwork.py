@@ -16,8 +16,12 @@ from cl.strategy import Batch, StreamInfo, View, option
 class DPHypernetwork(Generated):
     """A recurrent hypernetwork: what it generates for a layer depends on what it generated for the layers before.
 
+    Name: Dependency-preserving hypernetwork
     Paper: Chandra, Varshney, Srijith, Gupta. Continual Learning with Dependency Preserving Hypernetworks. WACV 2023,
         arXiv 2209.07712.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: an LSTM, embeddings u_l of layers and c_k of places of chunks, a linear output that all chunks share, and
         the embedding e_t of the task. Step by step, h = LSTM(h, [e_t; u_l; c_k]) and a chunk of layer l is G h. The
         loss is that of `hypernetwork`, with squared changes weighed by the importance of a layer to the task.

@@ -12,14 +12,18 @@ from torch import Tensor, nn
 from cl.bases.prompted import Prompted
 from cl.parts.attached import RANGES, Prefix, attention_blocks, legacy_layout, nearest, prefixed, similarity, uniform
 from cl.parts.task_parameters import TaskParameters
-from cl.strategy import StreamInfo, option
+from cl.strategy import StreamInfo, option, scales
 
 
 class DualPrompt(Prompted):
     """Complementary prompting: G-prompts for knowledge shared by all tasks, an E-prompt and a key for each task.
 
+    Name: DualPrompt
     Paper: Wang, Zhang, Ebrahimi, Sun, Zhang, Lee, Ren, Su, Perot, Dy, Pfister. DualPrompt: Complementary Prompting for
         Rehearsal-free Continual Learning. ECCV 2022, arXiv 2204.04799.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: the G-prompt, the task's E-prompt and key, and one linear head; the backbone is frozen.
     Stores: per task an E-prompt and its key (ViT-B, 20 rows: 372 KB), and one G-prompt.
     Cost: two forward passes per test image, the first memoised across runs.
@@ -38,9 +42,11 @@ class DualPrompt(Prompted):
     @dataclass(frozen=True)
     class Options(Prompted.Options):
         batch_size: int = option(24, "images per step", ge=1)
-        lr: float = option(0.0028125, "learning rate of prompts, keys and head", gt=0)
+        lr: float = option(0.0028125, "learning rate of prompts, keys and head", gt=0, search=scales.log(1e-4, 1e-1))
         length_g: int = option(5, "length of the G-prompt: rows of keys, and as many of values", ge=0)
-        length_e: int = option(5, "length of an E-prompt: rows of keys, and as many of values", ge=0)
+        length_e: int = option(
+            5, "length of an E-prompt: rows of keys, and as many of values", ge=0, search=scales.among(5, 10, 20)
+        )
         layers_g: tuple[int, ...] = option((0, 1), "blocks with the G-prompt", ge=0)
         layers_e: tuple[int, ...] = option((2, 3, 4), "blocks with E-prompts", ge=0)
         keys: str = option("task", "one key per task, or one per task and block", choices=("task", "layer"))

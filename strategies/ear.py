@@ -15,15 +15,32 @@ from cl.parts.hyperdimensional import Bundles, Hypervectors, KeptCodes
 from cl.parts.shallow_adaptors import AdaptorPool, ShallowAdaptor, Shape, naswot, shapes
 from cl.parts.statistics import auroc
 from cl.protocol import TaskSize, Work
-from cl.strategy import DISJOINT, DOMAIN, Batch, Cosine, Inputs, Needs, Strategy, StreamInfo, UsageError, View, option
+from cl.strategy import (
+    DISJOINT,
+    DOMAIN,
+    Batch,
+    Cosine,
+    Inputs,
+    Needs,
+    Strategy,
+    StreamInfo,
+    UsageError,
+    View,
+    option,
+    scales,
+)
 from cl.training.optim import OPTIMIZERS, optimizer
 
 
 class EAR(Strategy):
     """A frozen encoder, shallow adaptors that grow where inputs are new, and hypervectors that route images to them.
 
+    Name: EAR
     Paper: Daniels, Hu, Lomnitz, Miller, Raghavan, Zhang, Piacentino, Zhang. Efficient Model Adaptation for Continual
         Learning at the Edge. 2023, arXiv 2308.02084 (Encoder-Adaptor-Reconfigurator).
+    Family: adapters
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: a linear head per task (the reconfigurator), and where the task's images are new, an adaptor: a shallow
         network on features of the encoder at several depths, whose output is added to the last. Nothing learned earlier
         changes.
@@ -71,7 +88,10 @@ class EAR(Strategy):
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(64, "images per step", ge=1)
         optimizer: str = option("adam", "optimiser, fresh for every task", choices=OPTIMIZERS)
-        lr: float = option(1e-3, "learning rate of adaptor and head, which falls along a half cosine", gt=0)
+        lr: float = option(
+            1e-3, "learning rate of adaptor and head, which falls along a half cosine", gt=0,
+            search=scales.log(1e-4, 1e-1),
+        )  # fmt: skip
         momentum: float = option(0.9, "momentum of SGD", ge=0, lt=1)
         weight_decay: float = option(0.0, "weight decay of adaptor and head", ge=0)
 

@@ -11,15 +11,32 @@ from torch.nn import functional as F
 
 from cl.parts.attached import Adapters, AdapterSets
 from cl.parts.heads import CosineHead, SubspacePrototypes, class_means, cosines
-from cl.strategy import RECIPES, Batch, Cosine, Inputs, Needs, Strategy, StreamInfo, TaskSize, View, Work, option
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Cosine,
+    Inputs,
+    Needs,
+    Strategy,
+    StreamInfo,
+    TaskSize,
+    View,
+    Work,
+    option,
+    scales,
+)
 from cl.training.optim import OPTIMIZERS, optimizer
 
 
 class EASE(Strategy):
     """Each task trains a new set of adapters, which defines a subspace; each class has a prototype in every subspace.
 
+    Name: EASE
     Paper: Zhou, Sun, Ye, Zhan. Expandable Subspace Ensemble for Pre-Trained Model-Based Class-Incremental Learning.
         CVPR 2024, arXiv 2403.12030.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: the task's adapters (rank 64 in ViT-B: 1.19 million parameters) and a cosine head over its classes, which is
         dropped afterwards; the backbone and earlier adapters are frozen.
     Stores: the adapters of every task, and a prototype per class and task (3 KB for ViT-B); no images.
@@ -36,13 +53,15 @@ class EASE(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(48, "images per step", ge=1)
-        lr: float = option(0.025, "learning rate of adapters and temporary head", gt=0)
+        lr: float = option(0.025, "learning rate of adapters and temporary head", gt=0, search=scales.log(1e-3, 1.0))
         optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS, unlisted=True)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of all trained parameters", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(64, "width of the adapters' bottlenecks", ge=1)
-        alpha: float = option(0.1, "total weight of all subspaces other than a class's own", ge=0)
+        alpha: float = option(
+            0.1, "total weight of all subspaces other than a class's own", ge=0, search=scales.log(1e-3, 1.0)
+        )
         beta: float = option(0.0, "weight of the backbone's features without adapters; 0: not used", ge=0)
         recalculate: bool = option(True, "after every task, estimate old classes in all later subspaces again")
 

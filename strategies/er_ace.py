@@ -17,9 +17,14 @@ from cl.strategy import Batch, TaskSize, View, Work, option
 class ErAce(Rehearsed):
     """Experience replay with an asymmetric cross-entropy: new images do not push old classes away.
 
+    Name: ER-ACE
     Paper: Caccia, Aljundi, Asadi, Tuytelaars, Pineau, Belilovsky. New Insights on Reducing Abrupt Representation Change
         in Online Continual Learning. ICLR 2022, arXiv 2104.05025. Published: 42.60 % after five online tasks of
         CIFAR-10 with 200 images and a reduced ResNet-18 from scratch, as Mammoth's scripts/reproduce.json has it.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the backbone and one linear head, by CE(new) + CE(remembered). The softmax of new images runs over the
         classes in their batch, that of remembered images over all classes seen. In the first task all is as in
         fine-tuning, without replay, unless `task_free`.

@@ -14,15 +14,19 @@ from torch.func import functional_call
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, classification
 from cl.parts.statistics import LABELS, SQUARES, Anchors, Parameters, answers, batch_norms, diagonal
-from cl.strategy import DISJOINT, Batch, StreamInfo, TaskSize, UsageError, View, Work, option
+from cl.strategy import DISJOINT, Batch, StreamInfo, TaskSize, UsageError, View, Work, option, scales
 from cl.training.batches import without_single
 
 
 class EWC(Regularized):
     """Elastic Weight Consolidation: penalise changes of weights that earlier tasks depend on, by Fisher information.
 
+    Name: EWC
     Paper: Kirkpatrick et al. Overcoming catastrophic forgetting in neural networks. PNAS 2017; `accumulate=online`
         with `decay` after Schwarz et al. Progress & Compress. ICML 2018.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. From task 2 on,
         reg * reg_factor * sum_j F_j (theta_j - anchor_j)^2 is added to the loss.
     Stores: Fisher and anchor, each as large as the penalised parameters (ViT-B: 686 MB; projections 170 MB). This also
@@ -40,7 +44,10 @@ class EWC(Regularized):
 
     @dataclass(frozen=True)
     class Options(Regularized.Options):
-        reg: float = option(10.0, "weight of the penalty (lambda_reg; mu, lamda and e_lambda in implementations)", ge=0)
+        reg: float = option(
+            10.0, "weight of the penalty (lambda_reg; mu, lamda and e_lambda in implementations)", ge=0,
+            search=scales.log(1.0, 1e4),
+        )  # fmt: skip
         reg_factor: float = option(0.5, "constant factor of the penalty in addition to reg: 1/2 or 1", gt=0)
         fisher: str = option(
             "scaled", "mean of squared gradients: of images, of images with all batches counted as full (padded), of "

@@ -9,14 +9,18 @@ from torch import Tensor
 
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES
-from cl.strategy import Batch, StreamInfo, option
+from cl.strategy import Batch, StreamInfo, option, scales
 
 
 class FeatKD(Regularized):
     """Distil the old model's features on new images, with mean squared error or cosine distance.
 
+    Name: FeatKD
     Paper: one of the four regularisers of Smith, Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual
         Learning. CVPR Workshops 2023, arXiv 2203.17269.
+    Family: distillation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone (`trains=qkv`: its query, key and value projections) and one linear head over the classes seen.
     Stores: a copy of the tuned tensors and of the head from before the task; no images.
     Cost: one forward pass per test image; in training, an additional pass of the old model for every image.
@@ -36,7 +40,7 @@ class FeatKD(Regularized):
             "sigmoids of all classes seen (bce) or the task's; softmax over all seen (global) or the task's (local)",
             choices=LOSSES,
         )
-        feat_kd: float = option(1.0, "weight of feature distillation; 0: none", ge=0)
+        feat_kd: float = option(1.0, "weight of feature distillation; 0: none", ge=0, search=scales.log(0.1, 100.0))
         first_task: str = option(
             "skip",
             "the first task: no feature distillation (skip), or from the initial network, as Smith et al.'s code of "

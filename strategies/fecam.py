@@ -11,14 +11,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.statistics import ClassMoments
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, UsageError, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, UsageError, View, option, scales
 
 
 class FeCAM(Strategy):
     """Nearest class mean by the Mahalanobis distance with the shrunk and normalised covariance of each class.
 
+    Name: FeCAM
     Paper: Goswami, Liu, Twardowski, van de Weijer. FeCAM: Exploiting the Heterogeneity of Class Distributions in
         Exemplar-Free Continual Learning. NeurIPS 2023, arXiv 2309.14062.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing. Shrinkage: Sigma + alpha1 V1 I + alpha2 V2 (1 - I), with the mean variance V1 and the mean
         covariance V2 off the diagonal; then Sigma_ij / (sigma_i sigma_j).
     Stores: a mean and a covariance per class (d x d, symmetric, float64: 2.4 MB per class for ViT-B, four times that in
@@ -37,7 +41,7 @@ class FeCAM(Strategy):
 
     @dataclass(frozen=True)
     class Options:
-        alpha1: float = option(1.0, "weight of the mean variance on the diagonal", ge=0)
+        alpha1: float = option(1.0, "weight of the mean variance on the diagonal", ge=0, search=scales.log(0.1, 100.0))
         alpha2: float = option(0.0, "weight of the mean covariance off the diagonal", ge=0)
         shrinks: int = option(1, "times that the covariance is shrunk", ge=0)
         normalize: bool = option(True, "divide the covariance by the standard deviations: a correlation matrix")

@@ -11,8 +11,12 @@ from cl.strategy import SETTINGS
 class Finetune(FineTuning):
     """Sequential fine-tuning of backbone and head, with a local or a global softmax.
 
+    Name: Fine-tuning
     Paper: folklore; the variants follow CODA-Prompt (FT: global, FT++: local), LAMDA-PILOT (local), and SLCA's slow
         Seq-FT (local, backbone at 0.01 of the head's learning rate). Each is a named preset (`--preset ft++`).
+    Family: baselines
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone and one linear head over the classes seen.
     Stores: only the model.
     Cost: one forward pass per test image.

@@ -10,13 +10,17 @@ from torch.nn import functional as F
 
 from cl.parts.attached import Adapters, Attached
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, Cosine, Inputs, Needs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Cosine, Inputs, Needs, Strategy, StreamInfo, View, option, scales, sgd
 
 
 class FinetuneAdapter(Strategy):
     """Sequential fine-tuning of one shared set of adapters and of the new task's head; a baseline without a memory.
 
+    Name: Fine-tuned adapters
     Paper: none; a baseline in the tables of APER, EASE and MOS.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: one set of adapters, which every task continues to train (rank 64 in ViT-B: 1.19 million parameters), and
         the task's rows of a linear head.
     Stores: the adapters and the head.
@@ -29,7 +33,9 @@ class FinetuneAdapter(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(48, "images per step", ge=1)
-        lr: float = option(0.01, "learning rate of adapters and head, with cosine decay to 0", gt=0)
+        lr: float = option(
+            0.01, "learning rate of adapters and head, with cosine decay to 0", gt=0, search=scales.log(1e-3, 0.3)
+        )
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of all trained parameters", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))

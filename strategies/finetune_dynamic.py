@@ -17,8 +17,12 @@ from cl.strategy import ImageSet, StreamInfo, TaskSize, View, Work, option
 class FinetuneDynamic(NetworkPerTask):
     """A network per task; each starts from the earlier network whose features give the best nearest neighbours.
 
+    Name: FT-d
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
         2023 (FT-d, dynamic kNN).
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the whole network and a linear head, in `trials` trials per task with different learning rates and label
         smoothing; the trial with the best validation accuracy is kept.
     Stores: a network and a head per task; no images.

@@ -11,8 +11,12 @@ from cl.strategy import View
 class FinetunePrevious(NetworkPerTask):
     """A network per task; each starts from the network of the previous task, and the first from scratch.
 
+    Name: FT-prev
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
         2023 (FT-prev).
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the whole network and a linear head, in `trials` trials per task with different learning rates and label
         smoothing; the trial with the best validation accuracy is kept.
     Stores: a network and a head per task, to predict on earlier tasks; no images.

@@ -15,7 +15,20 @@ from cl.parts.losses import balanced_cross_entropy, effective_weights, softened_
 from cl.parts.memory import Memory
 from cl.parts.weights import Networks
 from cl.protocol import TaskSize, Work
-from cl.strategy import RECIPES, SCHEDULES, Batch, Extractor, ImageSet, Inputs, Step, StreamInfo, View, option, schedule
+from cl.strategy import (
+    RECIPES,
+    SCHEDULES,
+    Batch,
+    Extractor,
+    ImageSet,
+    Inputs,
+    Step,
+    StreamInfo,
+    View,
+    option,
+    scales,
+    schedule,
+)
 from cl.training.optim import optimizer
 from cl.training.policies import POLICIES
 
@@ -23,8 +36,13 @@ from cl.training.policies import POLICIES
 class Foster(Joined):
     """Feature boosting and compression: a new network beside the frozen old one, then one student of both.
 
+    Name: FOSTER
     Paper: Wang, Zhou, Ye, Zhan. FOSTER: Feature Boosting and Compression for Class-Incremental Learning. ECCV 2022,
         arXiv 2204.04662.
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: in the first task the backbone and a linear head, by cross-entropy. In a later task, on its images and the
         exemplars, shuffled: (boosting) a new network F_n, which starts as a copy of the old network F_o, and a head
         over [F_o(x), F_n(x)] with logits z, which starts with the weights of the old head on F_o; the loss is L_CE(z /
@@ -57,7 +75,7 @@ class Foster(Joined):
         compress_epochs: int = option(130, "epochs of compression in each later task", ge=1)
         trains: str = option("all", "train backbone and head", choices=("all",))
         memory_of: str = option("images", "keep images, whose features change", choices=("images",))
-        lr: float = option(0.1, "learning rate of networks and heads in every fit", gt=0)
+        lr: float = option(0.1, "learning rate of networks and heads in every fit", gt=0, search=scales.log(3e-4, 0.3))
         weight_decay: float = option(5e-4, "weight decay; compression has none", ge=0)
         schedule: str = option("cosine", "learning-rate schedule, restarted for every fit", choices=SCHEDULES)
         augment: str = option("crop-flip", "augmentation of training images", choices=(*RECIPES, *POLICIES))

@@ -12,15 +12,32 @@ from torch.nn import functional as F
 
 from cl.parts.heads import CosineHead, class_means, closeness
 from cl.protocol import TaskSize, Work
-from cl.strategy import RECIPES, Batch, Inputs, MultiStep, Needs, Source, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Inputs,
+    MultiStep,
+    Needs,
+    Source,
+    Strategy,
+    StreamInfo,
+    View,
+    option,
+    scales,
+    sgd,
+)
 
 
 class FSCILFrozen(Strategy):
     """The first task trains the network with a cosine classifier; later tasks only add the means of their classes.
 
+    Name: Frozen class means
     Paper: Roy, Park, Fahrezi, Etemad. A Bag of Tricks for Few-Shot Class-Incremental Learning. arXiv 2403.14392 (2024),
         whose baseline ("incremental-frozen") this is. The constants are those of Zhang, Song, Lin, Zheng, Pan, Xu.
         Few-Shot Incremental Learning with Continually Evolved Classifiers. CVPR 2021, arXiv 2104.03047 (CEC).
+    Family: few-shot
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: in the first task the network and a cosine classifier, which is then dropped; later, nothing.
     Stores: the weights and one mean per class.
     Cost: one forward pass per image and task.
@@ -34,7 +51,7 @@ class FSCILFrozen(Strategy):
     class Options:
         epochs: int = option(100, "epochs on the first task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.1, "learning rate of network and classifier (SGD)", gt=0)
+        lr: float = option(0.1, "learning rate of network and classifier (SGD)", gt=0, search=scales.log(3e-4, 0.3))
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         nesterov: bool = option(True, "Nesterov's momentum; it needs a momentum above 0")
         weight_decay: float = option(5e-4, "weight decay", ge=0)

@@ -15,7 +15,7 @@ from cl.parts.losses import dot_regression, supervised_contrastive
 from cl.parts.views import PSEUDO, TURNS, Extended, TwoViews, pseudo_classes
 from cl.parts.weights import FixedMasks, best, in_block
 from cl.strategies.fscil_frozen import FSCILFrozen
-from cl.strategy import RECIPES, Batch, Cosine, Source, Step, StreamInfo, TaskSize, View, Work, option, sgd
+from cl.strategy import RECIPES, Batch, Cosine, Source, Step, StreamInfo, TaskSize, View, Work, option, scales, sgd
 
 
 class FSCILTricks(FSCILFrozen):
@@ -24,10 +24,14 @@ class FSCILTricks(FSCILFrozen):
     They are supervised contrast, pre-assigned prototypes, pseudo-classes, a tuned subnetwork, self-supervised
     pre-training, and rotations to be recognised.
 
+    Name: FSCIL tricks
     Paper: Roy, Park, Fahrezi, Etemad. A Bag of Tricks for Few-Shot Class-Incremental Learning. arXiv 2403.14392 (2024).
         Six tricks are named in version 2 of the paper. Equations: SupCon (Khosla et al. 2020), a simplex as the fixed
         classifier (NC-FSCIL, Yang et al. 2023), mixes as classes (ALICE, Peng et al. 2022), SimCLR (Chen et al. 2020),
         rotations (Gidaris et al. 2018).
+    Family: few-shot
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: in the first task the network, a projection, rows for pseudo-classes and a classifier of rotations, of which
         only the network is kept; later, a share `subnet` of the weights of one block.
     Stores: the weights, one mean per class, a vertex per class (`prototypes=simplex`), and a byte per weight of the
@@ -67,7 +71,7 @@ class FSCILTricks(FSCILFrozen):
         subnet: float = option(0.1, "share of a block's weights that later tasks tune; 0: off", ge=0, lt=1)
         subnet_block: str = option("", "module with the tuned weights, such as layer4; empty: the last block")
         subnet_epochs: int = option(5, "epochs on a later task", ge=1)
-        subnet_lr: float = option(0.001, "learning rate on a later task (SGD)", gt=0)
+        subnet_lr: float = option(0.001, "learning rate on a later task (SGD)", gt=0, search=scales.log(1e-4, 1e-1))
         pretrain_epochs: int = option(100, "epochs of self-supervised pre-training before the first task; 0: off", ge=0)
         pretrain_lr: float = option(0.1, "learning rate of the pre-training, with cosine decay to 0", gt=0)
         pretrain_temperature: float = option(0.5, "temperature of the pre-training's loss", gt=0)

@@ -12,15 +12,32 @@ from torch.nn import functional as F
 from cl.bases.joined import Joined
 from cl.bases.replayed import Replayed
 from cl.parts.mixing import drawn_cutmix
-from cl.strategy import SCHEDULES, SETTINGS, Batch, StreamInfo, TaskSize, UsageError, View, Work, option, schedule
+from cl.strategy import (
+    SCHEDULES,
+    SETTINGS,
+    Batch,
+    StreamInfo,
+    TaskSize,
+    UsageError,
+    View,
+    Work,
+    option,
+    scales,
+    schedule,
+)
 from cl.training.optim import WarmRestarts, optimizer
 
 
 class GDumb(Joined):
     """Greedy sampler and dumb learner: after each task a new network is trained on a balanced memory alone.
 
+    Name: GDumb
     Paper: Prabhu, Torr, Dokania. GDumb: A Simple Approach that Questions Our Progress in Continual Learning. ECCV 2020.
         Published: 45.4 % on CIFAR-10 with 500 images and a ResNet-18 from scratch (README of its authors).
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: after each task the backbone, from its pretrained (or random) weights, and a new linear head, on remembered
         images only, by the cross-entropy over all classes seen. The rate is a tenth of `lr` in the first epoch, then
         falls by half cosines to `min_lr` over 1, 2, 4, ... epochs (SGDR). In half of the steps a box of each image is
@@ -39,7 +56,7 @@ class GDumb(Joined):
     class Options(Joined.Options):
         epochs: int = option(256, "epochs on the memory after each task", ge=1)
         batch_size: int = option(16, "images per step", ge=1)
-        lr: float = option(0.05, "highest learning rate", gt=0)
+        lr: float = option(0.05, "highest learning rate", gt=0, search=scales.log(3e-4, 0.3))
         min_lr: float = option(5e-4, "lowest learning rate of schedule=restarts", ge=0)
         weight_decay: float = option(1e-6, "weight decay of all trained parameters", ge=0)
         schedule: str = option("restarts", "learning-rate schedule", choices=("restarts", *SCHEDULES))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from cl.bases.edited import Edited, EditedInputs
 from cl.parts.attached import Held, LayerInput, LayerOutput
 from cl.parts.codebook import Codebook, distances
-from cl.strategy import ImageSet, Inputs, Strategy, StreamInfo, UsageError, adam, option
+from cl.strategy import ImageSet, Inputs, Strategy, StreamInfo, UsageError, adam, option, scales
 
 AT_ONCE = 32
 """Most corrections whose values are trained in one batch; none of them depends on another."""
@@ -20,8 +20,13 @@ AT_ONCE = 32
 class GRACE(Edited):
     """A codebook of corrections in one layer of a finished learner, which itself never changes again.
 
+    Name: GRACE
     Paper: Hartvigsen, Sankaranarayanan, Palangi, Kim, Ghassemi. Aging with GRACE: Lifelong Model Editing with Discrete
         Key-Value Adaptors. NeurIPS 2023, arXiv 2211.11031.
+    Family: editing
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the base, on the tasks before `edit_from`, as the base does; then the learner is finished. Of each later
         task, the images that it gets wrong are corrections: each trains the value of one entry of the codebook.
     Stores: per entry a key (the input of the layer), a value (its output), a radius and a label (ViT-B: 6 KB); for the
@@ -51,12 +56,12 @@ class GRACE(Edited):
         edit: str = option("grace", "correct by a codebook, or by training the layer", choices=("grace", "finetune"))
         layer: str = option("", "name of the layer, such as blocks.4.mlp.fc2; empty: the last block")
         replace: str = option("token", "a value replaces the class token, or all tokens", choices=("token", "all"))
-        radius: float = option(1.0, "radius of a new key (e_init)", gt=0)
+        radius: float = option(1.0, "radius of a new key (e_init)", gt=0, search=scales.log(0.1, 10.0))
         start: str = option(
             "cold", "a new value is drawn from U(0, 1), or is the layer's own output (warm)", choices=("cold", "warm")
         )
         iterations: int = option(100, "steps per correction; finetune: at most", ge=1)
-        lr: float = option(1.0, "learning rate of values (Adam)", gt=0)
+        lr: float = option(1.0, "learning rate of values (Adam)", gt=0, search=scales.log(0.1, 10.0))
         finetune_lr: float = option(0.01, "edit=finetune: learning rate of the layer (Adam)", gt=0)
 
     @classmethod

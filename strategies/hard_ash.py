@@ -16,7 +16,11 @@ from cl.strategy import Extractor, StreamInfo, option
 class HardAsh(Accumulating):
     """A network whose activations leave few units active, and an optimiser whose steps only get shorter.
 
+    Name: Hard ASH
     Paper: Keskinen. Hard ASH: Sparsity and the right optimizer make a continual learner. 2024, arXiv 2404.17651.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the whole network and a linear head without bias over all classes, by cross-entropy over all of them. Every
         activation of the network becomes clip(x, 0, 2) * sigmoid(3 (x - mean - zk std)), with mean and deviation of the
         units of one image; about the share of units above mean + zk std is active. A step is lr g / sqrt(Omega + 1e-6),

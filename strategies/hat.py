@@ -21,6 +21,7 @@ from cl.strategy import (
     StreamInfo,
     View,
     option,
+    scales,
     sgd,
 )
 
@@ -28,8 +29,12 @@ from cl.strategy import (
 class HAT(ToldTask):
     """Gates per unit and task, trained by an embedding; weights between units of earlier tasks hardly change.
 
+    Name: HAT
     Paper: Serra, Suris, Miron, Karatzoglou. Overcoming Catastrophic Forgetting with Hard Attention to the Task. ICML
         2018, arXiv 1801.01423.
+    Family: isolation
+    Networks: cnn, mlp, random
+    Gradients: whole
     Trains: all weights and biases, an embedding e per unit of the task, and the head of the task. The gate of a unit is
         sigmoid(s e); s rises within an epoch from 1 / smax to smax. The gradient of a weight is multiplied by 1 -
         min(a, b), with the largest gates a, b of earlier tasks of the units that it joins. The loss adds lamb times the
@@ -49,10 +54,10 @@ class HAT(ToldTask):
     class Options:
         epochs: int = option(200, "maximum number of epochs per task", ge=1)
         batch_size: int = option(64, "images per step", ge=1)
-        lr: float = option(0.05, "learning rate of everything (SGD)", gt=0)
+        lr: float = option(0.05, "learning rate of everything (SGD)", gt=0, search=scales.log(5e-3, 0.5))
         lr_min: float = option(1e-4, "end a task when the learning rate falls below this value", ge=0)
         patience: int = option(5, "divide the rate by 3 after this many epochs without improvement", ge=1)
-        lamb: float = option(0.75, "weight of the share of open gates", ge=0)
+        lamb: float = option(0.75, "weight of the share of open gates", ge=0, search=scales.log(0.1, 3.0))
         smax: float = option(400.0, "largest scale of the embeddings, also the one of predictions", ge=1)
         clip: float = option(10_000.0, "bound of the gradient norm", gt=0)
         augment: str = option("none", "augmentation of training images", choices=tuple(RECIPES))

@@ -15,8 +15,12 @@ from cl.training.optim import optimizer
 class HFT(FineTuning):
     """Sequential fine-tuning of a random half of the matrices, drawn anew for every task.
 
+    Name: HFT
     Paper: Hui, Zhang, Wang, Xu, Sun, Wu. HFT: Half Fine-Tuning for Large Language Models. 2024, arXiv 2404.18466 (ACL
         2025).
+    Family: baselines
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: by category, two of the four matrices of the attention (queries, keys, values, projection) and one of the
         two of the MLP in every block, and half of the norms; by layer, half of the blocks; by model, half of all
         matrices and half of the norms. Embeddings and the head train always. A bias goes with its matrix.

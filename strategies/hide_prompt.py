@@ -29,6 +29,7 @@ from cl.strategy import (
     Work,
     adam,
     option,
+    scales,
     schedule,
     sgd,
 )
@@ -41,8 +42,12 @@ MIN_LR = 1e-5
 class HiDePrompt(Strategy):
     """Hierarchical decomposition prompting: task-identity inference, within-task and task-adaptive prediction.
 
+    Name: HiDe-Prompt
     Paper: Wang, Xie, Zhang, Huang, Su, Zhu. Hierarchical Decomposition of Prompt-Based Continual Learning: Rethinking
         Obscured Sub-optimality. NeurIPS 2023, arXiv 2310.07234.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: in each task an MLP with a head on features u of the frozen model (TII), then a prompt p_t of prefixes with
         the shared head (WTP). From the second task on, both heads and the MLP are also trained on features drawn from
         class statistics (TII's alignment, TAP).
@@ -69,7 +74,7 @@ class HiDePrompt(Strategy):
     class Options:
         epochs: int = option(50, "epochs of a task's prompt (WTP)", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.015, "learning rate of the prompt (Adam)", gt=0)
+        lr: float = option(0.015, "learning rate of the prompt (Adam)", gt=0, search=scales.log(1e-3, 1e-1))
         head_lr_scale: float = option(0.1, "learning rate of the head as a multiple of lr (larger_prompt_lr)", gt=0)
         schedule: str = option(
             "multistep", "schedule of WTP; timm-cosine: one epoch late, to 1e-5", choices=(*SCHEDULES, "timm-cosine")
@@ -83,19 +88,19 @@ class HiDePrompt(Strategy):
         prompt_layout: str = option(
             "correct", "legacy reproduces the code's reshape across a batch", choices=("correct", "legacy")
         )
-        reg: float = option(0.1, "lambda: weight of the contrastive regularisation", ge=0)
+        reg: float = option(0.1, "lambda: weight of the contrastive regularisation", ge=0, search=scales.log(1e-3, 1.0))
         statistics: str = option("centroids", "kind of class statistics of u and h", choices=KINDS)
         centroids: int = option(10, "clusters per class for statistics=centroids", ge=1)
         tii_epochs: int = option(20, "epochs of task-identity inference (TII)", ge=1)
-        tii_lr: float = option(2.5e-4, "learning rate of TII (Adam)", gt=0)
+        tii_lr: float = option(2.5e-4, "learning rate of TII (Adam)", gt=0, search=scales.log(1e-5, 1e-2))
         tii_widths: tuple[int, ...] = option((2,), "hidden widths of TII's MLP as multiples of the feature width", ge=1)
         tii_augment: str = option("rrc-flip", "augmentation in TII; none: memoised features", choices=tuple(RECIPES))
         tii_clip: float = option(1.0, "upper bound of the gradient norm in TII", gt=0)
         tii_ca_epochs: int = option(30, "epochs of TII's alignment; 0: none", ge=0)
-        tii_ca_lr: float = option(0.0025, "learning rate of TII's alignment (SGD)", gt=0)
+        tii_ca_lr: float = option(0.0025, "learning rate of TII's alignment (SGD)", gt=0, search=scales.log(1e-4, 1e-1))
         tii_ca_samples: int = option(128, "TII's alignment: features drawn per class and epoch; batch size", ge=1)
         ca_epochs: int = option(30, "epochs of the head's alignment (TAP); 0: none", ge=0)
-        ca_lr: float = option(0.005, "learning rate of the head's alignment (SGD)", gt=0)
+        ca_lr: float = option(0.005, "learning rate of the head's alignment (SGD)", gt=0, search=scales.log(5e-4, 1e-1))
         ca_samples: int = option(640, "head's alignment: features drawn per class and epoch; batch size", ge=1)
         ca_steps: str = option("old", "alignment steps per epoch: one per old class, or one per class seen (all)",
                                choices=("old", "all"))  # fmt: skip

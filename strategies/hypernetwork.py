@@ -12,7 +12,11 @@ from cl.strategy import option
 class Hypernetwork(Generated):
     """A chunked hypernetwork: tasks differ by an embedding, and weights generated for earlier tasks must not change.
 
+    Name: Hypernetwork
     Paper: von Oswald, Henning, Grewe, Sacramento. Continual learning with hypernetworks. ICLR 2020, arXiv 1906.00695.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the hypernetwork h (theta: an MLP, and an embedding of each chunk) and the embedding e_t of the task. All
         weights of the network and of the task's head are the chunks h([e_t; c_1]), h([e_t; c_2]), ... With T = t - 1
         earlier tasks the loss is CE(W(e_t)) + beta / T sum_j |W*(e_j) - W(e_j; theta + dtheta)|^2, where W* is what

@@ -17,9 +17,14 @@ from cl.strategy import Batch, Inputs, StreamInfo, View, option
 class ICaRL(Taught):
     """iCaRL: rehearse exemplars chosen by herding, distil, and answer with the nearest mean of exemplars.
 
+    Name: iCaRL
     Paper: Rebuffi, Kolesnikov, Sperl, Lampert. iCaRL: Incremental Classifier and Representation Learning. CVPR 2017,
         arXiv 1611.07725. Published: 49.66 % after ten tasks of CIFAR-100 with 2,000 exemplars and a ResNet-32 from
         scratch (the authors' code, as Mammoth's scripts/reproduce.json has it).
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the backbone and one linear head, on the images of the task and the exemplars, shuffled. With sigmoids
         (`loss=bce`) the targets of old classes are the old model's sigmoids s, those of the task's classes are 1 or 0,
         and the loss is their mean binary cross-entropy. With a softmax (`loss=global`, PyCIL's) it is the cross-entropy

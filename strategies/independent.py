@@ -10,8 +10,12 @@ from cl.bases.network_per_task import NetworkPerTask
 class Independent(NetworkPerTask):
     """A separate, randomly initialised network per task; nothing is transferred. The reference of NEVIS'22.
 
+    Name: Independent
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
         2023 (INDep).
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the whole network and a linear head, in `trials` trials per task with different learning rates and label
         smoothing; the trial with the best validation accuracy is kept.
     Stores: a network and a head per task; no images.

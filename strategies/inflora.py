@@ -26,6 +26,7 @@ from cl.strategy import (
     When,
     adam,
     option,
+    scales,
 )
 from cl.training.optim import QuarterCosine
 
@@ -33,8 +34,12 @@ from cl.training.optim import QuarterCosine
 class InfLoRA(Strategy):
     """Interference-free LoRA: A is the leading free directions of the task's inputs, and only B is trained.
 
+    Name: InfLoRA
     Paper: Liang, Li. InfLoRA: Interference-Free Low-Rank Adaptation for Continual Learning. CVPR 2024,
         arXiv 2404.00228.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: the B of the task for the keys and the values of every block (ViT-B, rank 10: 184,320 parameters), and the
         new task's head.
     Stores: A and B of every task (ViT-B, rank 10: 1.5 MB), and per block an orthonormal basis of at most d / 2
@@ -53,7 +58,7 @@ class InfLoRA(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(5e-4, "learning rate of B and of the head (Adam)", gt=0)
+        lr: float = option(5e-4, "learning rate of B and of the head (Adam)", gt=0, search=scales.log(1e-4, 3e-2))
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(10, "rank of the additions", ge=1)
         length: float = option(1 / math.sqrt(3), "length of the rows of A", gt=0)

@@ -22,6 +22,7 @@ from cl.strategy import (
     StreamInfo,
     View,
     option,
+    scales,
     schedule,
 )
 from cl.training.optim import OPTIMIZERS, optimizer
@@ -30,8 +31,12 @@ from cl.training.optim import OPTIMIZERS, optimizer
 class InputTuning(Strategy):
     """A pretrained network that never changes, and a change of its input that all images and tasks share.
 
+    Name: Input tuning
     Paper: Marullo, Tiezzi, Gori, Melacci, Tuytelaars. Continual Learning with Pretrained Backbones by Tuning in the
         Input Space. IJCNN 2023, arXiv 2306.02947.
+    Family: prompts
+    Networks: vit, cnn, mlp, clip
+    Gradients: parts
     Trains: delta [channels, side, side], added to the normalised image, and one linear head over the classes seen, with
         a softmax over the task's classes (`loss=local`) or over all of them. Both go on from task to task. With
         `stability` mu the loss has the term mu |delta - delta of the task before|^2.
@@ -54,8 +59,10 @@ class InputTuning(Strategy):
             "local", "softmax over the task's classes (local), or over all classes seen", choices=("local", "global")
         )
         optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS)
-        lr: float = option(0.01, "learning rate of the head", gt=0)
-        delta_lr_scale: float = option(10.0, "learning rate of delta as a multiple of lr; 0: a linear probe", ge=0)
+        lr: float = option(0.01, "learning rate of the head", gt=0, search=scales.log(1e-4, 0.3))
+        delta_lr_scale: float = option(
+            10.0, "learning rate of delta as a multiple of lr; 0: a linear probe", ge=0, search=scales.log(1.0, 100.0)
+        )
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(0.0, "weight decay of the head and of delta", ge=0)
         schedule: str = option("constant", "learning-rate schedule, restarted for every task", choices=SCHEDULES)

@@ -13,7 +13,12 @@ from cl.strategy import StreamInfo, TaskSize, View, Work, option
 class Joint(Finetune):
     """Fine-tuning on the union of all tasks; an upper bound, not a continual learner.
 
+    Name: Joint training
     Paper: none; after RanPAC (`joint_full`, `joint_linear`) and CODA-Prompt (`--upper_bound_flag`, `--oracle_flag`).
+    Family: baselines
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: backbone and head (`trains=all`) or the head only (`trains=head`), with a softmax over all classes.
     Stores: all training images seen. Because it reads the past, leaderboards show it as an unranked upper bound.
     Cost: `once` takes as many steps as training on the tasks in sequence; `oracle` takes (T + 1) / 2 times as many.

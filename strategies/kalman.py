@@ -9,14 +9,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cl.parts.statistics import blocks, condition_, wide
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, scales
 
 
 class Kalman(Strategy):
     """Kalman filter: the head is a hidden state that drifts between tasks, and labels are its noisy measurements.
 
+    Name: Kalman filter
     Paper: Peng, Vidal. Mathematics of Continual Learning. 2025, arXiv 2504.17963; the smoother is that of Rauch, Tung
         and Striebel (1965).
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing. Before task t: theta <- a theta, P <- a^2 P + q I; its images y = X theta + v, with v ~ N(0, r),
         condition both by rank-k steps. With a = 1 and q = 0 this is `rls` with ridge = noise / prior.
     Stores: P (d x d, float64: 4.7 MB for ViT-B) and the weights (d per class); with `smooth`, both per task.
@@ -34,9 +38,11 @@ class Kalman(Strategy):
     @dataclass(frozen=True)
     class Options:
         prior: float = option(1.0, "variance of a weight before the first task", gt=0)
-        noise: float = option(1.0, "variance r of the noise of a label", gt=0)
+        noise: float = option(1.0, "variance r of the noise of a label", gt=0, search=scales.log(0.1, 1e3))
         decay: float = option(1.0, "factor a of the weights between tasks", gt=0, le=1)
-        drift: float = option(0.0, "variance q added to each weight between tasks", ge=0)
+        drift: float = option(
+            0.0, "variance q added to each weight between tasks", ge=0, search=scales.among(0.0, 1e-5, 1e-4, 1e-3)
+        )
         smooth: bool = option(False, "keep the states of all tasks, and answer a given task by its smoothed state")
 
     def setup(self, info: StreamInfo) -> None:

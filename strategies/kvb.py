@@ -25,6 +25,7 @@ from cl.strategy import (
     When,
     Work,
     option,
+    scales,
     sgd,
 )
 
@@ -34,8 +35,12 @@ log = logging.getLogger("clbench")
 class KVB(Strategy):
     """Key-value bottleneck: the logits are the mean of the values at the nearest key of every codebook.
 
+    Name: KVB
     Paper: Träuble, Goyal, Rahaman, Mozer, Kawaguchi, Bengio, Schölkopf. Discrete Key-Value Bottleneck. ICML 2023,
         arXiv 2207.11240.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: the values of the pairs that an image fetches, one row of logits per pair; the task is never used. Keys are
         quantised before the stream, on unlabelled images of other data (`keys_from`), and then frozen.
     Stores: projections, keys and hit counters (C K (key_dim + 2) floats: 67 MB for the published options), and a row of
@@ -71,7 +76,7 @@ class KVB(Strategy):
         dead: float = option(0.1, "replace keys with fewer hits than this share of a uniform distribution", ge=0)
         epochs: int = option(100, "epochs per experience", ge=1)
         batch_size: int = option(256, "images per step, for keys and for values", ge=1)
-        lr: float = option(0.3, "learning rate of SGD without momentum", gt=0)
+        lr: float = option(0.3, "learning rate of SGD without momentum", gt=0, search=scales.log(3e-2, 3.0))
         clip: float = option(1.0, "upper bound of the norm of the gradient of all values", gt=0)
         label_smoothing: float = option(0.1, "label smoothing over all classes of the stream", ge=0, lt=1)
 

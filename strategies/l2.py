@@ -14,9 +14,13 @@ from cl.strategy import StreamInfo, UsageError, View, option, scales
 class L2(Regularized):
     """L2 regularisation: fine-tuning with a penalty on the squared distance from the weights before the task.
 
+    Name: L2
     Paper: Smith, Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual Learning. CVPR 2023 workshop
         CLVision, arXiv 2203.17269. `trains=qkv` (preset `l2-attn`) is its variant for Vision Transformers. The penalty
         with `anchor=learned` is the L2 of Hsu et al. 2018, arXiv 1810.12488.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone, or the query, key and value projections of its attention blocks, and one linear head. The
         penalty reg * sum_p (p - anchor_p)^2 applies to the trained parameters of the backbone, not to the head.
     Stores: one copy of the penalised parameters (ViT-B: 343 MB; projections only: 85 MB).
@@ -29,7 +33,7 @@ class L2(Regularized):
     class Options(Regularized.Options):
         reg: float = option(
             0.05, "weight of the penalty (lambda_reg); 0.05 for SGD in Smith et al.'s code", ge=0,
-            search=scales.log(1e-3, 10.0),  # on the first two or three tasks, as the paper prescribes
+            search=scales.log(1e-3, 100.0),  # on the first two or three tasks, as the paper prescribes
         )  # fmt: skip
         anchor: str = option(
             "previous",

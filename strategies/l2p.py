@@ -22,15 +22,19 @@ from cl.parts.attached import (
     prefixed,
     with_tokens,
 )
-from cl.strategy import StreamInfo, UsageError, option
+from cl.strategy import StreamInfo, UsageError, option, scales
 
 
 class L2P(Prompted):
     """Learning to prompt: the prompts whose keys are nearest to an image's query are added to its sequence.
 
+    Name: L2P
     Paper: Wang, Zhang, Lee, Zhang, Sun, Ren, Su, Perot, Dy, Pfister. Learning to Prompt for Continual Learning. CVPR
         2022, arXiv 2112.08654. The presets `l2p++` and `deep-l2p++` are the variants of CODA-Prompt's code (Smith et
         al., CVPR 2023): prefixes of attention instead of tokens.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: the pool's prompts and keys, all in every task, and one linear head; the backbone is frozen.
     Stores: M prompts of L tokens and M keys (ViT-B, M = 10, L = 5: 184 KB), nothing per task.
     Cost: two forward passes per test image, the first memoised across runs; the second has N L additional tokens.
@@ -47,8 +51,11 @@ class L2P(Prompted):
 
     @dataclass(frozen=True)
     class Options(Prompted.Options):
-        pool: int = option(10, "prompts in the pool (M)", ge=0)
-        length: int = option(5, "length of a prompt (L): tokens; in prefixes, rows of keys and as many of values", ge=0)
+        pool: int = option(10, "prompts in the pool (M)", ge=0, search=scales.among(10, 20, 30))
+        length: int = option(
+            5, "length of a prompt (L): tokens; in prefixes, rows of keys and as many of values", ge=0,
+            search=scales.among(5, 10, 20),
+        )  # fmt: skip
         top: int = option(5, "prompts used per image (N)", ge=0)
         prompt: str = option(
             "tokens", "prompts are tokens of the sequence, or prefixes of attention", choices=("tokens", "prefix")

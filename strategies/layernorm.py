@@ -27,14 +27,19 @@ from cl.strategy import (
     Work,
     adam,
     option,
+    scales,
 )
 
 
 class LayerNormTuning(Strategy):
     """Task-specific LayerNorms in a frozen ViT, chosen by a key per task, or per task and LayerNorm.
 
+    Name: LayerNorm tuning
     Paper: De Min, Mancini, Alahari, Alameda-Pineda, Ricci. On the Effectiveness of LayerNorm Tuning for Continual
         Learning in Vision Transformers. ICCV 2023 Workshops (VCL), arXiv 2308.09610.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: the task's scale and shift for every LayerNorm, its key (in one stage: a key and an attention vector per
         LayerNorm), and a linear head; the rest of the backbone is frozen.
     Stores: per task 2 x 25 x 768 floats (ViT-B: 154 KB) and one key; in one stage, keys of the same size again.
@@ -59,8 +64,12 @@ class LayerNormTuning(Strategy):
         )
         rectify_epochs: int = option(5, "epochs per task for the rectified head", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.0025, "learning rate of LayerNorms, their head and keys (Adam)", gt=0)
-        rectify_lr: float = option(0.001, "learning rate of the rectified head (Adam)", gt=0)
+        lr: float = option(
+            0.0025, "learning rate of LayerNorms, their head and keys (Adam)", gt=0, search=scales.log(3e-4, 3e-2)
+        )
+        rectify_lr: float = option(
+            0.001, "learning rate of the rectified head (Adam)", gt=0, search=scales.log(1e-4, 1e-1)
+        )
         new_key: str = option(
             "auto", "initial keys of a task: orthogonal (fresh) or the previous task's; auto: fresh in two stages",
             choices=("auto", "fresh", "copied"),

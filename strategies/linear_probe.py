@@ -11,7 +11,11 @@ from cl.strategy import RECIPES, option
 class LinearProbe(Finetune):
     """Linear head on a frozen backbone, trained task by task.
 
+    Name: Linear probe
     Paper: none; a baseline for every table.
+    Family: baselines
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: the head only.
     Stores: the head.
     Cost: every image is encoded once per backbone and transform, for all epochs, seeds and runs.

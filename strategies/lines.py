@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cl.bases.rescaled import Rescaled
 from cl.parts.merging import interpolated, lines_factors
-from cl.strategy import CHUNK, ImageSet, Inputs, Needs, StreamInfo, View, option
+from cl.strategy import CHUNK, ImageSet, Inputs, Needs, StreamInfo, View, option, scales
 from cl.training import state
 
 ALPHAS = tuple(tenths / 10 for tenths in range(10, -1, -1))
@@ -21,8 +21,12 @@ ALPHAS = tuple(tenths / 10 for tenths in range(10, -1, -1))
 class LiNeS(Rescaled):
     """Layer-increasing scaling: block l of L keeps alpha + beta l / (L - 1) of what a task changed in it.
 
+    Name: LiNeS
     Paper: Wang, Dimitriadis, Favero, Ortiz-Jimenez, Fleuret, Frossard. LiNeS: Post-training Layer Scaling Prevents
         Forgetting and Enhances Model Merging. ICLR 2025, arXiv 2410.17146.
+    Family: merging
+    Networks: vit, cnn, random
+    Gradients: whole
     Trains: what the base trains, as the base does; the scaling is an edit after each task.
     Stores: what the base stores; with `anchor=pretrained` also the pretrained weights.
     Cost: one forward pass per test image. `choose` encodes the task's validation images eleven times more.
@@ -38,7 +42,10 @@ class LiNeS(Rescaled):
 
     @dataclass(frozen=True)
     class Options(Rescaled.Options):
-        alpha: float = option(0.5, "factor of the change in the first block and outside of blocks", ge=0, le=1)
+        alpha: float = option(
+            0.5, "factor of the change in the first block and outside of blocks", ge=0, le=1,
+            search=scales.linear(0.0, 1.0),
+        )  # fmt: skip
         beta: float | None = option(None, "added to alpha in the last block; none: 1 - alpha", ge=0)
         choose: bool = option(
             False, "choose alpha from 0, 0.1, ..., 1 in every task on its validation images (set stream.val_fraction)"

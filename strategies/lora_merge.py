@@ -14,7 +14,7 @@ from cl.parts.heads import GrowingHead
 from cl.parts.losses import softened_cross_entropy
 from cl.parts.merging import MergedVector, added
 from cl.parts.weights import Lent, Teacher, under
-from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option
+from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option, scales
 from cl.training.optim import WarmupCosine, adamw
 
 MODES = ("merge", "drop", "full", "full_reset")
@@ -25,8 +25,12 @@ train the target weights themselves, task after task; train them from the pretra
 class LoRAMerge(Strategy):
     """One LoRA per task, merged at its end; or LoRA or the full weights of the same layers, task by task.
 
+    Name: LoRA merging
     Paper: Soutif-Cormerais, Magistri, van de Weijer, Bagdanov. An Empirical Analysis of Forgetting in Pre-trained
         Models with Incremental Low-Rank Updates. CoLLAs 2024, PMLR 274 (2025).
+    Family: adapters
+    Networks: vit, cnn
+    Gradients: parts
     Trains: A and B of one LoRA on the fused qkv of every block of a Vision Transformer (ViT-B: 36,864 r parameters) or
         on conv3 of every block of a ResNet, and the new task's head; with `full`, these weights themselves. With `lwf`,
         earlier heads too. Batch norms keep their pretrained statistics.
@@ -47,7 +51,10 @@ class LoRAMerge(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(32, "images per step", ge=1)
-        lr: float = option(1e-3, "highest learning rate (AdamW); warm-up in 1/18 of the steps, then a cosine", gt=0)
+        lr: float = option(
+            1e-3, "highest learning rate (AdamW); warm-up in 1/18 of the steps, then a cosine", gt=0,
+            search=scales.log(1e-4, 3e-2),
+        )  # fmt: skip
         weight_decay: float = option(1e-2, "weight decay of what is trained; 0 in the code with mode=full", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         mode: str = option("merge", "what a task trains, and what it starts from", choices=MODES)

@@ -17,8 +17,12 @@ from cl.strategy import TaskSize, View, Work, option
 class MAS(Importance):
     """Memory aware synapses: a parameter's importance is the mean absolute gradient of the squared norm of the logits.
 
+    Name: MAS
     Paper: Aljundi, Babiloni, Elhoseiny, Rohrbach, Tuytelaars. Memory Aware Synapses: Learning What (Not) to Forget.
         ECCV 2018, arXiv 1711.09601.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. After each task
         Omega += mean over its images of |d |f(x)|^2 / d theta|, without labels. From task 2 on, reg * sum_j Omega_j
         (theta_j - anchor_j)^2 is added to the loss.

@@ -14,8 +14,12 @@ from cl.parts.merging import Weights, running_average
 class ModelAverage(Merging):
     """The running mean of the fine-tuned networks of all tasks so far.
 
+    Name: Model averaging
     Paper: Wortsman et al. Model Soups: Averaging Weights of Multiple Fine-tuned Models Improves Accuracy without
         Increasing Inference Time. ICML 2022, arXiv 2203.05482; in sequence as a baseline of OPCM (arXiv 2501.09522).
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector (the size of the network).
     Cost: one interpolation per task; one forward pass per test image.

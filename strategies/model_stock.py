@@ -16,7 +16,11 @@ from cl.strategy import TaskSize, Work, option
 class ModelStock(Merging):
     """Merges fine-tunings of every task with their anchor, layer by layer, by the angle between them.
 
+    Name: Model Stock
     Paper: Jang, Yun, Han. Model Stock: All We Need Is Just a Few Fine-tuned Models. ECCV 2024, arXiv 2403.19522.
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, `models` times per task with other orders of the images and other augmentations; a linear
         head the first time only.
     Stores: the merged task vector (the size of the network); during a task also one vector per fine-tuning.

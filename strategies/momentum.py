@@ -15,8 +15,12 @@ from cl.strategy import Inputs, Step, Strategy, StreamInfo, TaskSize, UsageError
 class Momentum(Wrapper):
     """Slow weights: moving averages of a base strategy's weights, updated at every step and used for prediction.
 
+    Name: Momentum
     Paper: Stojanovski, Roth, Akata. Momentum-based Weight Interpolation of Strong Zero-Shot Models for Continual
         Learning. INTERPOLATE workshop at NeurIPS 2022, arXiv 2211.03186; implemented from its abstract and a summary.
+    Family: merging
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the parameters that the base trains (the fast weights), as the base does; slow weights get no gradients.
     Stores: a second copy of all trained parameters, in float32, in addition to what the base stores.
     Cost: one interpolation per training step, one forward pass per test image.
@@ -36,7 +40,7 @@ class Momentum(Wrapper):
     class Options(Wrapper.Options):
         tau: float = option(
             0.999, "weight of the old slow weights in each interpolation", ge=0, le=1,
-            search=scales.among(0.99, 0.995, 0.999, 0.9995, 0.9999),
+            search=scales.among(0.9, 0.957, 0.97, 0.98, 0.987, 0.99, 0.995, 0.999, 0.9995, 0.9999),
         )  # fmt: skip
         mode: str = option(
             "per_iteration", "interpolate after every step, after every `every` steps, or once after each task",

@@ -34,8 +34,12 @@ from cl.strategy import (
 class MOS(Strategy):
     """Adapters per task, merged towards earlier adapters during training; the head refines the choice among them.
 
+    Name: MOS
     Paper: Sun, Zhou, Zhao, Gan, Zhan, Ye. MOS: Model Surgery for Pre-Trained Model-Based Class-Incremental Learning.
         AAAI 2025, arXiv 2412.09441.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: one set of adapters, which every task continues to train (rank 16 in ViT-B: 304,320 parameters), and the
         task's rows of a linear head; during alignment, the whole head.
     Stores: a copy of the adapters per task and the mean of the copies; per class a Gaussian (2.36 MB for ViT-B with

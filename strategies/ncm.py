@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from cl.parts.heads import cosines
 from cl.parts.statistics import ClassMoments, discriminants
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, scales
 
 METRICS = ("euclidean", "cosine", "mahalanobis")
 
@@ -18,8 +18,12 @@ METRICS = ("euclidean", "cosine", "mahalanobis")
 class NCM(Strategy):
     """Nearest class mean on a frozen backbone: Euclidean, cosine, or Mahalanobis with one covariance for all classes.
 
+    Name: NCM
     Paper: Mensink, Verbeek, Perronnin, Csurka. Distance-Based Image Classification: Generalizing to New Classes at
         Near-Zero Cost. TPAMI 2013; with `normalize`, the rule of iCaRL (Rebuffi et al. CVPR 2017) on all images.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing.
     Stores: one mean per class; for metric=mahalanobis also the covariance (d x d, symmetric, float64: 2.4 MB for ViT-B,
         twice that in memory).
@@ -35,8 +39,9 @@ class NCM(Strategy):
         metric: str = option("euclidean", "distance, or similarity, of features and class means", choices=METRICS)
         normalize: bool = option(False, "scale features to length 1 before means are taken, and those means too")
         shrinkage: float = option(
-            0.01, "metric=mahalanobis: share of the mean variance times the identity in the covariance", gt=0, le=1
-        )
+            0.01, "metric=mahalanobis: share of the mean variance times the identity in the covariance", gt=0, le=1,
+            search=scales.log(1e-4, 0.5),
+        )  # fmt: skip
 
     def setup(self, info: StreamInfo) -> None:
         scatter = "shared" if self.options.metric == "mahalanobis" else "none"

@@ -22,8 +22,12 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 class NoRGa(HiDePrompt):
     """Non-linear residual gates: prefix scores s = q k_P^T / sqrt(d_h) become s + alpha_out act(alpha_in s).
 
+    Name: NoRGa
     Paper: Le, Nguyen, Nguyen, Nguyen, Pham, Van Ngo, Ho. Mixture of Experts Meets Prompt-Based Continual Learning.
         NeurIPS 2024, arXiv 2405.14124.
+    Family: prompts
+    Networks: vit
+    Gradients: parts
     Trains: as HiDe-Prompt; in the first task also two scalars per block with a prefix, at the prompt's learning rate.
     Stores: as HiDe-Prompt, and two scalars per block with a prefix, shared by all tasks.
     Cost: as HiDe-Prompt.

@@ -11,15 +11,19 @@ from torch.nn import functional as F
 
 from cl.parts.attached import LoRA
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option
+from cl.strategy import RECIPES, Batch, Extractor, Inputs, Needs, Strategy, StreamInfo, View, option, scales
 from cl.training.optim import adamw
 
 
 class OLoRA(Strategy):
     """Orthogonal LoRA: one addition per task; a penalty keeps the rows of its A orthogonal to those of earlier tasks.
 
+    Name: O-LoRA
     Paper: Wang, Chen, Ge, Xia, Bao, Zheng, Zhang, Gui, Huang. Orthogonal Subspace Learning for Language Model Continual
         Learning. Findings of EMNLP 2023, arXiv 2310.14152.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: A and B of the task for the queries and the values of every block (ViT-B, rank 8: 294,912 parameters), and
         the new task's head.
     Stores: A and B of every task (ViT-B, rank 8: 1.2 MB); no images.
@@ -36,13 +40,15 @@ class OLoRA(Strategy):
     class Options:
         epochs: int = option(1, "epochs per task", ge=1)
         batch_size: int = option(64, "images per step", ge=1)
-        lr: float = option(1e-3, "learning rate of A, B and the head (AdamW), constant", gt=0)
+        lr: float = option(
+            1e-3, "learning rate of A, B and the head (AdamW), constant", gt=0, search=scales.log(1e-4, 3e-2)
+        )
         weight_decay: float = option(0.0, "weight decay of A, B and the head", ge=0)
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         rank: int = option(8, "rank of the additions", ge=1)
         alpha: float = option(32.0, "the product B A is multiplied by alpha / rank", gt=0)
         dropout: float = option(0.1, "dropout on the inputs of A", ge=0, lt=1)
-        orthogonality: float = option(0.5, "weight of the penalty (lambda_1)", ge=0)
+        orthogonality: float = option(0.5, "weight of the penalty (lambda_1)", ge=0, search=scales.log(1e-2, 10.0))
         penalty: str = option(
             "absolute", "the penalty sums absolute values or squares of A_i A_t^T", choices=("absolute", "squared")
         )

@@ -15,8 +15,12 @@ from cl.strategy import StreamInfo, UsageError, View, option
 class OGD(Projected):
     """Orthogonal gradient descent on the head of a frozen network.
 
+    Name: OGD
     Paper: Farajtabar, Azizan, Mott, Li. Orthogonal Gradient Descent for Continual Learning. AISTATS 2020, arXiv
         1910.07104; related to least squares and affine projections in arXiv 2504.17963.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: a linear head without bias, by SGD; from each gradient, its part in the span of stored gradients is taken
         away. The gradient of logit c of an image is its features in row c.
     Stores: orthonormal directions (d numbers in float64 each), at most `max_directions` (5,000: 31 MB for ViT-B), and

@@ -30,6 +30,7 @@ from cl.strategy import (
     Work,
     adam,
     option,
+    scales,
     sgd,
 )
 
@@ -37,8 +38,12 @@ from cl.strategy import (
 class OML(Strategy):
     """Meta-learns features on the first task; then they are frozen and a head learns online, one image per step.
 
+    Name: OML
     Paper: Javed, White. Meta-Learning Representations for Continual Learning. NeurIPS 2019, arXiv 1905.12588; the
         comparison with fast adaptation is Javed, Yao, White. Is Fast Adaptation All You Need? 2019, arXiv 1910.01705.
+    Family: meta-learning
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: in a meta step, `inner_steps` of SGD on the head, one image of a class at a time, from weights W in which
         the rows of this class are drawn anew; then Adam on the network and W by the loss of other images of this class
         and of `random` images of all classes (`outer=interference`) or of the former alone (`outer=adaptation`, like
@@ -66,8 +71,10 @@ class OML(Strategy):
             choices=("interference", "adaptation"),
         )  # fmt: skip
         meta_steps: int = option(1000, "meta steps on the first task; 0: the network is not trained", ge=0)
-        meta_lr: float = option(1e-4, "learning rate of network and head in meta steps (Adam)", gt=0)
-        inner_lr: float = option(0.03, "learning rate of the inner steps (SGD)", gt=0)
+        meta_lr: float = option(
+            1e-4, "learning rate of network and head in meta steps (Adam)", gt=0, search=scales.log(1e-5, 1e-3)
+        )
+        inner_lr: float = option(0.03, "learning rate of the inner steps (SGD)", gt=0, search=scales.log(3e-3, 0.3))
         inner_steps: int = option(5, "inner steps per class of a trajectory; 0: plain multi-task training", ge=0)
         tasks: int = option(1, "classes of a trajectory, one after the other", ge=1)
         trajectories: int = option(1, "trajectories per meta step, whose losses are averaged", ge=1)

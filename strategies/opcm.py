@@ -16,8 +16,12 @@ from cl.strategy import StreamInfo, option
 class OPCM(Merging):
     """Orthogonal-projection continual merging: every task is fine-tuned alone, then merged without data.
 
+    Name: OPCM
     Paper: Tang, Yang, Shen, Luo, Hu, Du, Tao. Merging Models on the Fly Without Retraining: A Sequential
         Approach to Scalable Continual Model Merging. NeurIPS 2025, arXiv 2501.09522.
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector (the size of the network), its scale, and the mean norm of all task vectors.
     Cost: one singular value decomposition per linear layer and task; one forward pass per test image.

@@ -15,8 +15,12 @@ from cl.strategy import Batch, Step, StreamInfo, View, option
 class OWM(Projected):
     """Orthogonal weights modification on the head of a frozen network: gradients are multiplied by a projector P.
 
+    Name: OWM
     Paper: Zeng, Chen, Cui, Yu. Continual Learning of Context-Dependent Processing in Neural Networks. Nature Machine
         Intelligence 2019, arXiv 1810.01256.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: a linear head without bias, by SGD; gradient <- gradient P. P = I - A (A^T A + alpha I)^-1 A^T, of the
         inputs A of earlier tasks, is updated by rank-k steps: P <- P - P x x^T P / (alpha + x^T P x).
     Stores: P (d x d, float64: 4.7 MB for ViT-B) and the head (d per class).

@@ -10,14 +10,18 @@ from torch.nn import functional as F
 
 from cl.bases.subnetworks import Subnetworks
 from cl.parts.statistics.batch_norms import batch_norms
-from cl.strategy import Batch, MultiStep, Step, StreamInfo, UsageError, View, option, sgd
+from cl.strategy import Batch, MultiStep, Step, StreamInfo, UsageError, View, option, scales, sgd
 
 
 class PackNet(Subnetworks):
     """Several tasks packed into one network by iterative pruning: the weights that a task keeps never change again.
 
+    Name: PackNet
     Paper: Mallya, Lazebnik. PackNet: Adding Multiple Tasks to a Single Network by Iterative Pruning. CVPR 2018, arXiv
         1711.05769.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the weights that no earlier task keeps, and the head of the task; then the `prune` smallest of these weights
         in each layer become 0 and free, and those that stay train on for `prune_epochs`. Biases and norms train in the
         first task only.
@@ -34,7 +38,7 @@ class PackNet(Subnetworks):
     class Options(Subnetworks.Options):
         prune: float = option(0.75, "share of a task's weights of a layer that pruning frees", gt=0, lt=1)
         prune_epochs: int = option(10, "epochs of the weights that stay, after pruning", ge=0)
-        prune_lr: float = option(1e-4, "learning rate after pruning", gt=0)
+        prune_lr: float = option(1e-4, "learning rate after pruning", gt=0, search=scales.log(1e-5, 1e-2))
         batch_size: int = option(32, "images per step", ge=1)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         decay_every: int = option(10, "epochs after which the learning rates become a tenth, again and again", ge=1)

@@ -15,7 +15,11 @@ from cl.strategy import Extractor, StreamInfo, UsageError, option
 class Pairwise(Accumulating):
     """Few features are active, and every pair of them speaks for one class only, so classes share few weights.
 
+    Name: Pairwise
     Paper: Keskinen. Task agnostic continual learning with Pairwise layer architecture. 2024, arXiv 2405.13632.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the whole network and `weights` weights of the head, by cross-entropy over all classes. Features become
         relu(x - v), with v the k-th largest of an image, k = wta * dim. A step is lr g / sqrt(Omega + 1e-6); Omega is
         the sum over all steps of decay |d mean(logits^2) / d theta| (S-MAS, no labels) or of decay g^2 (Adagrad).

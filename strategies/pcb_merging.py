@@ -9,14 +9,18 @@ from torch import Tensor
 
 from cl.bases.merged import MergingAll
 from cl.parts.merging import Weights, pcb
-from cl.strategy import option
+from cl.strategy import option, scales
 
 
 class PCBMerging(MergingAll):
     """Parameter competition balancing, repeated over all task vectors so far after every task.
 
+    Name: PCB-Merging
     Paper: Du, Lee, Li, Jiang, Guo, Yu, Liu, Goh, Tang, He, Zhang. Parameter Competition Balancing for Model Merging.
         NeurIPS 2024, arXiv 2410.02396.
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector and those of all tasks (each the size of the network, or less: `form`).
     Cost: order statistics of all vectors per task, which holds two copies of them; one forward pass per test image.
@@ -32,7 +36,7 @@ class PCBMerging(MergingAll):
     @dataclass(frozen=True)
     class Options(MergingAll.Options):
         keep: float = option(0.05, "r: share of the parameters of each vector that are merged", gt=0, le=1)
-        scale: float = option(1.2, "lambda: factor of every task vector", ge=0)
+        scale: float = option(1.2, "lambda: factor of every task vector", ge=0, search=scales.linear(0.2, 2.0))
         clip_share: float = option(
             0.01, "sizes are clamped to the order statistics at this share from either end", ge=0, lt=0.5
         )

@@ -10,16 +10,20 @@ from torch import Tensor
 from cl.bases.fine_tuning import FineTuning
 from cl.bases.regularized import Regularized
 from cl.parts.losses import LOSSES, local_cross_entropy
-from cl.strategy import Batch, StreamInfo, UsageError, View, option, sgd
+from cl.strategy import Batch, StreamInfo, UsageError, View, option, scales, sgd
 
 
 class PredKD(Regularized):
     """Distil the old model's predictions on new images: LwF with a softmax, LwF.MC with sigmoids.
 
+    Name: PredKD
     Paper: Li, Hoiem. Learning without Forgetting. ECCV 2016, arXiv 1606.09282. LwF.MC is the sigmoid variant that
         Rebuffi, Kolesnikov, Sperl, Lampert compare with (iCaRL, CVPR 2017, arXiv 1611.07725), and PredKD in Smith,
         Tian, Halbe, Hsu, Kira. A Closer Look at Rehearsal-Free Continual Learning. CVPR Workshops 2023, arXiv
         2203.17269.
+    Family: distillation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone (`trains=qkv`: its query, key and value projections) and one linear head over the classes seen.
     Stores: a copy of the tuned tensors and of the head from before the task; no images. With `teacher_view=clean`
         nothing is stored between tasks, because predictions are computed before the task.
@@ -41,7 +45,7 @@ class PredKD(Regularized):
         loss: str = option(
             "bce", "LwF.MC: bce; LwF: softmax over the task's classes (local) or all seen (global)", choices=LOSSES
         )
-        pred_kd: float = option(1.0, "weight of prediction distillation; 0: none", ge=0)
+        pred_kd: float = option(1.0, "weight of prediction distillation; 0: none", ge=0, search=scales.log(0.1, 10.0))
         teacher_view: str = option(
             "augmented", "the old model sees each augmented image, or each image once per task without augmentation",
             choices=("augmented", "clean"),

@@ -11,8 +11,12 @@ from cl.strategy import option
 class Pretrained(NetworkPerTask):
     """A separate network per task, each started from the pretrained weights; nothing is transferred between tasks.
 
+    Name: Pretrained
     Paper: Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research. JMLR
         2023 (PRE, PT).
+    Family: isolation
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network and a linear head, in `trials` trials per task with different learning rates and label
         smoothing; the trial with the best validation accuracy is kept.
     Stores: a network and a head per task; no images.

@@ -16,8 +16,12 @@ from cl.strategy import BLURRY, DISJOINT, DOMAIN, ImageSet, Inputs, Needs, Strea
 class RanPAC(FirstSession):
     """Ridge regression on random features h = ReLU(f W) of a backbone adapted to the first task.
 
+    Name: RanPAC
     Paper: McDonnell, Gong, Parvaneh, Abbasnejad, van den Hengel. RanPAC: Random Projections and Pre-trained Models for
         Continual Learning. NeurIPS 2023, arXiv 2307.02251.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: parts
     Trains: in the first task, a module and a cosine head (phase 1); the classifier has a closed-form solution.
     Stores: the module, the first task's head, W (d M floats: 30 MB), G (M x M, symmetric: 200 MB for M = 10,000, twice
         that in memory), Q and the weights (M floats per class each: 80 KB).

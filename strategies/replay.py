@@ -13,9 +13,14 @@ from cl.strategy import SETTINGS, option
 class Replay(Regularized):
     """Experience replay (ER): every batch contains remembered images of earlier tasks in addition to new images.
 
+    Name: Replay
     Paper: Chaudhry, Rohrbach, Elhoseiny, Ajanthan, Dokania, Torr, Ranzato. On Tiny Episodic Memories in Continual
         Learning. arXiv 1902.10486, 2019; with several epochs per task, as in `er` of Mammoth (Buzzega et al. Dark
         Experience for General Continual Learning. NeurIPS 2020).
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the backbone and one linear head over the classes seen.
     Stores: `memory_size` images as bytes, with their labels.
     Cost: two forward passes per training image once the memory is filled; one per test image.

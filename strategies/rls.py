@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cl.parts.heads import RecursiveRidge
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, scales
 
 
 class RLS(Strategy):
     """Recursive least squares: the head after any task is the ridge regression on all images so far, exactly.
 
+    Name: RLS
     Paper: Peng, Vidal. Mathematics of Continual Learning. 2025, arXiv 2504.17963, which relates recursive least squares
         to orthogonal projections and to EWC with a full covariance.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing; per image K = Phi x / (f + x^T Phi x), theta += K (y - x^T theta), Phi <- (Phi - K x^T Phi) / f, in
         rank-k steps with the same result.
     Stores: Phi (d x d, symmetric, float64: 2.4 MB for ViT-B, twice that in memory) and the weights (d per class).
@@ -28,7 +32,7 @@ class RLS(Strategy):
 
     @dataclass(frozen=True)
     class Options:
-        ridge: float = option(1.0, "ridge penalty delta; Phi starts at I / delta", gt=0)
+        ridge: float = option(1.0, "ridge penalty delta; Phi starts at I / delta", gt=0, search=scales.log(1e-2, 1e3))
         forgetting: float = option(1.0, "forgetting factor f: an image counts f^k after k further images", gt=0, le=1)
 
     def setup(self, info: StreamInfo) -> None:

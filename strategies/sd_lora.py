@@ -12,14 +12,31 @@ from torch.nn import functional as F
 
 from cl.parts.attached import LoRA
 from cl.parts.heads import GrowingHead
-from cl.strategy import RECIPES, Batch, Extractor, Inputs, MultiStep, Needs, Strategy, StreamInfo, View, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Extractor,
+    Inputs,
+    MultiStep,
+    Needs,
+    Strategy,
+    StreamInfo,
+    View,
+    option,
+    scales,
+    sgd,
+)
 
 
 class SDLoRA(Strategy):
     """Scalable decoupled LoRA: W + sum_i a_i B_i A_i / norm_i + a_t B_t A_t; all a train, but only the newest A and B.
 
+    Name: SD-LoRA
     Paper: Wu, Piao, Huang, Wang, Li, Pfister, Meng, Ma, Wei. SD-LoRA: Scalable Decoupled Low-Rank Adaptation for Class
         Incremental Learning. ICLR 2025, arXiv 2501.13198.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: A and B of the task for the queries and the values of every block (ViT-B, rank 10: 368,640 parameters), one
         magnitude per task so far, shared by all blocks, and the new task's head.
     Stores: A and B of every task (ViT-B, rank 10: 1.5 MB), and the magnitudes; no images.
@@ -35,7 +52,9 @@ class SDLoRA(Strategy):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(8e-3, "learning rate of A, B, the magnitudes and the head (SGD)", gt=0)
+        lr: float = option(
+            8e-3, "learning rate of A, B, the magnitudes and the head (SGD)", gt=0, search=scales.log(1e-3, 1e-1)
+        )
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         milestones: tuple[int, ...] = option((), "epochs at which the learning rate is multiplied by gamma", ge=0)
         gamma: float = option(0.1, "factor of the learning rate at a milestone", gt=0)

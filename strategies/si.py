@@ -16,7 +16,11 @@ from cl.strategy import Step, StreamInfo, View, option
 class SI(Importance):
     """Synaptic intelligence: a parameter's importance is the path integral of its gradient over training.
 
+    Name: SI
     Paper: Zenke, Poole, Ganguli. Continual Learning Through Synaptic Intelligence. ICML 2017, arXiv 1703.04200.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone, or its query, key and value projections (`trains=qkv`), and one linear head. Over the steps of
         a task omega += -g (theta_after - theta_before), with the gradient g of the loss without the penalty; then Omega
         += omega / ((theta - theta_start)^2 + xi). From task 2 on, reg * sum_j Omega_j (theta_j - anchor_j)^2 is added.

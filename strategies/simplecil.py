@@ -12,8 +12,12 @@ from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View
 class SimpleCIL(Strategy):
     """Nearest class mean (cosine) on a frozen backbone; nothing is trained.
 
+    Name: SimpleCIL
     Paper: Zhou, Cai, Ye, Zhan, Liu. Revisiting Class-Incremental Learning with Pre-Trained Models. IJCV 2024,
         arXiv 2303.07338.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing.
     Stores: one mean feature per class (3 KB for ViT-B), and its number of images.
     Cost: one forward pass per training image and per test image, memoised across runs.

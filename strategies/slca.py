@@ -33,8 +33,12 @@ from cl.strategy import (
 class SLCA(Strategy):
     """Slow learner with classifier alignment: fine-tune slowly, then align the heads on Gaussian features.
 
+    Name: SLCA
     Paper: Zhang, Wang, Kang, Chen, Wei. SLCA: Slow Learner with Classifier Alignment for Continual Learning on a
         Pre-trained Model. ICCV 2023, arXiv 2303.05118.
+    Family: alignment
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole backbone at 0.01 of the head's learning rate, and the new task's head; in alignment, all heads.
     Stores: per class one mean and one full covariance (d + d^2 floats: 2.36 MB for ViT-B); no images.
     Cost: one forward pass per test image; alignment draws `ca_samples` features per class and epoch.

@@ -12,15 +12,19 @@ from torch.nn import functional as F
 from cl.backbone.devices import to_device
 from cl.parts.attached import Attached, LowRank
 from cl.strategies.slca import SLCA
-from cl.strategy import RECIPES, Batch, Cosine, Inputs, Source, Step, StreamInfo, View, option, sgd
+from cl.strategy import RECIPES, Batch, Cosine, Inputs, Source, Step, StreamInfo, View, option, scales, sgd
 from cl.training.batches import Rng
 
 
 class SLCAPlusPlus(SLCA):
     """SLCA with few trained parameters: LoRA, norms, biases and the class token; old classes are scaled by their age.
 
+    Name: SLCA++
     Paper: Zhang, Wang, Kang, Chen, Wei. SLCA++: Unleash the Power of Sequential Fine-tuning for Continual Learning with
         Pre-training. arXiv 2408.08295 (2024).
+    Family: alignment
+    Networks: vit
+    Gradients: parts
     Trains: LoRA on qkv, fc1 and fc2 of every block, all norms and biases and the class token of the backbone, slowly,
         and the new task's head, with a symmetric cross-entropy; in alignment, all heads.
     Stores: per class one mean and one full covariance (d + d^2 floats: 2.36 MB for ViT-B); no images.
@@ -36,8 +40,10 @@ class SLCAPlusPlus(SLCA):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(0.01, "learning rate of the head", gt=0)
-        backbone_lr_scale: float = option(0.1, "slow learner: rate of the backbone as a multiple of lr", ge=0)
+        lr: float = option(0.01, "learning rate of the head", gt=0, search=scales.log(1e-3, 1e-1))
+        backbone_lr_scale: float = option(
+            0.1, "slow learner: rate of the backbone as a multiple of lr", ge=0, search=scales.log(1e-2, 1.0)
+        )
         first_lora_scale: float = option(0.5, "rate of LoRA in the first task as a multiple of lr", ge=0)
         min_lr: float = option(1e-4, "the rates of all groups decay to this value, by half a cosine", ge=0)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
@@ -45,13 +51,15 @@ class SLCAPlusPlus(SLCA):
         rank: int = option(4, "rank of LoRA", ge=1)
         lora_scale: float = option(0.8, "factor of LoRA's product", gt=0)
         ce: float = option(1.0, "weight of the cross-entropy", ge=0)
-        reverse_ce: float = option(0.1, "weight of the reverse cross-entropy", ge=0)
+        reverse_ce: float = option(0.1, "weight of the reverse cross-entropy", ge=0, search=scales.log(1e-2, 1.0))
         augment: str = option("rrc-flip", "augmentation of training images", choices=tuple(RECIPES))
         fresh_norm: bool = option(True, "replace the final LayerNorm by a new one, as the authors' code does")
         ca_epochs: int = option(5, "epochs of classifier alignment; 0: none", ge=0)
         ca_samples: int = option(256, "alignment: features drawn per class and epoch; also its batch size", ge=1)
-        ca_lr: float = option(0.01, "learning rate of the alignment", gt=0)
-        logit_norm: float = option(0.1, "temperature of the logit normalisation; 0: none", ge=0)
+        ca_lr: float = option(0.01, "learning rate of the alignment", gt=0, search=scales.log(1e-3, 1e-1))
+        logit_norm: float = option(
+            0.1, "temperature of the logit normalisation; 0: none", ge=0, search=scales.log(0.02, 0.5)
+        )
         age_scale: float = option(
             0.02, "mu: features of an old class are divided by 1 + mu age in alignment, multiplied in prediction", ge=0
         )

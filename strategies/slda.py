@@ -8,14 +8,18 @@ import torch
 from torch import Tensor
 
 from cl.parts.statistics import ClassMoments, blocks, discriminants, mirror_, oas
-from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option
+from cl.strategy import SETTINGS, Inputs, Strategy, StreamInfo, View, option, scales
 
 
 class SLDA(Strategy):
     """Deep streaming linear discriminant analysis: running class means and one running covariance of frozen features.
 
+    Name: SLDA
     Paper: Hayes, Kanan. Lifelong Machine Learning with Deep Streaming Linear Discriminant Analysis. CVPR Workshops
         2020, arXiv 1909.01520.
+    Family: frozen features
+    Networks: vit, cnn, mlp, clip
+    Gradients: none
     Trains: nothing; per image, with t images before, Sigma <- (t Sigma + t / (t + 1) (x - mu_y)(x - mu_y)^T) / (t + 1),
         then mu_y. Scores are those of linear discriminant analysis with ((1 - e) Sigma + e I)^-1.
     Stores: one mean per class and Sigma (d x d, float64: 4.7 MB for ViT-B).
@@ -30,7 +34,10 @@ class SLDA(Strategy):
 
     @dataclass(frozen=True)
     class Options:
-        shrinkage: float = option(1e-4, "weight e of the identity in the covariance that is inverted", gt=0, le=1)
+        shrinkage: float = option(
+            1e-4, "weight e of the identity in the covariance that is inverted", gt=0, le=1,
+            search=scales.log(1e-5, 0.5),
+        )  # fmt: skip
         base: str = option(
             "oas", "first covariance: the oracle approximating shrinkage estimate on the first task, or none",
             choices=("oas", "none"),

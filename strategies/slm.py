@@ -10,15 +10,19 @@ from torch import Tensor, nn
 
 from cl.bases.prompted import Prompted
 from cl.parts.attached import GroupedKeys, LoRA
-from cl.strategy import Batch, MultiStep, Needs, StreamInfo, TaskSize, View, Work, option
+from cl.strategy import Batch, MultiStep, Needs, StreamInfo, TaskSize, View, Work, option, scales
 from cl.training.optim import adamw
 
 
 class SLM(Prompted):
     """Scalable language model, transplanted to images: retrieval of low-rank changes by the class token, per image.
 
+    Name: SLM
     Paper: Peng, Tian, Liu, Yang, Jia. Scalable Language Model with Generalized Continual Learning. ICLR 2024, arXiv
         2404.07470.
+    Family: adapters
+    Networks: vit
+    Gradients: parts
     Trains: per task the keys of its slots, then its slots (a LoRA on the qkv of every block each) and its rows of one
         linear head; the backbone and all earlier slots and keys are frozen.
     Stores: per task `slots` keys of the size of a feature, and as many LoRAs (ViT-B, 4 slots of rank 12: 7.1 MB).
@@ -46,7 +50,7 @@ class SLM(Prompted):
             "seen", "slots to choose from in training, and of a given task at test time: those of all tasks so far, or "
             "those of the task", choices=("seen", "task"),
         )  # fmt: skip
-        lr: float = option(3e-4, "learning rate of slots and head", gt=0)
+        lr: float = option(3e-4, "learning rate of slots and head", gt=0, search=scales.log(1e-4, 3e-2))
         clip: float = option(1.0, "upper bound of the gradient norm; 0: none", ge=0)
         key_epochs: int = option(3, "epochs that fit the keys of a task; every two, the rate falls to a tenth", ge=1)
         key_batch_size: int = option(16, "queries per step of the keys", ge=1)

@@ -29,6 +29,7 @@ from cl.strategy import (
     View,
     When,
     option,
+    scales,
     sgd,
 )
 
@@ -36,8 +37,13 @@ from cl.strategy import (
 class SoftNet(Strategy):
     """A soft subnetwork, found on many base classes, whose minor weights learn later classes from a few images.
 
+    Name: SoftNet
     Paper: Kang, Yoon, Madjid, Hwang, Yoo. On the Soft-Subnetwork for Few-Shot Class Incremental Learning. ICLR 2023,
         arXiv 2209.07529.
+    Family: few-shot
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: in the first task, the network, a score per masked weight and a linear head; later, the minor weights of one
         block. Masked layers are all convolutions, or in a Vision Transformer the linear layers of the last block.
     Stores: the weights, a soft mask (one float per masked weight), one mean per class, and `exemplars` images of each
@@ -72,7 +78,7 @@ class SoftNet(Strategy):
         )
         epochs: int = option(240, "epochs on the first task", ge=1)
         batch_size: int = option(256, "images per step", ge=1)
-        lr: float = option(0.1, "learning rate of weights, scores and head (SGD)", gt=0)
+        lr: float = option(0.1, "learning rate of weights, scores and head (SGD)", gt=0, search=scales.log(3e-4, 0.3))
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay", ge=0)
         milestones: tuple[int, ...] = option((120,), "epochs at which the learning rate is multiplied by gamma", ge=0)
@@ -81,7 +87,7 @@ class SoftNet(Strategy):
         augment: str = option("crop-flip", "augmentation of training images", choices=tuple(RECIPES))
         block: str = option("", "module with the weights that later tasks train, such as layer3; empty: the last block")
         session_epochs: int = option(6, "epochs on a later task; 0: prototypes only", ge=0)
-        session_lr: float = option(0.02, "learning rate on a later task (SGD)", gt=0)
+        session_lr: float = option(0.02, "learning rate on a later task (SGD)", gt=0, search=scales.log(1e-4, 1e-1))
         session_batch: int = option(256, "maximum number of images per step on a later task", ge=1)
         temperature: float = option(1.0, "temperature of the cosine distances in the loss of later tasks", gt=0)
         exemplars: int = option(5, "images per class of earlier few-shot tasks kept for replay", ge=0)

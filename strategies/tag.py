@@ -11,14 +11,18 @@ from torch import nn
 
 from cl.bases.fine_tuning import FineTuning
 from cl.parts.task_moments import KINDS, MomentStep, TaskMoments
-from cl.strategy import RECIPES, ImageSet, StreamInfo, View, option, schedule
+from cl.strategy import RECIPES, ImageSet, StreamInfo, View, option, scales, schedule
 
 
 class TAG(FineTuning):
     """Task-based accumulated gradients: steps are short where they would undo an earlier task, and long elsewhere.
 
+    Name: TAG
     Paper: Malviya, Ravindran, Chandar. TAG: Task-based Accumulated Gradients for Lifelong Learning. CoLLAs 2022, arXiv
         2105.05155.
+    Family: regularisation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the backbone and the newest rows of one linear head. In each tensor a step divides the gradient (Adam: its
         first moment) by sqrt(sum_tau alpha_tau V_tau): V_tau is the second moment of a task, alpha_tau = exp(-b cos) by
         the angle between the first moments of the current and of an earlier task, exp(-b) for the current one.
@@ -36,8 +40,11 @@ class TAG(FineTuning):
         epochs: int = option(1, "epochs per task", ge=1)
         batch_size: int = option(10, "images per step", ge=1)
         optimizer: str = option("rmsprop", "optimiser whose moments are kept per task", choices=KINDS)
-        lr: float = option(2.5e-4, "learning rate of the head", gt=0)
-        b: float = option(5.0, "how much the similarity of tasks counts; 0: all second moments are added", ge=0, le=40)
+        lr: float = option(2.5e-4, "learning rate of the head", gt=0, search=scales.log(3e-5, 3e-2))
+        b: float = option(
+            5.0, "how much the similarity of tasks counts; 0: all second moments are added", ge=0, le=40,
+            search=scales.among(1.0, 3.0, 5.0, 7.0),
+        )  # fmt: skip
         momentum: float = option(0.9, "beta1: decay of the first moment", ge=0, lt=1)
         beta2: float = option(0.99, "decay of the second moment (rmsprop and adam)", ge=0, lt=1)
         per_task: bool = option(True, "moments per task; false: the plain optimiser, never reset (the baseline)")

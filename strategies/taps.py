@@ -25,6 +25,7 @@ from cl.strategy import (
     StreamInfo,
     View,
     option,
+    scales,
     sgd,
 )
 
@@ -32,8 +33,12 @@ from cl.strategy import (
 class TAPS(ToldTask):
     """Task adaptive parameter sharing: every task changes the layers of the pretrained network that it must.
 
+    Name: TAPS
     Paper: Wallingford, Li, Achille, Ravichandran, Fowlkes, Bhotika, Soatto. Task Adaptive Parameter Sharing for
         Multi-Task Learning. CVPR 2022, arXiv 2203.16708; the sequential variant.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: per task a change of the weight of each convolution and linear layer (in a Vision Transformer: of the linear
         layers of its blocks), a score per layer that says whether the change is used, norms and biases, and a head.
     Stores: per task the changes of the layers it uses, of norms and biases, and the statistics of batch norms.
@@ -56,9 +61,12 @@ class TAPS(ToldTask):
     class Options:
         epochs: int = option(30, "epochs per task", ge=1)
         batch_size: int = option(256, "images per step", ge=1)
-        lr: float = option(0.08, "learning rate (SGD, half a cosine over epochs)", gt=0)
+        lr: float = option(0.08, "learning rate (SGD, half a cosine over epochs)", gt=0, search=scales.log(3e-4, 0.3))
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
-        sparsity: float = option(1.0, "weight of the mean size of the scores (lambda); larger: fewer layers", ge=0)
+        sparsity: float = option(
+            1.0, "weight of the mean size of the scores (lambda); larger: fewer layers", ge=0,
+            search=scales.log(1e-2, 10.0),
+        )  # fmt: skip
         warmup: int = option(2, "epochs before the scores are penalised", ge=0)
         threshold: float = option(0.1, "a layer changes if its score is at least this")
         start: float = option(0.15, "initial score of every layer")

@@ -9,14 +9,18 @@ from torch import Tensor
 
 from cl.bases.merged import Merging
 from cl.parts.merging import Weights
-from cl.strategy import option
+from cl.strategy import option, scales
 
 
 class TaskArithmetic(Merging):
     """Task arithmetic applied as models arrive: `scale` times every task vector is added to the pretrained weights.
 
+    Name: Task Arithmetic
     Paper: Ilharco, Ribeiro, Wortsman, Gururangan, Schmidt, Hajishirzi, Farhadi. Editing Models with Task Arithmetic.
         ICLR 2023, arXiv 2212.04089; in sequence as a baseline of OPCM (arXiv 2501.09522).
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector (the size of the network).
     Cost: one addition per task; one forward pass per test image.
@@ -26,7 +30,9 @@ class TaskArithmetic(Merging):
 
     @dataclass(frozen=True)
     class Options(Merging.Options):
-        scale: float = option(0.3, "factor of every task vector; 0.3 in OPCM's baseline", ge=0)
+        scale: float = option(
+            0.3, "factor of every task vector; 0.3 in OPCM's baseline", ge=0, search=scales.linear(0.1, 1.0)
+        )
 
     def merge(self, vector: Weights) -> Mapping[str, Tensor]:
         before = self.merged.values

@@ -9,14 +9,18 @@ from torch import Tensor
 
 from cl.bases.merged import MergingAll
 from cl.parts.merging import Weights, ties
-from cl.strategy import option
+from cl.strategy import option, scales
 
 
 class TIES(MergingAll):
     """Trim, elect sign and merge: only large changes survive, and only those whose sign most tasks agree on.
 
+    Name: TIES-Merging
     Paper: Yadav, Tam, Choshen, Raffel, Bansal. TIES-Merging: Resolving Interference When Merging Models. NeurIPS 2023,
         arXiv 2306.01708; in sequence as a baseline of OPCM (arXiv 2501.09522).
+    Family: merging
+    Networks: vit, cnn, mlp, clip
+    Gradients: whole
     Trains: the whole network, from the pretrained weights, for every task.
     Stores: the merged task vector; with `keeps=all` also those of all tasks (each the size of the network, or less:
         `form`).
@@ -32,7 +36,9 @@ class TIES(MergingAll):
     class Options(MergingAll.Options):
         keep: float = option(0.2, "share of the values of a task vector that are merged, the largest", gt=0, le=1)
         how: str = option("sum", "how values of the elected sign are merged", choices=("mean", "sum", "max"))
-        scale: float = option(0.5, "factor of the merged vector; 0.5 in OPCM's baseline", ge=0)
+        scale: float = option(
+            0.5, "factor of the merged vector; 0.5 in OPCM's baseline", ge=0, search=scales.linear(0.1, 2.0)
+        )
         keeps: str = option(
             "merged",
             "vectors that are kept: that of every task, or the merged one, which the next is merged with",

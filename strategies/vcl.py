@@ -15,13 +15,31 @@ from cl.bases.told_task import ToldTask
 from cl.parts.attached import Attached
 from cl.parts.heads import TaskHeads
 from cl.parts.variational import Layers, MeanField, adapted, gaussian_layers
-from cl.strategy import DISJOINT, DOMAIN, RECIPES, Batch, Inputs, Needs, StreamInfo, TaskSize, View, Work, adam, option
+from cl.strategy import (
+    DISJOINT,
+    DOMAIN,
+    RECIPES,
+    Batch,
+    Inputs,
+    Needs,
+    StreamInfo,
+    TaskSize,
+    View,
+    Work,
+    adam,
+    option,
+    scales,
+)
 
 
 class VCL(ToldTask):
     """A Gaussian per weight, trained on each task to explain its images and to stay near the Gaussians before it.
 
+    Name: VCL
     Paper: Nguyen, Li, Bui, Turner. Variational Continual Learning. ICLR 2018, arXiv 1710.10628.
+    Family: regularisation
+    Networks: cnn, mlp, random
+    Gradients: whole
     Trains: means and variances of all weights and biases, by Adam on the mean cross-entropy of `samples` draws +
         KL(q_t || q_t-1) / images; before task 1 the prior is N(0, 1) and means are trained without variances
         (`start_epochs`). Each task has a head of its own; if the tasks share their classes, all have the same one.
@@ -45,7 +63,7 @@ class VCL(ToldTask):
         epochs: int = option(100, "epochs per task", ge=1)
         start_epochs: int = option(100, "epochs of the means alone before the first task", ge=0)
         batch_size: int = option(256, "images per step", ge=1)
-        lr: float = option(1e-3, "learning rate (Adam, fresh for every fit)", gt=0)
+        lr: float = option(1e-3, "learning rate (Adam, fresh for every fit)", gt=0, search=scales.log(1e-4, 1e-2))
         samples: int = option(10, "draws per training image", ge=1)
         log_variance: float = option(-6.0, "initial log variance of a weight", le=0)
         kl: float = option(1.0, "factor of the KL divergence; 1: the bound of the paper", ge=0)

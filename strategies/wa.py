@@ -14,9 +14,14 @@ from cl.strategy import Batch, View
 class WA(Taught):
     """Weight aligning: distil, rehearse exemplars, then give the head's new rows the mean length of its old rows.
 
+    Name: WA
     Paper: Zhao, Xiao, Gan, Zhang, Xia. Maintaining Discrimination and Fairness in Class Incremental Learning. CVPR
         2020, arXiv 1911.07053. Published: 47.2 % on five tasks of CIFAR-100 with 2,000 exemplars and a ResNet-32 from
         scratch (LibContinual's own run).
+    Family: replay
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
+    Images: kept
     Trains: the backbone and one linear head, on the images of the task and the exemplars, shuffled, by (1 - r) L_CE + r
         L_KD with r = old classes / classes seen; L_KD = -sum_c softmax(g / T)_c log softmax(z / T)_c over the old
         classes, g the old model's logits, T = 2. After each task but the first the new rows are multiplied by gamma =

@@ -24,6 +24,7 @@ from cl.strategy import (
     When,
     adam,
     option,
+    scales,
 )
 from cl.training.generators import generator
 
@@ -31,8 +32,12 @@ from cl.training.generators import generator
 class WSN(ToldTask):
     """A subnetwork per task, chosen by trained scores; weights used by an earlier task are never changed.
 
+    Name: WSN
     Paper: Kang, Mina, Madjid, Yoon, Hasegawa-Johnson, Hwang, Yoo. Forget-free Continual Learning with Winning
         SubNetworks. ICML 2022.
+    Family: isolation
+    Networks: vit, cnn, mlp, clip, random
+    Gradients: whole
     Trains: the weights that no earlier task uses, a score for each weight of convolutions and linear layers (in a
         Vision Transformer: of the linear layers of its blocks), and the head of the task.
     Stores: weights, scores, and per task a mask with one bit per weight, a head without bias, and the statistics of
@@ -62,7 +67,9 @@ class WSN(ToldTask):
         share: float = option(0.5, "c: share of each layer's weights in the subnetwork of a task", gt=0, le=1)
         epochs: int = option(200, "maximum number of epochs per task", ge=1)
         batch_size: int = option(64, "images per step", ge=1)
-        lr: float = option(1e-3, "learning rate of weights, scores and head (Adam)", gt=0)
+        lr: float = option(
+            1e-3, "learning rate of weights, scores and head (Adam)", gt=0, search=scales.log(1e-4, 1e-2)
+        )
         patience: int = option(5, "halve the learning rate after more than this many epochs without improvement", ge=0)
         lr_min: float = option(1e-6, "end a task when the learning rate falls below this value", ge=0)
         augment: str = option("none", "augmentation of training images", choices=tuple(RECIPES))

@@ -11,15 +11,19 @@ from torch.nn import functional as F
 from cl.bases.replayed import Replayed
 from cl.parts.attached import text_of
 from cl.parts.heads import TextHead, class_texts, templates
-from cl.strategy import SETTINGS, Batch, Inputs, Needs, StreamInfo, View, option
+from cl.strategy import SETTINGS, Batch, Inputs, Needs, StreamInfo, View, option, scales
 
 
 class ZeroShot(Replayed):
     """A CLIP's zero-shot classifier; with `trains` other than none, fine-tuning that starts from it.
 
+    Name: Zero-shot CLIP
     Paper: Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021, arXiv
         2103.00020. Fine-tuning from this head is the base that Stojanovski, Roth, Akata (arXiv 2211.03186) interpolate:
         `-s momentum --set base=zero-shot --set base.trains=all`.
+    Family: baselines
+    Networks: clip
+    Gradients: whole
     Trains: nothing; or the image tower, the head, or both, as `finetune` and `replay` do. Features are unit vectors,
         and rows of the head at first 100 times the text embeddings of the classes: logits are 100 cos(image, text).
     Stores: the head; `memory_size` images if it replays.
@@ -40,7 +44,7 @@ class ZeroShot(Replayed):
         loss: str = option(
             "global", "softmax over all classes seen (global), or over the task's classes", choices=("local", "global")
         )
-        lr: float = option(1e-4, "learning rate of the head", gt=0)
+        lr: float = option(1e-4, "learning rate of the head", gt=0, search=scales.log(1e-6, 1e-3))
         template: str = option(
             "a photo of a [].", "caption of a class, [] stands for its name; ensemble: seven captions"
         )

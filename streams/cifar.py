@@ -66,10 +66,11 @@ def _as_listed(options: Any) -> Any:
     if options.shots is None or options.shots > SHOTS:
         raise UsageError(f"lists=topic needs few-shot sessions: add --few-shot, or set stream.shots to 1..{SHOTS}.")
     asked = (options.base or BASE, options.increment or INCREMENT, options.tasks)
-    if asked != (BASE, INCREMENT, None) or options.order not in ("pycil", "natural"):
+    own = options.sizes or options.classes_file or options.tasks_file
+    if own or asked != (BASE, INCREMENT, None) or options.order not in ("pycil", "natural"):
         raise UsageError(
             f"lists=topic fixes the tasks ({BASE} classes, then {INCREMENT} at a time) and the natural order; leave "
-            "base, increment, tasks and order out."
+            "base, increment, tasks, sizes, order and files of classes out."
         )
     return replace(options, base=BASE, increment=INCREMENT, order="natural")
 

@@ -53,6 +53,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The test has its own results, cache and environment, and never the network."""
     for name in [name for name in os.environ if name.startswith("CLBENCH_")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setenv("CLBENCH_OFFLINE", "1")
     monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CLBENCH_RESULTS", str(tmp_path / "results"))

@@ -161,7 +161,9 @@ def test_keys_are_sorted_flattened_and_read_from_text() -> None:
         "stream": {"tasks": 5},
         "backbone": {},
     }
-    assert parse_assignments(["lr=1", "lr = 2", "a.b=c=d"]) == {"lr": "2", "a.b": "c=d"}
+    assert parse_assignments(["lr = 2", "a.b=c=d"]) == {"lr": "2", "a.b": "c=d"}
+    with pytest.raises(UsageError, match=r"--set gives lr twice \('1', then '2'\); give it once"):
+        parse_assignments(["lr=1", "lr = 2"])
     with pytest.raises(UsageError, match="--set takes KEY=VALUE"):
         parse_assignments(["lr"])
 

@@ -37,8 +37,10 @@ def test_built_ins_are_there_with_their_summaries() -> None:
 def test_unknown_names_say_what_was_meant() -> None:
     with pytest.raises(UsageError, match=r"There is no strategy 'SLAC'\. Did you mean slda or slca"):
         registry.strategies.get("SLAC")
-    with pytest.raises(UsageError, match="Known: "):
+    with pytest.raises(UsageError, match=r"no strategy 'qqqqqq'\. `clbench list strategies` names all \d\d\."):
         registry.strategies.get("qqqqqq")
+    with pytest.raises(UsageError, match=r"Known: local, ray, slurm\."):
+        registry.executors.get("qqqqqq")
 
 
 def test_summaries_are_read_without_importing_a_plugin_or_its_parents(plugin: Plugin) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
+from cl import scales
 from cl.avalanche.benchmark import LabelledImages
 from cl.avalanche.lib import DatasetExperience, EvaluationPlugin, SupervisedTemplate, make_dataset, quiet
 from cl.avalanche.meter import Meter
@@ -42,7 +43,7 @@ class AvalancheStrategy(Strategy):
 
         epochs: int = option(5, "epochs per task", ge=1)
         batch_size: int = option(128, "images of the task per step", ge=1)
-        lr: float = option(0.01, "learning rate of backbone and classifier", gt=0)
+        lr: float = option(0.01, "learning rate of backbone and classifier", gt=0, search=scales.log(1e-4, 1e-1))
         momentum: float = option(
             0.9, "SGD momentum; as in Avalanche, the next task continues with its buffers", ge=0, lt=1
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cl import registry
+from cl.backbone import hub
 from cl.backbone.library import open_clip, timm
 from cl.backbone.options import BackboneOptions
 from cl.data.sources import find_file
@@ -38,17 +39,20 @@ _KINDS = {
     "batch_norms": bool,
     "channels": int,
     "dim": int,
+    "size": int,
+    "crop_pct": float,
 }
 
 
 def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
     """Parameters, forward FLOPs and features of a backbone, the origin of its weights, the images that a batch needs,
-    the channels of an image, and whether it has a text tower.
+    the channels of an image, its side in pixels, the share of the resized image that is cropped, and whether it has a
+    text tower.
 
     Raises `UsageError` for an unknown backbone or a size that it cannot take, `DataError` for a missing weights file.
     """
     arch, _, source = name.partition("@")
-    if source not in ("", "random"):
+    if source not in ("", "random") and not hub.is_hub(name):
         find_file(source)
     path = _path(arch, options.image_size)
     known = _read(path) if path is not None else None
@@ -67,7 +71,16 @@ def facts(name: str, options: BackboneOptions) -> dict[str, Any]:
         "batch_norms": known["batch_norms"],
         "channels": known["channels"],
         "dim": known["dim"],
+        "size": options.image_size or known["size"],
+        "crop_pct": options.crop_pct or known["crop_pct"],
     }
+
+
+def edge(name: str, options: BackboneOptions) -> int:
+    """The shorter side in pixels of the images of which a backbone sees the centre; images of this size are not resized
+    again. Raises as `facts`."""
+    known = facts(name, options)
+    return round(known["size"] / known["crop_pct"])
 
 
 def keep(name: str, options: BackboneOptions) -> None:
@@ -78,12 +91,14 @@ def keep(name: str, options: BackboneOptions) -> None:
 
 
 def _path(arch: str, image_size: int) -> Path | None:
-    """The file of the cache; None for the backbone of a plugin, which may depend on any package.
+    """The file of the cache; None for the backbone of a plugin, which may depend on any package, or of the hub.
 
     The name is a hash of everything that the facts depend on: the architecture, the code of clbench's backbones and of
     timm, and the versions.
     """
     short = arch.partition(".")[0]
+    if hub.is_hub(arch):
+        return None
     if short in registry.backbones and registry.backbones.distribution(short).name != registry.DISTRIBUTION:
         return None
     spec = importlib.util.find_spec("timm")
@@ -136,24 +151,27 @@ def _measured(arch: str, image_size: int) -> dict[str, Any]:
 
     if arch.startswith(CLIP):
         return _measured_clip(arch, image_size)
-    build = factory(arch.partition(".")[0])
+    build = factory(arch if hub.is_hub(arch) else arch.partition(".")[0])
     with torch.device("meta"):
         model = build(pretrained=False, num_classes=0, **input_size(arch, image_size)).eval()
         channels, height, width = timm().data.resolve_data_config({}, model=model)["input_size"]
         image = torch.empty(1, channels, image_size or height, image_size or width)
     flops, dim = _flops(arch, model, image)
-    config = timm().get_pretrained_cfg(arch)
+    config = None if hub.is_hub(arch) else timm().get_pretrained_cfg(arch)
     declared = config.to_dict() if config is not None else {}
+    inputs = timm().data.resolve_data_config({}, **({"pretrained_cfg": declared} if declared else {"model": model}))
     remote = None if declared.get("file") else declared.get("hf_hub_id") or declared.get("url")
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "forward_flops": flops,
-        "declared": str(declared.get("file") or remote or "unknown"),
-        "hub": bool(remote),
+        "declared": hub.repository(arch) if hub.is_hub(arch) else str(declared.get("file") or remote or "unknown"),
+        "hub": not hub.is_here(arch) if hub.is_hub(arch) else bool(remote),
         "least_batch": least_batch(model, image),
         "batch_norms": has_batch_norms([model]),
         "channels": channels,
         "dim": dim,
+        "size": int(inputs["input_size"][-1]),
+        "crop_pct": float(inputs["crop_pct"]),
     }
 
 
@@ -179,6 +197,8 @@ def _measured_clip(arch: str, image_size: int) -> dict[str, Any]:
         "batch_norms": has_batch_norms([tower]),
         "channels": 3,
         "dim": dim,
+        "size": int(tower.pretrained_cfg["input_size"][-1]),
+        "crop_pct": float(timm().data.resolve_data_config({}, model=tower)["crop_pct"]),
     }
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cl import registry
-from cl.backbone import clip
+from cl.backbone import clip, hub
 from cl.backbone.attention import explicit, slow_to_differentiate
 from cl.backbone.batch_norms import has_batch_norms, least_batch
 from cl.backbone.compiled import Compiled, layout
@@ -274,8 +274,8 @@ def load(
 
     `arch.tag` is a timm model with pretrained weights (embedded, from the search path, or from the hub), `arch@file` a
     model with a local weights file (a path, or a name on `CLBENCH_DATA_PATH`), `arch@random` an untrained model (drawn
-    from `seed`). `open_clip:arch.tag` and so on is a CLIP of open_clip. Raises `UsageError` for an unknown model,
-    `DataError` for weights that are missing or do not fit.
+    from `seed`). `open_clip:arch.tag` and so on is a CLIP of open_clip, `hf-hub:org/name` a timm model of the hub.
+    Raises `UsageError` for an unknown model, `DataError` for weights that are missing or do not fit.
     """
     options = options or BackboneOptions()
     arch, _, source = name.partition("@")
@@ -353,7 +353,7 @@ def _pretraining(text: str) -> str:
 
 def input_size(arch: str, image_size: int) -> dict[str, Any]:
     """Arguments for a timm model to accept images of another size (0: its own); empty for convolutional models."""
-    config = timm().get_pretrained_cfg(arch)
+    config = timm().get_pretrained_cfg(hub.read(arch).architecture if hub.is_hub(arch) else arch)
     fixed = config is not None and config.fixed_input_size
     return {"img_size": image_size} if image_size and fixed else {}
 
@@ -367,6 +367,8 @@ def factory(name: str) -> Callable[..., nn.Module]:
     """
     if name.startswith(clip.PREFIX):
         return functools.partial(_clip_tower, name)
+    if hub.is_hub(name):
+        return hub.read(name).factory()
     arch, tag = name.partition("@")[0].partition(".")[::2]
     if arch in registry.backbones:
         build: Callable[..., nn.Module] = registry.backbones.get(arch)

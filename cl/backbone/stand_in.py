@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cl.backbone import clip
+from cl.backbone import clip, hub
 from cl.backbone.model import Backbone, factory, load
 from cl.backbone.options import BackboneOptions
 from cl.backbone.weight_files import find_weights
@@ -27,6 +27,8 @@ def _is_here(name: str) -> bool:
     arch, _, source = name.partition("@")
     if source:
         return True
+    if hub.is_hub(name):
+        return hub.is_here(name)
     if not name.startswith(clip.PREFIX):
         factory(name)  # registers a network of ours with timm, which then knows its weights
         return find_weights(arch, "") is not None

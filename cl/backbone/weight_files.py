@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cl.backbone import hub
 from cl.backbone.library import timm
 from cl.data.sources import find_file, is_offline
 from cl.errors import DataError
@@ -45,6 +46,8 @@ _SHOWN = 200  # characters of a library's message
 
 def find_weights(arch: str, source: str) -> Path | None:
     """The local file of the weights, or None if the hub must be used; raises `DataError` for a missing file."""
+    if hub.is_hub(arch):
+        return hub.weights(arch)
     if source:
         return find_file(source, kind="weights")
     config = timm().get_pretrained_cfg(arch)
@@ -62,6 +65,7 @@ def build_pretrained(name: str, arch: str, path: Path | None, build: Build) -> n
 
     Raises `DataError` for weights that are missing, cannot be read or do not fit.
     """
+    arch = hub.read(name).architecture if hub.is_hub(name) else arch
     if path is not None and not path.is_file():
         raise DataError(f"the weights file {path} is missing; reinstall clbench.")
     with warnings.catch_warnings():

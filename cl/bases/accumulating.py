@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cl.parts.accumulated import KINDS, Accumulated, AccumulatedStep
-from cl.strategy import RECIPES, SETTINGS, Batch, Inputs, Needs, Strategy, StreamInfo, View, option
+from cl.strategy import RECIPES, SETTINGS, Batch, Inputs, Needs, Strategy, StreamInfo, View, option, scales
 
 
 class Accumulating(Strategy):
@@ -28,7 +28,7 @@ class Accumulating(Strategy):
         epochs: int = option(1, "epochs per task", ge=1)
         batch_size: int = option(64, "images per step", ge=1)
         optimizer: str = option("adagrad", "what the steps are divided by", choices=KINDS)
-        lr: float = option(1e-4, "learning rate", gt=0)
+        lr: float = option(1e-4, "learning rate", gt=0, search=scales.log(1e-5, 1e-2))
         decay: float = option(0.8, "factor of what is added to the sums in a step", gt=0)
         augment: str = option("none", "augmentation of training images", choices=tuple(RECIPES))
 

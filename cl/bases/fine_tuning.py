@@ -24,6 +24,7 @@ from cl.strategy import (
     View,
     Work,
     option,
+    scales,
     schedule,
 )
 from cl.training.optim import OPTIMIZERS, optimizer
@@ -43,7 +44,7 @@ class FineTuning(Strategy):
             "local", "softmax over the task's classes (local), or over all classes seen", choices=("local", "global")
         )
         optimizer: str = option("sgd", "optimiser, fresh for every task", choices=OPTIMIZERS)
-        lr: float = option(0.01, "learning rate of the head", gt=0)
+        lr: float = option(0.01, "learning rate of the head", gt=0, search=scales.log(1e-4, 1e-1))
         backbone_lr_scale: float = option(1.0, "learning rate of the backbone as a multiple of lr", ge=0)
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(0.0, "weight decay of all trained parameters", ge=0)

@@ -13,7 +13,7 @@ from cl.parts.attached import Adapters, Attached, ScaleShift, VisualPrompts
 from cl.parts.heads import CosineHead
 from cl.parts.weights import TunedWeights
 from cl.protocol import TaskSize, Work
-from cl.strategy import RECIPES, Cosine, Extractor, Needs, Strategy, StreamInfo, UsageError, View, option, sgd
+from cl.strategy import RECIPES, Cosine, Extractor, Needs, Strategy, StreamInfo, UsageError, View, option, scales, sgd
 
 TUNING = ("adapter", "ssf", "vpt-deep", "vpt-shallow", "finetune", "none")
 
@@ -34,7 +34,7 @@ class FirstSession(Strategy):
         prompts: int = option(5, "number of prompt tokens: per block (vpt-deep), or in total (vpt-shallow)", ge=1)
         epochs: int = option(20, "epochs on the first task; 0 leaves the module untrained", ge=0)
         batch_size: int = option(48, "images per step", ge=1)
-        lr: float = option(0.01, "learning rate of SGD, with cosine decay to 0", gt=0)
+        lr: float = option(0.01, "learning rate of SGD, with cosine decay to 0", gt=0, search=scales.log(1e-3, 1.0))
         momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
         weight_decay: float = option(5e-4, "weight decay of the module and the head", ge=0)
         augment: str = option("rrc05-flip", "augmentation of training images", choices=tuple(RECIPES))

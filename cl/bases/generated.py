@@ -31,6 +31,7 @@ from cl.strategy import (
     View,
     adam,
     option,
+    scales,
 )
 
 AT_ONCE = 1 << 24
@@ -82,9 +83,13 @@ class Generated(ToldTask):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(1e-3, "learning rate of the generator (Adam, fresh for every task)", gt=0)
-        embedding_lr: float = option(1e-3, "learning rate of the task's embedding", gt=0)
-        beta: float = option(0.01, "weight of changes of generated weights of earlier tasks", ge=0)
+        lr: float = option(
+            1e-3, "learning rate of the generator (Adam, fresh for every task)", gt=0, search=scales.log(1e-4, 1e-2)
+        )
+        embedding_lr: float = option(1e-3, "learning rate of the task's embedding", gt=0, search=scales.log(1e-4, 1e-2))
+        beta: float = option(
+            0.01, "weight of changes of generated weights of earlier tasks", ge=0, search=scales.log(1e-4, 1.0)
+        )
         lookahead: bool = option(True, "measure changes where the next step for the new task alone would lead")
         backprop: bool = option(False, "differentiate through that step too; costs a second pass")
         targets: str = option(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cl.bases.regularized import Regularized
 from cl.parts.statistics import Anchors, Tensors
-from cl.strategy import StreamInfo, UsageError, View, option
+from cl.strategy import StreamInfo, UsageError, View, option, scales
 
 
 class Importance(Regularized):
@@ -16,7 +16,7 @@ class Importance(Regularized):
 
     @dataclass(frozen=True)
     class Options(Regularized.Options):
-        reg: float = option(1.0, "weight of the penalty", ge=0)
+        reg: float = option(1.0, "weight of the penalty", ge=0, search=scales.log(1e-2, 1e2))
         hold_head: bool = option(True, "also penalise changes of old rows of the head")
 
     def setup(self, info: StreamInfo) -> None:

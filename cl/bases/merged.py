@@ -27,7 +27,21 @@ from cl.parts.merging import (
 from cl.parts.statistics import ClassGaussians
 from cl.parts.weights import Lent
 from cl.protocol import TaskSize, Work
-from cl.strategy import RECIPES, Batch, Cosine, Extractor, Inputs, Needs, Strategy, StreamInfo, View, When, option, sgd
+from cl.strategy import (
+    RECIPES,
+    Batch,
+    Cosine,
+    Extractor,
+    Inputs,
+    Needs,
+    Strategy,
+    StreamInfo,
+    View,
+    When,
+    option,
+    scales,
+    sgd,
+)
 from cl.training.optim import WarmupCosine, adamw
 
 HEADS = ("prototype", "linear")
@@ -53,7 +67,9 @@ class Merging(Strategy):
     class Options:
         epochs: int = option(10, "epochs per task", ge=1)
         batch_size: int = option(128, "images per step", ge=1)
-        lr: float = option(1e-5, "highest learning rate of the network (AdamW), after the warm-up", gt=0)
+        lr: float = option(
+            1e-5, "highest learning rate of the network (AdamW), after the warm-up", gt=0, search=scales.log(3e-6, 3e-3)
+        )
         weight_decay: float = option(0.1, "weight decay of the network", ge=0)
         warmup: float = option(
             0.125, "share of the steps in which the rate grows from 0; then half a cosine", ge=0, le=1

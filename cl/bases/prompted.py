@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cl.parts.heads import GrowingHead
 from cl.parts.losses import local_cross_entropy
 from cl.protocol import TaskSize, Work
-from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Needs, Strategy, StreamInfo, View, option, schedule
+from cl.strategy import RECIPES, SCHEDULES, Batch, Inputs, Needs, Strategy, StreamInfo, View, option, scales, schedule
 from cl.training.optim import OPTIMIZERS, optimizer
 
 HEAD_INIT = "initialisation of new head rows; linear: weights and bias as in nn.Linear, kaiming: bias 0"
@@ -33,7 +33,7 @@ class Prompted(Strategy):
         epochs: int = option(5, "epochs per task", ge=1)
         batch_size: int = option(16, "images per step", ge=1)
         optimizer: str = option("adam", "optimiser, fresh for every task", choices=OPTIMIZERS)
-        lr: float = option(0.001875, "learning rate of prompts, keys and head", gt=0)
+        lr: float = option(0.001875, "learning rate of prompts, keys and head", gt=0, search=scales.log(1e-4, 1e-1))
         weight_decay: float = option(0.0, "weight decay of all trained parameters", ge=0)
         schedule: str = option("constant", "learning-rate schedule, restarted for every task", choices=SCHEDULES)
         clip: float = option(1.0, "upper bound of the gradient norm; 0: none", ge=0)

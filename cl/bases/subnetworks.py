@@ -10,7 +10,7 @@ from cl.bases.told_task import ToldTask
 from cl.parts.heads import TaskHeads
 from cl.parts.weights import Lent, TaskMasks, maskable, selected
 from cl.parts.weights.task_tensors import TaskTensors
-from cl.strategy import RECIPES, Needs, StreamInfo, View, option
+from cl.strategy import RECIPES, Needs, StreamInfo, View, option, scales
 
 
 class Subnetworks(ToldTask):
@@ -24,7 +24,7 @@ class Subnetworks(ToldTask):
     class Options:
         epochs: int = option(20, "epochs per task", ge=1)
         batch_size: int = option(64, "images per step", ge=1)
-        lr: float = option(1e-3, "learning rate", gt=0)
+        lr: float = option(1e-3, "learning rate", gt=0, search=scales.log(1e-4, 1e-1))
         augment: str = option("none", "augmentation of training images", choices=tuple(RECIPES))
 
     @classmethod

@@ -22,7 +22,10 @@ COMMANDS = {
     "sweep": "a grid of many runs, here or on a cluster: start, status, retry",
     "tune": "search a method's options on held-out training images, with Optuna",
     "resume": "continue a run from its folder",
+    "predict": "classes and probabilities of images, by a finished run's learner",
+    "export-model": "a finished run's learner as an ONNX or torch.export file, compared with it",
     "leaderboard": "rank the runs in results folders",
+    "costs": "what runs cost: FLOPs, parameters, memory, time, energy",
     "compare": "two rows side by side: how they differ, and whether it is significant",
     "claims": "what papers claim, and the verdict on each from records",
     "export": "runs as one long table: CSV or Parquet",
@@ -30,6 +33,7 @@ COMMANDS = {
     "report": "one HTML file: leaderboard, runs, comparison of any two",
     "results": "merge results folders of several machines; push and pull them",
     "reproduce": "run a shipped configuration and compare with the expected interval",
+    "recommend": "which methods fit what you have, and how they compare",
     "list": "strategies, streams, backbones, metrics, loggers and executors",
     "info": "all about one of them: options, presets, rules, formula",
     "metrics": "every metric: name, formula, source",
@@ -53,7 +57,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"cl.cli.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"cl.cli.commands.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

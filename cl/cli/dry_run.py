@@ -11,7 +11,7 @@ import click
 
 from cl.cli.app import report
 from cl.cli.grid_estimate import flops_text
-from cl.cli.text import size_text
+from cl.cli.text import say, size_text
 from cl.errors import ClbenchError, MissingData, UsageError, printable
 from cl.paths import look_only
 
@@ -312,10 +312,10 @@ def _print(about: dict[str, Any]) -> None:
     _print_lines(lines)
     width = max(len(key) for key in about["config"])
     for key, each in about["config"].items():
-        click.echo(printable(f"  {key:<{width}}  {each['value']}  [{each['origin']}]"))
+        say(printable(f"  {key:<{width}}  {each['value']}  [{each['origin']}]"), hang=width + 4)
     click.echo()
 
 
 def _print_lines(lines: Sequence[tuple[str, str]]) -> None:
     for name, value in lines:
-        click.echo(printable(f"{name:<9} {value}"))
+        say(printable(f"{name:<9} {value}"), hang=10)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.cli.text import size_text
 from cl.errors import UsageError
-from cl.plan.devices import STEP_SECONDS, UTILISATION, device_models, makespan, peak
+from cl.plan.devices import START_SECONDS, STEP_SECONDS, UTILISATION, device_models, makespan, peak
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
@@ -32,6 +32,8 @@ class Asked:
     jobs: int = 1
     threads: int | None = None
     published: bool = False
+    runs_per_process: int | None = None
+    """Runs that a process executes, one after the other; None: all."""
 
     def __post_init__(self) -> None:
         if self.devices is not None and not self.device_models:
@@ -136,16 +138,22 @@ class GridEstimate:
         least = f"at least {STEP_SECONDS * 1000:g} ms a step"
         return f"published peak x {self.asked.utilisation:g}, but {least}, not measured"
 
+    def _started(self, seconds: Sequence[float], runs_per_process: int | None) -> list[float]:
+        """Times of runs with the starts of their processes, an equal share for each run."""
+        processes = -(-len(seconds) // (runs_per_process or max(1, len(seconds))))
+        return [each + START_SECONDS * processes / len(seconds) for each in seconds]
+
     def as_dict(self) -> dict[str, Any]:
         """The sum, for `--json`."""
         flops = sum(each.flops - each.shared for each in self._left) + sum(self._shared.values())
         largest = sorted((each.estimate["bytes"]["checkpoint"] for each in self._left), reverse=True)
         end = self._kept + sum(self._disk.values())
         known = {each.estimate["known"]["learning"] for each in self._left}
-        here = [each.seconds for each in self._left if each.seconds is not None]
+        runs = [each.seconds for each in self._left if each.seconds is not None]
+        here = self._started(runs, self.asked.runs_per_process)
         devices, count = {}, self.asked.devices or 1
         for name in self.asked.names:
-            seconds = [self._on(name, each) for each in self._left]
+            seconds = self._started([self._on(name, each) for each in self._left], 1)
             devices[name] = {
                 "seconds_on_one": sum(seconds), "devices": count, "seconds": makespan(seconds, count),
                 "longest_run_seconds": max(seconds, default=0.0), "known": self._how(),
@@ -164,7 +172,8 @@ class GridEstimate:
             "here": {
                 "seconds": makespan(here, self.asked.jobs) if len(here) == len(self._left) and here else None,
                 "jobs": self.asked.jobs, "threads": self.asked.threads_of_a_job, "runs_known": len(here),
-                "known": "measured" if here else None, "from": list(self._sources),
+                "start_seconds": sum(here) - sum(runs), "known": "measured" if here else None,
+                "from": list(self._sources),
             },
             "device_models": devices,
         }  # fmt: skip
@@ -194,6 +203,9 @@ class GridEstimate:
         here, jobs = found["here"], f"--jobs {asked.jobs}"
         if here["seconds"] is not None:
             origin = "; ".join(here["from"][:3]) + ("; ..." if len(here["from"]) > 3 else "")
+            count = round(here["start_seconds"] / START_SECONDS)
+            which = f"each of {count:,} processes" if count > 1 else "the process"
+            origin += f"; {START_SECONDS:g} seconds to start {which}"
             lines.append(("Time", f"about {time_text(here['seconds'])} here with {jobs} ({origin})"))
         else:
             without = len(self._left) - here["runs_known"]
@@ -208,7 +220,8 @@ class GridEstimate:
                 text += f", {time_text(each['seconds'])} on {asked.devices:,} (the longest run: {longest})"
             lines.append((name, text))
         if asked.names:
-            lines.append(("Note", f"Times on devices that are not here: {self._how()}."))
+            start = f"{START_SECONDS:g} seconds to start each run"
+            lines.append(("Note", f"Times on devices that are not here: {self._how()}, and {start}."))
         return lines
 
 

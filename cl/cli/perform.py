@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,9 @@ def carry_out(executor: Executor, plans: Sequence[Plan], observer: GridObserver)
         outcomes = executor.execute(plans, observer)
         _keep_facts(outcomes)
     codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
-    return signals.exit_code() if INTERRUPTED in codes or signals.terminated() else next(iter(codes), 0)
+    unbegun = len(outcomes) < len(plans) and not executor.detaches  # the executor was stopped before it began them
+    stopped = unbegun or INTERRUPTED in codes or signals.terminated()
+    return signals.exit_code() if stopped else next(iter(codes), 0)
 
 
 def _keep_facts(outcomes: Sequence[Outcome]) -> None:
@@ -138,10 +139,8 @@ def print_result(result: RunResult, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.record, sort_keys=True))
         return
-    import shutil
-
+    from cl.cli.text import room, say
     from cl.records.record import RECORD
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    click.echo(result.table(width).rstrip("\n"))
+    say(result.table(room()).rstrip("\n"))
     click.echo(f"Record: {printable(str(result.folder / RECORD))}")

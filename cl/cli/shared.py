@@ -215,6 +215,28 @@ def metric_options(command: F) -> F:
     return metric(rule(command))
 
 
+def filter_option(what: str) -> Callable[[F], F]:
+    """--filter of the runs that a table or a figure shows; `what` says what is done with them alone."""
+    return click.option(
+        "--filter",
+        "filters",
+        multiple=True,
+        metavar="COLUMN=PATTERN",
+        help=f"{what} whose column matches one of the patterns (*, ?, comma lists); columns: strategy, stream, "
+        "backbone, preset, options, config_hash, setting, precision.",
+    )
+
+
+def top_option(command: F) -> F:
+    """--top, the number of the best rows of every board."""
+    return click.option(
+        "--top",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Only the best N ranked rows of every board, and its bounds.",
+    )(command)
+
+
 class _Stderr(logging.StreamHandler[TextIO]):
     """Writes to the current sys.stderr, so that progress bars stay intact."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from cl.cli.text import room, say
 from cl.data.releases import release
 from cl.errors import counted
 from cl.paths import look_only
@@ -20,18 +21,22 @@ if TYPE_CHECKING:
 _TILE, _MARGIN, _LABEL, _SAMPLES = 64, 6, 230, 10
 """Pixels of a sample, between samples and of the labels; samples per task."""
 
+_LEAST_NAMES, _OF_A_PIPE = 40, 120
+"""Characters that names of classes need beside the table, and those of a line where there is no terminal."""
+
 
 def build(name: str, assignments: Sequence[str]) -> Stream:
     """Build the stream with these options from available data; nothing is downloaded. Raises `ClbenchError`."""
     from cl.family import family_of, make_stream
     from cl.options import parse_assignments, split_keys
     from cl.plan.run_options import DEFAULT_SEED
+    from cl.running.build import sized
     from cl.settings import resolve_stream, transform
 
     chosen = split_keys(parse_assignments(assignments)).get("stream", {})
     options, transforms, _ = resolve_stream(family_of(name).Options, [("command line", chosen)])
     with look_only(cache=True):
-        stream = make_stream(name, options, order_seed=DEFAULT_SEED, data_seed=DEFAULT_SEED)
+        stream = make_stream(name, sized(name, options), order_seed=DEFAULT_SEED, data_seed=DEFAULT_SEED)
         return transform(stream, transforms, DEFAULT_SEED)
 
 
@@ -44,9 +49,11 @@ def declared(name: str) -> Declaration | None:
 
 
 def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any]]:
-    """One row per group of test images: name, year, classes, and images by split; `measure` is "mAP" where images may
-    have several classes. If tasks have names, rows also hold their training images, and tasks without tests have rows
-    too. Datasets in official files say how far their reader was tested (`cl.data.official.release.Release.checked`)."""
+    """One row per group of test images: name, year, classes with their names, and images by split; `measure` is "mAP"
+    where images may have several classes. If tasks have names, rows also hold their training images, and tasks without
+    tests have rows too. Datasets in official files say how far their reader was tested
+    (`cl.data.official.release.Release.checked`).
+    """
     learned = dict(zip(names_of(stream), stream.experiences, strict=False))
     tested = {group.name: group for group in stream.groups}
     rows = []
@@ -60,7 +67,8 @@ def tasks(stream: Stream, declaration: Declaration | None) -> list[dict[str, Any
         splits = group.rows if group is not None else {}
         if entry is not None and entry.release:
             row["reader tested on"] = release(entry.release).checked
-        rows.append(row | {split: len(splits[split]) for split in ("dev_test", "test") if split in splits})
+        row |= {split: len(splits[split]) for split in ("dev_test", "test") if split in splits}
+        rows.append(row | {"class_names": [stream.info.class_names[place] for place in about.classes]})
     return rows
 
 
@@ -76,6 +84,7 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     """Print the tasks as a table, and the datasets that a declaration left out."""
     from cl.declared.family import without_multi_label
     from cl.declared.options import SKIP
+    from cl.results.fitted import fitted
 
     rows = tasks(stream, declaration)
     wanted = ("group", "year", "classes", "train", "val", "dev_test", "test", "measure", "reader tested on")
@@ -83,24 +92,35 @@ def show(stream: Stream, declaration: Declaration | None) -> None:
     cells = [columns, *([str(row.get(key) or "") for key in columns] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
     names = stream.info.class_names
-    click.echo(
+    say(
         f"\n{stream.setting}: {counted(len(stream.experiences), 'task')}, {counted(len(names), 'class')}, "
         f"images {_shape(stream)}:"
     )
-    for line in cells:
-        numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        click.echo("  ".join(["", line[0].ljust(widths[0]), *numbers]))
+    own = [[_plain(name, row["group"], declaration) for name in row["class_names"]] for row in rows]
+    width, table = room() or _OF_A_PIPE, 2 * len(columns) + sum(widths)
+    beside = table + 2 + _LEAST_NAMES <= width
+    if table > width and room() is not None:
+        click.echo("\n".join(fitted(columns, cells[1:], width, left=[columns[0]])))
+    else:
+        for line, said in zip(cells, [["class names"], *own], strict=True):
+            numbers = [cell.rjust(most) for cell, most in zip(line[1:], widths[1:], strict=True)]
+            text = "  ".join(["", line[0].ljust(widths[0]), *numbers])
+            click.echo(f"{text}  {_fitted(said, width - table - 2)}".rstrip() if beside else text)
+    if not beside:
+        click.echo("\nclass names:")
+        for line, said in zip(cells[1:], own, strict=True):
+            click.echo(f"  {line[0]}: {_fitted(said, width - len(line[0]) - 4)}")
     if several := [row["group"] for row in rows if "measure" in row]:
-        click.echo(f"\nSeveral classes per image, measured by mean average precision (mAP): {', '.join(several)}.")
+        say(f"\nSeveral classes per image, measured by mean average precision (mAP): {', '.join(several)}.")
     if declaration is not None and stream.options.get("multi_label") == SKIP:
         declaration = without_multi_label(declaration)
     here = [_entry(row["group"], declaration) for row in rows]
     if absent := [entry for entry in (declaration.datasets if declaration else ()) if entry not in here]:
         click.echo("\nNot here (dataset: what it needs, how to get it):")
         for entry in absent:
-            click.echo(f"  {entry.name}: {entry.needs}{f', {entry.source}' if entry.source else ''}")
+            say(f"  {entry.name}: {entry.needs}{f', {entry.source}' if entry.source else ''}")
     if declaration is not None and declaration.omitted:
-        click.echo(f"\nLeft out: {', '.join(declaration.omitted)}.")
+        say(f"\nLeft out: {', '.join(declaration.omitted)}.")
 
 
 def contact_sheet(stream: Stream, declaration: Declaration | None, path: Path) -> None:
@@ -163,6 +183,23 @@ def _entry(group: str, declaration: Declaration | None) -> DatasetEntry | None:
     """The dataset of a group; one with several tasks has groups "name-1", "name-2", ..."""
     entries = {entry.name: entry for entry in declaration.datasets} if declaration is not None else {}
     return entries.get(group, entries.get(group.rpartition("-")[0]))
+
+
+def _plain(name: str, group: str, declaration: Declaration | None) -> str:
+    """The name of a class without that of its dataset, which the row has already."""
+    from cl.errors import printable
+
+    entry = _entry(group, declaration)
+    return printable(name.removeprefix(f"{entry.name}/") if entry is not None else name)
+
+
+def _fitted(names: Sequence[str], width: int) -> str:
+    """As many names as fit into the width, and "..." for the others."""
+    text = ", ".join(names)
+    if len(text) <= width:
+        return text
+    text = text[: width - 3]
+    return (text.rpartition(", ")[0] + ", " if ", " in text else text) + "..."
 
 
 def _shape(stream: Stream) -> str:

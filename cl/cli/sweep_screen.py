@@ -130,15 +130,18 @@ class SweepScreen:
         else:
             click.echo(printable(text), err=True)
 
-    def summary(self) -> None:
-        """The counts, and every failure with the command that repeats it."""
+    def summary(self, *, detached: bool = False) -> None:
+        """The counts, and every failure with the command that repeats it.
+
+        `detached`: the runs that have no outcome go on elsewhere.
+        """
         state = self.state
         new = state.complete - state.already
         words = [f"{new} complete"] + ([f"{state.already} complete already"] if state.already else [])
         words += [f"{state.skipped} skipped"] if state.skipped else []
         words += [f"{len(self.failures)} failed"] if self.failures else []
         words += [f"{state.stopped} stopped"] if state.stopped else []
-        words += [f"{len(state.left)} not started"] if state.left else []
+        words += [f"{len(state.left)} {'submitted' if detached else 'not started'}"] if state.left else []
         if not self.display.quiet:
             click.echo(f"{counted(state.total, 'run')}: {', '.join(words)}.", err=True)
         if self.failures:
@@ -146,7 +149,10 @@ class SweepScreen:
         for outcome in self.failures:
             click.echo(printable(f"  {outcome.plan.title}: {outcome.error}"), err=True)
             click.echo(printable(f"    {shlex.join(command_of(outcome.plan, self.threads))}"), err=True)
-        if state.stopped or state.left:
+        if state.left and detached:
+            click.echo("What is submitted goes on without this command: see `clbench sweep status`.", err=True)
+            click.echo("Once it has ended, the same command runs what is not complete.", err=True)
+        elif state.stopped or state.left:
             click.echo("The same command continues.", err=True)
 
 

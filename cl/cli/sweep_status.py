@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cl.cli.grid_progress import Costs
+from cl.cli.text import say
 from cl.errors import counted, printable
 from cl.executors.journal import key_of
 from cl.plan.command import command_of
@@ -34,11 +35,11 @@ def show(plans: Sequence[Plan], last: Mapping[str, Attempt], as_json: bool) -> i
         if standing.kind in ("running", "stopped", "failed"):
             tasks = f" after {standing.done} of {standing.tasks} tasks" if standing.tasks else ""
             text = f": {standing.error}" if standing.error else f" on {standing.host}" if standing.host else ""
-            click.echo(printable(f"{standing.kind:<8}  {plan.title}{tasks}{text}"))
+            say(printable(f"{standing.kind:<8}  {plan.title}{tasks}{text}"), hang=10)
             if standing.kind == "failed":
                 click.echo(printable(f"{'':<10}{shlex.join(command_of(plan, _threads(plan, last)))}"))
     words = [f"{counts[kind]} {kind}" for kind in STANDINGS if counts[kind]]
-    click.echo(f"{counted(len(plans), 'run')}: {', '.join(words)}.{_left(found)}")
+    say(f"{counted(len(plans), 'run')}: {', '.join(words)}.{_left(found)}")
     return 1 if counts["failed"] else 0
 
 

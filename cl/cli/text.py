@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +12,9 @@ from collections.abc import Sequence
 import click
 
 from cl.errors import UsageError, printable
+
+_LEAST = 20
+"""Characters of the narrowest line that is written."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -20,7 +25,7 @@ def size_text(count: int) -> str:
     return f"{count / 1000**power:.4g} {_UNITS[power]}"
 
 
-class Size(click.ParamType[int]):
+class Size(click.ParamType):
     """A number of bytes, at least 1, with or without a unit in powers of 1000: 2000000, 1.5GB."""
 
     name = "size"
@@ -48,8 +53,35 @@ def age_text(when: float) -> str:
     return "now"
 
 
+def room() -> int | None:
+    """Characters of a line of stdout: COLUMNS if it is set, else those of the terminal; None for a pipe or a file."""
+    given = os.environ.get("COLUMNS", "")
+    if not (given.isdecimal() and int(given)) and not sys.stdout.isatty():
+        return None
+    return max(_LEAST, shutil.get_terminal_size().columns)
+
+
+def say(text: str, hang: int | None = None) -> None:
+    """Print lines of text, those that are too long wrapped; `hang`: the indent of later lines, by default 2 more.
+
+    A word that is longer than a line, such as a path, stays whole, and so does a line of a table.
+    """
+    from cl.results.fitted import wrapped
+
+    width = room()
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip()) + 2
+        table = line.startswith("|")
+        click.echo("\n".join(wrapped(line, None if table else width, indent if hang is None else hang)))
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Print a table; the columns named in `right` hold numbers and are right-aligned."""
+    """Print a table; the columns named in `right` hold numbers and are right-aligned, the others are wrapped to fit."""
+    if (width := room()) is not None:
+        from cl.results.fitted import fitted
+
+        click.echo("\n".join(fitted(columns, rows, width, left=[name for name in columns if name not in right])))
+        return
     from rich.table import Table
     from rich.text import Text
 

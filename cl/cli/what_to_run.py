@@ -41,6 +41,7 @@ def what_to_run(*, many_presets: bool = False) -> Callable[[F], F]:
         run_option("setting", metavar="NAME[,NAME]", type=str),
         run_option("limit", metavar="N|SHARE"),
         run_option("max_tasks", metavar="N"),
+        run_option("skip_damaged"),
         run_option("sealed"),
         run_option("stop_below", metavar="SHARE[,SHARE]", type=str),
         run_option("probe", metavar="NAME", shell_complete=complete_probe),
@@ -59,6 +60,7 @@ def how_to_run() -> Callable[[F], F]:
             run_option("results", metavar="FOLDER"),
             run_option("checkpoint_every", metavar="SECONDS"),
             run_option("save_learner"),
+            run_option("save_every_task"),
             run_option("save_scores"),
             run_option("loggers", "--logger", multiple=True, metavar="NAME[,NAME]", shell_complete=complete("loggers")),
         ]
@@ -77,13 +79,17 @@ class Costs:
     measure: bool
     published: bool
 
-    def asked(self, execution: Execution) -> Asked:
-        """What is asked of the estimate; raises `UsageError` for an unknown device."""
+    def asked(self, execution: Execution, runs_per_process: int | None = None) -> Asked:
+        """What is asked of the estimate; raises `UsageError` for an unknown device.
+
+        `runs_per_process` is that of the executor; by default one process executes all runs, unless there are jobs.
+        """
         from cl.cli.grid_estimate import Asked
 
         return Asked(
             self.device_model, self.devices, self.utilisation, self.speeds_from, self.measure,
             execution.jobs, execution.threads, self.published,
+            runs_per_process if runs_per_process is not None or execution.jobs == 1 else 1,
         )  # fmt: skip
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from cl.data import reads
+from cl.data import label_tables, reads
+from cl.data.damaged import damaged, note
 from cl.data.decoded import Decode, decoded_store
 from cl.data.images import decode_resized
+from cl.data.label_tables import Labelled, LabelTable
 from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.data.tree_walk import Found, LeftOut, folders_in, has_images, images_below, without_borrowed
 from cl.data.unpacking import made_from, stamp_of
-from cl.errors import DataError, UsageError
+from cl.errors import DataError, UsageError, printable
 
 FOLDER_READER = 2
 """Version of the decoding of folders; increased when the same files would give other pixels."""
@@ -39,33 +41,49 @@ class Tree:
     notes: tuple[str, ...] = ()
     own_split: bool = False  # drawn by us
 
+    @property
+    def paths(self) -> list[Path]:
+        """All files, sorted."""
+        return sorted(path for files in (self.train, self.test) for each in files.values() for path in each)
+
 
 def read_image_folder(
-    root: Path, *, size: int, test_fraction: float, split_seed: int, progress: Progress | None = None
-) -> tuple[Dataset, bool]:
+    root: Path, *, size: int, test_fraction: float, split_seed: int, labels: LabelTable | None = None,
+    next_to: Path | None = None, skip_damaged: bool = False, progress: Progress | None = None,
+) -> tuple[Dataset, bool]:  # fmt: skip
     """Read a tree of images into a dataset; also return whether the split was drawn here.
 
     `root` contains `train/` and `test/` (or `val/`), each with one folder per class, or the class folders themselves.
     In the second case about `test_fraction` of every class (0: nothing, 1: everything) becomes the test set, drawn with
     `split_seed` from the files sorted by path. Images are decoded to RGB, the shorter side resized to `size`, the
-    centre cropped, and cached. Classes are numbered by name. Raises `UsageError` for a tree of another form,
-    `DataError` for a class without images or an image that cannot be read.
+    centre cropped, and cached. Classes are numbered by name. With `labels` the classes, and perhaps the split, are
+    those of a table, which is also searched `next_to` a stream file. With `skip_damaged` the dataset is that of a
+    folder without the images that cannot be read, and a note lists them. Raises `UsageError` for a tree of another
+    form, `DataError` for a class without images or an image that cannot be read.
     """
-    tree = scan(root, test_fraction, split_seed)
-    dataset = dataset_of(root, root.name, tree.classes, tree.train, tree.test, size, progress)
-    return replace(dataset, notes=tree.notes), tree.own_split
+    tree, skipped = scan(root, test_fraction, split_seed, labels, next_to), dict[Path, str]()
+    if skip_damaged:
+        paths = tree.paths
+        skipped = damaged(root, paths, _key(root, paths, 0), progress)
+        tree = scan(root, test_fraction, split_seed, labels, next_to, skipped)
+    files = (tree.classes, tree.train, tree.test)
+    dataset = dataset_of(root, root.name, *files, size, progress, labelled=labels is not None)
+    return replace(dataset, notes=(*tree.notes, *note(root, skipped))), tree.own_split
 
 
 def dataset_of(
     root: Path, name: str, classes: tuple[str, ...], train: Files, test: Files, size: int,
-    progress: Progress | None = None, *, licence: str = "", citation: str = "",
+    progress: Progress | None = None, *, licence: str = "", citation: str = "", labelled: bool = False,
 ) -> Dataset:  # fmt: skip
-    """The dataset of files below `root`, decoded to [size, size, 3] and cached. Raises `DataError`."""
+    """The dataset of files below `root`, decoded to [size, size, 3] and cached. Raises `DataError`.
+
+    `labelled`: the classes are not in the paths.
+    """
     reads.note(root)
     return Dataset(
         name=name,
-        train=_store(root, f"{name} train", classes, train, size, progress),
-        test=_store(root, f"{name} test", classes, test, size, progress),
+        train=_store(root, f"{name} train", classes, train, size, progress, labelled),
+        test=_store(root, f"{name} test", classes, test, size, progress, labelled),
         class_names=classes,
         origin=str(root),
         licence=licence,
@@ -73,26 +91,70 @@ def dataset_of(
     )
 
 
-def scan(root: Path, test_fraction: float, split_seed: int) -> Tree:
-    """The classes and files of a tree; decodes nothing. Raises as `read_image_folder`."""
+def scan(
+    root: Path, test_fraction: float, split_seed: int, labels: LabelTable | None = None, next_to: Path | None = None,
+    without: Collection[Path] = (),
+) -> Tree:  # fmt: skip
+    """The classes and files of a tree, of a table if there is one; decodes nothing. Files in `without` are left out.
+
+    Raises as `read_image_folder`.
+    """
     if not root.is_dir():
         raise UsageError(
             f"There is no folder {root}; give the path of a folder of images, as in folder:/path/to/images."
         )
-    _refuse_known_layouts(root)
     left = LeftOut()
+    if labels is not None:
+        return _labelled(root, test_fraction, split_seed, label_tables.read(labels, root, left, next_to), left, without)
+    _refuse_known_layouts(root)
     official = official_folders(root, left)
     if official is None:
-        classes, train, test = split_files(root, test_fraction, split_seed, left)
+        files = _kept(class_files(root, left), without)
+        classes, train, test = split_files(root, test_fraction, split_seed, left, files)
         return Tree(classes, train, test, left.notes(), own_split=True)
-    train, test = (class_files(part, left) for part in official)
+    train, test = (_kept(class_files(part, left), without) for part in official)
     if not train:
         raise _no_classes(official[0])
+    _check_both(root, train, test)
+    return Tree(tuple(sorted(train)), train, test, left.notes())
+
+
+def _labelled(
+    root: Path, test_fraction: float, split_seed: int, found: Labelled, left: LeftOut, without: Collection[Path]
+) -> Tree:
+    """The tree of a table: its own split, or one that is drawn as from class folders."""
+    splits = {split: _kept(files, without) for split, files in found.splits.items()}
+    if "all" in splits:
+        _, train, test = split_files(root, test_fraction, split_seed, left, splits["all"])
+        return Tree(found.classes, train, test, left.notes(), own_split=True)
+    if "test" in splits and "val" in splits:
+        count = sum(map(len, splits.pop("val").values()))
+        left.sentences.append(f"Left out: {count} images of the split val (test holds the test images).")
+    test = splits.get("test", splits.get("val", {}))
+    train = splits.get("train", {})
+    for kind, files in (("training", train), ("test", test)):
+        if not files:
+            raise DataError(f"No row of the labels of {root} is one of {kind}; correct the column, or leave it out.")
+    _check_both(root, train, test)
+    return Tree(tuple(name for name in found.classes if name in train), train, test, left.notes())
+
+
+def _kept(files: Files, without: Collection[Path]) -> Files:
+    """The files of each class without some; raises `DataError` if none of a class is left."""
+    if not without:
+        return files
+    kept = {name: [path for path in paths if path not in without] for name, paths in files.items()}
+    if empty := [name for name, paths in kept.items() if not paths]:
+        raise DataError(f"All images of class {empty[0]!r} are damaged; replace them, or remove the class.")
+    return kept
+
+
+def _check_both(root: Path, train: Files, test: Files) -> None:
+    """Raise `DataError` for a class without training or without test images."""
     for kind, files, other in (("training", train, test), ("test", test, train)):
         absent = sorted(other.keys() - files.keys())
         if absent:
             raise DataError(f"Class {absent[0]!r} of {root} has no {kind} images; add some or remove the class.")
-    return Tree(tuple(sorted(train)), train, test, left.notes())
 
 
 def official_folders(root: Path, left: LeftOut | None = None) -> tuple[Path, Path] | None:
@@ -222,20 +284,33 @@ def refuse_single_class(root: Path, classes: Sequence[str]) -> None:
         return
     labels = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in _LABELS]
     if labels:
-        raise UsageError(
-            f"{root} has one folder of images and {labels[0]}; clbench reads labels from folders, so put the images of "
-            "each class into a separate folder."
-        )
+        raise UsageError(f"{root} has one folder of images and {labels[0]}; {_to_read(root / labels[0])}.")
     raise UsageError(f"{root} has the single class {classes[0]!r}; a stream needs at least two classes.")
 
 
+def _to_read(table: Path) -> str:
+    """What to do where the classes are in a file and not in the names of folders."""
+    if table.suffix.lower() not in label_tables.SUFFIXES:
+        return "clbench reads labels from folders, so put the images of each class into a separate folder"
+    columns = label_tables.columns_of(table)
+    here = f" (it has {', '.join(map(printable, columns[:10]))})" if columns else ""
+    return (
+        f"to read the classes there, set stream.labels={table.name}, and name its columns with stream.image_column and "
+        f"stream.label_column{here}"
+    )
+
+
 def _no_classes(folder: Path) -> UsageError:
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in label_tables.SUFFIXES)
+    if tables:
+        return UsageError(f"{folder} has no class folders, but {tables[0].name}; {_to_read(tables[0])}.")
     return UsageError(f"{folder} has no class folders; put the images of each class into a separate folder.")
 
 
 def _store(
-    root: Path, what: str, classes: tuple[str, ...], files: Files, size: int, progress: Progress | None
-) -> ImageStore:
+    root: Path, what: str, classes: tuple[str, ...], files: Files, size: int, progress: Progress | None,
+    labelled: bool = False,
+) -> ImageStore:  # fmt: skip
     paths = [path for name in classes for path in files[name]]
     labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
 
@@ -248,7 +323,10 @@ def _store(
 
         return decode
 
-    return decoded_store(what, _key(root, paths, size), labels, source, progress)
+    key = _key(root, paths, size)
+    if labelled:
+        key = hashlib.sha256(f"{key} {labels.tolist()}".encode()).hexdigest()
+    return decoded_store(what, key, labels, source, progress)
 
 
 def _below(folder: Path, path: str) -> str:

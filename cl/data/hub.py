@@ -310,7 +310,7 @@ def _only(found: Sequence[str], key: str, features: Mapping[str, Any], where: st
     if len(found) != 1:
         raise UsageError(
             f"{where} has {counted(len(found), 'column')} of {what}; name one of {', '.join(found or features)} with "
-            f"{key} = ... in the stream file."
+            f"{key} = ... in the stream file, or with stream.{key}=... for hf:NAME."
         )
     return found[0]
 

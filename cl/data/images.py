@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,35 @@ _LONGEST = 32
 
 _SIXTEEN_BITS = 257
 """The value of an 8-bit step on 16 bits: 65535 / 255."""
+
+
+_HELD = 8
+"""Bytes per pixel of an image while it is decoded: four as Pillow holds it, and a copy in another mode."""
+
+
+class Budget:
+    """Memory that threads share: who needs more than is left waits. Something larger than all of it gets all of it."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self._left, self._changed = total, total, threading.Condition()
+
+    @contextmanager
+    def held(self, wanted: int) -> Iterator[None]:
+        """Hold so many bytes of the memory inside."""
+        wanted = min(wanted, self.total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= wanted)
+            self._left -= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += wanted
+                self._changed.notify_all()
+
+
+_WHOLE = Budget(512 << 20)
+"""Memory of images that are decoded whole before they are resized."""
 
 
 class UnreadableImage(DataError):
@@ -66,12 +96,15 @@ def decode_resized(path: Path, size: int) -> PixelArray:
 
     Applies the EXIF orientation, and puts transparent images on white. Grey levels of 16 bits are divided by 257, those
     of floating-point images are scaled from their declared range or from 0 to 1. Images more than 32 times as long as
-    wide are cropped first. Raises `DataError`.
+    wide are cropped first. Of several threads that decode large photos some wait for others, so that the whole photos
+    take about half a gigabyte together. Raises `DataError`.
     """
-    from PIL import Image, ImageOps
+    from PIL import ExifTags, Image, ImageOps
 
-    with readable(str(path)), Image.open(path) as opened:
-        return _square(_opaque(ImageOps.exif_transpose(_eight_bits(opened))), size)
+    with readable(str(path)), Image.open(path) as opened, _WHOLE.held(opened.width * opened.height * _HELD):
+        image = _eight_bits(opened)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return _square(_opaque(ImageOps.exif_transpose(image) if turned else image), size)
 
 
 def native(image: Image.Image, box: tuple[int, int, int, int] | None = None) -> PixelArray:
@@ -177,7 +210,7 @@ def _declared_range(image: Image.Image) -> tuple[float, float]:
 
 def _opaque(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     from PIL import Image
 
     layers = image.convert("RGBA")

@@ -67,7 +67,7 @@ def assemble(
         )  # fmt: skip
     if declaration.omitted:
         log.warning("%s leaves out %s.", declaration.name, ", ".join(declaration.omitted))
-    datasets = [read(declaration, entry, size, progress) for entry in entries]
+    datasets = [read(declaration, entry, size, progress, skip_damaged=options.skip_damaged) for entry in entries]
     names, labels = _labels(declaration, entries, datasets)
     parts = [
         Part(dataset, own, splits_of(dataset, declaration.rule(entry), declaration.split_seed))

@@ -30,6 +30,7 @@ dev, and its test images into halves dev_test and test; `ONLY`."""
 MISSING = ("error", "skip")
 _WANTED = {"pack": "files", "folder": "path", "stream": "stream", "official": "release", "hub": "hub"}
 _OF_HUB = ("config", "revision", "image", "label")
+_COLUMNS = ("image_column", "label_column", "split_column")
 _HUB = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -47,6 +48,10 @@ class DatasetEntry:
     files: tuple[str, ...] = ()  # reader pack: names of files in one folder
     sha256: tuple[str, ...] = ()  # of `files`, in order
     path: str = ""  # reader folder
+    labels: str = ""  # of `path`: a table with the classes, and its columns, see `cl.data.label_tables`
+    image_column: str = ""
+    label_column: str = ""
+    split_column: str = ""
     stream: str = ""  # reader stream
     release: str = ""  # reader official: a name of `cl.data.releases`; empty: there is none yet, so it is missing
     also: str = ""  # reader folder: the release with the same images, read if its files are here
@@ -107,9 +112,10 @@ class Declaration:
         said = dataclasses.asdict(dataclasses.replace(self, where=None))
         del said["unlearned"]
         for entry in said["datasets"]:
-            entry["path"], *entry["files"] = map(_last_name, (entry["path"], *entry["files"]))
+            entry["path"], entry["labels"] = map(_last_name, (entry["path"], entry["labels"]))
+            entry["files"] = list(map(_last_name, entry["files"]))
             del entry["also"], entry["domain"]
-            for key in ("release", "hub", *_OF_HUB):
+            for key in ("release", "hub", *_OF_HUB, "labels", *_COLUMNS):
                 if not entry[key]:  # the digests of declarations without one are older than it
                     del entry[key]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
@@ -182,12 +188,13 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
             raise UsageError(f"{where}: reader '{entry.reader}' {verb} '{key}'.")
     if entry.also and entry.reader != "folder":
         raise UsageError(f"{where}: reader '{entry.reader}' does not take 'also'.")
-    if entry.hub and not _HUB.fullmatch(entry.hub):
-        raise UsageError(f"{where}: hub is the name ORG/NAME of a dataset, not '{entry.hub}'.")
-    if entry.revision and not _COMMIT.fullmatch(entry.revision):
-        raise UsageError(
-            f"{where}: revision is a commit of 40 hexadecimal digits, because others move; '{entry.revision}' is none."
-        )
+    if entry.labels and entry.reader != "folder":
+        raise UsageError(f"{where}: reader '{entry.reader}' does not take 'labels'.")
+    if not entry.labels and (columns := [key for key in _COLUMNS if getattr(entry, key)]):
+        raise UsageError(f"{where}: '{columns[0]}' is a column of a table with the classes; name it with 'labels'.")
+    if entry.labels and entry.also:
+        raise UsageError(f"{where}: 'also' has classes of its own; leave either it or 'labels' out.")
+    check_hub(entry, where)
     for key in _OF_HUB if not entry.hub else ():
         if getattr(entry, key):
             raise UsageError(f"{where}: reader '{entry.reader}' does not take '{key}'.")
@@ -207,6 +214,16 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
         raise UsageError(f"{where}: tasks must be at least 1, not {entry.tasks}.")
     if len(set(entry.classes)) != len(entry.classes):
         raise UsageError(f"{where}: classes names one twice.")
+
+
+def check_hub(entry: DatasetEntry, where: str) -> None:
+    """Raise `UsageError` for what is no name of a dataset of the hub, or no commit of it."""
+    if entry.hub and not _HUB.fullmatch(entry.hub):
+        raise UsageError(f"{where}: hub is the name ORG/NAME of a dataset, not '{entry.hub}'.")
+    if entry.revision and not _COMMIT.fullmatch(entry.revision):
+        raise UsageError(
+            f"{where}: revision is a commit of 40 hexadecimal digits, because others move; '{entry.revision}' is none."
+        )
 
 
 def _choice(where: object, key: str, value: str, choices: Sequence[str]) -> None:

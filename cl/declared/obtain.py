@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cl import registry
 from cl.data import hub, reads
+from cl.data.label_tables import LabelTable
 from cl.data.official.files import ARCHIVES, is_archive
 from cl.data.official.listing import Listing, by_name, drawn
 from cl.data.official.release import Found, in_part, load
@@ -137,10 +138,16 @@ def _needed(entry: DatasetEntry) -> str:
     return (in_part(release(entry.release)) if entry.release else "") or entry.needs
 
 
-def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Progress | None = None) -> Dataset:
-    """Read one available dataset; images of folders have `size`, others their own. Raises `DataError`, `UsageError`."""
-    paths = find(entry, declaration.where.parent if declaration.where is not None else None) or ()
-    copy = official(entry, declaration.where.parent if declaration.where is not None else None)
+def read(
+    declaration: Declaration, entry: DatasetEntry, size: int, progress: Progress | None = None, *,
+    skip_damaged: bool = False,
+) -> Dataset:  # fmt: skip
+    """Read one available dataset; images of folders have `size`, others their own. Raises `DataError`, `UsageError`.
+
+    `skip_damaged`: leave out images of folders that cannot be read.
+    """
+    next_to = declaration.where.parent if declaration.where is not None else None
+    paths, copy = find(entry, next_to) or (), official(entry, next_to)
     if copy is None:  # else it is noted what is opened
         reads.note(*paths)
     for path, digest in zip(paths, entry.sha256, strict=False):
@@ -154,12 +161,15 @@ def read(declaration: Declaration, entry: DatasetEntry, size: int, progress: Pro
     elif entry.reader == "folder":
         from cl.data.folders import read_image_folder
 
-        fraction = _TESTED.get(declaration.rule(entry), 0.2)
+        columns = (entry.image_column, entry.label_column, entry.split_column)
         dataset, _ = read_image_folder(
             _folder(entry, paths[0]),
             size=size,
-            test_fraction=fraction,
+            test_fraction=_TESTED.get(declaration.rule(entry), 0.2),
             split_seed=declaration.split_seed,
+            labels=LabelTable(entry.labels, *columns) if entry.labels else None,
+            next_to=next_to,
+            skip_damaged=skip_damaged,
             progress=progress,
         )
     elif entry.reader == "hub":

@@ -42,6 +42,11 @@ class DeclaredOptions:
         "first task; none: own where the task is told, else seen",
         choices=(OWN, "seen", "all"),
     )
+    skip_damaged: bool = option(
+        False,
+        "reader folder: leave out images that cannot be read, and list them, instead of ending the run",
+        unlisted=True,
+    )
     multi_label: str = option(
         LEARN,
         "tasks whose images may have several classes: learn them, or leave them out (skip)",

@@ -199,13 +199,17 @@ def _store(
     digest.update(np.ascontiguousarray(rows, "<i8").data)
     digest.update(np.ascontiguousarray(labels, "<i8").data)
     digest.update(b"joined")  # version 0.1.0 kept a copy of the images under the key without this
-    starts, total = dict[_Source, int](), 0
+    starts, stores, total = dict[int, int](), list[ImageStore](), 0
     for number, _, source, _ in wanted:
-        if (number, source) not in starts:
-            starts[number, source] = total
-            total += len(formed[number, source].store)
-    place = [starts[number, source] + formed[number, source].places(chosen) for number, _, source, chosen in wanted]
-    stores = [formed[each].store for each in starts]
+        store = formed[number, source].store
+        if id(store) not in starts:  # several parts may have the images of one dataset
+            starts[id(store)] = total
+            stores.append(store)
+            total += len(store)
+    place = [
+        starts[id(formed[number, source].store)] + formed[number, source].places(chosen)
+        for number, _, source, chosen in wanted
+    ]
     shape = (size, size, 3)
     return joined_store(what, digest.hexdigest(), stores, np.concatenate(place), labels, shape, progress)
 

@@ -94,6 +94,15 @@ class Executor(ABC):
         """How many of the plans are executed at the same time, as far as that is known; for estimates of time."""
         return 1
 
+    @property
+    def detaches(self) -> bool:
+        """Whether `execute` returns while runs go on elsewhere; they have no outcome then."""
+        return False
+
+    def runs_per_process(self, plans: Sequence[Plan]) -> int:
+        """How many of the plans a process executes, one after the other; for estimates of time."""
+        return 1
+
     def one(
         self,
         plan: Plan,

@@ -61,6 +61,10 @@ class LocalExecutor(Executor):
         """The number of jobs; by default one, or one per GPU and `runs_per_gpu`."""
         return self.jobs or max(1, len(gpus_for(plans)) * self.runs_per_gpu)
 
+    def runs_per_process(self, plans: Sequence[Plan]) -> int:
+        """One, if several are executed at once; else this process executes all."""
+        return 1 if self.at_once(plans) > 1 else max(1, len(plans))
+
 
 def gpus_for(plans: Sequence[Plan]) -> list[str]:
     """The GPUs of this machine, as CUDA_VISIBLE_DEVICES names them, if a plan leaves the choice open."""

@@ -62,13 +62,22 @@ class SlurmExecutor(Executor):
     def execute(self, plans: Sequence[Plan], observer: GridObserver) -> list[Outcome]:
         """Execute the plans; see `Executor.execute`. With `detach`, there are outcomes of complete runs only.
 
-        Raises `UsageError` if Slurm is not here or refuses an option.
+        Raises `UsageError` if Slurm is not here or refuses an option. With `detach`, Ctrl-C raises `KeyboardInterrupt`
+        after the jobs were cancelled.
         """
         return _Grid(self, plans, observer).run()
 
     def at_once(self, plans: Sequence[Plan]) -> int:
         """The jobs of one array that run at the same time."""
         return min(self.at_most, max(1, len(plans)))
+
+    @property
+    def detaches(self) -> bool:
+        return self.detach
+
+    def runs_per_process(self, plans: Sequence[Plan]) -> int:
+        """The runs of a job."""
+        return self.runs_per_job
 
 
 @dataclass
@@ -104,6 +113,8 @@ class _Grid:
                     time.sleep(POLL)
         except KeyboardInterrupt:
             self._interrupt()
+            if self.how.detach:  # else runs without an outcome would count as submitted
+                raise
         return [self.outcomes[index] for index in sorted(self.outcomes)]
 
     # ---------------------------------------------------------------------------------------------- submitting

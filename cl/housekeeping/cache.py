@@ -183,6 +183,8 @@ def _is_decoded(folder: Path) -> bool:
         meta = json.loads(_peek(folder / "meta.json", 1 << 16))
         if "joined" in meta:  # the order of images of other folders (`cl.data.joined_pixels`)
             return names == {"meta.json", "order.npy"}
+        if "damaged" in meta:  # images that were skipped (`cl.data.damaged`)
+            return names == {"meta.json", "damaged.json"}
         shape = meta["shape"]
         header = (folder / "pixels.npy").stat().st_size - math.prod(map(int, shape))
     except (OSError, ValueError, TypeError, KeyError):
@@ -248,5 +250,6 @@ def _of_runs(results: Path) -> Iterator[Item]:
         for name in files:
             if re.fullmatch(_TEMPORARY, name) and not (folder / name).is_symlink():
                 yield _item("leftovers", folder / name, lock)
-        if "learner.safetensors" in files:
-            yield _item("learners", folder / "learner.safetensors")
+        for name in files:
+            if name == "learner.safetensors" or (name.startswith("learner-after-") and name.endswith(".safetensors")):
+                yield _item("learners", folder / name)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cl.options import DEFAULT, jsonable
+from cl.plan.config_file import Parent
 from cl.plan.plan import Plan
 from cl.plan.run_options import RunOptions, declared
 
 _NAMED = ("strategy", "stream", "backbone", "preset", "seed", "order_seed", "init_seed", "data_seed", "results")
-_LEFT_OUT = ("few_shot", "setting")  # a plan has them as options of its stream
+_LEFT_OUT = ("few_shot", "skip_damaged", "setting")  # a plan has them as options of its stream
 _IMPLIED = ("preset ", "strategy ", "--limit", "--sealed")
 """Origins of values that the strategy, its preset or another option of the command brings along."""
 
@@ -20,6 +21,8 @@ def command_of(plan: Plan, threads: int | None = None) -> list[str]:
 
     `threads`: the CPU threads that the run was given, which may change roundings.
     """
+    if plan.parent is not None:
+        return [*_continued(plan, plan.parent), *(["--threads", str(threads)] if threads is not None else [])]
     words = ["clbench", "run", "-s", plan.strategy, "--stream", plan.stream]
     if plan.backbone != RunOptions.backbone:
         words += ["--backbone", plan.backbone]
@@ -34,6 +37,29 @@ def command_of(plan: Plan, threads: int | None = None) -> list[str]:
     if plan.results != RunOptions.results:
         words += ["--results", str(plan.results)]
     return words
+
+
+def _continued(plan: Plan, parent: Parent) -> list[str]:
+    """The command of a plan that continues a run, from which it has all options but those of new tasks."""
+    words = ["clbench", "run", "--from", parent.folder, "--at", str(parent.tasks)]
+    if not parent.rest:
+        words += ["--stream", plan.stream]
+        for key, each in plan.values.items():
+            if key.startswith("stream.") and each.origin != DEFAULT and not each.origin.startswith(_IMPLIED):
+                words += ["--set", f"{key}={_text(jsonable(each.value))}"]
+    kept = {name: getattr(plan, name) for name in ("device", "limit", "max_tasks", "checkpoint_every")}
+    words += [
+        word
+        for name, value in kept.items()
+        if value != declared()[name].default and not (parent.rest and name == "limit")
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    words += [
+        f"--{name.replace('_', '-')}"
+        for name in ("save_learner", "save_every_task", "save_scores")
+        if getattr(plan, name)
+    ]
+    return words + (["--results", str(plan.results)] if plan.results != RunOptions.results else [])
 
 
 def _run_options(plan: Plan) -> list[str]:

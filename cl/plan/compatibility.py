@@ -13,7 +13,7 @@ from cl import registry
 from cl.errors import Incompatible, UsageError
 from cl.family import argument_of, family_of
 from cl.options import options_of
-from cl.protocol import SETTINGS
+from cl.protocol import BLURRY, RETURNING, SETTINGS
 from cl.settings import LEFT_OUT
 
 
@@ -33,7 +33,8 @@ def check(strategy: str, options: Any, stream: str, stream_options: Any, also: S
 
     `also` are the settings that transform the stream. The base of a wrapper is checked too.
     """
-    asked = (setting_of(stream, stream_options), *also)
+    setting = setting_of(stream, stream_options)
+    asked = (*((BLURRY, setting.removeprefix(f"{RETURNING} ")) if setting.startswith(RETURNING) else (setting,)), *also)
     method = registry.strategies.get(strategy)
     several = family_of(stream).multi_label_of(stream_options, argument_of(stream))
     if several and not getattr(method, "multi_label", False):
@@ -41,8 +42,10 @@ def check(strategy: str, options: Any, stream: str, stream_options: Any, also: S
     supports = getattr(method, "supports", None)
     if supports is not None and (wrong := [each for each in asked if not supports(each, options)]):
         able = [each for each in SETTINGS if supports(each, options)]
+        returns = wrong[0] == BLURRY and setting.startswith(RETURNING)
+        what = f"has classes that return in later tasks (setting {BLURRY})" if returns else f"is {wrong[0]}"
         raise Incompatible(
-            f"Stream {stream} is {wrong[0]}, which {strategy} cannot learn with these options; it can: "
+            f"Stream {stream} {what}, which {strategy} cannot learn with these options; it can: "
             f"{', '.join(able) or 'nothing'}. Choose another strategy or stream."
         )
     for key, info in options_of(method.Options).items():

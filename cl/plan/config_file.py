@@ -53,6 +53,27 @@ class Tuning:
         }  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The run whose learner a run continues, as it was when the run was planned.
+
+    `folder` is absolute, `tasks` the number of tasks that the learner had learned, and `kept` the name of its file.
+    `rest`: the run learns the rest of the parent's own stream, not new tasks. `limited`: the parent was limited.
+    """
+
+    folder: str = ""
+    tasks: int = 0
+    kept: str = ""
+    result_sha256: str = ""
+    rest: bool = False
+    limited: bool = False
+
+    @property
+    def file(self) -> Path:
+        """The file of the learner."""
+        return Path(self.folder) / self.kept
+
+
 @dataclass(frozen=True)
 class _File:
     """A config file."""
@@ -62,6 +83,7 @@ class _File:
     origins: Mapping[str, str] = field(default_factory=dict)
     invocation: _Invocation = _Invocation()
     tuning: Tuning = Tuning()
+    parent: Parent = Parent()
 
 
 def _read(path: Path) -> _File:
@@ -85,15 +107,26 @@ def read_tuning(path: Path, strategy: str) -> Tuning | None:
     return tuning if tuning.study and tuning.strategy == strategy else None
 
 
+def read_parent(path: Path) -> Parent | None:
+    """The table [parent] of a config file: the run that it continues; None without one, and without the file."""
+    if not path.is_file():
+        return None
+    parent = _read(path).parent
+    return parent if parent.folder else None
+
+
 def read_run(folder: Path) -> tuple[dict[str, Any], list[Layer], bool]:
     """The config.toml of a run: [run], its options by origin, and whether no preset matched.
 
-    Raises `UsageError` if `folder` holds no run or the file was edited and has unknown contents.
+    Raises `UsageError` if `folder` holds no run, and if the file is empty or was edited and has unknown contents.
     """
     path = folder / CONFIG
     if not path.is_file():
         raise UsageError(f"{folder} holds no run (no {CONFIG}); give the folder that `clbench run` printed.")
     found = _read(path)
+    for key in ("strategy", "stream"):
+        if not found.run.get(key):
+            raise UsageError(f"{path} lacks {key} in [run]; restore the file, or repeat the run with `clbench run`.")
     layers: dict[str, dict[str, Any]] = {}
     for key, value in flatten(found.options, place=f"{path}: ").items():
         layers.setdefault(found.origins.get(key, f"file {path.name}"), {})[key] = value
@@ -110,7 +143,7 @@ def run_id_of(folder: Path) -> str:
 
 def config_text(
     run: RunOptions, values: Mapping[str, Value], *, untuned: bool, run_id: str, command: Sequence[str],
-    tuning: Tuning | None = None,
+    tuning: Tuning | None = None, parent: Parent | None = None,
 ) -> str:  # fmt: skip
     """The text of config.toml: a config file that repeats this run, with the origin of every value."""
     import tomli_w
@@ -126,6 +159,7 @@ def config_text(
             "untuned": untuned,
         },
         **({} if tuning is None else {"tuning": asdict(tuning)}),
+        **({} if parent is None else {"parent": asdict(parent)}),
     }
     return tomli_w.dumps(content)
 

@@ -14,6 +14,10 @@ STEP_SECONDS = 0.005
 """Assumed least time of a training step on a GPU, for its some hundred kernels are started one by one; small networks
 are bound by this and not by FLOPs."""
 
+START_SECONDS = 5.0
+"""Assumed time in which a process starts, imports torch and timm, and builds its network. On one core of an AMD EPYC we
+measured 4 to 5 seconds of CPU time."""
+
 
 @dataclass(frozen=True)
 class DeviceModel:

@@ -15,10 +15,10 @@ from cl import registry
 from cl.errors import UsageError
 from cl.loggers import check as check_loggers
 from cl.options import Layer, Value, assignments_of_environment, jsonable
-from cl.plan import compatibility
-from cl.plan.config_file import CONFIG, Tuning, config_text, read_config, read_run, read_tuning
+from cl.plan import compatibility, continued
+from cl.plan.config_file import CONFIG, Parent, Tuning, config_text, read_config, read_parent, read_run, read_tuning
 from cl.plan.resolution import Resolved, resolve_existing, resolve_new, shorthands
-from cl.plan.run_options import RunOptions, declared, parse_run, resolve_run, with_old_name
+from cl.plan.run_options import RunOptions, declared, environment, parse_run, resolve_run, with_old_name
 from cl.records.identity import config_hash
 from cl.settings import SettingOptions
 
@@ -36,6 +36,7 @@ class Plan(RunOptions):
     varied: str = field(default="", compare=False)  # the options in which runs of a grid differ, for display
     tuning: Tuning | None = field(default=None, compare=False)  # how its values were found
     at: Path | None = field(default=None, compare=False)  # the folder of an existing run that is resumed
+    parent: Parent | None = None  # the run whose learner it continues
 
     @property
     def config_hash(self) -> str:
@@ -52,6 +53,7 @@ class Plan(RunOptions):
             probe=None if self.probe is None else (self.probe, self.probe_last),
             sealed=self.sealed,
             stop_below=self.stop_below,
+            parent=None if (parent := self.parent) is None else (parent.result_sha256, parent.tasks, parent.rest),
         )
 
     @property
@@ -71,7 +73,9 @@ class Plan(RunOptions):
     def title(self) -> str:
         """One line that describes the run."""
         seeds = sorted(set(self.seeds.values()))
-        parts = [f"{self.strategy} on {self.stream}", self.backbone, self.varied, f"seed {'/'.join(map(str, seeds))}"]
+        after = "" if self.parent is None else f"after {self.parent.tasks} tasks of {Path(self.parent.folder).name}"
+        seed = f"seed {'/'.join(map(str, seeds))}"
+        parts = [f"{self.strategy} on {self.stream}", self.backbone, self.varied, seed, after]
         return ", ".join(filter(None, parts))
 
     def config(self) -> dict[str, dict[str, Any]]:
@@ -81,7 +85,8 @@ class Plan(RunOptions):
     def to_toml(self, *, run_id: str = "", command: Sequence[str] = ()) -> str:
         """The text of config.toml: a config file that repeats this run, with the origin of every value."""
         return config_text(
-            self, self.values, untuned=self.untuned, run_id=run_id, command=command, tuning=self.tuning
+            self, self.values, untuned=self.untuned, run_id=run_id, command=command, tuning=self.tuning,
+            parent=self.parent,
         )  # fmt: skip
 
 
@@ -94,6 +99,8 @@ def make_plan(
     settings: Mapping[str, Any] | None = None,
     config_file: str | os.PathLike[str] | None = None,
     origin: str = "call",
+    from_run: str | os.PathLike[str] | None = None,
+    from_task: int | None = None,
     **run_options: Any,
 ) -> Plan:
     """Resolve a run; missing arguments come from the environment, the config file's [run] table, then the defaults.
@@ -106,16 +113,34 @@ def make_plan(
     * `seed`, or each alone: `order_seed` (classes), `init_seed` (new parameters), `data_seed` (batches);
     * `limit` (images per class or a share of them), `max_tasks`: less than the whole stream;
     * `few_shot`, short for `stream.shots` = 5, and `setting` ("online", ...; see `cl.settings`) for `stream.setting`;
+    * `skip_damaged`, short for `stream.skip_damaged`;
     * `sealed` (evaluate held-out training images; a test image is never read) and `stop_below` (accuracies after each
       task below which the run ends), for `clbench tune`;
     * `probe` (a dataset such as "tinyimagenet_60") and `probe_last`: measure the forgetting of the pretraining;
     * `device`, `precision`, `compile`, `results` (folder), `checkpoint_every` (seconds), `save_learner`,
-      `save_scores`, `loggers`.
+      `save_every_task`, `save_scores`, `loggers`.
+
+    `from_run` is the folder of a run whose learner goes on, from its state after `from_task` tasks (default: all that
+    it learned): on the tasks of `stream`, or without one on the rest of its own stream. All else stays as it was there,
+    apart from `cl.plan.continued.MAY_CHANGE`.
 
     Imports the strategy but reads no data. Raises `UsageError` for an unknown name, key or value.
     """
+    given = {"strategy": strategy, "stream": stream, "backbone": backbone, **run_options}
+    own: dict[str, Any] = with_old_name(options, settings)
+    if from_run is not None:
+        if config_file is not None:
+            raise UsageError("--from takes its configuration from the run that it continues; leave --config out.")
+        return _continued(Path(from_run), from_task, given, (origin, own))
+    if from_task is not None:
+        raise UsageError("--at says after which task a run goes on; name the run with --from.")
+    if config_file is not None and (parent := read_parent(Path(config_file))) is not None:
+        table, (kind, values) = read_config(Path(config_file))
+        file = {key: value for key, value in table.items() if key != "stream" or not parent.rest}
+        given = {**file, **{key: value for key, value in given.items() if value is not None}}
+        return _continued(Path(parent.folder), parent.tasks, given, (kind, values), (origin, own))
     table, file_layer = read_config(Path(config_file)) if config_file is not None else ({}, None)
-    run = resolve_run({"strategy": strategy, "stream": stream, "backbone": backbone, **run_options}, table)
+    run = resolve_run(given, table)
     for key in ("strategy", "stream"):
         if not getattr(run, key):
             raise UsageError(f"Choose a {key} with --{key}; `clbench list` shows what there is.")
@@ -123,7 +148,7 @@ def make_plan(
     layers: list[Layer] = [file_layer] if file_layer is not None else []
     layers.append(("environment", assignments_of_environment()))
     layers += shorthands(run)
-    layers.append((origin, with_old_name(options, settings)))
+    layers.append((origin, own))
     resolved = resolve_new(run, layers)
     compatibility.check_probe(run.probe, run.strategy, resolved.options, last_only=run.probe_last)
     tuning = read_tuning(Path(config_file), run.strategy) if config_file is not None else None
@@ -138,14 +163,40 @@ def load_plan(folder: Path) -> Plan:
     table, layers, untuned = read_run(folder)
     run = parse_run(table, flags=False)
     run = dataclasses.replace(run, stream=checked_stream(run.stream))
-    tuning = read_tuning(folder / CONFIG, run.strategy)
-    return _plan(run, resolve_existing(run, layers, untuned=untuned), at=folder, tuning=tuning)
+    tuning, parent = read_tuning(folder / CONFIG, run.strategy), read_parent(folder / CONFIG)
+    return _plan(run, resolve_existing(run, layers, untuned=untuned), at=folder, tuning=tuning, parent=parent)
 
 
-def _plan(run: RunOptions, resolved: Resolved, at: Path | None = None, tuning: Tuning | None = None) -> Plan:
+def _continued(folder: Path, tasks: int | None, given: Mapping[str, Any], *layers: Layer) -> Plan:
+    """The plan of a run that continues the learner in a folder; `layers` are the options of the new run."""
+    parent = continued.parent_of(folder, tasks, rest=not given.get("stream"))
+    table, before, untuned = read_run(folder)
+    given = {**{key: value for key, value in environment().items() if key in continued.MAY_CHANGE}, **given}
+    run = parse_run(continued.run_of(table, given, parent), flags=True)
+    run = dataclasses.replace(run, stream=checked_stream(run.stream), loggers=check_loggers(run.loggers))
+    continued.check_run(run)
+    kept: list[Layer] = before
+    if not parent.rest:
+        kept = [
+            (origin, {key: each for key, each in values.items() if not _about_stream(key)}) for origin, values in before
+        ]
+        kept += [each for each in shorthands(run) if each[0] in ("--limit", "--skip-damaged")]
+    resolved = resolve_existing(run, [*kept, *layers], untuned=untuned)
+    continued.check_options(load_plan(folder).values, resolved.values, parent)
+    return _plan(run, resolved, parent=parent)
+
+
+def _about_stream(key: str) -> bool:
+    return key.startswith("stream.")
+
+
+def _plan(
+    run: RunOptions, resolved: Resolved, at: Path | None = None, tuning: Tuning | None = None,
+    parent: Parent | None = None,
+) -> Plan:  # fmt: skip
     run = run.settled()
     found = {each.name: getattr(resolved, each.name) for each in dataclasses.fields(resolved)}
-    return Plan(**{key: getattr(run, key) for key in declared()}, **found, at=at, tuning=tuning)
+    return Plan(**{key: getattr(run, key) for key in declared()}, **found, at=at, tuning=tuning, parent=parent)
 
 
 def checked_stream(stream: str) -> str:

@@ -111,7 +111,7 @@ def _resolve_strategy(
 
 
 def shorthands(run: RunOptions) -> list[Layer]:
-    """--few-shot, --setting, --sealed and --limit as options of the stream.
+    """--few-shot, --skip-damaged, --setting, --sealed and --limit as options of the stream.
 
     Raises `UsageError` if the stream has no such options.
     """
@@ -121,6 +121,10 @@ def shorthands(run: RunOptions) -> list[Layer]:
         if "shots" not in known:
             raise UsageError(f"Stream {run.stream} has no option shots; leave --few-shot out.")
         layers.append(("--few-shot", {"stream.shots": 5}))
+    if run.skip_damaged:
+        if "skip_damaged" not in known:
+            raise UsageError(f"Stream {run.stream} reads no folder of yours; leave --skip-damaged out.")
+        layers.append(("--skip-damaged", {"stream.skip_damaged": True}))
     if run.setting:
         layers.append(("--setting", {"stream.setting": run.setting}))
     if run.sealed:

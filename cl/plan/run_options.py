@@ -74,6 +74,9 @@ class RunOptions:
     results: Path = option(_RESULTS, "Results folder.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
     checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0, infinite=True)
     save_learner: bool = option(False, "Save the trained learner in the run's folder, for cl.load_learner(FOLDER).")
+    save_every_task: bool = option(
+        False, "Save the learner after every task too, so that --from FOLDER --at TASK can go on from there."
+    )
     save_scores: bool = option(
         False, "Store what top-5 accuracy, ECE and NLL need in predictions.npz: 6 bytes per image, evaluation and rule."
     )
@@ -82,6 +85,9 @@ class RunOptions:
     )
     few_shot: bool = option(
         False, "60 % of the classes first, then the others in eight tasks with 5 images per class (stream.shots=5)."
+    )
+    skip_damaged: bool = option(
+        False, "Leave out images of a folder that cannot be read, and list them in the record (stream.skip_damaged)."
     )
     setting: tuple[str, ...] = option(
         (), f"How the images arrive: {', '.join(SETTINGS)} (stream.setting; options in the docs).", choices=SETTINGS
@@ -103,7 +109,8 @@ class RunOptions:
         seeds = self.seeds
         one = len(set(seeds.values())) == 1
         separate: dict[str, Any] = {f"{name}_seed": None if one else seed for name, seed in seeds.items()}
-        return dataclasses.replace(self, seed=seeds["order"], **separate, few_shot=False, setting=())
+        shorthands: dict[str, Any] = {"few_shot": False, "skip_damaged": False, "setting": ()}
+        return dataclasses.replace(self, seed=seeds["order"], **separate, **shorthands)
 
     def table(self) -> dict[str, Any]:
         """The [run] table of a config file for this run, without values that were not chosen."""

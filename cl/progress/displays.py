@@ -20,18 +20,29 @@ KINDS = ("auto", "rich", "plain", "none")
 
 
 class PlainProgress(Observer):
-    """One line per task, message and finished event; for logs and pipes."""
+    """One line per task, message and finished event, with the time left; for logs and pipes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._started = time.monotonic()
         self._tenth: dict[str, int] = {}
+        self._first: tuple[float, int] | None = None
 
     def message(self, text: str) -> None:
         self._write(text)
 
     def event(self, index: int, total: int, text: str) -> None:
-        self._write(f"{clock(time.monotonic() - self._started)}  {index + 1}/{total}  {text}")
+        self._write(f"{clock(time.monotonic() - self._started)}  {index + 1}/{total}  {text}{self._left(index, total)}")
+
+    def _left(self, index: int, total: int) -> str:
+        """The time left if events go on as since the first one here, which may have had to read images and weights."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, index)
+            return ""
+        began, first = self._first
+        seconds = (now - began) / max(1, index - first) * (total - index - 1)
+        return f"  (about {clock(seconds)} left)" if seconds >= 1 else ""
 
     def data(self, what: str, done: int, total: int) -> None:
         tenth = 10 * done // total if total else 0

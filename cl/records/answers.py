@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ BINS = 15
 """Bins of the expected calibration error."""
 
 Right = NDArray[np.bool_]
+Rows = slice | list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Answers:
     group: Ints
     prediction: Ints
 
-    @property
+    @cached_property
     def right(self) -> Right:
         """Whether each answer is correct, [T, n]."""
         return np.asarray(self.prediction == self.label[None, :])
@@ -73,7 +75,16 @@ def scores_of(result: Mapping[str, Any], predictions: Predictions, rule: str) ->
 
 def flip_rates(before: Right, after: Right) -> tuple[float, float]:
     """Negative and positive flip rate between two rows of answers to the same images [n]; NaN for no images."""
-    return mean((before & ~after).astype(np.float64)), mean((~before & after).astype(np.float64))
+    negative, positive = _rates(before[None], after[None], np.ones((1, len(before)), dtype=np.bool_))[0]
+    return float(negative), float(positive)
+
+
+def _rates(before: Right, after: Right, chosen: Right) -> Floats:
+    """Negative and positive flip rate of every row among the chosen images, [k, 2], from [k, n] each."""
+    counts = [np.count_nonzero(flipped & chosen, axis=1) for flipped in (before & ~after, ~before & after)]
+    number = np.count_nonzero(chosen, axis=1)[:, None]
+    table = np.array(counts, dtype=np.float64).T
+    return np.divide(table, number, out=np.full(table.shape, np.nan), where=number > 0)
 
 
 def flips_between(matrix: AccuracyMatrix, answers: Answers, first: int, second: int) -> tuple[float, float]:
@@ -81,16 +92,26 @@ def flips_between(matrix: AccuracyMatrix, answers: Answers, first: int, second: 
 
     Images that may have several classes have no single answer and are left out.
     """
+    negative, positive = _flips(matrix, answers, [first], [second])[0]
+    return float(negative), float(positive)
+
+
+def _flips(matrix: AccuracyMatrix, answers: Answers, first: Rows, second: Rows) -> Floats:
+    """`flip_rates` from each of some steps to another, [k, 2]; see `flips_between`."""
     known = matrix.answered()
-    chosen = (known[first] & known[second])[answers.group]
-    right = answers.right
-    return flip_rates(right[first, chosen], right[second, chosen])
+    chosen = (known[first] & known[second])[:, answers.group]
+    return _rates(answers.right[first], answers.right[second], chosen)
 
 
 def flips_by_step(matrix: AccuracyMatrix, answers: Answers) -> NDArray[np.float64]:
-    """Negative and positive flip rate from each step to the next, [T - 1, 2]."""
-    found = [flips_between(matrix, answers, step - 1, step) for step in range(1, matrix.steps)]
-    return np.array(found, dtype=np.float64).reshape(-1, 2)
+    """Negative and positive flip rate from each step to the next, [T - 1, 2]; kept with the matrix, read-only."""
+    of, flips = matrix.kept.get("flips", (None, None))
+    if of is not answers:
+        flips = _flips(matrix, answers, slice(0, max(matrix.steps - 1, 0)), slice(1, max(matrix.steps, 1)))
+        flips.setflags(write=False)
+        matrix.kept["flips"] = answers, flips
+    found: Floats = flips
+    return found
 
 
 def negative_flips(matrix: AccuracyMatrix, answers: Answers) -> float:
@@ -113,12 +134,33 @@ def confusion(matrix: AccuracyMatrix, answers: Answers, classes: int) -> Ints:
     return table
 
 
+@dataclass(frozen=True, eq=False)
+class ByClass:
+    """Of each class, from a table of `confusion`: its images, precision, recall and F1, fractions [C].
+
+    Precision is NaN for a class that no image was answered with, recall for one without images, F1 if both hold.
+    """
+
+    images: Ints
+    precision: Floats
+    recall: Floats
+    f1: Floats
+
+    @classmethod
+    def of(cls, table: Ints) -> ByClass:
+        images, right, answered = table.sum(axis=1), table.diagonal(), table[:, : len(table)].sum(axis=0)
+        return cls(
+            images, *(_ratio(*pair) for pair in ((right, answered), (right, images), (2 * right, images + answered)))
+        )
+
+
+def _ratio(part: Ints, whole: Ints) -> Floats:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
 def macro_f1(matrix: AccuracyMatrix, answers: Answers) -> float:
-    table = confusion(matrix, answers, int(answers.label.max(initial=-1)) + 1)
-    images, right = table.sum(axis=1), table.diagonal()
-    answered = table[:, : len(table)].sum(axis=0)
-    known = images > 0
-    return mean(2 * right[known] / (images + answered)[known])
+    found = ByClass.of(confusion(matrix, answers, int(answers.label.max(initial=-1)) + 1))
+    return mean(found.f1[found.images > 0])
 
 
 def top5(matrix: AccuracyMatrix, scores: Scores) -> float:
@@ -130,7 +172,11 @@ def top5(matrix: AccuracyMatrix, scores: Scores) -> float:
 
 def ece(matrix: AccuracyMatrix, scores: Scores) -> float:
     chosen = _tested(matrix, scores)
-    confidence, right = np.exp(scores.confidence[chosen]), scores.right[chosen]
+    return calibration_error(np.exp(scores.confidence[chosen]), scores.right[chosen])
+
+
+def calibration_error(confidence: Floats, right: Right) -> float:
+    """The expected calibration error of answers with these probabilities [n]; NaN for no answers or an unknown one."""
     if not len(right) or np.isnan(confidence).any():
         return np.nan
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # (0, 1/15], (1/15, 2/15], ...

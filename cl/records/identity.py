@@ -13,17 +13,19 @@ def config_hash(
     strategy: tuple[str, str], stream: tuple[str, str], backbone: str, values: Mapping[str, Any],
     *, precision: str, limited: bool, max_tasks: int | None, compiled: bool = False,
     probe: tuple[str, bool] | None = None, sealed: bool = False, stop_below: Sequence[float] = (),
+    parent: tuple[str, int, bool] | None = None,
 ) -> str:  # fmt: skip
     """Eight hex digits over everything that changes a result, except seeds; part of the path of a run's folder.
 
     `strategy` and `stream` are names with versions, `values` the JSON values of all options, `probe` the dataset of the
-    probe and whether it is measured after the last task only, `sealed` and `stop_below` as options of a run.
+    probe and whether it is measured after the last task only, `sealed` and `stop_below` as options of a run, `parent`
+    the result that the run continues, the number of its tasks, and whether the rest of its stream follows.
     """
     identity = {
         "strategy": strategy, "stream": stream, "backbone": backbone, "options": values,
         "precision": precision, "limited": limited, "max_tasks": max_tasks, **({"compile": True} if compiled else {}),
         **({"probe": list(probe)} if probe else {}), **({"sealed": True} if sealed else {}),
-        **({"stop_below": list(stop_below)} if stop_below else {}),
+        **({"stop_below": list(stop_below)} if stop_below else {}), **({"parent": list(parent)} if parent else {}),
     }  # fmt: skip
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -35,7 +37,8 @@ class RunIdentity:
 
     `config`: the config hash; `code`: hash of the strategy's code, empty if its source is not known; `weights`: their
     SHA-256; `inputs`: preprocessing of the backbone; `training_images`, `test_images`: fingerprints; `stream`: its id;
-    `probe`: a hash of the fingerprints of its images, empty without one.
+    `probe`: a hash of the fingerprints of its images, empty without one; `parent`: SHA-256 of the file of the learner
+    that the run continues, empty without one.
     """
 
     config: str
@@ -47,11 +50,12 @@ class RunIdentity:
     test_images: str
     stream: str
     probe: str = ""
+    parent: str = ""
 
     @classmethod
     def of(cls, config: str, result: Mapping[str, Any]) -> RunIdentity:
-        """The identity from the `result` of a record; only its parts seeds, strategy, backbone, stream and probe are
-        used."""
+        """The identity from the `result` of a record; only its parts seeds, strategy, backbone, stream, probe and
+        continues are used."""
         prints, backbone = result["stream"]["fingerprints"], result["backbone"]
         return cls(
             config=config,
@@ -63,6 +67,7 @@ class RunIdentity:
             test_images=prints["test"],
             stream=result["stream"]["id"],
             probe=_of_images(result["probe"]["fingerprints"]) if "probe" in result else "",
+            parent=result.get("continues", {}).get("learner_sha256", ""),
         )
 
     def changed_since(self, then: Mapping[str, Any] | RunIdentity, ignoring: Collection[str] = ()) -> str:
@@ -111,8 +116,9 @@ _SAID = {
     "test_images": "the test images",
     "stream": "the definition of the stream",
     "probe": "the images of the probe",
+    "parent": "the learner that it continues",
 }
-_ONE = ("config", "code", "inputs", "stream")
+_ONE = ("config", "code", "inputs", "stream", "parent")
 
 
 def _of_images(fingerprints: Mapping[str, str]) -> str:

@@ -5,8 +5,11 @@ Rows are steps (the last evaluation after each task), columns are groups of test
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,11 @@ ALWAYS = -1
 
 
 def _frozen(values: Any, dtype: type) -> Any:
-    array: NDArray[Any] = np.array(values, dtype=dtype)
+    return _locked(np.array(values, dtype=dtype))
+
+
+def _locked(array: Any) -> Any:
+    """The array, read-only."""
     array.setflags(write=False)
     return array
 
@@ -36,7 +43,8 @@ class AccuracyMatrix:
     the row (from 0) after which all classes of the group were learned, T if that has not happened, `ALWAYS` if there
     is no such row; sizes: int64 [G], classes of the group (only F_global_rf uses them). `mean_precision`, float64
     [T, G] or None: the mean average precision of groups whose images may have several classes, NaN for the others; such
-    a group has no correct answers. Build it with `of`.
+    a group has no correct answers. Build it with `of`. All arrays are read-only: what is computed of them is kept,
+    because most metrics need the same few quantities.
     """
 
     correct: Floats
@@ -44,6 +52,8 @@ class AccuracyMatrix:
     learned: Ints
     sizes: Ints
     mean_precision: Floats | None = None
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What formulas have computed of the matrix, by formula (`cl.records.formulas.once`)."""
 
     @classmethod
     def of(
@@ -59,25 +69,23 @@ class AccuracyMatrix:
         Raises `ValueError` if the shapes disagree.
         """
         groups = len(count)
-        if isinstance(correct, np.ndarray) and correct.dtype == np.float64:  # numbers already: nothing to convert
-            rows = list(correct)
-        else:
-            rows = [[np.nan if value is None else float(value) for value in row] for row in correct]
+        table = isinstance(correct, np.ndarray) and correct.ndim == 2
+        rows = correct if table else list(correct)  # a table is copied at once
         ranked = None
         if mean_precision is not None:
-            told = [[np.nan if value is None else float(value) for value in row] for row in mean_precision]
+            told = list(mean_precision)
             if [len(row) for row in told] != [groups] * len(rows):
                 raise ValueError(f"mean_precision needs {len(rows)} rows of {groups} entries, as correct")
-            ranked = _frozen(np.array(told, dtype=np.float64).reshape(len(rows), groups), np.float64)
-        if any(len(row) != groups for row in rows):
+            ranked = _frozen(told, np.float64).reshape(len(rows), groups)
+        if rows.shape[1] != groups if isinstance(rows, np.ndarray) else any(len(row) != groups for row in rows):
             raise ValueError(f"every row of correct needs {groups} entries, one per group of count")
         learned = range(groups) if learned is None else learned
         sizes = [1] * groups if sizes is None else sizes
         if len(learned) != groups or len(sizes) != groups:
             raise ValueError(f"learned and sizes need {groups} entries, one per group of count")
-        shaped = np.array(rows, dtype=np.float64).reshape(len(rows), groups)
+        shaped = _frozen(rows, np.float64).reshape(len(rows), groups)  # None becomes NaN
         counted, steps, numbers = (_frozen(values, np.int64) for values in (count, learned, sizes))
-        return cls(_frozen(shaped, np.float64), counted, steps, numbers, ranked)
+        return cls(shaped, counted, steps, numbers, ranked)
 
     def changed(self, correct: Floats) -> AccuracyMatrix:
         """The same matrix with other counts [T, G]."""
@@ -93,7 +101,7 @@ class AccuracyMatrix:
         """T, the number of rows."""
         return len(self.correct)
 
-    @property
+    @cached_property
     def accuracy(self) -> Floats:
         """R as fractions, [T, G]; NaN for groups that were not evaluated or have no images.
 
@@ -101,25 +109,39 @@ class AccuracyMatrix:
         """
         count = np.where(self.count > 0, self.count.astype(np.float64), np.nan)
         counted: Floats = self.correct / count
-        return counted if self.mean_precision is None else np.where(np.isnan(counted), self.mean_precision, counted)
+        if self.mean_precision is not None:
+            counted = np.where(np.isnan(counted), self.mean_precision, counted)
+        return _locked(counted)
 
-    @property
+    @cached_property
     def old(self) -> NDArray[np.bool_]:
         """Groups learned before the last step, bool [G]: "i < T" in papers."""
-        return (self.learned >= 0) & (self.learned < self.steps - 1)
+        return _locked((self.learned >= 0) & (self.learned < self.steps - 1))
 
     def evaluated(self) -> NDArray[np.bool_]:
         """Entries that count in the accuracy at a step, bool [T, G]: learned by then, and evaluated then."""
-        return (self.learned[None, :] <= np.arange(self.steps)[:, None]) & ~np.isnan(self.accuracy)
+        return self._evaluated
 
     def answered(self) -> NDArray[np.bool_]:
         """The entries of `evaluated` that are counts of correct answers, bool [T, G]."""
-        return self.evaluated() & ~np.isnan(self.correct)
+        return self._answered
 
     def own(self) -> tuple[Ints, Floats]:
         """Groups with a step of their own, and R[step(i), i] of each."""
+        return self._own
+
+    @cached_property
+    def _evaluated(self) -> NDArray[np.bool_]:
+        return _locked((self.learned[None, :] <= np.arange(self.steps)[:, None]) & ~np.isnan(self.accuracy))
+
+    @cached_property
+    def _answered(self) -> NDArray[np.bool_]:
+        return _locked(self._evaluated & ~np.isnan(self.correct))
+
+    @cached_property
+    def _own(self) -> tuple[Ints, Floats]:
         groups = np.flatnonzero((self.learned >= 0) & (self.learned < self.steps))
-        return groups, self.accuracy[self.learned[groups], groups]
+        return _locked(groups), _locked(self.accuracy[self.learned[groups], groups])
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +184,101 @@ def rows_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
     return [rows[task] for task in steps_of(result, split)]
 
 
+class Matrices:
+    """The matrices of a result on one split (default: the main one), each built once.
+
+    Rules share the steps, the groups and the order of the classes. The result must not change while this is in use.
+    """
+
+    def __init__(self, result: Mapping[str, Any], split: str | None = None) -> None:
+        self.result, self.split = result, split or main_split(result)
+        rows = _split_rows(result, self.split)
+        self.steps = sorted(task for task in rows if task >= 0)
+        self.rows = [rows[task] for task in self.steps]
+        groups = result["stream"]["groups"]
+        one_to_one = len(groups) == result["stream"]["n_tasks"]
+        self._tasks = [_own_task(group, index, one_to_one) for index, group in enumerate(groups)]
+        self._built: dict[str, AccuracyMatrix] = {}
+
+    def of(self, rule: str) -> AccuracyMatrix:
+        """See `matrix_of`."""
+        if rule not in self._built:
+            correct = self.result["accuracy"][rule]["correct"]
+            ranked = self.result.get("mean_precision", {}).get(rule)
+            told = None if ranked is None else [ranked[row] for row in self.rows]
+            self._built[rule] = AccuracyMatrix.of([correct[row] for row in self.rows], *self._groups, told)
+        return self._built[rule]
+
+    @cached_property
+    def _groups(self) -> tuple[Ints, Ints, Ints]:
+        """Images, step and number of classes of each group."""
+        count = counts_of(self.result, self.split)
+        # A group learned between two evaluations belongs to the next evaluation. A group without images of the
+        # split (few-shot classes have no validation images) belongs to no step, so it enters no metric.
+        learned = [
+            ALWAYS if task is None or not images else bisect_left(self.steps, task)
+            for task, images in zip(self._tasks, count, strict=True)
+        ]
+        sizes = [len(group["classes"]) for group in self.result["stream"]["groups"]]
+        return _frozen(count, np.int64), _frozen(learned, np.int64), _frozen(sizes, np.int64)
+
+    def continual(self, rule: str) -> AccuracyMatrix | None:
+        """See `continual_of`."""
+        return self.of(rule) if self._has_rows_between else None
+
+    @cached_property
+    def _has_rows_between(self) -> bool:
+        tasks = _tasks_of_groups(self.result)
+        return any(not _ends_a_task(row, tasks) for row in self.result["rows"] if row["split"] == self.split)
+
+    def classes(self, rule: str) -> AccuracyMatrix | None:
+        """See `classes_of`."""
+        if not has_classes(self.result["accuracy"][rule]) or self._counted is None:
+            return None
+        ends, learned, members, unseen = self._classes
+        values = class_values(self.result, rule, [self.rows[end] for end in ends]).reshape(unseen.shape)
+        missing = np.isnan(self.of(rule).correct[ends]).astype(np.float32)
+        values[unseen | (missing @ members > 0)] = np.nan
+        return AccuracyMatrix.of(values, self._counted, learned)
+
+    @cached_property
+    def _counted(self) -> list[int] | None:
+        return class_counts_of(self.result, self.split)
+
+    @cached_property
+    def _classes(self) -> tuple[list[int], Ints, NDArray[np.float32], NDArray[np.bool_]]:
+        """The steps that end tasks [T]; the first of them after which each class was learned [C]; the classes of groups
+        with images [G, C], 1 or 0; and the entries of classes not seen yet [T, C]."""
+        rows, groups, number = self.result["rows"], self.result["stream"]["groups"], len(self._counted or ())
+        tasks = _tasks_of_groups(self.result)
+        ends = [step for step, row in enumerate(self.rows) if _ends_a_task(rows[row], tasks)]
+        ends = ends or list(range(len(self.rows)))
+        ended = [self.steps[end] for end in ends]
+        sizes = [len(group["classes"]) for group in groups]
+        classes = np.fromiter(chain.from_iterable(group["classes"] for group in groups), np.int64)
+        first = [0 if task is None else bisect_left(ended, task) for task in self._tasks]
+        learned = np.full(number, len(ends))
+        np.minimum.at(learned, classes, np.repeat(np.array(first, dtype=np.int64), sizes))
+        members = np.zeros((len(groups), number), dtype=np.float32)
+        members[np.repeat(np.arange(len(groups)), sizes), classes] = 1
+        members[np.array(counts_of(self.result, self.split)) == 0] = 0
+        seen = np.array(self._seen([rows[self.rows[end]] for end in ends], number), dtype=np.int64)
+        return ends, learned, members, np.arange(number)[None, :] >= seen[:, None]
+
+    def _seen(self, rows: Sequence[Mapping[str, Any]], classes: int) -> list[int]:
+        """Number of the `classes` that were seen at each row; all of them if the record does not say so."""
+        stream = self.result["stream"]
+        anytime = belongs(ANYTIME, stream.get("setting", ""))
+        last = [max(group["classes"], default=-1) + 1 for group in stream["groups"]]
+        owned = sorted((-1 if own is None else own, most) for own, most in zip(self._tasks, last, strict=True))
+        tasks = [own for own, _ in owned]
+        most = [0, *accumulate((most for _, most in owned), max)]
+        return [
+            int(row.get("seen", classes)) if "seen" in row or anytime else most[bisect_right(tasks, row["task"])]
+            for row in rows
+        ]
+
+
 def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) -> AccuracyMatrix:
     """The accuracy matrix of a record's result: the last evaluation after each task, on one split (default: the main
     one).
@@ -169,24 +286,7 @@ def matrix_of(result: Mapping[str, Any], rule: str, split: str | None = None) ->
     Group i belongs to the step of `stream.groups[i].task`; if that is absent or null, to task i if there are as many
     groups as tasks, else to no step. Raises `KeyError` for a rule that the result does not have.
     """
-    split = split or main_split(result)
-    correct = result["accuracy"][rule]["correct"]
-    rows, steps = rows_of(result, split), steps_of(result, split)
-    groups = result["stream"]["groups"]
-    one_to_one = len(groups) == result["stream"]["n_tasks"]
-    own = [_own_task(group, index, one_to_one) for index, group in enumerate(groups)]
-    count = counts_of(result, split)
-    # A group learned between two evaluations belongs to the next evaluation. A group without images of the
-    # split (few-shot classes have no validation images) belongs to no step, so it enters no metric.
-    learned = [
-        ALWAYS if task is None or not images else int(np.searchsorted(steps, task))
-        for task, images in zip(own, count, strict=True)
-    ]
-    sizes = [len(group["classes"]) for group in groups]
-    ranked = result.get("mean_precision", {}).get(rule)
-    return AccuracyMatrix.of(
-        [correct[row] for row in rows], count, learned, sizes, None if ranked is None else [ranked[row] for row in rows]
-    )
+    return Matrices(result, split).of(rule)
 
 
 def counts_of(result: Mapping[str, Any], split: str = "test") -> list[int]:
@@ -239,20 +339,21 @@ def is_periodic(result: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     Records of earlier versions do not say so: an evaluation between the ends of tasks is periodic, one at the end of a
     task is not, although its number of images may be a multiple of the period.
     """
-    return bool(row["periodic"]) if "periodic" in row else not _ends_a_task(result, row)
+    return bool(row["periodic"]) if "periodic" in row else not _ends_a_task(row, _tasks_of_groups(result))
 
 
-def _ends_a_task(result: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    return (
-        row["task"] is None or row["task"] < 0 or any(g.get("task") == row["task"] for g in result["stream"]["groups"])
-    )
+def _tasks_of_groups(result: Mapping[str, Any]) -> set[int | None]:
+    return {group.get("task") for group in result["stream"]["groups"]}
+
+
+def _ends_a_task(row: Mapping[str, Any], tasks: set[int | None]) -> bool:
+    """Whether a row is an evaluation at the end of a task, given the tasks of the groups, or before any training."""
+    return row["task"] is None or row["task"] < 0 or row["task"] in tasks
 
 
 def continual_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     """The matrix of all evaluations; None if there is none between the ends of tasks."""
-    split = main_split(result)
-    between = any(not _ends_a_task(result, row) for row in result["rows"] if row["split"] == split)
-    return matrix_of(result, rule) if between else None
+    return Matrices(result).continual(rule)
 
 
 def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
@@ -262,42 +363,4 @@ def classes_of(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
     streams each group holds every class, and the count of a class is that of all groups. Classes that were not seen
     have answers too if `evaluate_on` is all, from heads before their first training.
     """
-    split, stream, tables = main_split(result), result["stream"], result["accuracy"][rule]
-    if not has_classes(tables) or (counted := class_counts_of(result, split)) is None:
-        return None
-    rows = [row for row in rows_of(result, split) if _ends_a_task(result, result["rows"][row])] or rows_of(
-        result, split
-    )
-    ends = [result["rows"][row]["task"] for row in rows]
-    groups, sizes = stream["groups"], counts_of(result, split)
-    learned = np.full(len(counted), len(rows))
-    values = class_values(result, rule, rows).reshape(len(rows), len(counted))
-    one_to_one = len(groups) == stream["n_tasks"]
-    seen = _classes_by_row(result, [result["rows"][row] for row in rows], len(counted))
-    for place, number in enumerate(seen):
-        values[place, number:] = np.nan
-    for index, group in enumerate(groups):
-        own, task = list(group["classes"]), _own_task(group, index, one_to_one)
-        first = 0 if task is None else int(np.searchsorted(ends, task))
-        learned[own] = np.minimum(learned[own], first)
-        for place, row in enumerate(rows if sizes[index] else ()):
-            if tables["correct"][row][index] is None:
-                values[place, own] = np.nan
-    return AccuracyMatrix.of(values, counted, learned)
-
-
-def _classes_by_row(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], classes: int) -> list[int]:
-    """Number of the `classes` that were seen at each row; all of them if the record does not say so."""
-    stream = result["stream"]
-    anytime = belongs(ANYTIME, stream.get("setting", ""))
-    one_to_one = len(stream["groups"]) == stream["n_tasks"]
-    owned = [
-        (_own_task(group, index, one_to_one), max(group["classes"], default=-1) + 1)
-        for index, group in enumerate(stream["groups"])
-    ]
-    return [
-        int(row.get("seen", classes))
-        if "seen" in row or anytime
-        else max((most for own, most in owned if own is None or own <= row["task"]), default=0)
-        for row in rows
-    ]
+    return Matrices(result).classes(rule)

@@ -9,6 +9,7 @@ be computed is None, never 0 or NaN; `cl.records.reasons` says why.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,10 +22,9 @@ from cl.records.later_metrics import LATER_METRICS
 from cl.records.matrix import (
     AccuracyMatrix,
     Floats,
+    Matrices,
     anytime_of,
     baseline_of,
-    classes_of,
-    continual_of,
     matrix_of,
 )
 from cl.records.metric import Metric
@@ -48,7 +48,7 @@ __all__ = [
 BUILT_IN: dict[str, Metric] = {metric.id: metric for metric in (*COUNT_METRICS, *LATER_METRICS)}
 """Every metric of clbench by id."""
 
-METRICS: Mapping[str, Metric] = Metrics(BUILT_IN)
+METRICS = Metrics(BUILT_IN)
 """Every metric by id, those of plugins included (entry-point group `clbench.metrics`)."""
 
 FORGETTING = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
@@ -108,19 +108,17 @@ def compute_all(
         "baseline": _per_group(baseline, groups, "baseline"),
         "reference": _per_group(reference, groups, "reference"),
     }
+    known = {name for name, value in given.items() if value is not None}
     values: dict[str, float | None] = {}
     for metric in METRICS.values() if names is None else map(METRICS.__getitem__, names):
-        if not belongs(metric.setting, setting):
+        if metric.setting and not belongs(metric.setting, setting):
             continue
-        needed = {name: given.get(name) for name in metric.needs}
-        missing = any(value is None for value in needed.values())
-        if missing:
-            value = np.nan
-        elif names is None:  # one metric of another package must not take all others along
-            value = value_or_none(metric, matrix, needed)
-        else:
-            value = float(metric.compute(matrix, **needed))
-        values[metric.id] = value if np.isfinite(value) else None
+        value = np.nan
+        if known.issuperset(metric.needs):
+            needed = {name: given[name] for name in metric.needs} if metric.needs else {}
+            # Where all are asked for, one of another package must not take the others along.
+            value = value_or_none(metric, matrix, needed) if names is None else float(metric.compute(matrix, **needed))
+        values[metric.id] = value if math.isfinite(value) else None
     return values
 
 
@@ -132,15 +130,18 @@ def metrics_of(
     `reference`: the result of a joint run, for intransigence and Omega; `predictions`: the stored predictions of the
     run, for metrics of single answers. Metrics that need them are None without.
     """
+    matrices = Matrices(result)
     return {
-        rule: metrics_of_rule(result, rule, reference=reference, predictions=predictions) for rule in result["accuracy"]
+        rule: metrics_of_rule(result, rule, reference=reference, predictions=predictions, matrices=matrices)
+        for rule in result["accuracy"]
     }
 
 
 def recorded_metrics(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
     """The metrics that a record holds, per rule; computed from the counts alone."""
     names = [name for name, metric in BUILT_IN.items() if metric.recorded]
-    return {rule: metrics_of_rule(result, rule, names) for rule in result["accuracy"]}
+    matrices = Matrices(result)
+    return {rule: metrics_of_rule(result, rule, names, matrices=matrices) for rule in result["accuracy"]}
 
 
 def metrics_of_rule(
@@ -150,16 +151,21 @@ def metrics_of_rule(
     *,
     reference: Mapping[str, Any] | None = None,
     predictions: Predictions | None = None,
+    matrices: Matrices | None = None,
 ) -> dict[str, float | None]:
-    """As `metrics_of`, for one rule that the result has; all metrics, or those in `names`."""
+    """As `metrics_of`, for one rule that the result has; all metrics, or those in `names`.
+
+    `matrices`: those of the result, if several rules or others need them too.
+    """
     wanted = None if names is None else list(names)
-    needed = {need for name in wanted or METRICS for need in METRICS[name].needs}
-    matrix, inputs = inputs_of(result, rule, needed, reference=reference, predictions=predictions)
+    needed = {need for name in (METRICS if wanted is None else wanted) for need in METRICS[name].needs}
+    matrices = matrices or Matrices(result)
+    matrix, inputs = inputs_of(matrices, rule, needed, reference=reference, predictions=predictions)
     return compute_all(matrix, setting=result["stream"].get("setting", ""), names=wanted, **inputs)
 
 
 def inputs_of(
-    result: Mapping[str, Any],
+    matrices: Matrices,
     rule: str,
     needed: Iterable[str],
     *,
@@ -167,8 +173,8 @@ def inputs_of(
     predictions: Predictions | None = None,
 ) -> tuple[AccuracyMatrix, dict[str, Any]]:
     """The matrix of a rule, and those inputs among `needed` that there are; arguments as for `metrics_of`."""
-    matrix = matrix_of(result, rule)
-    inputs: dict[str, Any] = {need: _INPUTS[need](result, rule) for need in _INPUTS if need in needed}
+    result, matrix = matrices.result, matrices.of(rule)
+    inputs: dict[str, Any] = {need: _INPUTS[need](matrices, rule) for need in _INPUTS if need in needed}
     if reference is not None and same_end(result, reference):
         theirs = answering(reference["accuracy"], rule)
         if theirs not in reference["accuracy"]:  # a named answer is compared with the only answer of the joint run
@@ -181,23 +187,23 @@ def inputs_of(
     return matrix, inputs
 
 
-def _local(result: Mapping[str, Any], rule: str) -> AccuracyMatrix | None:
+def _local(matrices: Matrices, rule: str) -> AccuracyMatrix | None:
     """The matrix of the rule if it is told the task, else of `til_masked` or `til_oracle`."""
     of_answer = [rule_of(other, split_rule(rule)[1]) for other in ("til_masked", "til_oracle")]
-    given = next((other for other in of_answer if other in result["accuracy"]), None)
+    given = next((other for other in of_answer if other in matrices.result["accuracy"]), None)
     told = rule if rule.startswith("til_") else given
-    return None if told is None else matrix_of(result, told)
+    return None if told is None else matrices.of(told)
 
 
-_INPUTS: dict[str, Callable[[Mapping[str, Any], str], Any]] = {
-    "baseline": baseline_of,
+_INPUTS: dict[str, Callable[[Matrices, str], Any]] = {
+    "baseline": lambda matrices, rule: baseline_of(matrices.result, rule, matrices.split),
     "local": _local,
-    "anytime": anytime_of,
-    "continual": continual_of,
-    "classes": classes_of,
-    "probe": lambda result, rule: probe_of(result),
-    "probe_means": lambda result, rule: probe_of(result, "nearest_mean"),
-    "result": lambda result, rule: result,
-    "rule": lambda result, rule: rule,
+    "anytime": lambda matrices, rule: anytime_of(matrices.result, rule, matrices.split),
+    "continual": Matrices.continual,
+    "classes": Matrices.classes,
+    "probe": lambda matrices, rule: probe_of(matrices.result),
+    "probe_means": lambda matrices, rule: probe_of(matrices.result, "nearest_mean"),
+    "result": lambda matrices, rule: matrices.result,
+    "rule": lambda matrices, rule: rule,
 }
 _STORED: dict[str, Callable[[Mapping[str, Any], Predictions, str], Any]] = {"answers": answers_of, "scores": scores_of}

@@ -19,8 +19,9 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +179,24 @@ def _read_arrays(archive: zipfile.ZipFile, wanted: Iterable[str] | None, most: i
     return arrays
 
 
-def _of_rule(archive: zipfile.ZipFile, rule: str) -> list[str]:
-    """Names of the arrays that one rule needs, with its scores if the run stored them."""
+def _of_rules(archive: zipfile.ZipFile, rules: str | Collection[str]) -> list[str]:
+    """Names of the arrays that one rule needs, or several if they are there, with scores if the run stored them."""
     held = {entry.filename.removesuffix(".npy") for entry in archive.infolist()}
-    return [*_INDEX, f"prediction/{rule}", *(name for kind in SCORES if (name := f"{kind}/{rule}") in held)]
+    wanted = [rules] if isinstance(rules, str) else [rule for rule in rules if f"prediction/{rule}" in held]
+    scores = [name for rule in wanted for kind in SCORES if (name := f"{kind}/{rule}") in held]
+    return [*_INDEX, *(f"prediction/{rule}" for rule in wanted), *scores]
+
+
+_HEADER = 10_000
+"""Bytes of the longest header that NumPy reads."""
+
+
+@lru_cache(maxsize=256)
+def _parsed(header: bytes, version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """What the header of a .npy file says: shape, order, type. Files of alike runs have equal headers."""
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(io.BytesIO(header))
+    return found
 
 
 def _read_array(file: Any, size: int, name: str) -> NDArray[Any]:
@@ -189,9 +204,10 @@ def _read_array(file: Any, size: int, name: str) -> NDArray[Any]:
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"{name} has the unknown format {version}")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    prefix = file.read(2 if version == (1, 0) else 4)
+    length = int.from_bytes(prefix, "little")
     try:
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = _parsed(prefix + file.read(min(length, _HEADER)), version)
     except Exception as error:  # NumPy parses the header as Python, so a damaged one raises almost anything
         raise ValueError(f"the header of {name} cannot be read") from error
     if dtype.kind not in "iuf" or dtype.shape:
@@ -219,8 +235,12 @@ def _check_read(index: Mapping[str, NDArray[Any]], tables: Mapping[str, NDArray[
             raise ValueError(f"{name} has shape {array.shape} and type {array.dtype}, for {images[0]} images")
 
 
-def read_predictions(path: Path | str, rule: str | None = None, *, most: int = MOST_BYTES) -> Predictions:
+def read_predictions(
+    path: Path | str, rule: str | Collection[str] | None = None, *, most: int = MOST_BYTES
+) -> Predictions:
     """Read a predictions file, compressed or not; with `rule`, only predictions and scores of that rule, no margins.
+
+    `rule` may be several rules: then of those that the file has.
 
     `most`: bytes that the arrays may take in memory; a file that declares more is damaged.
     Raises `DataError`, naming the file and the fix, if it is missing or damaged.
@@ -228,7 +248,7 @@ def read_predictions(path: Path | str, rule: str | None = None, *, most: int = M
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = _read_arrays(archive, None if rule is None else _of_rule(archive, rule), most)
+            arrays = _read_arrays(archive, None if rule is None else _of_rules(archive, rule), most)
         index = {name: arrays.pop(name) for name in _INDEX}
         _check_read(index, arrays)
         index = {name: _integers(name, array, _INDEX[name]) for name, array in index.items()}
@@ -243,9 +263,9 @@ def read_predictions(path: Path | str, rule: str | None = None, *, most: int = M
         ) from error
     tables: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in ("prediction", "margin", *SCORES)}
     for name, array in arrays.items():
-        kind, _, rule = name.partition("/")
+        kind, _, own = name.partition("/")
         if kind in tables:
-            tables[kind][rule] = array
+            tables[kind][own] = array
     scores = {kind: tables[kind] for kind in SCORES if tables[kind]}
     return Predictions(**index, prediction=tables["prediction"], margin=tables["margin"], scores=scores)
 
@@ -256,8 +276,10 @@ def has_scores(path: Path | str) -> bool:
     return path.is_file() and bool(read_predictions(path).scores)
 
 
-def check_predictions(path: Path | str, sha256: str | None, *, most: int = MOST_BYTES) -> None:
+def check_predictions(path: Path | str, sha256: str | None, *, most: int = MOST_BYTES) -> Predictions:
     """Check that a file holds the predictions of a record, whose `predictions_sha256` is given; `most` as for reading.
+
+    Returns what it has read: all predictions of the file.
 
     Raises `DataError`, naming the file and the fix, if it is missing, damaged or of another run.
     """
@@ -272,3 +294,4 @@ def check_predictions(path: Path | str, sha256: str | None, *, most: int = MOST_
             f"{path} is damaged or of another run: its content does not have the predictions_sha256 of the record; "
             "run it again with --existing always."
         )
+    return found

@@ -46,7 +46,7 @@ ACCURACY_COLUMNS = (
 )
 """Columns of `Results.accuracy`; `run` is the index of `Results.runs`."""
 
-SCHEMA_VERSION = "1.8"
+SCHEMA_VERSION = "1.9"
 """Version written by this package; a newer minor version only adds keys."""
 
 

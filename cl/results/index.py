@@ -15,11 +15,12 @@ import orjson
 
 from cl.errors import DataError, UsageError, sentence
 from cl.records.record import load, read_bytes
+from cl.results.collecting import without_collecting
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, Summary
 from cl.results.leaderboard.kept_boards import code, stamp
 from cl.results.leaderboard.stored_record import StoredRecord
-from cl.results.store import LeftOut, Paths, search, without_collecting
+from cl.results.store import LeftOut, Paths, search
 
 INDEX = CacheFile("records.sqlite", "records are read", most=200_000)
 

@@ -197,13 +197,15 @@ def _each(work: Callable[[Any], T], items: Iterable[Any], transfers: int) -> Ite
 
 
 def push(
-    folder: Path, url: str, *, partial: bool = False, learners: bool = False, transfers: int = TRANSFERS
-) -> Iterator[Outcome]:
+    folder: Path, url: str, *, partial: bool = False, learners: bool = False, transfers: int = TRANSFERS,
+    dry_run: bool = False,
+) -> Iterator[Outcome]:  # fmt: skip
     """Send the complete runs below a folder; yields an outcome for each run, "merged" for one that was sent.
 
-    A run that is there with the same `result_sha256` is not sent again, one with another is a conflict and stays.
-    Raises `UsageError` for a folder or a place that does not exist, and for a place on this machine that holds or is
-    inside of the folder; `DataError` if the place cannot be listed.
+    With `dry_run` nothing is sent, and "merged" says that it would be. A run that is there with the same
+    `result_sha256` is not sent again, one with another is a conflict and stays. Raises `UsageError` for a folder or a
+    place that does not exist, and for a place on this machine that holds or is inside of the folder; `DataError` if
+    the place cannot be listed.
     """
     place = Place.of(url)
     check_source(folder, Path(place.root) if place.local else None, "target")
@@ -219,7 +221,7 @@ def push(
                 return Outcome("unfinished", name, str(run))
             if f"{name}/{RECORD}" in there:
                 return _compared_there(record, run, place, name)
-            for file in FILES:
+            for file in () if dry_run else FILES:
                 if (run / file).is_file() and (learners or file != LEARNER):
                     place.send(run / file, f"{name}/{file}")
             return Outcome("merged", name, str(run))
@@ -270,14 +272,15 @@ class _Budget:
 
 def pull(
     url: str, into: Path, *, partial: bool = False, learners: bool = False, most: int = MOST_TOTAL,
-    transfers: int = TRANSFERS,
+    transfers: int = TRANSFERS, dry_run: bool = False,
 ) -> Iterator[Outcome]:  # fmt: skip
     """Receive the complete runs below a place; yields an outcome for each run, "merged" for one that was received.
 
     Names, sizes, structure and hashes are checked before a run enters the target; one that fails is "refused" as a
-    whole. At most `most` bytes are received. A run that is in the target already costs its record only. Raises
-    `UsageError` for a place that does not exist, `DataError` if it cannot be listed, `StorageError` if the target
-    cannot be written.
+    whole. At most `most` bytes are received. A run that is in the target already costs its record only. With `dry_run`
+    records alone are received and checked, nothing is written into the target, and "merged" says that it would be.
+    Raises `UsageError` for a place that does not exist, `DataError` if it cannot be listed, `StorageError` if the
+    target cannot be written.
     """
     place, budget = Place.of(url), _Budget(most)
     if place.local:
@@ -288,18 +291,17 @@ def pull(
     yield from refused
     if not runs:
         return
-    with _kept_if_used(into), exclusive(into):
-        received = into / STAGING / "received"
+    with tempfile.TemporaryDirectory() if dry_run else _staging(into) as received:
 
         def one(job: tuple[int, str]) -> tuple[Outcome | None, str, Path, Record | None]:
             number, name = job
-            scratch = received / str(number)
+            scratch = Path(received, str(number))
             source = printable(place.at(name))
             try:
                 record = _receive_record(place, name, scratch, budget)
                 if record["status"] != "complete" and not partial:
                     return Outcome("unfinished", name, source), name, scratch, None
-                if (found := compared(record, source, into / name, name)) is None:
+                if (found := compared(record, source, into / name, name)) is None and not dry_run:
                     _receive_rest(place, name, runs[name], scratch, budget)
                     check_files(scratch, record)
                 return found, name, scratch, record
@@ -308,11 +310,18 @@ def pull(
 
         for found, name, scratch, record in _each(one, enumerate(sorted(runs)), transfers):
             source = printable(place.at(name))
-            if found is None and record is not None:
+            if found is None and record is not None and not dry_run:
                 put(scratch, record, into, name)
                 found = compared(record, source, into / name, name, done="merged")
             shutil.rmtree(scratch, ignore_errors=True)
             yield found or Outcome("merged", name, source)
+
+
+@contextlib.contextmanager
+def _staging(into: Path) -> Iterator[str]:
+    """The folder in the target for what is received, while the target is locked."""
+    with _kept_if_used(into), exclusive(into):
+        yield str(into / STAGING / "received")
 
 
 @contextlib.contextmanager

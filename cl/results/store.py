@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +15,7 @@ import numpy as np
 from cl.errors import DataError, UsageError, counted, did_you_mean, sentence
 from cl.protocol import default_rule
 from cl.records.record import ACCURACY_COLUMNS, RECORD, Record, accuracy_rows, config_hash, load
+from cl.results.collecting import without_collecting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -292,15 +291,3 @@ def told(left_out: Iterable[LeftOut]) -> list[str]:
     reasons = [each.reason for each in left_out]
     more = len(reasons) - NAMED
     return reasons[:NAMED] + ([f"{more} more records could not be read either."] if more > 0 else [])
-
-
-@contextlib.contextmanager
-def without_collecting() -> Iterator[None]:
-    """Pause the garbage collector: records hold no cycles, and scanning thousands of new lists takes a fifth longer."""
-    paused = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()

@@ -11,7 +11,8 @@ import numpy as np
 
 from cl.errors import printable
 from cl.protocol import default_rule
-from cl.records.answers import answers_of, confusion, flips_by_step
+from cl.records.answers import ByClass, answers_of, confusion, flips_by_step
+from cl.records.arrivals import arrived
 from cl.records.formulas import (
     accuracy_by_sample,
     accuracy_by_task,
@@ -107,7 +108,8 @@ def forgetting_table(
 ) -> Table:
     """The lower-triangular accuracy matrix in percent as a rich table, with the summary as caption.
 
-    One row per evaluated task (counted from 1) and one column per group, "mAP" in the heads of those that are measured
+    One row per evaluated task (counted from 1; on an online stream, the number of images that had arrived) and one
+    column per group, "mAP" in the heads of those that are measured
     by mean average precision; then A_t over all images seen, or over tasks
     if some are measured by mean average precision; the last row is the forgetting of each group and their mean
     (F_chaudhry). `groups` selects columns. Raises `UsageError` for a
@@ -124,13 +126,14 @@ def forgetting_table(
     table = Table(
         title=_title(record, rule), caption=summary_line(record, rule), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    table.add_column("after task", justify="right", no_wrap=True)
+    images = arrived(record)
+    table.add_column("after task" if images is None else "images", justify="right", no_wrap=True)
     for group in chosen:
         table.add_column(f"{group + 1}{' mAP' * marked[group]}", justify="right", no_wrap=True)
     table.add_column("A_t", justify="right", no_wrap=True)
     for step, task in enumerate(steps_of(record["result"])):
         cells = ["" if math.isnan(entries[step, group]) else percent(entries[step, group]) for group in chosen]
-        table.add_row(str(task + 1), *cells, percent(curve[step]))
+        table.add_row(str(task + 1) if images is None else f"{images[step]:,}", *cells, percent(curve[step]))
     forgetting = forgetting_per_group(counts)
     mean = metrics_of_rule(record["result"], rule, ["F_chaudhry"])["F_chaudhry"]
     table.add_row("forgetting", *[percent(forgetting[group]) for group in chosen], percent(mean))
@@ -240,3 +243,31 @@ def confusion_table(
     counts, stream = matrix(record, rule), record["result"]["stream"]
     table = confusion(counts, answers_of(record["result"], predictions, rule), stream["n_classes"])
     return list(stream["class_names"]), table.tolist()
+
+
+CLASSES = ("class", "task", "images", "precision", "recall", "F1")
+"""Columns of `class_rows`."""
+
+
+def class_rows(
+    record: Mapping[str, Any], predictions: Predictions, rule: str | None = None
+) -> list[dict[str, str | float | int | None]]:
+    """One row per class that was tested after the last step, with the columns `CLASSES`, in the order of learning.
+
+    Fractions, None if undefined: no image was answered with the class. `task` counts from 1. Raises `UsageError` for a
+    rule that the run does not have.
+    """
+    names, table = confusion_table(record, predictions, rule)
+    found = ByClass.of(np.array(table, dtype=np.int64))
+    first: dict[int, int] = {}
+    for group in record["result"]["stream"]["groups"]:
+        for place in group["classes"]:
+            if group.get("task") is not None:
+                first[place] = min(group["task"] + 1, first.get(place, group["task"] + 1))
+    rows: list[dict[str, str | float | int | None]] = []
+    for place in np.flatnonzero(found.images > 0).tolist():
+        values = (float(each[place]) for each in (found.precision, found.recall, found.f1))
+        fractions = [None if math.isnan(value) else value for value in values]
+        cells = (names[place], first.get(place), int(found.images[place]), *fractions)
+        rows.append(dict(zip(CLASSES, cells, strict=True)))
+    return rows

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl import registry
+from cl.data import reads
 from cl.errors import ClbenchError, DataError, UsageError
-from cl.family import make_stream
-from cl.plan.config_file import CONFIG
+from cl.family import argument_of, family_of, make_stream
+from cl.files import sha256_of
+from cl.plan.config_file import CONFIG, Parent
+from cl.plan.continued import LEARNER
 from cl.plan.plan import Plan, load_plan
 from cl.progress.base import Observer
 from cl.records.record import RECORD, load
-from cl.running.folder import KEEP_LEARNER, LEARNER
+from cl.running.folder import KEEP_LEARNER
 from cl.settings import transform
 
 if TYPE_CHECKING:
     from cl.backbone import Backbone
+    from cl.backbone.options import BackboneOptions
+    from cl.running.learner import Learner
     from cl.strategy import Strategy
     from cl.stream import StreamInfo
     from cl.training.trainer import Trainer
 
 
-def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any:
+def load_learner(folder: str | os.PathLike[str], *, device: str = "auto", precision: str | None = None) -> Learner:
     """Load the learner of a run made with `save_learner=True`, ready to predict; the stream's data is not needed.
 
         learner = cl.load_learner("results/.../seed1993")
+        for name, answer, probability in learner.predict("photos/"): ...   # files, Pillow images, arrays, DataLoader
         scores = learner.predict_images(pixels)                     # uint8 [B, C, H, W] -> [B, classes]
-        names = [learner.info.class_names[i] for i in scores.argmax(1)]
 
-    Its predictions equal those at the end of the run, bit for bit on the same kind of device. Warns if the strategy's
-    code has changed since. Raises `UsageError` if the folder holds no saved learner or the strategy is not registered,
-    `DataError` if weights or preprocessing differ from those of the run, and for a damaged file.
+    `precision` replaces that of the run. Its predictions equal those at the end of the run, bit for bit on the same
+    kind of device. Warns if the strategy's code has changed since. Raises `UsageError` if the folder holds no saved
+    learner or the strategy is not registered, `DataError` if weights or preprocessing differ from those of the run, and
+    for a damaged file.
     """
     path = Path(folder) / LEARNER
     if not path.is_file():
@@ -42,46 +50,105 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto") -> Any
 
     from cl.random import Seeds
     from cl.running import saved_learner
+    from cl.running.calibration import Calibration
+    from cl.running.learner import NO_CALIBRATION, Learner
     from cl.training.generators import generators_untouched
     from cl.training.trainer import Trainer
 
     saved = saved_learner.load(path)
     plan = load_plan(path.parent)
-    _check_owner(path, saved.info)
+    plan = plan if precision is None else dataclasses.replace(plan, precision=precision)
+    result = _record_of(path, saved.info)
     device = pick_device(device)
     with generators_untouched():
         trainer = Trainer(seeds=Seeds(**plan.seeds), device=device, checkpoint=saved_learner.SetupJournal(saved.setup))
         strategy = build_strategy(plan, build_backbone(plan, device), trainer)
-        return saved_learner.rebuild(saved, strategy, path)
+        strategy = saved_learner.rebuild(saved, strategy, path)
+    calibration = NO_CALIBRATION if saved.calibration is None else Calibration(**saved.calibration)
+    return Learner(strategy, result, calibration)
 
 
-def _check_owner(path: Path, info: StreamInfo) -> None:
-    """Raise `DataError` if a learner did not learn what the record next to it says."""
+def _record_of(path: Path, info: StreamInfo) -> Mapping[str, Any] | None:
+    """The result in the record next to a learner, None if there is none or it is damaged: the learner works without.
+
+    Raises `DataError` if the learner did not learn what the record says.
+    """
     try:
-        stream = load(path.parent / RECORD, trust_hash=True)["result"]["stream"]
-    except ClbenchError:  # no record, or a damaged one: the learner can be used without it
-        return
+        result: Mapping[str, Any] = load(path.parent / RECORD, trust_hash=True)["result"]
+    except ClbenchError:
+        return None
+    stream = result["stream"]
     learned = info.train_fingerprint or stream["fingerprints"]["train"], list(info.class_names)
     if learned != (stream["fingerprints"]["train"], stream["class_names"]):
         raise DataError(f"{path} is the learner of another run than the record next to it; {KEEP_LEARNER}.")
+    return result
 
 
 def build_stream(plan: Plan, progress: Observer | None = None) -> Any:
     """The stream of a plan, without its test images if it is sealed; raises `DataError` if its data is missing or
-    damaged."""
-    stream = make_stream(
-        plan.stream,
-        plan.stream_options,
-        order_seed=plan.seeds["order"],
-        data_seed=plan.seeds["data"],
-        progress=progress.data if progress is not None else None,
-    )
-    stream = transform(stream, plan.transforms, plan.seeds["data"])
+    damaged. That of a plan that continues a run needs the data of both."""
+    if plan.parent is not None:
+        return _continued_stream(plan, plan.parent, progress)
+    options = sized(plan.stream, plan.stream_options, plan.backbone, plan.backbone_options)
+    stream = _own_stream(plan, options, progress)
     if not plan.sealed:
         return stream
     from cl.running.sealing import sealed
 
     return sealed(stream)
+
+
+def _own_stream(plan: Plan, options: Any, progress: Observer | None) -> Any:
+    stream = make_stream(
+        plan.stream,
+        options,
+        order_seed=plan.seeds["order"],
+        data_seed=plan.seeds["data"],
+        progress=progress.data if progress is not None else None,
+    )
+    return transform(stream, plan.transforms, plan.seeds["data"])
+
+
+def _continued_stream(plan: Plan, parent: Parent, progress: Observer | None) -> Any:
+    """The stream of a plan that continues the learner of another run."""
+    from cl.running.continuation import joined, of_its_size, rest_of
+
+    learner_sha256(plan)  # before the data are read
+    before = build_stream(load_plan(Path(parent.folder)), progress)
+    if parent.rest:
+        return rest_of(before, parent.tasks)
+    options = of_its_size(plan.stream_options, plan.values, before.dataset.train.image_shape[0])
+    after = _own_stream(plan, options, progress)
+    return joined(before, after, parent.tasks, progress.data if progress is not None else None)
+
+
+def learner_sha256(plan: Plan) -> str:
+    """SHA-256 of the learner that a plan continues, "" if it continues none; raises `DataError` if it is gone."""
+    if plan.parent is None:
+        return ""
+    file = plan.parent.file
+    reads.note(file)
+    if not file.is_file():
+        raise DataError(f"The learner that this run continues is gone: {file}; put it back.")
+    return sha256_of(file)
+
+
+def sized(stream: str, options: Any, backbone: str = "", backbone_options: BackboneOptions | None = None) -> Any:
+    """The options of a stream; the size of its images is what the network sees, where the family leaves it to that.
+
+    Without a backbone it is that of a run without `--backbone`. Raises `UsageError` for an unknown backbone,
+    `DataError` for a missing weights file.
+    """
+    family = family_of(stream)
+    if not family.sized_by_network or options.size is not None:
+        return options
+    from cl.backbone.facts import edge
+    from cl.backbone.options import BackboneOptions
+    from cl.plan.run_options import resolve_run
+
+    name = backbone or resolve_run({}, {}).backbone
+    side = edge(name, backbone_options or BackboneOptions())
+    return dataclasses.replace(options, size=family.side_of(argument_of(stream), side))
 
 
 def build_probe(plan: Plan, progress: Observer | None = None) -> Any:

@@ -16,7 +16,8 @@ from cl.errors import ClbenchError, RunInUse, StorageError, UsageError
 from cl.files import make_folder, write_text
 from cl.loggers import check as check_loggers
 from cl.options import options_of
-from cl.plan.config_file import run_id_of
+from cl.plan.config_file import Parent, run_id_of
+from cl.plan.continued import LEARNER, learner_after
 from cl.plan.needs import refuse, remarks
 from cl.plan.plan import Plan
 from cl.plan.run_options import EXISTING
@@ -24,7 +25,14 @@ from cl.progress.base import Observer, Observers
 from cl.records.predictions import PREDICTIONS, has_scores
 from cl.records.record import RECORD, load
 from cl.running.allocator import keep_freed_memory, use_huge_pages
-from cl.running.build import build_backbone, build_probe, build_strategy, build_stream, pick_device
+from cl.running.build import (
+    build_backbone,
+    build_probe,
+    build_strategy,
+    build_stream,
+    learner_sha256,
+    pick_device,
+)
 from cl.running.existing import (
     CHECKPOINT,
     check_complete,
@@ -35,7 +43,7 @@ from cl.running.existing import (
     restore_config,
     save_inputs,
 )
-from cl.running.folder import KEEP_LEARNER, LEARNER, MARKS, clear, locked, logged
+from cl.running.folder import KEEP_LEARNER, MARKS, clear, locked, logged
 from cl.running.result import RunResult
 from cl.training.profile import OFF, PROFILE, Off, Profile
 from cl.training.shared_tables import SharedTables
@@ -99,6 +107,9 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     from cl.paths import home
     from cl.random import Seeds
     from cl.running import loop, saved_learner
+    from cl.running.calibration import Calibration
+    from cl.running.held_out import calibrate
+    from cl.running.learner import Learner
     from cl.running.sealing import falls_below
     from cl.training.checkpoint import Checkpoint
     from cl.training.encodings import Encodings
@@ -143,11 +154,18 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
     trainer.cost.profile = profile
     strategy = build_strategy(plan, backbone, trainer)
     about = header(plan)
+    calibrated: list[Calibration] = []
 
     def ready() -> None:
+        if plan.parent is not None:
+            _take_up(plan, plan.parent, strategy)
         if plan.compile:
             backbone.compile_passes()
         save_inputs(plan, of_stream, of_method)
+
+    def learned(learner: Any, tasks: int) -> None:
+        if plan.save_every_task:
+            saved_learner.save(folder / learner_after(tasks), learner, about["strategy"])
 
     def finish(learner: Any) -> None:
         if plan.compile and not backbone.ran_compiled:
@@ -155,16 +173,20 @@ def _execute(plan: Plan, progress: Observer, profile: Off, tables: SharedTables 
                 f"--compile had no effect: {plan.strategy} trains no pass of the backbone as it was at setup."
             )
         if plan.save_learner:
-            saved_learner.save(folder / LEARNER, learner, about["strategy"])
+            found = calibrate(Learner(learner, load(folder / RECORD, trust_hash=True)["result"]), stream)
+            calibrated.append(found)
+            progress.message(found.sentence)
+            saved_learner.save(folder / LEARNER, learner, about["strategy"], found.as_state())
         save_inputs(plan, of_stream, of_method)
 
     with arithmetic(device, plan.precision), reads.recording(of_method):
         record = loop.run(
             strategy, stream, folder, about,
             trainer=trainer, max_tasks=plan.max_tasks, save_scores=plan.save_scores, warnings=tuple(notes),
-            hooks=loop.Hooks(ready, finish, falls_below(plan.stop_below)), probe=probe,
+            hooks=loop.Hooks(ready, learned, finish, falls_below(plan.stop_below)), probe=probe,
         )  # fmt: skip
-    return RunResult(record, folder, strategy, profile=_profile_of(profile, folder, record))
+    calibration = calibrated[0] if calibrated else None
+    return RunResult(record, folder, strategy, calibration=calibration, profile=_profile_of(profile, folder, record))
 
 
 def _profile_of(profile: Off, folder: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -197,9 +219,42 @@ def header(plan: Plan) -> dict[str, Any]:
         "config": plan.config(),
         "seeds": dict(plan.seeds),
         "precision": {"dtype": plan.precision, **({"compile": True} if plan.compile else {})},
-        "limited": plan.limited,
+        "limited": plan.limited or (plan.parent is not None and plan.parent.limited),
+        **({} if plan.parent is None else {"continues": _continues(plan, plan.parent)}),
         **({} if plan.tuning is None else {"tuning": plan.tuning.measured()}),
     }
+
+
+def _continues(plan: Plan, parent: Parent) -> dict[str, Any]:
+    """What a record says of the run that its run continues."""
+    return {
+        "result_sha256": parent.result_sha256,
+        "learner_sha256": learner_sha256(plan),
+        "tasks": parent.tasks,
+        "rest": parent.rest,
+    }
+
+
+def _take_up(plan: Plan, parent: Parent, strategy: Any) -> None:
+    """Give a strategy that was set up the state of the learner that its run continues.
+
+    Raises `Incompatible` for a method that was set up for the tasks of its first run only.
+    """
+    from cl.random import Seeds
+    from cl.running import saved_learner
+    from cl.running.continuation import check_parts
+    from cl.training.generators import generators_untouched
+    from cl.training.trainer import Trainer
+
+    saved = saved_learner.load(parent.file)
+    saved_learner.check_backbone(saved, strategy, parent.file)
+    if saved.info != strategy.info:
+        with generators_untouched():
+            journal = saved_learner.SetupJournal(saved.setup)
+            trainer = Trainer(seeds=Seeds(**plan.seeds), device=strategy.device, checkpoint=journal)
+            fresh = build_strategy(plan, build_backbone(plan, str(strategy.device)), trainer)
+            check_parts(strategy, fresh, saved, parent.folder)
+    saved_learner.fitting(saved, parent.file, lambda: strategy.set_state(saved.learned))
 
 
 def _skipped(plan: Plan, record: Mapping[str, Any], progress: Observer, *, held: bool = False) -> RunResult:

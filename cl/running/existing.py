@@ -61,9 +61,11 @@ def complete_record(folder: Path) -> Mapping[str, Any] | None:
 
 def identity(plan: Plan, stream: Stream, backbone: Backbone, probe: Probe | None = None) -> RunIdentity:
     """The identity of everything that a run of `plan` reads."""
+    from cl.running.build import learner_sha256
+
     code = registry.strategies.source_sha256(plan.strategy) or ""
     seeds = json.dumps(dict(plan.seeds), sort_keys=True)
-    read = {**of_stream(stream), **of_backbone(backbone), **of_probe(probe)}
+    read = {**of_stream(stream), **of_backbone(backbone), **of_probe(probe), "parent": learner_sha256(plan)}
     return RunIdentity(config=plan.config_hash, seeds=seeds, code=code, **read)
 
 
@@ -94,13 +96,17 @@ def check_complete(plan: Plan, record: Mapping[str, Any]) -> str:
     if not changed and stream.whole:
         return ""
     from cl.paths import writing_nothing
-    from cl.running.build import build_backbone, build_probe, build_stream
+    from cl.running.build import build_backbone, build_probe, build_stream, learner_sha256
 
     what = changed[0] if changed else str(plan.folder / INPUTS)
     now: dict[str, Any] = {}
     lost = None
     with reads.recording() as again:
-        for build, part in ((build_stream, of_stream), (build_backbone, of_backbone), (build_probe, of_probe)):
+        parts: tuple[tuple[Any, Any], ...] = (
+            (build_stream, of_stream), (build_backbone, of_backbone), (build_probe, of_probe),
+            (learner_sha256, lambda digest: {"parent": digest}),
+        )  # fmt: skip
+        for build, part in parts:
             try:
                 now |= part(build(plan))
             except (DataError, UsageError) as error:

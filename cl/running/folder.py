@@ -16,7 +16,6 @@ from cl.leases import Held, Holder, acquire, is_lease
 from cl.plan.config_file import CONFIG
 from cl.records.record import RECORD
 
-LEARNER = "learner.safetensors"
 LOG = "log.txt"
 LOCK = ".lock"
 MARKS = (CONFIG, RECORD, "checkpoint")

@@ -10,6 +10,7 @@ from typing import Any
 
 from cl.errors import ClbenchError, counted
 from cl.running import untrained_features
+from cl.running.energy import Meter, added
 from cl.running.evaluation import evaluate
 from cl.running.probe import Probe
 from cl.running.record_writer import Writer
@@ -22,10 +23,12 @@ from cl.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Hooks:
-    """Calls of the loop: `ready` after the setup; `finish` with the learner after the last event, before the record
-    says complete; `ends` with the record after an evaluation, true if the run ends there."""
+    """Calls of the loop: `ready` after the setup; `learned` with the learner and the number of tasks that it has
+    learned, after each evaluation; `finish` with the learner after the last event, before the record says complete;
+    `ends` with the record after an evaluation, true if the run ends there."""
 
     ready: Callable[[], None] | None = None
+    learned: Callable[[Strategy, int], None] | None = None
     finish: Callable[[Strategy], None] | None = None
     ends: Callable[[Mapping[str, Any]], bool] = lambda record: False
 
@@ -46,13 +49,13 @@ def run(
     """Run every event of a stream and return the record, continuing from the last checkpoint in `trainer`.
 
     `header` holds the parts of the record's `result` that the loop does not know: strategy, config, backbone, seeds,
-    precision, limited. `max_tasks` stops after this many experiences. `save_scores`: see `cl.running.scores`. `probe`
-    measures the forgetting of the pretraining. Raises the `ClbenchError` that ended the run, after writing a record
-    with status "failed"; the checkpoint is kept.
+    precision, limited. `max_tasks` stops after this many experiences of the run. `save_scores`: see
+    `cl.running.scores`. `probe` measures the forgetting of the pretraining. Raises the `ClbenchError` that ended the
+    run, after writing a record with status "failed"; the checkpoint is kept.
     """
     known = {**header, "probe": probe.about()} if probe is not None else header
     writer = Writer(strategy, stream, folder, known, trainer, warnings)
-    state = RunState()
+    state, meter = RunState(seen=stream.seen_before), Meter(trainer.device)
     try:
         set_up(strategy, stream, trainer)
         if hooks.ready is not None:
@@ -66,7 +69,7 @@ def run(
                 continue
             if isinstance(event, Train) and hooks.ends(writer.record):
                 break
-            if isinstance(event, Train) and max_tasks is not None and event.experience >= max_tasks:
+            if isinstance(event, Train) and max_tasks is not None and event.experience - stream.learned >= max_tasks:
                 break
             clock = time.perf_counter()
             if isinstance(event, Train):
@@ -74,8 +77,11 @@ def run(
             else:
                 _evaluate(strategy, stream, event, number, state, trainer, save_scores)
                 _remark(strategy, state, writer, trainer)
+                if hooks.learned is not None and (task := state.rows[-1]["task"]) is not None:
+                    hooks.learned(strategy, task + 1)
             state.next_event = number + 1
-            _account(state, trainer, number, event, time.perf_counter() - clock)
+            _account(state, trainer, _named(stream, event), number, time.perf_counter() - clock)
+            state.energy = added(state.energy, meter.take())
             if probe is not None and not probe.last_only and isinstance(event, Evaluate):
                 probe.follow(strategy, state, trainer)
             if _worth_a_commit(event, trainer):
@@ -97,6 +103,8 @@ def run(
     except ClbenchError as error:
         writer.fail(state, error)
         raise
+    finally:
+        meter.stop()
 
 
 def _remark(strategy: Strategy, state: RunState, writer: Writer, trainer: Trainer) -> None:
@@ -150,7 +158,7 @@ def _evaluate(
 ) -> None:  # fmt: skip
     with trainer.cost.timed("eval"):
         row = evaluate(strategy, stream, event, state.seen, trainer, number, save_scores=save_scores)
-    done = [e.experience for e in stream.events[:number] if isinstance(e, Train)]
+    done = [*range(stream.learned), *(e.experience for e in stream.events[:number] if isinstance(e, Train))]
     seen = {"seen": state.seen} if stream.classes_return else {}  # otherwise the groups tell which classes were seen
     place = {"event": number, "task": done[-1] if done else None, "split": event.split}
     state.rows.append({**place, **seen, **_periodic(stream, done)})
@@ -166,9 +174,15 @@ def _periodic(stream: Stream, done: Sequence[int]) -> dict[str, bool]:
     return {"periodic": bool(done) and sum(images) // period > sum(images[:-1]) // period}
 
 
-def _account(state: RunState, trainer: Trainer, number: int, event: Train | Evaluate, seconds: float) -> None:
-    name = f"train {event.experience}" if isinstance(event, Train) else f"evaluate {event.split}"
-    state.events.append({"event": number, "what": name, "seconds": seconds, **trainer.cost.flops})
+def _named(stream: Stream, event: Train | Evaluate) -> dict[str, Any]:
+    """What an event is, in the record: of training with the number of its images."""
+    if isinstance(event, Evaluate):
+        return {"what": f"evaluate {event.split}"}
+    return {"what": f"train {event.experience}", "images": len(stream.experiences[event.experience].train)}
+
+
+def _account(state: RunState, trainer: Trainer, what: dict[str, Any], number: int, seconds: float) -> None:
+    state.events.append({"event": number, **what, "seconds": seconds, **trainer.cost.flops})
     state.peak = {key: max(value, state.peak[key]) for key, value in peak_memory().items()}
 
 

@@ -18,7 +18,7 @@ from cl.data.store import Dataset, ImageStore, IndexArray
 from cl.errors import ContractError, DataError, UsageError
 from cl.parts.heads import class_means, cosines
 from cl.running.run_state import RunState
-from cl.settings.class_incremental import limited
+from cl.settings.dealing import limited
 from cl.strategy import Extractor, Strategy
 from cl.stream import Stream
 from cl.training.trainer import Trainer

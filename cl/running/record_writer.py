@@ -185,6 +185,7 @@ class Writer:
             "flops": dict(cost.flops),
             "flops_counted_by": cost.counted_by,
             "memory": state.peak,
+            **({"energy": state.energy} if state.energy is not None else {}),
             "parameters": {"total": sum(held.values()), "trainable": cost.trainable},
             "stored": state.stored,
             **({"report": state.report} if state.report else {}),

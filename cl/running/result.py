@@ -14,6 +14,9 @@ from cl.running.build import load_learner
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cl.running.calibration import Calibration
+    from cl.running.learner import Learner
+
 
 @dataclass(frozen=True, repr=False)
 class RunResult:
@@ -24,6 +27,8 @@ class RunResult:
     _learner: Any = field(default=None, compare=False)
     profile: Mapping[str, Any] | None = field(default=None, compare=False)
     """Where the time went, as in profile.json; None without `profile=True`, and for a run that was complete already."""
+    calibration: Calibration | None = field(default=None, compare=False)
+    """That of the probabilities; None without `save_learner=True`, and for a run that was complete already."""
     executed: bool = field(default=True, compare=False)
     """Whether the call did something; false for a run that was complete already."""
 
@@ -43,13 +48,19 @@ class RunResult:
         return tuple(self.record["result"]["stream"]["class_names"])
 
     @cached_property
-    def learner(self) -> Any:
-        """The trained strategy, to predict with: `result.learner.predict_images(pixels)` for uint8 [B, C, H, W].
+    def learner(self) -> Learner:
+        """The trained strategy, to predict with: `result.learner.predict("photos/")`, see `cl.running.learner.Learner`.
 
         It is the learner of this process, or the one that `save_learner=True` saved in the run's folder (see
         `load_learner`). Raises `UsageError` if there is neither.
         """
-        return self._learner if self._learner is not None else load_learner(self.folder)
+        if self._learner is None:
+            return load_learner(self.folder)
+        from cl.running.calibration import Calibration
+        from cl.running.learner import Learner
+
+        unknown = Calibration(why="the learner was not saved; run with --save-learner")
+        return Learner(self._learner, self.record["result"], self.calibration or unknown)
 
     @cached_property
     def accuracy(self) -> pd.DataFrame:

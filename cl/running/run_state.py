@@ -24,6 +24,7 @@ class RunState:
     stored: dict[str, int] = field(default_factory=lambda: {"samples": 0, "statistics": 0, "parameters": 0})
     report: dict[str, float] = field(default_factory=dict)  # numbers from `Strategy.report`
     peak: dict[str, int] = field(default_factory=lambda: {"peak_rss": 0, "peak_device": 0})
+    energy: dict[str, float | None] | None = None  # joules; see `cl.running.energy`
     probe: list[dict[str, Any]] = field(default_factory=list)  # rows of `result.probe` of the record
 
     def as_state(self) -> dict[str, Any]:
@@ -59,4 +60,5 @@ class RunState:
             )
             for row in value["results"]
         ]
-        return cls(**{**value, "results": results})
+        unknown = {"energy": {"processor": None, "accelerator": None}}  # of checkpoints of earlier versions
+        return cls(**{**unknown, **value, "results": results})

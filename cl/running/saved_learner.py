@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ class Saved:
     """The contents of the file.
 
     `strategy` is the record's description of the strategy, `backbone` the identity of its weights and transform,
-    `learned` the state after the last task, `setup` the journal of what `setup` computed (empty for most methods).
+    `learned` the state after the last task, `setup` the journal of what `setup` computed (empty for most methods),
+    `calibration` that of its probabilities, None in a file of an earlier version.
     """
 
     strategy: Mapping[str, Any]
@@ -32,12 +33,16 @@ class Saved:
     info: StreamInfo
     learned: state.State
     setup: Sequence[Mapping[str, Any]]
+    calibration: Mapping[str, Any] | None = None
 
 
-def save(path: Path, strategy: Strategy, about: Mapping[str, Any]) -> None:
+def save(
+    path: Path, strategy: Strategy, about: Mapping[str, Any], calibration: Mapping[str, Any] | None = None
+) -> None:
     """Write a learner atomically as safetensors; raises `StorageError` if it cannot be written.
 
-    `about` is the record's description of the strategy.
+    `about` is the record's description of the strategy, `calibration` the values of a
+    `cl.running.calibration.Calibration`.
     """
     checkpoint = strategy.trainer.journal.checkpoint
     content = {
@@ -47,6 +52,7 @@ def save(path: Path, strategy: Strategy, about: Mapping[str, Any]) -> None:
         "info": asdict(strategy.info),
         "state": strategy.get_state(),
         "setup": checkpoint.setup_entries() if checkpoint else [],
+        **({} if calibration is None else {"calibration": dict(calibration)}),
     }
     state.save(path, content)
 
@@ -68,7 +74,10 @@ def load(path: Path) -> Saved:
     if content["strategy"]["source_sha256"] != registry.strategies.source_sha256(name):
         warnings.warn(f"The code of {name} has changed since {path} was trained.", stacklevel=3)
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["info"].items()}
-    return Saved(content["strategy"], content["backbone"], StreamInfo(**fields), content["state"], content["setup"])
+    return Saved(
+        content["strategy"], content["backbone"], StreamInfo(**fields), content["state"], content["setup"],
+        content.get("calibration"),
+    )  # fmt: skip
 
 
 def rebuild(saved: Saved, strategy: Strategy, path: Path) -> Strategy:
@@ -77,23 +86,34 @@ def rebuild(saved: Saved, strategy: Strategy, path: Path) -> Strategy:
     The strategy's trainer must have the `SetupJournal` of `saved`, so that `setup` computes nothing again. Raises
     `DataError` if the backbone differs from the one in training, or if the strategy's code no longer fits.
     """
-    _check_backbone(saved.backbone, strategy.backbone.identity, path)
+    check_backbone(saved, strategy, path)
     strategy.info = saved.info
-    try:
+
+    def restore() -> None:
         strategy.setup(saved.info)
         strategy.set_state(saved.learned)
+
+    fitting(saved, path, restore)
+    for module in state.modules_of(strategy):
+        module.eval()
+    return strategy
+
+
+def fitting(saved: Saved, path: Path, restore: Callable[[], None]) -> None:
+    """Call a function that restores a saved state; raises `DataError` if the strategy's code no longer fits it."""
+    try:
+        restore()
     except (ClbenchError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"{path} does not fit the code of {saved.strategy['name']} as it is now ({reason}); use the version that "
             "trained it, or run again."
         ) from error
-    for module in state.modules_of(strategy):
-        module.eval()
-    return strategy
 
 
-def _check_backbone(wanted: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+def check_backbone(saved: Saved, strategy: Strategy, path: Path) -> None:
+    """Raise `DataError` if a strategy has another backbone than the saved learner."""
+    wanted, found = saved.backbone, strategy.backbone.identity
     differing = [key for key in ("weights_sha256", *wanted) if found.get(key) != wanted.get(key)]
     if differing:
         key = differing[0]

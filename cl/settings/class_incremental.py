@@ -6,10 +6,8 @@ families that build such streams.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -19,11 +17,14 @@ from cl.data.store import Dataset, IndexArray, Progress
 from cl.errors import DataError, UsageError, counted
 from cl.family import Family
 from cl.options import listed, option, options_of
-from cl.protocol import FEW_SHOT
+from cl.protocol import CLASS, FEW_SHOT, RETURNING
+from cl.settings.class_lists import classes_return, labels_by_task, labels_in_order, names_by_task
+from cl.settings.dealing import check_validation, events_of, join, rows_by_class, shares
 from cl.settings.orders import MAX_SEED, RULES, class_order
-from cl.stream import Evaluate, Event, Experience, Group, Stream, Train
+from cl.stream import Experience, Group, Stream
 
-log = logging.getLogger("clbench.data")
+PATHS = ("classes_file", "tasks_file", "labels")
+"""Options that are paths of this machine; class order, tasks and fingerprints of the stream say what the files hold."""
 
 VAL_SHARE = 0.2
 """Default share of a class's training images held out for `split=val`."""
@@ -64,6 +65,18 @@ class IncrementalOptions:
         choices=("test", "val"),
         unlisted=True,
     )
+    sizes: tuple[int, ...] = option(
+        (), "classes of each task, such as 5,2,1; instead of tasks, base and increment", ge=1, unlisted=True
+    )
+    classes_file: str = option(
+        "", "a text file with the classes in the order of learning, one name per line; instead of order", unlisted=True
+    )
+    tasks_file: str = option(
+        "",
+        'a JSON file with the classes of each task, such as [["cat", "dog"], ["cat", "owl"]]; a class in several tasks '
+        "returns: its training images are divided among them by the data seed",
+        unlisted=True,
+    )
 
     @property
     def evaluated(self) -> str:
@@ -82,6 +95,8 @@ def with_defaults(options: Options, n_classes: int, **usual: int) -> Options:
     many methods learn nothing.
     """
     chosen: dict[str, Any] = {}
+    if options.sizes or options.tasks_file:
+        return options
     if options.shots is not None and not options.base:
         chosen["base"] = max(1, round(0.6 * n_classes))
     if options.tasks is None and options.increment is None:
@@ -115,6 +130,13 @@ class ClassIncremental(Family):
     Options: ClassVar[type[IncrementalOptions]] = IncrementalOptions
     n_classes: ClassVar[int]
     usual: ClassVar[Mapping[str, int]] = {}
+
+    @classmethod
+    def setting_of(cls, options: Any, argument: str = "") -> str:
+        """As `Family.setting_of`; with a `tasks_file` also whether classes return, for which the file is read."""
+        setting = super().setting_of(options, argument)
+        tasks_file = getattr(options, "tasks_file", "")
+        return f"{RETURNING} {setting}" if tasks_file and classes_return(tasks_file) else setting
 
     def read(self, options: Any, argument: str, progress: Progress | None) -> Dataset:
         """Read the images; raises `DataError` if they are missing or damaged."""
@@ -179,18 +201,26 @@ def class_incremental(
     check_options(options, n_classes)
     if options.evaluated == "val" and not options.val_fraction:
         options = replace(options, val_fraction=VAL_SHARE)
-    sizes = task_sizes(n_classes, options)
-    order = class_order(options.order, n_classes, order_seed if options.order_seed is None else options.order_seed)
-    train = _rows_by_class(dataset, "train", options.train_per_class)
-    test = _rows_by_class(dataset, "test", options.test_per_class)
+    if options.tasks_file:
+        tasks = [np.array(each) for each in labels_by_task(options.tasks_file, dataset.class_names, dataset.name)]
+    else:
+        if options.classes_file:
+            order = np.array(labels_in_order(options.classes_file, dataset.class_names, dataset.name), np.int64)
+        else:
+            seed = order_seed if options.order_seed is None else options.order_seed
+            order = class_order(options.order, n_classes, seed)
+        tasks = np.split(order, np.cumsum(task_sizes(n_classes, options))[:-1])
+    order = np.array(list(dict.fromkeys(np.concatenate(tasks).tolist())), np.int64)
+    train = rows_by_class(dataset, "train", options.train_per_class)
+    test = rows_by_class(dataset, "test", options.test_per_class)
     val = [np.empty(0, np.int64)] * n_classes
     if options.val_fraction:
         for label, rows in enumerate(train):
             val[label], train[label] = split_rows(rows, options.val_fraction, data_seed, "val", label)
     if options.evaluated == "val":
-        _check_validation(name, val, order if options.shots is None else order[: sizes[0]])
+        check_validation(name, val, order if options.shots is None else tasks[0])
     if options.shots is not None:
-        for label in order[sizes[0] :].tolist():
+        for label in order[len(tasks[0]) :].tolist():
             held = np.sort(np.concatenate([train[label], val[label]]))  # a few-shot class has no validation images
             few = few_rows(held, options.shots, data_seed, label) if listed_rows is None else listed_rows[label]
             train[label], val[label] = few, val[label][:0]
@@ -200,27 +230,37 @@ def class_incremental(
                     f", fewer than shots={options.shots}; choose fewer shots."
                 )
 
+    place = {label: position for position, label in enumerate(order.tolist())}
+    returning = sum(map(len, tasks)) > len(order)
+    learned, held_out = (
+        shares(rows, tasks, data_seed, what, dataset.class_names) for rows, what in ((train, "train"), (val, "val"))
+    )
     experiences: list[Experience] = []
     groups: list[Group] = []
-    bounds = np.cumsum([0, *sizes]).tolist()
-    for task, (start, stop) in enumerate(pairwise(bounds)):
-        labels, positions = order[start:stop], tuple(range(start, stop))
-        held_out = _join(val, labels)
-        experiences.append(Experience(train=_join(train, labels), val=held_out, classes=positions))
-        splits = {"test": _join(test, labels)} | ({"val": held_out} if options.val_fraction else {})
-        groups.append(Group(name=f"task{task}", classes=positions, rows=splits, task=task))
+    seen = 0
+    for task, labels in enumerate(tasks):
+        positions = tuple(sorted(place[label] for label in labels.tolist()))
+        experiences.append(Experience(train=join(learned[task]), val=join(held_out[task]), classes=positions))
+        new = order[seen : max(seen, positions[-1] + 1)]
+        if len(new):  # classes that return have their test images in the group of their first task
+            splits = {"test": join([test[label] for label in new])}
+            splits |= {"val": join([val[label] for label in new])} if options.val_fraction else {}
+            groups.append(Group(f"task{task}", tuple(range(seen, seen + len(new))), splits, task))
+        seen += len(new)
 
     return Stream(
         name=name,
         version=version,
-        setting="class-incremental" if options.shots is None else FEW_SHOT,
-        options=listed(options),
+        setting=f"{RETURNING} {CLASS}" if returning else CLASS if options.shots is None else FEW_SHOT,
+        options={key: value for key, value in listed(options).items() if key not in PATHS},
         dataset=dataset,
         class_order=order,
         experiences=tuple(experiences),
         groups=tuple(groups),
-        events=_events(len(sizes), options.evaluate_on, options.evaluated),
-        comparable=_comparable(options, sizes, data_seed) | (extra or {}),
+        events=events_of(len(tasks), groups, options.evaluate_on, options.evaluated),
+        comparable=_comparable(options, list(map(len, tasks)), data_seed)
+        | ({"tasks": [list(each.classes) for each in experiences], "deal_seed": data_seed} if returning else {})
+        | (extra or {}),
         family=family,
     )
 
@@ -238,6 +278,16 @@ def task_sizes(n_classes: int, options: IncrementalOptions) -> list[int]:
     Raises `UsageError` if tasks, base and increment do not fit `n_classes`.
     """
     tasks, base, increment = options.tasks, options.base, options.increment
+    if options.sizes:
+        if tasks is not None or increment is not None or base:
+            raise UsageError("sizes gives the classes of each task; leave tasks, base and increment out.")
+        if sum(options.sizes) != n_classes or min(options.sizes) < 1:
+            shown = ",".join(map(str, options.sizes))
+            raise UsageError(
+                f"sizes={shown} has {counted(sum(options.sizes), 'class')}, and there are {n_classes}; let the sizes "
+                f"add up to {n_classes}."
+            )
+        return list(options.sizes)
     if tasks is not None and increment is not None:
         raise UsageError("Give either tasks or increment, not both.")
     if not 0 <= base <= n_classes:
@@ -262,7 +312,8 @@ def task_sizes(n_classes: int, options: IncrementalOptions) -> list[int]:
 
 def check_options(options: IncrementalOptions, n_classes: int) -> None:
     """Raise `UsageError` for invalid options; families call it before they read or download anything."""
-    sizes = task_sizes(n_classes, options)
+    _check_files(options)
+    sizes = [n_classes] if options.tasks_file else task_sizes(n_classes, options)
     if options.shots is not None and len(sizes) < 2:
         raise UsageError(
             f"shots={options.shots} needs classes after the first task; choose a base below the {n_classes} classes."
@@ -283,51 +334,20 @@ def check_options(options: IncrementalOptions, n_classes: int) -> None:
             raise UsageError(f"{key}={value} must be a whole number from 1, or a fraction above 0 and up to 1.0.")
 
 
-def _rows_by_class(dataset: Dataset, split: str, limit: int | float | None) -> list[IndexArray]:
-    """Rows of each original label; with a limit the first rows, which canonical order has already mixed."""
-    labels = getattr(dataset, split).labels
-    bounds = np.searchsorted(labels, np.arange(len(dataset.class_names) + 1))
-    result = []
-    for name, start, stop in zip(dataset.class_names, bounds[:-1], bounds[1:], strict=True):
-        if start == stop:
-            raise DataError(f"Class {name!r} of {dataset.name} has no {split} images; add some or remove the class.")
-        result.append(np.arange(start, start + limited(int(stop - start), limit), dtype=np.int64))
-    return result
-
-
-def limited(size: int, limit: int | float | None) -> int:
-    """Images that a limit leaves of a class of `size`: an integer is a number of images, a fraction a share, at least
-    one."""
-    if limit is None:
-        return size
-    return max(1, round(limit * size)) if isinstance(limit, float) else min(limit, size)
-
-
-def _check_validation(name: str, val: Sequence[IndexArray], labels: IndexArray) -> None:
-    """Log how many classes have no validation image; raises `UsageError` if none has one."""
-    lacking = sum(not len(val[label]) for label in labels)
-    if lacking == len(labels):
-        raise UsageError(
-            f"split=val: no class of {name} has a second training image to hold out; raise train_per_class, or use "
-            "split=test."
-        )
-    if lacking:
-        log.warning(
-            "%s: %d of %d classes have a single training image, which is learned; they have no validation image.",
-            name, lacking, len(labels),
-        )  # fmt: skip
-
-
-def _join(by_class: list[IndexArray], labels: IndexArray) -> IndexArray:
-    return np.sort(np.concatenate([by_class[label] for label in labels]))
-
-
-def _events(n_tasks: int, evaluate_on: str, split: str) -> tuple[Event, ...]:
-    every = tuple(range(n_tasks))
-    events: list[Event] = [Evaluate(every, split)] if evaluate_on == "all" else []
-    for task in range(n_tasks):
-        events += [Train(task), Evaluate(every if evaluate_on == "all" else every[: task + 1], split)]
-    return tuple(events)
+def _check_files(options: IncrementalOptions) -> None:
+    """Raise `UsageError` if a file gives what another option gives too."""
+    ordered = options.order != IncrementalOptions.order or options.order_seed is not None
+    if options.tasks_file:
+        if options.tasks is not None or options.increment is not None or options.base or options.sizes:
+            raise UsageError("tasks_file gives the classes of each task; leave tasks, base, increment and sizes out.")
+        if options.shots is not None:
+            raise UsageError("shots keeps few images of classes that come once; leave either tasks_file or shots out.")
+        names_by_task(options.tasks_file)
+    for key in ("classes_file", "tasks_file"):
+        if getattr(options, key) and ordered:
+            raise UsageError(f"{key} gives the order of the classes; leave order and order_seed out.")
+    if options.classes_file and options.tasks_file:
+        raise UsageError("Give either classes_file or tasks_file, not both.")
 
 
 def _comparable(options: IncrementalOptions, sizes: list[int], data_seed: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 
 from cl import registry
 from cl.errors import ClbenchError
-from cl.records.matrix import AccuracyMatrix
+from cl.records.matrix import AccuracyMatrix, Matrices
 from cl.records.metric import Metric
 from cl.records.metrics import BUILT_IN, METRICS, inputs_of
 from cl.records.plugin_metrics import sections
@@ -67,8 +67,8 @@ class MetricSubject:
         if not has(self.metric.setting):
             return {}
         result, predictions = self.run
-        needed = set(self.metric.needs)
-        found = {rule: inputs_of(result, rule, needed, predictions=predictions) for rule in result["accuracy"]}
+        needed, matrices = set(self.metric.needs), Matrices(result)
+        found = {rule: inputs_of(matrices, rule, needed, predictions=predictions) for rule in result["accuracy"]}
         return {
             rule: (matrix, {need: given[need] for need in self.metric.needs})
             for rule, (matrix, given) in found.items()

@@ -1,4 +1,4 @@
-"""What is searched: the options of a method that have a scale, declared by it or given by the user."""
+"""What is searched: options of a method, and of one that it wraps, with a scale of their own or one of the user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from cl import registry
 from cl.errors import UsageError, did_you_mean
-from cl.options import fitting, options_of
+from cl.options import OptionInfo, fitting, options_of
 from cl.plan.grids import Declared
 from cl.scales import Scale, parse_scale
 
@@ -41,18 +41,43 @@ class Space:
         return {key: str(scale) for key, scale in self.scales.items()}
 
 
+def bases_of(strategy: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """The method that a wrapper wraps, and the one which that wraps, by the keys that name them: `base`, `base.base`.
+
+    `values` are those of a plan, by option key. Empty for a method that is no wrapper.
+    """
+    found: dict[str, str] = {}
+    key, method = "base", strategy
+    while any(info.nested == "base" for info in options_of(registry.strategies.get(method).Options).values()):
+        method = found[key] = values[key]
+        key = f"base.{key}"
+    return found
+
+
+def declared_by(strategy: str, bases: Mapping[str, str]) -> dict[str, OptionInfo]:
+    """The options of a method by key, with those of the methods that it wraps: `base.lr`."""
+    methods = {"": strategy, **{f"{key}.": base for key, base in bases.items()}}
+    return {
+        prefix + key: info
+        for prefix, method in methods.items()
+        for key, info in options_of(registry.strategies.get(method).Options).items()
+    }
+
+
 def space_of(
-    strategy: str, stream: str, *, searches: Mapping[str, str], options: Mapping[str, str] | None = None
-) -> Space:
+    strategy: str, stream: str, *, searches: Mapping[str, str], options: Mapping[str, str] | None = None,
+    bases: Mapping[str, str] | None = None,
+) -> Space:  # fmt: skip
     """The scales of a method: those it declares for options that `options` leaves open, and `searches` in their place.
 
-    Raises `UsageError` for an unknown option, a scale that does not fit it, and if nothing is left to search.
+    `bases` are the methods that a wrapper wraps, see `bases_of`; what they declare is searched too. Raises `UsageError`
+    for an unknown option, a scale that does not fit it, and if nothing is left to search.
     """
-    options = options or {}
-    declared = options_of(registry.strategies.get(strategy).Options)
+    options, bases = options or {}, bases or {}
+    declared = declared_by(strategy, bases)
     found = {key: info.search for key, info in declared.items() if info.search is not None and key not in options}
-    fixed = {key: fitting(scale, declared[key]) for key, scale in found.items()}
-    declarations = Declared(strategy, stream, options, {})
+    fixed = {key: fitting(scale, declared[key], key) for key, scale in found.items()}
+    declarations = Declared(strategy, stream, {**options, **bases}, {})
     for key, text in searches.items():
         if key in options:
             raise UsageError(f"{key} is given by --set and by --search; choose one.")

@@ -13,7 +13,7 @@ from cl.executors import Executor, GridObserver, Outcome
 from cl.plan.plan import Plan, make_plan, safe_name
 from cl.records.record import RECORD, load
 from cl.running.sealing import accuracies, falls_below
-from cl.tuning.space import Space, space_of
+from cl.tuning.space import Space, bases_of, space_of
 from cl.tuning.study import COMPLETE, DIVERGED, PRUNED, Proposal, Study, Trial, levels_of
 
 TRIALS, FOLDER = "trials", "tune"
@@ -72,8 +72,14 @@ class Tuner:
             "strategy": r.strategy, "stream": r.stream, "backbone": usual.backbone, "preset": r.preset,
             "configuration": usual.config_hash, "code": registry.strategies.source_sha256(r.strategy),
             "options": dict(r.options), "search": self.space.about(), "tasks": r.tasks, "seeds": list(r.seeds),
-            "prune": r.prune, "sampler_seed": r.sampler_seed, "at_once": r.at_once,
+            "prune": r.prune, "sampler_seed": r.sampler_seed, "at_once": r.at_once, **self._wrapped(),
         }  # fmt: skip
+
+    def _wrapped(self) -> dict[str, Any]:
+        """The methods that a wrapper wraps and their code; nothing of other methods."""
+        found = _bases(self.request, self.usual[0]).items()
+        bases = {key: {"strategy": name, "code": registry.strategies.source_sha256(name)} for key, name in found}
+        return {"bases": bases} if bases else {}
 
     @property
     def name(self) -> str:
@@ -94,8 +100,11 @@ class Tuner:
     ) -> list[Trial]:  # fmt: skip
         """Run trials until there are `trials`, or the next would probably exceed `minutes` of all runs together.
 
-        Raises `Stopped` if a run is interrupted or fails, other than by a loss that is not finite.
+        Raises `Stopped` if a run is interrupted or fails, other than by a loss that is not finite, and `UsageError` for
+        an executor that does not wait for its runs.
         """
+        if executor.detaches:
+            raise UsageError("The next trials depend on how these end; leave detach out of the executor's options.")
         study.begin(self.about)
         r = self.request
         while len(done := study.trials()) < trials and not _spent(done, minutes, r.at_once):
@@ -138,8 +147,8 @@ class Tuner:
 
 def make_tuner(request: Request) -> Tuner:
     """Check a request; raises `UsageError` for names, options and scales, as `make_plan`, before anything runs."""
-    space = space_of(request.strategy, request.stream, searches=request.searches, options=request.options)
-    usual = tuple(_plan(request, seed, {}, ()) for seed in request.seeds)
+    r, usual = request, tuple(_plan(request, seed, {}, ()) for seed in request.seeds)
+    space = space_of(r.strategy, r.stream, searches=r.searches, options=r.options, bases=_bases(r, usual[0]))
     return Tuner(request, space, usual)
 
 
@@ -155,6 +164,10 @@ def _plan(request: Request, seed: int, values: Mapping[str, Any], levels: Sequen
         r.strategy, r.stream, r.backbone, options={**r.options, **values}, origin="tune", preset=r.preset, seed=seed,
         max_tasks=r.tasks, sealed=True, stop_below=tuple(levels) or None, results=r.results / TRIALS, **r.run,
     )  # fmt: skip
+
+
+def _bases(request: Request, usual: Plan) -> dict[str, str]:
+    return bases_of(request.strategy, {key: each.value for key, each in usual.values.items()})
 
 
 def _seconds(measured: Mapping[str, float]) -> float:
@@ -181,5 +194,6 @@ def space_of_study(about: Mapping[str, Any]) -> Space:
         raise UsageError("This study is empty; clbench tune start fills it.")
     searches = {key: text for key, text in about["search"].items()}
     options = {key: text for key, text in about["options"].items()}
-    every = space_of(about["strategy"], about["stream"], searches=searches, options=options)
+    bases = {key: each["strategy"] for key, each in about.get("bases", {}).items()}
+    every = space_of(about["strategy"], about["stream"], searches=searches, options=options, bases=bases)
     return Space({key: every.scales[key] for key in searches})

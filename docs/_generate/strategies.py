@@ -12,6 +12,7 @@ import cl
 from cl import registry
 from cl.errors import ClbenchError
 from cl.options import OptionInfo, options_of
+from cl.plan.families import FAMILIES, by_family
 from cl.plan.presets import Preset, load_presets
 from cl.plan.references import bibtex
 from cl.results.leaderboard.published import Published, absent, published
@@ -21,7 +22,7 @@ from cl.values import describe_constraints
 from .markdown import Docstring, code, fenced, parse_docstring, sentence, table, text
 
 log = logging.getLogger("mkdocs.clbench")
-_FACTS = ("Paper", "Trains", "Stores", "Cost")
+_FACTS = ("Name", "Paper", "Family", "Networks", "Gradients", "Images", "Trains", "Stores", "Cost")
 _RULES = {
     "cil_seen": "class-incremental",
     "til_masked": "task told when testing",
@@ -40,14 +41,19 @@ def page_of(name: str) -> str:
 
 
 def overview() -> str:
-    """One line per strategy."""
-    rows = []
-    for name in own(registry.strategies):
-        doc = parse_docstring(registry.strategies.docstring(name))
-        rows.append(
-            [f"[`{name}`](strategies/{page_of(name)}.md)", text(doc.summary), text(doc.sections.get("Stores", ""))]
-        )
-    return table(["strategy", "what it is", "stored between tasks"], rows)
+    """One line per strategy, by family."""
+    built_in, parts = set(own(registry.strategies)), []
+    for family, names in by_family().items():
+        rows = []
+        for name in filter(built_in.__contains__, names):
+            doc = parse_docstring(registry.strategies.docstring(name))
+            stored = text(doc.sections.get("Stores", ""))
+            rows.append([f"[`{name}`](strategies/{page_of(name)}.md)", text(doc.summary), stored])
+        if rows:
+            about = f"{FAMILIES[family].capitalize()}.\n\n" if family in FAMILIES else ""
+            head = ["strategy", "what it is", "stored between tasks"]
+            parts.append(f"### {family.capitalize()}\n\n{about}{table(head, rows)}")
+    return "\n".join(parts)
 
 
 def page(name: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from cl import registry
 from cl.backbone import facts as module
 from cl.backbone import load
-from cl.backbone.facts import facts, keep
+from cl.backbone.facts import edge, facts, keep
 from cl.backbone.options import BackboneOptions
 from cl.cli import call
 from cl.errors import DataError, UsageError
@@ -29,6 +29,14 @@ DRY = ["run", "-s", "slca", "--stream", "split-cifar100", "--dry-run"]
 
 def kept(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "home").glob("backbones/*"))
+
+
+@pytest.mark.parametrize("name", [DEFAULT_BACKBONE, "vit_tiny_patch16_224.augreg_in21k@random", "resnet18_32@random"])
+def test_the_edge_is_the_size_that_the_transform_does_not_change(name: str) -> None:
+    for options in (BackboneOptions(), BackboneOptions(image_size=64, crop_pct=0.5)):
+        transform = load(name, options).transform
+        assert edge(name, options) == round(transform.size / transform.crop_pct)
+    assert edge("resnet50.a1_in1k@random", BackboneOptions()) == round(224 / 0.95), "of the tag"
 
 
 def test_facts_are_those_of_the_backbone(tmp_path: Path) -> None:

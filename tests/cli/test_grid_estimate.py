@@ -11,6 +11,7 @@ import pytest
 
 from cl.cli import call
 from cl.cli.grid_estimate import flops_text, time_text
+from cl.plan.devices import START_SECONDS
 from tests.help.toy import QUICK
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -45,9 +46,8 @@ def test_complete_runs_are_not_left_and_show_how_fast_this_machine_is(capsys: Sh
     assert grid["runs"] == {"new": 3, "partial": 0, "complete": 1}
     assert grid["flops"]["left"] < before["flops"]["left"]
     assert grid["here"]["seconds"] > 0 and "1 run of finetune in" in grid["here"]["from"][0]
-    assert grid["here"]["seconds"] == pytest.approx(
-        max(sum(run["time"]["here"]["seconds"] for run in grid["each"] if run["time"]), 0)
-    )
+    alone = sum(run["time"]["here"]["seconds"] for run in grid["each"] if run["time"])
+    assert grid["here"]["seconds"] == pytest.approx(alone + START_SECONDS), "one process executes all"
 
 
 def test_times_on_other_devices_are_a_share_of_their_peak(capsys: Shown) -> None:
@@ -77,7 +77,23 @@ def test_measuring_gives_a_time(capsys: Shown, monkeypatch: pytest.MonkeyPatch) 
     grid = summed(capsys, "--measure", "--threads", "1")
     assert grid["here"]["from"] == ["measured now, steps of 16 images"]
     left = sum(run["estimate"]["flops"]["computed"] for run in grid["each"])
-    assert grid["here"]["seconds"] == pytest.approx(left / 1e9)
+    assert grid["here"]["seconds"] == pytest.approx(left / 1e9 + START_SECONDS)
+
+
+def test_every_process_starts_once(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cl.running.speed.measured", lambda *_, **__: 1e9)
+    one = summed(capsys, "--measure", "--threads", "1")["here"]
+    two = summed(capsys, "--measure", "--threads", "1", "--jobs", "2")["here"]
+    assert (one["start_seconds"], two["start_seconds"]) == (START_SECONDS, 4 * START_SECONDS)
+    assert two["seconds"] == pytest.approx((one["seconds"] - START_SECONDS + 4 * START_SECONDS) / 2)
+    sweep = ["sweep", *GRID[1:], "--dry-run", "--measure", "--threads", "1", "--json"]
+    starts = {}
+    for jobs in (1, 2):
+        assert call([*sweep, "--jobs", str(jobs)]) == 0
+        starts[jobs] = json.loads(capsys.readouterr().out.splitlines()[-1])["grid"]["here"]["start_seconds"]
+    assert starts == {1: START_SECONDS, 2: 4 * START_SECONDS}
+    assert call([*GRID, "--dry-run", "--measure", "--jobs", "2"]) == 0
+    assert re.search(r"^Time .*; 5 seconds to start each of 4 processes\)$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_a_partial_run_has_less_left(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:

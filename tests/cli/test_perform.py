@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cl.cli import call
+from cl.cli.perform import carry_out
+from cl.executors import GridObserver, Outcome
+from cl.executors.local import LocalExecutor
+from cl.plan.plan import Plan, make_plan
 from cl.records.record import load
+from tests.help.grids import Heard
 from tests.help.small_runs import SMALL
 from tests.help.toy import QUICK, Toy, records
 
@@ -81,6 +87,20 @@ def test_an_interrupted_run_says_so_and_continues(
     record = json.loads(path.read_text())
     assert record["status"] == "complete"
     assert record["measurement"]["resumed_from"]
+
+
+@pytest.mark.parametrize("detaches", [False, True])
+def test_an_executor_that_was_stopped_before_any_run_began_is_no_success(detaches: bool) -> None:
+    class Stopped(LocalExecutor):
+        @property
+        def detaches(self) -> bool:
+            return detaches
+
+        def execute(self, plans: Sequence[Plan], observer: GridObserver) -> list[Outcome]:
+            return []
+
+    code = carry_out(Stopped(), [make_plan("simplecil", "split-digits")], Heard())
+    assert code == (0 if detaches else 130)
 
 
 def test_an_import_that_sigterm_stopped_is_no_error_of_its_own(

@@ -72,6 +72,19 @@ def test_the_end_counts_and_names_failures_with_their_commands(tmp_path: Path, c
     assert {each.ended for each in shown.journal.last().values()} == {"complete", "failed", "skipped", "interrupted"}
 
 
+def test_runs_that_go_on_elsewhere_are_not_said_to_need_the_command(tmp_path: Path, capsys: Shown) -> None:
+    given = plans(3)
+    for detached in (True, False):
+        shown = screen(given, tmp_path)
+        shown.finished(Outcome(given[0], RunResult({"status": "complete"}, given[0].folder, executed=False)))
+        capsys.readouterr()
+        shown.summary(detached=detached)
+        counts, then, *_ = capsys.readouterr().err.splitlines()
+        assert counts.endswith("1 complete already, 2 submitted." if detached else "2 not started.")
+        assert ("goes on without this command" in then) == detached
+        assert (then == "The same command continues.") == (not detached)
+
+
 def test_quiet_shows_failures_only_and_json_prints_records(tmp_path: Path, capsys: Shown) -> None:
     given = plans(2)
     shown = screen(given, tmp_path, quiet=True, as_json=True)

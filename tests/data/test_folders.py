@@ -83,7 +83,7 @@ def tiny_imagenet(root: Path) -> None:
         (lambda root: tree(root, {"a": 3}), "has the single class 'a'; a stream needs at least two", UsageError),
         (
             lambda root: (tree(root, {"images": 3}), (root / "labels.csv").touch()),
-            "has one folder of images and labels.csv; clbench reads labels from folders",
+            "has one folder of images and labels.csv; to read the classes there, set stream.labels=labels.csv",
             UsageError,
         ),
         (lambda root: tree(root / "images", {"a": 2, "b": 2}), "class folders, as in folder:.*data/images", UsageError),

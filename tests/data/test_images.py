@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
-from cl.data.images import decode_image, decode_resized, image_channels
+from cl.data import images
+from cl.data.images import Budget, decode_image, decode_resized, image_channels
 from cl.errors import DataError
 from tests.help.image_folders import folder, save
 
@@ -130,3 +133,40 @@ def test_an_image_of_the_wanted_mode_is_not_copied_and_has_the_same_pixels(mode:
     with Image.open(io.BytesIO(file.getvalue())) as opened:
         expected = np.asarray(opened.convert("L" if channels == 1 else "RGB")).reshape(5, 7, channels)
     np.testing.assert_array_equal(decode_image(file.getvalue(), channels, "x"), expected)
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 6])
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "CMYK"])
+def test_an_image_that_is_not_copied_has_the_pixels_of_a_copy(
+    tmp_path: Path, mode: str, orientation: int | None
+) -> None:
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    noise = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    Image.fromarray(noise).convert(mode).save(tmp_path / "x.tiff", exif=exif)
+    with Image.open(tmp_path / "x.tiff") as opened:
+        expected = images._square(ImageOps.exif_transpose(opened).convert("RGB"), 8)
+    np.testing.assert_array_equal(decode_resized(tmp_path / "x.tiff", 8), expected)
+
+
+def test_threads_share_the_memory_of_large_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    most: list[int] = []
+
+    def square(image: Image.Image, size: int) -> Any:
+        held.append(1)
+        most.append(len(held))
+        time.sleep(0.01)
+        held.pop()
+        return np.zeros((size, size, 3), np.uint8)
+
+    for number in range(8):
+        save(tmp_path / f"{number}.png", (40, 40))
+    monkeypatch.setattr(images, "_square", square)
+    for together, total in ((2, 2 * 40 * 40 * 8), (1, 100)):  # a photo larger than the whole is decoded alone
+        monkeypatch.setattr(images, "_WHOLE", Budget(total))
+        most.clear()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: decode_resized(tmp_path / f"{number}.png", 8), range(8)))
+        assert max(most) <= together and len(most) == 8

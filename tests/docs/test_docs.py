@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -248,11 +249,13 @@ def test_the_citation_names_this_version() -> None:
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
 
 
-@pytest.mark.slow
-def test_the_site_builds_without_warnings_and_loads_nothing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built without warnings."""
     pytest.importorskip("material")
+    folder = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -260,9 +263,32 @@ def test_the_site_builds_without_warnings_and_loads_nothing(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
-    built = list((tmp_path / "site").rglob("*.html"))
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_the_network(site: Path) -> None:
+    built = list(site.rglob("*.html"))
     assert len(built) > 30
     for path in built:
         html = path.read_text(encoding="utf-8")
         assert "<!-- generated:" not in html, path
         assert not re.search(r"<(script|img|iframe)[^>]+src=\"https?:|<link[^>]+stylesheet[^>]+https?:", html), path
+
+
+@pytest.mark.slow
+def test_the_search_works_from_files(site: Path) -> None:
+    api: Any = pytest.importorskip("playwright.sync_api")
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+    if browser is None:
+        pytest.skip("no browser on PATH")
+    asked: list[str] = []
+    with api.sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((site / "strategies" / "slca.html").as_uri(), wait_until="load")
+        page.keyboard.press("/")
+        page.keyboard.type("herding")
+        page.wait_for_selector(".md-search-result__item", timeout=120_000)
+        assert "icarl" in page.locator(".md-search-result__list").inner_text()
+    assert not [url for url in asked if url.startswith("http")]

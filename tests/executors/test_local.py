@@ -203,6 +203,8 @@ def test_each_slot_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     assert gpus_for([told, auto]) == ["2", "GPU-5"] and gpus_for([told]) == []
     assert LocalExecutor().at_once([auto]) == 2 and LocalExecutor(runs_per_gpu=3).at_once([auto]) == 6
     assert LocalExecutor(jobs=1).at_once([auto]) == 1 and LocalExecutor().at_once([told]) == 1
+    assert LocalExecutor(jobs=2).runs_per_process([auto] * 3) == 1, "each run has a process of its own"
+    assert LocalExecutor(jobs=1).runs_per_process([auto] * 3) == 3, "this process executes all"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert gpus_for([auto]) == [] and LocalExecutor().at_once([auto]) == 1
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")

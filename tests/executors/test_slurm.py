@@ -15,6 +15,7 @@ import pytest
 
 import cl
 from cl.errors import UsageError
+from cl.executors import slurm
 from cl.executors.base import make_executor
 from cl.executors.slurm import SlurmExecutor
 from tests.help.grids import Heard, equal_local, odd_plans, until, waiting
@@ -106,6 +107,22 @@ def test_a_job_that_dies_gets_a_sentence_and_an_interrupt_cancels_the_jobs(jobs:
     Path("go").touch()
     (continued,) = executor().execute([outcomes[0].plan], heard)
     assert continued.result is not None and continued.result.record["measurement"]["resumed_from"]
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_ctrl_c_while_jobs_are_submitted(detach: bool, odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slurm._Grid, "_submit", stopped)
+    how = executor(detach=detach)
+    assert how.detaches == detach
+    assert [executor(runs_per_job=runs).runs_per_process([]) for runs in (1, 3)] == [1, 3]
+    if detach:  # runs without an outcome would count as submitted
+        with pytest.raises(KeyboardInterrupt):
+            how.execute(odd_plans([1], "fine"), Heard())
+    else:
+        assert how.execute(odd_plans([1], "fine"), Heard()) == []
 
 
 @needs_submitit

@@ -50,7 +50,7 @@ def build_record(
             "source_sha256": "c" * 64,
             "access": "present",
             "rules": list(rules),
-            "preset": None,
+            "preset": "default",
         },
         "config": {"epochs": {"value": 20, "origin": "default"}},
         "backbone": {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cl import registry
-from cl.plan.references import FILE, bibtex, entries
+from cl.plan.references import FILE, bibtex, citation, display_name, entries
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,3 +28,23 @@ def test_a_plugin_brings_its_own_bibtex(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(registry.strategies, "source", lambda name: tmp_path / "method_of_a_plugin.py")
     assert bibtex("mine") == "@article{mine,\n title = {A {B}},\n}"
     assert bibtex("absent") == ""
+
+
+def test_every_strategy_has_a_name_in_print_of_its_own() -> None:
+    names = [display_name(name) for name in registry.strategies if registry.strategies.docstring(name)]
+    assert len(set(names)) == len(names) > 80
+    assert (display_name("der-pp"), display_name("slca"), display_name("joint")) == ("DER++", "SLCA", "Joint training")
+    assert display_name("not-installed") == "not-installed"
+
+
+def test_citations_name_authors_and_year() -> None:
+    found = {name: citation(name) for name in ("ranpac", "avalanche/lwf", "hat", "joint", "not-installed")}
+    ranpac, lwf, hat = found["ranpac"], found["avalanche/lwf"], found["hat"]
+    assert ranpac is not None and lwf is not None and hat is not None
+    assert (ranpac.words, ranpac.url) == ("McDonnell et al., 2023", "https://arxiv.org/abs/2307.02251")
+    assert (lwf.words, lwf.url, lwf.key) == ("Li and Hoiem, 2016", "", "avalanche/lwf")
+    assert hat.words == "Serr\u00e0 et al., 2018"
+    assert found["joint"] is None and found["not-installed"] is None
+    for name in entries(ROOT / "strategies" / FILE):
+        cited = citation(name)
+        assert cited is not None and re.fullmatch(r"[\w .'-]+, \d{4}", cited.words), cited

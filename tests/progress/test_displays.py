@@ -43,6 +43,21 @@ def test_plain_progress_prints_one_line_per_event_and_message() -> None:
     ]
 
 
+def test_plain_progress_says_the_time_left_from_its_second_event_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = io.StringIO(), [100.0]
+    monkeypatch.setattr("cl.progress.displays.time.monotonic", lambda: now[0])
+    show = PlainProgress(stream)
+    for index, seconds in ((2, 50.0), (3, 60.0), (5, 20.0), (7, 10.0)):  # a continued run begins with a later event
+        now[0] += seconds
+        show.event(index, 8, "x")
+    assert stream.getvalue().splitlines() == [
+        "0:50  3/8  x",
+        "1:50  4/8  x  (about 4:00 left)",
+        "2:10  6/8  x  (about 0:53 left)",
+        "2:20  8/8  x",
+    ]
+
+
 def test_rich_progress_draws_and_prints_above_the_bars() -> None:
     stream = Terminal()
     everything(RichProgress(stream))

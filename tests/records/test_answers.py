@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cl.records.answers import Answers, Scores, answers_of, confusion, flips_between, scores_of
+from cl.records.answers import (
+    Answers,
+    ByClass,
+    Scores,
+    answers_of,
+    confusion,
+    flips_between,
+    flips_by_step,
+    scores_of,
+)
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metrics import METRICS, metrics_of
 from cl.records.predictions import ABSENT, Predictions, read_predictions, write_predictions
@@ -33,6 +42,21 @@ def test_flips_count_the_images_tested_after_both_steps() -> None:
     assert np.isnan(METRICS["NFR"].compute(one, Answers(LABEL[:4], GROUP[:4], PREDICTION[:1, :4])))
 
 
+def test_flips_by_step_are_those_between_neighbours_and_belong_to_their_answers() -> None:
+    rng = np.random.default_rng(0)
+    matrix = AccuracyMatrix.of([[1, None, 2], [1, 1, None], [None, 1, 1], [1, 1, 1]], [30] * 3)
+    one, two = (
+        Answers(np.arange(90) % 5, np.repeat([0, 1, 2], 30), rng.integers(0, 5, size=(4, 90))) for _ in range(2)
+    )
+    for answers in (one, two, one):
+        got = flips_by_step(matrix, answers)
+        want = [flips_between(matrix, answers, step - 1, step) for step in (1, 2, 3)]
+        assert np.array_equal(got, want) and got.shape == (3, 2) and 0 < got[0, 0] < 1
+        right = answers.right[:, :30]  # by hand: steps 1 and 2 share the first group
+        assert want[0] == (np.mean(right[0] & ~right[1]), np.mean(~right[0] & right[1]))
+    assert flips_by_step(AccuracyMatrix.of([], [4, 2]), answered()).shape == (0, 2)
+
+
 def test_tasks_that_are_not_learned_yet_are_no_flips() -> None:
     """With evaluate_on=all every row has all groups; the second is learned at step 1."""
     every = AccuracyMatrix.of([[3, 0], [2, 1]], [4, 2])
@@ -54,6 +78,20 @@ def test_macro_f1_and_confusion_of_scikit_learn() -> None:
     found = Answers(label, np.zeros(200, np.int64), answer[None])
     assert METRICS["F1_macro"].compute(matrix, found) == pytest.approx(metrics.f1_score(label, answer, average="macro"))
     np.testing.assert_array_equal(confusion(matrix, found, 5)[:, :5], metrics.confusion_matrix(label, answer))
+
+
+def test_precision_recall_and_f1_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    label, answer = rng.integers(0, 5, 300), rng.integers(0, 4, 300)  # nothing is answered with the last class
+    table = np.zeros((5, 6), np.int64)
+    np.add.at(table, (label, answer), 1)
+    found = ByClass.of(table)
+    precision, recall, f1, images = metrics.precision_recall_fscore_support(label, answer, zero_division=np.nan)
+    for ours, theirs in ((found.precision, precision), (found.recall, recall), (found.images, images)):
+        np.testing.assert_allclose(ours, theirs)
+    np.testing.assert_allclose(found.f1, np.nan_to_num(f1))
+    assert np.isnan(found.precision[4]) and found.recall[4] == 0
 
 
 def test_scores_by_hand() -> None:

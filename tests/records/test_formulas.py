@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cl.records.formulas import accuracy_shown, forgetting_per_group
+from cl.records.formulas import accuracy_shown, forgetting_per_group, global_rf, mean, once, stepwise
 from cl.records.matrix import ALWAYS, AccuracyMatrix
 from cl.records.metrics import METRICS, compute_all
 from tests.help.matrices import RECORDED, values
@@ -227,3 +227,44 @@ def test_the_curve_that_is_shown_covers_all_groups() -> None:
     assert accuracy_shown(plain).tolist() == pytest.approx([0.9, 85 / 110])
     ranked = AccuracyMatrix.of([[90, None], [80, None]], [100, 10], mean_precision=[[None, None], [None, 0.5]])
     assert accuracy_shown(ranked).tolist() == pytest.approx([0.9, 0.65])
+
+
+def test_a_mean_has_the_bits_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 7, 8, 9, 100, 1000, 5000):
+        table = rng.random((size, 3))
+        assert mean(table[:, 1]) == np.mean(table[:, 1]) and mean(table) == np.mean(table)
+    assert math.isnan(mean(np.array([]))) and math.isnan(mean(np.array([0.5, np.nan])))
+
+
+def test_forgetting_by_step_has_the_bits_of_a_loop_over_masks() -> None:
+    """Groups in any order, some learned at one step, some at none: the same groups in the same order."""
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        steps, groups = int(rng.integers(0, 7)), 9
+        correct = rng.integers(0, 8, size=(steps, groups)).astype(float)
+        correct[rng.random(correct.shape) < 0.05] = np.nan
+        learned, sizes = rng.integers(-1, steps + 2, size=groups), rng.integers(1, 20, size=groups)
+        learned = np.arange(groups) if rng.random() < 0.3 else learned
+        matrix = AccuracyMatrix.of(correct, rng.integers(8, 40, size=groups), learned, sizes)
+        r, drops, terms = matrix.accuracy, [], []
+        for step in range(1, steps):
+            before = np.flatnonzero((learned >= 0) & (learned < step))
+            if before.size:
+                drops.append(np.mean(r[step - 1, before] - r[step, before]))
+                known = sizes[(learned >= 0) & (learned <= step)].sum()
+                terms.append(sizes[before] @ (r[learned[before], before] - r[step, before]) / known)
+        for got, want in ((stepwise(matrix), drops), (global_rf(matrix), terms)):
+            assert got == np.mean(want) if want and not np.isnan(want).any() else math.isnan(got)
+
+
+def test_a_formula_is_computed_once_for_a_matrix() -> None:
+    asked = []
+
+    def formula(matrix: AccuracyMatrix) -> int:
+        asked.append(matrix)
+        return len(asked)
+
+    kept = once(formula)
+    one, two = (AccuracyMatrix.of([[1]], [2]) for _ in range(2))
+    assert [kept(one), kept(one), kept(two), kept(one)] == [1, 1, 2, 1] and len(asked) == 2

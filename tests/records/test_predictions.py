@@ -197,10 +197,20 @@ def test_archives_that_unpack_to_more_than_allowed_are_not_unpacked(tmp_path: Pa
         read_predictions(path)
 
 
+def test_several_rules_are_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    write_predictions(path, example())
+    got = read_predictions(path, ("til_masked", "dil", "cil_seen"))
+    assert set(got.prediction) == {"cil_seen", "til_masked"} and not got.margin
+    np.testing.assert_array_equal(got.prediction["til_masked"], example().prediction["til_masked"])
+    with pytest.raises(DataError, match="prediction/dil"):
+        read_predictions(path, "dil")
+
+
 def test_a_file_is_checked_against_the_hash_of_its_record(tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
     digest = write_predictions(path, example())
-    check_predictions(path, digest)
+    assert set(check_predictions(path, digest).prediction) == {"cil_seen", "til_masked"}
     for wrong in ("0" * 64, None):
         with pytest.raises(DataError, match=r"predictions\.npz is damaged or of another run: .*; run it again with"):
             check_predictions(path, wrong)

@@ -10,7 +10,8 @@ import torch
 
 from cl.errors import UsageError
 from cl.plan.plan import make_plan
-from cl.running.build import build_backbone, build_stream, load_learner, pick_device
+from cl.running.build import build_backbone, build_stream, load_learner, pick_device, sized
+from tests.help.image_folders import tree
 
 
 def test_auto_takes_an_accelerator_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +35,21 @@ def test_the_stream_of_a_plan_has_its_seeds_options_and_setting() -> None:
     assert [len(experience.train) for experience in stream.experiences] == [5, 3] * 5, "chunks of 8 images per task"
     same, other = (build_stream(make_plan("simplecil", "split-digits", order_seed=seed)) for seed in (3, 4))
     assert list(stream.class_order) == list(same.class_order) != list(other.class_order)
+
+
+def test_a_folder_is_decoded_at_the_size_that_the_network_sees(cache: Path, tmp_path: Path) -> None:
+    name = f"folder:{tree(tmp_path / 'pets', {'ant': 5, 'bee': 5})}"
+
+    def side(**options: Any) -> Any:
+        stream = build_stream(
+            make_plan("simplecil", name, options={key.replace("_", ".", 1): options[key] for key in options})
+        )
+        assert stream.options["size"] == stream.identity["options"]["size"] == stream.info.image_shape[1]
+        return stream.info.image_shape[1]
+
+    assert side() == 32 and side(backbone_image_size=40) == 40 and side(backbone_crop_pct=0.5) == 64
+    assert side(stream_size=9) == 9, "an explicit size stays"
+    assert sized("split-digits", options := object()) is options, "streams of one size stay as they are"
 
 
 def test_a_random_backbone_is_drawn_from_the_seed_of_new_parameters() -> None:

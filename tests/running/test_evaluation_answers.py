@@ -15,7 +15,7 @@ from cl import registry
 from cl.cli import call
 from cl.errors import ContractError, UsageError
 from cl.records import metrics, predictions
-from cl.records.matrix import matrix_of
+from cl.records.matrix import Matrices, matrix_of
 from cl.strategies.simplecil import SimpleCIL
 from cl.strategy import Inputs
 from tests.conftest import make, run, tiny_stream
@@ -87,7 +87,7 @@ def test_answers_of_the_same_features_encode_each_image_once(tmp_path: Path) -> 
 
 def test_metrics_of_a_named_answer_use_its_own_told_matrix(tmp_path: Path) -> None:
     result = run(make(Two), tiny_stream(), tmp_path)["result"]
-    told = metrics._local(result, "cil_seen:worst")
+    told = metrics._local(Matrices(result), "cil_seen:worst")
     assert told is not None and (told.correct[-1] == matrix_of(result, "til_masked:worst").correct[-1]).all()
     assert (told.correct[-1] + matrix_of(result, "til_masked").correct[-1] == 12).all()
 

@@ -8,7 +8,7 @@ import pytest
 
 from cl import scales
 from cl.errors import UsageError
-from cl.tuning.space import Space, space_of
+from cl.tuning.space import Space, bases_of, space_of
 
 
 def test_declared_scales_are_searched_unless_the_user_fixes_or_replaces_them() -> None:
@@ -32,6 +32,19 @@ def test_declared_scales_are_searched_unless_the_user_fixes_or_replaces_them() -
 def test_other_searches_are_refused(searches: dict[str, str], options: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         space_of("slca", "split-digits", searches=searches, options=options)
+
+
+def test_a_wrapper_searches_what_the_methods_that_it_wraps_declare() -> None:
+    values = {"base": "ama", "base.base": "slca", "tau": 0.99}
+    bases = bases_of("momentum", values)
+    assert bases == {"base": "ama", "base.base": "slca"} and bases_of("slda", {"base": "oas"}) == {}
+    space = space_of("momentum", "split-digits", searches={"base.base.epochs": "linear(1,3)"}, bases=bases)
+    assert {"tau", "base.keep_mean", "base.base.lr", "base.base.ca_lr"} < set(space.scales)
+    assert space.scales["base.base.epochs"] == scales.linear(1, 3) and "lr" not in space.scales
+    fixed = space_of("momentum", "split-digits", searches={}, options={"base.base.lr": "0.1"}, bases=bases)
+    assert set(space.scales) - set(fixed.scales) == {"base.base.lr", "base.base.epochs"}
+    with pytest.raises(UsageError, match=r"momentum has no option 'base.base.lrr'. Did you mean base.base.lr"):
+        space_of("momentum", "split-digits", searches={"base.base.lrr": "log(1e-3,1)"}, bases=bases)
 
 
 def test_a_method_without_scales_says_how_to_give_one() -> None:

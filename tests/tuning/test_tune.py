@@ -18,8 +18,8 @@ from cl.executors.local import LocalExecutor
 from cl.records.record import load
 from cl.tuning import tune
 from cl.tuning.study import COMPLETE, DIVERGED, PRUNED, STARTUP, Study, Trial
-from cl.tuning.tune import Stopped, Tuner, make_tuner, total_of
-from tests.help.tuning import Silent, outcome_of, searched, small_tuner
+from cl.tuning.tune import Stopped, Tuner, make_tuner, space_of_study, total_of
+from tests.help.tuning import OPTIONS, Silent, outcome_of, searched, small_tuner
 from tests.running.test_sealing import poison
 
 pytest.importorskip("optuna", reason="needs the extra tune")
@@ -94,6 +94,33 @@ def test_more_trials_continue_and_the_number_at_once_is_part_of_the_study(tmp_pa
     assert outcome_of(searched(small_tuner(tmp_path), 3)) == outcome_of(four), "there are enough"
     with pytest.raises(UsageError, match="another at_once"):
         searched(small_tuner(tmp_path, at_once=2), 4)
+
+
+def test_the_method_that_a_wrapper_wraps_is_searched_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {**{f"base.{key}" if "." not in key else key: value for key, value in OPTIONS.items()}, "tau": "0.5"}
+    monkeypatch.setenv("CLBENCH_SET", "base=replay base.memory_size=5")
+    tuner = small_tuner(tmp_path, strategy="momentum", options=options, searches={})
+    assert tuner.space.about() == {"base.lr": "log(0.0001, 0.1)"} and set(tuner.first() or {}) == {"base.lr"}
+    trials = searched(tuner, 2)
+    configs = [load(path)["result"]["config"] for path in tmp_path.rglob("record.json")]
+    tried = {tuner.space.options(trial.plain)["base.lr"] for trial in trials}
+    assert {each["base.lr"]["value"] for each in configs} == tried
+    assert len(configs) == 2 and {each["base"]["value"] for each in configs} == {"replay"}
+    about = tuner.about
+    monkeypatch.delenv("CLBENCH_SET")
+    assert about["bases"]["base"]["strategy"] == "replay" and "bases" not in small_tuner(tmp_path).about
+    assert space_of_study(about) == tuner.space, "a study is shown without its environment"
+
+
+def test_an_executor_that_does_not_wait_for_its_runs_is_refused(tmp_path: Path) -> None:
+    class Detached(LocalExecutor):
+        @property
+        def detaches(self) -> bool:
+            return True
+
+    with pytest.raises(UsageError, match="leave detach out"):
+        small_tuner(tmp_path).search(Study(str(tmp_path / "s.journal")), Detached(), 2, Silent())
+    assert not (tmp_path / "s.journal").exists() or not Study(str(tmp_path / "s.journal"), readonly=True).trials()
 
 
 class Pretended(LocalExecutor):

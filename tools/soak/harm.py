@@ -70,7 +70,8 @@ class Advice:
         if "delete its folder" in text and (path := self._named(text)):
             shutil.rmtree(path.parent, ignore_errors=True)
             return self._did(f"deleting {path.parent.name}/")
-        if re.search(r"\b(delete|remove) (it|them|this file)\b", text) and (path := self._named(text)):
+        told = re.search(r"\b(delete|remove) (it|them|this file)\b", text)
+        if told and (path := self._named(text[: told.start()], -1) or self._named(text)):  # "it" is what was named last
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             return self._did(f"deleting {path.name}")
         if re.search(r"run (it|again|the same command|the run)|the same command", text):
@@ -85,11 +86,9 @@ class Advice:
         self.steps.append(step)
         return self.again(*extra)
 
-    def _named(self, text: str) -> Path | None:
-        """The first existing file or folder that a message names."""
+    def _named(self, text: str, which: int = 0) -> Path | None:
+        """The first (or last, -1) existing file or folder that a message names."""
         words = [word.strip("'\"`(),;:") for word in text.split()]
-        for word in words:
-            path = self.root / word
-            if "/" in word and path.exists() and self.root in path.resolve().parents:
-                return path
-        return None
+        paths = [self.root / word for word in words if "/" in word]
+        found = [path for path in paths if path.exists() and self.root in path.resolve().parents]
+        return found[which] if found else None

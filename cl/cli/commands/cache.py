@@ -66,7 +66,7 @@ def command(ctx: click.Context, results: Path, as_json: bool) -> int | None:
     return 0
 
 
-class _Age(click.ParamType[float]):
+class _Age(click.ParamType):
     """An age such as 30d, 12h, 90m or 2w, in seconds."""
 
     name = "age"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.completers import complete
+from cl.cli.text import say
 
 if TYPE_CHECKING:
     from cl.testing import Outcome, Report
@@ -119,7 +120,7 @@ def _list(as_json: bool) -> int:
     for kind, checks in kinds.items():
         click.echo(f"Checks of a {kind}:")
         for check in checks.values():
-            click.echo(f"  {check.name:<20}  {check.summary}")
+            say(f"  {check.name:<20}  {check.summary}", hang=24)
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cl.cli.reading import read_runs
+from cl.cli.text import room, say
 
 if TYPE_CHECKING:
     from cl.results.claims import Claims
@@ -39,19 +40,21 @@ def command(arguments: tuple[str, ...], file: Path | None, as_json: bool) -> int
 
     The default is the results folder. Nothing is run.
     """
+    from cl.paths import results
     from cl.results.claims import FILE, Evidence, judge, read_claims
     from cl.results.claims.show import claims_json, details, overview
 
     claims = read_claims(file or FILE)
     ids, folders = _sorted(arguments, claims)
+    claims = claims.placed(folders or [results()])
     evidence = Evidence(claims, read_runs(folders))
     judged = [judge(claim, evidence) for claim in claims.claims if not ids or claim.id in ids]
     if as_json:
         click.echo(json.dumps(claims_json(judged), indent=1))
     elif ids:
-        click.echo("\n\n".join(details(each) for each in judged))
+        click.echo("\n\n".join(details(each, room()) for each in judged))
     else:
-        click.echo(overview(judged))
+        say(overview(judged, room()))
     return 0
 
 

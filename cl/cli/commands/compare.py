@@ -13,6 +13,7 @@ import click
 
 from cl.cli.completers import complete, complete_metric
 from cl.cli.reading import read_runs
+from cl.cli.text import room, say
 from cl.errors import printable
 
 if TYPE_CHECKING:
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   clbench compare slca finetune --stream split-cifar100
-  clbench compare l2:3911 l2:30d8                   two configurations of one method, by their config hash
+  clbench compare l2:small l2:30d8 results/reference   by preset and by config hash
   clbench compare results/split-digits/slca other/results/split-digits/slca
   clbench compare slca ewc --metric F_chaudhry --json
 
 \b
-A and B are strategies, as NAME, NAME:PRESET or NAME:HASH, or folders that hold the runs of one row. The interval
-resamples seeds and test images, the same for both sides. McNemar's test is exact and tests whether two runs classify
-equally many images correctly; it says nothing about other seeds. NFR and PFR are the negative and positive flips from
-B to A: images that B has right and A wrong, and the reverse, in percent. If one side is a joint run, I_mean and I_last
-are the intransigence of the other."""
+A and B are strategies, as NAME, NAME:PRESET or NAME:HASH (its first characters), or folders that hold the runs of
+one row. The interval resamples seeds and test images, the same for both sides. McNemar's test is exact and tests
+whether two runs classify equally many images correctly; it says nothing about other seeds. NFR and PFR are the
+negative and positive flips from B to A: images that B has right and A wrong, and the reverse, in percent. If one side
+is a joint run, I_mean and I_last are the intransigence of the other."""
 
 
 @click.command(
@@ -39,13 +40,14 @@ are the intransigence of the other."""
 )
 @click.argument("first", metavar="A", shell_complete=complete("strategies"))
 @click.argument("second", metavar="B", shell_complete=complete("strategies"))
+@click.argument("places", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER...]")
 @click.option(
     "--results",
     "folders",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Folder with the runs of the strategies.  [default: the results folder]",
+    help="The same as FOLDER after A and B.",
 )
 @click.option("--stream", help="The stream, if both ran on several; * and ? match anything.")
 @click.option("--backbone", help="The backbone, if both ran on several.")
@@ -56,16 +58,22 @@ are the intransigence of the other."""
 @click.option("--classes", default=5, show_default=True, help="Number of gains and losses by class to print.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: everything, as fractions.")
 def command(
-    first: str, second: str, folders: tuple[Path, ...], stream: str | None, backbone: str | None, metric: str,
-    rule: str | None, classes: int, as_json: bool,
+    first: str, second: str, places: tuple[Path, ...], folders: tuple[Path, ...], stream: str | None,
+    backbone: str | None, metric: str, rule: str | None, classes: int, as_json: bool,
 ) -> int:  # fmt: skip
-    """Compare A with B over common seeds: paired difference with a 95 % interval, McNemar, tasks and classes."""
+    """Compare A with B over common seeds: paired difference with a 95 % interval, McNemar, tasks and classes.
+
+    FOLDER holds runs of the strategies; the default is the results folder.
+    """
     from cl.results.leaderboard.compare import compare
 
     read = cache(lambda *places: read_runs(places))  # a record that cannot be read is named once
-    sides = [_runs(text, folders, stream, backbone, read) for text in (first, second)]
+    sides = [_runs(text, (*places, *folders), stream, backbone, read) for text in (first, second)]
     found = compare(*sides, metric=metric, rule=rule)
-    click.echo(json.dumps(found, indent=1) if as_json else _text(found, classes).rstrip("\n"))
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        say(_text(found, classes).rstrip("\n"))
     return 0
 
 
@@ -202,6 +210,6 @@ def _p(value: float) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    from cl.results.tables import aligned
+    from cl.results.fitted import fitted
 
-    return aligned(columns, rows, left=columns[:left])
+    return fitted(columns, rows, room(), left=columns[:left])

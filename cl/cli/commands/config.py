@@ -13,6 +13,7 @@ from cl.cli.commands.run import command as run_command
 from cl.cli.commands.run import planned
 from cl.cli.perform import show_skipped
 from cl.cli.shared import Display
+from cl.cli.text import say
 from cl.plan.run_options import declared
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ Examples:
 \b
 The hash covers everything that changes a result, except seeds; it is part of the run's folder name."""
 
-_ELSEWHERE = ("device", "results", "checkpoint_every", "save_learner", "save_scores", "loggers")
-_SHARED = {*declared(), "config", "assignments"} - {*_ELSEWHERE}
+_ELSEWHERE = ("device", "results", "checkpoint_every", "save_learner", "save_every_task", "save_scores", "loggers")
+_SHARED = {*declared(), "config", "assignments", "from_run", "from_task"} - {*_ELSEWHERE}
 """Options of `clbench run` that change a configuration; they mean the same here."""
 
 
@@ -99,6 +100,7 @@ def _run(plan: Plan) -> dict[str, Any]:
         "max_tasks": plan.max_tasks,
         "probe": plan.probe,
         "probe_last": plan.probe_last or None,
+        "continues": None if (parent := plan.parent) is None else f"{parent.folder} after {parent.tasks} tasks",
     }
 
 
@@ -129,16 +131,16 @@ def _print(plan: Plan) -> None:
     for name, value in about["run"].items():
         if value is not None:
             text = ", ".join(f"{key} {seed}" for key, seed in value.items()) if name == "seeds" else value
-            click.echo(f"{name:<10} {text}")
+            say(f"{name:<10} {text}", hang=11)
     click.echo(f"{'folder':<10} {about['folder']}")
     click.echo(f"{'hash':<10} {about['config_hash']}")
     if about["config_hash"] != about["config_hash_now"]:
-        click.echo(f"{'':<10} {about['config_hash_now']} with the present versions of strategy and stream")
+        say(f"{'':<10} {about['config_hash_now']} with the present versions of strategy and stream")
     if plan.untuned:
         click.echo(f"{'presets':<10} none fits (untuned)")
     width = max(len(key) for key in about["config"])
     for key, each in about["config"].items():
-        click.echo(f"  {key:<{width}}  {each['value']}  [{each['origin']}]")
+        say(f"  {key:<{width}}  {each['value']}  [{each['origin']}]", hang=width + 4)
     click.echo()
 
 

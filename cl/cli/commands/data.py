@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.completers import complete_dataset
-from cl.cli.text import confirmed, print_table, size_text
+from cl.cli.text import confirmed, print_table, say, size_text
 
 if TYPE_CHECKING:
     from cl.data.catalog import KnownDataset
@@ -68,8 +68,8 @@ def list_(every: bool, as_json: bool) -> int:
     print_table(["dataset", "where", "size", "fingerprints"], rows, right=["size"])
     for item in found:
         count = f"{item['train']:,} + {item['test']:,}" if item["test"] else f"{item['train']:,}"
-        click.echo(f"\n{item['name']}: {item['title']}, {count} images of "
-                   f"{item['classes']} classes\n  Licence: {item['licence']}\n  Cite: {item['citation']}")  # fmt: skip
+        say(f"\n{item['name']}: {item['title']}, {count} images of {item['classes']} classes\n"
+            f"  Licence: {item['licence']}\n  Cite: {item['citation']}")  # fmt: skip
     list_releases(every)
     return 0
 
@@ -100,13 +100,15 @@ def _about(declared: KnownDataset) -> dict[str, Any]:
 @_NAME
 @click.option("--jobs", type=click.IntRange(1, 32), default=4, show_default=True, help="Downloads at a time.")
 @click.option("--dry-run", is_flag=True, help="List what would be fetched and fetch nothing.")
-def get(name: str, jobs: int, dry_run: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, afterwards; everything else goes to stderr.")
+def get(name: str, jobs: int, dry_run: bool, as_json: bool) -> int:
     """Find the dataset NAME, or download it after showing its licence and citation.
 
     NAME may be a stream of several datasets, such as nevis: then everything that needs no account is fetched, and the
     rest is listed with what to do. What Kaggle has is fetched with your account if kagglehub is installed. An
     interrupted download continues with the same command. What is here already is checked as a run would; exits with 3
-    if it is not what is published.
+    if it is not what is published. --json says of a dataset what `clbench data list --json` does, and of a stream what
+    `clbench data status --json` does.
     """
     from cl.cli.commands.data_of_streams import fetch_release, fetch_stream
     from cl.cli.shared import set_up
@@ -119,22 +121,23 @@ def get(name: str, jobs: int, dry_run: bool) -> int:
 
     set_up(quiet=False, verbose=0)
     if name not in DATASETS and (stream := declared_stream(name)) is not None:
-        return fetch_stream(stream, jobs, dry_run)
+        return fetch_stream(stream, jobs, dry_run, as_json)
     declared = named(name, "get")
     if not isinstance(declared, KnownDataset):
-        return fetch_release(declared, dry_run)
+        return fetch_release(declared, dry_run, as_json)
     was_here = any(True for _ in copies(declared))
     if dry_run and not was_here:
         size = sum(file.size for file in declared.archives)
-        click.echo(f"Would download {declared.title} ({size_text(size)}).")
-        click.echo(f"Licence: {declared.licence}\nCite: {declared.citation}")
-        return 0
-    with make_progress() as show:
-        copy = obtain(name, show.data)
-        if was_here:
-            check_content(declared, copy, show.data)
-    click.echo(f"{declared.title} {'was here already' if was_here else 'is here now'}: {copy}")
-    click.echo(f"Licence: {declared.licence}\nCite: {declared.citation}")
+        click.echo(f"Would download {declared.title} ({size_text(size)}).", err=as_json)
+    else:
+        with make_progress() as show:
+            copy = obtain(name, show.data)
+            if was_here:
+                check_content(declared, copy, show.data)
+        click.echo(f"{declared.title} {'was here already' if was_here else 'is here now'}: {copy}", err=as_json)
+    click.echo(f"Licence: {declared.licence}\nCite: {declared.citation}", err=as_json)
+    if as_json:
+        click.echo(json.dumps(_about(declared), indent=1))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.app import report
-from cl.cli.text import print_table, size_text
+from cl.cli.text import print_table, say, size_text
 from cl.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def list_releases(every: bool) -> None:
 
     found = {about["name"]: about for about in about_releases()}
     here = {name for name, about in found.items() if about["here"]}
-    click.echo(f"\n{len(found)} datasets in official files, {len(here)} of them here:")
+    say(f"\n{len(found)} datasets in official files, {len(here)} of them here:")
     if every:
         rows = [
             [name, _place(about), size_text(about["bytes"]) if about["bytes"] else "unknown",
@@ -70,8 +70,8 @@ def list_releases(every: bool) -> None:
     print_table(["read by", "datasets", "here", "not here"], rows, right=["datasets", "here", "not here"])
     for about in found.values():
         if about["problem"]:
-            click.echo(f"{about['name']}: {about['problem']}")
-    click.echo("`clbench data list --all` names each; `clbench data where NAME` shows where it is searched.")
+            say(f"{about['name']}: {about['problem']}")
+    say("`clbench data list --all` names each; `clbench data where NAME` shows where it is searched.")
 
 
 def _how(about: dict[str, Any]) -> str:
@@ -112,11 +112,11 @@ def show_places_of(release: Release, as_json: bool) -> int:
     if used is None and (rest := completed(release)) is not None:
         click.echo(f"\nUsed: {rest}")
     elif used is None and release.downloadable:
-        click.echo(f"\nIt is nowhere whole; `clbench data get {release.name}` fetches it.")
+        say(f"\nIt is nowhere whole; `clbench data get {release.name}` fetches it.")
     elif used is None and release.from_kaggle:
-        click.echo(f"\nIt is nowhere whole; `clbench data get {release.name}` fetches it from Kaggle.")
+        say(f"\nIt is nowhere whole; `clbench data get {release.name}` fetches it from Kaggle.")
     elif used is None:
-        click.echo(f"\nIt is nowhere whole, and clbench cannot fetch it: {how_to_get(release)}")
+        say(f"\nIt is nowhere whole, and clbench cannot fetch it: {how_to_get(release)}")
     return 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from cl.cli.app import report
-from cl.cli.commands.data_of_releases import show_looked
-from cl.cli.text import print_table, size_text
+from cl.cli.commands.data_of_releases import about_releases, show_looked
+from cl.cli.text import print_table, say, size_text
 from cl.errors import DataError, UsageError, counted, did_you_mean
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def show_status(name: str, verify: bool, as_json: bool) -> int:
         if verify:
             raise UsageError(f"{name} is one dataset; use `clbench data verify {known.name}`.")
         if not as_json:
-            click.echo(f"{name} is one dataset, {known.title}; this is `clbench data where {known.name}`.")
+            say(f"{name} is one dataset, {known.title}; this is `clbench data where {known.name}`.")
         return show_places(known, as_json)
     if declaration is None:
         raise UsageError(_no_stream(name))
@@ -52,9 +53,9 @@ def show_status(name: str, verify: bool, as_json: bool) -> int:
     print_table(columns, rows, right=["size"])
     here = sum(bool(each.form) for each in found)
     left = len(declaration.unlearned)
-    click.echo(f"\n{here} of {len(found)} datasets are here.")
+    say(f"\n{here} of {len(found)} datasets are here.")
     if left:
-        click.echo(f"The last {left} are left out of the stream: {', '.join(declaration.omitted)}.")
+        say(f"The last {left} are left out of the stream: {', '.join(declaration.omitted)}.")
     return _report_other_files(found)
 
 
@@ -94,17 +95,21 @@ def show_places(known: KnownDataset, as_json: bool) -> int:
     if as_json:
         return 0
     if used is None and known.archive.urls:
-        click.echo(f"\nIt is nowhere; `clbench data get {known.name}` fetches it.")
+        say(f"\nIt is nowhere; `clbench data get {known.name}` fetches it.")
     elif used is None:
-        click.echo("\nIt is nowhere, and clbench cannot fetch it; get it from its authors.")
+        say("\nIt is nowhere, and clbench cannot fetch it; get it from its authors.")
     return 0
 
 
-def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
-    """Fetch what can be fetched for a stream, and list the rest; 3 if a download failed."""
+def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool, as_json: bool = False) -> int:
+    """Fetch what can be fetched for a stream, and list the rest; 3 if a download failed.
+
+    With `as_json` stdout gets the state of every dataset afterwards, and stderr all else.
+    """
+    tell = partial(click.echo, err=as_json)
     from cl.data.official.kaggle import page
     from cl.data.official.release import find, how_to_get, to_unpack
-    from cl.housekeeping.releases import fetch_all, wanted
+    from cl.housekeeping.releases import fetch_all, states, wanted
     from cl.progress.displays import make_progress
 
     plan = wanted(declaration)
@@ -113,19 +118,19 @@ def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
     library = f"{len(plan.library)} fetched by the datasets library at the first run, " if plan.library else ""
     number = len(plan.here) + plan.others_here
     here = f"{counted(number, 'dataset')} {'is' if number == 1 else 'are'} here"
-    click.echo(
+    tell(
         f"{declaration.name}: {here}, {len(plan.fetch)} can be fetched ({size_text(plan.bytes)}{unknown}), "
         f"{kaggle}{library}{len(plan.by_hand) + len(plan.other)} only you can get."
     )
     for release in (*plan.fetch, *plan.kaggle):
-        click.echo(f"\n{release.title}\n  Licence: {release.licence}\n  Cite: {release.citation}")
+        tell(f"\n{release.title}\n  Licence: {release.licence}\n  Cite: {release.citation}")
         if release.from_kaggle:
-            click.echo(f"  From Kaggle: {page(release.kaggle)}")
+            tell(f"  From Kaggle: {page(release.kaggle)}")
     code = 0
     if (plan.fetch or plan.kaggle) and not dry_run:
 
         def done(release: Release, error: ClbenchError | None) -> None:
-            click.echo(f"{release.title}: {'is here now' if error is None else 'failed'}")
+            tell(f"{release.title}: {'is here now' if error is None else 'failed'}")
 
         with make_progress() as show:
             errors = fetch_all([*plan.fetch, *plan.kaggle], jobs, show.data, done)
@@ -133,18 +138,20 @@ def fetch_stream(declaration: Declaration, jobs: int, dry_run: bool) -> int:
             report(error)
         code = DataError.exit_code if errors else 0
     if plan.by_hand or plan.other:
-        click.echo("\nOnly you can get:")
+        tell("\nOnly you can get:")
     for release in plan.by_hand:
         copy = find(release)
         packed = "" if copy is None else to_unpack(copy)
-        click.echo(f"  {release.title}: {packed or how_to_get(release)}")
+        tell(f"  {release.title}: {packed or how_to_get(release)}")
     for entry in plan.other:
-        click.echo(f"  {entry.name}: {entry.needs}{f' ({entry.source})' if entry.source else ''}")
+        tell(f"  {entry.name}: {entry.needs}{f' ({entry.source})' if entry.source else ''}")
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(state) for state in states(declaration, checksums=False)], indent=1))
     return code
 
 
-def fetch_release(release: Release, dry_run: bool) -> int:
-    """Fetch one dataset in official files, or say where it is.
+def fetch_release(release: Release, dry_run: bool, as_json: bool = False) -> int:
+    """Fetch one dataset in official files, or tell where it is; `as_json` as for a stream.
 
     Raises `MissingData` for one that needs a user, `DataError` for one that is here and is not what is published.
     """
@@ -153,18 +160,20 @@ def fetch_release(release: Release, dry_run: bool) -> int:
     from cl.housekeeping.releases import check_sizes, get
     from cl.progress.displays import make_progress
 
+    tell = partial(click.echo, err=as_json)
     found = find(release)
     was_here = found is not None
     if not was_here:
-        click.echo(f"{release.title} ({size_text(release.size) if release.size else 'size unknown'})")
-    click.echo(f"Licence: {release.licence}\nCite: {release.citation}")
+        tell(f"{release.title} ({size_text(release.size) if release.size else 'size unknown'})")
+    tell(f"Licence: {release.licence}\nCite: {release.citation}")
     if release.from_kaggle and not was_here:
-        click.echo(f"{'Would come' if dry_run else 'It comes'} from Kaggle: {page(release.kaggle)}")
-    if dry_run and not was_here:
-        return 0
-    with make_progress() as show:
-        where = get(release.name, show.data)
-    if found is not None:
-        check_sizes(found)
-    click.echo(f"{release.title} {'was here already' if was_here else 'is here now'}: {where}")
+        tell(f"{'Would come' if dry_run else 'It comes'} from Kaggle: {page(release.kaggle)}")
+    if was_here or not dry_run:
+        with make_progress() as show:
+            where = get(release.name, show.data)
+        if found is not None:
+            check_sizes(found)
+        tell(f"{release.title} {'was here already' if was_here else 'is here now'}: {where}")
+    if as_json:
+        click.echo(json.dumps(next(each for each in about_releases() if each["name"] == release.name), indent=1))
     return 0

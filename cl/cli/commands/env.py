@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cl import paths
-from cl.cli.text import size_text
+from cl.cli.text import say, size_text
 from cl.errors import printable
 from cl.plan.run_options import declared
 
@@ -48,7 +48,7 @@ def command(as_json: bool) -> int:
     for heading, content in found.items():
         click.echo(f"{heading}:")
         for line in _lines(heading, content) or ["none"]:
-            click.echo(f"  {printable(line)}")
+            say(f"  {printable(line)}")
     return 0
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cl.cli.completers import complete_anything
+from cl.cli.text import say
 
 _EPILOG = """\b
 Examples:
@@ -92,14 +94,14 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
         return
     click.echo(f"{found['name']} ({found['kind']})")
     if found.get("doc"):
-        click.echo("\n" + "\n".join(map(printable, str(found["doc"]).splitlines())))
+        say("\n" + "\n".join(map(printable, str(found["doc"]).splitlines())))
     facts = {key: value for key, value in found.get("facts", {}).items() if value not in (None, "", [])}
     if facts:
         click.echo()
         width = max(map(len, facts))
         for key, value in facts.items():
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            click.echo(f"{key:<{width}}  {printable(str(text))}")
+            say(f"{key:<{width}}  {printable(str(text))}", hang=width + 2)
     _print_options(found.get("options", []), "--executor-set" if found["kind"] == "executor" else "--set")
     _print_presets(found.get("presets", []))
     if found.get("bibtex"):
@@ -200,11 +202,24 @@ def _backbone(name: str) -> dict[str, Any] | None:
     import timm
 
     from cl import registry
+    from cl.backbone import hub
     from cl.backbone.facts import CLIP
     from cl.backbone.options import BackboneOptions
 
     arch, _, tag = name.partition("@")[0].partition(".")
     doc = ""
+    if hub.is_hub(name):
+        found = hub.read(name)
+        about = {
+            "Architecture": found.architecture,
+            "Arguments": [f"{key}={value}" for key, value in found.arguments.items()],
+            **_inputs(found.inputs),
+            "Weights": hub.repository(name),
+        }
+        return {
+            "name": name, "kind": "backbone", "doc": "", "facts": about,
+            "options": _options(BackboneOptions, "backbone."),
+        }  # fmt: skip
     if name.startswith(CLIP):
         from cl.backbone import clip
 
@@ -221,11 +236,7 @@ def _backbone(name: str) -> dict[str, Any] | None:
     tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{arch}.*")]
     facts = {
         "Tags": [each for each in tags if each],
-        "Input": "x".join(map(str, config.get("input_size") or ())),
-        "Mean": list(config.get("mean") or ()),
-        "Std": list(config.get("std") or ()),
-        "Interpolation": config.get("interpolation"),
-        "Licence": config.get("license"),
+        **_inputs(config),
         "Weights": config.get("hf_hub_id") or config.get("url") or config.get("file"),
     }
     return {
@@ -234,6 +245,17 @@ def _backbone(name: str) -> dict[str, Any] | None:
         "doc": doc,
         "facts": facts,
         "options": _options(BackboneOptions, "backbone."),
+    }
+
+
+def _inputs(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration of timm says of the images, and the licence of the weights."""
+    return {
+        "Input": "x".join(map(str, config.get("input_size") or ())),
+        "Mean": list(config.get("mean") or ()),
+        "Std": list(config.get("std") or ()),
+        "Interpolation": config.get("interpolation"),
+        "Licence": config.get("license"),
     }
 
 
@@ -308,17 +330,17 @@ def _print_options(options: list[dict[str, Any]], flag: str) -> None:
         accepts = f"; {option['accepts']}" if option["accepts"] else ""
         accepts += f"; tuned in {option['search']}" if "search" in option else ""
         about = f"  [{option['type']}, default {str(shown).lower() if shown is None else shown}{accepts}]"
-        click.echo(f"  {option['key']:<{width}}  {option['help']}{about if option['type'] else ''}")
+        say(f"  {option['key']:<{width}}  {option['help']}{about if option['type'] else ''}", hang=width + 4)
 
 
 def _print_presets(presets: list[dict[str, Any]]) -> None:
     if not presets:
         return
-    click.echo("\nPresets (unnamed ones apply by themselves where they match, in this order):")
-    click.echo("  None applies to a stream whose setting is not among those above: `clbench run` refuses it.")
+    say("\nPresets (unnamed ones apply by themselves where they match, in this order):")
+    say("  None applies to a stream whose setting is not among those above: `clbench run` refuses it.")
     for preset in presets:
         name = f"--preset {preset['name']}: " if preset["name"] else ""
-        click.echo(f"  {name}{'|'.join(preset['stream'])} with {'|'.join(preset['backbone'])}")
-        click.echo(f"    source: {preset['source']}")
+        say(f"  {name}{'|'.join(preset['stream'])} with {'|'.join(preset['backbone'])}")
+        say(f"    source: {preset['source']}")
         values = ", ".join(f"{key}={value}" for key, value in preset["options"].items())
-        click.echo(f"    {values or 'the defaults'}")
+        say(f"    {values or 'the defaults'}")

@@ -78,13 +78,33 @@ def _items(kind: str) -> list[dict[str, Any]]:
             if name in ours:
                 problem = "a metric of clbench has this name; rename it"
             summary = names.summary(name) if problem is None else f"broken: {problem}"
-            items.append({"name": name, "summary": summary, "distribution": " ".join(owner).strip()})
+            items.append(
+                {"name": name, "summary": summary, "distribution": " ".join(owner).strip(), **_family(kind, name)}
+            )
         except UsageError as error:  # two distributions register the name: report it here
-            items.append({"name": name, "summary": str(error), "distribution": None})
+            items.append({"name": name, "summary": str(error), "distribution": None, **_family(kind, name)})
     return items
 
 
+def _family(kind: str, name: str) -> dict[str, str]:
+    from cl.plan.families import family_of
+
+    return {"family": family_of(name)} if kind == "strategies" else {}
+
+
+def _in_families(items: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The items by the heading above them: strategies by family, others without one."""
+    from cl.plan.families import FAMILIES, OTHER
+
+    grouped: dict[str, list[dict[str, Any]]] = {name: [] for name in FAMILIES}
+    for item in sorted(items, key=lambda item: item.get("family") == OTHER):
+        grouped.setdefault(item.get("family", ""), []).append(item)
+    about = {name: f"{name.capitalize()}: {words}" for name, words in FAMILIES.items()}
+    return [(about.get(family, family.capitalize()), inside) for family, inside in grouped.items() if inside]
+
+
 def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
+    from cl.cli.text import say
     from cl.errors import printable
     from cl.registry import DISTRIBUTION
 
@@ -92,11 +112,18 @@ def _print(found: dict[str, list[dict[str, Any]]], alone: bool) -> None:
     for position, (kind, items) in enumerate(found.items()):
         if not alone:
             click.echo(("\n" if position else "") + f"{kind.capitalize()}:")
-        for item in items:
-            owner = item.get("distribution") or ""
-            plugin = f"  [{printable(owner)}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
-            after = {":": "ARCH" if kind == "backbones" else "PATH", "/": "NAME"}.get(item["name"][-1], "")
-            name = printable(item["name"]) + after
-            click.echo(f"{'' if alone else '  '}{name:<{width + 4}}  {printable(item['summary'])}{plugin}".rstrip())
+        for heading, inside in _in_families(items):
+            margin = "" if alone else "  "
+            if heading:
+                say(f"{margin}{printable(heading)}")
+                margin += "  "
+            for item in inside:
+                owner = item.get("distribution") or ""
+                plugin = f"  [{printable(owner)}]" if owner and owner.partition(" ")[0] != DISTRIBUTION else ""
+                colon = "ARCH" if kind == "backbones" else "PATH" if item["name"] == "folder:" else "NAME"
+                after = {":": colon, "/": "NAME"}.get(item["name"][-1], "")
+                name = printable(item["name"]) + after
+                start = f"{margin}{name:<{width + 4}}  "
+                say(f"{start}{printable(item['summary'])}{plugin}".rstrip(), hang=len(start))
         if kind == "backbones":
-            click.echo(f"{'' if alone else '  '}Any timm model works too, as arch.tag, arch@file or arch@random.")
+            say(f"{'' if alone else '  '}Any timm model works too, as arch.tag, arch@file or arch@random.")

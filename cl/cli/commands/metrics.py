@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.completers import complete_metric
+from cl.cli.text import say
 
 if TYPE_CHECKING:
     from cl.records.metrics import Metric
@@ -26,6 +27,7 @@ Examples:
   clbench metrics RUN --curve                  accuracy, forgetting, flips and memory after every task
   clbench metrics RUN --flips 3,10             images that changed between two tasks
   clbench metrics RUN --confusion
+  clbench metrics RUN --classes                precision, recall and F1 of every class
 
 \b
 R[t,i] is the accuracy on group i after step t, T the last step, n_i the number of test images of
@@ -40,8 +42,11 @@ group i. All are fractions; a value that cannot be computed is none, never 0, an
 )  # fmt: skip
 @click.option("--curve", "view", flag_value="curve", help="Accuracy, forgetting, flips and memory after every task.")
 @click.option("--confusion", "view", flag_value="confusion", help="Images by class and answer after the last task.")
+@click.option("--classes", "view", flag_value="classes", help="Precision, recall and F1 by class after the last task.")
 @click.option("--flips", metavar="TASK,TASK", help="Negative and positive flips between two tasks, counted from 1.")
-@click.option("--rule", help="Prediction rule of --curve, --confusion and --flips.  [default: the strictest]")
+@click.option(
+    "--rule", help="Prediction rule of --curve, --confusion, --classes and --flips.  [default: the strictest]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     name: str | None, reference: Path | None, view: str | None, flips: str | None, rule: str | None, as_json: bool
@@ -57,7 +62,9 @@ def command(
         hint = did_you_mean(name, list(METRICS)) or " `clbench metrics` shows all."
         raise UsageError(f"There is no metric and no run '{name}'.{hint}")
     if reference or view or flips or rule:
-        raise UsageError("--reference, --curve, --confusion, --flips and --rule need a RUN; name its folder.")
+        raise UsageError(
+            "--reference, --curve, --confusion, --classes, --flips and --rule need a RUN; name its folder."
+        )
     found = [_about(metric) for metric in METRICS.values() if name in (None, metric.id)]
     if as_json:
         click.echo(json.dumps(found if name is None else found[0], indent=1))
@@ -66,11 +73,11 @@ def command(
         better = "higher" if about["higher_is_better"] else "lower"
         needs = f"; needs {', '.join(about['needs'])}" if about["needs"] else ""
         low, high = about["range"]
-        click.echo(f"{about['name']}: {about['title']}")
-        click.echo(f"    formula  {about['formula']}")
-        click.echo(f"    source   {about['source']}")
+        say(f"{about['name']}: {about['title']}")
+        say(f"    formula  {about['formula']}", hang=13)
+        say(f"    source   {about['source']}", hang=13)
         span = f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
-        click.echo(f"    range    {span}, {better} is better{needs}")
+        say(f"    range    {span}, {better} is better{needs}", hang=13)
     return 0
 
 
@@ -92,14 +99,18 @@ def _of_run(
     from cl.errors import UsageError
 
     if sum(map(bool, (reference, view, flips))) > 1:
-        raise UsageError("Choose one of --reference, --curve, --confusion and --flips.")
+        raise UsageError("Choose one of --reference, --curve, --confusion, --classes and --flips.")
     if rule and not (view or flips):
-        raise UsageError("--rule belongs to --curve, --confusion and --flips; without them all rules are shown.")
+        raise UsageError(
+            "--rule belongs to --curve, --confusion, --classes and --flips; without them all rules are shown."
+        )
     record, predictions = _read(path)
     if view == "curve":
         return _print_curve(record, rule, predictions, as_json)
     if view == "confusion":
         return _print_confusion(record, rule, _needed(path, predictions), as_json)
+    if view == "classes":
+        return _print_classes(record, rule, _needed(path, predictions), as_json)
     if flips is not None:
         return _print_flips(record, rule, _needed(path, predictions), flips, as_json)
     return _print_all(record, reference, predictions, as_json)
@@ -149,7 +160,7 @@ def _print_all(record: Record, reference: Path | None, predictions: Predictions 
     rows = [[name, *(_shown(values[rule][name]) for rule in rules)] for name in here]
     print_table(["metric", *rules], rows, right=rules)
     for line in _reasons(result, values, joint is not None, predictions):
-        click.echo(line)
+        say(line)
     for rule in rules:
         for name, recorded in result["metrics"].get(rule, {}).items():
             given = joint is not None and "reference" in METRICS[name].needs  # no record holds these
@@ -210,6 +221,23 @@ def _print_confusion(record: Record, rule: str | None, predictions: Predictions,
     columns = [*map(str, range(1, len(names) + 1)), "none"]
     rows = [[f"{i + 1} {name}", *map(str, counts)] for i, (name, counts) in enumerate(zip(names, table, strict=True))]
     print_table(["class", *columns], rows, right=columns)
+    return 0
+
+
+def _print_classes(record: Record, rule: str | None, predictions: Predictions, as_json: bool) -> int:
+    from cl.cli.text import print_table
+    from cl.results.tables import CLASSES, class_rows, percent
+
+    rows = class_rows(record, predictions, rule)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return 0
+
+    def cell(name: str, value: Any) -> str:
+        return percent(value) if name in ("precision", "recall", "F1") else "-" if value is None else str(value)
+
+    cells = [[cell(name, row[name]) for name in CLASSES] for row in rows]
+    print_table(list(CLASSES), cells, right=CLASSES[1:])
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from cl.cli.reading import read_results
+from cl.cli.shared import filter_option, top_option
 from cl.results.plots import DATA_FORMAT, FORMATS, KINDS, THEMES
 
 _EPILOG = """\b
@@ -17,6 +18,7 @@ Examples:
   clbench plot results --kind curves,cost --format svg,png --theme light,dark
   clbench plot results --kind matrix --format json      the numbers behind the figures
   clbench plot results --kind rank                      forgetting against the rank of LoRA
+  clbench plot results --kind curves --filter preset=small --top 8 --width column --format pdf
 
 \b
 Kinds:
@@ -45,30 +47,48 @@ def several(what: str, known: Iterable[str], text: str) -> list[str]:
     "--out", type=click.Path(path_type=Path, file_okay=False), default="plots", show_default=True, metavar="FOLDER",
     help="Folder of the figures.",
 )  # fmt: skip
-@click.option("--format", "formats", default="svg", show_default=True, help="svg, png, json (the numbers), or several.")
+@click.option("--format", "formats", default="svg", show_default=True,
+              help="svg, png, pdf, json (the numbers), or several.")  # fmt: skip
 @click.option("--theme", default="light", show_default=True, help="light, dark, transparent, or several.")
 @click.option("--rule", help="Prediction rule.  [default: the strictest rule of each run]")
+@filter_option("Draw only runs")
+@top_option
+@click.option("--title", metavar="TEXT", help="Title of every figure; '' for none.  [default: stream and backbone]")
+@click.option(
+    "--width", metavar="WIDTH", help="Width of the whole figure: 85mm, 3.25in, column (3.25in), page (6.75in)."
+)
+@click.option("--font-size", type=click.FloatRange(4, 40), metavar="POINTS",
+              help="Size of type.  [default: 10; 8 with --width]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the list of files as JSON.")
 def command(
-    folders: tuple[Path, ...], kind: str, out: Path, formats: str, theme: str, rule: str | None, as_json: bool
-) -> int:
+    folders: tuple[Path, ...], kind: str, out: Path, formats: str, theme: str, rule: str | None,
+    filters: tuple[str, ...], top: int | None, title: str | None, width: str | None, font_size: float | None,
+    as_json: bool,
+) -> int:  # fmt: skip
     """Draw the runs below the folders (default: the results folder); seeds are averaged.
 
     One figure per stream definition and backbone, or per row for `matrix` and `confusion`. Only complete runs are
-    drawn; limited runs (--limit, --max-tasks) get their own, marked figures. The same records and matplotlib give the
-    same bytes.
+    drawn; limited runs (--limit, --max-tasks) get their own, marked figures. Of more than 12 rows the best 12 have
+    colours and labels. The same records and matplotlib give the same bytes.
     """
 
+    from cl.cli.lengths import inches_of
     from cl.errors import UsageError
-    from cl.results.plots import plots_of
+    from cl.results.leaderboard.filters import patterns_of
+    from cl.results.plots import Page, plots_of
     from cl.results.plots.architecture import LEAST
 
     kinds, suffixes = several("kind", KINDS, kind), several("format", (*FORMATS, DATA_FORMAT), formats)
     themes = several("theme", THEMES, theme)
+    inches = None if width is None else inches_of(width, "--width")
+    page = Page(inches, font_size or (10 if inches is None else 8), title)
+    wanted = patterns_of(filters)
     results = read_results(folders)
-    plots = plots_of(results.records, kinds, rule, folders=[file.parent for file in results.files])
+    places = [file.parent for file in results.files]
+    plots = plots_of(results.records, kinds, rule, folders=places, filters=wanted, top=top)
     needs = {
         "architecture": f", which needs one configuration on {LEAST} or more networks",
+        "tasks": ", which needs runs that are told the task; try --rule til_masked",
         "transfer": ", which needs runs of independent and of another learner on one stream, backbone and seed",
     }
     without = [name for name in kinds if name not in {plot.kind for plot in plots}]
@@ -85,7 +105,7 @@ def command(
         for suffix in suffixes:
             for name in themes[:1] if suffix == DATA_FORMAT else themes:
                 ending = "" if suffix == DATA_FORMAT or name == themes[0] else f"-{name}"
-                path = plot.save(out / f"{plot.name}{ending}.{suffix}", THEMES[name])
+                path = plot.save(out / f"{plot.name}{ending}.{suffix}", THEMES[name], page)
                 written.append({"kind": plot.kind, "title": plot.data["title"], "theme": name, "file": str(path)})
                 if not as_json:
                     click.echo(path)

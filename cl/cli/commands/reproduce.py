@@ -9,6 +9,7 @@ import click
 
 from cl.cli.perform import perform
 from cl.cli.shared import Display, Execution, display_options, execution_options, run_option, seeds_in
+from cl.cli.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -185,15 +186,15 @@ def _list(as_json: bool) -> int:
         ("Verified (percent):", [item for item in items if item["verified_on"]]),
         ("Not yet run:", [item for item in items if not item["verified_on"]]),
     ):
-        click.echo(title)
+        say(title)
         for item in chosen:
-            click.echo(f"  {item['name']}: {item['about']}")
+            say(f"  {item['name']}: {item['about']}")
             if item["verified_on"]:
                 changed = "; the code of the method has changed since" if item["source_changed"] else ""
-                click.echo(f"      {item['metric']} {item['expected']}")
-                click.echo(f"      on {item['verified_on']}{changed}")
+                say(f"      {item['metric']} {item['expected']}")
+                say(f"      on {item['verified_on']}{changed}")
             else:
                 reported = f"reported {' and '.join(item['reported'])} ({item['metric']})" if item["reported"] else ""
                 needs = f"needs {item['needs']} (estimated)" if item["needs"] else ""
-                click.echo(f"      {'; '.join(filter(None, [reported, needs]))}".rstrip())
+                say(f"      {'; '.join(filter(None, [reported, needs]))}".rstrip())
     return 0

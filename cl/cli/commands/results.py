@@ -29,6 +29,7 @@ are the same run; others are in conflict, and are named. Exit code 1: conflicts,
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the counts and every run as JSON.")
 _partial = click.option("--partial", is_flag=True, help="Also runs that are not complete, without their checkpoints.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 
 
 @click.group("results", epilog=_EPILOG, short_help="merge results folders; push and pull them")
@@ -52,7 +53,7 @@ all other runs are merged. Exit code 1: there are conflicts, or records that can
 @click.argument("folders", nargs=-1, required=True, type=_FOLDER, metavar="FOLDER...")
 @click.option("--into", required=True, type=_FOLDER, metavar="FOLDER", help="The target; it may hold runs already.")
 @_partial
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@_dry_run
 @_json
 def merge_folders(folders: tuple[Path, ...], into: Path, partial: bool, dry_run: bool, as_json: bool) -> int:
     """Copy the complete runs of several results folders into one.
@@ -71,6 +72,7 @@ Examples:
   clbench results push results s3://bucket/results
   clbench results push results hf://datasets/group/results
   clbench results push results /mnt/shared/results
+  clbench results push results s3://bucket/results --dry-run
 
 \b
 A place is a path or a URL of fsspec. It needs pip install 'clbench[remote]'; s3:// also needs s3fs, hf:// needs
@@ -83,18 +85,21 @@ Two processes should not push different results of one run at the same time: mos
 @click.argument("url", metavar="URL")
 @_partial
 @click.option("--learners", is_flag=True, help="Also saved learners, which are large.")
+@_dry_run
 @_json
-def push_folder(folder: Path, url: str, partial: bool, learners: bool, as_json: bool) -> int:
+def push_folder(folder: Path, url: str, partial: bool, learners: bool, dry_run: bool, as_json: bool) -> int:
     """Send the complete runs of a results folder to another place; runs that are there are not sent again."""
     from cl.results.remote import push
 
-    return _report(push(folder, url, partial=partial, learners=learners), "sent", as_json)
+    outcomes = push(folder, url, partial=partial, learners=learners, dry_run=dry_run)
+    return _report(outcomes, "would be sent" if dry_run else "sent", as_json)
 
 
 _PULL = """\b
 Examples:
   clbench results pull s3://bucket/results theirs
   clbench results pull hf://datasets/group/results theirs --max-bytes 2GB
+  clbench results pull s3://bucket/results theirs --dry-run          fetches and checks the records alone
 
 \b
 What is received is not trusted: a run enters the folder only if the names of its files, their sizes, the structure
@@ -112,15 +117,19 @@ fails is refused as a whole, and named with the reason. Limits of a file: record
     "--max-bytes", type=Size(), default=20_000_000_000, show_default=True, metavar="BYTES",
     help="The most bytes of all files together: a number, or one with a unit, such as 2GB.",
 )  # fmt: skip
+@_dry_run
 @_json
-def pull_folder(url: str, folder: Path, partial: bool, learners: bool, max_bytes: int, as_json: bool) -> int:
+def pull_folder(
+    url: str, folder: Path, partial: bool, learners: bool, max_bytes: int, dry_run: bool, as_json: bool
+) -> int:
     """Fetch the complete runs of another place into a results folder, and check them.
 
     Of a run that is in the folder already only the record is fetched.
     """
     from cl.results.remote import pull
 
-    return _report(pull(url, folder, partial=partial, learners=learners, most=max_bytes), "received", as_json)
+    outcomes = pull(url, folder, partial=partial, learners=learners, most=max_bytes, dry_run=dry_run)
+    return _report(outcomes, "would be received" if dry_run else "received", as_json)
 
 
 def _report(outcomes: Iterable[Outcome], done: str, as_json: bool) -> int:

@@ -12,7 +12,7 @@ from cl.cli.app import report
 from cl.cli.completers import complete
 from cl.cli.perform import perform
 from cl.cli.shared import Display, Execution, display_options, execution_options, run_option
-from cl.errors import INTERRUPTED, TERMINATED, ClbenchError, UsageError, sentence
+from cl.errors import INTERRUPTED, TERMINATED, ClbenchError, sentence
 
 if TYPE_CHECKING:
     from cl.plan.plan import Plan
@@ -61,18 +61,14 @@ def command(
 
 def _plan(folder: Path) -> Plan:
     """The plan of the run in a folder; every error names its config.toml."""
-    from cl.plan.config_file import CONFIG, read_run
+    from cl.plan.config_file import CONFIG
     from cl.plan.plan import load_plan
 
     file = folder / CONFIG
-    table = read_run(folder)[0]
-    for key in ("strategy", "stream"):
-        if not table.get(key):
-            raise UsageError(f"{file} lacks {key} in [run]; restore the file, or repeat the run with `clbench run`.")
     try:
         return load_plan(folder)
     except ClbenchError as error:
-        if str(file) in str(error):
+        if str(folder) in str(error):
             raise
         raise type(error)(f"{file}: {sentence(error)}") from error
 

@@ -26,12 +26,23 @@ if TYPE_CHECKING:
 
 _GROUPS = {
     "What to run": ("strategy", "stream", "backbone", "seed", "order_seed", "init_seed", "data_seed"),
+    "Go on from a finished run": ("from_run", "from_task"),
     "Options of the method, the stream and the backbone": ("config", "preset", "assignments"),
-    "How much": ("few_shot", "setting", "limit", "max_tasks", "sealed", "stop_below", "probe", "probe_last"),
+    "How much": (
+        "few_shot",
+        "setting",
+        "limit",
+        "max_tasks",
+        "skip_damaged",
+        "sealed",
+        "stop_below",
+        "probe",
+        "probe_last",
+    ),
     "What it would cost": ("dry_run", "device_model", "devices", "utilisation", "speeds_from", "measure", "published"),
     "How and where": (
         *("device", "precision", "compile", "threads", "jobs", "results", "existing", "checkpoint_every"),
-        *("save_learner", "save_scores", "profile"),
+        *("save_learner", "save_every_task", "save_scores", "profile"),
     ),
     "Display": ("progress", "loggers", "as_json", "quiet", "verbose", "help"),
 }
@@ -50,6 +61,8 @@ Examples:
   clbench run -s finetune --stream split-cifar100 --probe tinyimagenet_60   and forgetting of the pretraining
   clbench run -c results/.../config.toml --seed 7               the same with another seed
   clbench run -s slca --stream split-digits --profile           and where the time went
+  clbench run --from RUN --stream folder:/data/new              its learner goes on with new tasks
+  clbench run --from RUN --at 3                                 again from its third task on
 
 \b
 Values, lowest precedence first: default, preset, config file, CLBENCH_SET, --set. The record says
@@ -79,6 +92,14 @@ class _Grouped(click.Command):
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with [run] and [options]."
 )
+@click.option(
+    "--from", "from_run", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="A run whose saved learner goes on: on the tasks of --stream, or else on the rest of its own stream.",
+)  # fmt: skip
+@click.option(
+    "--at", "from_task", type=click.IntRange(1), metavar="N",
+    help="With --from: go on after its task N (needs --save-every-task there).  [default: all that it learned]",
+)  # fmt: skip
 @cost_options
 @how_to_run()
 @execution_options()
@@ -105,11 +126,27 @@ def planned(
     config: Path | None,
     assignments: tuple[str, ...],
     loggers: tuple[str, ...] = (),
+    from_run: Path | None = None,
+    from_task: int | None = None,
     **run_options: Any,
 ) -> Grid:
-    """The grid of runs for these options."""
+    """The grid of runs for these options; a single one with --from. Raises `UsageError`."""
+    from cl.errors import UsageError
     from cl.options import parse_assignments
-    from cl.plan.grids import grid
+    from cl.plan.grids import Grid, grid
+    from cl.plan.plan import make_plan
+
+    if from_run is not None or from_task is not None:
+        lists = {"strategy": names_in(strategy), "stream": streams_in(stream), "backbone": backbones_in(backbone)}
+        names: dict[str, Any] = {**lists, "seed": seeds_in(seed)}
+        if several := [name for name, values in names.items() if len(values) > 1]:
+            raise UsageError(f"--from makes one run; name one --{several[0]}, or none.")
+        plan = make_plan(
+            options=parse_assignments(assignments), config_file=config, origin="command line", from_run=from_run,
+            from_task=from_task, loggers=",".join(loggers) or None,
+            **{name: values[0] for name, values in names.items()}, **run_options,
+        )  # fmt: skip
+        return Grid((plan,))
 
     return grid(
         names_in(strategy),

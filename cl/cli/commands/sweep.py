@@ -38,7 +38,7 @@ Examples:
   clbench sweep -s slca,mos --stream split-cifar100 --seed 1993,1996,1997 --set lr=0.01,0.02
   clbench sweep GRID.toml --executor ray --executor-set address=auto
   clbench sweep status GRID.toml                     from any machine that sees the results
-  clbench sweep retry GRID.toml                      the runs that failed
+  clbench sweep retry GRID.toml                      the runs that failed (--dry-run: which, and their costs)
 
 \b
 GRID.toml has lists, and every combination is a run:
@@ -136,6 +136,7 @@ def start(**given: Any) -> int:
 
 @command.command("retry", short_help="run again what failed")
 @_sweep_options
+@cost_options
 @_executor_options
 def retry(**given: Any) -> int:
     """Run the runs again whose last attempt failed; a stopped attempt continues from its checkpoint."""
@@ -151,7 +152,7 @@ def retry(**given: Any) -> int:
                 chosen.append(plan)
         return chosen
 
-    return _perform(failed, costs=None, **given)
+    return _perform(failed, **given)
 
 
 @command.command("status", short_help="how its runs stand")
@@ -178,7 +179,7 @@ def _perform(
     executor_assignments: tuple[str, ...],
     execution: Execution,
     display: Display,
-    costs: Costs | None,
+    costs: Costs,
     **chosen: Any,
 ) -> int:
     from cl.cli.perform import carry_out
@@ -204,21 +205,22 @@ def _perform(
         name, layers, existing=execution.existing, threads=execution.threads, log_level=display.log_level,
         lines=not display.quiet and display.progress != "none",
     )  # fmt: skip
-    if costs is not None and costs.dry_run:
-        from cl.cli.dry_run import describe
-
-        at_once = dataclasses.replace(execution, jobs=made.at_once(found.plans))
-        each = display.verbose > 0 or display.as_json
-        return describe(found.plans, display.as_json, execution.existing, costs.asked(at_once), each=each)
     journal = Journal(found.plans[0].results, sweep.name)
     plans = choose(found.plans, journal.last())
     if not plans:
         click.echo("Nothing is to be repeated: no run of this sweep failed.", err=True)
         return 0
+    if costs.dry_run:
+        from cl.cli.dry_run import describe
+
+        at_once = dataclasses.replace(execution, jobs=made.at_once(plans))
+        each = display.verbose > 0 or display.as_json
+        asked = costs.asked(at_once, made.runs_per_process(plans))
+        return describe(plans, display.as_json, execution.existing, asked, each=each)
     screen = SweepScreen(plans, display, journal, made.at_once(plans), execution.threads)
     with screen:
         code = carry_out(made, plans, screen)
-    screen.summary()
+    screen.summary(detached=made.detaches)
     return code
 
 

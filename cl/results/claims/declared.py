@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -181,6 +181,16 @@ class Claims:
         except UsageError as error:
             raise UsageError(f"claims: row '{row.name}' on board '{board.name}': {error}") from error
 
+    def placed(self, folders: Sequence[Path]) -> Claims:
+        """The same claims, whose commands write into `folders`, those that records are read from.
+
+        A board's `results` is a path from the folder that holds the whole of them, which need not be the current one:
+        of `/elsewhere/results/reference`, the board of `results/reference/wsn` is `/elsewhere/results/reference/wsn`.
+        A folder that is no part of such a path takes the runs of all boards.
+        """
+        boards = {name: replace(each, results=_placed(each.results, folders)) for name, each in self.boards.items()}
+        return replace(self, boards=boards)
+
     def command(self, row: Row, board: Board, seeds: Sequence[int]) -> str:
         """The command that runs a row for some seeds."""
         words = ["clbench", "run", "-s", row.strategy, "--stream", board.stream]
@@ -193,6 +203,15 @@ class Claims:
         words += ["--precision", board.precision] if board.precision != RunOptions.precision else []
         words += ["--threads", "1", "--seed", ",".join(map(str, seeds)), "--results", board.results]
         return shlex.join(words)
+
+
+def _placed(results: str, folders: Sequence[Path]) -> str:
+    wanted = Path(results).parts
+    for length in range(len(wanted), 0, -1):
+        for folder in folders:
+            if folder.resolve().parts[-length:] == wanted[:length]:
+                return str(folder.joinpath(*wanted[length:]))
+    return str(folders[0])
 
 
 def _value(value: Any) -> str:

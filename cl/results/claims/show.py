@@ -10,16 +10,16 @@ from typing import Any
 from cl.errors import counted
 from cl.results.claims.declared import Part
 from cl.results.claims.verdicts import RUNNING, Compared, Judged, JudgedAttempt, JudgedPart, by_chance
-from cl.results.tables import aligned
+from cl.results.fitted import fitted
 
 _WIDTH = 100
 
 
-def overview(judged: Sequence[Judged]) -> str:
-    """One line per claim, then what is left to run and what chance would give."""
+def overview(judged: Sequence[Judged], width: int | None = None) -> str:
+    """One line per claim, then what is left to run and what chance would give; the table fits `width`."""
     rows = [[each.claim.id, each.claim.paper, each.last.text, first_verdict(each)] for each in judged]
     head = ["claim", "paper", "verdict", "first verdict"]
-    lines = aligned(head, rows, left=head)
+    lines = fitted(head, rows, width, left=head)
     missing = [each.last for each in judged if each.last.missing]
     if missing:
         runs, minutes = sum(sum(each.missing.values()) for each in missing), sum(each.minutes for each in missing)
@@ -42,36 +42,39 @@ def chance_text(judged: Sequence[Judged]) -> str:
     return f"If no row differed from another, {expected:.2f} of these claims would hold by chance, at most."
 
 
-def details(judged: Judged) -> str:
-    """Everything about a claim: source, boards, every attempt with its parts, and the commands that are left."""
+def details(judged: Judged, width: int | None = None) -> str:
+    """Everything about a claim: source, boards, every attempt with its parts, and the commands that are left.
+
+    Tables and text have at most `width` characters; commands stay whole, so that they can be copied.
+    """
     claim = judged.claim
     lines = [
         f"{claim.id}: {judged.last.text}",
-        *_filled(claim.claim),
-        *_filled(f"paper   {claim.paper}; {claim.source}"),
-        *_filled(f"unlike  {claim.unlike}"),
+        *_filled(claim.claim, width),
+        *_filled(f"paper   {claim.paper}; {claim.source}", width),
+        *_filled(f"unlike  {claim.unlike}", width),
     ]
     for attempt in judged.attempts:
-        lines += ["", *_attempt(attempt)]
+        lines += ["", *_attempt(attempt, width)]
     return "\n".join(lines)
 
 
-def _filled(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="            ")
+def _filled(text: str, width: int | None) -> list[str]:
+    return textwrap.wrap(text, min(width or _WIDTH, _WIDTH), initial_indent="    ", subsequent_indent="            ")
 
 
-def _attempt(judged: JudgedAttempt) -> list[str]:
+def _attempt(judged: JudgedAttempt, width: int | None) -> list[str]:
     attempt = judged.attempt
     lines = [f"  declared {attempt.declared}: {judged.text}"]
     for name, text in (("why", attempt.why), ("budget", attempt.budget), ("trials", attempt.trials)):
-        lines += _filled(f"{name:<7} {text}") if text else []
+        lines += _filled(f"{name:<7} {text}", width) if text else []
     if judged.older:
-        lines += _filled(f"records {judged.older} of {judged.done} were made before the declaration")
-    lines += _filled(f"code    {mixed_text(judged)}") if judged.mixed else []
+        lines += _filled(f"records {judged.older} of {judged.done} were made before the declaration", width)
+    lines += _filled(f"code    {mixed_text(judged)}", width) if judged.mixed else []
     head = ["part", "board", "verdict", "measured"]
     rows = [[part.part.name, part.part.board, part_verdict(part), measured(part)] for part in judged.parts]
-    lines += [f"    {line}" for line in aligned(head, rows, left=head)]
-    lines += _filled(f"note    {attempt.note}") if attempt.note else []
+    lines += [f"    {line}" for line in fitted(head, rows, width and width - 4, left=head)]
+    lines += _filled(f"note    {attempt.note}", width) if attempt.note else []
     if judged.missing:
         lines += [
             f"    missing runs, about {judged.minutes:.0f} CPU-minutes:",

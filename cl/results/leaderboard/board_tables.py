@@ -1,189 +1,157 @@
-"""The leaderboard as text, CSV, Markdown, LaTeX and JSON: pure functions of its rows."""
+"""The leaderboard as text, CSV and JSON: pure functions of its rows. `paper_tables` has Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from textwrap import wrap
 
 from cl.errors import printable
-from cl.records.metrics import METRICS, scale_of, shown
+from cl.results.fitted import fitted
+from cl.results.leaderboard.layout import (
+    COSTS,
+    EVERY,
+    USUAL,
+    WORDS,
+    Cells,
+    Layout,
+    Notes,
+    boards_of,
+    head_of,
+    measured_with,
+    metrics_shown,
+    table_of,
+    title_of,
+)
 from cl.results.leaderboard.ranking import COLUMNS, Row
-from cl.results.tables import aligned, csv_cell, in_unit, percent
+from cl.results.tables import csv_cell
 
-Cells = dict[str, str]
+NARROWEST = 60
+"""Characters; tables are not made narrower. Where a line has fewer, the rows become lines, see `fitted`."""
 
 
-def to_csv(rows: Sequence[Row]) -> str:
+def to_csv(rows: Sequence[Row], layout: Layout = USUAL) -> str:
     """The rows as CSV: all columns at full precision; unknown values are empty. Text is escaped by `csv_cell`."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(COLUMNS), extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, _names(layout), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
-def to_json(rows: Sequence[Row]) -> str:
-    """The rows as a JSON list of objects: all columns, and further keys of a row."""
-    plain = [{**dict.fromkeys(COLUMNS), **row} for row in rows]
+def to_json(rows: Sequence[Row], layout: Layout = USUAL) -> str:
+    """The rows as a JSON list of objects: all columns, and further keys of a row; or the columns asked for."""
+    names = _names(layout)
+    every = [{**dict.fromkeys(COLUMNS), **row} for row in rows]
+    plain = every if len(names) == len(COLUMNS) else [{name: row[name] for name in names} for row in every]
     return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 
-def to_text(rows: Sequence[Row]) -> str:
-    """The rows as text: one table per board, in percent, with footnotes. Nothing is truncated."""
+def _names(layout: Layout) -> list[str]:
+    return list(COLUMNS if layout.columns in ((), (EVERY,)) else layout.columns)
+
+
+def to_text(rows: Sequence[Row], layout: Layout = USUAL) -> str:
+    """The rows as text: one table per board, in percent, with footnotes.
+
+    Without a width nothing is left out. With one, usual columns that do not fit are left out and named below, and long
+    words are in several lines; columns that were asked for stay.
+    """
     texts = []
-    for board in _boards(rows):
-        notes = _Notes()
-        lines = [_title(board[0]), *_aligned(_table(board, notes)), *(f"[{n}] {note}" for n, note in notes.items())]
+    for board in boards_of(rows):
+        without: list[str] = []
+        limits: dict[str, int] = {}
+        asked = layout
+        if layout.width is not None and layout.columns != (EVERY,):
+            limits, without = _fitted(board, layout)
+            asked = replace(layout, columns=tuple(limits))
+        notes = Notes()
+        cells = table_of(board, notes, asked)
+        cells = [line for cell in cells for line in _in_lines(cell, limits)] if limits else cells
+        below = [f"[{number}] {note}" for number, note in notes.items()]
+        if any(name in cells[0] for name in COSTS) and (told := measured_with(board)):
+            below.append(told)
+        if left := layout.left_out.get(board[0]["board"]):
+            below.append(f"{left} more row{'s' * (left > 1)}; without --top all are shown.")
+        if without:
+            names = ", ".join(head_of(name, board[0]) for name in without)
+            below.append(f"Left out to fit {layout.width} characters: {names}; --columns all shows them.")
+        lines = [*_lines(title_of(board[0]), layout), *_aligned(cells, board[0], layout.width)]
+        lines += [line for text in below for line in _lines(text, layout)]
         texts.append("\n".join(lines) + "\n")
     return "\n".join(texts)
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
-    """The rows as Markdown: one heading and table per board, in percent, with notes as a numbered list."""
-    texts = []
-    for board in _boards(rows):
-        notes = _Notes()
-        cells = [{name: text.replace("|", r"\|") for name, text in cell.items()} for cell in _table(board, notes)]
-        lines = [f"## {_title(board[0])}", "", *_aligned(cells, ":")]
-        if notes.found:
-            lines += ["", *(f"{n}. {note}" for n, note in notes.items())]
-        texts.append("\n".join(lines) + "\n")
-    return "\n".join(texts)
+def _lines(text: str, layout: Layout) -> list[str]:
+    if layout.width is None:
+        return [text]
+    return wrap(text, layout.width, subsequent_indent="  ", break_on_hyphens=False) or [text]
 
 
-def _aligned(cells: Sequence[Cells], colon: str = "") -> list[str]:
-    return aligned(list(cells[0]), [list(cell.values()) for cell in cells], left=_WORDS, colon=colon)
+def _aligned(cells: Sequence[Cells], row: Row, width: int | None) -> list[str]:
+    heads = {name: head_of(name, row) for name in cells[0]}
+    left = [head for name, head in heads.items() if name in WORDS]
+    narrow = width if width is not None and width < NARROWEST else None
+    return fitted(list(heads.values()), [list(cell.values()) for cell in cells], narrow, left=left)
 
 
-def to_latex(rows: Sequence[Row]) -> str:
-    r"""One `table` per board for `\usepackage{booktabs}`, percent, notes below; unranked rows are below a rule."""
-    texts = [r"% \usepackage{booktabs}" + "\n"]
-    for board in _boards(rows):
-        notes = _Notes()
-        cells = _table(board, notes)
-        columns = "".join("l" if name in _WORDS else "r" for name in cells[0])
-        lines = [
-            r"\begin{table}",
-            r"\centering\small",
-            rf"\caption{{{_escape(_title(board[0]))}. Percent, 95\,\% intervals.}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(map(_escape, cells[0])) + r" \\",
-            r"\midrule",
-        ]
-        for index, cell in enumerate(cells):
-            if index and board[index]["rank"] is None and board[index - 1]["rank"] is not None:
-                lines.append(r"\midrule")
-            lines.append(" & ".join(map(_escape, cell.values())) + r" \\")
-        lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [rf"\par\footnotesize [{n}] {_escape(note)}" for n, note in notes.items()]
-        texts.append("\n".join([*lines, r"\end{table}"]) + "\n")
-    return "\n".join(texts)
+def _fitted(board: Sequence[Row], layout: Layout) -> tuple[dict[str, int], list[str]]:
+    """The columns that fit, each with its number of characters, and the columns that were left out.
 
-
-_WORDS = ("strategy", "options", "preset", "config", "precision")
-"""Columns of words, which are left-aligned."""
-
-_OTHER = "published with other weights or another protocol; CSV and JSON say which (reported_unlike)"
-
-_DRAWN = {
-    "seeds": "its interval covers seeds only: no answers to resample",
-    "images": "its interval covers images only: one seed",
-}
-
-_LATEX = {
-    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
-
-
-def _escape(text: str) -> str:
-    escaped = "".join(_LATEX.get(letter, letter) for letter in printable(text))
-    return f"{{{escaped}}}" if escaped.startswith("[") else escaped  # a bracket after \\ would be read as an option
-
-
-class _Notes:
-    """Footnotes of one table, each text once."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, int] = {}
-
-    def number(self, text: str) -> str:
-        text = printable(text)
-        return str(self.found.setdefault(text, len(self.found) + 1)) if text else ""
-
-    def items(self) -> Iterator[tuple[int, str]]:
-        return ((number, text) for text, number in self.found.items())
-
-
-def _boards(rows: Sequence[Row]) -> list[list[Row]]:
-    return [list(board) for _, board in groupby(rows, key=lambda row: row["board"])]
-
-
-def _title(row: Row) -> str:
-    setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
-    stream = f"{row['stream']} {row['stream_options']}".rstrip()
-    unit = METRICS[row["metric"]].unit
-    by = f"{row['metric']}, in {unit}" if unit else row["metric"]
-    return printable(f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {by}")
-
-
-def _table(board: Sequence[Row], notes: _Notes) -> list[Cells]:
-    """The cells of one board; columns without content are left out."""
-    cells = [_cells(row, notes) for row in board]
-    silent = {name for name in ("options", "preset", "reported", "delta", "note") if not any(c[name] for c in cells)}
-    silent |= {"precision"} if len({row["precision"] for row in board}) == 1 else set()
-    return [{name: text for name, text in cell.items() if name not in silent} for cell in cells]
-
-
-def _cells(row: Row, notes: _Notes) -> Cells:
-    """The cells of one row; fractions in percent."""
-    # The ranking metric is shown once, even if it is also a secondary one.
-    others = {name: percent(row[name]) for name in shown(row["setting"]) if name != row["metric"]}
-    delta = row.get("delta")
-    return {
-        "rank": (row["marks"] or "-").replace(" ", "+") if row["rank"] is None else str(row["rank"]),
-        "strategy": str(row["strategy"]),
-        "options": str(row["options"]),
-        "preset": str(row["preset"] or ""),
-        "config": str(row["config_hash"]),
-        "precision": str(row["precision"]),
-        "seeds": str(row["n_seeds"]),
-        str(row["metric"]): in_unit(row["metric"], row["mean"]) + _interval(row),
-        **others,
-        "reported": _reported(row, notes),
-        "delta": "" if delta is None else f"{scale_of(row['metric']) * delta:+.2f}",
-        "train s": _number(row["train_seconds"], ".1f"),
-        "TFLOPs": _number(row["tflops"], ".4g"),
-        "peak MB": _number(row["peak_mb"], ".0f"),
-        "note": " ".join(filter(None, map(notes.number, _remarks(row)))),
+    Columns that were asked for are never left out. Options go into several lines before a metric is left out; names and
+    numbers are broken last.
+    """
+    width = max(layout.width or 0, NARROWEST)
+    cells = table_of(board, Notes(), layout)
+    texts = {name: [head_of(name, board[0]), *(printable(cell[name]) for cell in cells)] for name in cells[0]}
+    limits = {name: max(map(len, column)) for name, column in texts.items()}
+    parts = {
+        name: max(len(part) for text in column for part in re.findall(_PART, text) or [""])
+        for name, column in texts.items()
+        if name in _BROKEN
     }
 
+    def over() -> int:
+        return sum(limits.values()) + 3 * len(limits) + 1 - width
 
-def _reported(row: Row, notes: _Notes) -> str:
-    """The published value with its source; only a mark if it must not be compared."""
-    if row.get("reported") is None:
-        return ""
-    if row["reported_unlike"]:
-        return f"other [{notes.number(_OTHER)}]"
-    return f"{in_unit(row['metric'], row['reported'])} [{notes.number('reported in ' + row['reported_in'])}]"
+    def narrower(name: str, least: int) -> None:
+        if name in limits and over() > 0:
+            limits[name] = max(limits[name] - over(), min(least, limits[name]))
+
+    def leave_out(names: Iterable[str]) -> list[str]:
+        left = []
+        for name in [each for each in names if each in limits and not layout.columns]:
+            if over() > 0:
+                del limits[name]
+                left.append(name)
+        return left
+
+    without = leave_out(("config_hash", "peak_mb", "train_seconds", "precision"))
+    for name in ("options", "preset"):
+        narrower(name, parts.get(name, 0))
+    without += leave_out(("delta", "reported", *reversed(metrics_shown(board[0])), "tflops", "n_seeds"))
+    for name in ("strategy", "note"):
+        narrower(name, parts.get(name, 0))
+    without += leave_out(("preset",))  # a note says which rows are untuned
+    for name in ("mean", "rank"):
+        narrower(name, parts.get(name, 0))
+    for name in ("options", "strategy"):
+        narrower(name, 10)
+    return limits, without
 
 
-def _remarks(row: Row) -> list[str]:
-    stale = "stale: the code of the strategy has changed since" if row.get("stale") else ""
-    return [*row["note"].split("; "), _DRAWN.get(row["drawn"], ""), stale]
+_BROKEN = ("options", "preset", "strategy", "mean", "rank", "note")
+"""Columns whose texts may be in several lines."""
+_PART = r"[^ -]+-?"
+"""What a line holds at least: a word up to a hyphen."""
 
 
-def _interval(row: Row) -> str:
-    ends = (in_unit(row["metric"], row[name]) for name in ("ci_low", "ci_high"))
-    return "" if row["ci_low"] is None else f" [{', '.join(ends)}]"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None or math.isnan(value) else format(value, form)
+def _in_lines(cell: Cells, limits: Mapping[str, int]) -> list[Cells]:
+    """A row as one or more lines, whose cells have at most so many characters."""
+    parts = [wrap(printable(cell[name]), limit) or [""] for name, limit in limits.items()]
+    return [dict(zip(limits, line, strict=True)) for line in zip_longest(*parts, fillvalue="")]

@@ -98,7 +98,7 @@ class Run:
         stored = answers(self.result, self.folder, rule) if needed & STORED else None
         return metrics_of_rule(self.result, rule, names, predictions=stored)
 
-    @property
+    @cached_property
     def key(self) -> Hashable:
         """The key that paired runs share: the class order and all seeds."""
         seeds = self.result["seeds"]
@@ -265,6 +265,18 @@ def packages_of(record: Record) -> dict[str, str]:
     packages = environment.get("packages")
     chosen = packages if isinstance(packages, dict) else environment
     return {name: str(chosen[name]) for name in _PACKAGES if name in chosen}
+
+
+def environment_text(record: Record) -> str:
+    """What times of a record were measured with: versions of clbench and torch, device, threads, precision."""
+    environment, packages = record["measurement"]["environment"], packages_of(record)
+    versions = [f"{name} {packages[name]}" for name in ("clbench", "torch") if name in packages]
+    device = str(environment.get("device") or "unknown device")
+    if device == "cpu":
+        processor, threads = environment.get("processor"), environment.get("threads")
+        device = str(processor or "unknown processor")
+        device += f" ({threads} thread{'' if threads == 1 else 's'})" if threads else ""
+    return ", ".join([*versions, device, str(precision_of(record["result"]))])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cl.errors import DataError
-from cl.records.matrix import AccuracyMatrix, main_split, matrix_of, rows_of
+from cl.records.matrix import AccuracyMatrix, Matrices
 from cl.records.metrics import METRICS
 from cl.records.predictions import Predictions, check_predictions, read_predictions
 from cl.results.leaderboard.statistics import Floats, ImageShares
@@ -33,26 +34,35 @@ def answers(result: Mapping[str, Any], folder: Path | None, rule: str) -> Predic
 
     None too for a run that stopped before its first evaluation. Damaged predictions are named in one warning.
     """
-    if folder is None or rule not in result["accuracy"] or not rows_of(result, main_split(result)):
-        return None
-    key = _key(result, folder)
-    if key is None:
-        return None
-    try:
-        if key not in _checked:
-            _checked[key] = None
-            check_predictions(folder / PREDICTIONS, result["predictions_sha256"], most=most_bytes(result))
-        elif _checked[key] is not None:
-            return None
-        found = read_predictions(folder / PREDICTIONS, rule, most=most_bytes(result))
-        if not _fit(found, result, rule):
-            file = folder / PREDICTIONS
-            raise DataError(f"{file} does not have the counts of the record under {rule}; run the same command again.")
+    return answers_by_rule(Matrices(result), folder, [rule]).get(rule)
+
+
+def answers_by_rule(matrices: Matrices, folder: Path | None, rules: Iterable[str]) -> dict[str, Predictions]:
+    """As `answers`, for some rules of the run with these matrices, without those without; reads the file once."""
+    result, found = matrices.result, dict[str, Predictions]()
+    wanted = [rule for rule in rules if rule in result["accuracy"]]
+    if folder is None or not wanted or not matrices.rows:
         return found
+    key = _key(result, folder)
+    if key is None or _checked.get(key) is not None:
+        return found
+    file, most = folder / PREDICTIONS, most_bytes(result)
+    try:
+        if key in _checked:
+            read = read_predictions(file, wanted, most=most)
+        else:
+            _checked[key] = None
+            read = check_predictions(file, result["predictions_sha256"], most=most)
+        for rule in wanted:
+            if not _fit(read, matrices, rule):
+                raise DataError(
+                    f"{file} does not have the counts of the record under {rule}; run the same command again."
+                )
+            found[rule] = read
     except DataError as error:
         _checked[key] = str(error)
         log.warning("Not used: %s", error)
-        return None
+    return found
 
 
 def most_bytes(result: Mapping[str, Any]) -> int:
@@ -70,22 +80,24 @@ def damage_of(result: Mapping[str, Any], folder: Path | None) -> str | None:
 
 def _key(result: Mapping[str, Any], folder: Path) -> tuple[Path, str | None, int, int] | None:
     try:
-        status = (folder / PREDICTIONS).stat()
+        status = os.stat(f"{folder}{os.sep}{PREDICTIONS}")
     except OSError:
         return None
     return folder.absolute(), result["predictions_sha256"], status.st_size, status.st_mtime_ns
 
 
-def _fit(found: Predictions, result: Mapping[str, Any], rule: str) -> bool:
-    """Whether the correct answers per group match the record, in the rows that metrics use."""
-    groups, rows = len(result["stream"]["groups"]), rows_of(result, main_split(result))
-    table = found.prediction[rule]
+def _fit(found: Predictions, matrices: Matrices, rule: str) -> bool:
+    """Whether there are predictions whose correct answers per group match the record, in the rows that metrics use."""
+    result, rows = matrices.result, matrices.rows
+    groups, table = len(result["stream"]["groups"]), found.prediction.get(rule)
+    if table is None:
+        return False
     limits = ((found.group, groups), (found.label, result["stream"]["n_classes"]))
     if not rows or table.shape[0] <= max(rows) or any(values.size and values.max() >= most for values, most in limits):
         return False
-    row, image = np.nonzero(right(found, rule)[rows])
+    row, image = np.nonzero(table[rows] == found.label)
     counted = np.bincount(row * groups + found.group[image], minlength=len(rows) * groups)
-    return np.array_equal(counted, np.nan_to_num(matrix_of(result, rule).correct).ravel())
+    return np.array_equal(counted, np.nan_to_num(matrices.of(rule).correct).ravel())
 
 
 def right(found: Predictions, rule: str) -> NDArray[np.bool_]:
@@ -99,14 +111,17 @@ def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metr
     None too for metrics that are not smooth, and for those that a mean average precision enters: it is no sum over
     images, and is not stored by image.
     """
-    if METRICS[metric].needs or not METRICS[metric].smooth or (found := answers(result, folder, rule)) is None:
+    matrices, asked = Matrices(result), METRICS[metric]
+    alone = not asked.needs and asked.smooth
+    found = answers_by_rule(matrices, folder, [rule]).get(rule) if alone else None
+    if found is None:
         return None
-    matrix, compute = matrix_of(result, rule), METRICS[_SMOOTH.get(metric, metric)].compute
+    matrix, compute = matrices.of(rule), METRICS[_SMOOTH.get(metric, metric)].compute
     slopes = None if _ranked(matrix, compute) else _slopes(matrix, compute)
     if slopes is None:
         return None
     steps = np.flatnonzero(slopes.any(axis=1))
-    table = right(found, rule)[np.array(rows_of(result, main_split(result)))[steps]]
+    table = found.prediction[rule][np.array(matrices.rows)[steps]] == found.label
     group = found.group.astype(np.int64)
     shares = (slopes[steps][:, group] * table).sum(axis=0)
     classes = np.asarray(result["stream"]["class_order"], dtype=np.int64)[found.label]
@@ -141,5 +156,5 @@ def _slopes(matrix: AccuracyMatrix, compute: Callable[[AccuracyMatrix], float]) 
     uneven = step * np.sqrt(np.arange(2, groups + 2))  # cannot cancel, so unused rows are found
     for row in range(matrix.steps):
         if abs(moved(row, uneven)) > 1e-14:
-            slopes[row] = [moved(row, step * np.eye(groups)[group]) / step for group in range(groups)]
+            slopes[row] = [moved(row, change) / step for change in step * np.eye(groups)]
     return slopes

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from cl.records.flops import counted_by
 from cl.records.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRICS, TOLD_SHOWN
 from cl.records.record import Record, precision_of
 from cl.registry import strategies
+from cl.results.collecting import without_collecting
 from cl.results.leaderboard.differences import Resamples, difference, interval_of
 from cl.results.leaderboard.entries import (
     Entry,
@@ -30,10 +30,12 @@ from cl.results.leaderboard.entries import (
     complete,
     distinct,
     entries_of,
+    environment_text,
     options_text,
     packages_of,
     weights_of,
 )
+from cl.results.leaderboard.filters import checked, passes
 from cl.results.leaderboard.kept_boards import keep_rows, key_of, read_rows
 from cl.results.leaderboard.published import published_for
 from cl.results.leaderboard.stored_record import release
@@ -60,6 +62,7 @@ COLUMNS = {
     "mean": "mean of the metric over seeds, fraction",
     "ci_low": "lower end of the 95 % bootstrap interval of the mean; empty if nothing can be resampled",
     "ci_high": "upper end",
+    "std": "standard deviation over seeds (n - 1), fraction; empty for one seed",
     "drawn": "what the interval resamples: seeds x images, images (one seed), seeds (no predictions, or mAP)",
     **{name: "mean over seeds, fraction" for name in FORGETTING},
     "reported": "published value of the metric, fraction",
@@ -83,10 +86,12 @@ COLUMNS = {
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
-FILTERS = ("strategy", "stream", "backbone", "preset", "options", "config_hash", "setting", "precision")
-"""Columns that `filters` accepts."""
+UNTUNED = "untuned"
+"""First word of the note on a row without a preset."""
 
 Row = dict[str, Any]
+"""The `COLUMNS`; `stds`: the standard deviations over seeds of the secondary metrics; `measured_with`: versions, device
+and threads of the runs, which their times and memory depend on."""
 
 
 def leaderboard(
@@ -128,8 +133,8 @@ def board_rows(
     if metric not in METRICS:
         hint = did_you_mean(metric, list(METRICS)) or f" Choose one of: {', '.join(METRICS)}."
         raise UsageError(f"There is no metric {metric!r}.{hint}")
-    wanted = _checked(filters or {})
-    kept = [run for run in distinct(complete(list(runs)))[0] if _passes(run, wanted)]
+    wanted = checked(filters or {})
+    kept = [run for run in distinct(complete(list(runs)))[0] if passes(run, wanted)]
     if not kept:
         raise UsageError("No complete run passes the filter; `clbench leaderboard` without it shows all rows.")
     boards: dict[tuple[str, ...], list[Run]] = defaultdict(list)
@@ -145,9 +150,10 @@ def board_rows(
     for number, (known, (each, those)) in enumerate(zip(keys, asked, strict=True), 1):
         board = kept_rows.get(known or "")
         if board is None:
-            board = _board(entries_of(those, each, metric, SECONDARY), number)
-            keep_rows(known, board, those)
-            release(those)
+            with without_collecting():
+                board = _board(entries_of(those, each, metric, SECONDARY), number)
+                keep_rows(known, board, those)
+                release(those)
         rows += [{**row, "board": number} for row in board]
     return rows
 
@@ -157,23 +163,6 @@ def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
     if rule == "all":
         return sorted({name for run in runs for name in run.summary.rules})
     return [rule] if rule else sorted({default_rule(run.summary.rules) for run in runs})
-
-
-def _checked(filters: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    if "settings" in filters and "options" not in filters:  # its name in 0.1.0
-        filters = {"options" if name == "settings" else name: wanted for name, wanted in filters.items()}
-    for name in filters:
-        if name not in FILTERS:
-            hint = did_you_mean(name, list(FILTERS)) or f" Choose one of: {', '.join(FILTERS)}."
-            raise UsageError(f"Rows cannot be filtered by '{name}'.{hint}")
-    return filters
-
-
-def _passes(run: Run, filters: Mapping[str, Sequence[str]]) -> bool:
-    return all(
-        any(fnmatchcase(value, pattern) for value in run.summary.shown[name] for pattern in patterns)
-        for name, patterns in filters.items()
-    )
 
 
 def _board(entries: Iterable[Entry], number: int) -> list[Row]:
@@ -275,6 +264,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "mean": entry.score,
         "ci_low": None if interval is None else interval[0],
         "ci_high": None if interval is None else interval[1],
+        "std": _std(entry, entry.metric),
         "drawn": drawn,
         **{name: entry.mean(name) for name in SECONDARY},
         **_reported(entry),
@@ -291,11 +281,27 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "board": board,
         "note": "; ".join(notes),
         "setting": stream["setting"],
+        "measured_with": sorted({environment_text(run.record) for run in entry.runs}),
+        "stds": {name: _std(entry, name) for name in SECONDARY},
     }
 
 
+def _std(entry: Entry, metric: str) -> float | None:
+    values = list(entry.values(metric).values())
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _is_untuned(entry: Entry) -> bool:
+    """Whether a row has options that neither a preset nor a search chose."""
+    options = any(not key.startswith(("stream.", "backbone.")) for key in entry.result["config"])
+    searched = any(run.record["measurement"].get("tuning") for run in entry.runs)
+    return options and not searched and entry.result["strategy"]["preset"] is None
+
+
 def _tuned(entry: Entry) -> list[str]:
-    """What the searches of `clbench tune` for the options of a row cost, in addition to its own FLOPs."""
+    """Whether a row is untuned, or what searches of `clbench tune` for its options cost, in addition to its FLOPs."""
+    if _is_untuned(entry):
+        return [f"{UNTUNED}: no preset is meant for this stream and backbone"]
     told = {each["study"]: each for run in entry.runs if (each := run.record["measurement"].get("tuning"))}
     return [
         f"+ {each['flops']['uncached'] / 1e12:.4g} TFLOPs of tuning in {_some(each['trials'], 'trial')}"

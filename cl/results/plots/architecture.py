@@ -149,16 +149,20 @@ def _panel(axes: Axes, column: dict[str, Any], metric: str, theme: style.Theme) 
     else:
         axes.set_xticks([0, 1], ["plain", "variant"])
     axes.set_xlabel(column["words"])
-    ends = []
+    ends, rest = [], 0
     for (label, points), look in zip(lines, style.looks([False] * len(lines), theme), strict=True):
         known = [(x, row) for x, row in points if row[metric] is not None]
+        if look.rest:
+            style.draw_rest(axes, [x for x, _ in known], [row[metric] for _, row in known], look)
+            rest += 1
+            continue
         for x, row in known:
             if row[f"{metric}_low"] is not None:
                 axes.plot([x] * 2, [row[f"{metric}_low"], row[f"{metric}_high"]], color=look.colour, lw=1.0, alpha=0.7)
         if known:
             xs, ys = [x for x, _ in known], [row[metric] for _, row in known]
             axes.plot(xs, ys, color=look.colour, ls=look.line, marker=look.marker, ms=4.5)
-            ends.append((xs[-1], ys[-1], f"{label}  {ys[-1]:.1f}", look.colour))
+            ends.append((xs[-1], ys[-1], f"{label}  {ys[-1]:.1f}", look))
     axes.margins(0.08)
     if ends:
-        style.end_labels(axes, ends)
+        style.end_labels(axes, ends, theme, rest)

@@ -29,23 +29,38 @@ def data(board: Board, row: Row, folder_of: FolderOf) -> dict[str, Any] | None:
 
     The last column is the share without an answer. A class without images has None.
     """
+    counts = summed(board, row, folder_of)
+    if counts is None:
+        return None
+    images = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, images, out=np.full(counts.shape, np.nan), where=images > 0)
+    return {
+        "title": f"{row.label}: answers by class, %",
+        **described(board, row),
+        "table": [percents(values) for values in shares],
+    }
+
+
+def summed(board: Board, row: Row, folder_of: FolderOf) -> NDArray[np.int64] | None:
+    """Images by class and answer [C, C + 1] of all runs of a row, in the dataset's order; None without predictions."""
     tables = [_by_label(row, index, folder_of) for index in range(len(row.records))]
     whole = [table for table in tables if table is not None]
     if len(whole) < len(tables):
         return None
-    counts = np.sum(whole, axis=0)
+    counts: NDArray[np.int64] = np.sum(whole, axis=0)
     if board.by_task and not counts.any():  # all images may have several classes
         return None
-    images = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, images, out=np.full(counts.shape, np.nan), where=images > 0)
+    return counts
+
+
+def described(board: Board, row: Row) -> dict[str, Any]:
+    """Subtitle and class names of a figure about the classes of a row."""
     stream = row.records[0]["result"]["stream"]
     names = dict(zip(stream["class_order"], stream["class_names"], strict=True))
     return {
-        "title": f"{row.label}: answers by class, %",
         "subtitle": f"{board.title}, rule {board.rule}, {len(row.records)} seed{'s' * (len(row.records) > 1)}"
         + (", LIMITED runs" if board.limited else ""),
         "classes": [str(names[label]) for label in sorted(names)],
-        "table": [percents(values) for values in shares],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cl.results.pareto import front_of
-from cl.results.plots import style
+from cl.results.plots import page, style
 from cl.results.plots.curves import interval, percents
 from cl.results.plots.rows import Board
 
@@ -47,20 +47,20 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     figure = style.new_figure(10.4, style.height_for(len(rows)))
     looks = style.looks([row["bound"] for row in rows], theme)
     first: Axes | None = None
-    ends: dict[str, tuple[float, float, str, str]] = {}
+    ends: dict[str, tuple[float, float, str, style.Look]] = {}
     for number, (name, (words, *_)) in enumerate(COSTS.items()):
         axes = figure.add_axes((number * 0.345, 0, 0.31, 1), sharey=first)
         first = first or axes
         _panel(axes, rows, looks, name, data["front"][name], theme)
-        axes.set_xlabel(words)
+        axes.set_xlabel(page.wrapped(words, 10, 0.31))
         axes.tick_params(labelleft=number == 0)
         for row, look in zip(rows, looks, strict=True):
-            if row[name] is not None:
+            if row[name] is not None and not look.rest:
                 text = f"{row['label']}  {row['accuracy']:.1f}"
-                ends[row["label"]] = (row[name], row["accuracy"], text, look.colour)
+                ends[row["label"]] = (row[name], row["accuracy"], text, look)
     assert first is not None
     first.set_ylabel("last accuracy, %")
-    style.end_labels(axes, list(ends.values()))
+    style.end_labels(axes, list(ends.values()), theme, sum(look.rest for look in looks))
     style.heading(first, data["title"], f"{data['subtitle']}; the step line joins what nothing beats", theme)
     return figure
 
@@ -78,6 +78,9 @@ def _panel(
     if best:
         axes.step(*zip(*best, strict=True), where="post", color=theme.ink, lw=1.0, alpha=0.7, zorder=1)
     for row, look in shown:
+        if look.rest:
+            axes.plot(row[name], row["accuracy"], color=look.colour, marker="o", ms=3, ls="", alpha=0.45, zorder=1)
+            continue
         if row["low"] is not None:
             axes.plot([row[name]] * 2, [row["low"], row["high"]], color=look.colour, lw=1.2, alpha=0.7)
         axes.plot(row[name], row["accuracy"], color=look.colour, marker=look.marker, ms=7, ls="",

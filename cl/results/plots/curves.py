@@ -67,17 +67,22 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     rows, tasks = data["rows"], data["tasks"]
     figure = style.new_figure(6.4, style.height_for(len(rows)))
     axes = figure.add_axes((0, 0, 1, 1))
-    ends = []
+    ends, rest = [], 0
     for row, look in zip(rows, style.looks([row["bound"] for row in rows], theme), strict=True):
         mean, low, high = (np.array(row[key], dtype=np.float64) for key in ("mean", "low", "high"))
         if np.isnan(mean[-1]):
             continue
+        if look.rest:
+            style.draw_rest(axes, tasks, mean, look)
+            rest += 1
+            continue
         if np.isnan(mean[:-1]).all() and len(tasks) > 1:  # trained once, at the end
-            axes.axhline(mean[-1], color=look.colour, lw=1.2, ls=style.LINES[1])
+            axes.axhline(mean[-1], color=look.colour, lw=1.2, ls=look.line)
+            axes.plot(tasks[-1], mean[-1], color=look.colour, marker=look.marker, ms=3.6)
         else:
-            axes.fill_between(tasks, low, high, color=look.colour, alpha=0.18, lw=0)
+            style.draw_interval(axes, tasks, low, high, look, len(rows))
             axes.plot(tasks, mean, color=look.colour, ls=look.line, marker=look.marker, ms=3.6)
-        ends.append((tasks[-1], float(mean[-1]), f"{row['label']}  {mean[-1]:.1f}", look.colour))
+        ends.append((tasks[-1], float(mean[-1]), f"{row['label']}  {mean[-1]:.1f}", look))
     things = "tasks" if data.get("by_task") else "images"
     what = f"the {things} tested then" if data.get("partly") else f"all {things} seen"
     axes.set(
@@ -86,7 +91,7 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     axes.grid(visible=False, axis="x")
-    style.end_labels(axes, ends)
+    style.end_labels(axes, ends, theme, rest)
     style.heading(axes, data["title"], data["subtitle"], theme)
     return figure
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.results.plots import style
+from cl.results.plots import page, style
 from cl.results.plots.curves import interval, percents
 from cl.results.plots.rows import Board
 
@@ -43,16 +43,18 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
             axes.plot([row["low"], row["high"]], [place, place], color=theme.ink, lw=1.3, solid_capstyle="butt")
         edge = max(row["mean"], row["high"] or row["mean"], 0)
         axes.annotate(f"{row['mean']:.1f}", (edge, place), xytext=(5, 0), textcoords="offset points", va="center",
-                      fontsize=9, annotation_clip=False)  # fmt: skip
+                      fontsize=page.scaled(9), annotation_clip=False)  # fmt: skip
     axes.axvline(0, color=theme.ink, lw=0.8)
     axes.set_yticks(places, [row["label"] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("forgetting (F_chaudhry), points; less is better")
+    axes.set_xlabel(page.wrapped("forgetting (F_chaudhry), points; less is better", 10, 0.55))
     if data["without"]:
-        axes.annotate("undefined: " + ", ".join(data["without"]), (0, 0), xytext=(0, -44), xycoords="axes fraction",
-                      textcoords="offset points", fontsize=8.5, color=theme.bound, annotation_clip=False)  # fmt: skip
+        low = -page.scaled(44 + 13 * axes.get_xlabel().count("\n"))
+        axes.annotate("undefined: " + ", ".join(data["without"]), (0, 0), xytext=(0, low), xycoords="axes fraction",
+                      textcoords="offset points", fontsize=page.scaled(8.5), color=theme.bound,
+                      annotation_clip=False)  # fmt: skip
     style.heading(axes, data["title"], data["subtitle"], theme)
     return figure

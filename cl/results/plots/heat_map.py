@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cl.results.plots import style
+from cl.results.plots import page, style
 from cl.results.plots.rows import Floats
 
 if TYPE_CHECKING:
@@ -48,13 +48,15 @@ def heat_map(
                 f"{value:.0f}",
                 ha="center",
                 va="center",
-                fontsize=number_size,
+                fontsize=page.scaled(number_size or label_size),
                 color=style.contrasting(colours(value / 100)),
             )
     every = max(1, int(np.ceil(0.02 * label_size / cell[0])))
     axes.grid(visible=False)
     axes.tick_params(length=0, bottom=False, left=False)  # before there are many ticks: each is costly to change
-    axes.set_xticks(range(0, wide, every), columns[::every], rotation=90 if turned else 0, fontsize=label_size)
-    axes.set_yticks(range(0, high, every), rows[::every], fontsize=label_size)
+    axes.set_xticks(
+        range(0, wide, every), columns[::every], rotation=90 if turned else 0, fontsize=page.scaled(label_size)
+    )
+    axes.set_yticks(range(0, high, every), rows[::every], fontsize=page.scaled(label_size))
     axes.spines[:].set_visible(False)
     return figure, axes

@@ -62,22 +62,24 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     rows = data["rows"]
     figure = style.new_figure(6.4, style.height_for(len(rows)))
     axes = figure.add_axes((0, 0, 1, 1))
-    ends = []
+    ends, rest = [], 0
     for row, look in zip(rows, style.looks([row["bound"] for row in rows], theme), strict=True):
+        if look.rest:
+            style.draw_rest(axes, row["tflop"], row["error"], look)
+            rest += 1
+            continue
         axes.plot(row["tflop"], row["error"], color=look.colour, ls=look.line, lw=1.2, alpha=0.75)
         x, y = row["tflop"][-1], row["error"][-1]
         axes.plot(x, y, color=look.colour, marker=look.marker, ms=7, ls="")
-        ends.append((x, y, f"{row['label']}  {y:.1f}", look.colour))
+        ends.append((x, y, f"{row['label']}  {y:.1f}", look))
     best = sorted((row["tflop"][-1], row["error"][-1]) for row in rows if row["label"] in data["front"])
     if best:
         axes.step(*zip(*best, strict=True), where="post", color=theme.ink, lw=1.0, alpha=0.7)
     if rows and min(row["tflop"][0] for row in rows) > 0:
         style.log_x(axes, *axes.get_xlim())
     axes.set(xlabel="training compute so far, TFLOP", ylabel="error when learned, mean over tasks so far, %")
-    style.end_labels(axes, ends)
-    if data["without"]:
-        axes.annotate("no FLOPs or errors per task: " + ", ".join(data["without"]), (0, 0), xytext=(0, -46),
-                      xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=theme.bound,
-                      annotation_clip=False)  # fmt: skip
-    style.heading(axes, data["title"], f"{data['subtitle']}; the step line joins what nothing beats", theme)
+    style.end_labels(axes, ends, theme, rest)
+    words = f"{data['subtitle']}; the step line joins what nothing beats"
+    words += f"; no FLOPs or errors per task: {', '.join(data['without'])}" if data["without"] else ""
+    style.heading(axes, data["title"], words, theme)
     return figure

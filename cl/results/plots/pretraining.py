@@ -54,18 +54,22 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     rows, tasks = data["rows"], np.array(data["tasks"])
     figure = style.new_figure(6.4, style.height_for(len(rows)))
     axes = figure.add_axes((0, 0, 1, 1))
-    ends = []
+    ends, rest = [], 0
     for row, look in zip(rows, style.looks([row["bound"] for row in rows], theme), strict=True):
         mean, low, high = (np.array(row[key], dtype=np.float64) for key in ("mean", "low", "high"))
         known = np.isfinite(mean)  # with --probe-last two points
-        axes.fill_between(tasks[known], low[known], high[known], color=look.colour, alpha=0.18, lw=0)
+        if look.rest:
+            style.draw_rest(axes, tasks[known], mean[known], look)
+            rest += 1
+            continue
+        style.draw_interval(axes, tasks[known], low[known], high[known], look, len(rows))
         axes.plot(tasks[known], mean[known], color=look.colour, ls=look.line, marker=look.marker, ms=3.6)
         last = float(mean[known][-1])
-        ends.append((int(tasks[known][-1]), last, f"{row['label']}  {last:.1f}", look.colour))
+        ends.append((int(tasks[known][-1]), last, f"{row['label']}  {last:.1f}", look))
     axes.set(xlabel="tasks learned", ylabel=f"accuracy of a linear probe on {', '.join(data['probes'])}, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     axes.grid(visible=False, axis="x")
-    style.end_labels(axes, ends)
+    style.end_labels(axes, ends, theme, rest)
     style.heading(axes, data["title"], data["subtitle"], theme)
     return figure

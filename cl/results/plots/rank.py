@@ -70,7 +70,7 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
         ends = _panel(axes, rows, looks, name)
         axes.set(xlabel="rank", ylabel=PANELS[name][1])
         if number == len(shown) - 1:
-            style.end_labels(axes, ends)
+            style.end_labels(axes, ends, theme, sum(look.rest for look in looks))
     if first is None:
         first = figure.add_axes((0, 0, 1, 1))
     style.heading(first, data["title"], data["subtitle"], theme)
@@ -79,8 +79,8 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
 
 def _panel(
     axes: Axes, rows: Sequence[dict[str, Any]], looks: Sequence[style.Look], name: str
-) -> list[tuple[float, float, str, str]]:
-    """Draw one metric against the rank; returns the end of every line with its label and colour."""
+) -> list[tuple[float, float, str, style.Look]]:
+    """Draw one metric against the rank; returns the end of every line with its label and look."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     ends = []
@@ -90,9 +90,12 @@ def _panel(
             continue
         ranks = [point["rank"] for point in points]
         mean, low, high = (np.array([point[name][i] for point in points], dtype=np.float64) for i in range(3))
-        axes.fill_between(ranks, low, high, color=look.colour, alpha=0.18, lw=0)
+        if look.rest:
+            style.draw_rest(axes, ranks, mean, look)
+            continue
+        style.draw_interval(axes, ranks, low, high, look, len(rows))
         axes.plot(ranks, mean, color=look.colour, ls=look.line, marker=look.marker, ms=4.5)
-        ends.append((float(ranks[-1]), float(mean[-1]), f"{row['label']}  {mean[-1]:.1f}", look.colour))
+        ends.append((float(ranks[-1]), float(mean[-1]), f"{row['label']}  {mean[-1]:.1f}", look))
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(sorted({point["rank"] for row in rows for point in row["points"]})))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from cl.records.matrix import AccuracyMatrix, matrix_of
 from cl.records.metrics import METRICS, metrics_of_rule
 from cl.records.record import Record
 from cl.results.leaderboard.entries import Run, board_key, complete, distinct, entries_of
+from cl.results.leaderboard.filters import best, checked, passes
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +31,11 @@ class Row:
     records: tuple[Record, ...]
     rule: str
     bound: bool
+
+    @property
+    def may_read_the_past(self) -> bool:
+        """Whether it is a bound such as `joint`, not a run that is unranked for another reason."""
+        return bool(self.records[0]["result"]["strategy"]["access"] == "past")
 
     @cached_property
     def matrices(self) -> tuple[AccuracyMatrix, ...]:
@@ -69,6 +75,8 @@ class Board:
     rule: str
     limited: bool
     rows: tuple[Row, ...]
+    left_out: int = 0
+    """Rows that were not asked for, such as those after the best ten."""
 
     @property
     def title(self) -> str:
@@ -79,6 +87,7 @@ class Board:
         seeds = sorted({len(row.records) for row in self.rows})
         number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         words = f"rule {self.rule}, {number} seed{'' if seeds == [1] else 's'}"
+        words += f", the best {len(self.rows)} of {len(self.rows) + self.left_out} rows" if self.left_out else ""
         return words + (", LIMITED runs" if self.limited else "")
 
     @property
@@ -112,14 +121,24 @@ def stream_label(result: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def boards(records: Iterable[Record], rule: str | None = None) -> list[Board]:
+def boards(
+    records: Iterable[Record],
+    rule: str | None = None,
+    *,
+    filters: Mapping[str, Sequence[str]] | None = None,
+    top: int | None = None,
+) -> list[Board]:
     """Complete runs sorted into boards and rows; limited runs have their own boards.
 
     `rule` None makes a board of the strictest rule of every run. Runs of different rules never share a board, except
-    that a run without `til_oracle` is shown there under `til_masked`. Raises `UsageError` if no run is complete, and
+    that a run without `til_oracle` is shown there under `til_masked`. `filters` keep runs as those of the leaderboard
+    do, `top` keeps the best rows of each board and its bounds. Raises `UsageError` if no run is complete or passes, and
     for a rule that no run has.
     """
-    runs = distinct(complete([Run(record) for record in records]))[0]
+    wanted = checked(filters or {})
+    runs = [run for run in distinct(complete([Run(record) for record in records]))[0] if passes(run, wanted)]
+    if not runs:
+        raise UsageError("No complete run passes the filter; `clbench plot` without it draws all runs.")
     found: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
     asked: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for run in runs:
@@ -131,7 +150,12 @@ def boards(records: Iterable[Record], rule: str | None = None) -> list[Board]:
     if not found:
         known = sorted({name for run in runs for name in run.result["accuracy"]})
         raise UsageError(f"No run here has the prediction rule {rule!r}; they have: {', '.join(known)}.")
-    return [_board(found[key], key[-1]) for key in sorted(found, key=str)]
+    return [_best(_board(found[key], key[-1]), top) for key in sorted(found, key=str)]
+
+
+def _best(board: Board, top: int | None) -> Board:
+    kept = best(board.rows, top, lambda row: not row.bound, lambda row: row.may_read_the_past)
+    return replace(board, rows=tuple(kept), left_out=len(board.rows) - len(kept))
 
 
 def _board(runs: Sequence[Run], rule: str) -> Board:

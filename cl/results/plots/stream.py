@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.records.matrix import steps_of
-from cl.results.plots import style
+from cl.results.plots import page, style
 from cl.results.plots.rows import Board
 
 if TYPE_CHECKING:
@@ -69,19 +69,19 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     axes.set_ylim(len(groups) - 0.5, -0.5)
     every = max(1, len(tasks) // 20)
     axes.set_xticks(range(0, len(tasks), every), [str(task) for task in tasks[::every]])
-    axes.set_yticks(range(len(groups)), [group["name"] for group in groups], fontsize=9)
+    axes.set_yticks(range(len(groups)), [group["name"] for group in groups], fontsize=page.scaled(9))
     for index, group in enumerate(groups):
         plural = "es" * (group["classes"] != 1)
         axes.annotate(f"{group['classes']} class{plural}, {group['images']} images", (1, index), xytext=(8, 0),
-                      xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=8.5,
-                      color=theme.bound, annotation_clip=False)  # fmt: skip
+                      xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
+                      fontsize=page.scaled(8.5), color=theme.bound, annotation_clip=False)  # fmt: skip
     axes.set_xlabel("after task")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     handles = [Patch(color=palette[_LEARNED], label="learned, tested"), Patch(color=palette[_TESTED], label="tested")]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=_below(axes), ncols=2,
-                frameon=False, fontsize=8.5, borderaxespad=0, handlelength=1, handleheight=1)  # fmt: skip
+                frameon=False, fontsize=page.scaled(8.5), borderaxespad=0, handlelength=1, handleheight=1)  # fmt: skip
     style.heading(axes, data["title"], data["subtitle"], theme)
     return figure
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cl.errors import UsageError
 from cl.results.facts import MULTI
-from cl.results.plots import style
+from cl.results.plots import page, style
 from cl.results.plots.curves import percents
 from cl.results.plots.rows import Board, Row
 from cl.results.transfer import AGAINST, Paired, counterpart, paired
@@ -128,7 +128,7 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     style.heading(first, data["title"], f"{data['subtitle']}; {words}", theme)
     if data["without"]:
         text = f"no run of {AGAINST} with the same options, seeds and tasks: " + ", ".join(data["without"])
-        figure.text(0, -0.6 / height, text, fontsize=8.5, color=theme.bound, va="top")
+        figure.text(0, -0.6 / height, text, fontsize=page.scaled(8.5), color=theme.bound, va="top")
     return figure
 
 
@@ -157,12 +157,14 @@ def _tasks(
     axes.set_xlim(-0.7, len(tasks) - 0.3)
     axes.grid(visible=False, axis="x")
     axes.tick_params(axis="x", length=0)
-    axes.tick_params(axis="y", labelsize=8)
-    axes.set_xticks(places, [_dated(task) for task in tasks] if named else [], rotation=90, fontsize=_SMALL)
+    axes.tick_params(axis="y", labelsize=page.scaled(8))
+    axes.set_xticks(
+        places, [_dated(task) for task in tasks] if named else [], rotation=90, fontsize=page.scaled(_SMALL)
+    )
     whole = row["groups"]["all"][0]
     text = f"{row['label']}\nmean {whole['transfer']:+.1f}{_range(whole)}"
     axes.annotate(text, (1, 0.5), xytext=(6, 0), xycoords="axes fraction", textcoords="offset points",
-                  color=look.colour, va="center", fontsize=9, annotation_clip=False)  # fmt: skip
+                  va="center", fontsize=page.scaled(9), annotation_clip=False)  # fmt: skip
 
 
 def _limits(rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
@@ -217,9 +219,11 @@ def _of_groups(
         edge += kinds[by]
         axes.axhline(edge - 0.5, color=theme.bound, lw=0.7, ls=(0, (2, 2)))
     axes.set_yticks(
-        range(len(groups)), [f"{_NAMES.get(name, name)} ({tasks})" for _, name, tasks in groups], fontsize=9
+        range(len(groups)),
+        [f"{_NAMES.get(name, name)} ({tasks})" for _, name, tasks in groups],
+        fontsize=page.scaled(9),
     )
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("mean transfer over tasks, points", fontsize=9)
+    axes.set_xlabel("mean transfer over tasks, points", fontsize=page.scaled(9))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cl.results.plots import style
+from cl.results.plots import page, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +55,8 @@ def draw_parallel(data: Mapping[str, Any], theme: style.Theme) -> Figure:
     for place, marks in enumerate(ends):
         axes.axvline(place, color=theme.ink, lw=0.9, zorder=1)
         for height, text in marks:
-            axes.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=8, va="center",
-                          zorder=6, bbox=paper)  # fmt: skip
+            axes.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=page.scaled(8),
+                          va="center", zorder=6, bbox=paper)  # fmt: skip
     logs = {axis["key"] for axis in data["axes"] if axis["kind"] == "log"}
     labels = [f"{name}\n(log)" if name in logs else name for name in names] + ["accuracy\npercent"]
     axes.set_xticks(range(len(labels)), labels)
@@ -79,7 +79,7 @@ def draw_importances(data: Mapping[str, Any], theme: style.Theme) -> Figure:
     axes.barh(range(len(shares)), [100 * share for _, share in shares], height=0.66, color=theme.series[0])
     for place, (_, share) in enumerate(shares):
         axes.annotate(f"{100 * share:.0f}", (100 * share, place), xytext=(5, 0), textcoords="offset points",
-                      va="center", fontsize=9, annotation_clip=False)  # fmt: skip
+                      va="center", fontsize=page.scaled(9), annotation_clip=False)  # fmt: skip
     axes.set_yticks(range(len(shares)), [key for key, _ in shares])
     axes.set_ylim(len(shares) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -11,16 +13,20 @@ import numpy as np
 import orjson
 
 from cl.protocol import default_rule
+from cl.records.answers import answers_of, confusion
 from cl.records.formulas import accuracy_shown, forgetting_per_group
-from cl.records.matrix import matrix_of, steps_of
-from cl.records.metrics import METRICS, shown
-from cl.records.plugin_metrics import code_of_all
+from cl.records.matrix import AccuracyMatrix, Matrices
+from cl.records.metrics import METRICS, metrics_of_rule, shown
+from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.record import config_hash, precision_of
 from cl.records.stored import stored_by_task
+from cl.results.collecting import without_collecting
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, distinct, options_text
+from cl.results.leaderboard.image_shares import answers_by_rule
 from cl.results.leaderboard.kept_boards import files_sha256, key_of
+from cl.results.leaderboard.layout import measured_with
 from cl.results.leaderboard.ranking import COLUMNS, board_rows
 from cl.results.leaderboard.stored_record import release
 from cl.results.plots.rows import stream_label
@@ -29,11 +35,18 @@ _SEEDS = ("order", "init", "data")
 _SHARED = {"streams": "stream", "backbones": "backbone", "configs": "config", "environments": "environment"}
 """What many runs share, each value stored once, and the key of a run that holds its index."""
 
+_MAP, _WRONG = 25, 10
+"""Classes up to which a run's whole table of answers is shown, and mistakes that are shown of more classes."""
+
+_MOST_CLASSES = 1000
+"""Classes up to which precision, recall and F1 of each are shown."""
+
 _MANY, _CHUNK = 1000, 50
 """Runs from which processes of their own save more time than their start takes, and runs that one gets at a time."""
 
 RUNS = CacheFile("reports.sqlite", "runs of reports are computed", most=50_000)
 Row = dict[str, Any]
+Counts = list[list[float | int | None]]
 
 
 class _Pool:
@@ -41,14 +54,21 @@ class _Pool:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self._places: dict[str, int] = {}
+        self._places: dict[bytes | str, int] = {}
 
     def place(self, value: Any) -> int:
-        key = json.dumps(value, sort_keys=True)
+        key = _key(value)
         if key not in self._places:
             self._places[key] = len(self.values)
             self.values.append(value)
         return self._places[key]
+
+
+def _key(value: Any) -> bytes | str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a number of more than 64 bits, or half a surrogate pair
+        return json.dumps(value, sort_keys=True)
 
 
 def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1) -> tuple[list[Row], dict[str, Any]]:
@@ -59,10 +79,11 @@ def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1
     once = distinct(runs)[0]
     rows = board_rows(once, metric=metric, rule=rule)
     pools = {name: _Pool() for name in _SHARED}
-    described = [
-        {name: pools[name].place(value) if name in pools else value for name, value in each.items()}
-        for each in _described(once, jobs)
-    ]
+    with without_collecting():
+        described = [
+            {name: pools[name].place(value) if name in pools else value for name, value in each.items()}
+            for each in _described(once, jobs)
+        ]
     boards = _boards(rows, described, pools["streams"].values)
     data = {
         "metrics": [[each.id, each.title, each.higher_is_better, each.unit] for each in METRICS.values()],
@@ -79,7 +100,7 @@ def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1
 def _described(runs: Sequence[Run], jobs: int) -> Iterator[Row]:
     """Every run in a compact form, from the cache if its record and its predictions are as they were."""
     code = files_sha256("cl.records", "cl.results.leaderboard", "cl.results.report")
-    plugins = code_of_all()  # a run is described with all metrics
+    plugins = METRICS.code_of_all()  # a run is described with all metrics
     keys = [key_of([run], plugins, "") for run in runs]
     known = RUNS.read([key for key in keys if key is not None], code)
     computed = _computed([run for key, run in zip(keys, runs, strict=True) if key not in known], jobs)
@@ -89,14 +110,17 @@ def _described(runs: Sequence[Run], jobs: int) -> Iterator[Row]:
             yield orjson.loads(known[key])
             continue
         described, damaged = next(computed)
-        if key is not None and not damaged:
-            fresh[key] = orjson.dumps(described)
-        yield described
+        if key is not None and not damaged and isinstance(described, bytes):
+            fresh[key] = described
+        yield orjson.loads(described) if isinstance(described, bytes) else described
     RUNS.write(fresh, code)
 
 
-def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[Row, bool]]:
-    """`_run` of every run, and whether its predictions are damaged; many runs are shared among `jobs` processes."""
+def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[bytes | Row, bool]]:
+    """`_run` of every run, and whether its predictions are damaged; many runs are shared among `jobs` processes.
+
+    A run on disk is JSON, as the cache holds it: processes exchange it in half the time of an object.
+    """
     if jobs == 1 or len(runs) < _MANY:
         yield from map(_run_and_damage, runs)
         return
@@ -104,14 +128,21 @@ def _computed(runs: Sequence[Run], jobs: int) -> Iterator[tuple[Row, bool]]:
         yield from pool.map(_run_and_damage, runs, chunksize=_CHUNK)
 
 
-def _run_and_damage(run: Run) -> tuple[Row, bool]:
-    described = _run(run), run.has_damaged_predictions
-    release([run])
-    return described
+def _run_and_damage(run: Run) -> tuple[bytes | Row, bool]:
+    with without_collecting():
+        described, damaged = _run(run), run.has_damaged_predictions
+        release([run])
+    try:
+        return described if run.summary.content is None else orjson.dumps(described), damaged
+    except TypeError:  # see `_key`
+        return described, damaged
 
 
 def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) -> list[Row]:
-    """Rows of the leaderboard by board, each with the indices of its runs in `runs`."""
+    """Rows of the leaderboard by board, the largest first, each with the indices of its runs in `runs`.
+
+    Boards keep the numbers that they have in `clbench leaderboard`.
+    """
     by_hash: dict[str, list[int]] = {}
     for index, run in enumerate(runs):
         by_hash.setdefault(run["hash"], []).append(index)
@@ -131,6 +162,7 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
                 "setting": row["setting"],
                 "secondary": [name for name in shown(row["setting"]) if name != row["metric"]],
                 "notes": {},
+                "environments": [],
                 "rows": [],
             },
         )
@@ -139,10 +171,12 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
         notes += [f"reported: {row['reported_unlike']}"] if row["reported_unlike"] else []
         row["notes"] = [(board["notes"].setdefault(note, len(board["notes"]) + 1), note) for note in notes]
         board["rows"].append(row)
+        board["environments"].append({"measured_with": given.get("measured_with", ())})
     for board in boards.values():
         board["reported"] = any(row["reported"] is not None for row in board["rows"])
+        board["measured_with"] = measured_with(board.pop("environments"))
         _scaled(board["rows"])
-    return list(boards.values())
+    return sorted(boards.values(), key=lambda board: (-len(board["rows"]), board["number"]))
 
 
 def _seeds_text(seeds: Sequence[int]) -> str:
@@ -189,6 +223,8 @@ def _run(run: Run) -> Row:
     """One run; what it shares with other runs is under the names of `_SHARED`."""
     result, measured = run.result, run.record["measurement"]
     strategy, backbone, stream = result["strategy"], result["backbone"], result["stream"]
+    matrices = Matrices(result)
+    answers = answers_by_rule(matrices, run.folder, result["accuracy"])
     names = ("id", "name", "version", "setting", "options", "n_tasks", "n_classes", "verified")
     about = {name: stream[name] for name in names} | {"label": stream_label(result)}
     about["groups"] = [[_group_name(group), len(group["classes"])] for group in stream["groups"]]
@@ -210,55 +246,83 @@ def _run(run: Run) -> Row:
         "backbones": backbone,
         "configs": {key: [entry["value"], entry["origin"]] for key, entry in result["config"].items()},
         "environments": measured["environment"],
-        "steps": [task + 1 for task in steps_of(result)],
+        "steps": [task + 1 for task in matrices.steps],
         "rule": default_rule(result["accuracy"]),
-        "rules": {rule: _rule(run, rule) for rule in result["accuracy"]},
+        "rules": {rule: _rule(matrices, rule, answers.get(rule)) for rule in result["accuracy"]},
         **{name: _rounded(measured[name]) for name in ("seconds", "flops", "memory", "parameters", "stored")},
-        **_by_task(run),
+        **_by_task(run, matrices.steps),
+        **_by_class(matrices, answers),
         "warnings": measured["warnings"],
         "resumed": len(measured["resumed_from"]),
     }
 
 
-def _by_task(run: Run) -> Row:
+def _by_task(run: Run, steps: Sequence[int]) -> Row:
     """Bytes kept after every step, and the accuracies of the probe, if the record has them."""
     kept, probe = stored_by_task(run.record), probe_of(run.result)
     found: Row = {}
     if kept:
-        found["kept"] = [sum(kept[task].values()) if task in kept else None for task in steps_of(run.result)]
+        found["kept"] = [sum(kept[task].values()) if task in kept else None for task in steps]
     if probe is not None:
         found["probe"] = [run.result["probe"]["dataset"], _fractions([probe.before, *probe.after])]
     return found
 
 
-def _rule(run: Run, rule: str) -> Row:
+def _by_class(matrices: Matrices, answers: Mapping[str, Predictions]) -> Row:
+    """Of every class, under the run's own rule: name, test images, right ones, answers; and answers by class.
+
+    `mistakes` are class, answer (-1: none) and images, of all pairs or of the most frequent ones. Empty without
+    predictions.
+    """
+    rule, stream = default_rule(matrices.result["accuracy"]), matrices.result["stream"]
+    classes = stream["n_classes"]
+    if rule not in answers or classes > _MOST_CLASSES:
+        return {}
+    table = confusion(matrices.of(rule), answers_of(matrices.result, answers[rule], rule), classes)
+    if not table.any():
+        return {}
+    counts = np.stack([table.sum(1), table.diagonal(), table[:, :classes].sum(0)], axis=1)
+    wrong = [(int(table[row, column]), row, column) for row, column in np.argwhere(table).tolist() if row != column]
+    shown = wrong if classes <= _MAP else sorted(wrong, key=lambda each: (-each[0], each[1:]))[:_WRONG]
+    return {
+        "classes": [[name, *map(int, row)] for name, row in zip(stream["class_names"], counts, strict=True)],
+        "mistakes": [[row, column if column < classes else -1, images] for images, row, column in shown],
+    }
+
+
+def _rule(matrices: Matrices, rule: str, predictions: Predictions | None) -> Row:
     """One rule's table: counts of correct answers (rows end at their last number), curve, forgetting, metrics.
 
     The count of a group whose images may have several classes is its mean average precision times its images.
     """
-    matrix = matrix_of(run.result, rule)
-    ranked = np.isnan(matrix.correct)
-    counts = np.where(ranked, matrix.accuracy * matrix.count, matrix.correct)
-    metrics = run.metrics(rule)
+    matrix = matrices.of(rule)
+    counts: Counts = [[None if math.isnan(n) else int(n) for n in row] for row in matrix.correct.tolist()]
+    if matrix.mean_precision is not None:
+        counts = _with_precision(matrix, counts)
+    metrics = metrics_of_rule(matrices.result, rule, predictions=predictions, matrices=matrices)
     return {
-        "correct": [
-            _trimmed([_count(v, ranked=of_map) for v, of_map in zip(*row, strict=True)])
-            for row in zip(counts, ranked, strict=True)
-        ],
-        "curve": _fractions(accuracy_shown(matrix)),
-        "forgetting": _fractions(forgetting_per_group(matrix)),
+        "correct": list(map(_trimmed, counts)),
+        "curve": _fractions(accuracy_shown(matrix).tolist()),
+        "forgetting": _fractions(forgetting_per_group(matrix).tolist()),
         "metrics": _fractions([metrics.get(name) for name in METRICS]),
     }
 
 
 def _group_name(group: Mapping[str, Any]) -> str:
-    return f"{group['name']} ({group['measure']})" if "measure" in group else str(group["name"])
+    """Its name and measure; a task named by its number alone counts from 1, as the rows of the matrix do."""
+    name, task = str(group["name"]), group.get("task")
+    if task is not None and re.fullmatch(r"task ?\d+", name) and int(name.removeprefix("task")) == task:
+        name = f"task {task + 1}"
+    return f"{name} ({group['measure']})" if "measure" in group else name
 
 
-def _count(value: float, *, ranked: bool) -> float | int | None:
-    if np.isnan(value):
-        return None
-    return round(float(value), 5) if ranked else int(value)
+def _with_precision(matrix: AccuracyMatrix, counts: Counts) -> Counts:
+    """The counts, with those of groups without answers to count."""
+    others = (matrix.accuracy * matrix.count).tolist()
+    return [
+        [None if math.isnan(other) else round(other, 5) if count is None else count for count, other in row]
+        for row in (zip(*pair, strict=True) for pair in zip(counts, others, strict=True))
+    ]
 
 
 def _trimmed(values: list[float | int | None]) -> list[float | int | None]:
@@ -268,7 +332,7 @@ def _trimmed(values: list[float | int | None]) -> list[float | int | None]:
 
 
 def _fractions(values: Iterable[float | None]) -> list[float | None]:
-    return [None if value is None or np.isnan(value) else round(float(value), 5) for value in values]
+    return [None if value is None or math.isnan(value) else round(float(value), 5) for value in values]
 
 
 def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:

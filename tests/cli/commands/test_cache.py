@@ -98,8 +98,9 @@ def test_the_overview_counts_what_is_there(tmp_path: Path, capsys: Shown) -> Non
     run.mkdir(parents=True)
     (run / "config.toml").touch()
     state.save(run / "learner.safetensors", {"x": torch.zeros(10)})
+    state.save(run / "learner-after-2.safetensors", {"x": torch.zeros(10)})
     found = listed(capsys)
-    assert {kind: len(items) for kind, items in found.items()} == {"decoded": 1, "downloads": 3, "learners": 1}
+    assert {kind: len(items) for kind, items in found.items()} == {"decoded": 1, "downloads": 3, "learners": 2}
     assert found["decoded"][0]["files"] == 5 and found["decoded"][0]["used"] > time.time() - 100
     assert call(["cache"]) == 0
     shown = capsys.readouterr().out

@@ -23,6 +23,17 @@ def test_all_claims_and_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no forgetting" in shown and "clbench run -s wsn" in shown
 
 
+def test_commands_are_valid_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(["claims", str(RESULTS), "C9"]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if "clbench run" in line]
+    assert shown and all(line.endswith(f" --results {RESULTS}") for line in shown)
+    (tmp_path / "results").symlink_to(RESULTS.parent.parent)
+    assert call(["claims", "--file", str(written(tmp_path))]) == 0, "the default folder"
+
+
 def test_claims_of_ones_own_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["claims", str(RESULTS), "--file", str(written(tmp_path)), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["claims"][0]

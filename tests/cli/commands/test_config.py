@@ -43,7 +43,7 @@ def test_config_takes_every_option_of_run_that_changes_a_configuration() -> None
 
     display = {"progress", "as_json", "quiet", "verbose", "loggers"}
     elsewhere = {"dry_run", "device", "threads", "workers", "jobs", "results", "existing", "checkpoint_every"}
-    elsewhere |= {"save_learner", "save_scores", "profile"}
+    elsewhere |= {"save_learner", "save_every_task", "save_scores", "profile"}
     elsewhere |= {"device_model", "devices", "utilisation", "speeds_from", "measure", "published"}
     assert {p.name for p in run.params} - display - elsewhere == {p.name for p in config.params} - {
         "runs", "output", "as_json",
@@ -80,6 +80,18 @@ def test_config_of_a_run_and_of_two(
     copy = tmp_path / "copy.toml"
     assert call(["config", str(runs[0]), "--output", str(copy)]) == 0
     assert read_toml(copy)["options"]["lr"] == 0.02
+
+
+@pytest.mark.parametrize("text", ["", "# a comment\n", "[run]\n", "[run]\nstrategy = 'slca'\n"])
+def test_a_run_with_an_empty_config_is_one_sentence(text: str, runs: list[Path], capsys: Shown) -> None:
+    file = runs[0] / "config.toml"
+    file.write_text(text)
+    lacking = "stream" if "slca" in text else "strategy"
+    for command in ("config", "resume"):
+        assert call([command, str(runs[0])]) == 2
+        shown = capsys.readouterr()
+        fix = "restore the file, or repeat the run with `clbench run`."
+        assert shown.err == f"Error: {file} lacks {lacking} in [run]; {fix}\n" and shown.out == ""
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,16 @@ def test_get_shows_licence_and_citation_before_it_downloads_and_downloads_once(
     assert len(tiny.requests) == len(seen) == 1
 
 
+def test_get_as_json_is_what_list_says_and_all_else_goes_to_stderr(tiny: Tiny, capsys: Shown) -> None:
+    for more, here in ((["--dry-run"], None), ([], str(tiny.cached)), ([], str(tiny.cached))):
+        assert call(["data", "get", "cifar100", "--json", *more]) == 0
+        shown = capsys.readouterr()
+        found = json.loads(shown.out)
+        assert found["name"] == "cifar100" and found["here"] == here and "Licence: none stated" in shown.err
+        assert call(["data", "list", "--json"]) == 0
+        assert found in json.loads(capsys.readouterr().out)
+
+
 def test_a_run_that_downloads_says_so_on_stderr_first(tiny: Tiny, capsys: Shown) -> None:
     registry.strategies.register("zeros", Zeros)
     try:

@@ -124,6 +124,11 @@ def test_get_fetches_what_needs_no_account_and_lists_the_rest(
         assert "reader tested on" in shown and "dm_nevis" in shown
         assert call(["data", "get", stream]) == 0
         assert "2 datasets are here, 0 can be fetched (0 B)" in capsys.readouterr().out
+        assert call(["data", "get", stream, "--json"]) == 0
+        said = capsys.readouterr()
+        assert "Only you can get:\n  ShanghaiTech" in said.err
+        assert call(["data", "status", stream, "--json"]) == 0
+        assert json.loads(said.out) == json.loads(capsys.readouterr().out)
 
 
 def test_get_counts_datasets_of_the_hub(
@@ -154,8 +159,14 @@ def test_get_of_one_release(stream: str, tmp_path: Path, monkeypatch: pytest.Mon
         replaced(monkeypatch, served(releases.release("coil20"), tmp_path / "server", url))
         assert call(["data", "get", "coil20", "--dry-run"]) == 0
         assert "Cite: Nene" in capsys.readouterr().out
+        assert call(["data", "get", "coil20", "--dry-run", "--json"]) == 0
+        shown = capsys.readouterr()
+        assert json.loads(shown.out)["here"] is None and "Cite: Nene" in shown.err
         assert call(["data", "get", "coil20"]) == 0
         assert "COIL-20 is here now" in capsys.readouterr().out
+        assert call(["data", "get", "coil20", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["name"] == "coil20" and Path(found["here"]).is_file()
     assert call(["data", "get", "shanghai_tech"]) == 3
     assert "into a folder shanghai_tech/ of CLBENCH_DATA_PATH" in capsys.readouterr().err
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cl.cli import call
 from cl.records.record import config_hash, load
+from tests.help.on_disk import write_records
 from tests.help.small_runs import SMALL
 from tests.help.toy import QUICK, records
 
@@ -57,7 +61,64 @@ def test_leaderboard_ranks_complete_runs(capsys: pytest.CaptureFixture[str], tmp
     assert call([*board, "--metric", "F_chaudry"]) == 2
 
 
+def test_quiet_leaves_remarks_out_and_errors_in(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call(["run", "-s", "toy", *QUICK, "--seed", "1,2", "-q"]) == 0
+    first, second = records(tmp_path)
+    (first.parent / "predictions.npz").unlink()
+    capsys.readouterr()
+    board = ["leaderboard", str(tmp_path / "results")]
+    assert call(board) == 0
+    loud = capsys.readouterr()
+    assert "1 run has no predictions.npz" in loud.err
+    assert call([*board, "-q"]) == 0
+    quiet = capsys.readouterr()
+    assert (quiet.out, quiet.err) == (loud.out, "")
+    second.write_text("{")
+    assert call([*board, "--quiet"]) == 0
+    assert f"Left out: {second}" in capsys.readouterr().err, "a record that cannot be read is an error"
+
+
 def test_limited_runs_are_marked_and_unranked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert call(["run", "-s", "toy", *QUICK, "-q"]) == 0
     assert call(["leaderboard", str(tmp_path / "results")]) == 0
     assert "| limited | toy" in capsys.readouterr().out
+
+
+def test_a_table_for_a_paper_and_its_bibliography_are_files(
+    make_record: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    records = [make_record(strategy=name, seed=seed) for name in ("slca", "ewc", "l2") for seed in (0, 1)]
+    board = ["leaderboard", str(write_records(tmp_path / "records", records))]
+    table, entries = tmp_path / "table.tex", tmp_path / "methods.bib"
+    assert call([*board, "--format", "latex", "--out", str(table), "--bibtex", str(entries), "--top", "2"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{table}\n" and "No BibTeX entry" not in shown.err
+    assert r"\begin{tabular}" in table.read_text() and "more row" in table.read_text()
+    assert entries.read_text().startswith("@")
+    assert call([*board, "--columns", "strategy,mean", "--filter", "strategy=ewc,l2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["|", "strategy", "|", "A_last_sample", "|"]
+    assert [line.split("|")[1].strip() for line in lines[3:5]] == ["ewc", "l2"]
+    assert call([*board, "--columns", "stratgy"]) == 2
+    assert "Did you mean strategy" in capsys.readouterr().err
+
+
+def test_a_table_on_a_terminal_is_as_wide_as_it(
+    make_record: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder = write_records(tmp_path / "records", [make_record(strategy="slca")])
+    assert call(["leaderboard", str(folder)]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) > 70
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((70, 24)))
+    for given in ("COLUMNS", "terminal"):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        if given == "COLUMNS":
+            monkeypatch.setenv("COLUMNS", "70")
+        else:
+            monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        assert call(["leaderboard", str(folder)]) == 0
+        shown = capsys.readouterr().out
+        assert max(map(len, shown.splitlines())) <= 70 and "Left out to fit 70 characters" in shown
+    assert call(["leaderboard", str(folder), "--out", str(tmp_path / "board.txt")]) == 0
+    assert max(map(len, (tmp_path / "board.txt").read_text().splitlines())) > 70, "a file has all columns"

@@ -30,6 +30,17 @@ def test_list_shows_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert "slca" in capsys.readouterr().out
 
 
+def test_strategies_are_listed_by_family(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["list", "strategies"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.partition(":")[0] for line in lines if not line.startswith(" ")]
+    assert heads[:3] == ["Baselines", "Frozen features", "Prompts"] and heads[-1] == "Other"
+    place = {line.split()[0]: number for number, line in enumerate(lines)}
+    assert place["Prompts:"] < place["l2p"] < place["Adapters:"] and place["Other"] < place["toy"]
+    assert call(["list", "strategies", "l2p", "--json"]) == 0
+    assert [item["family"] for item in json.loads(capsys.readouterr().out)] == ["prompts"]
+
+
 def test_list_names_both_owners_of_a_collision(
     plugin: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,11 @@ def test_curve_and_confusion(tmp_path: Path, capsys: Shown) -> None:
     table = json.loads(capsys.readouterr().out)["table"]
     assert sum(map(sum, table)) == 12 and sum(table[i][i] for i in range(6)) == 11
     assert call(["metrics", run, "--confusion"]) == 0 and "none |" in capsys.readouterr().out
+    assert call(["metrics", run, "--classes", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert sorted((row["precision"], row["recall"]) for row in rows)[:2] == [(pytest.approx(2 / 3), 1), (1, 0.5)]
+    assert [row["task"] for row in rows] == [1, 1, 2, 2, 3, 3] and {row["images"] for row in rows} == {2}
+    assert call(["metrics", run, "--classes"]) == 0 and "|     66.67 | 100.00 |  80.00 |" in capsys.readouterr().out
     (Path(run) / "predictions.npz").unlink()
     assert call(["metrics", run, "--confusion"]) == 2
     assert "has no predictions.npz" in capsys.readouterr().err

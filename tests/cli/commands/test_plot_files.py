@@ -32,7 +32,14 @@ def test_the_command_writes_files_and_prints_them(
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["--kind", "curve"], "Did you mean curves?"), (["--format", "pdf"], "svg"), (["--theme", ","], "empty")],
+    [
+        (["--kind", "curve"], "Did you mean curves?"),
+        (["--format", "eps"], "svg, png, pdf, json"),
+        (["--width", "wide"], "such as 85mm"),
+        (["--filter", "slca"], "COLUMN=PATTERN"),
+        (["--filter", "colour=red"], "cannot be filtered"),
+        (["--theme", ","], "empty"),
+    ],
 )
 def test_wrong_words_are_one_sentence(
     arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -67,3 +74,19 @@ def test_kinds_that_have_nothing_to_show_are_named(
     )
     assert call(["plot", str(folder), "--out", str(tmp_path / "all")]) == 0
     assert "nothing to show" not in capsys.readouterr().err
+
+
+def test_options_for_papers_reach_the_figure(
+    make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_records(tmp_path / "results", [*runs(make_record, "a", [40]), *runs(make_record, "slca", [60])])
+    arguments = ["plot", str(folder), "--kind", "curves", "--out", str(tmp_path), "--width", "110mm", "--title", "Mine"]
+    assert call([*arguments, "--filter", "strategy=s*", "--font-size", "7", "--format", "svg,pdf"]) == 0
+    assert [Path(line).name for line in capsys.readouterr().out.split()] == [
+        "curves-split-toy.svg",
+        "curves-split-toy.pdf",
+    ]
+    text = (tmp_path / "curves-split-toy.svg").read_text()
+    assert "SLCA  60.0" in text and ">Mine<" in text and "7px" in text and ">a  40.0" not in text
+    assert call(["plot", str(folder), "--kind", "tasks", "--out", str(tmp_path)]) == 2
+    assert "--rule til_masked" in capsys.readouterr().err

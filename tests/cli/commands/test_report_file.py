@@ -26,6 +26,21 @@ def test_the_command_writes_one_file(make_record: Make, tmp_path: Path, capsys: 
     assert [path.name for path in out.parent.iterdir()] == ["all.html"]
 
 
+def test_folders_may_be_given_as_options(make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = report_records(make_record)
+    one, two = write_records(tmp_path / "one", records[:4]), write_records(tmp_path / "two", records[4:])
+    pages = []
+    for folders in (
+        [str(one), str(two)],
+        ["--results", str(one), "--results", str(two)],
+        [str(one), "--results", str(two)],
+    ):
+        assert call(["report", *folders, "--out", str(tmp_path / "r.html")]) == 0
+        assert "9 runs" in capsys.readouterr().err
+        pages.append((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert pages[0] == pages[1] == pages[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"), [(["--metric", "A_lust_sample"], "A_last_sample"), (["nowhere"], "no results at nowhere")]
 )

@@ -40,6 +40,29 @@ def test_push_and_pull_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert call(["results", "pull", url, str(tmp_path / "there"), "--max-bytes", "10"]) == 1
 
 
+def test_dry_runs_say_what_would_be_sent_and_received(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("fsspec")
+    runs, url, there = write_runs(tmp_path / "runs", 2), tmp_path / "elsewhere", tmp_path / "there"
+    assert call(["results", "push", str(runs), str(url), "--dry-run"]) == 0
+    assert "would be sent |      2" in capsys.readouterr().out and not url.exists()
+    assert call(["results", "push", str(runs), str(url)]) == 0
+    assert call(["results", "push", str(runs), str(url), "--dry-run", "--json"]) == 0
+    sent = content(url)
+    (place(url) / "config.toml").write_text("[run")
+    capsys.readouterr()
+    assert call(["results", "pull", str(url), str(there), "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["counts"]["would be received"] == 2, "the records alone are checked"
+    assert [run["state"] for run in found["runs"]] == ["would be received"] * 2 and not there.exists()
+    assert call(["results", "pull", str(url), str(there)]) == 1
+    received = content(there)
+    (place(url) / "record.json").write_text("{}")
+    capsys.readouterr()
+    assert call(["results", "pull", str(url), str(there), "--dry-run"]) == 1
+    assert capsys.readouterr().err.startswith("Refused: split-toy/") and content(there) == received
+    assert set(content(url)) == set(sent)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

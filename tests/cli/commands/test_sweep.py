@@ -53,12 +53,23 @@ def test_a_sweep_goes_on_after_failures_and_names_them_with_their_commands(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["state"] for each in lines].count("complete") == 4 and lines[0]["tasks_done"] == 2
 
+    journal = next((tmp_path / "results" / "sweeps").iterdir())
+    before = journal.read_text()
+    assert call(["sweep", "retry", file, "-s", "ncm", "--dry-run", "--json"]) == 3, "as the command would end"
+    shown = capsys.readouterr()
+    *runs, _ = [json.loads(line) for line in shown.out.splitlines()]
+    assert len(runs) == 2 and all("ncm on pacs" in each["run"] for each in runs) and journal.read_text() == before
+    assert call(["sweep", "retry", file, "--device-model", "H200"]) == 2
+    assert "are for --dry-run" in capsys.readouterr().err
+
     assert call(["sweep", "retry", file, "-s", "ncm"]) == 3
     assert "2 runs: 0 complete, 2 failed." in capsys.readouterr().err
     assert call([*command, "--stream", "split-digits"]) == 0
     assert "4 runs: 0 complete, 4 complete already." in capsys.readouterr().err
-    assert call(["sweep", "retry", file, "--stream", "split-digits"]) == 0
-    assert "Nothing is to be repeated: no run of this sweep failed." in capsys.readouterr().err
+    for more in ([], ["--dry-run"]):
+        assert call(["sweep", "retry", file, "--stream", "split-digits", *more]) == 0
+        shown = capsys.readouterr()
+        assert shown.out == "" and shown.err == "Nothing is to be repeated: no run of this sweep failed.\n"
 
 
 def test_a_sweep_equals_single_runs_and_prints_records(file: str, tmp_path: Path, capsys: Shown) -> None:

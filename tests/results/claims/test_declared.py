@@ -157,6 +157,31 @@ def test_the_command_gives_the_plan_of_the_row() -> None:
     assert words[words.index("--seed") + 1] == "1993,1996"
 
 
+@pytest.mark.parametrize(
+    ("current", "folders", "expected"),
+    [
+        (".", ["results"], "results/reference/wsn"),
+        (".", ["results/reference"], "results/reference/wsn"),
+        ("results/reference", ["."], "wsn"),
+        (".", ["mine"], "mine"),
+        (".", ["mine", "results/reference/wsn"], "results/reference/wsn"),
+        ("mine", ["../results/reference", "../results"], "../results/reference/wsn"),
+    ],
+)
+def test_commands_write_where_records_were_read_whatever_the_current_folder(
+    current: str, folders: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("results/reference/wsn", "mine"):
+        (tmp_path / each).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / current)
+    board = Board("d", "digits", "split-digits", (1993,), "results/reference/wsn")
+    claims = Claims({"d": board}, {}, ()).placed([Path(each) for each in folders])
+    words = shlex.split(claims.command(Row("mine", "finetune"), claims.boards["d"], (1993,)))
+    assert words[words.index("--results") + 1] == expected
+    whole = Claims({"d": board}, {}, ()).placed([tmp_path / "results"]).boards["d"].results
+    assert whole == str(tmp_path / "results/reference/wsn")
+
+
 def test_the_network_of_a_row_is_in_its_plan_its_command_and_its_words() -> None:
     board = Board("d", "digits", "split-digits", (1993,), "results/x", backbone="wsn_lenet@random")
     plain, other = Row("plain", "finetune"), Row("other", "finetune", backbone="wsn_alexnet@random")

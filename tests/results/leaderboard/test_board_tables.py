@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from cl.results.leaderboard.board_tables import to_csv, to_json, to_latex, to_markdown, to_text
+from cl.results.leaderboard.board_tables import NARROWEST, to_csv, to_json, to_text
 from cl.results.leaderboard.entries import Run
+from cl.results.leaderboard.layout import EVERY, Layout
+from cl.results.leaderboard.paper_tables import to_latex, to_markdown
 from cl.results.leaderboard.ranking import COLUMNS, Row, board_rows
 from cl.results.store import load_results
 
@@ -36,12 +38,12 @@ def test_csv_keeps_full_precision(make_record: Make) -> None:
     found = list(csv.DictReader(io.StringIO(to_csv(rows))))
     assert list(found[0]) == list(COLUMNS)
     assert float(found[0]["mean"]) == rows[0]["mean"]
-    assert (found[0]["rank"], found[0]["preset"]) == ("1", "")
+    assert (found[0]["rank"], found[0]["reported"]) == ("1", "")
 
 
 def test_json_has_every_column(make_record: Make) -> None:
     found = json.loads(to_json([{**board(make_record, a=[50])[0], "stale": True}]))
-    assert list(found[0]) == [*COLUMNS, "stale"]
+    assert list(found[0]) == [*COLUMNS, "measured_with", "stds", "stale"]
     assert found[0]["ci_low"] is None and found[0]["mean"] == 0.5
 
 
@@ -60,22 +62,53 @@ def test_precision_is_shown_where_it_differs(make_record: Make) -> None:
     assert "precision" in to_text(rows) and "precision" not in to_text(rows[:1])
 
 
-def test_markdown_escapes_what_would_break_a_table(make_record: Make) -> None:
-    config = {"name": {"value": "a|b", "origin": "command line"}}
-    text = to_markdown(board_rows([Run(make_record(result__config=config))]))
-    assert text.startswith("## split-toy@1 on vit_micro, rule cil_seen, ranked by A_last_sample\n\n| rank | ")
-    assert r"name=a\|b" in text
-    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("|")}) == 1
-    assert "-:|" in text.splitlines()[3]
+@pytest.mark.parametrize("width", [60, 72, 80, 100, 132, 250])
+def test_a_table_fits_the_terminal(make_record: Make, width: int) -> None:
+    config = {name: {"value": 10.5, "origin": "command line"} for name in ("learning_rate", "memory", "weight_decay")}
+    config["stream.tasks"] = {"value": 3, "origin": "command line"}
+    rows = board_rows(
+        Run(make_record([[99, None, None], [99, 99, None], [last] * 3], strategy=name, seed=s, result__config=config))
+        for name, last in (("first", 60), ("second-of-them", 50)) for s in (0, 1)
+    )  # fmt: skip
+    text = to_text(rows, Layout(width=width))
+    assert max(map(len, text.splitlines())) <= width
+    assert all(word in text for word in ("first", "60.00", "50.00", "memory=10.5", "A_last_sample"))
+    assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
+    left_out = "Left out to fit" in text
+    assert left_out == (width < 250) and (("| config" not in text) == left_out)
 
 
-def test_latex_is_booktabs_with_its_characters_escaped(make_record: Make) -> None:
-    text = to_latex(board(make_record, a_b=[60, 62], joint=[90, 91]))
-    assert all(text.count(rule) == 1 for rule in (r"\toprule", r"\bottomrule", r"\begin{tabular}", r"\end{table}"))
-    assert text.count(r"\midrule") == 2  # below the head, and above what is not ranked
-    assert r"a\_b" in text and r"rule cil\_seen" in text
-    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len({line.replace(r"\&", "").count("&") for line in lines}) == 1 and len(lines) == 3
+def test_nothing_is_left_out_where_there_is_space_or_it_was_asked_for(make_record: Make) -> None:
+    rows = board(make_record, a=[60, 62], joint=[90, 91])
+    assert to_text(rows, Layout(width=300)) == to_text(rows) == to_text(rows, Layout((EVERY,), width=80))
+    text = to_text(rows, Layout(("strategy", "config_hash", "stream", "backbone", "peak_mb"), width=NARROWEST))
+    assert "Left out" not in text and "| strategy | config" in text and "split-toy@1" in text
+
+
+def test_columns_and_spread_are_those_asked_for(make_record: Make) -> None:
+    rows = board(make_record, a=[60, 62], joint=[90, 91])
+    lines = to_text(rows, Layout(("strategy", "mean", "F_chaudhry", "std"), "std")).splitlines()
+    assert re.split(r"\s*\|\s*", lines[1])[1:-1] == ["strategy", "A_last_sample", "F_chaudhry", "std"]
+    assert re.split(r"\s*\|\s*", lines[3])[1:-1] == ["a", "61.00 +- 1.41", "38.00 +- 1.41", "1.41"]
+    assert "61.00 |" in to_text(rows, Layout(("mean", "strategy"), "none"))
+    assert to_csv(rows, Layout(("strategy", "mean"))).splitlines()[0] == "strategy,mean"
+    assert list(json.loads(to_json(rows, Layout(("mean", "std"))))[0]) == ["mean", "std"]
+
+
+def test_rows_that_are_left_out_are_counted(make_record: Make) -> None:
+    assert "3 more rows; without --top all are shown." in to_text(board(make_record, a=[60]), Layout(left_out={1: 3}))
+
+
+def test_untuned_rows_say_so(make_record: Make) -> None:
+    config = {"lr": {"value": 0.1, "origin": "default"}}
+    make = [make_record(strategy="a", result__config=config, result__strategy__preset=None)]
+    make.append(make_record(strategy="b", result__config=config, result__strategy__preset="default"))
+    make.append(make_record(strategy="c", result__config={}, result__strategy__preset=None))  # it has no options
+    rows = board_rows(map(Run, make))
+    assert [row["strategy"] for row in rows if "untuned: no preset is meant" in row["note"]] == ["a"]
+    for text in (to_csv(rows), to_text(rows), to_markdown(rows), to_latex(rows), to_json(rows)):
+        assert "untuned: no preset is meant for this stream and backbone" in text
+    assert "| untuned |" in to_text(rows)
 
 
 def test_the_documentation_explains_every_column() -> None:

@@ -116,7 +116,7 @@ def test_sides_that_cannot_be_compared_say_why(make_record: Make) -> None:
         ([run(result__stream__options={"tasks": 3, "x": 1})], "they differ in options of the stream"),
         ([run(seed=7)], "slca ran with 0, ewc with 7; run one of them with the --seed of the other"),
         ([run(rules=("til_masked",))], "do not share the prediction rule of any kind; they share: none"),
-        ([run(), run(result__config=config)], r"several rows; name one of: ewc:\w{8} \(epochs=5\), ewc:\w{8}"),
+        ([run(), run(result__config=config)], r"several rows; name one of: ewc:\w{8} \(default epochs=5\), ewc:\w{8}"),
         ([slca], "Both sides are the same runs"),
         ([run(status="partial")], "is complete"),
     ]
@@ -136,6 +136,9 @@ def test_rows_are_chosen_by_name_preset_and_hash(make_record: Make) -> None:
     runs = [Run(make_record()), Run(small), Run(make_record(strategy="ewc"))]
     assert chosen("slca", runs) == runs[:2]
     assert chosen("slca:small", runs) == chosen("slca:123", runs) == [runs[1]]
+    other = make_record(result__strategy__preset="small")
+    other["result"]["config"] |= {"lr": {"value": 0.5, "origin": "--set"}}
+    assert chosen("slca:small", [*runs, Run(other)]) == [runs[1]]
     with pytest.raises(UsageError, match=r"no folder has that name\. Did you mean slca"):
         chosen("slcaa", runs)
     with pytest.raises(UsageError, match=r"preset or config 'x'; there are: .*slca:12345678 \(small\)"):

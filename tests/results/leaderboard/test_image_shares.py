@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cl.records.matrix import AccuracyMatrix, matrix_of
+from cl.records.matrix import AccuracyMatrix, Matrices, matrix_of
 from cl.records.metrics import METRICS
 from cl.records.predictions import Predictions, read_predictions, write_predictions
+from cl.results.leaderboard import image_shares as module
 from cl.results.leaderboard.entries import Run
-from cl.results.leaderboard.image_shares import PREDICTIONS, _ranked, answers, image_shares
+from cl.results.leaderboard.image_shares import PREDICTIONS, _ranked, answers, answers_by_rule, image_shares
 
 Make = Callable[..., Run]
 LINEAR = (
@@ -154,5 +156,33 @@ def test_a_metric_that_is_not_smooth_has_no_shares(
     run = make_run(np.ones((3, 60), bool))
     assert image_shares(run.result, run.folder, "cil_seen", "A_last_sample") is not None
     steps = replace(METRICS["A_last_sample"], id="steps", smooth=False)
-    monkeypatch.setitem(METRICS.built_in, "steps", steps)  # type: ignore[attr-defined]
+    monkeypatch.setitem(METRICS.built_in, "steps", steps)
     assert image_shares(run.result, run.folder, "cil_seen", "steps") is None
+
+
+def test_the_predictions_of_all_rules_are_read_at_once(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(draw())
+    assert run.folder is not None
+    found = read_predictions(run.folder / PREDICTIONS)
+    table = found.prediction["cil_seen"]
+    digest = write_predictions(
+        run.folder / PREDICTIONS, replace(found, prediction=dict.fromkeys(("cil_seen", "til_masked", "dil"), table))
+    )
+    tables = run.result["accuracy"]["cil_seen"]
+    wrong = {**tables, "correct": [[0, None, None], *tables["correct"][1:]]}
+    accuracy = {"cil_seen": tables, "til_masked": tables, "dil": wrong}
+    result = {**run.result, "accuracy": accuracy, "predictions_sha256": digest}
+    read = []
+
+    def reads(*given: Any, **options: Any) -> Predictions:
+        read.append(given)
+        return read_predictions(*given, **options)
+
+    monkeypatch.setattr(module, "read_predictions", reads)
+    for expected in (0, 1):  # the first time the check of the whole file has read it
+        got = answers_by_rule(Matrices(result), run.folder, ["cil_seen", "til_masked", "cil_all"])
+        assert set(got) == {"cil_seen", "til_masked"} and len(read) == expected
+        for rule, predictions in got.items():
+            np.testing.assert_array_equal(predictions.prediction[rule], table)
+    assert set(answers_by_rule(Matrices(result), run.folder, accuracy)) == {"cil_seen", "til_masked"}
+    assert answers_by_rule(Matrices(result), run.folder, accuracy) == {}, "the file is known to be damaged"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cl.results.plots.style import THEMES, heading, log_x, new_figure, save, spread, styled
+from cl.results.plots.style import (
+    MOST,
+    THEMES,
+    Theme,
+    contrasting,
+    draw_interval,
+    heading,
+    log_x,
+    looks,
+    new_figure,
+    save,
+    scale,
+    spread,
+    styled,
+)
+from tests.help.colours import VISION, ciede2000, contrast, nearest
 from tests.help.figures import only, runs
 
 Make = Callable[..., dict[str, Any]]
@@ -74,3 +89,51 @@ def test_an_svg_has_the_extent_that_matplotlib_finds_by_drawing_twice(dpi: int, 
     one, two = (size.search(text) for text in (found.read_bytes(), drawn.getvalue()))
     assert one is not None and two is not None
     assert [float(x) for x in one.groups()] == pytest.approx([float(x) for x in two.groups()], abs=1e-4)
+
+
+def test_the_difference_of_colours_is_that_of_the_published_pairs() -> None:
+    """Pairs 1, 19, 21 and 34 of Sharma, Wu and Dalal (Color Research and Application 2005), table 1."""
+    pairs = [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ]
+    for one, two, difference in pairs:
+        assert float(ciede2000(one, two)) == pytest.approx(difference, abs=1e-4)
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_any_two_colours_differ_for_any_vision(theme: Theme, vision: str) -> None:
+    difference, one, two = nearest([*theme.series, theme.bound], vision)
+    assert difference >= 12, f"{one} and {two}"
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_lines_and_numbers_have_the_contrast_that_wcag_asks_for(theme: Theme) -> None:
+    for paper in [theme.paper] if theme.paper else ["#ffffff", "#000000"]:
+        assert all(contrast(colour, paper) >= 3 for colour in theme.series)
+        assert contrast(theme.ink, paper) >= (4.5 if theme.paper else 3)
+    colours = scale(theme)
+    for percent in range(101):
+        cell = colours(percent / 100)
+        text = contrasting(cell)
+        shown = "#" + "".join(f"{round(255 * part):02x}" for part in cell[:3])
+        assert contrast(text, shown) >= 4.5, percent
+
+
+def test_no_two_rows_differ_in_colour_alone() -> None:
+    found = looks([False, True, *[False] * 9, True, False, True], THEMES["light"])
+    named = [look for look in found if not look.rest]
+    assert len(named) == MOST and [look.rest for look in found[MOST:]] == [True, True]
+    for one, two in combinations(named, 2):
+        assert (one.line, one.marker) != (two.line, two.marker)
+
+
+def test_more_rows_than_six_have_bars_instead_of_bands() -> None:
+    for rows, bands in ((6, 1), (7, 0)):
+        axes = new_figure(2, 2).add_axes((0, 0, 1, 1))
+        [look] = looks([False], THEMES["light"])
+        draw_interval(axes, [1, 2], np.array([1.0, 2.0]), np.array([3.0, 4.0]), look, rows)
+        assert len(axes.collections) == bands and len(axes.lines) == 1 - bands

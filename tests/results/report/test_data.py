@@ -83,6 +83,22 @@ def test_metrics_of_answers_come_from_the_predictions_in_the_folders(make_run: C
     assert run.metrics("cil_seen", ["NFR"])["NFR"] is not None
 
 
+def test_a_run_with_predictions_has_its_answers_by_class(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = np.ones((3, 12), dtype=bool)
+    right[2, 0] = False
+    run = make_run(right)
+    [found] = embedded(render([run.record], folders=[run.folder]))["runs"]
+    [[row, column, images]] = found["mistakes"]
+    assert images == 1 and found["classes"][row][1:] == [2, 1, 1] and found["classes"][column][1:] == [2, 2, 3]
+    assert [name for name, *_ in found["classes"]] == run.result["stream"]["class_names"]
+    assert "classes" not in embedded(render([run.record]))["runs"][0], "no predictions"
+    monkeypatch.setattr(module, "_MAP", 5)
+    monkeypatch.setattr(module, "_WRONG", 0)
+    assert embedded(render([run.record], folders=[run.folder]))["runs"][0]["mistakes"] == []
+
+
 def test_kept_runs_and_runs_of_other_processes_give_the_same_page(
     make_record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,3 +152,57 @@ VALUE = 0.25
     assert shown()["always"] == 0.75
     (board,) = module.payload(indexed_runs(made.folder)[0], metric="always", rule=None)[0]
     assert board["unit"] == "points" and board["rows"][0]["mean"] == 0.75
+
+
+def test_values_that_runs_share_may_hold_what_orjson_refuses() -> None:
+    pool = module._Pool()
+    odd: list[Any] = [
+        {"b": 1 << 70, "a": 1},
+        {"a": 1, "b": 1 << 70},
+        {"a": "\ud800"},
+        {"a": 1},
+        {"a": 1.0},
+        {"a": True},
+    ]
+    assert [pool.place(value) for value in odd] == [0, 0, 1, 2, 3, 4]
+    assert pool.place({"a": 1}) == 2 and len(pool.values) == 5
+
+
+def test_a_run_that_orjson_cannot_write_is_described_all_the_same_and_not_kept(
+    make_record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
+    runs = indexed_runs(write_records(tmp_path / "runs", [make_record(), make_record(strategy="ewc")]))[0]
+    described = module._run
+    odd = {"warnings": [1 << 70]}
+    monkeypatch.setattr(module, "_run", lambda run: described(run) | (odd if run.folder.name == "0" else {}))
+    assert [each["warnings"] for each in module._described(runs, 1)] == [[1 << 70], []]
+    monkeypatch.setattr(module, "_run", lambda run: {"asked": run.folder.name})
+    assert [each.get("asked") for each in module._described(runs, 1)] == ["0", None]
+
+
+def test_the_count_of_a_group_with_several_classes_per_image_is_its_precision_times_its_images(
+    make_record: Make,
+) -> None:
+    correct = [[99, None, None], [99, None, None], [62, None, 62]]
+    told = [[None, None, None], [None, 0.123456, None], [None, 0.25, None]]
+    record = make_record(correct, result__mean_precision={"cil_seen": told})
+    [run] = embedded(render([record]))["runs"]
+    count = record["result"]["count"]
+    assert run["rules"]["cil_seen"]["correct"] == [[99], [99, round(0.123456 * count[1], 5)], [62, count[1] / 4, 62]]
+
+
+def test_the_largest_board_is_first_and_boards_keep_their_numbers(make_record: Make) -> None:
+    few = [make_record(strategy="ewc", result__backbone__name="a_first")]
+    many = [make_record(strategy=name, result__backbone__name="b_second") for name in ("ewc", "si")]
+    boards, data = module.payload(map(Run, [*few, *many]), metric="A_last_sample", rule=None)
+    assert [(board["number"], len(board["rows"])) for board in boards] == [(2, 2), (1, 1)]
+    assert [board["title"].endswith("b_second") for board in data["boards"]] == [True, False]
+
+
+def test_columns_of_the_matrix_count_tasks_as_its_rows_do(make_record: Make) -> None:
+    record = make_record()
+    record["result"]["stream"]["groups"][2]["name"] = "task 7"  # a name of its own
+    data = embedded(render([record]))
+    assert data["runs"][0]["steps"] == [1, 2, 3]
+    assert [name for name, _ in data["streams"][0]["groups"]] == ["task 1", "task 2", "task 7"]

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cl.results import report
 from cl.results.report import write_report
-from tests.help.records import build_record
+from tests.help.records import build_record, build_run
 from tests.help.report_runs import HOSTILE, report_records
 
 api: Any = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -98,6 +99,9 @@ def test_filters_by_words_board_and_rank(open_page: Open) -> None:
     page.get_by_role("searchbox").fill("")
     page.locator("select[name=board]").select_option(index=2)
     assert output.inner_text() == "2 of 6 rows"
+    page.get_by_role("searchbox").fill("slca epochs")
+    assert output.inner_text() == "0 of 6 rows; 1 that match are on other boards, which the choice hides"
+    page.get_by_role("searchbox").fill("")
     page.locator("select[name=board]").select_option(index=0)
     page.get_by_label("ranked rows only").check()
     assert output.inner_text() == "4 of 6 rows"
@@ -154,7 +158,7 @@ def test_follows_the_system_theme_until_told_otherwise(open_page: Open) -> None:
     assert paper() == light and not page.locator("nav").is_visible()
 
 
-@pytest.mark.parametrize("width", [500, 1400])
+@pytest.mark.parametrize("width", [360, 500, 1400])
 def test_only_tables_and_charts_scroll_sideways(open_page: Open, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 800})
     for fragment in ("#leaderboard", "#runs", "#run/2", "#compare/0/2"):
@@ -213,3 +217,21 @@ def test_a_browser_that_cannot_unpack_says_so_and_shows_the_leaderboard(browser:
     page.locator(".board >> nth=0 >> css=thead th >> nth=3 >> button").click()
     assert column(page, 0, 3) == ["90.00", "61.67", "61.00", "40.00"]
     page.close()
+
+
+def test_a_run_with_predictions_shows_its_classes(browser: Any, tmp_path: Path) -> None:
+    right = np.ones((3, 12), dtype=bool)
+    right[2, 0] = False
+    run = build_run(tmp_path / "run", right)
+    write_report([run.record], tmp_path / "one.html", folders=[run.folder])
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((tmp_path / "one.html").as_uri() + "#run/0")
+    view = page.locator("section[data-view=run]")
+    table = view.get_by_role("table", name="Images by class")
+    assert sorted(filter(None, table.locator("td").all_inner_texts())) == ["1", "1", "2", "2", "2", "2", "2"]
+    classes = view.get_by_role("table", name="Classes after the last task")
+    assert "50.00" in classes.inner_text() and "66.67" in classes.inner_text()
+    page.close()
+    assert said == []

@@ -73,6 +73,15 @@ def test_the_named_file_is_deleted(tmp_path: Path) -> None:
     assert advice.steps == ["deleting event.safetensors"]
 
 
+def test_of_several_that_are_named_the_last_one_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "2.png").touch()
+    _, again = answers(WORKS)
+    text = "./images has changed: cannot read ./images/2.png (no image); replace or remove it and run again."
+    assert Advice(tmp_path, again, lambda: None).follow(text) == ""
+    assert [*(tmp_path / "images").iterdir()] == []
+
+
 def test_the_named_folder_is_deleted(tmp_path: Path) -> None:
     path = tmp_path / "run" / "record.json"
     path.parent.mkdir()

@@ -31,16 +31,19 @@ document.getElementById("theme").addEventListener("click", () => {
 function filterLeaderboard(form) {
   const { text, board, ranked } = form.elements;
   let shown = 0,
+    elsewhere = 0,
     all = 0;
   for (const article of document.querySelectorAll(".board")) {
     const table = article.querySelector("table");
     const here = board.value === "" || board.value === article.dataset.board;
-    const found = filterRows(table, text.value, row => here && (!ranked.checked || row.dataset.ranked === "1"));
-    article.hidden = found === 0;
-    shown += found;
+    const found = filterRows(table, text.value, row => !ranked.checked || row.dataset.ranked === "1");
+    article.hidden = found === 0 || !here;
+    if (here) shown += found;
+    else elsewhere += found;
     all += table.tBodies[0].rows.length;
   }
-  form.querySelector("output").textContent = `${shown} of ${all} rows`;
+  const hidden = elsewhere && text.value ? `; ${elsewhere} that match are on other boards, which the choice hides` : "";
+  form.querySelector("output").textContent = `${shown} of ${all} rows${hidden}`;
 }
 
 function filterRuns(form) {

@@ -150,6 +150,50 @@ function metricsTable(run) {
   });
 }
 
+const shareOf = (part, whole) => (whole ? part / whole : null);
+
+// Precision, recall and F1 of every class after the last task.
+function classesTable(run) {
+  const heads = [{ name: "class" }, ...["images", "precision", "recall", "F1"].map(name => ({ name, number: true }))];
+  const rows = run.classes
+    .filter(([, images]) => images)
+    .map(([name, images, right, answered]) => {
+      const values = [shareOf(right, answered), shareOf(right, images), shareOf(2 * right, images + answered)];
+      return [name, sortable(images, String(images)), ...values.map(value => sortable(value, percent(value)))];
+    });
+  return tableOf(heads, rows, { sortable: true, caption: `Classes after the last task, %, rule ${run.rule}` });
+}
+
+// Images by class (rows) and answer (columns); of many classes the most frequent mistakes.
+function answersTable(run) {
+  const names = run.classes.map(([name]) => name);
+  const nameOfAnswer = place => (place < 0 ? "none" : names[place]);
+  if (names.length > 25) {
+    const rows = run.mistakes.map(([row, column, images]) => [names[row], nameOfAnswer(column), String(images)]);
+    const heads = [{ name: "class" }, { name: "answer" }, { name: "images", number: true }];
+    return tableOf(heads, rows, { caption: "Most frequent mistakes after the last task" });
+  }
+  const counts = new Map(run.mistakes.map(([row, column, images]) => [`${row} ${column}`, images]));
+  const columns = [...names.keys(), ...(run.mistakes.some(([, column]) => column < 0) ? [-1] : [])];
+  const cell = (row, column) => {
+    const [, images, right] = run.classes[row];
+    const found = row === column ? right : (counts.get(`${row} ${column}`) ?? 0);
+    const value = images ? (100 * found) / images : 0;
+    const ink = value > 68 ? "paper" : value > 40 ? "middle" : "ink";
+    const style = `background:color-mix(in oklab, var(--high) ${value.toFixed(0)}%, var(--low));color:var(--${ink})`;
+    return el("td", { style, title: `${names[row]} answered as ${nameOfAnswer(column)}: ${found} of ${images}` }, found ? String(found) : "");
+  };
+  const head = (words, scope) => el("th", { scope }, words);
+  const rows = names.map((name, row) => el("tr", {}, head(name, "row"), ...columns.map(column => cell(row, column))));
+  return el(
+    "table",
+    { class: "matrix" },
+    el("caption", {}, `Images by class (rows) and answer (columns) after the last task, rule ${run.rule}`),
+    el("thead", {}, el("tr", {}, head("class", "col"), ...columns.map(column => head(nameOfAnswer(column), "col")))),
+    el("tbody", {}, ...rows),
+  );
+}
+
 function originOf(run) {
   const stream = DATA.streams[run.stream];
   const backbone = DATA.backbones[run.backbone];
@@ -203,6 +247,9 @@ function runView(index) {
     ...rules.map(rule => heatMap(run, stream, rule)),
     accuracyChart(curves, testedPartly(run, run.rule), "Accuracy against tasks, by rule"),
     cards(metricsTable(run), costTable(run), originOf(run)),
+    ...(run.classes
+      ? [scrolled(answersTable(run), "Answers by class"), scrolled(classesTable(run), "Precision, recall and F1 by class")]
+      : []),
     el("h3", {}, "Configuration"),
     configurationOf(run),
     el("h3", {}, "Environment and identity"),
