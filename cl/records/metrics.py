@@ -48,7 +48,7 @@ __all__ = [
 BUILT_IN: dict[str, Metric] = {metric.id: metric for metric in (*COUNT_METRICS, *LATER_METRICS)}
 """Every metric of clbench by id."""
 
-METRICS: Mapping[str, Metric] = Metrics(BUILT_IN)
+METRICS = Metrics(BUILT_IN)
 """Every metric by id, those of plugins included (entry-point group `clbench.metrics`)."""
 
 FORGETTING = ("A_last_sample", "A_inc_sample", "F_chaudhry", "BWT")
@@ -115,10 +115,9 @@ def compute_all(
             continue
         value = np.nan
         if known.issuperset(metric.needs):
-            needed = {name: given[name] for name in metric.needs}
-            # among all metrics, one of another package must not take the others along
-            compute = value_or_none if names is None else _value
-            value = compute(metric, matrix, needed)
+            needed = {name: given[name] for name in metric.needs} if metric.needs else {}
+            # Where all are asked for, one of another package must not take the others along.
+            value = value_or_none(metric, matrix, needed) if names is None else float(metric.compute(matrix, **needed))
         values[metric.id] = value if math.isfinite(value) else None
     return values
 
@@ -163,11 +162,10 @@ def metrics_of_rule(
     `matrices`: those of the result, if several rules or others need them too.
     """
     wanted = None if names is None else list(names)
-    needed = {need for name in wanted or METRICS for need in METRICS[name].needs}
+    needed = {need for name in (METRICS if wanted is None else wanted) for need in METRICS[name].needs}
     matrices = matrices or Matrices(result)
-    inputs = inputs_of(matrices, rule, needed, reference=reference, predictions=predictions)
-    setting = result["stream"].get("setting", "")
-    return compute_all(matrices.of(rule), setting=setting, names=wanted, **inputs)
+    matrix, inputs = inputs_of(matrices, rule, needed, reference=reference, predictions=predictions)
+    return compute_all(matrix, setting=result["stream"].get("setting", ""), names=wanted, **inputs)
 
 
 def inputs_of(
@@ -177,8 +175,8 @@ def inputs_of(
     *,
     reference: Mapping[str, Any] | None = None,
     predictions: Predictions | None = None,
-) -> dict[str, Any]:
-    """Those inputs of metrics among `needed` that there are; arguments as for `metrics_of`."""
+) -> tuple[AccuracyMatrix, dict[str, Any]]:
+    """The matrix of a rule, and those inputs among `needed` that there are; arguments as for `metrics_of`."""
     result, matrix = matrices.result, matrices.of(rule)
     inputs: dict[str, Any] = {need: _INPUTS[need](matrices, rule) for need in _INPUTS if need in needed}
     if reference is not None and same_end(result, reference):

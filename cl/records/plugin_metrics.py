@@ -1,7 +1,7 @@
 """Metrics of other packages, found through the entry-point group `clbench.metrics`, next to those of clbench.
 
 A metric of a plugin is computed when a record is read, never while a run writes one: what is installed cannot change
-the hash of a result. Everything that keeps computed values has `code_of` in its key.
+the hash of a result. Everything that keeps computed values has `Metrics.code_of` in its key.
 """
 
 from __future__ import annotations
@@ -98,6 +98,21 @@ class Metrics(Mapping[str, Metric]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
+    def code_of(self, name: str) -> str:
+        """What the values of a metric depend on, apart from clbench: the plugin's version and the hash of its code.
+
+        Empty for a metric of clbench. A plugin without source text gets a key of this process: nothing kept is found.
+        """
+        if name in self.built_in or name not in registry.metrics:
+            return ""
+        entry = registry.metrics.entry(name)
+        source = registry.metrics.source_sha256(name) or f"{_PROCESS} {id(entry.value)}"
+        return f"{' '.join(entry.distribution)} {entry.target} {source}"
+
+    def code_of_all(self) -> str:
+        """The same for all metrics of plugins."""
+        return "\n".join(f"{name} {self.code_of(name)}" for name in registry.metrics if not _is_doubled(name))
+
     def _usable(self) -> list[str]:
         found = []
         for name in registry.metrics:
@@ -110,23 +125,6 @@ class Metrics(Mapping[str, Metric]):
             else:
                 found.append(name)
         return found
-
-
-def code_of(name: str) -> str:
-    """What the values of a metric depend on, apart from clbench: the plugin's version and the hash of its code.
-
-    Empty for a metric of clbench. A plugin without source text gets a key of this process, so nothing kept is found.
-    """
-    if name not in registry.metrics:
-        return ""
-    entry = registry.metrics.entry(name)
-    source = registry.metrics.source_sha256(name) or f"{_PROCESS} {id(entry.value)}"
-    return f"{' '.join(entry.distribution)} {entry.target} {source}"
-
-
-def code_of_all() -> str:
-    """The same for all metrics of plugins."""
-    return "\n".join(f"{name} {code_of(name)}" for name in registry.metrics if not _is_doubled(name))
 
 
 def _is_doubled(name: str) -> bool:

@@ -67,8 +67,7 @@ class MetricSubject:
         if not has(self.metric.setting):
             return {}
         result, predictions = self.run
-        needed = set(self.metric.needs)
-        matrices = Matrices(result)
+        needed, matrices = set(self.metric.needs), Matrices(result)
         found = {rule: inputs_of(matrices, rule, needed, predictions=predictions) for rule in result["accuracy"]}
         return {
             rule: (matrices.of(rule), {need: given[need] for need in self.metric.needs})

@@ -14,7 +14,7 @@ from cl.errors import ClbenchError, ContractError
 from cl.records import plugin_metrics
 from cl.records.matrix import AccuracyMatrix
 from cl.records.metrics import BUILT_IN, METRICS, metrics_of, metrics_of_rule, recorded_metrics, scale_of
-from cl.records.plugin_metrics import MetricPlugin, code_of, code_of_all, sections
+from cl.records.plugin_metrics import MetricPlugin, sections
 from cl.records.reasons import why_undefined
 from tests.help.records import build_record
 
@@ -168,19 +168,19 @@ def test_a_cell_that_is_run_again_counts(registered: Callable[..., None]) -> Non
 
 
 def test_its_code_is_that_of_all_files_that_it_uses(installed: Path) -> None:
-    before = code_of("worst")
-    assert before.startswith("acme 1.5 ") and code_of("A_last_sample") == "" and before in code_of_all()
+    before = METRICS.code_of("worst")
+    assert before.startswith("acme 1.5 ") and METRICS.code_of("A_last_sample") == "" and before in METRICS.code_of_all()
     installed.write_text("# a comment\n" + HELP)
-    assert code_of("worst") == before
+    assert METRICS.code_of("worst") == before
     installed.write_text(HELP.replace("min", "max"))
-    assert code_of("worst") != before
+    assert METRICS.code_of("worst") != before
 
 
 def test_one_without_source_has_a_key_of_this_process(metrics: registry.Registry[Any]) -> None:
     space: dict[str, Any] = {"MetricPlugin": MetricPlugin, "__name__": "nowhere"}
     exec("class Made(MetricPlugin):\n    '''Made.'''\n    higher_is_better = True", space)
     metrics.register("made", space["Made"])
-    assert plugin_metrics._PROCESS in code_of("made")
+    assert plugin_metrics._PROCESS in METRICS.code_of("made")
 
 
 def test_sections_of_a_docstring() -> None:

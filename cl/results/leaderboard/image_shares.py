@@ -111,12 +111,9 @@ def image_shares(result: Mapping[str, Any], folder: Path | None, rule: str, metr
     None too for metrics that are not smooth, and for those that a mean average precision enters: it is no sum over
     images, and is not stored by image.
     """
-    matrices = Matrices(result)
-    found = (
-        None
-        if METRICS[metric].needs or not METRICS[metric].smooth
-        else answers_by_rule(matrices, folder, [rule]).get(rule)
-    )
+    matrices, asked = Matrices(result), METRICS[metric]
+    alone = not asked.needs and asked.smooth
+    found = answers_by_rule(matrices, folder, [rule]).get(rule) if alone else None
     if found is None:
         return None
     matrix, compute = matrices.of(rule), METRICS[_SMOOTH.get(metric, metric)].compute

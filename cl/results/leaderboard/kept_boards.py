@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from cl.records.plugin_metrics import code_of
+from cl.records.metrics import METRICS
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.image_shares import PREDICTIONS
@@ -44,7 +44,7 @@ def code() -> str:
 
 def key_of(runs: Sequence[Run], rule: str, metric: str) -> str | None:
     """The key of a board; None if the file of a record is not known, as for records in memory."""
-    digest = hashlib.sha256(orjson.dumps([rule, metric, code_of(metric)]))
+    digest = hashlib.sha256(orjson.dumps([rule, metric, METRICS.code_of(metric)]))
     for run in runs:
         if run.summary.content is None:
             return None

@@ -160,9 +160,10 @@ def spread_of(row: Row, column: str, spread: str, sign: str = "+-") -> str:
     metric = row["metric"] if column == "mean" else column
     if spread == "std":
         found = row["std"] if column == "mean" else row.get("stds", {}).get(column)
-        return "" if found is None else f" {sign} {in_unit(metric, found)}"
+        return "" if found is None else f" {sign} {in_unit(row['metric'] if column == 'mean' else column, found)}"
     known = spread == "ci" and column == "mean" and row["ci_low"] is not None
-    return f" [{in_unit(metric, row['ci_low'])}, {in_unit(metric, row['ci_high'])}]" if known else ""
+    ends = (in_unit(row["metric"], row[end]) for end in ("ci_low", "ci_high"))
+    return f" [{', '.join(ends)}]" if known else ""
 
 
 def remarks(row: Row) -> list[str]:

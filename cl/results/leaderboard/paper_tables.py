@@ -31,7 +31,7 @@ from cl.results.leaderboard.layout import (
 )
 from cl.results.leaderboard.ranking import Row
 from cl.results.leaderboard.short_labels import short_labels
-from cl.results.tables import aligned, in_unit
+from cl.results.tables import aligned, in_unit, percent
 
 RULE = (
     "Bold: rank 1, which is the best row and rows from which the 95 % interval of the paired difference does not tell "
@@ -165,8 +165,10 @@ class _Table:
         spread = {"std": f"mean {sign} standard deviation", "ci": "mean [95 % interval]", "none": "mean"}[self.spread]
         setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
         stream = f"{row['stream'].partition('@')[0]} {row['stream_options']}".rstrip()
+        unit = METRICS[row["metric"]].unit
+        units = f"percent ({row['metric']} in {unit})" if unit else "percent"
         return printable(
-            f"{stream}{setting} with {row['backbone']}, rule {row['rule']}: {spread} over {runs}, percent."
+            f"{stream}{setting} with {row['backbone']}, rule {row['rule']}: {spread} over {runs}, {units}."
         )
 
     def is_bold(self, row: Row, column: str) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 
 from cl.code_hash import modules_sha256
 from cl.paths import home
-from cl.records.plugin_metrics import code_of
+from cl.records.metrics import METRICS
 from cl.results.leaderboard.entries import Run
 from cl.results.leaderboard.image_shares import PREDICTIONS, image_shares
 from cl.results.leaderboard.statistics import RESAMPLES, Floats, ImageShares, resample_images
@@ -63,7 +63,8 @@ class Asked:
         assert self.run.folder is not None
         status = (self.run.folder / PREDICTIONS).stat()
         parts = (self.run.result["predictions_sha256"], self.run.record["result_sha256"], status.st_size)
-        return _hash(json.dumps([*parts, status.st_mtime_ns, self.rule, self.metric, code_of(self.metric)]).encode())
+        what = (self.rule, self.metric, METRICS.code_of(self.metric))
+        return _hash(json.dumps([*parts, status.st_mtime_ns, *what]).encode())
 
     def shares(self) -> ImageShares | None:
         return image_shares(self.run.result, self.run.folder, self.rule, self.metric)

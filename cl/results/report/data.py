@@ -101,7 +101,7 @@ def payload(runs: Iterable[Run], *, metric: str, rule: str | None, jobs: int = 1
 def _described(runs: Sequence[Run], jobs: int) -> Iterator[Row]:
     """Every run in a compact form, from the cache if its record and its predictions are as they were."""
     code = files_sha256("cl.records", "cl.results.leaderboard", "cl.results.report")
-    plugins = code_of_all()  # a run is described with all metrics
+    plugins = METRICS.code_of_all()  # a run is described with all metrics
     keys = [key_of([run], plugins, "") for run in runs]
     known = RUNS.read([key for key in keys if key is not None], code)
     computed = _computed([run for key, run in zip(keys, runs, strict=True) if key not in known], jobs)

@@ -71,14 +71,6 @@ def test_a_joint_run_gives_the_intransigence_of_the_other(
     assert "|  PFR | I_mean | I_last |\n" in capsys.readouterr().out
 
 
-def test_the_example_of_its_help_works_on_the_shipped_records(capsys: pytest.CaptureFixture[str]) -> None:
-    example = "clbench compare l2:small l2:30d8 results/reference "
-    assert example in str(command.epilog)
-    folder = ROOT / "results" / "reference" / "split-cifar100-small"
-    assert call(["compare", "l2:small", "l2:30d8", str(folder)]) == 0
-    assert "A (l2) is better: 95 % interval" in capsys.readouterr().out
-
-
 def test_a_metric_with_a_unit_is_not_shown_in_percent(
     make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,3 +89,15 @@ def test_a_metric_with_a_unit_is_not_shown_in_percent(
     assert call(["leaderboard", "--metric", "errors"]) == 0
     board = capsys.readouterr().out
     assert "ranked by errors, in percent" in board and f"| {mean['first']:.2f} [" in board
+    for form in ("latex", "markdown"):
+        assert call(["leaderboard", "--metric", "errors", "--format", form]) == 0
+        table = capsys.readouterr().out
+        assert f"{mean['first']:.2f}" in table and "percent (errors in percent)" in table
+
+
+def test_the_example_of_its_help_works_on_the_shipped_records(capsys: pytest.CaptureFixture[str]) -> None:
+    example = "clbench compare l2:small l2:30d8 results/reference "
+    assert example in str(command.epilog)
+    folder = ROOT / "results" / "reference" / "split-cifar100-small"
+    assert call(["compare", "l2:small", "l2:30d8", str(folder)]) == 0
+    assert "A (l2) is better: 95 % interval" in capsys.readouterr().out

@@ -150,6 +150,16 @@ def test_a_run_that_stopped_before_its_first_evaluation_has_no_answers_and_no_da
     assert not caplog.records
 
 
+def test_a_metric_that_is_not_smooth_has_no_shares(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(np.ones((3, 60), bool))
+    assert image_shares(run.result, run.folder, "cil_seen", "A_last_sample") is not None
+    steps = replace(METRICS["A_last_sample"], id="steps", smooth=False)
+    monkeypatch.setitem(METRICS.built_in, "steps", steps)
+    assert image_shares(run.result, run.folder, "cil_seen", "steps") is None
+
+
 def test_the_predictions_of_all_rules_are_read_at_once(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(draw())
     assert run.folder is not None
@@ -176,13 +186,3 @@ def test_the_predictions_of_all_rules_are_read_at_once(make_run: Make, monkeypat
             np.testing.assert_array_equal(predictions.prediction[rule], table)
     assert set(answers_by_rule(Matrices(result), run.folder, accuracy)) == {"cil_seen", "til_masked"}
     assert answers_by_rule(Matrices(result), run.folder, accuracy) == {}, "the file is known to be damaged"
-
-
-def test_a_metric_that_is_not_smooth_has_no_shares(
-    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = make_run(np.ones((3, 60), bool))
-    assert image_shares(run.result, run.folder, "cil_seen", "A_last_sample") is not None
-    steps = replace(METRICS["A_last_sample"], id="steps", smooth=False)
-    monkeypatch.setitem(METRICS.built_in, "steps", steps)  # type: ignore[attr-defined]
-    assert image_shares(run.result, run.folder, "cil_seen", "steps") is None

@@ -118,6 +118,42 @@ def _whole(run: Run) -> Run:
     return Run(dict(run.record))
 
 
+def test_the_metric_of_a_plugin_is_in_the_page_as_its_code_is_now(
+    make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
+    made = make_run(np.ones((3, 60), bool))
+    assert made.folder is not None
+    save(made.record, made.folder / "record.json")
+    file = tmp_path / "a_metric_of_reports.py"
+    source = """
+from cl import MetricPlugin
+class Always(MetricPlugin):
+    '''Always the same.'''
+    higher_is_better, unit = True, "points"
+    def compute(self, matrix): return VALUE
+VALUE = 0.25
+"""
+    file.write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = registry.Entry("always", "a_metric_of_reports:Always", registry.Distribution("acme", "1.5"))
+
+    def shown() -> dict[str, Any]:
+        runs = indexed_runs(made.folder)[0]  # type: ignore[arg-type]
+        data = module.payload(runs, metric="A_last_sample", rule=None)[1]
+        names = [name for name, *_ in data["metrics"]]
+        return dict(zip(names, data["runs"][0]["rules"]["cil_seen"]["metrics"], strict=True))
+
+    assert "always" not in shown()
+    monkeypatch.setitem(registry.metrics._entries(), "always", [entry])
+    assert shown()["always"] == shown()["always"] == 0.25
+    file.write_text(source.replace("VALUE = 0.25", "VALUE = 0.75"))
+    del sys.modules["a_metric_of_reports"]
+    assert shown()["always"] == 0.75
+    (board,) = module.payload(indexed_runs(made.folder)[0], metric="always", rule=None)[0]
+    assert board["unit"] == "points" and board["rows"][0]["mean"] == 0.75
+
+
 def test_values_that_runs_share_may_hold_what_orjson_refuses() -> None:
     pool = module._Pool()
     odd: list[Any] = [
@@ -170,39 +206,3 @@ def test_columns_of_the_matrix_count_tasks_as_its_rows_do(make_record: Make) -> 
     data = embedded(render([record]))
     assert data["runs"][0]["steps"] == [1, 2, 3]
     assert [name for name, _ in data["streams"][0]["groups"]] == ["task 1", "task 2", "task 7"]
-
-
-def test_the_metric_of_a_plugin_is_in_the_page_as_its_code_is_now(
-    make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CLBENCH_HOME", str(tmp_path / "home"))
-    made = make_run(np.ones((3, 60), bool))
-    assert made.folder is not None
-    save(made.record, made.folder / "record.json")
-    file = tmp_path / "a_metric_of_reports.py"
-    source = """
-from cl import MetricPlugin
-class Always(MetricPlugin):
-    '''Always the same.'''
-    higher_is_better, unit = True, "points"
-    def compute(self, matrix): return VALUE
-VALUE = 0.25
-"""
-    file.write_text(source)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    entry = registry.Entry("always", "a_metric_of_reports:Always", registry.Distribution("acme", "1.5"))
-
-    def shown() -> dict[str, Any]:
-        runs = indexed_runs(made.folder)[0]  # type: ignore[arg-type]
-        data = module.payload(runs, metric="A_last_sample", rule=None)[1]
-        names = [name for name, *_ in data["metrics"]]
-        return dict(zip(names, data["runs"][0]["rules"]["cil_seen"]["metrics"], strict=True))
-
-    assert "always" not in shown()
-    monkeypatch.setitem(registry.metrics._entries(), "always", [entry])
-    assert shown()["always"] == shown()["always"] == 0.25
-    file.write_text(source.replace("VALUE = 0.25", "VALUE = 0.75"))
-    del sys.modules["a_metric_of_reports"]
-    assert shown()["always"] == 0.75
-    (board,) = module.payload(indexed_runs(made.folder)[0], metric="always", rule=None)[0]
-    assert board["unit"] == "points" and board["rows"][0]["mean"] == 0.75
