@@ -122,10 +122,6 @@ def compute_all(
     return values
 
 
-def _value(metric: Metric, matrix: AccuracyMatrix, inputs: Mapping[str, Any]) -> float:
-    return float(metric.compute(matrix, **inputs))
-
-
 def metrics_of(
     result: Mapping[str, Any], *, reference: Mapping[str, Any] | None = None, predictions: Predictions | None = None
 ) -> dict[str, dict[str, float | None]]:
@@ -188,7 +184,7 @@ def inputs_of(
             inputs |= {"reference": reference_of(matrix, joint), "offline": offline_of(matrix, joint)}
     if predictions is not None and rule in predictions.prediction:
         inputs |= {need: of(result, predictions, rule) for need, of in _STORED.items() if need in needed}
-    return inputs
+    return matrix, inputs
 
 
 def _local(matrices: Matrices, rule: str) -> AccuracyMatrix | None:

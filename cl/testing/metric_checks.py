@@ -70,8 +70,8 @@ class MetricSubject:
         needed, matrices = set(self.metric.needs), Matrices(result)
         found = {rule: inputs_of(matrices, rule, needed, predictions=predictions) for rule in result["accuracy"]}
         return {
-            rule: (matrices.of(rule), {need: given[need] for need in self.metric.needs})
-            for rule, given in found.items()
+            rule: (matrix, {need: given[need] for need in self.metric.needs})
+            for rule, (matrix, given) in found.items()
             if all(given.get(need) is not None for need in self.metric.needs)
         }
 

@@ -138,7 +138,7 @@ def table_of(board: Sequence[Row], notes: Notes, layout: Layout) -> list[Cells]:
 
 
 def cell_of(row: Row, column: str, notes: Notes, spread: str) -> str:
-    """The text of a column; fractions in percent, other metrics in their units."""
+    """The text of a column; fractions in percent."""
     if column in _CELLS:
         return _CELLS[column](row)
     if column == "reported":
@@ -157,7 +157,6 @@ def cell_of(row: Row, column: str, notes: Notes, spread: str) -> str:
 
 def spread_of(row: Row, column: str, spread: str, sign: str = "+-") -> str:
     """The spread of the ranking metric ("mean") or of a secondary one: ` +- 0.31`, ` [56.1, 57.2]`, or nothing."""
-    metric = row["metric"] if column == "mean" else column
     if spread == "std":
         found = row["std"] if column == "mean" else row.get("stds", {}).get(column)
         return "" if found is None else f" {sign} {in_unit(row['metric'] if column == 'mean' else column, found)}"

@@ -152,10 +152,7 @@ class _Table:
     def head(self, column: str, up: str, down: str) -> str:
         metric = self.board[0]["metric"] if column == "mean" else column
         text = HEADS.get(metric, head_of(column, self.board[0]))
-        if metric not in METRICS:
-            return text
-        unit = METRICS[metric].unit
-        return f"{text}{f' ({unit})' if unit else ''} {up if METRICS[metric].higher_is_better else down}"
+        return f"{text} {up if METRICS[metric].higher_is_better else down}" if metric in METRICS else text
 
     def caption(self, sign: str) -> str:
         row = self.board[0]
@@ -176,13 +173,13 @@ class _Table:
         if column == "mean":
             return bool(row["rank"] == 1)
         best = self._best.get(column)
-        return best is not None and row["rank"] is not None and in_unit(column, row[column]) == best
+        return best is not None and row["rank"] is not None and percent(row[column]) == best
 
     def _best_of(self, column: str) -> str | None:
         known = [row[column] for row in self.board if row["rank"] is not None and row[column] is not None]
         if not known:
             return None
-        return in_unit(column, max(known) if METRICS[column].higher_is_better else min(known))
+        return percent(max(known) if METRICS[column].higher_is_better else min(known))
 
     def number(self, row: Row, column: str, sign: str) -> tuple[str, str]:
         """Mean and spread of a metric as text."""

@@ -17,7 +17,6 @@ from cl.records.answers import answers_of, confusion
 from cl.records.formulas import accuracy_shown, forgetting_per_group
 from cl.records.matrix import AccuracyMatrix, Matrices
 from cl.records.metrics import METRICS, metrics_of_rule, shown
-from cl.records.plugin_metrics import code_of_all
 from cl.records.predictions import Predictions
 from cl.records.probe import probe_of
 from cl.records.record import config_hash, precision_of
