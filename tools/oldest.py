@@ -32,4 +32,5 @@ def oldest(dependencies: list[str]) -> list[str]:
 
 if __name__ == "__main__":
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    print("\n".join(oldest(project["dependencies"])))
+    extras = project["optional-dependencies"]
+    print("\n".join(oldest([*project["dependencies"], *extras["parquet"]])))  # newer pyarrow needs a newer NumPy
