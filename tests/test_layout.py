@@ -27,6 +27,7 @@ ACROSS: dict[str, str] = {
     "docs/test_declare_a_stream_page.py": "a page of the documentation: its example",
     "docs/test_claims_page.py": "docs/claims.py and its page",
     "docs/test_docs.py": "all pages, and the modules of docs/ that make them",
+    "docs/test_walks.py": "README and guides: their commands, run in their order",
     "docs/test_paper_page.py": "docs/paper.py and its page",
     "docs/test_fidelity.py": "docs/fidelity.py and its page",
     "docs/test_your_own_images_page.py": "a page of the documentation: its commands",

@@ -29,10 +29,11 @@ Examples:
 
 \b
 A and B are strategies, as NAME, NAME:PRESET or NAME:HASH (its first characters), or folders that hold the runs of
-one row. The interval resamples seeds and test images, the same for both sides. McNemar's test is exact and tests
-whether two runs classify equally many images correctly; it says nothing about other seeds. NFR and PFR are the
-negative and positive flips from B to A: images that B has right and A wrong, and the reverse, in percent. If one side
-is a joint run, I_mean and I_last are the intransigence of the other."""
+one row. NAME and NAME:PRESET are the row without further options, if there is one. The interval resamples seeds and
+test images, the same for both sides. McNemar's test is exact and tests whether two runs classify equally many images
+correctly; it says nothing about other seeds. NFR and PFR are the negative and positive flips from B to A: images that
+B has right and A wrong, and the reverse, in percent. If one side is a joint run, I_mean and I_last are the
+intransigence of the other."""
 
 
 @click.command(

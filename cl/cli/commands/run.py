@@ -62,7 +62,7 @@ Examples:
   clbench run -c results/.../config.toml --seed 7               the same with another seed
   clbench run -s slca --stream split-digits --profile           and where the time went
   clbench run --from RUN --stream folder:/data/new              its learner goes on with new tasks
-  clbench run --from RUN --at 3                                 again from its third task on
+  clbench run --from RUN --at 3                                 goes on after its third task
 
 \b
 Values, lowest precedence first: default, preset, config file, CLBENCH_SET, --set. The record says

@@ -39,7 +39,7 @@ Comparison = dict[str, Any]
 def chosen(text: str, runs: Iterable[Run]) -> list[Run]:
     """The complete runs named by `strategy[:config]`, where config is a preset or a prefix of a config hash.
 
-    A preset is the row without other options if there is one. Raises `UsageError` if there is none.
+    A name or a preset is the row without further options if there is one. Raises `UsageError` if there is none.
     """
     name, _, config = text.partition(":")
     known = complete(list(runs))
@@ -51,8 +51,9 @@ def chosen(text: str, runs: Iterable[Run]) -> list[Run]:
     fits = [run for run in found if config in ("", run.result["strategy"]["preset"]) or _hashed(run, config)]
     if not fits:
         raise UsageError(f"No run of {name} has the preset or config '{config}'; there are: {_rows(found)}.")
-    plain = [run for run in fits if config and not _hashed(run, config) and not options_text(run.result)]
-    return plain or fits
+    if config and any(_hashed(run, config) for run in fits):
+        return fits
+    return [run for run in fits if not options_text(run.result)] or fits
 
 
 def _hashed(run: Run, config: str) -> bool:

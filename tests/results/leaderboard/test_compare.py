@@ -139,6 +139,8 @@ def test_rows_are_chosen_by_name_preset_and_hash(make_record: Make) -> None:
     other = make_record(result__strategy__preset="small")
     other["result"]["config"] |= {"lr": {"value": 0.5, "origin": "--set"}}
     assert chosen("slca:small", [*runs, Run(other)]) == [runs[1]]
+    assert chosen("slca", [*runs, Run(other)]) == runs[:2]
+    assert chosen("slca", [Run(other)]) == chosen("slca:small", [Run(other)]) == [Run(other)]
     with pytest.raises(UsageError, match=r"no folder has that name\. Did you mean slca"):
         chosen("slcaa", runs)
     with pytest.raises(UsageError, match=r"preset or config 'x'; there are: .*slca:12345678 \(small\)"):
