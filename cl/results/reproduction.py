@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from cl.errors import ContractError, UsageError, did_you_mean
+from cl.errors import ContractError, UsageError, counted, did_you_mean
 from cl.plan.run_options import RunOptions
 from cl.protocol import default_rule
 from cl.records.metrics import METRICS, metrics_of
@@ -134,7 +134,7 @@ class Expected:
     def source(self, seeds: Collection[int]) -> str:
         """The origin of the interval for these seeds, in words."""
         if self.noise and all(seed in self.values for seed in seeds):
-            return f"{sum(map(len, self.repeats.values()))} repetitions with the same seeds"
+            return f"{counted(sum(map(len, self.repeats.values())), 'repetition')} with the same seeds"
         return f"{len(self.values)} seeds"
 
 
