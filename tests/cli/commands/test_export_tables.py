@@ -34,7 +34,8 @@ def test_csv_by_the_command(results: Results, tmp_path: Path, capsys: pytest.Cap
     assert f"of 2 runs to {out}" in capsys.readouterr().err
     assert call(["export", str(tmp_path / "runs")]) == 0
     assert capsys.readouterr().out == out.read_text()
-    assert pd.read_csv(io.StringIO(out.read_text(, float_precision="round_trip")))["value"].tolist() == long_table(results)["value"].tolist()
+    read = pd.read_csv(io.StringIO(out.read_text()), float_precision="round_trip")
+    assert read["value"].tolist() == long_table(results)["value"].tolist()
     assert call(["export", str(tmp_path / "runs"), "--out", "x.xlsx"]) == 2
     assert "neither .csv nor .parquet" in capsys.readouterr().err
     assert call(["export", str(tmp_path / "new")]) == 2
