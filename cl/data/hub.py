@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from cl.data import reads
-from cl.data.decoded import Decode, decoded_store
 from cl.data.hub_names import Part, all_names, names_of_rows, parts, quiet
-from cl.data.images import native, readable, square
+from cl.data.images import native, readable
 from cl.data.official.listing import Examples, Listing, drawn, learnable
+from cl.data.official.storing import stored
 from cl.data.sources import candidates, is_offline, next_to_or_candidates
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.errors import DataError, UsageError, counted
@@ -138,7 +138,11 @@ def read(
     if 0 < test_fraction < 1 and not keep_val:
         listing = drawn(listing, test_fraction, split_seed)
     listing = _learnable(listing, where)
-    stores = {key: _store(wanted, key, each, size, progress) for key, each in listing.splits.items()}
+    version = f"hub {HUB_READER} {wanted.name} {wanted.config}"
+    stores = {
+        key: stored(f"{wanted.name} {key}", f"{version} {key}", each, size, progress)
+        for key, each in listing.splits.items()
+    }
     none = ImageStore.from_arrays(np.empty((0, size, size, 3), np.uint8), np.empty(0, np.int64))
     train, test = stores["all"] if "all" in stores else stores["train"], stores.get("test", none)
     if "all" in stores and test_fraction == 1:
@@ -371,20 +375,3 @@ def _bytes(value: Any) -> bytes:
     if not data:
         raise ValueError("its cell is empty")
     return bytes(data)
-
-
-def _store(wanted: HubDataset, split: str, examples: Examples, size: int, progress: Progress | None) -> ImageStore:
-    digest = hashlib.sha256(f"hub {HUB_READER} {wanted.name} {wanted.config} {split} {size}".encode())
-    digest.update(np.asarray(examples.labels, "<i8").tobytes())
-    for text in examples.identity():
-        digest.update(f"\n{text}".encode())
-
-    def source() -> Decode:
-        def decode(index: int) -> PixelArray:
-            pixels = square(examples.decode(index), size)
-            return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
-
-        return decode
-
-    labels = np.asarray(examples.labels, np.int64)
-    return decoded_store(f"{wanted.name} {split}", digest.hexdigest(), labels, source, progress)

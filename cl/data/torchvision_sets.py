@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from cl.data import reads
-from cl.data.decoded import Decode, decoded_store
-from cl.data.images import native, readable, square
+from cl.data.images import native, readable
 from cl.data.official.listing import Examples, Listing, drawn, learnable
+from cl.data.official.storing import stored
 from cl.data.sources import TORCHVISION, announce, candidates, is_offline, missing
-from cl.data.store import Dataset, ImageStore, PixelArray, Progress
+from cl.data.store import Dataset, PixelArray, Progress
 from cl.errors import DataError, UsageError, did_you_mean
 from cl.files import make_folder
 from cl.paths import home
@@ -112,12 +111,15 @@ def read(name: str, size: int, *, test_fraction: float, split_seed: int, progres
     else:
         listing = Listing(names, splits, notes)
     listing = learnable(listing)
-    train, test = (
-        _store(f"{name} {split}", listing.splits[split], size, about.grey, progress) for split in ("train", "test")
-    )
+    stores = {
+        split: stored(f"{name} {split}", f"torchvision {READER} {name} {split}", each, size, progress, grey=about.grey)
+        for split, each in listing.splits.items()
+        if split in ("train", "test")
+    }
     return Dataset(
-        name=name, train=train, test=test, class_names=listing.class_names, origin=f"{root} (torchvision's layout)",
-        licence=LICENCE, citation=f"torchvision.datasets.{name}", notes=listing.notes,
+        name=name, train=stores["train"], test=stores["test"], class_names=listing.class_names,
+        origin=f"{root} (torchvision's layout)", licence=LICENCE, citation=f"torchvision.datasets.{name}",
+        notes=listing.notes,
     )  # fmt: skip
 
 
@@ -181,19 +183,3 @@ def _examples(name: str, split: str, opened: Any, labels: np.ndarray, stamp: str
             return native(opened[index][0])
 
     return Examples(labels, decode, lambda: (f"{name} {split} {stamp} {index}" for index in range(len(labels))))
-
-
-def _store(what: str, examples: Examples, size: int, grey: bool, progress: Progress | None) -> ImageStore:
-    digest = hashlib.sha256(f"torchvision {READER} {what} {size}".encode())
-    digest.update(np.asarray(examples.labels, "<i8").tobytes())
-    for text in examples.identity():
-        digest.update(f"\n{text}".encode())
-
-    def source() -> Decode:
-        def decode(index: int) -> PixelArray:
-            pixels = square(examples.decode(index), size)
-            return pixels if grey or pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
-
-        return decode
-
-    return decoded_store(what, digest.hexdigest(), np.asarray(examples.labels, np.int64), source, progress)

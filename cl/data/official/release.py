@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from cl.data import reads
-from cl.data.decoded import Decode, decoded_in_order
-from cl.data.images import square
 from cl.data.official import kaggle
 from cl.data.official.files import Files, Folder, Source, open_source
 from cl.data.official.foreign import FOREIGN, how_to_unpack
-from cl.data.official.listing import Examples, Listing, learnable
+from cl.data.official.listing import Listing, learnable
+from cl.data.official.storing import stored
 from cl.data.sources import TORCHVISION, RemoteFile, check_md5, check_sha256, fetch, is_offline, missing, searched
-from cl.data.store import Dataset, ImageStore, PixelArray, Progress, first_class
+from cl.data.store import Dataset, ImageStore, Progress
 from cl.errors import DataError, MissingData, counted
 from cl.paths import data_path, home
 
@@ -313,7 +311,11 @@ def load(
     listing = learnable(listing if change is None else change(listing))
     if listing.multi_label != release.multi_label:  # a plan decides by the release what a method can learn
         raise DataError(f"{found.folder} is not {release.title}: it differs in whether images have several classes.")
-    stores = {split: _store(release, split, each, size, progress) for split, each in listing.splits.items()}
+    version = f"official {OFFICIAL} {release.name} {release.version}"
+    stores = {
+        split: stored(f"{release.title} {split}", f"{version} {split}", each, size, progress)
+        for split, each in listing.splits.items()
+    }
     train = stores["all"] if "all" in stores else stores["train"]
     none = np.empty((0, len(listing.class_names)), np.bool_) if listing.multi_label else np.empty(0, np.int64)
     empty = ImageStore.from_arrays(np.empty((0, *train.image_shape), np.uint8), none)
@@ -356,22 +358,3 @@ def checked(release: Release, listing: Listing, where: str, lists: Sequence[str]
         "published; results are not those of the whole dataset."
     )
     return Listing(listing.class_names, listing.splits, (*listing.notes, note))
-
-
-def _store(release: Release, split: str, examples: Examples, size: int, progress: Progress | None) -> ImageStore:
-    tags = np.asarray(examples.labels, np.bool_) if examples.labels.ndim == 2 else None
-    labels = np.asarray(examples.labels, np.int64) if tags is None else first_class(tags)
-    digest = hashlib.sha256(f"official {OFFICIAL} {release.name} {release.version} {split} {size}".encode())
-    digest.update(labels.astype("<i8").tobytes())
-    for text in examples.identity():
-        digest.update(f"\n{text}".encode(errors="surrogateescape"))
-
-    def source() -> Decode:
-        def decode(index: int) -> PixelArray:
-            pixels = square(examples.decode(index), size)
-            return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
-
-        return decode
-
-    store, order = decoded_in_order(f"{release.title} {split}", digest.hexdigest(), labels, source, progress)
-    return store if tags is None else store.with_tags(tags[order])
