@@ -88,6 +88,8 @@ def check(repository: str, wheelhouse: list[str]) -> None:
         run(sys.executable, "-m", "venv", folder / "fresh")
         python = folder / "fresh" / ("Scripts" if os.name == "nt" else "bin") / "python"
         run(python, "-m", "pip", "install", "--quiet", *wheelhouse, wheel, cwd=folder)
+        size = sum(path.lstat().st_size for path in (folder / "fresh").rglob("*") if path.is_file())
+        print(f"An installation takes {size / 1e9:.1f} GB.", flush=True)
         results = {"CLBENCH_RESULTS": str(folder / "results"), "CLBENCH_HOME": str(folder / "home"), "PYTHONPATH": ""}
         run(python, "-m", "cl.cli", *RUN, cwd=folder, CLBENCH_OFFLINE="1", **results)
         run(python, "-m", "cl.cli", "leaderboard", cwd=folder, **results)
