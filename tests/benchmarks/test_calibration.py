@@ -19,7 +19,8 @@ def test_errors_of_a_learner_on_its_test_images(tmp_path: Path) -> None:
     options = {**OPTIONS, "stream.val_fraction": 0.4}
     made = cl.run("simplecil", "split-digits", options=options, results=tmp_path, **RUN)
     found = measured(made.folder)
-    assert found["accuracy"] == pytest.approx(100 * made.metrics["cil_seen"]["A_last_sample"])
+    last = made.metrics["cil_seen"]["A_last_sample"]
+    assert last is not None and found["accuracy"] == pytest.approx(100 * last)
     assert found["images"] == sum(made.record["result"]["count"])
     assert 0 < found["test_after"] < found["test_before"] < 100
     done = CliRunner().invoke(main, [str(made.folder)])
