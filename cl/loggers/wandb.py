@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,6 @@ from cl.loggers import Logger, described
 FOLDER = "wandb"
 REPORTED = "clbench.txt"
 """The id of the run in its first line, then a line for each number: step, tab, name."""
-
-_SECOND = "%Y%m%d_%H%M%S"
-"""The time in the names of wandb's folders: offline-run-TIME-ID."""
 
 
 class WandB(Logger):
@@ -44,7 +40,6 @@ class WandB(Logger):
         if not name:
             name = uuid.uuid4().hex[:12]
             self._note(name)
-        _wait_for_a_new_second(folder / FOLDER, name)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "clbench"),
             id=name,
@@ -92,10 +87,3 @@ def reported(file: Path) -> tuple[str, dict[str, int], int]:
         step, _, curve = line.partition("\t")
         last[curve] = max(int(step), last.get(curve, -1))
     return name, last, len(lines)
-
-
-def _wait_for_a_new_second(folder: Path, name: str) -> None:
-    """Sleep while wandb would give the files of a continued run the name of those before: it holds the second only."""
-    taken = {path.name.split("-")[2] for path in folder.glob(f"offline-run-*-{name}")}
-    while taken & {time.strftime(_SECOND), time.strftime(_SECOND, time.gmtime())}:
-        time.sleep(0.05)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from cl.errors import UsageError
-from cl.loggers import wandb as module
 from cl.loggers.wandb import reported
 from tests.help.loggers import interrupted, run
 from tests.help.wandb_files import curves, runs
@@ -46,24 +43,6 @@ def test_what_a_kill_cut_off_is_no_number(tmp_path: Path) -> None:
     assert reported(file) == ("abc", {"loss/a b": 3, "x": 1}, 3)
     file.write_text("ab")
     assert reported(file) == ("", {}, 0)
-
-
-def test_a_run_that_goes_on_within_a_second_does_not_write_over_its_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [time.mktime((2026, 1, 2, 3, 4, 5, 0, 0, -1))]
-    clock = SimpleNamespace(
-        strftime=lambda form, when=None: time.strftime(form, when or time.localtime(now[0])),
-        gmtime=lambda: time.gmtime(now[0] + 12345678),
-        sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
-    )
-    monkeypatch.setattr(module, "time", clock)
-    (tmp_path / "offline-run-20260102_030405-abc").mkdir()
-    begun = now[0]
-    module._wait_for_a_new_second(tmp_path, "other")
-    assert now[0] == begun
-    module._wait_for_a_new_second(tmp_path, "abc")
-    assert begun + 1 <= now[0] < begun + 1.1
 
 
 def test_without_the_library_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
