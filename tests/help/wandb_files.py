@@ -51,5 +51,8 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _all(folder: Path) -> list[Any]:
+    import wandb
+
+    wandb.teardown()  # its service may still write the end of a file after `finish`; wait until it has ended
     files = sorted((folder / "wandb").glob("offline-run-*/run-*.wandb"), key=lambda file: file.stat().st_mtime_ns)
     return [record for file in files for record in records(file)]
