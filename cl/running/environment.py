@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("clbench", "torch", "torchvision", "timm", "avalanche-lib", "numpy", "safetensors")
 
-_DEV = re.compile(r"extra == .dev\b")
+_DEVELOPERS = re.compile(r"extra == .(dev|docs|mutants|release|test)\b")  # extras that no run imports anything from
 
 
 @functools.lru_cache
@@ -38,9 +38,9 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of clbench and its dependencies, extras included; packages that are not installed are left out."""
+    """Versions of clbench, its dependencies and its extras for users; what is not installed is left out."""
     required = (metadata.requires("clbench") or []) if _version("clbench") else []
-    used = sorted(re.split("[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in required if not _DEV.search(line))
+    used = sorted(re.split("[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in required if not _DEVELOPERS.search(line))
     return {name: version for name in dict.fromkeys([*PACKAGES, *used]) if (version := _version(name))}
 
 
