@@ -140,13 +140,14 @@ def chain_of(backbone: Backbone) -> tuple[str, ...]:
 
     Raises `UsageError` if they form no chain: with all gates of a layer shut, features may not depend on the image.
     """
-    model, order = backbone.model, list[str]()
+    model, order, inputs = backbone.model, list[str](), dict[str, torch.Size]()
     known = {
         name.removesuffix(".weight"): model.get_submodule(name.removesuffix(".weight")) for name in maskable(backbone)
     }
 
     def noted(name: str, layer: nn.Module, x: Tensor) -> Tensor:
         order.append(name)
+        inputs[name] = x.shape
         return _own(layer, x)
 
     view = backbone.transform
@@ -157,7 +158,7 @@ def chain_of(backbone: Backbone) -> tuple[str, ...]:
             backbone(images)
         for before, name in itertools.pairwise(order):
             widths = [len(known[each].weight) for each in (before, name)]  # type: ignore[arg-type]
-            if len(set(order)) < len(order) or not _fits(known[name], widths[0]):
+            if len(set(order)) < len(order) or not _fits(known[name], widths[0], inputs[name]):
                 raise _no_chain(backbone, name)
             shut = functools.partial(_behind, known[name], images.new_zeros(widths[0]))
             with overridden([(known[name], "forward", shut)]):
@@ -177,9 +178,15 @@ def _no_chain(backbone: Backbone, name: str) -> UsageError:
     )
 
 
-def _fits(layer: Any, units: int) -> bool:
+def _fits(layer: Any, units: int, shape: torch.Size) -> bool:
+    """Whether the units are dimension 1 of an input; of tokens and in channels-last networks they are the last."""
     inputs = layer.weight.shape[1] * getattr(layer, "groups", 1)
-    return getattr(layer, "groups", 1) == 1 and inputs % units == 0 and (layer.weight.ndim == 2 or inputs == units)
+    return (
+        getattr(layer, "groups", 1) == 1
+        and inputs % units == 0
+        and (layer.weight.ndim == 2 or inputs == units)
+        and shape[1] == inputs
+    )
 
 
 def _behind(layer: nn.Module, gate: Tensor, x: Tensor) -> Tensor:
