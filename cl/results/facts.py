@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -52,6 +53,17 @@ def tasks_of(record: Record) -> dict[int, Task]:
         labels = MULTI if group.get("measure") == "mAP" else SINGLE
         found[number] = Task(number, name, about.get("year"), about.get("domain", ""), labels)
     return found
+
+
+def group_name(group: Mapping[str, Any]) -> str:
+    """The name of a group of test images, with its measure if that is not accuracy.
+
+    A task that is named by its number alone counts from 1, as the steps of the matrix do.
+    """
+    name, task = str(group["name"]), group.get("task")
+    if task is not None and re.fullmatch(r"task ?\d+", name) and int(name.removeprefix("task")) == task:
+        name = f"task {task + 1}"
+    return f"{name} ({group['measure']})" if "measure" in group else name
 
 
 @cache

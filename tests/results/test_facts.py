@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cl.results.facts import MULTI, SINGLE, Task, tasks_of
+from cl.results.facts import MULTI, SINGLE, Task, group_name, tasks_of
 from cl.results.store import load_results
 from tests.help.figures import REFERENCE
 from tests.help.transfer import learner
@@ -19,6 +19,12 @@ def test_the_record_says_what_its_tasks_are() -> None:
         2: Task(2, "task 2", 2005, "ocr", SINGLE),
     }
     assert [task.decade for task in found.values()] == ["1990s", "1990s", "2000s"]
+
+
+def test_a_task_with_a_number_for_a_name_counts_from_1() -> None:
+    assert group_name({"name": "task3", "task": 3}) == group_name({"name": "task 3", "task": 3}) == "task 4"
+    assert group_name({"name": "task 3", "task": 0}) == "task 3", "a name of its own"
+    assert group_name({"name": "voc", "task": 3, "measure": "mAP"}) == "voc (mAP)"
 
 
 def test_an_older_record_takes_them_from_the_registered_stream(cache: Path) -> None:

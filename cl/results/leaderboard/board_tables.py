@@ -40,7 +40,8 @@ def to_csv(rows: Sequence[Row], layout: Layout = USUAL) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, _names(layout), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
+    joined = ({**row, "measured_with": "; ".join(row["measured_with"])} for row in rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in joined)
     return text.getvalue()
 
 

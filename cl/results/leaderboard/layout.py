@@ -82,15 +82,18 @@ COSTS = ("train_seconds", "tflops", "peak_mb")
 _NAMED = 3
 
 
-def measured_with(board: Iterable[Row]) -> str:
-    """What the costs of a board were measured with; a warning if that is more than one thing; "" if it is not known."""
+def measured_with(board: Iterable[Row], *, counted: bool = False) -> str:
+    """What the costs of a board were measured with; "" if it is not known.
+
+    A warning if that is more than one thing, unless the costs are `counted` FLOPs alone.
+    """
     found = sorted({text for row in board for text in row.get("measured_with", ())})
     if len(found) < 2:
         return "".join(f"Costs measured with {text}." for text in found)
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     named = "; ".join(found[:_NAMED])
-    where = "clbench costs names them by row"
-    return f"Costs measured with {named}{more}: compare no seconds and memory across these ({where})."
+    warning = ": compare no seconds and memory across these (clbench costs names them by row)"
+    return f"Costs measured with {named}{more}{'' if counted else warning}."
 
 
 def metrics_shown(row: Row) -> tuple[str, ...]:
@@ -106,7 +109,8 @@ def usual_columns(row: Row) -> tuple[str, ...]:
 
 
 WORDS = {"strategy", "options", "preset", "config_hash", "precision", "access", "marks", "rule", "metric", "stream",
-         "stream_options", "backbone", "reported_in", "reported_unlike", "setting", "drawn"}  # fmt: skip
+         "stream_options", "backbone", "reported_in", "reported_unlike", "setting", "drawn",
+         "measured_with"}  # fmt: skip
 """Columns of words, which are left-aligned."""
 
 _HEADS = {
@@ -210,6 +214,7 @@ _CELLS: dict[str, Callable[[Row], str]] = {
     "train_seconds": _number("train_seconds", ".1f"),
     "tflops": _number("tflops", ".4g"),
     "peak_mb": _number("peak_mb", ".0f"),
+    "measured_with": lambda row: "; ".join(row["measured_with"]),
 }
 
 

@@ -14,6 +14,7 @@ from cl.errors import UsageError, printable
 from cl.plan.references import bibtex, citation, display_name
 from cl.records.metrics import METRICS
 from cl.results.leaderboard.layout import (
+    COSTS,
     EVERY,
     USUAL,
     WORDS,
@@ -23,6 +24,7 @@ from cl.results.leaderboard.layout import (
     cell_of,
     head_of,
     is_untuned,
+    measured_with,
     metrics_shown,
     remarks,
     spread_of,
@@ -74,7 +76,7 @@ def to_markdown(rows: Sequence[Row], layout: Layout = USUAL) -> str:
         cells = [[_escaped_bar(_markdown_cell(table, row, name)) for name in table.columns] for row in board]
         left = [head for head, name in zip(heads, table.columns, strict=True) if name in WORDS]
         lines = [f"## {title_of(board[0])}", "", *aligned(heads, cells, left=left, colon=":")]
-        lines += ["", table.caption("±") + f" {RULE}"]
+        lines += ["", f"{table.caption('±')} {RULE} {table.costs}".rstrip()]
         if table.notes.found:
             lines += ["", *(f"{number}. {note}" for number, note in table.notes.items())]
         lines += ["", *(f"<!-- {printable(text).replace('--', '- -')} -->" for text in table.comments)]
@@ -104,6 +106,7 @@ def to_latex(rows: Sequence[Row], layout: Layout = USUAL) -> str:
                 lines.append(r"\midrule")
             lines.append(" & ".join(_latex_cell(table, row, name) for name in table.columns) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [rf"\par\footnotesize {_in_latex(table.costs)}"] if table.costs else []
         lines += [rf"\par\footnotesize\textsuperscript{{{n}}} {_in_latex(note)}" for n, note in table.notes.items()]
         texts.append("\n".join([*lines, r"\end{table}"]) + "\n")
     return "\n".join(texts)
@@ -135,6 +138,8 @@ class _Table:
         self.spread = layout.spread or "std"
         self.board, self.notes = board, Notes()
         self.names, self.comments = _names(board, with_options="options" not in self.columns)
+        costs = [name for name in self.columns if name in COSTS]
+        self.costs = measured_with(board, counted=costs == ["tflops"]) if costs else ""
         left = layout.left_out.get(first["board"], 0)
         self.comments += [f"{left} more row{'s' * (left > 1)} of the board not shown"] if left else []
         self.marks = {id(row): self._mark(row) for row in board}

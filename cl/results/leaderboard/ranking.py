@@ -83,6 +83,7 @@ COLUMNS = {
     "note": "remarks that limit the comparison",
     "setting": "class-incremental, few-shot class-incremental, ...",
     **{name: "mean over seeds, fraction; on streams of its setting" for name in SECONDARY if name not in FORGETTING},
+    "measured_with": "versions, device, threads and precision that its costs depend on, joined by `; ` if they differ",
 }
 """Columns of the leaderboard and of its CSV file, in this order, with their meaning."""
 
@@ -90,8 +91,7 @@ UNTUNED = "untuned"
 """First word of the note on a row without a preset."""
 
 Row = dict[str, Any]
-"""The `COLUMNS`; `stds`: the standard deviations over seeds of the secondary metrics; `measured_with`: versions, device
-and threads of the runs, which their times and memory depend on."""
+"""The `COLUMNS`, `measured_with` as a list; `stds`: the standard deviations over seeds of the secondary metrics."""
 
 
 def leaderboard(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.records.matrix import steps_of
+from cl.results.facts import group_name
 from cl.results.plots import style
 from cl.results.plots.curves import percents
 from cl.results.plots.heat_map import MOST_NUMBERS, heat_map
@@ -14,6 +15,8 @@ from cl.results.plots.rows import Board, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_TASK = "task "
 
 
 def data(board: Board, row: Row) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def data(board: Board, row: Row) -> dict[str, Any]:
         "subtitle": f"{board.title}, rule {board.rule}, {len(row.records)} seed{'s' * (len(row.records) > 1)}"
         + (", LIMITED runs" if board.limited else ""),
         "tasks": [task + 1 for task in steps_of(result)],
-        "groups": [group["name"] for group in result["stream"]["groups"]],
+        "groups": [group_name(group) for group in result["stream"]["groups"]],
         "accuracy": [percents(values) for values in accuracy],
     }
 
@@ -35,7 +38,8 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
     values = np.array(data["accuracy"], dtype=np.float64)
     steps, groups = values.shape
     cell = min(0.46, max(0.11, 11 / max(steps, groups)))
-    names = data["groups"]
+    numbered = all(name.startswith(_TASK) for name in data["groups"])
+    names = [name.removeprefix(_TASK) for name in data["groups"]] if numbered else data["groups"]
     figure, axes = heat_map(
         values,
         names,
@@ -46,6 +50,6 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
         number_size=(8.5 if cell > 0.4 else 7) if max(groups, steps) <= MOST_NUMBERS else None,
         turned=max(map(len, names)) > 4,
     )
-    axes.set(xlabel="tested on", ylabel="after task")
+    axes.set(xlabel="tested on task" if numbered else "tested on", ylabel="after task")
     style.heading(axes, data["title"], data["subtitle"], theme)
     return figure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.records.matrix import steps_of
+from cl.results.facts import group_name
 from cl.results.plots import page, style
 from cl.results.plots.rows import Board
 
@@ -25,7 +26,7 @@ def data(board: Board) -> dict[str, Any]:
     tested = ~np.isnan(np.array([row.matrices[0].accuracy for row in board.rows])).all(axis=0)
     groups = [
         {
-            "name": group["name"],
+            "name": group_name(group),
             "classes": len(group["classes"]),
             "images": int(matrix.count[index]),
             "learned": int(matrix.learned[index]) + 1 if 0 <= matrix.learned[index] < matrix.steps else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -22,6 +21,7 @@ from cl.records.probe import probe_of
 from cl.records.record import config_hash, precision_of
 from cl.records.stored import stored_by_task
 from cl.results.collecting import without_collecting
+from cl.results.facts import group_name
 from cl.results.leaderboard.cache_file import CacheFile
 from cl.results.leaderboard.entries import Run, distinct, options_text
 from cl.results.leaderboard.image_shares import answers_by_rule
@@ -162,7 +162,6 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
                 "setting": row["setting"],
                 "secondary": [name for name in shown(row["setting"]) if name != row["metric"]],
                 "notes": {},
-                "environments": [],
                 "rows": [],
             },
         )
@@ -171,10 +170,9 @@ def _boards(rows: Sequence[Row], runs: Sequence[Row], streams: Sequence[Row]) ->
         notes += [f"reported: {row['reported_unlike']}"] if row["reported_unlike"] else []
         row["notes"] = [(board["notes"].setdefault(note, len(board["notes"]) + 1), note) for note in notes]
         board["rows"].append(row)
-        board["environments"].append({"measured_with": given.get("measured_with", ())})
     for board in boards.values():
         board["reported"] = any(row["reported"] is not None for row in board["rows"])
-        board["measured_with"] = measured_with(board.pop("environments"))
+        board["measured_with"] = measured_with(board["rows"])
         _scaled(board["rows"])
     return sorted(boards.values(), key=lambda board: (-len(board["rows"]), board["number"]))
 
@@ -227,7 +225,7 @@ def _run(run: Run) -> Row:
     answers = answers_by_rule(matrices, run.folder, result["accuracy"])
     names = ("id", "name", "version", "setting", "options", "n_tasks", "n_classes", "verified")
     about = {name: stream[name] for name in names} | {"label": stream_label(result)}
-    about["groups"] = [[_group_name(group), len(group["classes"])] for group in stream["groups"]]
+    about["groups"] = [[group_name(group), len(group["classes"])] for group in stream["groups"]]
     about["count"] = result["count"]
     return {
         "label": f"{strategy['name']} {options_text(result)}".rstrip(),
@@ -306,14 +304,6 @@ def _rule(matrices: Matrices, rule: str, predictions: Predictions | None) -> Row
         "forgetting": _fractions(forgetting_per_group(matrix).tolist()),
         "metrics": _fractions([metrics.get(name) for name in METRICS]),
     }
-
-
-def _group_name(group: Mapping[str, Any]) -> str:
-    """Its name and measure; a task named by its number alone counts from 1, as the rows of the matrix do."""
-    name, task = str(group["name"]), group.get("task")
-    if task is not None and re.fullmatch(r"task ?\d+", name) and int(name.removeprefix("task")) == task:
-        name = f"task {task + 1}"
-    return f"{name} ({group['measure']})" if "measure" in group else name
 
 
 def _with_precision(matrix: AccuracyMatrix, counts: Counts) -> Counts:

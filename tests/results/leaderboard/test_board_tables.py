@@ -43,7 +43,7 @@ def test_csv_keeps_full_precision(make_record: Make) -> None:
 
 def test_json_has_every_column(make_record: Make) -> None:
     found = json.loads(to_json([{**board(make_record, a=[50])[0], "stale": True}]))
-    assert list(found[0]) == [*COLUMNS, "measured_with", "stds", "stale"]
+    assert list(found[0]) == [*COLUMNS, "stds", "stale"]
     assert found[0]["ci_low"] is None and found[0]["mean"] == 0.5
 
 
@@ -109,6 +109,13 @@ def test_untuned_rows_say_so(make_record: Make) -> None:
     for text in (to_csv(rows), to_text(rows), to_markdown(rows), to_latex(rows), to_json(rows)):
         assert "untuned: no preset is meant for this stream and backbone" in text
     assert "| untuned |" in to_text(rows)
+
+
+def test_csv_names_what_costs_were_measured_with(make_record: Make) -> None:
+    records = [make_record(strategy="slca", seed=seed) for seed in range(2)]
+    records[1]["measurement"]["environment"]["packages"] = {"torch": "1.0"}
+    row = next(csv.DictReader(io.StringIO(to_csv(board_rows(map(Run, records))))))
+    assert row["measured_with"] == "torch 1.0, unknown device, float32; torch 2.8.0, unknown device, float32"
 
 
 def test_the_documentation_explains_every_column() -> None:

@@ -101,7 +101,20 @@ def test_footnotes_say_what_a_reader_must_know_and_comments_the_rest(make_record
     text = to_latex(board_rows(map(Run, records)))
     assert r"bound: may read earlier data" in text.partition(r"\bottomrule")[2]
     assert any(line.startswith("% ") and "torch" in line for line in text.splitlines())
-    assert "torch" not in "".join(line for line in text.splitlines() if not line.startswith("%"))
+    shown = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert "usual here" not in shown, "one comment per row; the line on costs names all releases"
+
+
+@pytest.mark.parametrize("write", [to_latex, to_markdown])
+def test_costs_name_what_they_were_measured_with(make_record: Make, write: Callable[..., str]) -> None:
+    records = [make_record(strategy=name) for name in ("slca", "ewc")]
+    records[1]["measurement"]["environment"]["packages"] = {"torch": "1.0"}
+    rows = board_rows(map(Run, records))
+    told = "Costs measured with torch 1.0, unknown device, float32; torch 2.8.0, unknown device, float32"
+    assert f"{told}.\n" in write(rows), "FLOPs are counted: any release counts the same"
+    timed = write(rows, Layout(columns=("strategy", "mean", "train_seconds")))
+    assert f"{told}: compare no seconds and memory across these" in timed
+    assert "measured with" not in write(rows, Layout(columns=("strategy", "mean")))
 
 
 def test_markdown_escapes_what_would_break_a_table(make_record: Make) -> None:
