@@ -133,6 +133,7 @@ class Generated(ToldTask):
         self.held = 0  # bytes of `Earlier` in the last task
         self._made: dict[int, tuple[Lent, Weights]] = {}
         self._made_by: list[tuple[Tensor, int]] = []
+        self._columns: dict[tuple[int, ...], Tensor] = {}
 
     def _check(self) -> None:
         name, size, limit = self.backbone.identity["name"], self._layout.size, self.options.limit
@@ -221,10 +222,17 @@ class Generated(ToldTask):
 
     def loss_under(self, flat: Tensor, images: Tensor, labels: Tensor, task: int = -1) -> Tensor:
         """The cross-entropy over the classes of a task, of the network with weights [size]."""
-        classes = self.tasks[task]
-        column = torch.zeros(self.info.n_classes, dtype=torch.long, device=labels.device)
-        column[classes] = torch.arange(len(classes), device=labels.device)
-        return F.cross_entropy(self._logits(self._layout.split(flat), images, len(classes)), column[labels])
+        logits = self._logits(self._layout.split(flat), images, len(self.tasks[task]))
+        return F.cross_entropy(logits, self._column(task)[labels])
+
+    def _column(self, task: int) -> Tensor:
+        """The output of each class of a task, by label; kept, because a step does not copy to the device."""
+        classes = tuple(self.tasks[task])
+        if classes not in self._columns:
+            column = torch.zeros(self.info.n_classes, dtype=torch.long)
+            column[list(classes)] = torch.arange(len(classes))
+            self._columns[classes] = column.to(self.device)
+        return self._columns[classes]
 
     def _logits(self, weights: Weights, images: Tensor, classes: int) -> Tensor:
         features = under(self.backbone, weights.backbone, images)

@@ -38,6 +38,15 @@ ALLOWED = {
 }
 """Parts of the lines that may appear to wait on a CPU, and why they do not on an accelerator."""
 
+NEEDED = {
+    **dict.fromkeys(
+        ("cl/parts/exemplars.py", "cl/stream.py", "rows.cpu()"),
+        "the memory is on the CPU: the images that a step offers, and numbers kept of them, such as logits, go there",
+    ),
+    "cl/parts/heads/pairwise.py": "active units are counted; the pairs of all units of a wide layer cost far more",
+}
+"""Parts of the lines that do wait in each step, and what for."""
+
 READS = ("tolist", "numpy", "cpu", "item", "__bool__", "__int__", "__float__", "__index__")
 """Methods of tensors that read values without an operator that a mode would see."""
 
@@ -62,7 +71,7 @@ class Waits(TorchDispatchMode):
 
     def note(self, what: str) -> None:
         place = _place()
-        if not any(part in place for part in ALLOWED):
+        if not any(part in place for part in (*ALLOWED, *NEEDED)):
             self.found.add(f"{what}: {place}")
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -18,6 +18,7 @@ from cl.stream import Stream
 from cl.testing.multi_label import with_several_classes
 from cl.testing.workbench import Workbench
 from tests.conftest import tiny_stream
+from tests.help.suited import NETWORK
 
 NETWORKS: dict[str, Any] = {"trials": 1, "steps": 2, "validate_every": 1}
 QUICK: dict[str, dict[str, Any]] = {
@@ -30,9 +31,6 @@ QUICK: dict[str, dict[str, Any]] = {
 COVARIANCES = {"cofima", "hide-prompt", "mos", "norga", "slca", "slca-pp"}
 TOLD = {"cl-dst", "hat", "independent", "finetune-dynamic", "finetune-previous", "packnet", "pretrained", "taps", "wsn"}
 TOLD |= {"claw", "dp-hypernetwork", "hypernetwork", "vcl"}
-PLAIN = "mlp_2x100_28@random"
-NETWORK = {"hat": "wsn_lenet@random", "vcl": PLAIN, "claw": PLAIN}
-"""Strategies that refuse the tiny Vision Transformer, and a network for them."""
 FIRST: dict[str, dict[str, Any]] = {"oml": {"stream.base": 2, "stream.tasks": 9}}
 """Streams of tasks of one class for strategies that learn to learn from the first task."""
 OURS = [name for name in registry.strategies.names() if registry.strategies.distribution(name).name == "clbench"]

@@ -18,15 +18,19 @@ from cl.training.fit import fused
 from cl.training.optim import adam, adamw, sgd
 from tests.conftest import make, tiny_stream
 from tests.help.probe import Probe, probe, weights
+from tests.help.suited import NETWORK, STREAM
 from tests.help.syncs import Waits, watched_steps
 
 FEW = ("ewc", "pred-kd", "replay", "slca-pp")
 
 
 def found_in(name: str, monkeypatch: pytest.MonkeyPatch) -> Waits:
-    options = {"batch_size": 8} if "batch_size" in registry.strategies.get(name).Options.__dataclass_fields__ else {}
+    options = dict(STREAM.get(name, {}))
+    if "batch_size" in registry.strategies.get(name).Options.__dataclass_fields__:
+        options["batch_size"] = 8
     with watched_steps(monkeypatch) as watch:
-        assert Workbench(name, options=options).reference.record["status"] == "complete"
+        bench = Workbench(name, options=options, backbone=NETWORK.get(name))
+        assert bench.reference.record["status"] == "complete"
     return watch
 
 
