@@ -33,6 +33,7 @@ ALLOWED = {
     "cl/backbone/devices.py": "takes its CPU path here; on a CUDA device it copies without waiting, or once",
     "self._update()": "Adam counts its steps in numbers on the CPU",
     "self.optimizer.step()": "likewise",
+    "tensor.grad[rows] = 0": "a fill by a kernel",
     "F.one_hot(": "checks its numbers on the CPU only",
     "_smallest(size.flatten().numpy(), k)": "a branch for CPUs",
 }

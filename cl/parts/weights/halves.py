@@ -149,7 +149,7 @@ class Half:
     def before_step(self, step: Step) -> None:
         for tensor, rows, _ in self._held:
             if tensor.grad is not None:
-                tensor.grad[rows].zero_()
+                tensor.grad[rows] = 0
 
     def after_step(self, step: Step) -> None:
         with torch.no_grad():
