@@ -26,6 +26,8 @@ class _SplitCifar(ClassIncremental):
 class SplitCIFAR100(_SplitCifar):
     """CIFAR-100 (50,000 training and 10,000 test images, 32x32) in 10 tasks of 10 classes (B0-Inc10).
 
+    Name: Split CIFAR-100
+
     `increment=5` gives B0-Inc5, `base=50` B50-Inc10. Fine labels in CIFAR's alphabetical numbering, official split.
     With `--few-shot`, `lists=topic` gives the sessions of TOPIC: classes in CIFAR's order, and the listed images.
     """
@@ -76,7 +78,10 @@ def _as_listed(options: Any) -> Any:
 
 
 class SplitCIFAR10(_SplitCifar):
-    """CIFAR-10 (50,000 training and 10,000 test images, 32x32) in 5 tasks of 2 classes."""
+    """CIFAR-10 (50,000 training and 10,000 test images, 32x32) in 5 tasks of 2 classes.
+
+    Name: Split CIFAR-10
+    """
 
     name, dataset = "split-cifar10", "cifar10"
     n_classes, usual = 10, {"increment": 2}

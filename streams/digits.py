@@ -22,6 +22,8 @@ FILE = "datasets/data/digits.csv.gz"
 class SplitDigits(ClassIncremental):
     """Handwritten digits (1,797 grey 8x8 images, part of scikit-learn) in 5 tasks of 2 classes; needs no download.
 
+    Name: Split digits
+
     The dataset has no official split. The test set is the first quarter (rounded) of every class in canonical order,
     the order of a hash of the pixels: 450 test and 1,347 training images. Values 0..16 become 0..255.
     """

@@ -144,6 +144,8 @@ def _rows(store: ImageStore, owner: IndexArray, domain: int, limit: int | None) 
 class PermutedDigits(Domains):
     """Handwritten digits (8x8) with pixels shuffled by a different permutation in every task; domain-incremental.
 
+    Name: Permuted digits
+
     The counterpart of permuted MNIST (Goodfellow et al. 2013; Kirkpatrick et al. 2017) that needs no download. The
     first domain is not shuffled.
     """
@@ -160,6 +162,8 @@ class PermutedDigits(Domains):
 
 class RotatedDigits(Domains):
     """Handwritten digits, enlarged to 32x32 and rotated by 180 / `tasks` more degrees per task; domain-incremental.
+
+    Name: Rotated digits
 
     The counterpart of rotated MNIST (Lopez-Paz & Ranzato 2017, who draw angles up to 180 degrees) that needs no
     download.

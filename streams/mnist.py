@@ -36,6 +36,8 @@ class _Split(ClassIncremental):
 class SplitMNIST(_Split):
     """MNIST (60,000 training and 10,000 test images, 28x28, grey) in 5 tasks of 2 digits: 0 and 1, 2 and 3, ...
 
+    Name: Split MNIST
+
     Official files, torchvision's folder, or a pack of a part (10,000 and 2,000 images), of which a run says that it is
     one. `order=pycil` draws the order of the digits.
     """
@@ -45,6 +47,8 @@ class SplitMNIST(_Split):
 
 class SplitFMNIST(_Split):
     """Fashion-MNIST (60,000 training and 10,000 test images, 28x28, grey) in 5 tasks of 2 classes, in their order.
+
+    Name: Split Fashion-MNIST
 
     Official files, the folders of torchvision and of Debian's package, or a pack of a part (6,000 and 2,000 images), of
     which a run says that it is one.
@@ -87,6 +91,8 @@ class PermutedMNISTOptions(PermutedOptions):
 class PermutedMNIST(_MNISTDomains):
     """MNIST with pixels shuffled by a different permutation in every task (10 tasks); domain-incremental.
 
+    Name: Permuted MNIST
+
     Goodfellow et al. 2013; Kirkpatrick et al. 2017. The first domain is not shuffled. All domains are held in memory,
     55 MB each at full size.
     """
@@ -110,6 +116,8 @@ class RotatedMNISTOptions(DomainOptions):
 
 class RotatedMNIST(_MNISTDomains):
     """MNIST rotated by 180 / `tasks` more degrees per task (5 tasks); domain-incremental.
+
+    Name: Rotated MNIST
 
     `degrees=22.5` gives 0 to 90 degrees, as in the study of architectures (Mirzadeh et al. 2022). Lopez-Paz & Ranzato
     (2017) draw angles up to 180 degrees.

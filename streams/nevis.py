@@ -30,6 +30,8 @@ _DEVELOPMENT = 2020
 class NevisReal(Declared):
     """29 small real datasets from 1994 to 2020 in the order of their years, each a task with its own classes.
 
+    Name: NEVIS-real
+
     Faces, characters, objects, scenes, defects, cells and more, at 64 pixels. The protocol is that of NEVIS'22
     (Bornschein et al., arXiv 2211.11747): the task is given; 15 % of the training images are for model selection (dev)
     and 15 % for tests during development (`split=dev_test`); each task is tested right after it is learned, and all
@@ -42,6 +44,8 @@ class NevisReal(Declared):
 class NevisLarge(Declared):
     """The seven datasets of nevis-real with at least 4,000 training images, at 32 pixels; see the stream nevis-real.
 
+    Name: NEVIS-large
+
     NEVIS'22 has a stream of its large datasets too: networks from scratch can gain from earlier tasks there.
     """
 
@@ -50,6 +54,8 @@ class NevisLarge(Declared):
 
 class Nevis(Declared):
     """The 106 tasks of NEVIS'22 in their official order, built from the datasets available on this machine.
+
+    Name: NEVIS'22
 
     Bornschein et al. NEVIS'22: A Stream of 100 Tasks Sampled from 30 Years of Computer Vision Research, arXiv
     2211.11747. A dataset NAME of the official table (`streams/declared/nevis-tasks.csv`) is read from the files that
@@ -113,13 +119,19 @@ class Nevis(Declared):
 
 
 class NevisShort(Nevis):
-    """The SHORT variant of NEVIS'22: 29 tasks, built from the available datasets; see `clbench info nevis`."""
+    """The SHORT variant of NEVIS'22: 29 tasks, built from the available datasets; see `clbench info nevis`.
+
+    Name: NEVIS'22 SHORT
+    """
 
     variant = "short"
 
 
 class NevisTiny(Nevis):
-    """The TINY variant of NEVIS'22: 7 tasks, built from the available datasets; see `clbench info nevis`."""
+    """The TINY variant of NEVIS'22: 7 tasks, built from the available datasets; see `clbench info nevis`.
+
+    Name: NEVIS'22 TINY
+    """
 
     variant = "tiny"
 

@@ -15,6 +15,8 @@ FIRST = {1_623: 963, 242: 120}
 class SplitOmniglot(ClassIncremental):
     """Omniglot (1,623 characters, 15 training and 5 test drawings each, 32x32, grey), then 10 classes per task.
 
+    Name: Split Omniglot
+
     The first task has 963 classes, those of OML's meta-training (Javed & White 2019) in number; `tasks` or `increment`
     without `base` has no large first task. A pack of 242 characters is used if the official archives are not there; a
     run says so, and its first task has 120 classes. Drawers 1 to 15 make the training images.

@@ -104,6 +104,8 @@ class _Tree(ClassIncremental):
 class ImageNetR(_Tree):
     """ImageNet-R (30,000 renditions of 200 ImageNet classes), 10 tasks of 20 classes.
 
+    Name: ImageNet-R
+
     `increment=40`, 10 or 5 gives 5, 20 or 40 tasks. There is no official split. Papers use three kinds that are not
     comparable: lists of files (CODA-Prompt: 24,000 + 6,000; `split=lists`), existing folders (PILOT, SLCA, MOS;
     L2P's PyTorch port makes its own on first use; `split=folders`), and the default here: 20 % of every class by a
@@ -116,6 +118,8 @@ class ImageNetR(_Tree):
 class ImageNetA(_Tree):
     """ImageNet-A (7,500 natural adversarial photographs of 200 ImageNet classes) in 10 tasks of 20 classes.
 
+    Name: ImageNet-A
+
     There is no official split. PILOT's split consists of folders (`split=folders`); the default is ours.
     """
 
@@ -124,6 +128,8 @@ class ImageNetA(_Tree):
 
 class CUB200(_Tree):
     """CUB-200-2011 (5,994 training and 5,794 test photographs of 200 birds) in 10 tasks of 20 classes.
+
+    Name: CUB-200-2011
 
     `increment=10` is the B0-Inc10 of APER, EASE and MOS, which use PILOT's split (`split=folders`).
     """
@@ -144,6 +150,8 @@ class CUB200(_Tree):
 
 class TinyImageNet(_Tree):
     """Tiny-ImageNet (100,000 training images and 10,000 test images, 200 classes, 64x64) in 10 tasks of 20 classes.
+
+    Name: Tiny-ImageNet
 
     The test images are the official validation set, because those of the official test set have no labels.
     """
@@ -173,6 +181,8 @@ class TinyImageNet(_Tree):
 
 class StanfordCars(_Tree):
     """Stanford Cars (8,144 training and 8,041 test photographs of 196 models) in 10 tasks: 9 of 20 classes, one of 16.
+
+    Name: Stanford Cars
 
     The authors' site no longer has the files. Read are car_ims.tgz with cars_annos.mat, or cars_train.tgz and
     cars_test.tgz with car_devkit.tgz and cars_test_annos_withlabels.mat, packed or unpacked, as torchvision lays them

@@ -1,7 +1,7 @@
-"""How papers name and cite strategies.
+"""How papers name strategies and streams, and cite strategies.
 
-`references.bib` next to a strategy's file has BibTeX entries keyed by strategy names; the section `Name:` of its
-docstring is the name in print.
+`references.bib` next to a strategy's file has BibTeX entries keyed by strategy names; the section `Name:` of the
+docstring of a strategy or stream is its name in print.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cl import registry
 from cl.errors import UsageError
@@ -37,11 +38,20 @@ def display_name(strategy: str) -> str:
 
     Without it, or if the strategy is not installed, it is the name itself.
     """
+    return _in_print(registry.strategies, strategy)
+
+
+def stream_display_name(stream: str) -> str:
+    """As `display_name`, such as Split CIFAR-100 for split-cifar100; a stream of a family has its own name."""
+    return _in_print(registry.streams, stream)
+
+
+def _in_print(known: registry.Registry[Any], name: str) -> str:
     try:
-        found = _NAME.search(registry.strategies.docstring(strategy))
+        found = _NAME.search(known.docstring(name))
     except UsageError:
-        return strategy
-    return found[1].strip() if found else strategy
+        return name
+    return found[1].strip() if found else name
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cl import registry
-from cl.plan.references import FILE, bibtex, citation, display_name, entries
+from cl.plan.references import FILE, bibtex, citation, display_name, entries, stream_display_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +35,16 @@ def test_every_strategy_has_a_name_in_print_of_its_own() -> None:
     assert len(set(names)) == len(names) > 80
     assert (display_name("der-pp"), display_name("slca"), display_name("joint")) == ("DER++", "SLCA", "Joint training")
     assert display_name("not-installed") == "not-installed"
+
+
+def test_streams_have_names_in_print() -> None:
+    families = {name for name in registry.streams if not name[-1].isalnum() or not name[0].isalnum()}
+    ours = [name for name in registry.streams if registry.streams.distribution(name).name == "clbench"]
+    single = [name for name in ours if name not in families and not name.startswith("avalanche")]
+    printed = [stream_display_name(name) for name in single]
+    assert len(set(printed)) == len(printed) > 20 and not set(printed) & set(single)
+    assert stream_display_name("split-cifar100") == "Split CIFAR-100"
+    assert stream_display_name("folder:birds") == "folder:birds" and stream_display_name("gone") == "gone"
 
 
 def test_citations_name_authors_and_year() -> None:

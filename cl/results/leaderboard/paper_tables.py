@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from cl.errors import UsageError, printable
-from cl.plan.references import bibtex, citation, display_name
+from cl.plan.references import bibtex, citation, display_name, stream_display_name
 from cl.records.metrics import METRICS
 from cl.results.leaderboard.layout import (
     COSTS,
@@ -87,15 +87,17 @@ def to_markdown(rows: Sequence[Row], layout: Layout = USUAL) -> str:
 def to_latex(rows: Sequence[Row], layout: Layout = USUAL) -> str:
     r"""One `table` per board for `\usepackage{booktabs}`; unranked rows are below a rule, footnotes below the table."""
     texts = [r"% \usepackage{booktabs}; clbench leaderboard --bibtex FILE writes the entries of \cite." + "\n"]
+    labels: Counter[str] = Counter()
     for board in boards_of(rows):
         table = _Table(board, layout)
+        labels[label := _label(board[0])] += 1
         heads = [_head_in_latex(table.head(name, "UP", "DOWN")) for name in table.columns]
         lines = [f"% {printable(text)}" for text in (title_of(board[0]), RULE, *table.comments)]
         lines += [
             r"\begin{table}",
-            r"\centering\small",
+            r"\centering\small\setlength{\belowcaptionskip}{6pt}",
             rf"\caption{{{_in_latex(table.caption('PLUSMINUS')).replace('PLUSMINUS', _PLUS_MINUS)}}}",
-            rf"\label{{tab:{_label(board[0])}}}",
+            rf"\label{{tab:{label}{f'-{labels[label]}' if labels[label] > 1 else ''}}}",
             rf"\begin{{tabular}}{{@{{}}{''.join('l' if name in WORDS else 'r' for name in table.columns)}@{{}}}}",
             r"\toprule",
             " & ".join(heads) + r" \\",
@@ -165,13 +167,13 @@ class _Table:
         number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         runs = f"{number} seed{'' if seeds == [1] else 's'}"
         spread = {"std": f"mean {sign} standard deviation", "ci": "mean [95 % interval]", "none": "mean"}[self.spread]
+        over = runs if seeds == [1] and self.spread != "ci" else f"{spread} over {runs}"
         setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
-        stream = f"{row['stream'].partition('@')[0]} {row['stream_options']}".rstrip()
+        stream = stream_display_name(row["stream"].partition("@")[0])
+        stream += f" ({row['stream_options'].replace(' ', ', ')})" if row["stream_options"] else ""
         unit = METRICS[row["metric"]].unit
         units = f"percent ({row['metric']} in {unit})" if unit else "percent"
-        return printable(
-            f"{stream}{setting} with {row['backbone']}, rule {row['rule']}: {spread} over {runs}, {units}."
-        )
+        return printable(f"{stream}{setting} with {row['backbone']}, rule {row['rule']}: {over}, {units}.")
 
     def is_bold(self, row: Row, column: str) -> bool:
         """See `RULE`."""
@@ -267,7 +269,7 @@ def _head_in_latex(head: str) -> str:
 
 
 def _label(row: Row) -> str:
-    """A label of the table that LaTeX accepts."""
+    """The stream's name as a label that LaTeX accepts; boards of one stream are numbered."""
     return "".join(letter if letter.isalnum() else "-" for letter in str(row["stream"]).partition("@")[0])
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +41,37 @@ def test_latex_is_booktabs_with_its_characters_escaped(make_record: Make) -> Non
     assert r"vit\_micro" in text and r"rule cil\_seen" in text and r"\label{tab:split-toy}" in text
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.replace(r"\&", "").count("&") for line in lines}) == 1 and len(lines) == 3
+
+
+def test_the_caption_names_the_stream_and_single_seeds(make_record: Make) -> None:
+    config = {"stream.train_per_class": {"value": 100, "origin": "command line"}}
+    record = make_record(result__stream__name="split-cifar100", result__config=config)
+    text = to_markdown(board_rows([Run(record)]))
+    assert "\nSplit CIFAR-100 (train_per_class=100) with vit_micro, rule cil_seen: 1 seed, percent." in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_tables_compile(make_record: Make, tmp_path: Path) -> None:
+    config = [{"name": {"value": value, "origin": "command line"}} for value in ("a_b", r"50%&\x", "{#~^$}", "[c]")]
+    records = [make_record(strategy="slca", seed=seed) for seed in range(2)]
+    records += [make_record(strategy="der-pp", result__config=each) for each in config]
+    rows = board_rows(map(Run, [*records, make_record(result__strategy__access="past", result__backbone__name="b_2")]))
+    body = [r"\documentclass{article}", r"\usepackage{booktabs}", r"\begin{document}", to_latex(rows)]
+    body += [r"\bibliographystyle{plain}", r"\bibliography{methods}", r"\end{document}"]
+    (tmp_path / "table.tex").write_text("\n".join(body), encoding="utf-8")
+    (tmp_path / "methods.bib").write_text(bibtex_of(rows)[0], encoding="utf-8")
+    for command in ("pdflatex -halt-on-error -interaction=nonstopmode", "bibtex", *["pdflatex -halt-on-error"] * 2):
+        done = subprocess.run(
+            [*command.split(), "table"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
+    assert "undefined" not in done.stdout and "multiply" not in done.stdout
+
+
+def test_each_table_has_a_label_of_its_own(make_record: Make) -> None:
+    records = [make_record(result__backbone__name=name) for name in ("a", "b", "c")]
+    labels = re.findall(r"\\label\{(.*?)\}", to_latex(board_rows(map(Run, records))))
+    assert labels == ["tab:split-toy", "tab:split-toy-2", "tab:split-toy-3"]
 
 
 def test_names_and_citations_are_those_of_papers(make_record: Make) -> None:
