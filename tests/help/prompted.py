@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from cl.bases.prompted import Prompted
 from cl.strategies.finetune import Finetune
@@ -38,12 +39,29 @@ def pixels(stream: Stream, tasks: int = 3) -> Tensor:
 
 
 def gap(learner: Prompted, images: Tensor, **changed: Any) -> float:
-    """How far scores move when images come in another order and in small batches."""
+    """How far scores move when images come in another order, in small batches and alone."""
     with torch.no_grad():
         whole = learner.predict(Inputs(images), **changed)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        parts = [learner.predict(Inputs(images[part]), **changed) for part in order.split(5)]
-    return float((torch.cat(parts) - whole[order]).abs().max())
+        found = []
+        for size in (5, 1):
+            parts = [learner.predict(Inputs(images[part]), **changed) for part in order.split(size)]
+            found.append(float((torch.cat(parts) - whole[order]).abs().max()))
+    return max(found)
+
+
+def telling(queries: Tensor, chosen: Tensor) -> Tensor:
+    """Keys [N, d] for N chosen rows of `queries` [B, d]: each chosen query is nearest to its own key.
+
+    A key is its query's difference from the mean of all queries, at right angles to that mean. So the part that all
+    queries share, nearly all of them in an untrained network, changes no similarity.
+    """
+    mean = F.normalize(queries.mean(0), dim=0)
+    apart = queries[chosen] - queries.mean(0)
+    keys = apart - (apart @ mean)[:, None] * mean
+    nearest = (F.normalize(queries[chosen]) @ F.normalize(keys).T).argmax(1)
+    assert torch.equal(nearest, torch.arange(len(keys))), "the keys do not tell the queries apart"
+    return keys
 
 
 def assert_queries_carry_no_gradient(learner: Prompted, learn: Learn) -> None:

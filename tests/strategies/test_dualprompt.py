@@ -15,7 +15,15 @@ from cl.strategy import Inputs
 from cl.testing import tiny_backbone
 from cl.training import state
 from tests.conftest import make, tiny_stream
-from tests.help.prompted import FAST, Learn, assert_a_linear_probe, assert_queries_carry_no_gradient, gap, pixels
+from tests.help.prompted import (
+    FAST,
+    Learn,
+    assert_a_linear_probe,
+    assert_queries_carry_no_gradient,
+    gap,
+    pixels,
+    telling,
+)
 
 SMALL: dict[str, Any] = {"length_g": 2, "length_e": 3, "layers_g": (0,), "layers_e": (0, 1)}  # together in block 0
 
@@ -79,25 +87,35 @@ def test_scores_do_not_depend_on_the_batch_unless_a_defect_is_reproduced(
 ) -> None:
     learner, stream = dual(**options), tiny_stream()
     learn(learner, stream, 3)
-    with torch.no_grad():  # keys that tell images apart
+    with torch.no_grad():  # of three images each chooses another expert
         queries = learner.backbone(learner.backbone.transform(pixels(stream)))
-        for task, expert in enumerate(learner.experts.sets):
-            expert[1].copy_(queries[task * 12] - queries.mean(0))
+        for task, key in enumerate(telling(queries, torch.tensor([0, 12, 24]))):
+            learner.experts[task][1].copy_(key)
     assert (gap(learner, pixels(stream)) < 1e-5) is alone
 
 
 def test_accuracy_with_the_task_told_is_at_least_that_with_the_task_inferred(learn: Learn) -> None:
-    learner, stream = dual(epochs=8), tiny_stream()
+    """The head is set such that its answer is a class of the task whose expert was used: a wrong one is an error."""
+    learner, stream = dual(), tiny_stream()
     learn(learner, stream, 3)
     rows, labels, owners = stream.test_rows(range(3))
     images = Inputs(pixels(stream))
     with torch.no_grad():
+        views, queries = learner.backbone.transform(pixels(stream)), images.encode(learner.backbone)
+        for task, key in enumerate(telling(queries, torch.tensor([0, 6, 12]))):  # an image of task 0 chooses expert 1
+            learner.experts[task][1].copy_(key)
+            learner.experts[task][0].mul_(100.0)
+        centres = torch.stack([learner.instructed(views, queries, task).mean(0) for task in range(3)])
+        for centre, block in zip(centres - centres.mean(0), learner.head.blocks, strict=True):
+            block.weight.add_(100 * centre)
+            block.bias.sub_(100 * centre @ (centre / 2 + centres.mean(0)))
         found = learner.predict(images)
         chosen = learner.chosen(images.encode(learner.backbone))[0].numpy()
         told = torch.stack([learner.predict(images, task) for task in range(3)])[owners, torch.arange(len(rows))]
     right = chosen == owners
     assert 0 < right.mean() < 1
-    assert torch.allclose(found[right], told[right], atol=1e-5)
+    assert (found.argmax(1).numpy() // 2 == chosen).all() and (told.argmax(1).numpy() // 2 == owners).all()
+    assert torch.allclose(found[right], told[right], rtol=1e-4)
 
     def accuracy(scores: torch.Tensor) -> float:
         return float((scores.argmax(1).numpy() == labels).mean())

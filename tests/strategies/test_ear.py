@@ -24,7 +24,7 @@ from cl.testing import check_strategy, tiny_backbone
 from cl.training import state
 from cl.training.fit import FitSpec
 from cl.training.journal import Learner
-from tests.conftest import make, tiny_stream
+from tests.conftest import DRAWS, make, tiny_stream
 from tests.help.plain_loops import Keeping
 
 Learn = Callable[..., list[Any]]
@@ -161,16 +161,31 @@ def test_the_adaptor_has_the_highest_score_of_all_that_fit(learn: Learn) -> None
 
 
 def test_the_same_digits_are_not_new_and_false_alarms_are_as_many_as_the_quantile_says(learn: Learn) -> None:
+    """On the mean of four networks and draws of 250 held-out images: one draw of 100 may miss the quantile by 0.15."""
+    stream = halves(lambda images: images)
     for quantile in (0.1, 0.3):
-        method = ear(quantile=quantile, probes=1000)
-        found = learn(method, halves(lambda images: images), 2, lambda s, v: (len(s.pool), s.report()))
-        assert [count for count, _ in found] == [1, 1] and method.adaptor_of == [0, 0]
-        report = method.report()
-        assert report["task1.new"] == pytest.approx(quantile, abs=0.1)
-        assert found[0][1]["false_alarms"] == pytest.approx(quantile, abs=0.1)
-        assert report["false_alarms"] < found[0][1]["false_alarms"], "two tasks of the same digits know more of them"
-        assert report["task1.auroc"] == pytest.approx(0.5, abs=0.1)
-        assert report["adaptors"] == 1 and report["adaptor_routing"] == 1
+        before, after, by_own_sums = [], [], []
+        for draw in DRAWS:
+            options = {**FAST, "quantile": quantile, "probes": 1000, "held_out": 0.5}
+            method = make(EAR, seeds=Seeds(data=draw), draw=draw, **options)
+            found = learn(method, stream, 2, lambda s, v: (len(s.pool), s.report()))
+            assert [count for count, _ in found] == [1, 1] and method.adaptor_of == [0, 0]
+            before.append(found[0][1])
+            after.append(method.report())
+            assert after[-1]["adaptors"] == 1 and after[-1]["adaptor_routing"] == 1
+            for task, threshold in enumerate(method.thresholds):
+                own = torch.tensor(method.bundles.tasks) == task
+                highest = method.bundles.similarity(method.kept.of(task))[:, own].amax(1)
+                by_own_sums.append({"false_alarms": float((highest < threshold).float().mean())})
+
+        def mean(reports: list[dict[str, float]], name: str) -> float:
+            return sum(report[name] for report in reports) / len(reports)
+
+        assert mean(after, "task1.new") == pytest.approx(quantile, abs=0.1)
+        assert mean(before, "false_alarms") == pytest.approx(quantile, abs=0.1)
+        alarms = mean(after, "false_alarms")
+        assert alarms < 0.95 * mean(by_own_sums, "false_alarms"), "two tasks of the same digits know more of them"
+        assert mean(after, "task1.auroc") == pytest.approx(0.5, abs=0.1)
 
 
 def test_inverted_digits_are_new_and_get_an_adaptor(learn: Learn) -> None:

@@ -12,6 +12,7 @@ import torch
 from cl.bases.network_per_task import SCRATCH
 from cl.strategies.finetune_dynamic import FinetuneDynamic
 from cl.strategies.independent import Independent
+from cl.training import state
 from tests.help.compare import same
 from tests.help.network_per_task import learned, learner, network, starts, stream
 
@@ -37,10 +38,11 @@ def test_dynamic_starts_from_the_best_ranked_network(learn: Learn, scores: list[
 
 
 def test_the_search_ranks_by_nearest_neighbours_in_evaluation_mode(learn: Learn) -> None:
-    """A network whose features are the labels wins over one that maps all images to a point."""
+    """Each score is that of a plain vote of five neighbours; a network that maps all images to a point is the worst."""
+    images = stream(train_per_class=100)
     strategy = learner(FinetuneDynamic, trials=1)
-    learn(strategy, stream(), 2)
-    view = stream().view(2)
+    learn(strategy, images, 2)
+    view = images.view(2)
     strategy.trainer.journal.begin(2)
     strategy.networks.add(strategy.backbone)
     strategy.head.add(view.classes, torch.Generator())
@@ -53,8 +55,17 @@ def test_the_search_ranks_by_nearest_neighbours_in_evaluation_mode(learn: Learn)
     constant, trained, untrained = strategy._search(view)  # type: ignore[attr-defined]
     handle.remove()
     assert modes and not any(modes)
-    assert constant <= 0.5 < trained and untrained > constant
-    assert view.val is not None and math.isclose(trained * len(view.val) % 1, 0, abs_tol=1e-9)
+    assert view.val is not None
+    shares = view.val.labels.bincount() / len(view.val)
+    assert any(math.isclose(constant, share, rel_tol=1e-6) for share in shares.tolist()), "all have the same neighbours"
+    kept = strategy.networks.tensors[1], state.clone(dict(strategy.backbone.model.state_dict()))
+    for score, tensors in zip((trained, untrained), kept, strict=True):
+        strategy.backbone.set_state(tensors)
+        with torch.no_grad():
+            one, two = (strategy.backbone(strategy.backbone.transform(each.pixels(slice(None)))).double()
+                        for each in (view.train, view.val))  # fmt: skip
+        votes = view.train.labels[torch.cdist(two, one).topk(5, largest=False).indices].mode(1).values
+        assert score == pytest.approx(float((votes == view.val.labels).double().mean())) and score > constant
 
 
 def test_the_record_has_the_ranking_of_every_task_but_the_first(learn: Learn) -> None:

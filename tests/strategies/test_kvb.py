@@ -96,11 +96,20 @@ def test_prediction_reads_used_pairs_only(learn: Any) -> None:
     learner, stream = small(), tiny_stream()
     learn(learner, stream, 1)
     features = learner.trainer.encodings.get(learner.backbone, stream.store("test"), np.arange(40), torch.device("cpu"))
-    unmasked, masked = learner.pairs.nearest(features), learner.pairs.nearest(features, used=True)
-    hits = learner.pairs.hits.flatten()
-    assert bool((hits[unmasked.long()] == 0).any())  # else the test could not fail
+    unmasked, hits = learner.pairs.nearest(features), learner.pairs.hits.view(-1)
+    hits[::2], hits[1::2] = 0, 1
+    hits[unmasked[0].long()] = 0  # none of the pairs nearest to the first image was used
+    with torch.no_grad():
+        learner.pairs.values.normal_(generator=torch.Generator().manual_seed(0))
+    masked = learner.pairs.nearest(features, used=True)
     assert bool((hits[masked.long()] > 0).all())
-    assert torch.equal(scores(learner, stream, np.arange(40)), learner.pairs.read(masked))
+    apart = torch.cdist(learner.pairs.queries(features), learner.pairs.keys)
+    nearest = apart.masked_fill(learner.pairs.hits[:, None] == 0, float("inf")).amin(2)
+    found = apart.gather(2, (masked.T % 20).long()[..., None])[..., 0]
+    torch.testing.assert_close(found, nearest)
+    read = scores(learner, stream, np.arange(40))
+    assert torch.equal(read, learner.pairs.read(masked))
+    assert not torch.allclose(read[0], learner.pairs.read(unmasked)[0])
 
 
 def test_prediction_changes_nothing(learn: Any) -> None:
