@@ -257,7 +257,7 @@ def read_checkpoint(path: Path) -> Mapping[Any, Any]:
 def _unpickled(path: Path) -> Any:
     serialization = torch.serialization
     if tarfile.is_tarfile(path):
-        raise pickle.UnpicklingError("a file of PyTorch 0.1, in which releases before 2.6 run code")
+        raise pickle.UnpicklingError("a file of PyTorch 0.1, which releases from 2.6 refuse with `weights_only`, too")
     if not hasattr(serialization, "get_unsafe_globals_in_checkpoint"):
         return _unpickled_before_2_6(path)
     foreign = serialization.get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path) else ()
