@@ -8,8 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import pickletools
+import tarfile
 import warnings
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -253,12 +256,49 @@ def read_checkpoint(path: Path) -> Mapping[Any, Any]:
 
 def _unpickled(path: Path) -> Any:
     serialization = torch.serialization
-    if not hasattr(serialization, "get_unsafe_globals_in_checkpoint"):  # before torch 2.6
-        return torch.load(path, map_location="cpu", weights_only=True)
+    if tarfile.is_tarfile(path):
+        raise pickle.UnpicklingError("a file of PyTorch 0.1, which releases from 2.6 refuse with `weights_only`, too")
+    if not hasattr(serialization, "get_unsafe_globals_in_checkpoint"):
+        return _unpickled_before_2_6(path)
     foreign = serialization.get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path) else ()
     stand_ins: list[Any] = [(Ignored, each) for each in foreign] or [argparse.Namespace]
     with serialization.safe_globals(stand_ins):
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _unpickled_before_2_6(path: Path) -> Any:
+    """The same where PyTorch does not list the classes that a file names, and runs a TorchScript archive.
+
+    It does so in spite of `weights_only` (CVE-2025-32434). What the archive holds is asked of PyTorch's own reader, as
+    another one could be shown other content.
+    """
+    allowed: list[Any] = list(torch.serialization.get_safe_globals())
+    stand_ins: list[Any] = [argparse.Namespace]
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            file.seek(0)
+            reader: Any = torch._C.PyTorchFileReader(file)
+            if reader.has_record("constants.pkl"):
+                raise pickle.UnpicklingError("a TorchScript archive")
+            named = set(_named_classes(reader.get_record("data.pkl")))
+            named -= {(each.__module__, each.__name__) for each in allowed}
+            stand_ins = [type(name, (Ignored,), {"__module__": module}) for module, name in named]
+    torch.serialization.add_safe_globals([*stand_ins, *allowed])
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(allowed)
+
+
+def _named_classes(content: bytes) -> Iterator[tuple[str, str]]:
+    """Module and name of what a pickle of protocol 2 imports, but for modules that later releases refuse, too."""
+    for operation, argument, _ in pickletools.genops(content):
+        if operation.name == "GLOBAL":
+            module, _, name = cast(str, argument).partition(" ")
+            module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+            if module not in ("sys", "os", "posix", "nt"):
+                yield module, name
 
 
 def refuse_other_files(path: Path) -> None:

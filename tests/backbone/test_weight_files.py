@@ -6,6 +6,7 @@ import argparse
 import os
 import pickle
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -201,10 +202,53 @@ def test_no_code_of_a_file_runs(state: Tensors, tmp_path: Path) -> None:
     assert "whole pickled network" in refusal(tmp_path / "module.pth")
     torch.save({"model": state, "args": Code(target, os.rename)}, tmp_path / "system.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps({"model": Code(target)}))
-    for name in ("system.pth", "plain.pth"):
+    with tarfile.open(tmp_path / "old.pth", "w") as archive:  # as PyTorch 0.1 saved
+        archive.add(tmp_path / "plain.pth", "storages")
+    for name in ("system.pth", "plain.pth", "old.pth"):
         text = refusal(tmp_path / name)
         assert "needs code to run" in text and "weights_only" not in text
     assert not target.exists()
+
+
+class Writes(nn.Module):
+    """Creates a file when TorchScript restores it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path, self.training = path, False
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, bool]:
+        return self.path, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        self.path = state[0] + str(torch.from_file(state[0], shared=True, size=4).sum())
+        self.training = state[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_no_code_of_a_torchscript_archive_runs(tmp_path: Path) -> None:
+    target = tmp_path / "written"
+    torch.jit.script(Writes(str(target))).save(str(tmp_path / "script.pth"))
+    assert "needs code to run" in refusal(tmp_path / "script.pth") and not target.exists()
+    torch.jit.load(str(tmp_path / "script.pth"))
+    assert target.exists(), "the file would have written"
+
+
+def test_reading_leaves_what_the_user_allowed(state: Tensors, tmp_path: Path) -> None:
+    torch.save({"model": state, "args": Logger()}, tmp_path / "mine.pth")
+    before = list(torch.serialization.get_safe_globals())
+    torch.serialization.add_safe_globals([Code])
+    try:
+        load(f"{ARCH}@{tmp_path / 'mine.pth'}")
+        assert set(torch.serialization.get_safe_globals()) == {Code, *before}
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
 
 
 def google(state: Tensors, heads: int) -> dict[str, Any]:

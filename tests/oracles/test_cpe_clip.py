@@ -5,6 +5,7 @@ The weights of the CLIP are drawn as the file says, so that they need not be sto
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from cl.backbone import Backbone
 from cl.backbone.clip import ImageTower
 from cl.backbone.library import open_clip
 from cl.backbone.text import TextTower
+from cl.backbone.transform import Transform
 from cl.parts.attached.clip_prompts import MODES, ClipPrompts
 from cl.strategies.cpe_clip import CpeClip
 from tests.help.oracles import Oracle, half, identity, losses_of, replay, rows
@@ -48,8 +50,15 @@ def tokenize(captions: list[str], context_length: int) -> Tensor:
     return ORACLE.tensor("tokens")[[int(caption.removeprefix("class").removesuffix(".")) for caption in captions]]
 
 
+class InDouble(Transform):
+    """Gives images in float64."""
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return super().__call__(pixels).double()
+
+
 @cache
-def backbone() -> Backbone:
+def backbone(dtype: torch.dtype = torch.float32) -> Backbone:
     meta = ORACLE.meta["clip"]
     network = open_clip().CLIP(**meta).eval()
     names = sorted(name for name, _ in network.named_parameters() if name != "logit_scale")
@@ -57,8 +66,9 @@ def backbone() -> Backbone:
     with torch.no_grad():
         for place, name in enumerate(names):
             own[name].copy_(drawn(place, name, tuple(own[name].shape)))
-    tower = ImageTower(network.visual, meta["embed_dim"], {})
-    return Backbone(tower, half(8), identity("clip", meta["embed_dim"]), text=TextTower(network, tokenize))
+    tower = ImageTower(network.to(dtype).visual, meta["embed_dim"], {})
+    transform = half(8) if dtype == torch.float32 else InDouble(**asdict(half(8)))
+    return Backbone(tower, transform, identity("clip", meta["embed_dim"]), text=TextTower(network, tokenize))
 
 
 def initialise(prompts: ClipPrompts) -> None:
@@ -91,7 +101,14 @@ def test_logits_and_gradients_in_every_mode(text_mode: str, image_mode: str) -> 
         ORACLE.compare("forward", ours / theirs.abs().max(), theirs / theirs.abs().max())
 
 
-def test_two_sessions_end_in_the_weights_of_the_code() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_two_sessions_end_in_the_weights_of_the_code(dtype: torch.dtype) -> None:
+    """Final logits are held to the file in float64 alone.
+
+    They react to the last bits of trained prompts. With PyTorch 2.4, two trainings of ours, in float32 and in float64,
+    end with logits 3.5e-4 apart and prompts 1.5e-6; with 2.14 it is 2.2e-4, as other kernels round in another order. In
+    float64 both releases are 1.3e-4 from the file, which was computed in float32.
+    """
     rates: list[float] = []
 
     class Noting(CpeClip):
@@ -102,6 +119,7 @@ def test_two_sessions_end_in_the_weights_of_the_code() -> None:
     def begin(learner: CpeClip, task: int, phase: str) -> None:
         if task == 0:
             initialise(learner.prompts)
+            learner.prompts.to(dtype)
 
     def after(learner: CpeClip, task: int) -> None:
         for name, parameter in (
@@ -110,10 +128,15 @@ def test_two_sessions_end_in_the_weights_of_the_code() -> None:
             theirs = ORACLE.tensor(f"final/{task}/{name}")
             ORACLE.compare("training", parameter[tuple(slice(size) for size in theirs.shape)], theirs)
         pixels = torch.cat([ORACLE.tensor("pixels/0"), ORACLE.tensor("pixels/1")])
-        ORACLE.compare("training", learner.predict_images(pixels), ORACLE.tensor(f"final/{task}/logits"), "logits")
+        ours, theirs = learner.predict_images(pixels), ORACLE.tensor(f"final/{task}/logits")
+        assert ours.dtype == dtype
+        if dtype == torch.float64:
+            ORACLE.compare("training", ours, theirs, "logits")
+        else:
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)  # a wrong option shows by far more
 
     learner = replay(
-        Noting, ORACLE, {"prompts": rows(ORACLE)}, begin=begin, after=after, backbone=backbone(),
+        Noting, ORACLE, {"prompts": rows(ORACLE)}, begin=begin, after=after, backbone=backbone(dtype),
         epochs=ORACLE.meta["epochs"], session_epochs=ORACLE.meta["epochs"], length=ORACLE.meta["length"],
     )  # fmt: skip
     assert rates == pytest.approx(ORACLE.arrays["rates"].tolist(), rel=1e-9)

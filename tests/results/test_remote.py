@@ -109,7 +109,9 @@ def test_a_damaged_record_elsewhere_is_not_replaced(memory: Any, runs: Path) -> 
 # ------------------------------------------------------------------------------------------------------------- hostile
 
 
-def test_a_hostile_place_gives_its_sound_runs_only(memory: Any, runs: Path, tmp_path: Path) -> None:
+def test_a_hostile_place_gives_its_sound_runs_only(
+    memory: Any, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     list(push(runs, URL))
     record = (place(runs) / "record.json").read_bytes()
     root = "/results-of-test"
@@ -124,6 +126,9 @@ def test_a_hostile_place_gives_its_sound_runs_only(memory: Any, runs: Path, tmp_
     memory.pipe_file(f"{root}/script.py", b"raise SystemExit")
     memory.pipe_file(f"{place(Path(root), 1).as_posix()}/predictions.npz", b"PK\x03\x04 no archive")
     memory.pipe_file(f"{place(Path(root), 2).as_posix()}/config.toml", b"[run")
+    # as object stores list a file and a folder of one name; earlier versions of fsspec list one of them for memory
+    listed = {path: memory.info(path) | {"name": path, "type": "file"} for path in memory.store if root in path}
+    monkeypatch.setattr(memory, "find", lambda path, detail: listed)
     into = tmp_path / "in" / "there"
     found = list(pull(URL, into))
     assert some(found) == {"merged": 1, "refused": 10}

@@ -74,9 +74,9 @@ def test_closed_gates_train_as_hide_prompt_does(learn: Learn) -> None:
         learn(learner, tiny_stream(), 3)
     for one, two in zip(closed.prompts.prompts, plain.prompts.prompts, strict=True):
         assert torch.allclose(one, two, atol=1e-3)
-    pixels = images_of(tiny_stream())
-    assert torch.allclose(scores(closed, pixels), scores(plain, pixels), atol=1e-2)
-    assert not torch.allclose(scores(closed, pixels), scores(_open(learn), pixels), atol=1e-2)
+    pixels, near = images_of(tiny_stream()), 1e-4  # by initial weights they differ by 1e-7, and below by 1e-3 or more
+    assert torch.allclose(scores(closed, pixels), scores(plain, pixels), atol=near)
+    assert not torch.allclose(scores(closed, pixels), scores(_open(learn), pixels), atol=near)
 
 
 def _open(learn: Learn) -> NoRGa:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from cl.errors import UsageError
 from cl.plan.plan import make_plan
 from cl.strategies.slm import SLM
+from cl.stream import View
 from cl.testing import tiny_backbone
 from cl.training import state
 from cl.training.trainer import Trainer
@@ -40,7 +41,15 @@ def pixels(count: int = 8) -> Tensor:
 
 @pytest.mark.parametrize("retrieval", ["seen", "task"])
 def test_slots_keys_and_heads_of_other_tasks_stay_bit_for_bit(learn: Learn, retrieval: str) -> None:
-    learner = slm(retrieval=retrieval)
+    class Retrieved(SLM):
+        """The first of a task's keys is the query of its first image, which retrieves that slot then."""
+
+        def _fit_keys(self, view: View) -> None:
+            super()._fit_keys(view)
+            with torch.no_grad():
+                self.keys.rows[-1][:, 0] = self.encode(view.train)[0].reshape(4, 4)
+
+    learner = make(Retrieved, **{**FAST, "retrieval": retrieval})
 
     def look(learner: SLM, view: Any) -> Any:
         return state.clone([learner.lora.get_state(), learner.keys.get_state(), learner.head.get_state()])
@@ -53,7 +62,7 @@ def test_slots_keys_and_heads_of_other_tasks_stay_bit_for_bit(learn: Learn, retr
         assert same(later[2]["weights"][: count // 2], earlier[2]["weights"])
     assert len(learner.lora) == len(learner.keys) == 6
     trained = [bool(factor.any()) for slot in third[0]["b"][4:] for factor in slot]
-    assert all(trained) if retrieval == "task" else any(trained), "the slots that were retrieved did train"
+    assert all(trained if retrieval == "task" else trained[:2]), "the slots that were retrieved did train"
     assert learner.backbone.is_pristine
 
 
