@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from cl import code_hash, paths
 from cl.errors import ClbenchError, ContractError, UsageError, did_you_mean
 from cl.outline import outline
-from cl.source import UNREADABLE, can_be_found, docstring_in, parsed, source_path
+from cl.source import UNREADABLE, can_be_found, docstring_in, parsed, raised_at, source_path
 from cl.tables import read_toml
 
 T = TypeVar("T")
@@ -197,9 +199,9 @@ class Registry(Generic[T]):
         try:
             parsed(source)
         except SyntaxError as error:
-            return f"{source.name}, line {error.lineno}: {error.msg}"
+            return f"{source}, line {error.lineno}: {error.msg}"
         except UNREADABLE as error:
-            return f"{source.name} cannot be read: {error}"
+            return f"{source} cannot be read: {error}"
         return None
 
     def source(self, name: str) -> Path | None:
@@ -308,3 +310,14 @@ metrics: Registry[Any] = Registry("clbench.metrics", "metric", ("compute", "high
 """Metrics of other packages; `cl.records.metrics.METRICS` has all metrics."""
 loggers: Registry[Any] = Registry("clbench.loggers", "logger", ("start", "scalar", "close"))
 executors: Registry[Any] = Registry("clbench.executors", "executor", ("execute", "requires"))
+
+
+def place_in_plugin(error: BaseException) -> str:
+    """Where the code of a plugin was when an error was raised, FILE:LINE; "" if no plugin's code was running."""
+    running = [os.path.realpath(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    for names in (strategies, streams, backbones, metrics, loggers, executors):
+        for entry in (each for candidates in names._entries().values() for each in candidates):
+            source = None if entry.distribution.name == DISTRIBUTION else source_path(entry.module)
+            if source is not None and os.path.realpath(source) in running:
+                return raised_at(error, source)
+    return ""

@@ -172,6 +172,14 @@ def debugging() -> bool:
     return os.environ.get("CLBENCH_DEBUG", "") not in ("", "0")
 
 
+def unexpected_at(error: BaseException) -> str:
+    """Where an unexpected error was raised, if in a plugin's code; else how to find it."""
+    from cl.registry import place_in_plugin
+
+    place = place_in_plugin(error)
+    return f" Raised at {place}." if place else " CLBENCH_DEBUG=1 shows where."
+
+
 def report(error: BaseException, more: str = "") -> None:
     """Print one sentence about an error on stderr, with its traceback only in debug mode."""
     if debugging():
@@ -179,5 +187,5 @@ def report(error: BaseException, more: str = "") -> None:
 
         traceback.print_exception(error)
     if not isinstance(error, ClbenchError | OSError):
-        more = more or " CLBENCH_DEBUG=1 shows where."
+        more = more or unexpected_at(error)
     say(f"Error: {sentence(error)}{more}")

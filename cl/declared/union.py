@@ -139,13 +139,18 @@ def union(
         for number, part in enumerate(parts)
         for split, (source, chosen) in part.splits.items()
     ]
-    used = dict[_Source, list[IndexArray]]()
+    own: dict[_Source, ImageStore] = {
+        (number, source): getattr(parts[number].dataset, source) for number, _, source, _ in every
+    }
+    used = dict[int, list[IndexArray]]()  # by store: several parts may be tasks of one dataset
     for number, _, source, chosen in every:
-        used.setdefault((number, source), []).append(chosen)
-    formed = dict[_Source, _Formed]()
-    for (number, source), many in used.items():
-        of = parts[number].dataset
-        formed[number, source] = _formed(getattr(of, source), many, size, f"{of.name} {source}", progress)
+        used.setdefault(id(own[number, source]), []).append(chosen)
+    made, formed = dict[int, _Formed](), dict[_Source, _Formed]()
+    for (number, source), images in own.items():
+        if id(images) not in made:
+            what = f"{parts[number].dataset.name} {source}"
+            made[id(images)] = _formed(images, used[id(images)], size, what, progress)
+        formed[number, source] = made[id(images)]
     for kind in ("train", "test"):
         wanted = [each for each in every if (each[1] in TRAINED) == (kind == "train")]
         store, order = _store(f"{name} {kind}", parts, wanted, formed, size, progress)
@@ -155,9 +160,9 @@ def union(
         for number, split, source, chosen in wanted:
             found = place[start : start + len(chosen)]
             rows[number][split] = np.sort(found)
-            own: ImageStore = getattr(parts[number].dataset, source)
-            if own.tags is not None:
-                tags[number][split] = Tags(rows[number][split], own.tags[chosen[np.argsort(found)]])
+            marks = own[number, source].tags
+            if marks is not None:
+                tags[number][split] = Tags(rows[number][split], marks[chosen[np.argsort(found)]])
             start += len(chosen)
         stores[kind] = store
     origins = dict.fromkeys(part.dataset.origin for part in parts)

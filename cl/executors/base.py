@@ -130,7 +130,13 @@ def failed(plan: Plan, error: Exception) -> Outcome:
     text = sentence(error)
     if not isinstance(error, ClbenchError):
         where = log_of(error)
-        text += f" The traceback is in {where}." if where is not None else " CLBENCH_DEBUG=1 shows where."
+        place = registry.place_in_plugin(error)
+        if place:
+            text += f" Raised at {place}."
+        if where is not None:
+            text += f" The traceback is in {where}."
+        elif not place:
+            text += " CLBENCH_DEBUG=1 shows where."
     code = error.exit_code if isinstance(error, ClbenchError) else 1
     return Outcome(plan, error=text, exit_code=code, traceback="".join(traceback.format_exception(error)))
 

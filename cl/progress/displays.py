@@ -19,20 +19,29 @@ from cl.progress.base import Observer, Observers, clock
 KINDS = ("auto", "rich", "plain", "none")
 
 
+_MANY, _PAUSE = 50, 1.0
+"""With more events than this, such as evaluations of an online stream, a line is printed once in so many seconds."""
+
+
 class PlainProgress(Observer):
-    """One line per task, message and finished event, with the time left; for logs and pipes."""
+    """One line per message and finished event, with the time left; for logs and pipes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._started = time.monotonic()
         self._tenth: dict[str, int] = {}
         self._first: tuple[float, int] | None = None
+        self._printed = 0.0
 
     def message(self, text: str) -> None:
         self._write(text)
 
     def event(self, index: int, total: int, text: str) -> None:
-        self._write(f"{clock(time.monotonic() - self._started)}  {index + 1}/{total}  {text}{self._left(index, total)}")
+        now = time.monotonic()
+        left = self._left(index, total)
+        if total <= _MANY or now - self._printed >= _PAUSE or index + 1 == total:
+            self._printed = now
+            self._write(f"{clock(now - self._started)}  {index + 1}/{total}  {text}{left}")
 
     def _left(self, index: int, total: int) -> str:
         """The time left if events go on as since the first one here, which may have had to read images and weights."""

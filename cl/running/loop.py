@@ -87,7 +87,9 @@ def run(
             if _worth_a_commit(event, trainer):
                 _commit(event, state, strategy, trainer)
                 writer.write(state, "partial")
-            trainer.observer.event(number, len(stream.events), writer.headline(state))
+            trainer.observer.event(
+                number, len(stream.events), writer.headline(state, measured=isinstance(event, Evaluate))
+            )
             if isinstance(event, Evaluate):
                 trainer.observer.evaluated(writer.record)
         if probe is not None:

@@ -196,8 +196,9 @@ class Writer:
             "warnings": [*self.warnings, *filter(None, [self.remark])],
         }
 
-    def headline(self, state: RunState) -> str:
-        """One line with the state of the run: classes seen, and the last row's accuracy under the first rule.
+    def headline(self, state: RunState, *, measured: bool) -> str:
+        """One line with the state of the run: classes seen, and if they were `measured` the accuracy of the last row
+        under the first rule.
 
         The accuracy is the mean over tasks where some have several classes per image, else over images. It is called
         mAP if that is the measure of every task so far.
@@ -205,7 +206,7 @@ class Writer:
         values: Mapping[str, float | None] = next(iter(self.record["result"]["metrics"].values()), {})
         last = values.get("A_last_task" if self.stream.multi_label else "A_last_sample")
         seen = counted(state.seen, "class")
-        return f"{seen}, {self._measure(state)} {100 * last:.2f} %" if last is not None else seen
+        return f"{seen}, {self._measure(state)} {100 * last:.2f} %" if measured and last is not None else seen
 
     def _measure(self, state: RunState) -> str:
         """What the groups of the last row that are due are measured by."""

@@ -91,6 +91,25 @@ def test_images_in_another_form_are_converted_once_though_two_stores_have_them(c
         assert {image.tobytes() for image in store.pixels[rows[split]]} == expected
 
 
+def test_a_dataset_in_several_parts_is_converted_once(cache: Path) -> None:
+    dataset, _ = toy(cache, 1, [60, 20])
+    done: list[tuple[str, int, int]] = []
+    labels = np.arange(len(dataset.class_names))
+    parts = [
+        Part(dataset, labels, {"train": ("train", rows), "test": ("test", rows[:8])})
+        for rows in (np.arange(0, 30), np.arange(8, 60))
+    ]
+    whole, [first, second], _ = union("toys", dataset.class_names, parts, 16, lambda *said: done.append(said))
+    assert [what for what, count, total in done if what.startswith("decode") and count == total] == [
+        "decode toy train", "decode toy test",
+    ]  # fmt: skip
+    for part, rows in zip(parts, (first, second), strict=True):
+        for split, (source, own) in part.splits.items():
+            store = whole.train if split == "train" else whole.test
+            expected = sorted(resized(image, 16).tobytes() for image in getattr(dataset, source).pixels[own])
+            assert sorted(image.tobytes() for image in store.pixels[rows[split]]) == expected
+
+
 class Killed(BaseException):
     pass
 

@@ -1,11 +1,12 @@
-"""The commands of README and of the guides, run in their order in one folder, as a new user would.
+"""The commands of README and of the documentation, run in their order in one folder, as a new user would.
 
 What needs a network, a cluster or another shell is named in `ELSEWHERE`. Runs get a limit of images, so that a walk
-takes minutes; `docs/your-own-images.md`, `docs/paper.md` and the notebook have tests of their own.
+takes minutes.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -17,13 +18,49 @@ from tests.docs.test_docs import command_lines
 from tests.help.environments import ROOT
 from tests.help.image_folders import save, tree
 
-pytestmark = pytest.mark.slow
+PAGES = (
+    "README.md",
+    *(
+        f"docs/{name}.md"
+        for name in (
+            "getting-started", "using-a-run", "which-method", "leaderboard", "plots-and-report", "metrics", "records",
+            "reliability", "streams", "cli", "tuning", "scale", "data-and-weights", "avalanche",
+        )
+    ),
+)  # fmt: skip
 
-_GUIDES = ("getting-started", "using-a-run", "which-method", "leaderboard")
-PAGES = ("README.md", *(f"docs/{name}.md" for name in _GUIDES))
+OTHERS = {
+    "docs/add-a-metric-or-logger.md": "tests/end_to_end/test_plugin_wheel.py",
+    "docs/add-a-strategy.md": "tests/end_to_end/test_plugin_wheel.py",
+    "docs/add-a-stream.md": "tests/end_to_end/test_plugin_wheel.py",
+    "docs/claims.md": "tests/docs/test_claims_page.py",
+    "docs/declare-a-stream.md": "tests/docs/test_declare_a_stream_page.py",
+    "docs/paper.md": "tests/docs/test_paper_page.py",
+    "docs/your-own-images.md": "tests/docs/test_your_own_images_page.py",
+}
+"""Pages whose commands are run by another test."""
 
 ELSEWHERE = {
     "vit_base_patch16_224": "its weights have to be there",
+    "open_clip:": "likewise",
+    "tinyimagenet_60": "images that the embedded backbone was trained on",
+    "F_pretraining": "a run with such a probe",
+    "--kind pretraining": "likewise",
+    "imagenet-r": "its images have to be there",
+    "long-tailed": "slca needs two images of each class; the last classes of digits keep one",
+    "--preset small": "a preset for split-cifar100, whose images are not here",
+    "data get cifar100": "the network",
+    "data verify cifar100": "likewise",
+    "data remove cifar100": "likewise",
+    "data get nevis$": "likewise",
+    "data get path_mnist$": "likewise",
+    "avalanche/split-": "its images are fetched",
+    "s3://": "the network",
+    "hf://": "likewise",
+    "--executor ray": "tests/executors/test_ray.py",
+    "--executor slurm": "tests/executors/test_slurm.py",
+    "benchmarks/nevis.toml": "tests/benchmarks",
+    "--budget-minutes": "half an hour",
     "my-stream.toml": "docs/declare-a-stream.md has its test",
     "more.toml": "the same",
     "my-method": "tests/end_to_end/test_plugin_wheel.py",
@@ -38,7 +75,7 @@ def walk(page: str) -> list[list[str]]:
     """The commands of a page that can be run here."""
     found = list(command_lines((ROOT / page).read_text(encoding="utf-8")))
     assert found
-    return [words for words in found if not any(part in " ".join(words) for part in ELSEWHERE)]
+    return [words for words in found if not any(re.search(part, " ".join(words)) for part in ELSEWHERE)]
 
 
 @pytest.fixture
@@ -71,26 +108,79 @@ def learner(here: Path) -> str:
     return str(next(path.parent for path in (here / "own").rglob("record.json")))
 
 
+def other_runs(page: str, here: Path) -> dict[str, str]:
+    """Runs beside `learner` that a page names."""
+    found = {}
+    for word, strategy in {"JOINT_RUN": "joint", "RUN_B": "simplecil"}.items():
+        if word in (ROOT / page).read_text(encoding="utf-8"):
+            run = ["run", "-s", strategy, "--stream", "folder:images", "--set", "stream.tasks=2", "--results", word]
+            assert call([*run, *FAST[2:]]) == 0
+            found[word] = str(next(path.parent for path in (here / word).rglob("record.json")))
+    return found
+
+
+GRID = """
+strategies = ["simplecil", "ncm"]
+streams = ["split-digits"]
+
+[options]
+"stream.train_per_class" = 10
+"""
+
+PLACES = {
+    "../colleague/results": "colleague/results",
+    "../laptop/results": "colleague/results",
+    "../theirs": "colleague/results",
+    "folder:/data/new": "folder:new",
+    "folder:/my/images": "folder:images",
+    "folder:/path/to/images": "folder:images",
+    "folder:/path/to/more": "folder:new",
+    "node1": "results",
+    "node2": "colleague/results",
+    "split-cifar100": "split-digits",  # CIFAR-100 is not here
+}
+"""What stands for the words of a page."""
+
+FEWER = {"--trials": "2", "--jobs": "2", "--flips": "1,2", "--at": "1"}
+"""Values of options that take less time, or fit the run at hand."""
+
+
+def here_called(words: list[str], places: dict[str, str]) -> list[str]:
+    """The command with the names of what is here."""
+    line = [places.get(word, word) for word in words]
+    line = [FEWER.get(before, word) for before, word in zip(["", *line], line, strict=False)]
+    if line[:2] == ["run", "--from"]:
+        return [*line, *FAST[2:]]
+    if line[0] == "run":
+        line += [word for word in FAST if "--limit" not in line or word not in FAST[:2]]
+    if line[0] == "tune" and line[1] != "show":
+        line += ["--set", "epochs=1", "--limit", "10", "--progress", "none"]
+    study = next(iter(sorted(Path("results").glob("tune/*.journal"))), None)
+    return [word if study is None else word.replace("results/tune/STUDY", str(study.with_suffix(""))) for word in line]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_run_one_after_the_other(
     page: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.set_num_threads(1)
     run = learner(here)
-    if "leaderboard" in page:
+    if page.removeprefix("docs/") in ("leaderboard.md", "plots-and-report.md", "records.md"):
         boards(here)
-    places = {"RUN": run, "../colleague/results": "colleague/results", "folder:/data/new": "folder:new"}
-    places |= dict.fromkeys(("folder:/path/to/images", "folder:/my/images"), "folder:images")
-    places |= {"folder:/path/to/more": "folder:new", "split-cifar100": "split-digits"}  # CIFAR-100 is not here
+    (here / "grid.toml").write_text(GRID)
+    shutil.copy(here / "grid.toml", here / "GRID.toml")
+    places = PLACES | {"RUN": run, "RUN_A": run, **other_runs(page, here)}
     for words in walk(page):
-        line = [places.get(word, word) for word in words]
-        if line[:2] == ["run", "--from"] and "--stream" not in line and "--at" not in line:
+        if words[:2] == ["run", "--from"] and "--stream" not in words and "--at" not in words:
             continue  # the rest of a stream: the run at hand has none left
-        if line[0] == "run":
-            line += [word for word in FAST if "--limit" not in line or word not in FAST[:2]]
-        if line[:2] == ["run", "--from"]:
-            line = [word for word in line if word not in FAST[:2]]
-            line = ["1" if before == "--at" else word for before, word in zip(["", *line], line, strict=False)]
-        code = call(line)
+        code = call(here_called(words, places))
         said = capsys.readouterr()
         assert code == 0, f"clbench {' '.join(words)}: {said.err}"
+
+
+def test_commands_of_every_page_are_run_somewhere() -> None:
+    pages = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+    with_commands = [page for page in pages if list(command_lines((ROOT / page).read_text(encoding="utf-8")))]
+    assert sorted(with_commands) == sorted([*PAGES, *OTHERS])
+    assert all((ROOT / test).is_file() for test in OTHERS.values())

@@ -58,6 +58,18 @@ def test_plain_progress_says_the_time_left_from_its_second_event_on(monkeypatch:
     ]
 
 
+def test_plain_progress_prints_many_events_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = io.StringIO(), [100.0]
+    monkeypatch.setattr("cl.progress.displays.time.monotonic", lambda: now[0])
+    show = PlainProgress(stream)
+    for index in range(60):
+        now[0] += 0.125
+        show.event(index, 60, "x")
+    assert [line.split()[1] for line in stream.getvalue().splitlines()] == [
+        *(f"{number}/60" for number in range(1, 60, 8)), "60/60",
+    ]  # fmt: skip
+
+
 def test_rich_progress_draws_and_prints_above_the_bars() -> None:
     stream = Terminal()
     everything(RichProgress(stream))

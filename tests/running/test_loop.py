@@ -12,6 +12,7 @@ import pytest
 from torch import Tensor
 
 from cl.errors import ContractError, NonFiniteLoss
+from cl.progress.base import Observer
 from cl.records.record import load
 from cl.strategies.linear_probe import LinearProbe
 from cl.strategies.simplecil import SimpleCIL
@@ -93,6 +94,19 @@ def test_flops_match_hand_arithmetic(tmp_path: Path) -> None:
     encoded = flops["executed"] - fit - test * head
     assert encoded >= (train + test) * forward and encoded <= forward * (blocks * 2)
     assert flops["uncached"] == pytest.approx(fit + test * head + forward * (3 * train + test))
+
+
+def test_an_accuracy_is_told_beside_the_classes_that_it_is_of(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Listener(Observer):
+        def event(self, index: int, total: int, text: str) -> None:
+            heard.append(text)
+
+    learner = make(SimpleCIL)
+    learner.trainer.observer = Listener()
+    run(learner, tiny_stream(), tmp_path, max_tasks=2)
+    assert [text.partition(", ")[1] for text in heard] == ["", ", "] * 2, heard
 
 
 def test_max_tasks_stops_and_says_so(tmp_path: Path) -> None:
