@@ -164,6 +164,7 @@ def styled(theme: Theme, page: Page | None = None) -> Iterator[None]:
         "pdf.fonttype": 42,  # TrueType, which publishers ask for
         "svg.fonttype": "none",
         "svg.hashsalt": "clbench",
+        "text.parse_math": False,  # names of classes, options and streams may contain $
         "axes.unicode_minus": True,
     }
     with on(page), matplotlib.rc_context(rc=matplotlib.rcParamsDefault | settings):
@@ -251,18 +252,21 @@ def _labels_below(axes: Axes, labels: Sequence[tuple[str, Look]], more: str, the
     from matplotlib.transforms import ScaledTranslation
 
     figure: Any = axes.figure
-    handles = [Line2D([], [], label=text, **_drawn(look)) for text, look in labels]
-    handles += [Line2D([], [], color=theme.bound, lw=0.6, alpha=0.45, label=more)] if more else []
+    words = [*(text for text, _ in labels), *([more] if more else [])]
+    handles = [Line2D([], [], **_drawn(look)) for _, look in labels]
+    handles += [Line2D([], [], color=theme.bound, lw=0.6, alpha=0.45)] if more else []
     lines = max(panel.get_xlabel().count("\n") for panel in figure.axes)
     left, down = -scaled(0.42), -scaled(42 + 12 * lines) / 72  # from below the label of the y axis
     width = (current().width or 0.0) - 2 * _MARGIN
     before, figure.dpi = figure.dpi, _SVG_DPI
     for across in range(len(handles), 0, -1):
         legend = figure.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=across, frameon=False, borderpad=0,
-            bbox_transform=figure.transFigure + ScaledTranslation(left, down, figure.dpi_scale_trans),
+            handles, ["x"] * len(words), loc="upper left", bbox_to_anchor=(0, 0), ncols=across, frameon=False,
+            borderpad=0, bbox_transform=figure.transFigure + ScaledTranslation(left, down, figure.dpi_scale_trans),
             fontsize=scaled(9), borderaxespad=0, handlelength=2.6, columnspacing=1.2,
         )  # fmt: skip
+        for text, word in zip(legend.get_texts(), words, strict=True):
+            text.set_text(word)  # a legend leaves out labels that begin with _
         if across == 1 or legend.get_window_extent(_renderer(figure)).width <= width * _SVG_DPI:
             break
         legend.remove()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from html import unescape
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cl.results.leaderboard.entries import Run
+from cl.results.plots import Page, plots_of
 from cl.results.plots.style import (
     MOST,
     THEMES,
@@ -137,3 +140,31 @@ def test_more_rows_than_six_have_bars_instead_of_bands() -> None:
         [look] = looks([False], THEMES["light"])
         draw_interval(axes, [1, 2], np.array([1.0, 2.0]), np.array([3.0, 4.0]), look, rows)
         assert len(axes.collections) == bands and len(axes.lines) == 1 - bands
+
+
+def test_texts_of_a_user_are_drawn_as_they_are(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    """In matplotlib a pair of $ encloses mathematics, and a legend leaves out labels that begin with _."""
+    odd = r"a$\foo$b"
+    run = make_run(np.ones((3, 12), dtype=bool), strategy="_$own$")
+    result = run.record["result"]
+    result["config"] = {"way": {"value": odd, "origin": "command line"}}
+    result["stream"] |= {"name": "folder:$data$", "class_names": [f"$c${label}" for label in range(6)]}
+    result["stream"]["groups"] = [group | {"name": f"$x$ {group['name']}"} for group in result["stream"]["groups"]]
+    result["accuracy"]["til_masked"] = result["accuracy"]["cil_seen"]
+    kinds = set()
+    for rule in result["accuracy"]:
+        for plot in plots_of([run.record], rule=rule, folders=[run.folder]):
+            kinds.add(plot.kind)
+            words = _words(plot.save(tmp_path / "a.svg"))
+            assert "folder:$data$" in words
+            assert plot.kind not in ("confusion", "classes") or "$c$5" in words
+            assert plot.kind not in ("matrix", "stream") or "$x$ task 2" in words
+            assert plot.kind in ("stream", "tasks") or f"_$own$ way={odd}" in words
+            assert odd in _words(plot.save(tmp_path / "a.svg", page=Page(title=odd)))
+            if plot.kind == "curves":
+                assert "_$own$" in _words(plot.save(tmp_path / "a.svg", page=Page(3.25, 6, title="")))
+    assert kinds == {"confusion", "classes", "cost", "curves", "forgetting", "matrix", "stream", "tasks"}
+
+
+def _words(svg: Path) -> str:
+    return " ".join(unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text()))
