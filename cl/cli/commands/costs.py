@@ -74,7 +74,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     peak = row["peak_device"] or row["peak_rss"]
     tuning = "" if row["tuning_tflops"] is None else f" + {row['tuning_tflops']:.4g} tuning"
     return [
-        f"{row['strategy']} {row['options']}".rstrip(),
+        ", ".join(filter(None, [f"{row['strategy']} {row['options']}".rstrip(), row["continues"]])),
         str(row["n_runs"]),
         _number(row["tflops"], ".4g") + tuning,
         _number(row["trained"], ",.0f"),

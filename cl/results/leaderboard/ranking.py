@@ -22,6 +22,7 @@ from cl.records.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRIC
 from cl.records.record import Record, precision_of
 from cl.registry import strategies
 from cl.results.collecting import without_collecting
+from cl.results.leaderboard.continued import EARLIER, continued, continues
 from cl.results.leaderboard.differences import Resamples, difference, interval_of
 from cl.results.leaderboard.entries import (
     Entry,
@@ -91,7 +92,8 @@ UNTUNED = "untuned"
 """First word of the note on a row without a preset."""
 
 Row = dict[str, Any]
-"""The `COLUMNS`, `measured_with` as a list; `stds`: the standard deviations over seeds of the secondary metrics."""
+"""The `COLUMNS`, `measured_with` as a list; `stds`: the standard deviations over seeds of the secondary metrics;
+`continued`: that its runs continue others, in words, "" if they do not."""
 
 
 def leaderboard(
@@ -213,6 +215,7 @@ def _differences(entry: Entry, usual: Usual) -> list[str]:
     sentences = {"bound": "bound: may read earlier data", "limited": "limited: only part of the images or tasks"}
     sentences["other-version"] = f"version {entry.result['strategy']['version']}: runs of a newer version exist"
     notes = [sentences.get(mark, f"{mark}: unranked") for mark in entry.marks]
+    notes += [f"{told}: {EARLIER}"] if (told := continues(run.result for run in entry.runs)) else []
     own = entry.runs[0].rule_for(entry.rule)
     if own != entry.rule:
         notes.append(f"shown under {own}: it is not told the task")
@@ -282,6 +285,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "note": "; ".join(notes),
         "setting": stream["setting"],
         "measured_with": sorted({environment_text(run.record) for run in entry.runs}),
+        "continued": continued(result),
         "stds": {name: _std(entry, name) for name in SECONDARY},
     }
 

@@ -43,7 +43,7 @@ def test_csv_keeps_full_precision(make_record: Make) -> None:
 
 def test_json_has_every_column(make_record: Make) -> None:
     found = json.loads(to_json([{**board(make_record, a=[50])[0], "stale": True}]))
-    assert list(found[0]) == [*COLUMNS, "stds", "stale"]
+    assert list(found[0]) == [*COLUMNS, "continued", "stds", "stale"]
     assert found[0]["ci_low"] is None and found[0]["mean"] == 0.5
 
 
