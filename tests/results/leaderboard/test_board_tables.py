@@ -78,6 +78,15 @@ def test_a_table_fits_the_terminal(make_record: Make, width: int) -> None:
     assert left_out == (width < 250) and (("| config" not in text) == left_out)
 
 
+def test_a_row_in_lines_is_one_record_whatever_its_notes(make_record: Make) -> None:
+    rows = [{**row, "note": "; ".join(f"remark {i}" for i in range(19))} for row in board(make_record, a=[60], b=[50])]
+    lines = to_text(rows, Layout(width=40)).splitlines()
+    assert sum(line.startswith("rank:") for line in lines) == 2
+    notes = [line for line in lines if line.strip().startswith("note:")]
+    assert len(notes) == 2 and notes[0].startswith("  note: 1 2 3 4 5 6 7 8 9")
+    assert max(map(len, lines)) <= 40
+
+
 def test_nothing_is_left_out_where_there_is_space_or_it_was_asked_for(make_record: Make) -> None:
     rows = board(make_record, a=[60, 62], joint=[90, 91])
     assert to_text(rows, Layout(width=300)) == to_text(rows) == to_text(rows, Layout((EVERY,), width=80))
