@@ -89,18 +89,23 @@ def command(
     Reads every record below the folders (default: the results folder); a run that is in several counts once. A
     record that cannot be read is named on stderr and left out, also with --quiet.
     """
+    from cl.errors import counted
     from cl.files import write_text
     from cl.results.leaderboard import board_tables, paper_tables
     from cl.results.leaderboard.filters import patterns_of
     from cl.results.leaderboard.layout import Layout, boards_of, columns_of
-    from cl.results.leaderboard.ranking import board_rows, is_stale, sorted_rows
+    from cl.results.leaderboard.ranking import board_rows, is_stale, sorted_rows, unanswered
 
     chosen = () if columns is None else columns_of(columns)
     runs, _ = read_indexed(folders)
-    rows = board_rows(runs, metric=metric, rule=rule, filters=patterns_of(filters))
+    wanted = patterns_of(filters)
+    rows = board_rows(runs, metric=metric, rule=rule, filters=wanted)
     rows = rows if sort is None else sorted_rows(rows, sort)
     if not quiet:
-        _report(runs, rows)
+        _report(runs)
+        if without := unanswered(runs, rule, wanted):
+            what = f"{counted(len(without), 'run')} on boards without the rule {rule}"
+            click.echo(f"{what} left out; without --rule each run is under its strictest rule.", err=True)
     if csv_file is not None:
         write_text(csv_file, board_tables.to_csv(rows))
     form = "json" if as_json else form
@@ -137,7 +142,7 @@ def _best(board: Sequence[Row], top: int | None) -> list[Row]:
     return best(board, top, lambda row: row["rank"] is not None, lambda row: row["access"] == "past")
 
 
-def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
+def _report(runs: Sequence[Run]) -> None:
     """Print remarks on the runs, on stderr."""
     from cl.errors import printable
     from cl.results.leaderboard.entries import distinct
