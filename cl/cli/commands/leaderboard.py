@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cl.cli.reading import read_indexed
+from cl.cli.reading import read_indexed, say_unanswered
 from cl.cli.shared import filter_option, metric_options, top_option
 from cl.cli.text import room
 
@@ -89,12 +89,11 @@ def command(
     Reads every record below the folders (default: the results folder); a run that is in several counts once. A
     record that cannot be read is named on stderr and left out, also with --quiet.
     """
-    from cl.errors import counted
     from cl.files import write_text
     from cl.results.leaderboard import board_tables, paper_tables
     from cl.results.leaderboard.filters import patterns_of
     from cl.results.leaderboard.layout import Layout, boards_of, columns_of
-    from cl.results.leaderboard.ranking import board_rows, is_stale, sorted_rows, unanswered
+    from cl.results.leaderboard.ranking import board_rows, is_stale, sorted_rows
 
     chosen = () if columns is None else columns_of(columns)
     runs, _ = read_indexed(folders)
@@ -103,9 +102,7 @@ def command(
     rows = rows if sort is None else sorted_rows(rows, sort)
     if not quiet:
         _report(runs)
-        if without := unanswered(runs, rule, wanted):
-            what = f"{counted(len(without), 'run')} on boards without the rule {rule}"
-            click.echo(f"{what} left out; without --rule each run is under its strictest rule.", err=True)
+        say_unanswered(runs, rule, wanted)
     if csv_file is not None:
         write_text(csv_file, board_tables.to_csv(rows))
     form = "json" if as_json else form
