@@ -84,6 +84,22 @@ def test_limited_runs_are_marked_and_unranked(capsys: pytest.CaptureFixture[str]
     assert "| limited | toy" in capsys.readouterr().out
 
 
+def test_the_suffix_of_a_file_is_its_format_unless_one_is_given(
+    make_record: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    board = ["leaderboard", str(write_records(tmp_path / "records", [make_record(strategy="slca")])), "-q"]
+    starts = {"a.tex": "% ", "a.TEX": "% ", "a.md": "## ", "a.csv": "rank,", "a.json": "[", "a.txt": "split-toy@1 on"}
+    for name, start in starts.items():
+        assert call([*board, "--out", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_text().startswith(start), name
+    assert call([*board, "--out", str(tmp_path / "a.tex"), "--format", "table"]) == 0
+    assert (tmp_path / "a.tex").read_text().startswith(starts["a.txt"])
+    assert call([*board, "--out", str(tmp_path / "a.tex"), "--json"]) == 0
+    assert (tmp_path / "a.tex").read_text().startswith("[")
+    capsys.readouterr()
+    assert call(board) == 0 and capsys.readouterr().out.startswith(starts["a.txt"])
+
+
 @pytest.mark.parametrize("form", ["table", "markdown", "latex"])
 def test_runs_without_the_rule_are_counted_and_make_no_table(
     form: str, make_record: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
