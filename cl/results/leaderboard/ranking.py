@@ -145,8 +145,8 @@ def board_rows(
             if answer := _answering(boards[key], each):
                 asked.append((each, answer if rule in (None, "all") else boards[key]))
     if not asked:
-        known = sorted({name for board in boards.values() for run in board for name in run.summary.rules})
-        raise UsageError(f"No run here has the prediction rule {rule!r}; they have: {', '.join(known)}.")
+        there = sorted({name for each in boards.values() for run in each for name in run.summary.rules})
+        raise UsageError(f"No run here has the prediction rule {rule!r}; they have: {', '.join(there)}.")
     keys = [key_of(those, each, metric) for each, those in asked]
     kept_rows, rows = read_rows(keys), []
     for number, (known, (each, those)) in enumerate(zip(keys, asked, strict=True), 1):
