@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,16 @@ def read_indexed(folders: Sequence[Path]) -> tuple[list[Run], int]:
     runs, left_out = indexed_runs(list(folders) or [paths.results()])
     _tell(left_out, len(runs))
     return runs, len(left_out)
+
+
+def say_unanswered(runs: Sequence[Run], rule: str | None, wanted: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Count, on stderr, the runs on boards of which no run has the rule; `wanted` are filters of runs."""
+    from cl.errors import counted
+    from cl.results.leaderboard.ranking import unanswered
+
+    if without := unanswered(runs, rule, wanted):
+        what = f"{counted(len(without), 'run')} on boards without the rule {rule}"
+        click.echo(f"{what} left out; without --rule each run is under its strictest rule.", err=True)
 
 
 def _tell(left_out: Sequence[LeftOut], read: int) -> None:

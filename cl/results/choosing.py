@@ -161,6 +161,8 @@ def _boards(answers: Answers, fitting: Mapping[str, str], runs: Sequence[Run], m
     if not kept:
         return []
     told = answers.is_told is True and answers.setting != DOMAIN
+    if told and not any(run.rule_for(ORACLE) in run.summary.rules for run in kept):
+        return []
     found: dict[int, list[Row]] = {}
     for row in board_rows(kept, metric=metric, rule=ORACLE if told else None):
         found.setdefault(row["board"], []).append(row)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cl.records.flops import counted_by
+from cl.results.leaderboard.continued import EARLIER, continued, continues
 from cl.results.leaderboard.entries import (
     Entry,
     Run,
@@ -29,6 +30,7 @@ COLUMNS = {
     "strategy": "name",
     "options": "options set by neither a default nor a preset, without the stream's",
     "preset": "preset used, None for none",
+    "continues": "the run that it continues, by the start of its result_sha256, and after how many tasks; empty: none",
     "n_runs": "number of runs",
     "tflops": "mean FLOPs in 1e12, as if nothing had been memoised: the number to compare methods by",
     "tflops_executed": "mean FLOPs in 1e12 that the runs executed",
@@ -90,13 +92,17 @@ def _costs(runs: Sequence[Run]) -> Costs:
     names = letters(texts.values())
     stream, backbone = runs[0].result["stream"], runs[0].result["backbone"]
     options = options_text(runs[0].result, stream=True)
-    title = f"{stream['name']}@{stream['version']} {options}".rstrip() + f" on {backbone['name']}"
+    title = f"{stream['name']}@{stream['version']} {options}".rstrip()
+    if told := continued(runs[0].result):
+        title += f", {told} ({EARLIER}),"
     rows = [
         {**_row(entry), "measured_with": " ".join(sorted({names[texts[id(run)]] for run in entry.runs}))}
         for entry in entries
     ]
     counted = sorted({counted_by(run.record) for entry in entries for run in entry.runs})
-    return Costs(title, rows, {letter: text for text, letter in names.items()}, tuple(counted))
+    return Costs(
+        f"{title} on {backbone['name']}", rows, {letter: text for text, letter in names.items()}, tuple(counted)
+    )
 
 
 def _flops(entry: Entry) -> float:
@@ -113,6 +119,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "strategy": strategy["name"],
         "options": options_text(entry.result),
         "preset": strategy["preset"],
+        "continues": continues(run.result for run in entry.runs),
         "n_runs": len(entry.runs),
         "tflops": _mean((each["flops"]["uncached"] for each in measured), 1e12),
         "tflops_executed": _mean((each["flops"]["executed"] for each in measured), 1e12),

@@ -17,20 +17,24 @@ def fitted(
 ) -> list[str]:
     """The lines of a table in at most `width` characters; None: as wide as it is, which `aligned` gives.
 
-    Columns in `left` hold words, and are wrapped; numbers are never cut. If that is not enough, each row is printed as
-    lines `column: cell`, the first of them at the margin.
+    Columns in `left` hold words, and are wrapped, then the heads of the others; numbers are never cut. If that is not
+    enough, each row is printed as lines `column: cell`, the first of them at the margin.
     """
     lines = aligned(columns, rows, left=left)
     if width is None or max(map(len, lines)) <= width:
         return lines
     columns, rows = [printable(name) for name in columns], [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    leasts = [
+        max(map(len, [*name.split(), *cells])) for name, *cells in zip(columns, *rows, strict=True)
+    ]  # of numbers, whose heads may be in several lines
     room = width - 3 * len(columns) - 1
     while sum(widths) > room:
         words = [index for index, name in enumerate(columns) if name in left and widths[index] > NARROWEST]
-        if not words:
+        heads = [index for index, least in enumerate(leasts) if columns[index] not in left and widths[index] > least]
+        if not words and not heads:
             return _as_lines(columns, rows, width)
-        widths[max(words, key=widths.__getitem__)] -= 1
+        widths[max(words or heads, key=widths.__getitem__)] -= 1
     return _wrapped(columns, rows, widths, left)
 
 

@@ -35,6 +35,17 @@ def test_a_long_number_takes_its_room_from_the_words() -> None:
         assert number in line or not line.strip("|").split("|")[0].strip()
 
 
+def test_heads_of_numbers_are_wrapped_before_rows_become_lines() -> None:
+    rows = [["slca", "61.23", "1"]]
+    assert fitted(["method", "time of learning", "seeds used"], rows, 36, left=["method"]) == [
+        "| method |  time of | seeds used |",
+        "|        | learning |            |",
+        "|--------|----------|------------|",
+        "| slca   |    61.23 |          1 |",
+    ]
+    assert fitted(["method", "time of learning"], [["slca", "61.23"]], 19, left=["method"])[0] == ("method: slca")
+
+
 def test_a_table_that_cannot_be_wrapped_becomes_lines() -> None:
     lines = fitted(COLUMNS, ROWS, 30, left=LEFT)
     assert lines == [

@@ -148,7 +148,12 @@ def _names(found: Comparison) -> tuple[str, str]:
 
 
 def _described(side: dict[str, Any]) -> str:
-    parts = [side["strategy"], side["options"], f"preset {side['preset']}" if side["preset"] else "no preset"]
+    parts = [
+        side["strategy"],
+        side["options"],
+        side["continues"],
+        f"preset {side['preset']}" if side["preset"] else "no preset",
+    ]
     text = ", ".join(filter(None, [*parts, f"config {side['config_hash']}", f"seeds {' '.join(side['seeds'])}"]))
     return text + (f" ({', '.join(side['marks'])}: unranked)" if side["marks"] else "")
 

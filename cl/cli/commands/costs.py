@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cl.cli.shared import filter_option
+from cl.cli.text import room, say
 
 if TYPE_CHECKING:
     from cl.results.costs import Costs
@@ -47,24 +48,28 @@ def command(folders: tuple[Path, ...], filters: tuple[str, ...], as_json: bool) 
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=1, allow_nan=False))
         return 0
-    click.echo("\n\n".join("\n".join(_lines(each)) for each in found))
+    say("\n\n".join("\n".join(_lines(each)) for each in found))
     return 0
 
 
 def _lines(found: Costs) -> list[str]:
     from cl.errors import printable
-    from cl.results.tables import aligned
+    from cl.results.fitted import fitted
 
     heads = ["strategy", "runs", "TFLOPs", "trained", "kept MB", "of it images", "peak MB", "learning s", "total s",
              "energy kJ", "with"]  # fmt: skip
     rows = [_cells(row) for row in found.rows]
-    lines = [printable(found.board), *aligned(heads, rows, left=("strategy", "with"))]
+    unknown = all(_energy(row) == NOT_MEASURED for row in found.rows)
+    if unknown:  # said below
+        place = heads.index("energy kJ")
+        heads, *rows = [each[:place] + each[place + 1 :] for each in (heads, *rows)]
+    lines = [printable(found.board), *fitted(heads, rows, room(), left=("strategy", "with"))]
     lines += [printable(f"{letter}: {text}") for letter, text in found.environments.items()]
     if len(found.environments) > 1:
         lines.append("Seconds, peak memory and energy of different letters must not be compared.")
     if len(found.counted_by) > 1:
         lines.append(f"FLOPs were counted by {' and '.join(found.counted_by)}: do not compare them across these.")
-    if all(_energy(row) == NOT_MEASURED for row in found.rows):
+    if unknown:
         lines.append("Energy was not measured: no counter could be read (RAPL on Linux, NVML with nvidia-ml-py).")
     return lines
 
@@ -74,7 +79,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     peak = row["peak_device"] or row["peak_rss"]
     tuning = "" if row["tuning_tflops"] is None else f" + {row['tuning_tflops']:.4g} tuning"
     return [
-        f"{row['strategy']} {row['options']}".rstrip(),
+        ", ".join(filter(None, [f"{row['strategy']} {row['options']}".rstrip(), row["continues"]])),
         str(row["n_runs"]),
         _number(row["tflops"], ".4g") + tuning,
         _number(row["trained"], ",.0f"),

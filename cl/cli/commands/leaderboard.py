@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cl.cli.reading import read_indexed
+from cl.cli.reading import read_indexed, say_unanswered
 from cl.cli.shared import filter_option, metric_options, top_option
 from cl.cli.text import room
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SPREADS = ("std", "ci", "none")
 FORMATS = ("table", "markdown", "latex", "csv", "json")
+SUFFIXES = {".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
+"""The format of a file of --out by its suffix; any other is a table."""
 
 _EPILOG = """\b
 Examples:
@@ -27,7 +29,7 @@ Examples:
   clbench leaderboard --filter strategy=slca,ewc --filter stream=split-cifar100 --sort tflops
   clbench leaderboard results --csv leaderboard.csv
   clbench leaderboard results --columns rank,strategy,mean,tflops --top 10
-  clbench leaderboard results --format latex --out table.tex --bibtex methods.bib
+  clbench leaderboard results --out table.tex --bibtex methods.bib
 
 \b
 Ranks: a row shares the rank above if the 95 % interval of the paired difference contains 0. The interval
@@ -53,7 +55,12 @@ is meant for the stream and backbone."""
     "Markdown, else ci]",
 )
 @click.option("--sort", metavar="COLUMN", help="Sort rows by a column; -COLUMN: descending.  [default: rank]")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Output format.  [default: by the suffix of --out (.tex, .md, .csv, .json), else table]",
+)
 @click.option(
     "--csv",
     "csv_file",
@@ -78,8 +85,8 @@ is meant for the stream and backbone."""
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 def command(
     folders: tuple[Path, ...], metric: str, rule: str | None, filters: tuple[str, ...], top: int | None,
-    columns: str | None, spread: str | None, sort: str | None, form: str, csv_file: Path | None, out: Path | None,
-    bibtex_file: Path | None, as_json: bool, quiet: bool,
+    columns: str | None, spread: str | None, sort: str | None, form: str | None, csv_file: Path | None,
+    out: Path | None, bibtex_file: Path | None, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Rank strategies, one board per stream, rule and backbone; seeds are averaged, with 95 % intervals.
 
@@ -97,13 +104,16 @@ def command(
 
     chosen = () if columns is None else columns_of(columns)
     runs, _ = read_indexed(folders)
-    rows = board_rows(runs, metric=metric, rule=rule, filters=patterns_of(filters))
+    wanted = patterns_of(filters)
+    rows = board_rows(runs, metric=metric, rule=rule, filters=wanted)
     rows = rows if sort is None else sorted_rows(rows, sort)
     if not quiet:
-        _report(runs, rows)
+        _report(runs)
+        say_unanswered(runs, rule, wanted)
     if csv_file is not None:
         write_text(csv_file, board_tables.to_csv(rows))
-    form = "json" if as_json else form
+    suffix = "" if out is None else out.suffix.lower()
+    form = "json" if as_json else form or SUFFIXES.get(suffix, "table")
     every = boards_of(rows)
     rows = [row for board in every for row in _best(board, top)]
     kept = Counter(row["board"] for row in rows)
@@ -137,7 +147,7 @@ def _best(board: Sequence[Row], top: int | None) -> list[Row]:
     return best(board, top, lambda row: row["rank"] is not None, lambda row: row["access"] == "past")
 
 
-def _report(runs: Sequence[Run], rows: Sequence[Row]) -> None:
+def _report(runs: Sequence[Run]) -> None:
     """Print remarks on the runs, on stderr."""
     from cl.errors import printable
     from cl.results.leaderboard.entries import distinct

@@ -13,6 +13,7 @@ import click
 
 from cl import paths
 from cl.cli.shared import top_option
+from cl.cli.text import room, say
 from cl.plan.families import COMPUTE, MEMORY, NETWORKS, WEIGHTS
 from cl.protocol import SETTINGS
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from cl.results.choosing import Answers, Choice
     from cl.results.leaderboard.ranking import Row
 
-_WIDTH = 120
+_WIDEST = 120
+"""Characters of a line of text; fewer on a narrower terminal."""
 
 UNTUNED = "untuned"  # as in `cl.results.leaderboard.ranking`, whose import takes half a second
 
@@ -75,7 +77,10 @@ def command(
     given = bool(folders)
     runs = read_indexed(places)[0] if places and (given or has_records(places[0])) else []
     choice = choose(answers, runs, metric=metric)
-    click.echo(_as_json(answers, choice, places, top) if as_json else _as_text(choice, places, metric, top))
+    if as_json:
+        click.echo(_as_json(answers, choice, places, top))
+    else:
+        say(_as_text(choice, places, metric, top))
     return 0
 
 
@@ -120,13 +125,13 @@ def _ranking(choice: Choice, places: Sequence[Path], metric: str, top: int | Non
     if not choice.ranked:
         none = f"No records in {where} are of two or more of these methods on one board. Methods are not ranked."
         return [*_wrapped(none), ""]
-    from cl.results.tables import aligned
+    from cl.results.fitted import fitted
 
     columns = ["rank", "method", "family", metric, "95 % interval", "seeds", "TFLOPs", "configurations", "best on"]
     rows = [_cells(row) for row in choice.ranked[:top]]
     boards = "1 board fits" if choice.boards == 1 else f"{choice.boards} boards fit; the one with most of these methods"
     lines = _wrapped(f"Records: {where}. {boards}: {choice.board}.")
-    lines += aligned(columns, rows, left=("method", "family"))
+    lines += fitted(columns, rows, room(), left=("method", "family"))
     left = len(choice.ranked) - len(rows)
     lines += [f"{left} more; without --top all are shown."] if left else []
     return [*lines, *_remarks(choice), ""]
@@ -191,6 +196,6 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
     from cl.errors import printable
 
     return wrap(
-        printable(text), _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False,
-        break_long_words=False,
+        printable(text), min(room() or _WIDEST, _WIDEST), initial_indent=indent, subsequent_indent=indent + "  ",
+        break_on_hyphens=False, break_long_words=False,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cl.cli.reading import read_indexed
+from cl.cli.reading import read_indexed, say_unanswered
 from cl.cli.shared import metric_options
 from cl.errors import counted
 
@@ -47,6 +47,7 @@ def command(
     size = write_report_of(
         runs, out, metric=metric, rule=rule, title=title, left_out=left_out, jobs=os.cpu_count() or 1
     )
+    say_unanswered(runs, rule)
     click.echo(f"{counted(len(runs), 'run')}, {size / 1e6:.2f} MB", err=True)
     click.echo(out)
     return 0

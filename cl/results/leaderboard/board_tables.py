@@ -73,7 +73,8 @@ def to_text(rows: Sequence[Row], layout: Layout = USUAL) -> str:
             asked = replace(layout, columns=tuple(limits))
         notes = Notes()
         cells = table_of(board, notes, asked)
-        cells = [line for cell in cells for line in _in_lines(cell, limits)] if limits else cells
+        if limits and not _is_narrow(layout.width):  # where rows become lines, a cell must be whole
+            cells = [line for cell in cells for line in _in_lines(cell, limits)]
         below = [f"[{number}] {note}" for number, note in notes.items()]
         if any(name in cells[0] for name in COSTS) and (told := measured_with(board)):
             below.append(told)
@@ -88,6 +89,10 @@ def to_text(rows: Sequence[Row], layout: Layout = USUAL) -> str:
     return "\n".join(texts)
 
 
+def _is_narrow(width: int | None) -> bool:
+    return width is not None and width < NARROWEST
+
+
 def _lines(text: str, layout: Layout) -> list[str]:
     if layout.width is None:
         return [text]
@@ -97,7 +102,7 @@ def _lines(text: str, layout: Layout) -> list[str]:
 def _aligned(cells: Sequence[Cells], row: Row, width: int | None) -> list[str]:
     heads = {name: head_of(name, row) for name in cells[0]}
     left = [head for name, head in heads.items() if name in WORDS]
-    narrow = width if width is not None and width < NARROWEST else None
+    narrow = width if _is_narrow(width) else None
     return fitted(list(heads.values()), [list(cell.values()) for cell in cells], narrow, left=left)
 
 

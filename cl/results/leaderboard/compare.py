@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from cl.records.matrix import class_counts_of, main_split, matrix_of, rows_of
 from cl.records.metrics import METRICS, metrics_of_rule
 from cl.records.record import config_hash, precision_of
 from cl.records.reference import PAST
+from cl.results.leaderboard.continued import continued, continues
 from cl.results.leaderboard.differences import Resamples, difference
 from cl.results.leaderboard.entries import (
     BOARD,
@@ -32,6 +34,10 @@ from cl.results.leaderboard.statistics import Floats, mcnemar, smallest_differen
 
 _Z = 1.9600 + 0.8416
 """Normal quantiles of a test at 5 %, two-sided, that has power 0.8."""
+
+_OPTIONS = "options of the stream"
+_OF_PARENT = ("learned", "after")
+"""Options that the stream of a run has which continues another."""
 
 Comparison = dict[str, Any]
 
@@ -145,16 +151,37 @@ def _on_one_board(sides: Sequence[Sequence[Run]]) -> list[list[Run]]:
     boards = [{board_key(run.result): run for run in runs} for runs in sides]
     common = sorted(boards[0].keys() & boards[1].keys())
     if not common:
-        mine, theirs = (next(iter(board)) for board in boards)
-        unlike = [name for name, one, two in zip(BOARD, mine, theirs, strict=True) if one != two]
-        raise UsageError(f"These runs cannot be compared: they differ in {', '.join(unlike)}.")
+        mine, theirs = min(product(*boards), key=lambda keys: len(_unlike(*keys)))  # the two that are most alike
+        unlike = _unlike(mine, theirs)
+        raise UsageError(
+            f"These runs cannot be compared: they differ in "
+            f"{', '.join(_told_of_parents(unlike, boards[0][mine].result, boards[1][theirs].result))}."
+        )
     if len(common) > 1:
         places = [boards[0][key].result for key in common]
-        texts = [f"{place['stream']['name']} on {place['backbone']['name']}" for place in places]
+        texts = [
+            f"{place['stream']['name']} {continued(place)}".rstrip() + f" on {place['backbone']['name']}"
+            for place in places
+        ]
         raise UsageError(
             f"Both ran on {len(common)} boards ({'; '.join(texts)}); choose with --stream, --backbone or folders."
         )
     return [[run for run in runs if board_key(run.result) == common[0]] for runs in sides]
+
+
+def _unlike(mine: Sequence[str], theirs: Sequence[str]) -> list[str]:
+    return [name for name, one, two in zip(BOARD, mine, theirs, strict=True) if one != two]
+
+
+def _told_of_parents(unlike: Sequence[str], *results: Mapping[str, Any]) -> list[str]:
+    """The parts of the boards that differ, with the run that one side continues, which is among a stream's options."""
+    if len(set(map(continued, results))) == 1:
+        return list(unlike)
+    own = [{key: value for key, value in result["stream"]["options"].items() if key not in _OF_PARENT}
+           for result in results]  # fmt: skip
+    told = [continues([result]).removeprefix("continues ") or "none" for result in results]
+    rest = [name for name in unlike if name != _OPTIONS or own[0] != own[1]]
+    return [f"the run that they continue (A: {told[0]}, B: {told[1]})", *rest]
 
 
 def _common_rule(sides: Sequence[Sequence[Run]], rule: str | None) -> str:
@@ -185,6 +212,7 @@ def _about(entry: Entry) -> dict[str, Any]:
     return {
         "strategy": entry.name,
         "options": options_text(entry.result),
+        "continues": continues(run.result for run in entry.runs),
         "preset": entry.result["strategy"]["preset"],
         "config_hash": entry.config_hash,
         "marks": list(entry.marks),

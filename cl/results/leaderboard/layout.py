@@ -69,11 +69,16 @@ def boards_of(rows: Iterable[Row]) -> list[list[Row]]:
 
 def title_of(row: Row) -> str:
     """What the board of a row compares."""
-    setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
     stream = f"{row['stream']} {row['stream_options']}".rstrip()
     unit = METRICS[row["metric"]].unit
     by = f"{row['metric']}, in {unit}" if unit else row["metric"]
-    return printable(f"{stream}{setting} on {row['backbone']}, rule {row['rule']}, ranked by {by}")
+    return printable(f"{stream}{kind_of(row)} on {row['backbone']}, rule {row['rule']}, ranked by {by}")
+
+
+def kind_of(row: Row) -> str:
+    """What follows the name of a stream: its setting unless it is class-incremental, and that runs continue others."""
+    words = ["" if row["setting"] == "class-incremental" else row["setting"], row.get("continued", "")]
+    return "".join(f", {each}" for each in words if each) + "," * any(words)
 
 
 COSTS = ("train_seconds", "tflops", "peak_mb")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from cl.errors import UsageError, printable
 from cl.plan.references import bibtex, citation, display_name, stream_display_name
 from cl.records.metrics import METRICS
+from cl.results.leaderboard.continued import EARLIER
 from cl.results.leaderboard.layout import (
     COSTS,
     EVERY,
@@ -24,6 +25,7 @@ from cl.results.leaderboard.layout import (
     cell_of,
     head_of,
     is_untuned,
+    kind_of,
     measured_with,
     metrics_shown,
     remarks,
@@ -168,12 +170,12 @@ class _Table:
         runs = f"{number} seed{'' if seeds == [1] else 's'}"
         spread = {"std": f"mean {sign} standard deviation", "ci": "mean [95 % interval]", "none": "mean"}[self.spread]
         over = runs if seeds == [1] and self.spread != "ci" else f"{spread} over {runs}"
-        setting = "" if row["setting"] == "class-incremental" else f", {row['setting']},"
         stream = stream_display_name(row["stream"].partition("@")[0])
         stream += f" ({row['stream_options'].replace(' ', ', ')})" if row["stream_options"] else ""
         unit = METRICS[row["metric"]].unit
         units = f"percent ({row['metric']} in {unit})" if unit else "percent"
-        return printable(f"{stream}{setting} with {row['backbone']}, rule {row['rule']}: {over}, {units}.")
+        text = f"{stream}{kind_of(row)} with {row['backbone']}, rule {row['rule']}: {over}, {units}"
+        return printable(text + (f", {EARLIER}." if row.get("continued") else "."))
 
     def is_bold(self, row: Row, column: str) -> bool:
         """See `RULE`."""

@@ -182,6 +182,8 @@ def _reasons(row: Published, result: Mapping[str, Any]) -> Iterator[str]:
         yield row.unlike
     if result["limited"]:
         yield "this run is limited"
+    if result.get("continues"):
+        yield "this run continues another"
     if not row.benchmark.holds(result["stream"]):
         yield f"published for {row.benchmark.text}"
     if any(result["stream"]["options"].get(key) is not None for key in _FULL):

@@ -22,6 +22,7 @@ from cl.records.metrics import ANYTIME_SHOWN, FEW_SHOT_SHOWN, FORGETTING, METRIC
 from cl.records.record import Record, precision_of
 from cl.registry import strategies
 from cl.results.collecting import without_collecting
+from cl.results.leaderboard.continued import EARLIER, continued, continues
 from cl.results.leaderboard.differences import Resamples, difference, interval_of
 from cl.results.leaderboard.entries import (
     Entry,
@@ -91,7 +92,8 @@ UNTUNED = "untuned"
 """First word of the note on a row without a preset."""
 
 Row = dict[str, Any]
-"""The `COLUMNS`, `measured_with` as a list; `stds`: the standard deviations over seeds of the secondary metrics."""
+"""The `COLUMNS`, `measured_with` as a list; `stds`: the standard deviations over seeds of the secondary metrics;
+`continued`: that its runs continue others, in words, "" if they do not."""
 
 
 def leaderboard(
@@ -126,25 +128,25 @@ def board_rows(
 
     One row per (strategy, version, preset, precision, configuration) of complete runs; copies of a run count once.
     `rule` None makes a board of the strictest rule of every run (the first of `cl.protocol.RULES`), "all" one of every
-    rule. On a board of `til_oracle`, a run without that rule is shown under `til_masked`. `filters` keep rows whose
-    column matches one of the patterns (`*`, `?`), and rank among these. Raises `UsageError` for an unknown metric or
-    filter, and if no run is left.
+    rule. On a board of `til_oracle`, a run without that rule is shown under `til_masked`. There is no board of a rule
+    that none of its runs has, see `unanswered`. `filters` keep rows whose column matches one of the patterns (`*`,
+    `?`), and rank among these. Raises `UsageError` for an unknown metric or filter, if no run is left, and for a rule
+    that no run has.
     """
     if metric not in METRICS:
         hint = did_you_mean(metric, list(METRICS)) or f" Choose one of: {', '.join(METRICS)}."
         raise UsageError(f"There is no metric {metric!r}.{hint}")
-    wanted = checked(filters or {})
-    kept = [run for run in distinct(complete(list(runs)))[0] if passes(run, wanted)]
-    if not kept:
+    boards = _runs_of_boards(runs, filters)
+    if not boards:
         raise UsageError("No complete run passes the filter; `clbench leaderboard` without it shows all rows.")
-    boards: dict[tuple[str, ...], list[Run]] = defaultdict(list)
-    for run in kept:
-        boards[run.summary.board].append(run)
     asked: list[tuple[str, list[Run]]] = []
     for key in sorted(boards):
         for each in _rules(boards[key], rule):
-            answer = [run for run in boards[key] if run.rule_for(each) in run.summary.rules]
-            asked.append((each, answer if rule in (None, "all") else boards[key]))
+            if answer := _answering(boards[key], each):
+                asked.append((each, answer if rule in (None, "all") else boards[key]))
+    if not asked:
+        there = sorted({name for each in boards.values() for run in each for name in run.summary.rules})
+        raise UsageError(f"No run here has the prediction rule {rule!r}; they have: {', '.join(there)}.")
     keys = [key_of(those, each, metric) for each, those in asked]
     kept_rows, rows = read_rows(keys), []
     for number, (known, (each, those)) in enumerate(zip(keys, asked, strict=True), 1):
@@ -156,6 +158,30 @@ def board_rows(
                 release(those)
         rows += [{**row, "board": number} for row in board]
     return rows
+
+
+def unanswered(runs: Iterable[Run], rule: str | None, filters: Mapping[str, Sequence[str]] | None = None) -> list[Run]:
+    """The runs that `board_rows` leaves out because no run of their board has the rule."""
+    if rule in (None, "all"):
+        return []
+    boards = _runs_of_boards(runs, filters).values()
+    return [run for board in boards if not _answering(board, rule) for run in board]
+
+
+def _runs_of_boards(
+    runs: Iterable[Run], filters: Mapping[str, Sequence[str]] | None
+) -> dict[tuple[str, ...], list[Run]]:
+    """The complete runs that pass the filters, each once, by the key of their board."""
+    wanted = checked(filters or {})
+    boards: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    for run in distinct(complete(list(runs)))[0]:
+        if passes(run, wanted):
+            boards[run.summary.board].append(run)
+    return boards
+
+
+def _answering(runs: Iterable[Run], rule: str) -> list[Run]:
+    return [run for run in runs if run.rule_for(rule) in run.summary.rules]
 
 
 def _rules(runs: Sequence[Run], rule: str | None) -> list[str]:
@@ -213,6 +239,7 @@ def _differences(entry: Entry, usual: Usual) -> list[str]:
     sentences = {"bound": "bound: may read earlier data", "limited": "limited: only part of the images or tasks"}
     sentences["other-version"] = f"version {entry.result['strategy']['version']}: runs of a newer version exist"
     notes = [sentences.get(mark, f"{mark}: unranked") for mark in entry.marks]
+    notes += [f"{told}: {EARLIER}"] if (told := continues(run.result for run in entry.runs)) else []
     own = entry.runs[0].rule_for(entry.rule)
     if own != entry.rule:
         notes.append(f"shown under {own}: it is not told the task")
@@ -282,6 +309,7 @@ def _row(entry: Entry, rank: int | None, board: int, notes: Sequence[str], resam
         "note": "; ".join(notes),
         "setting": stream["setting"],
         "measured_with": sorted({environment_text(run.record) for run in entry.runs}),
+        "continued": continued(result),
         "stds": {name: _std(entry, name) for name in SECONDARY},
     }
 

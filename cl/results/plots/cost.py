@@ -60,7 +60,7 @@ def draw(data: dict[str, Any], theme: style.Theme) -> Figure:
                 ends[row["label"]] = (row[name], row["accuracy"], text, look)
     assert first is not None
     first.set_ylabel("last accuracy, %")
-    style.end_labels(axes, list(ends.values()), theme, sum(look.rest for look in looks))
+    style.end_labels(axes, list(ends.values()), theme, sum(look.rest for look in looks), points=True)
     style.heading(first, data["title"], f"{data['subtitle']}; the step line joins what nothing beats", theme)
     return figure
 
@@ -79,7 +79,7 @@ def _panel(
         axes.step(*zip(*best, strict=True), where="post", color=theme.ink, lw=1.0, alpha=0.7, zorder=1)
     for row, look in shown:
         if look.rest:
-            axes.plot(row[name], row["accuracy"], color=look.colour, marker="o", ms=3, ls="", alpha=0.45, zorder=1)
+            style.draw_rest(axes, row[name], row["accuracy"], look)
             continue
         if row["low"] is not None:
             axes.plot([row[name]] * 2, [row["low"], row["high"]], color=look.colour, lw=1.2, alpha=0.7)

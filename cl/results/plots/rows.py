@@ -17,6 +17,7 @@ from cl.protocol import answering, default_rule
 from cl.records.matrix import AccuracyMatrix, matrix_of
 from cl.records.metrics import METRICS, metrics_of_rule
 from cl.records.record import Record
+from cl.results.leaderboard.continued import EARLIER, continued, continues
 from cl.results.leaderboard.entries import Run, board_key, complete, distinct, entries_of
 from cl.results.leaderboard.filters import best, checked, passes
 
@@ -88,6 +89,8 @@ class Board:
         number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         words = f"rule {self.rule}, {number} seed{'' if seeds == [1] else 's'}"
         words += f", the best {len(self.rows)} of {len(self.rows) + self.left_out} rows" if self.left_out else ""
+        if told := continues(record["result"] for row in self.rows for record in row.records):
+            words += f", {told}: {EARLIER}"
         return words + (", LIMITED runs" if self.limited else "")
 
     @property
@@ -112,13 +115,14 @@ def _figure_key(result: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def stream_label(result: Mapping[str, Any]) -> str:
-    """The stream's name and those of its options that differ from the defaults, without the class order's seed."""
+    """The stream's name, those of its options that differ from the defaults, without the class order's seed, and
+    whether the run continues another."""
     words = [str(result["stream"]["name"])]
     for key, entry in result["config"].items():
         name = key.removeprefix("stream.")
         if name != key and name != "order_seed" and entry["origin"] != "default" and entry["value"] is not None:
             words.append(f"{name}={entry['value']}")
-    return " ".join(words)
+    return " ".join([*words, continued(result)]).rstrip()
 
 
 def boards(

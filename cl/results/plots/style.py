@@ -13,7 +13,7 @@ import numpy as np
 
 from cl.errors import UsageError
 from cl.files import write_bytes
-from cl.results.plots.page import Page, current, is_narrow, on, scaled, wrapped
+from cl.results.plots.page import Page, current, in_lines, is_narrow, on, scaled, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,12 +89,14 @@ _NARROWEST = 0.7
 """Least width of axes, in inches."""
 _SMALLEST = 3.5
 """Least size of the numbers in a heat map, in points; smaller ones are left out."""
+_LEAST_HEADING = 4.0
+"""Least width of a line of title and subtitle, in inches, however narrow the figure is."""
 _SVG_DPI = 72
 """Units of an SVG per inch."""
 LABEL_INCHES = 0.19
 """Height of one line of a label at the usual size of type."""
 MOST = 12
-"""Most rows with a look of their own; what follows is grey, and a label counts it."""
+"""Most rows with a look of their own; what follows is thin and pale, and a label counts it."""
 MOST_BANDS = 6
 """Most rows with bands."""
 
@@ -133,9 +135,14 @@ def draw_interval(axes: Axes, x: Any, low: Any, high: Any, look: Look, rows: int
         axes.plot([x[-1]] * 2, [low[-1], high[-1]], color=look.colour, lw=1.4, alpha=0.6)
 
 
+_REST: dict[str, Any] = {"lw": 0.6, "ms": 3, "alpha": 0.45}
+"""What rows without a label look like: a thin line, or points, paler than bounds."""
+
+
 def draw_rest(axes: Axes, x: Any, y: Any, look: Look) -> None:
-    """A thin line for a row without a label."""
-    axes.plot(x, y, color=look.colour, lw=0.6, alpha=0.45, zorder=1)
+    """A thin line for a row without a label, or a point."""
+    point = "o" if np.ndim(x) == 0 else ""
+    axes.plot(x, y, color=look.colour, marker=point, zorder=1, **_REST)
 
 
 @contextmanager
@@ -164,6 +171,7 @@ def styled(theme: Theme, page: Page | None = None) -> Iterator[None]:
         "pdf.fonttype": 42,  # TrueType, which publishers ask for
         "svg.fonttype": "none",
         "svg.hashsalt": "clbench",
+        "text.parse_math": False,  # names of classes, options and streams may contain $
         "axes.unicode_minus": True,
     }
     with on(page), matplotlib.rc_context(rc=matplotlib.rcParamsDefault | settings):
@@ -179,17 +187,34 @@ def new_figure(width: float, height: float) -> Figure:
 
 def heading(axes: Axes, title: str, subtitle: str, theme: Theme, above: float = 0.0) -> None:
     """Title and, in smaller type below it, a subtitle; to the left, so many points above the axes. The page may have
-    its own title."""
+    its own title. Lines are no wider than what was drawn before, unless that is very narrow."""
     page = current()
     if page.title == "":
         return
-    below = wrapped(subtitle, 9)
+    below, own = (_in_lines_of(axes, text, size, bold) for text, size, bold in (
+        (subtitle, 9, False), (page.title or title, 11.5, True)
+    ))  # fmt: skip
     height = above + 14 + scaled(9) * 1.25 * len(below.split("\n"))
-    axes.annotate(wrapped(page.title or title, 11.5, bold=True), (0, 1), xytext=(0, height), xycoords="axes fraction",
-                  textcoords="offset points", fontsize=scaled(11.5), fontweight="bold", va="bottom",
-                  annotation_clip=False)  # fmt: skip
+    axes.annotate(own, (0, 1), xytext=(0, height), xycoords="axes fraction", textcoords="offset points",
+                  fontsize=scaled(11.5), fontweight="bold", va="bottom", annotation_clip=False)  # fmt: skip
     axes.annotate(below, (0, 1), xytext=(0, above + 10), xycoords="axes fraction", textcoords="offset points",
                   fontsize=scaled(9), color=theme.bound, va="bottom", annotation_clip=False)  # fmt: skip
+
+
+def _in_lines_of(axes: Axes, text: str, size: float, bold: bool) -> str:
+    """A text in lines that fit the page, or without a width of the page what is drawn right of the axes' left edge."""
+    from matplotlib.font_manager import FontProperties
+
+    if current().width is not None:
+        return wrapped(text, size, bold=bold)
+    figure: Any = axes.figure
+    font = FontProperties(size=scaled(size), weight="bold" if bold else "normal")
+    needed = _renderer(figure).get_text_width_height_descent(text, font, False)[0] / _SVG_DPI
+    left = axes.get_position().x0 * figure.get_figwidth()
+    if needed <= max(figure.get_figwidth() - left, _LEAST_HEADING):
+        return text
+    width = max(_extent(figure).x1 - _MARGIN - left, _LEAST_HEADING)  # with labels beside the axes: it takes time
+    return text if needed <= width else in_lines(text, size, width, bold=bold)
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -205,15 +230,19 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
     return [float(place) for place in places]
 
 
-def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, Look]], theme: Theme, rest: int = 0) -> None:
+def end_labels(
+    axes: Axes, ends: Sequence[tuple[float, float, str, Look]], theme: Theme, rest: int = 0, *, points: bool = False
+) -> None:
     """Labels (x, y, text, look) in a column right of the axes, each with a piece of its line and its marker, without
-    overlaps; a last one counts the `rest`, the rows without a label. On a narrow page they are below the axes.
+    overlaps; a last one counts the `rest`, the rows without a label, which are lines or `points`. On a narrow page they
+    are below the axes.
 
     The axes must have the height from `height_for` and their final limits.
     """
-    more = f"and {rest} more, grey" if rest else ""
+    more = f"and {rest} more" if rest else ""
+    sample = {"color": theme.bound, "ls": "" if points else "-", "marker": "o" if points else "", **_REST}
     if is_narrow():
-        _labels_below(axes, [(text, look) for _, _, text, look in ends], more, theme)
+        _labels_below(axes, [(text, look) for _, _, text, look in ends], more, sample)
         return
     from matplotlib.lines import Line2D
     from matplotlib.transforms import ScaledTranslation
@@ -236,6 +265,8 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, Look]], theme
         axes.text(words, 0, text, va="center_baseline", transform=beside)
     if rest:
         beside = figure.dpi_scale_trans + ScaledTranslation(1, places[-1], within)
+        axes.add_line(Line2D([start, middle, end], [0, 0, 0], transform=beside, clip_on=False, markevery=[1],
+                             **sample))  # fmt: skip
         axes.text(words, 0, more, va="center_baseline", color=theme.bound, transform=beside)
 
 
@@ -245,24 +276,27 @@ def _drawn(look: Look) -> dict[str, Any]:
     return {"color": look.colour, "ls": look.line, "marker": look.marker, "ms": size, "lw": width}
 
 
-def _labels_below(axes: Axes, labels: Sequence[tuple[str, Look]], more: str, theme: Theme) -> None:
+def _labels_below(axes: Axes, labels: Sequence[tuple[str, Look]], more: str, sample: dict[str, Any]) -> None:
     """Labels in columns below the figure's axes, as many columns as the page has space for."""
     from matplotlib.lines import Line2D
     from matplotlib.transforms import ScaledTranslation
 
     figure: Any = axes.figure
-    handles = [Line2D([], [], label=text, **_drawn(look)) for text, look in labels]
-    handles += [Line2D([], [], color=theme.bound, lw=0.6, alpha=0.45, label=more)] if more else []
+    words = [*(text for text, _ in labels), *([more] if more else [])]
+    handles = [Line2D([], [], **_drawn(look)) for _, look in labels]
+    handles += [Line2D([], [], **sample)] if more else []
     lines = max(panel.get_xlabel().count("\n") for panel in figure.axes)
     left, down = -scaled(0.42), -scaled(42 + 12 * lines) / 72  # from below the label of the y axis
     width = (current().width or 0.0) - 2 * _MARGIN
     before, figure.dpi = figure.dpi, _SVG_DPI
     for across in range(len(handles), 0, -1):
         legend = figure.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=across, frameon=False, borderpad=0,
-            bbox_transform=figure.transFigure + ScaledTranslation(left, down, figure.dpi_scale_trans),
+            handles, ["x"] * len(words), loc="upper left", bbox_to_anchor=(0, 0), ncols=across, frameon=False,
+            borderpad=0, bbox_transform=figure.transFigure + ScaledTranslation(left, down, figure.dpi_scale_trans),
             fontsize=scaled(9), borderaxespad=0, handlelength=2.6, columnspacing=1.2,
         )  # fmt: skip
+        for text, word in zip(legend.get_texts(), words, strict=True):
+            text.set_text(word)  # a legend leaves out labels that begin with _
         if across == 1 or legend.get_window_extent(_renderer(figure)).width <= width * _SVG_DPI:
             break
         legend.remove()

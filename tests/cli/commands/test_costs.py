@@ -35,6 +35,23 @@ def test_a_table_names_what_its_costs_were_measured_with(tmp_path: Path, capsys:
     assert call(["costs", str(tmp_path), "--filter", "strategy=absent"]) == 2
 
 
+@pytest.mark.parametrize("width", [45, 70, 100])
+def test_it_fits_the_terminal(
+    width: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {name: {"value": 10.5, "origin": "command line"} for name in ("learning_rate", "memory", "weight_decay")}
+    other = {**CPU, "processor": "A CPU of many words in its name"}
+    write_records(tmp_path, [
+        build_record(strategy="ewc", measurement__environment=CPU, result__config=config),
+        build_record(measurement__environment=other),
+    ])  # fmt: skip
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert call(["costs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    assert ("TFLOPs: 2" in shown) == (width < 100) and all(word in shown for word in ("memory=10.5", "75.0", "A CPU"))
+
+
 def test_a_board_of_the_leaderboard_names_them_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_records(tmp_path, [build_record(measurement__environment=CPU)])
     assert call(["leaderboard", str(tmp_path)]) == 0

@@ -84,6 +84,37 @@ def test_limited_runs_are_marked_and_unranked(capsys: pytest.CaptureFixture[str]
     assert "| limited | toy" in capsys.readouterr().out
 
 
+def test_the_suffix_of_a_file_is_its_format_unless_one_is_given(
+    make_record: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    board = ["leaderboard", str(write_records(tmp_path / "records", [make_record(strategy="slca")])), "-q"]
+    starts = {"a.tex": "% ", "a.TEX": "% ", "a.md": "## ", "a.csv": "rank,", "a.json": "[", "a.txt": "split-toy@1 on"}
+    for name, start in starts.items():
+        assert call([*board, "--out", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_text().startswith(start), name
+    assert call([*board, "--out", str(tmp_path / "a.tex"), "--format", "table"]) == 0
+    assert (tmp_path / "a.tex").read_text().startswith(starts["a.txt"])
+    assert call([*board, "--out", str(tmp_path / "a.tex"), "--json"]) == 0
+    assert (tmp_path / "a.tex").read_text().startswith("[")
+    capsys.readouterr()
+    assert call(board) == 0 and capsys.readouterr().out.startswith(starts["a.txt"])
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex"])
+def test_runs_without_the_rule_are_counted_and_make_no_table(
+    form: str, make_record: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    told = make_record(strategy="wsn", rules=("til_oracle",), result__stream__name="split-told")
+    folder = str(write_records(tmp_path / "records", [make_record(strategy="slca"), told]))
+    assert call(["leaderboard", folder, "--rule", "cil_seen", "--format", form]) == 0
+    shown = capsys.readouterr()
+    assert "1 run on boards without the rule cil_seen left out" in shown.err and "split-told" not in shown.out
+    assert call(["leaderboard", folder, "--rule", "cil_seen", "--format", form, "-q"]) == 0
+    assert capsys.readouterr() == (shown.out, "")
+    assert call(["leaderboard", folder, "--rule", "cil_sen", "--format", form]) == 2
+    assert "'cil_sen'; they have: cil_seen, til_oracle." in capsys.readouterr().err
+
+
 def test_a_table_for_a_paper_and_its_bibliography_are_files(
     make_record: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -45,6 +45,19 @@ def test_it_ranks_by_the_records_of_a_folder(tmp_path: Path, capsys: pytest.Capt
     assert found["answers"]["memory"] == "none" and "simplecil" in found["unranked"]
 
 
+@pytest.mark.parametrize("width", [45, 70, 130])
+def test_it_fits_the_terminal(
+    width: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records(tmp_path / "r")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert call(["recommend", "r", "--setting", "class-incremental", "--memory", "none", "--top", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    assert ("method: l2p" in shown) == (width < 130) and "1 more; without --top all are shown." in shown
+
+
 def test_an_installation_has_no_records_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

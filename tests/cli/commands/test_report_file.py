@@ -26,6 +26,15 @@ def test_the_command_writes_one_file(make_record: Make, tmp_path: Path, capsys: 
     assert [path.name for path in out.parent.iterdir()] == ["all.html"]
 
 
+def test_runs_without_the_rule_are_counted(
+    make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = make_record(strategy="wsn", rules=("til_oracle",), result__stream__name="split-told")
+    folder = write_records(tmp_path / "results", [make_record(strategy="slca"), told])
+    assert call(["report", str(folder), "--out", str(tmp_path / "a.html"), "--rule", "cil_seen"]) == 0
+    assert "1 run on boards without the rule cil_seen left out" in capsys.readouterr().err
+
+
 def test_folders_may_be_given_as_options(make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = report_records(make_record)
     one, two = write_records(tmp_path / "one", records[:4]), write_records(tmp_path / "two", records[4:])

@@ -43,7 +43,7 @@ def test_csv_keeps_full_precision(make_record: Make) -> None:
 
 def test_json_has_every_column(make_record: Make) -> None:
     found = json.loads(to_json([{**board(make_record, a=[50])[0], "stale": True}]))
-    assert list(found[0]) == [*COLUMNS, "stds", "stale"]
+    assert list(found[0]) == [*COLUMNS, "continued", "stds", "stale"]
     assert found[0]["ci_low"] is None and found[0]["mean"] == 0.5
 
 
@@ -76,6 +76,15 @@ def test_a_table_fits_the_terminal(make_record: Make, width: int) -> None:
     assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
     left_out = "Left out to fit" in text
     assert left_out == (width < 250) and (("| config" not in text) == left_out)
+
+
+def test_a_row_in_lines_is_one_record_whatever_its_notes(make_record: Make) -> None:
+    rows = [{**row, "note": "; ".join(f"remark {i}" for i in range(19))} for row in board(make_record, a=[60], b=[50])]
+    lines = to_text(rows, Layout(width=40)).splitlines()
+    assert sum(line.startswith("rank:") for line in lines) == 2
+    notes = [line for line in lines if line.strip().startswith("note:")]
+    assert len(notes) == 2 and notes[0].startswith("  note: 1 2 3 4 5 6 7 8 9")
+    assert max(map(len, lines)) <= 40
 
 
 def test_nothing_is_left_out_where_there_is_space_or_it_was_asked_for(make_record: Make) -> None:

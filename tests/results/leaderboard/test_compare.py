@@ -130,6 +130,34 @@ def test_sides_that_cannot_be_compared_say_why(make_record: Make) -> None:
         compare(twice, [run(), run(result__stream__name="other")])
 
 
+def test_a_run_that_continues_another_is_told_from_a_whole_one(make_record: Make) -> None:
+    def run(strategy: str, learned: int | None = None, **changes: Any) -> Run:
+        options = {"tasks": 3} if learned is None else {"tasks": 3, "learned": learned}
+        record = make_record(strategy=strategy, result__stream__options=options, **changes)
+        if learned is not None:
+            record["result"]["continues"] = {"result_sha256": f"{strategy:0<8}0000", "tasks": learned}
+        return Run(record)
+
+    whole, after = run("slca"), run("ewc", 1)
+    parents = r"the run that they continue \(A: none, B: ewc00000 after 1 task\)"
+    with pytest.raises(UsageError, match=rf"they differ in {parents}\.$"):
+        compare([whole], [after])
+    with pytest.raises(UsageError, match=rf"they differ in {parents}, backbone\.$"):
+        compare([whole], [run("ewc", 1, result__backbone__name="resnet")])
+    with pytest.raises(UsageError, match=r"they differ in backbone\.$"):
+        compare([run("slca", 1)], [run("ewc", 1, result__backbone__name="resnet")])
+    with pytest.raises(
+        UsageError, match=r"they differ in version of the stream\.$"
+    ):  # of the boards that are most alike
+        compare([whole], [run("ewc", 1, result__backbone__name="resnet"), run("ewc", result__stream__version="2")])
+    with pytest.raises(UsageError, match=r"2 boards \(.*split-toy continued after 1 task on vit_micro"):
+        compare([whole, run("slca", 1)], [run("ewc"), after])
+    found = compare([run("slca", 1)], [after])
+    assert [found[side]["continues"] for side in ("first", "second")] == [
+        "continues slca0000 after 1 task", "continues ewc00000 after 1 task",
+    ]  # fmt: skip
+
+
 def test_rows_are_chosen_by_name_preset_and_hash(make_record: Make) -> None:
     small = make_record(result__strategy__preset="small")
     small["config_hash"] = "12345678"

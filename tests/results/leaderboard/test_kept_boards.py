@@ -71,6 +71,8 @@ def test_kept_rows_are_those_that_were_computed(folder: Path, computed: list[int
 
 
 def test_another_metric_or_rule_is_another_board(folder: Path, computed: list[int]) -> None:
+    for seed in range(3):
+        save(build_record(seed=seed, rules=("cil_seen", "til_masked")), folder / "both" / str(seed) / "record.json")
     rows_of(folder)
     rows_of(folder, metric="A_inc_sample")
     rows_of(folder, rule="til_masked")

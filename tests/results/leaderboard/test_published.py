@@ -182,6 +182,7 @@ def test_a_last_task_may_be_smaller_but_no_other(result: dict[str, Any]) -> None
     ("path", "value", "words"),
     [
         (("limited",), True, "this run is limited"),
+        (("continues",), {"tasks": 3}, "this run continues another"),
         (("stream", "options", "train_per_class"), 100, "this run has only part of the images"),
         (("stream", "options", "shots"), 5, "published for Split CIFAR-100, 10 tasks"),
         (("strategy", "preset"), None, "this run has no preset"),

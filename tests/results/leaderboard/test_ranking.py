@@ -11,7 +11,7 @@ from cl.errors import UsageError
 from cl.records.flops import COUNTED_BY
 from cl.results.leaderboard.compare import compare
 from cl.results.leaderboard.entries import Run
-from cl.results.leaderboard.ranking import COLUMNS, leaderboard
+from cl.results.leaderboard.ranking import COLUMNS, leaderboard, unanswered
 from cl.results.plots.rows import boards
 
 Make = Callable[..., dict[str, Any]]
@@ -211,6 +211,22 @@ def test_rules_are_not_mixed(make_record: Make) -> None:
     assert asked["rank"].isna().tolist() == [False, True]
     assert leaderboard([*both, *til], rule="til_masked")["strategy"].tolist() == ["b", "a"]
     assert leaderboard(til)["rule"].tolist() == ["til_masked"]
+
+
+def test_a_rule_that_no_run_of_a_board_has_makes_no_board(make_record: Make) -> None:
+    told = {"result__stream__name": "told"}
+    masked, oracle = (runs(make_record, "b", [90, 91], rules=(rule,), **told) for rule in ("til_masked", "til_oracle"))
+    found = [*runs(make_record, "a", [50]), *masked]
+    assert leaderboard(found, rule="cil_seen")["strategy"].tolist() == ["a"]
+    left = unanswered(map(Run, found), "cil_seen")
+    assert [run.record for run in left] == masked
+    assert unanswered(map(Run, found), "cil_seen", {"strategy": ["a"]}) == []
+    assert [unanswered(map(Run, found), rule) for rule in (None, "all")] == [[], []]
+    assert unanswered(map(Run, masked), "til_oracle") == [], "it is shown under til_masked"
+    with pytest.raises(UsageError, match="No run here has the prediction rule 'cil_seen'; they have: til_masked"):
+        leaderboard(masked, rule="cil_seen")
+    with pytest.raises(UsageError, match="No run here has the prediction rule 'dil'; they have: til_oracle"):
+        leaderboard(oracle, rule="dil")
 
 
 def test_who_is_not_told_the_task_stands_beside_those_who_are(make_record: Make) -> None:

@@ -35,7 +35,7 @@ def test_thirty_long_labels_neither_overlap_nor_are_cut(make_record: Make, kind:
     boxes, tight = texts(plot)
     labels = [(text, box) for text, box in boxes if "schedule=" in text]
     assert len(labels) == (30 if kind == "forgetting" else 12)
-    assert kind == "forgetting" or "and 18 more, grey" in {text for text, _ in boxes}
+    assert kind == "forgetting" or "and 18 more" in {text for text, _ in boxes}
     for index, (text, box) in enumerate(labels):
         assert not [
             other for other, at in boxes if other != text and at.shrunk(0.9, 0.9).overlaps(box.shrunk(0.9, 0.9))

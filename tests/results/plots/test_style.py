@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from html import unescape
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cl.results.leaderboard.entries import Run
+from cl.results.plots import Page, plots_of
 from cl.results.plots.style import (
     MOST,
     THEMES,
@@ -30,7 +33,7 @@ from cl.results.plots.style import (
     styled,
 )
 from tests.help.colours import VISION, ciede2000, contrast, nearest
-from tests.help.figures import only, runs
+from tests.help.figures import many, only, runs, texts
 
 Make = Callable[..., dict[str, Any]]
 
@@ -137,3 +140,67 @@ def test_more_rows_than_six_have_bars_instead_of_bands() -> None:
         [look] = looks([False], THEMES["light"])
         draw_interval(axes, [1, 2], np.array([1.0, 2.0]), np.array([3.0, 4.0]), look, rows)
         assert len(axes.collections) == bands and len(axes.lines) == 1 - bands
+
+
+@pytest.mark.parametrize(("kind", "inches"), [("tasks", 4 * 1.8), ("matrix", 4.0), ("stream", 4.0), ("curves", 8.0)])
+def test_a_heading_is_no_wider_than_what_is_drawn(kind: str, inches: float, make_record: Make) -> None:
+    """Or than four inches, of 100 dots; words are not lost."""
+    config = {f"stream.option_{i}": {"value": "a-word", "origin": "command line"} for i in range(8)}
+    records = [
+        run for name in "abcd" for run in runs(make_record, name, [40], result__config=config, rules=("til_masked",))
+    ]
+    plot = plots_of(records, [kind])[0]
+    boxes, _ = texts(plot)
+    [(words, place)] = [(text, box) for text, box in boxes if "option_0" in text]
+    assert place.width <= 100 * inches and "option_7=a-word" in words and "\n" in words
+    assert " ".join(words.split()) in (plot.data["title"], plot.data["subtitle"])
+
+
+def test_a_heading_that_fits_is_one_line(make_record: Make) -> None:
+    for kind in ("curves", "stream", "forgetting"):
+        plot = only(runs(make_record, "a", [40]), kind)
+        assert {plot.data["title"], plot.data["subtitle"]} <= {text for text, _ in texts(plot)[0]}
+
+
+def test_what_has_no_label_is_paler_than_bounds_and_has_a_sample(make_record: Make) -> None:
+    from matplotlib.lines import Line2D
+
+    records = [*many(make_record, 14), *runs(make_record, "joint", [90], result__strategy__access="past")]
+    for kind, points in (("curves", False), ("cost", True)):
+        plot = only(records, kind)
+        with styled(THEMES["light"]):
+            figure = plot.draw(plot.data, THEMES["light"])
+        grey = [line for line in figure.findobj(Line2D) if line.get_color() == THEMES["light"].bound]
+        pale = [line for line in grey if line.get_alpha() == 0.45]
+        sample = [line for line in pale if len(np.atleast_1d(line.get_xdata())) == 3 and not line.get_clip_on()]
+        assert len(sample) == 1 and (sample[0].get_marker() == "o") == points, kind
+        assert (sample[0].get_linestyle() == "None") == points
+        assert any(line.get_alpha() is None and line.get_marker() == "x" for line in grey), "the bound"
+
+
+def test_texts_of_a_user_are_drawn_as_they_are(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    """In matplotlib a pair of $ encloses mathematics, and a legend leaves out labels that begin with _."""
+    odd = r"a$\foo$b"
+    run = make_run(np.ones((3, 12), dtype=bool), strategy="_$own$")
+    result = run.record["result"]
+    result["config"] = {"way": {"value": odd, "origin": "command line"}}
+    result["stream"] |= {"name": "folder:$data$", "class_names": [f"$c${label}" for label in range(6)]}
+    result["stream"]["groups"] = [group | {"name": f"$x$ {group['name']}"} for group in result["stream"]["groups"]]
+    result["accuracy"]["til_masked"] = result["accuracy"]["cil_seen"]
+    kinds = set()
+    for rule in result["accuracy"]:
+        for plot in plots_of([run.record], rule=rule, folders=[run.folder]):
+            kinds.add(plot.kind)
+            words = _words(plot.save(tmp_path / "a.svg"))
+            assert "folder:$data$" in words
+            assert plot.kind not in ("confusion", "classes") or "$c$5" in words
+            assert plot.kind not in ("matrix", "stream") or "$x$ task 2" in words
+            assert plot.kind in ("stream", "tasks") or f"_$own$ way={odd}" in words
+            assert odd in _words(plot.save(tmp_path / "a.svg", page=Page(title=odd)))
+            if plot.kind == "curves":
+                assert "_$own$" in _words(plot.save(tmp_path / "a.svg", page=Page(3.25, 6, title="")))
+    assert kinds == {"confusion", "classes", "cost", "curves", "forgetting", "matrix", "stream", "tasks"}
+
+
+def _words(svg: Path) -> str:
+    return " ".join(unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text()))
