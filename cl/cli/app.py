@@ -37,7 +37,7 @@ COMMANDS = {
     "list": "strategies, streams, backbones, metrics, loggers and executors",
     "info": "all about one of them: options, presets, rules, formula",
     "metrics": "every metric: name, formula, source",
-    "new": "start a package of your own with a strategy in it",
+    "new": "start a package with a strategy, stream, metric or logger of your own",
     "check": "does a strategy, stream, metric or logger keep the contract?",
     "data": "datasets: list, get, verify, where, remove",
     "cache": "sizes and clean-up of features, decoded images, checkpoints",

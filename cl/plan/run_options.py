@@ -73,7 +73,10 @@ class RunOptions:
     )
     results: Path = option(_RESULTS, "Results folder.", env=paths.RESULTS_VARIABLE)  # noqa: RUF009 - a field
     checkpoint_every: float = option(30.0, "Seconds between checkpoints inside a task.", ge=0, infinite=True)
-    save_learner: bool = option(False, "Save the trained learner in the run's folder, for cl.load_learner(FOLDER).")
+    save_learner: bool = option(
+        False,
+        "Save the trained learner in the run's folder, for predict, export-model, run --from and cl.load_learner.",
+    )
     save_every_task: bool = option(
         False, "Save the learner after every task too, so that --from FOLDER --at TASK can go on from there."
     )

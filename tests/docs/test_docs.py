@@ -35,6 +35,9 @@ TEXTS = [
 EXAMPLES = {"NAME", "around", "gaussian-head", "my-images", "my-method", "streaming-lda"}
 """Names that a reader is told to make."""
 
+_MADE = ("NAME", "streaming_lda", "results/")
+"""Files of a reader's own."""
+
 _FENCED = re.compile(r"^(?:```|~~~)(\w*)\n(.*?)^(?:```|~~~)$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)
 _SPAN = re.compile(r"`(clbench [^`]+)`")
@@ -61,6 +64,15 @@ def test_relative_links_resolve(path: Path) -> None:
         assert linked.exists(), f"{path.name} links to {target}"
         if anchor and linked.suffix == ".md":
             assert anchor in slugs(linked.read_text(encoding="utf-8")), f"{path.name} links to {target}"
+
+
+@texts
+def test_files_of_the_repository_that_a_text_names_are_there(path: Path) -> None:
+    named = re.findall(
+        r"\b(?:tests|benchmarks|tools|results)/[\w/.-]*\.(?:py|toml|md)\b", path.read_text(encoding="utf-8")
+    )
+    missing = {name for name in named if not (ROOT / name).exists() and not any(part in name for part in _MADE)}
+    assert not missing
 
 
 def test_every_page_of_the_navigation_is_there() -> None:

@@ -190,6 +190,8 @@ def _verdict(found: Comparison, a: str, b: str) -> str:
         return f"A and B cannot be distinguished: {about}."
     better = a if found["better"] == "first" else b
     caution = " On one seed only." if len(found["seeds"]) == 1 else ""
+    if found["interval"][0] == found["interval"][1]:
+        caution += " The interval has no width: every resample of these few images gives the same; see McNemar's p."
     return f"{better} is better: {about}.{caution}"
 
 

@@ -255,11 +255,12 @@ def _intransigence(one: Run, two: Run, rule: str) -> dict[str, float | None] | N
 def _smallest_by_images(
     keys: Sequence[Hashable], first: Mapping[Hashable, Floats], second: Mapping[Hashable, Floats]
 ) -> float | None:
-    """The true difference that these images would detect with power 0.8 for these seeds only."""
+    """The true difference that these images would detect with power 0.8 for these seeds only; None if resamples of
+    them do not differ."""
     if not all(key in first and key in second for key in keys):
         return None
     moves = np.mean([first[key] - second[key] for key in keys], axis=0)
-    return _Z * float(np.std(moves))
+    return _Z * float(np.std(moves)) or None
 
 
 def _by_task(pairs: Sequence[tuple[Run, Run]], rule: str) -> list[dict[str, Any]]:

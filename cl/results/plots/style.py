@@ -296,7 +296,7 @@ def _labels_below(axes: Axes, labels: Sequence[tuple[str, Look]], more: str, sam
             fontsize=scaled(9), borderaxespad=0, handlelength=2.6, columnspacing=1.2,
         )  # fmt: skip
         for text, word in zip(legend.get_texts(), words, strict=True):
-            text.set_text(word)  # a legend leaves out labels that begin with _
+            text.set_text(wrapped(word, 9, 0.9))  # not above: a legend leaves out labels that begin with _
         if across == 1 or legend.get_window_extent(_renderer(figure)).width <= width * _SVG_DPI:
             break
         legend.remove()

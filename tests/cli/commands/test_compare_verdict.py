@@ -101,3 +101,14 @@ def test_the_example_of_its_help_works_on_the_shipped_records(capsys: pytest.Cap
     folder = ROOT / "results" / "reference" / "split-cifar100-small"
     assert call(["compare", "l2:small", "l2:30d8", str(folder)]) == 0
     assert "A (l2) is better: 95 % interval" in capsys.readouterr().out
+
+
+def test_an_interval_without_a_width_is_said_to_be_no_evidence(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All 300 images are right in one run and wrong in the other, so every resample of them gives the same."""
+    make_run(answers(0, won=300), strategy="slca", seed=0)
+    make_run(answers(0, lost=300), strategy="ewc", seed=0)
+    assert call(["compare", "slca", "ewc", str(tmp_path / "runs")]) == 0
+    text = capsys.readouterr().out
+    assert "The interval has no width: every resample" in text and " 0.00 by these images" not in text

@@ -47,6 +47,13 @@ def test_a_page_that_is_too_narrow_is_one_sentence(make_record: Make, tmp_path: 
         only(records, "forgetting").save(tmp_path / "a.svg", page=Page(3.25, 12))
 
 
+def test_long_labels_below_the_axes_are_in_several_lines(make_record: Make, tmp_path: Path) -> None:
+    config = {f"option_{number}": {"value": number, "origin": "command line"} for number in range(6)}
+    records = [*runs(make_record, "a", [40], result__config=config), *runs(make_record, "a", [50])]
+    path = only(records, "curves").save(tmp_path / "a.svg", page=Page(3.25, 10))
+    assert size(path)[0] == pytest.approx(3.25, abs=0.02)
+
+
 def test_the_page_has_a_title_of_its_own_or_none(make_record: Make, tmp_path: Path) -> None:
     plot = only(runs(make_record, "a", [40]), "curves")
     usual, own, none = (
