@@ -204,6 +204,6 @@ def test_an_error_in_the_code_of_a_plugin_is_placed_there(
         said = capsys.readouterr().err
         assert f"unexpected KeyError: 'boom'. Raised at {root / 'odd_m.py'}:11." in said and "DEBUG" not in said
     try:
-        _ = {}["k"]
+        raise KeyError("k")
     except KeyError as error:
         assert registry.place_in_plugin(error) == ""
