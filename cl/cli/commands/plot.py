@@ -73,10 +73,11 @@ def command(
     """
 
     from cl.cli.lengths import inches_of
-    from cl.errors import UsageError
+    from cl.errors import UsageError, counted, printable
     from cl.results.leaderboard.filters import patterns_of
     from cl.results.plots import Page, plots_of
     from cl.results.plots.architecture import LEAST
+    from cl.results.plots.fonts import missing
 
     kinds, suffixes = several("kind", KINDS, kind), several("format", (*FORMATS, DATA_FORMAT), formats)
     themes = several("theme", THEMES, theme)
@@ -111,4 +112,9 @@ def command(
                     click.echo(path)
     if as_json:
         click.echo(json.dumps(written, indent=1))
+    boxes = missing("".join(plot.text(page) for plot in plots)) if set(suffixes) & {"png", "pdf"} else ""
+    if boxes:
+        letters = f"{counted(len(boxes), 'letter')} of these texts, such as {printable(boxes[:5])}"
+        fix = "Install one that does, such as Noto Sans CJK, or write SVG."
+        click.echo(f"No font of this machine has {letters}; boxes stand for them. {fix}", err=True)
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,6 +97,10 @@ class Plot:
         """A digest of the figure's numbers; files contain it, so a test can check whether they are current."""
         return "data " + hashlib.sha256(json.dumps(self.data, sort_keys=True).encode()).hexdigest()[:16]
 
+    def text(self, page: Page | None = None) -> str:
+        """All letters that the figure may show."""
+        return json.dumps(self.data, ensure_ascii=False) + (page.title or "" if page is not None else "")
+
     def save(self, path: Path | str, theme: Theme = THEMES["light"], page: Page | None = None) -> Path:
         """Write the figure as SVG, PNG or PDF, or its numbers as JSON, by the suffix of `path`; returns the path.
 
@@ -107,7 +112,8 @@ class Plot:
         if kind == DATA_FORMAT:
             write_text(path, json.dumps({"kind": self.kind, **self.data}, indent=1) + "\n")
         elif kind in FORMATS:
-            with styled(theme, page):
+            with styled(theme, page, self.text(page)), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph .* missing from")  # the command says it in one sentence
                 data = self.data if page is None or page.width is None else with_paper_labels(self.data)
                 save(self.draw(data, theme), path, theme, f"{self.kind}: {self.data['title']}", self.digest)
         else:

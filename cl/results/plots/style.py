@@ -13,6 +13,7 @@ import numpy as np
 
 from cl.errors import UsageError
 from cl.files import write_bytes
+from cl.results.plots.fonts import families
 from cl.results.plots.page import Page, current, in_lines, is_narrow, on, scaled, wrapped
 
 if TYPE_CHECKING:
@@ -146,16 +147,16 @@ def draw_rest(axes: Axes, x: Any, y: Any, look: Look) -> None:
 
 
 @contextmanager
-def styled(theme: Theme, page: Page | None = None) -> Iterator[None]:
-    """Context with matplotlib's parameters for one figure on a page; the process's own are restored."""
+def styled(theme: Theme, page: Page | None = None, text: str = "") -> Iterator[None]:
+    """Context with matplotlib's parameters for one figure with `text` on a page; the process's own are restored."""
     import matplotlib
 
     page = page or Page()
     ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
     settings: dict[Any, Any] = {
         **dict.fromkeys(ink, theme.ink),
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
+        "font.family": ["sans-serif", *families(text)[1:]],
+        "font.sans-serif": families(text)[:1],
         "font.size": page.font_size,
         "axes.facecolor": "none",
         "axes.grid": True,
