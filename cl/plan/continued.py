@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ def learner_after(tasks: int) -> str:
     return f"learner-after-{tasks}.safetensors"
 
 
+def resume_command(folder: Path) -> str:
+    """The command that completes a run and keeps its learner, also if the run was begun without --save-learner."""
+    return f"clbench resume {shlex.quote(str(folder))} --save-learner"
+
+
 def parent_of(folder: Path, at: int | None, *, rest: bool) -> Parent:
     """The learner of a run after `at` tasks (None: all that it learned), as the parent of another run.
 
@@ -52,11 +58,15 @@ def parent_of(folder: Path, at: int | None, *, rest: bool) -> Parent:
     kept = {int(found[1]): path.name for path in folder.iterdir() if (found := _AFTER.fullmatch(path.name))}
     if record["status"] == "complete" and done and (folder / LEARNER).is_file():
         kept[max(done) + 1] = LEARNER
-    if at is None and record["status"] != "complete" and not kept:
-        raise UsageError(f"{folder} is not complete; finish it with `clbench resume {folder}` and go on then.")
     tasks = max(kept, default=0) if at is None else at
     if tasks not in kept:
         fix = "run it again with --existing always and --save-learner, or --save-every-task to go on from any task"
+        finish = f"finish it with `{resume_command(folder)}` and go on then"
+        if record["status"] != "complete" and not kept:
+            again = "; only --existing always with --save-every-task keeps that of an earlier task" if at else ""
+            raise UsageError(f"{folder} is not complete; {finish}{again}.")
+        if record["status"] != "complete" and tasks > max(done, default=-1) + 1:
+            fix = finish
         if not kept:
             raise UsageError(f"{folder} keeps no learner to go on from; {fix}.")
         there = ", ".join(map(str, sorted(kept)))

@@ -14,7 +14,7 @@ from cl.errors import ClbenchError, DataError, UsageError
 from cl.family import argument_of, family_of, make_stream
 from cl.files import sha256_of
 from cl.plan.config_file import CONFIG, Parent
-from cl.plan.continued import LEARNER
+from cl.plan.continued import LEARNER, resume_command
 from cl.plan.plan import Plan, load_plan
 from cl.progress.base import Observer
 from cl.records.record import RECORD, load
@@ -39,14 +39,14 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto", precis
 
     `precision` replaces that of the run. Its predictions equal those at the end of the run, bit for bit on the same
     kind of device. Warns if the strategy's code has changed since. Raises `UsageError` if the folder holds no saved
-    learner or the strategy is not registered, `DataError` if weights or preprocessing differ from those of the run, and
+    learner (a run that is not complete has none yet) or the strategy is not registered, `DataError` if weights or preprocessing differ from those of the run, and
     for a damaged file.
     """
     path = Path(folder) / LEARNER
     if not path.is_file():
         if not (path.parent / CONFIG).is_file():
             raise UsageError(f"{folder} holds no run; give the folder of one, as `clbench run` prints it.")
-        raise UsageError(f"{folder} keeps no learner; {KEEP_LEARNER}.")
+        raise _no_learner(path.parent, str(folder))
 
     from cl.random import Seeds
     from cl.running import saved_learner
@@ -66,6 +66,16 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto", precis
         strategy = saved_learner.rebuild(saved, strategy, path)
     calibration = NO_CALIBRATION if saved.calibration is None else Calibration(**saved.calibration)
     return Learner(strategy, result, calibration)
+
+
+def _no_learner(folder: Path, name: str) -> UsageError:
+    """Why a folder keeps no learner: its run is not complete, and would be started over by `KEEP_LEARNER`, or is.
+
+    Raises `DataError` for a damaged record.
+    """
+    if (folder / RECORD).is_file() and load(folder / RECORD, trust_hash=True)["status"] == "complete":
+        return UsageError(f"{name} keeps no learner; {KEEP_LEARNER}.")
+    return UsageError(f"{name} is not complete; finish it with `{resume_command(folder)}` to keep its learner.")
 
 
 def _record_of(path: Path, info: StreamInfo) -> Mapping[str, Any] | None:

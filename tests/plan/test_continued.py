@@ -12,6 +12,7 @@ from cl.errors import UsageError
 from cl.plan.continued import learner_after, parent_of
 from cl.plan.plan import load_plan, make_plan
 from cl.plan.run_options import declared
+from cl.records.record import load, save
 from tests.help.small_runs import OPTIONS, run
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -31,6 +32,20 @@ def test_learners_that_were_kept_are_found(parent: Path) -> None:
     assert parent_of(parent, 1, rest=True).file == parent / "learner-after-1.safetensors"
     with pytest.raises(UsageError, match=r"no learner after task 3, only after 1, 2; choose one, or run it again"):
         parent_of(parent, 3, rest=True)
+
+
+def test_an_unfinished_run_is_finished_and_not_started_over(parent: Path) -> None:
+    save({**load(parent / "record.json"), "status": "partial"}, parent / "record.json")
+    finish = r"finish it with `clbench resume .*seed7 --save-learner` and go on then"
+    with pytest.raises(UsageError, match=f"no learner after task 3, only after 1, 2; choose one, or {finish}.$"):
+        parent_of(parent, 3, rest=True)
+    assert parent_of(parent, None, rest=True).tasks == 2, "what was kept can be used"
+    for task in (1, 2):
+        (parent / learner_after(task)).unlink()
+    with pytest.raises(UsageError, match=f"seed7 is not complete; {finish}.$"):
+        parent_of(parent, None, rest=True)
+    with pytest.raises(UsageError, match=f"seed7 is not complete; {finish}; only --existing always with --save-every"):
+        parent_of(parent, 1, rest=True)
 
 
 def test_the_plan_is_the_parent_s_with_another_stream(parent: Path, tmp_path: Path) -> None:
