@@ -39,8 +39,8 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto", precis
 
     `precision` replaces that of the run. Its predictions equal those at the end of the run, bit for bit on the same
     kind of device. Warns if the strategy's code has changed since. Raises `UsageError` if the folder holds no saved
-    learner (a run that is not complete has none yet) or the strategy is not registered, `DataError` if weights or preprocessing differ from those of the run, and
-    for a damaged file.
+    learner (a run that is not complete has none yet) or the strategy is not registered, `DataError` if weights or
+    preprocessing differ from those of the run, and for a damaged file.
     """
     path = Path(folder) / LEARNER
     if not path.is_file():

@@ -78,6 +78,6 @@ def test_an_unfinished_run_is_not_advised_to_start_over(status: str | None, tmp_
     (tmp_path / "config.toml").touch()
     if status is not None:  # without a record it was stopped before its first
         save(build_record(status=status), tmp_path / "record.json")
-    with pytest.raises(UsageError, match="is not complete; finish it with `clbench resume .* --save-learner`") as caught:
+    with pytest.raises(UsageError, match=r"not complete; finish it with `clbench resume .* --save-learner`") as caught:
         load_learner(tmp_path)
     assert "always" not in str(caught.value)
