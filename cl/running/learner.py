@@ -19,6 +19,9 @@ from cl.strategy import Inputs, Strategy
 
 NO_CALIBRATION = Calibration(why="the learner was saved without it; run again with --save-learner --existing always")
 
+_SHOWN = 20
+"""Tasks in an error message."""
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -131,8 +134,9 @@ class Learner:
 
         Images are brought to the size and colours of the training images, and then prepared as in the evaluation. A
         `task` (its name, or its index from 0) restricts the answers to its classes; a learner of a task-incremental
-        stream needs it. For `Inputs`, which strategies exchange, it is the strategy's own `predict`. Raises
-        `UsageError` for anything that is no image and for an unknown task, `DataError` for a file that cannot be read.
+        stream needs it, and one of a method with parts of its own for each task. For `Inputs`, which strategies
+        exchange, it is the strategy's own `predict`. Raises `UsageError` for anything that is no image and for an
+        unknown task, `DataError` for a file that cannot be read.
         """
         if isinstance(images, Inputs):
             return self.strategy.predict(images, task if isinstance(task, int) else None)
@@ -147,25 +151,47 @@ class Learner:
         probabilities = torch.cat(found).numpy()
         return Predicted(tuple(names), tuple(self.info.class_names), probabilities, self.calibration)
 
-    def told(self, task: str | int | None) -> _Task | None:
-        """The task of a name or an index from 0; raises `UsageError` if there is none, or if one must be told."""
-        known = ", ".join(self.task_names)
+    def told(self, task: str | int | None, *, option: bool = False) -> _Task | None:
+        """The task of a name or an index from 0; raises `UsageError` if there is none, or if one must be told.
+
+        With `option` it is the value of --task, a name or a number from 1, and errors say so.
+        """
         if task is None:
-            if belongs(TASK, self.setting):
+            if (why := self._needs_task) is not None:
+                known = f"give {'--task' if option else 'task'}, one of: {self._known(option)}"
+                lost = "the record of its run, which names the tasks, is missing or damaged; put it back"
                 raise UsageError(
-                    f"This learner is told the task of every image (its stream is {TASK}); name one of: {known}."
+                    f"This learner is told the task of every image ({why}); {known if self._tasks else lost}."
                 )
             return None
         found = [each for each in self._tasks if task in (each.name, each.index)]
+        if option and not found and isinstance(task, str) and task.isdecimal():
+            found = [each for each in self._tasks if each.index == int(task) - 1]
         if not found:
             hint = did_you_mean(task, list(self.task_names)) if isinstance(task, str) else ""
-            raise UsageError(f"This learner knows no task '{task}'.{hint} It knows: {known or 'none'}.")
+            raise UsageError(f"This learner knows no task '{task}'.{hint} It knows: {self._known(option)}.")
         if found[0].several:
             raise UsageError(
                 f"An image of task {found[0].name} may have several classes, so no single class is its answer; take "
                 "the scores of predict_images."
             )
         return found[0]
+
+    @property
+    def _needs_task(self) -> str | None:
+        """Why the task of every image must be told; None if it need not be."""
+        if belongs(TASK, self.setting):
+            return f"its stream is {TASK}"
+        rules = self._rules or self.strategy.rules
+        if all(rule.startswith("til_oracle") for rule in rules):
+            return f"{self.name} has parts of its own for each task and does not choose among them"
+        return None
+
+    def _known(self, option: bool) -> str:
+        """The tasks that can be told, each with its index from 0, or its number from 1 as --task takes it."""
+        shown = [f"{task.index + option} ({task.name})" for task in self._tasks[:_SHOWN]]
+        more = f" and {len(self._tasks) - _SHOWN} more" if len(self._tasks) > _SHOWN else ""
+        return f"{', '.join(shown)}{more}" if shown else "none"
 
     def choices(self, pixels: Tensor, task: int | None, classes: Sequence[int] | None) -> Tensor:
         """Scores float64 [B, K] of uint8 images [B, C, H, W] that may be answered, -inf for classes that may not.

@@ -65,8 +65,12 @@ def test_a_task_restricts_the_answers_to_its_classes(run_of_files: cl.RunResult,
     assert by_name.probabilities.sum(1) == pytest.approx(1) and not by_name.probabilities[:, :2].any()
     assert len(by_name.top(4)[0]) == 2  # a class that cannot be answered is not among the likeliest
     for wrong in ("task2", 2, -1):
-        with pytest.raises(UsageError, match=f"knows no task '{wrong}'"):
+        with pytest.raises(UsageError, match=rf"knows no task '{wrong}'.* It knows: 0 \(task0\), 1 \(task1\)\.$"):
             learner.predict(tmp_path / "images" / "test", wrong)
+    assert learner.told("1", option=True) == learner.told("task0") and learner.told("task1", option=True).index == 1
+    for wrong in ("0", "3"):
+        with pytest.raises(UsageError, match=rf"knows no task '{wrong}'\. It knows: 1 \(task0\), 2 \(task1\)\.$"):
+            learner.told(wrong, option=True)
 
 
 def test_it_is_the_strategy_too(run_of_files: cl.RunResult) -> None:
@@ -107,6 +111,33 @@ def test_classes_that_were_not_seen_are_no_answer() -> None:
         cl.registry.strategies.unregister("scores")
 
 
+def test_a_method_with_parts_for_each_task_must_be_told_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scores, "rules", ("til_oracle",))
+    cl.registry.strategies.register("scores", Scores)
+    try:
+        result = cl.run("scores", "split-digits", backbone="test_vit@random", options=OPTIONS, save_learner=True)
+        pixels = np.zeros((1, 8, 8), np.uint8)
+        own = r"told the task of every image \(scores has parts of its own for each task and does not choose among them"
+        with pytest.raises(UsageError, match=rf"{own}\); give task, one of: 0 \(task0\), 1 \(task1\)\.$"):
+            result.learner.predict(pixels)
+        assert result.learner.predict(pixels, 0).classes == [result.class_names[4]]
+        (result.folder / "record.json").unlink()
+        with pytest.raises(UsageError, match="the record of its run, which names the tasks, is missing or damaged"):
+            cl.load_learner(result.folder).predict(pixels)
+    finally:
+        cl.registry.strategies.unregister("scores")
+
+
+def test_at_most_twenty_tasks_are_named() -> None:
+    groups = [{"name": f"t{task}", "classes": [0], "task": task} for task in range(30)]
+    stream = {"setting": "task-incremental", "groups": groups}
+    result = {"strategy": {"name": "s"}, "stream": stream, "rows": [{"task": 29}], "accuracy": {"til_oracle": {}}}
+    strategy: Any = Scores.__new__(Scores)
+    strategy.info = StreamInfo("toy", 30, 1, (1,) * 30, ("a",), (1, 8, 8))
+    with pytest.raises(UsageError, match=r"19 \(t18\), 20 \(t19\) and 10 more\.$"):
+        Learner(strategy, result).told("x", option=True)
+
+
 def test_a_task_incremental_learner_must_be_told_the_task() -> None:
     class Network:
         rules = ("til_oracle",)
@@ -131,8 +162,10 @@ def test_a_task_incremental_learner_must_be_told_the_task() -> None:
     strategy.backbone = type("Backbone", (), {"tf32": False})
     learner = Learner(strategy, result)
     pixels = np.zeros((1, 8, 8), np.uint8)
-    with pytest.raises(UsageError, match=r"told the task of every image .* name one of: birds, cars, signs"):
+    with pytest.raises(UsageError, match=r"its stream is task-incremental\); give task, one of: 0 \(birds\), 1 "):
         learner.predict(pixels)
+    with pytest.raises(UsageError, match=r"give --task, one of: 1 \(birds\), 2 \(cars\), 3 \(signs\)\.$"):
+        learner.told(None, option=True)
     with pytest.raises(UsageError, match="task signs may have several classes"):
         learner.predict(pixels, "signs")
     with pytest.raises(UsageError, match=r"knows no task 'car'\. Did you mean cars\?"):

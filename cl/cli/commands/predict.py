@@ -63,12 +63,8 @@ def command(run: Path, files: tuple[Path, ...], top: int, task: str | None, devi
 
 def task_of(learner: Learner, text: str | None) -> str | int | None:
     """The task of --task, a name or a number from 1, as `Learner.predict` takes it; raises `UsageError`."""
-    told: str | int | None = text
-    if text is not None and text not in learner.task_names and text.isdecimal():
-        number = int(text) - 1
-        told = number if 0 <= number < learner.tasks_learned else text  # named in the error as it was given
-    learner.told(told)
-    return told
+    chosen = learner.told(text, option=True)
+    return chosen.index if chosen is not None and chosen.name != text else text
 
 
 def _line(name: str, best: list[tuple[str, float]]) -> str:
