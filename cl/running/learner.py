@@ -16,6 +16,7 @@ from cl.protocol import ANYTIME, TASK, belongs
 from cl.running.calibration import Calibration
 from cl.running.given_images import images_in
 from cl.strategy import Inputs, Strategy
+from cl.values import parse_value, shortened
 
 NO_CALIBRATION = Calibration(why="the learner was saved without it; run again with --save-learner --existing always")
 
@@ -64,8 +65,12 @@ class Predicted:
         return [self.class_names[position] for position in self.positions]
 
     def top(self, number: int) -> list[list[tuple[str, float]]]:
-        """The likeliest classes of each image with their probabilities, best first; fewer if there are fewer."""
-        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, : max(number, 0)]
+        """The likeliest classes of each image with their probabilities, best first; fewer if there are fewer.
+
+        Raises `UsageError` if `number` is no whole number from 1.
+        """
+        most = parse_value(int, number, "The number of classes", {"ge": 1})
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :most]
         return [
             [(self.class_names[place], float(row[place])) for place in best if row[place] > 0 or place == best[0]]
             for row, best in zip(self.probabilities, order, strict=True)
@@ -164,12 +169,14 @@ class Learner:
                     f"This learner is told the task of every image ({why}); {known if self._tasks else lost}."
                 )
             return None
-        found = [each for each in self._tasks if task in (each.name, each.index)]
+        given = isinstance(task, str | int | np.integer)  # an array equals no name
+        found = [each for each in self._tasks if given and task in (each.name, each.index)]
         if option and not found and isinstance(task, str) and task.isdecimal():
             found = [each for each in self._tasks if each.index == int(task) - 1]
         if not found:
             hint = did_you_mean(task, list(self.task_names)) if isinstance(task, str) else ""
-            raise UsageError(f"This learner knows no task '{task}'.{hint} It knows: {self._known(option)}.")
+            named = task if given else shortened(task)
+            raise UsageError(f"This learner knows no task '{named}'.{hint} It knows: {self._known(option)}.")
         if found[0].several:
             raise UsageError(
                 f"An image of task {found[0].name} may have several classes, so no single class is its answer; take "

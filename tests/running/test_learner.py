@@ -54,6 +54,9 @@ def test_files_get_the_answers_that_the_evaluation_recorded(run_of_files: cl.Run
     pixels = torch.from_numpy(np.asarray(store.pixels).transpose(0, 3, 1, 2).copy())
     raw = learner.predict_images(pixels).double().softmax(1).numpy()
     assert np.array_equal(learner.predict(pixels).probabilities, raw)
+    for wrong in (0, "a", 1.5, None):
+        with pytest.raises(UsageError, match="The number of classes must be "):
+            found.top(wrong)
     assert len(found.top(3)[0]) == 3 and found.top(9)[0][0][1] >= found.top(9)[0][3][1]
 
 
@@ -64,10 +67,13 @@ def test_a_task_restricts_the_answers_to_its_classes(run_of_files: cl.RunResult,
     assert set(by_name.positions) <= {2, 3} and np.array_equal(by_name.probabilities, by_index.probabilities)
     assert by_name.probabilities.sum(1) == pytest.approx(1) and not by_name.probabilities[:, :2].any()
     assert len(by_name.top(4)[0]) == 2  # a class that cannot be answered is not among the likeliest
+    with pytest.raises(UsageError, match=r"knows no task 'array\(\[0, 1\]\)'"):
+        learner.predict(tmp_path / "images" / "test", np.array([0, 1]))  # type: ignore[arg-type]
     for wrong in ("task2", 2, -1):
         with pytest.raises(UsageError, match=rf"knows no task '{wrong}'.* It knows: 0 \(task0\), 1 \(task1\)\.$"):
             learner.predict(tmp_path / "images" / "test", wrong)
-    assert learner.told("1", option=True) == learner.told("task0") and learner.told("task1", option=True).index == 1
+    assert learner.told("1", option=True) == learner.told("task0") == learner.told(0)
+    assert learner.told("task1", option=True) == learner.told(1)
     for wrong in ("0", "3"):
         with pytest.raises(UsageError, match=rf"knows no task '{wrong}'\. It knows: 1 \(task0\), 2 \(task1\)\.$"):
             learner.told(wrong, option=True)
