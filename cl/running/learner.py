@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cl.data.damaged import DamagedImages
 from cl.errors import UsageError, did_you_mean
 from cl.protocol import ANYTIME, TASK, belongs
 from cl.running.calibration import Calibration
@@ -39,13 +40,15 @@ class Predicted:
     """What a learner answers to some images, in their order.
 
     `names` [N] are paths, or numbers of images without one; `probabilities` float64 [N, K], a column for each of
-    `class_names` that could be answered (0 for one that could not). `calibration` says what they are worth.
+    `class_names` that could be answered (0 for one that could not). `calibration` says what they are worth; `skipped`
+    are images that were left out because they cannot be decoded, with the reason of each.
     """
 
     names: tuple[str, ...]
     class_names: tuple[str, ...]
     probabilities: NDArray[np.float64]
     calibration: Calibration
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -129,7 +132,7 @@ class Learner:
         """The names of the tasks that can be told."""
         return tuple(task.name for task in self._tasks)
 
-    def predict(self, images: Any, task: str | int | None = None) -> Any:
+    def predict(self, images: Any, task: str | int | None = None, *, skip_damaged: bool = False) -> Any:
         """Class and probability of every image; see `Predicted`.
 
             learner.predict("photos/")                      # paths of files or folders
@@ -140,21 +143,28 @@ class Learner:
         Images are brought to the size and colours of the training images, and then prepared as in the evaluation. A
         `task` (its name, or its index from 0) restricts the answers to its classes; a learner of a task-incremental
         stream needs it, and one of a method with parts of its own for each task. For `Inputs`, which strategies
-        exchange, it is the strategy's own `predict`. Raises `UsageError` for anything that is no image and for an
-        unknown task, `DataError` for a file that cannot be read.
+        exchange, it is the strategy's own `predict`. With `skip_damaged` files that cannot be decoded are left out, see
+        `Predicted.skipped`. Raises `UsageError` for anything that is no image and for an unknown task, `DamagedImages`,
+        a `DataError`, that names all files that cannot be decoded.
         """
         if isinstance(images, Inputs):
             return self.strategy.predict(images, task if isinstance(task, int) else None)
         chosen = self.told(task)
         names: list[str] = []
         found: list[Tensor] = []
-        for part, pixels in self._batches(images):
+        damaged: dict[str, str] = {}
+        for part, pixels in self._batches(images, damaged):
+            if damaged and not skip_damaged:  # nothing will be answered; the others are decoded to name all
+                continue
             names += part
             index = chosen.index if chosen is not None else None
             scores = self.choices(pixels, index, chosen.classes if chosen is not None else None)
             found.append((scores / (self.calibration.temperature or 1.0)).softmax(1))
-        probabilities = torch.cat(found).numpy()
-        return Predicted(tuple(names), tuple(self.info.class_names), probabilities, self.calibration)
+        if damaged and not skip_damaged:
+            raise DamagedImages(damaged)
+        classes = tuple(self.info.class_names)
+        probabilities = torch.cat(found).numpy() if found else np.empty((0, len(classes)))
+        return Predicted(tuple(names), classes, probabilities, self.calibration, damaged)
 
     def told(self, task: str | int | None, *, option: bool = False) -> _Task | None:
         """The task of a name or an index from 0; raises `UsageError` if there is none, or if one must be told.
@@ -213,10 +223,10 @@ class Learner:
         allowed[[place for place in classes if place < scores.shape[1]]] = True
         return scores.masked_fill(~allowed, -torch.inf)
 
-    def _batches(self, images: Any) -> Iterator[tuple[list[str], Tensor]]:
+    def _batches(self, images: Any, damaged: dict[str, str]) -> Iterator[tuple[list[str], Tensor]]:
         names: list[str] = []
         held: list[Tensor] = []
-        for name, pixels in images_in(images, self.info.image_shape):
+        for name, pixels in images_in(images, self.info.image_shape, damaged):
             names.append(name)
             held.append(pixels)
             if len(held) == self.batch:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import cl
+from cl.data.damaged import DamagedImages
 from cl.errors import UsageError
 from cl.records.predictions import read_predictions
 from cl.running.build import build_stream
@@ -77,6 +78,22 @@ def test_a_task_restricts_the_answers_to_its_classes(run_of_files: cl.RunResult,
     for wrong in ("0", "3"):
         with pytest.raises(UsageError, match=rf"knows no task '{wrong}'\. It knows: 1 \(task0\), 2 \(task1\)\.$"):
             learner.told(wrong, option=True)
+
+
+def test_all_damaged_files_are_named_or_left_out(run_of_files: cl.RunResult, tmp_path: Path) -> None:
+    learner, root = run_of_files.learner, tmp_path / "images" / "test"
+    expected = learner.predict(root)
+    for name in ("a/1.png", "c/0.png"):
+        (root / name).write_text("no image")
+    with pytest.raises(DamagedImages, match=r"Cannot read 2 images: .*a/1\.png \(it is .*c/0\.png .*skip_damaged=True"):
+        learner.predict(root)
+    found = learner.predict(root, skip_damaged=True)
+    assert [Path(each) for each in found.skipped] == [root / "a" / "1.png", root / "c" / "0.png"]
+    kept = [row for row, name in enumerate(expected.names) if name not in found.skipped]
+    assert len(kept) == 10 and found.names == tuple(expected.names[row] for row in kept)
+    assert np.array_equal(found.probabilities, expected.probabilities[kept])
+    nothing = learner.predict([root / "a" / "1.png"], skip_damaged=True)
+    assert len(nothing) == 0 and nothing.classes == [] and nothing.top(2) == [] and len(nothing.skipped) == 1
 
 
 def test_it_is_the_strategy_too(run_of_files: cl.RunResult) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import cl
 from cl.cli import call
-from tests.help.image_folders import save
+from tests.help.image_folders import save, tree
 from tests.help.small_runs import OPTIONS, run
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -66,6 +66,29 @@ def test_a_run_without_a_saved_learner_says_how_to_get_one(tmp_path: Path, capsy
     save(tmp_path / "one.png")
     assert call(["predict", str(run().folder), str(tmp_path / "one.png")]) == 2
     assert "keeps no learner; run again with --save-learner" in capsys.readouterr().err
+
+
+def test_damaged_files_are_all_named_or_left_out(
+    folder: str, tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cl.cli.commands.predict._TOGETHER", 2)
+    photos = tree(tmp_path / "photos", {"a": 7})
+    for name in ("1.png", "6.png"):
+        (photos / "a" / name).write_text("no image")
+    capsys.readouterr()
+    assert call(["predict", folder, str(photos)]) == 3
+    told = capsys.readouterr().err
+    assert "Cannot read 2 images: " in told and "1.png (it is not" in told and "6.png (it is not" in told
+    assert "leave them out with --skip-damaged" in told
+    for more in ([], ["--json"]):
+        assert call(["predict", folder, str(photos), "--skip-damaged", *more]) == 0
+        shown = capsys.readouterr()
+        assert len(shown.out.splitlines()) == 5 and "1.png" not in shown.out
+        assert (
+            f"Skipped: 2 damaged images ({photos / 'a' / '1.png'} (it is not an image that Pillow reads), " in shown.err
+        )
+    assert call(["predict", folder, str(photos / "a" / "1.png"), "--skip-damaged"]) == 3
+    assert "No image can be read: " in capsys.readouterr().err
 
 
 def test_a_method_that_is_told_the_task_names_the_option(tmp_path: Path, capsys: Shown) -> None:
