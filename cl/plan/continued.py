@@ -11,7 +11,7 @@ from typing import Any
 from cl.errors import UsageError
 from cl.options import Value, jsonable
 from cl.plan.config_file import CONFIG, Parent
-from cl.plan.run_options import RunOptions, declared
+from cl.plan.run_options import RunOptions, declared, flag
 
 LEARNER = "learner.safetensors"
 """Name of the file of a run's learner in its folder."""
@@ -28,7 +28,8 @@ _OF_STREAM = ("limit", "max_tasks", "few_shot", "skip_damaged", "setting")
 _OF_IMAGES = ("limit", "skip_damaged")
 """Those that say which images are read: they stay, too, where the rest of a stream is learned."""
 
-_NEW = "the stream and its options, " + ", ".join(f"--{name.replace('_', '-')}" for name in MAY_CHANGE[1:])
+_ALWAYS = ", ".join(flag(name) for name in MAY_CHANGE if name not in ("stream", *_OF_IMAGES))
+_OF_NEW_TASKS = f"the options of the stream, {' and '.join(map(flag, _OF_IMAGES))}"
 
 
 def learner_after(tasks: int) -> str:
@@ -94,7 +95,7 @@ def run_of(table: Mapping[str, Any], given: Mapping[str, Any], parent: Parent) -
             continue
         separate = key == "seed" and any(name.endswith("_seed") for name in table)
         if separate or jsonable(value) != table.get(key, jsonable(known[key].default)):
-            raise _stays(f"--{key.replace('_', '-')} {value}", table.get(key, known[key].default), parent)
+            raise _stays(f"{flag(key)} {value}", table.get(key, known[key].default), parent)
     keep = {key: value for key, value in table.items() if key not in (*MAY_CHANGE, *_OF_STREAM)}
     if parent.rest:
         keep |= {key: table[key] for key in ("stream", "limit") if key in table}
@@ -119,15 +120,16 @@ def check_run(run: RunOptions) -> None:
     for name in ("probe", "sealed", "stop_below"):
         if getattr(run, name):
             raise UsageError(
-                f"--{name.replace('_', '-')} is about a run from its first task on; leave it out where a run continues "
+                f"{flag(name)} is about a run from its first task on; leave it out where a run continues "
                 "another, or choose a parent without it."
             )
 
 
 def _stays(given: str, before: Any, parent: Parent) -> UsageError:
+    new = f"where --stream names new tasks also {_OF_NEW_TASKS}" if parent.rest else f"--stream, {_OF_NEW_TASKS}"
     return UsageError(
         f"{given} differs from the run that is continued ({parent.folder}: {before}); leave it out. What may change: "
-        f"{_NEW}."
+        f"{_ALWAYS}; {new}."
     )
 
 

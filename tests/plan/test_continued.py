@@ -95,6 +95,17 @@ def test_its_command_makes_the_same_plan(parent: Path, tmp_path: Path) -> None:
         assert (again.folder, again.parent, again.max_tasks) == (plan.folder, plan.parent, plan.max_tasks)
 
 
+def test_what_may_change_is_named_as_on_the_command_line(parent: Path) -> None:
+    always = r"leave it out\. What may change: --device, .*--save-scores, --logger, --max-tasks; "
+    new = "the options of the stream, --limit and --skip-damaged"
+    with pytest.raises(UsageError, match=rf"^stream\.tasks=4 .*{always}where --stream names new tasks also {new}\.$"):
+        make_plan(from_run=parent, options={"stream.tasks": 4})
+    with pytest.raises(UsageError, match=rf"^--precision bf16 .*{always}--stream, {new}\.$"):
+        make_plan(from_run=parent, stream="split-cifar100", precision="bf16")
+    with pytest.raises(UsageError, match=r"^--logger must be a list of text, not 5"):
+        make_plan(from_run=parent, loggers=5)
+
+
 def test_images_that_are_read_stay_where_the_stream_does(parent: Path) -> None:
     with pytest.raises(UsageError, match="--limit 3 differs from the run that is continued"):
         make_plan(from_run=parent, limit=3)

@@ -52,7 +52,8 @@ def command(ctx: click.Context, runs: tuple[Path, ...], output: Path | None, as_
     typed = click.core.ParameterSource.COMMANDLINE
     given = [name for name in arguments if ctx.get_parameter_source(name) is typed]
     if runs and given:
-        raise UsageError(f"Give the folder of a run or options such as --{given[0].replace('_', '-')}, not both.")
+        [written] = [max(each.opts, key=len) for each in ctx.command.params if each.name == given[0]]
+        raise UsageError(f"Give the folder of a run or options such as {written}, not both.")
     if len(runs) > 2:
         raise UsageError("Give one run to show it, or two to compare them.")
     if len(runs) == 2:
