@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cl import registry
-from cl.errors import UsageError
+from cl.errors import UsageError, counted
 from cl.loggers import check as check_loggers
 from cl.options import Layer, Value, assignments_of_environment, jsonable
 from cl.plan import compatibility, continued
@@ -74,7 +74,11 @@ class Plan(RunOptions):
     def title(self) -> str:
         """One line that describes the run."""
         seeds = sorted(set(self.seeds.values()))
-        after = "" if self.parent is None else f"after {self.parent.tasks} tasks of {Path(self.parent.folder).name}"
+        after = (
+            ""
+            if self.parent is None
+            else f"after {counted(self.parent.tasks, 'task')} of {Path(self.parent.folder).name}"
+        )
         seed = f"seed {'/'.join(map(str, seeds))}"
         parts = [f"{self.strategy} on {self.stream}", self.backbone, self.varied, seed, after]
         return ", ".join(filter(None, parts))

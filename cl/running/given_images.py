@@ -119,7 +119,8 @@ def _each(given: Any) -> Iterator[tuple[str, PixelArray | UnreadableImage]]:
         for each in given:
             yield from _each(each[0] if batches and isinstance(each, list | tuple) and each else each)
     else:
-        raise UsageError(f"A {type(given).__name__} is no image; give {_KINDS}.")
+        what = "None" if given is None else f"A value of type {type(given).__name__}"
+        raise UsageError(f"{what} is no image; give {_KINDS}.")
 
 
 def _decoded(path: Path) -> PixelArray | UnreadableImage:

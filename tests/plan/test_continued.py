@@ -54,7 +54,7 @@ def test_the_plan_is_the_parent_s_with_another_stream(parent: Path, tmp_path: Pa
     assert (plan.strategy, plan.stream, plan.backbone, plan.seeds) == (
         before.strategy, before.stream, before.backbone, before.seeds,
     )  # fmt: skip
-    assert plan.values == before.values and plan.max_tasks == 1 and "after 1 tasks of seed7" in plan.title
+    assert plan.values == before.values and plan.max_tasks == 1 and "after 1 task of seed7" in plan.title
     assert plan.folder.is_relative_to(tmp_path / "other") and plan.config_hash != before.config_hash
     new = make_plan(stream="split-cifar100", from_run=parent, options={"stream.increment": 5})
     assert new.stream_options.increment == 5 and new.options == before.options

@@ -66,8 +66,9 @@ def test_arrays_of_every_layout_are_the_same_image() -> None:
         (np.zeros(8, np.uint8), r"of shape \(8,\) is no image"),
         (np.full((3, 8, 8), -1.5), "floats from 0 to 1"),
         (np.zeros((3, 8, 8), np.int64), "An array of int64"),
-        (7, "A int is no image"),
-        ({"images": 1}, "A dict is no image"),
+        (7, "^A value of type int is no image"),
+        (None, "^None is no image"),
+        ({"images": 1}, "^A value of type dict is no image"),
     ],
 )
 def test_anything_else_is_one_sentence(given: Any, sentence: str) -> None:

@@ -89,6 +89,9 @@ def _resolved(arguments: dict[str, Any]) -> Sequence[Plan]:
 
 def _run(plan: Plan) -> dict[str, Any]:
     """The parts of a plan other than its options."""
+    from cl.errors import counted
+
+    parent = plan.parent
     return {
         "strategy": plan.strategy,
         "stream": plan.stream,
@@ -101,7 +104,7 @@ def _run(plan: Plan) -> dict[str, Any]:
         "max_tasks": plan.max_tasks,
         "probe": plan.probe,
         "probe_last": plan.probe_last or None,
-        "continues": None if (parent := plan.parent) is None else f"{parent.folder} after {parent.tasks} tasks",
+        "continues": None if parent is None else f"{parent.folder} after {counted(parent.tasks, 'task')}",
     }
 
 
