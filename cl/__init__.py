@@ -16,6 +16,7 @@ if CHECKOUT is not None:
 
 _HOMES = {
     "ClassIncremental": "cl.settings.class_incremental",
+    "ClbenchError": "cl.errors",
     "Family": "cl.family",
     "Logger": "cl.loggers",
     "MetricPlugin": "cl.records.plugin_metrics",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cl import registry
     from cl.api import load_results, resume, run
     from cl.avalanche.benchmark import to_avalanche
+    from cl.errors import ClbenchError
     from cl.family import Family
     from cl.loggers import Logger
     from cl.options import nested, option
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClassIncremental",
+    "ClbenchError",
     "Family",
     "Logger",
     "MetricPlugin",

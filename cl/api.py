@@ -14,6 +14,7 @@ from cl.progress.base import Observer
 from cl.progress.displays import displayed
 from cl.running.execution import execute
 from cl.running.result import RunResult
+from cl.values import parse_value
 
 if TYPE_CHECKING:
     from cl.results.store import OnBad, Paths, Results
@@ -59,7 +60,7 @@ def resume(folder: str | os.PathLike[str], *, progress: Observer | str | None = 
 
     `progress` is as for `run`. Raises `ClbenchError`.
     """
-    plan = load_plan(Path(folder))
+    plan = load_plan(parse_value(Path, folder, "The folder of a run"))
     with displayed(progress, plan.title) as show:
         return execute(plan, progress=show)
 

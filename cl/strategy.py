@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cl import scales
 from cl.backbone import Backbone
 from cl.backbone.devices import arithmetic, to_device
-from cl.backbone.transform import Transform
+from cl.backbone.transform import Transform, given_pixels
 from cl.data.store import ImageStore
 from cl.errors import UsageError
 from cl.options import nested, option
@@ -43,6 +43,7 @@ from cl.training.optim import (
     sgd,
 )
 from cl.training.trainer import Trainer
+from cl.values import shortened
 
 __all__ = [
     "BLURRY",
@@ -310,14 +311,13 @@ class Strategy:
     def predict_images(self, pixels: Tensor | np.ndarray, task: int | None = None, answer: str = "") -> Tensor:
         """Scores for any images, uint8 [B, C, H, W]; `answer` names one of `answers`, else they are those of `predict`.
 
-        Raises `UsageError` for another type or shape, and for an unknown answer.
+        Raises `UsageError` for another type or shape, an unknown answer, and a task that is no index from 0.
         """
-        pixels = torch.as_tensor(pixels)
-        if pixels.dtype != torch.uint8 or pixels.ndim != 4:
-            found = f"{pixels.dtype} {tuple(pixels.shape)}"
-            raise UsageError(f"predict_images takes uint8 images [B, C, H, W], not {found}.")
+        found = given_pixels(pixels)
+        if task is not None and (not isinstance(task, int | np.integer) or task < 0):
+            raise UsageError(f"predict_images takes a task as its index from 0, not {shortened(task)}.")
         with torch.no_grad(), arithmetic(self.device, "tf32" if self.backbone.tf32 else "fp32"):
-            inputs = Inputs(pixels, self.device)
+            inputs = Inputs(found, self.device)
             return self.answer(answer, inputs, task) if answer else self.predict(inputs, task)
 
     # ----------------------------------------------------------------------------------------------------- state

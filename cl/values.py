@@ -86,9 +86,23 @@ def _expected(annotation: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(str(argument) for argument in arguments)
     if origin is tuple:
-        many = "a list of" if arguments[-1:] == (Ellipsis,) else f"{len(arguments)} comma-separated values, each"
-        return f"{many} {_expected(arguments[0])}"
+        if arguments[-1:] == (Ellipsis,):
+            return f"a list of {_several(arguments[0])}"
+        return f"{len(arguments)} comma-separated values, each {_expected(arguments[0])}"
     return _WORDS.get(annotation, describe(annotation))
+
+
+_PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", bool: "true or false", str: "text", Path: "paths"}
+
+
+def _several(annotation: Any) -> str:
+    """What a list of an annotation holds: whole numbers, lists of numbers, text or whole numbers."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_several(argument) for argument in arguments)
+    if origin is tuple and arguments[-1:] == (Ellipsis,):
+        return f"lists of {_several(arguments[0])}"
+    return _PLURALS.get(annotation) or _expected(annotation)
 
 
 def _parse(annotation: Any, value: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -30,6 +32,27 @@ def test_mistakes_are_exceptions_with_the_same_sentences() -> None:
         cl.run("slcaa", "split-digits")
     with pytest.raises(UsageError, match=r"stream\.tasks must be at least 1"):
         run(**{"stream.tasks": 0})
+
+
+NONE: Any = None
+FIVE: Any = 5
+
+WRONG: list[tuple[Callable[[], Any], str]] = [
+    (lambda: cl.load_learner(NONE), "The folder of a run must be a path, not None"),
+    (lambda: cl.load_learner("x", precision="fp12"), "precision must be one of fp32, .*, not 'fp12'"),
+    (lambda: cl.resume(FIVE), "The folder of a run must be a path, not 5"),
+    (lambda: cl.load_results(FIVE), "Results are read from paths, not from 5"),
+    (lambda: cl.load_results([NONE]), "Results are read from paths, not from None"),
+    (lambda: cl.run(from_run=5), "--from must be a path, not 5"),
+    (lambda: cl.run(config_file=5), "--config must be a path, not 5"),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), WRONG, ids=[sentence for _, sentence in WRONG])
+def test_a_wrong_kind_of_argument_is_one_sentence_too(call: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(cl.ClbenchError, match=f"^{sentence}") as caught:
+        call()
+    assert isinstance(caught.value, UsageError)
 
 
 def test_settings_still_work_with_one_warning() -> None:

@@ -114,13 +114,32 @@ def test_the_method_knows_the_cost_of_its_features(learn: Learn) -> None:
     assert source.flops_per_item == each
 
 
-@pytest.mark.parametrize("pixels", [torch.zeros(2, 1, 8, 8), torch.zeros(1, 8, 8, dtype=torch.uint8)])
-def test_images_of_another_type_or_shape_are_refused(pixels: Tensor, learn: Learn) -> None:
+@pytest.mark.parametrize(
+    ("pixels", "what"),
+    [
+        (torch.zeros(2, 1, 8, 8), r"torch\.float32 \(2, 1, 8, 8\)"),
+        (torch.zeros(1, 8, 8, dtype=torch.uint8), r"torch\.uint8 \(1, 8, 8\)"),
+        (np.zeros((1, 5, 8, 8), np.uint8), r"torch\.uint8 \(1, 5, 8, 8\)"),
+        (np.zeros((1, 1, 0, 8), np.uint8), r"torch\.uint8 \(1, 1, 0, 8\)"),
+        ("photo.jpg", "of str"),
+        (None, "of NoneType"),
+        (np.array([None]), "of ndarray"),
+    ],
+)
+def test_images_of_another_type_or_shape_are_refused(pixels: Any, what: str, learn: Learn) -> None:
     learner = make(Averaged)
     learn(learner, tiny_stream(tasks=1), 1)
-    with pytest.raises(UsageError, match=r"predict_images takes uint8 images \[B, C, H, W\], not torch\.\w+ \("):
+    takes = r"predict_images takes uint8 images \[B, C, H, W\] with 1 or 3 channels"
+    with pytest.raises(UsageError, match=rf"^{takes}, not {what}\.$"):
         learner.predict_images(pixels)
+    wrong: tuple[Any, ...] = ("task0", 1.5, -1)
+    for task in wrong:
+        with pytest.raises(UsageError, match=rf"takes a task as its index from 0, not '?{task}'?\.$"):
+            learner.predict_images(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), task)
     image = np.zeros((2, 1, 8, 8), np.uint8)
+    assert torch.equal(
+        learner.predict_images(image[::-1]), learner.predict_images(image)
+    )  # a view with negative strides
     assert torch.equal(learner.predict_images(image), learner.predict_images(torch.from_numpy(image)))
 
 

@@ -71,7 +71,7 @@ def test_every_kind_of_field(tmp_path: Path) -> None:
         ('title = "t"\n[[items]]\nname = "a"\n[[items]]\nsizes = [1]', "f.toml, item 2 lacks 'name'; add it."),
         (
             'title = "t"\n[[items]]\nname = "a"\nsizes = ["b"]',
-            "f.toml, item 1 (a): sizes must be a list of a whole number",
+            "f.toml, item 1 (a): sizes must be a list of whole numbers",
         ),
         ('title = "t"\n[by_name]\nc = 1', "f.toml, by_name: c must be a table, not 1."),
         ('title = "t"\none = {share = 1}', "f.toml, one lacks 'name'; add it."),

@@ -127,3 +127,20 @@ def test_values_in_messages_are_shortened() -> None:
     assert shortened("abc") == "'abc'" and shortened(0.1) == "0.1"
     assert len(shortened("x" * 5000)) < 120 and len(shortened(list(range(1000)))) < 120
     assert shortened(10**5000) == "an integer of 16610 bits"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (tuple[int, ...], "a list of whole numbers"),
+        (tuple[float, ...], "a list of numbers"),
+        (tuple[str, ...], "a list of text"),
+        (tuple[tuple[int, ...], ...], "a list of lists of whole numbers"),
+        (tuple[int | str, ...], "a list of whole numbers or text"),
+        (tuple[int, int], "2 comma-separated values, each a whole number"),
+        (int | tuple[int, ...], "a whole number or a list of whole numbers"),
+    ],
+)
+def test_what_a_list_holds_is_said_in_the_plural(annotation: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=f"^sizes must be {words}, not "):
+        parse_value(annotation, {"a": 1}, "sizes")

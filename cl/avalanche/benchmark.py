@@ -12,12 +12,11 @@ from torch.utils.data import Dataset
 from cl.avalanche.lib import benchmark_from_datasets, make_dataset, quiet, with_classes_timeline, with_task_labels
 from cl.backbone.transform import Transform
 from cl.errors import UsageError
-from cl.stream import ImageSet
+from cl.stream import ImageSet, Stream
+from cl.values import shortened
 
 if TYPE_CHECKING:
     from avalanche.benchmarks.scenarios import CLScenario
-
-    from cl.stream import Stream
 
 ImageTransform = Callable[[Tensor], Any]
 """Takes one uint8 image [C, H, W]."""
@@ -52,6 +51,8 @@ def to_avalanche(
     Targets are positions. Raises `ClbenchError` if avalanche-lib cannot be imported, `UsageError` for a stream whose
     images may have several classes.
     """
+    if not isinstance(stream, Stream):
+        raise UsageError(f"to_avalanche takes a stream, such as that of build() of a family, not {shortened(stream)}.")
     if stream.multi_label:
         raise UsageError(
             f"Images of {stream.multi_label[0]} may have several classes, which Avalanche's benchmarks do not hold; "

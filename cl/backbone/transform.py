@@ -5,15 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cl.backbone.devices import constants
+from cl.errors import UsageError
 
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R 601-2, as in Pillow's mode L)."""
+
+
+def given_pixels(pixels: Any) -> Tensor:
+    """What a caller gave as images, as the uint8 tensor [B, C, h, w], C 1 or 3, that a transform takes.
+
+    Raises `UsageError` for another type or shape.
+    """
+    try:
+        found = torch.as_tensor(np.ascontiguousarray(pixels) if isinstance(pixels, np.ndarray) else pixels)
+    except (TypeError, ValueError, RuntimeError):
+        found = None
+    if found is None:
+        what = f"of {type(pixels).__name__}"
+    elif found.dtype == torch.uint8 and found.ndim == 4 and found.numel() and found.shape[1] in (1, 3):
+        return found
+    else:
+        what = f"{found.dtype} {tuple(found.shape)}"
+    raise UsageError(f"predict_images takes uint8 images [B, C, H, W] with 1 or 3 channels, not {what}.")
 
 
 @dataclass(frozen=True)

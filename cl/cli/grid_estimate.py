@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cl.cli.text import size_text
-from cl.errors import UsageError
+from cl.errors import UsageError, counted
 from cl.plan.devices import START_SECONDS, STEP_SECONDS, UTILISATION, device_models, makespan, peak
 
 if TYPE_CHECKING:
@@ -183,15 +183,20 @@ class GridEstimate:
         found, asked = self.as_dict(), self.asked
         runs = found["runs"]
         parts = ", ".join(f"{count:,} {state}" for state, count in runs.items() if count)
-        lines = [("Grid", f"{sum(runs.values()):,} runs: {parts}" if parts else "no run")]
+        lines = [("Grid", f"{counted(sum(runs.values()), 'run')}: {parts}" if parts else "no run")]
         if self.unknown:
             lines.append(
-                ("Unknown", f"{self.unknown:,} runs whose images are not here are in none of the figures below")
+                ("Unknown", f"in none of the figures below: {counted(self.unknown, 'run')} whose images are not here")
             )
         if not self._left:
             return lines
         flops = found["flops"]
-        lines.append(("Compute", f"{flops_text(flops['left'])} left in {found['steps']:,.0f} steps ({flops['known']})"))
+        lines.append(
+            (
+                "Compute",
+                f"{flops_text(flops['left'])} left in {counted(round(found['steps']), 'step')} ({flops['known']})",
+            )
+        )
         if found["sharing_runs"]:
             saved = flops_text(flops["saved_by_sharing"])
             lines.append(
@@ -211,7 +216,10 @@ class GridEstimate:
             without = len(self._left) - here["runs_known"]
             fix = "give --speeds-from FOLDER or --measure"
             lines.append(
-                ("Time", f"not known here: {without:,} runs have no record of their backbone on this device; {fix}")
+                (
+                    "Time",
+                    f"not known here: {counted(without, 'run')} without a record of the backbone on this device; {fix}",
+                )
             )
         for name, each in found["device_models"].items():
             text = f"about {time_text(each['seconds_on_one'])} on one"

@@ -60,13 +60,13 @@ def say_unanswered(runs: Sequence[Run], rule: str | None, wanted: Mapping[str, S
 
 def _tell(left_out: Sequence[LeftOut], read: int) -> None:
     """Name the records that are left out; raises `DataError` if no other is there."""
-    from cl.errors import DataError, printable
+    from cl.errors import DataError, counted, printable
     from cl.results.store import told
 
     number = len(left_out)
     for text in told(left_out):
         click.echo(printable(f"Left out: {text}"), err=True)
     if number and not read:
-        raise DataError(f"None of the {number} records here can be read; the lines above name the fixes.")
+        raise DataError(f"None of {counted(number, 'record')} here can be read; the lines above name the fixes.")
     if number:
         click.echo(f"{number} of {number + read} records left out.", err=True)

@@ -33,7 +33,7 @@ def show(plans: Sequence[Plan], last: Mapping[str, Attempt], as_json: bool) -> i
         return 1 if counts["failed"] else 0
     for plan, standing in found:
         if standing.kind in ("running", "stopped", "failed"):
-            tasks = f" after {standing.done} of {standing.tasks} tasks" if standing.tasks else ""
+            tasks = f" after {standing.done} of {counted(standing.tasks, 'task')}" if standing.tasks else ""
             text = f": {standing.error}" if standing.error else f" on {standing.host}" if standing.host else ""
             say(printable(f"{standing.kind:<8}  {plan.title}{tasks}{text}"), hang=10)
             if standing.kind == "failed":

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from cl.data.decoded import DAMAGE, publish, temporary_folder
 from cl.data.images import UnreadableImage, decode_resized
 from cl.data.progress import Bar
 from cl.data.store import Progress
-from cl.errors import counted, printable
+from cl.errors import DataError, counted, printable
 from cl.files import write_text
 from cl.leases import lease
 from cl.paths import home, writing_nothing
@@ -27,6 +27,30 @@ _SIDE = 8
 _TOGETHER = 1024
 _LISTED = 50
 """Images that a note names; the cache has them all."""
+
+
+class DamagedImages(DataError):
+    """Images of a user that cannot be decoded: the reason of each by its name. The message names the first fifty."""
+
+    def __init__(self, found: Mapping[str, str]) -> None:
+        them = "it" if len(found) == 1 else "them"
+        super().__init__(
+            f"Cannot read {counted(len(found), 'image')}: {listed(found)}; replace or remove {them}, or leave {them} "
+            "out with --skip-damaged (from Python: skip_damaged=True)."
+        )
+        self.found = dict(found)
+
+
+def listed(found: Mapping[str, str]) -> str:
+    """Names of images with the reason why each cannot be read; of more than fifty the number of the others."""
+    names = [f"{printable(name)} ({why})" for name, why in found.items()]
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{', '.join(names[:_LISTED])}{more}"
+
+
+def skipped(found: Mapping[str, str]) -> str:
+    """The sentence about images that were left out."""
+    return f"Skipped: {counted(len(found), 'damaged image')} ({listed(found)})."
 
 
 def damaged(root: Path, paths: Sequence[Path], key: str, progress: Progress | None = None) -> dict[Path, str]:
@@ -46,9 +70,7 @@ def note(root: Path, found: dict[Path, str]) -> tuple[str, ...]:
     """The sentence for users and records: how many images were skipped, and which."""
     if not found:
         return ()
-    names = [f"{printable(path.relative_to(root).as_posix())} ({why})" for path, why in sorted(found.items())]
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return (f"Skipped: {counted(len(names), 'damaged image')} ({', '.join(names[:_LISTED])}{more}).",)
+    return (skipped({path.relative_to(root).as_posix(): why for path, why in sorted(found.items())}),)
 
 
 def _kept(folder: Path, root: Path, paths: Sequence[Path], progress: Progress | None) -> dict[str, str]:

@@ -20,7 +20,7 @@ from cl.data.split import split_rows
 from cl.data.store import Dataset, ImageStore, PixelArray, Progress
 from cl.data.tree_walk import Found, LeftOut, folders_in, has_images, images_below, without_borrowed
 from cl.data.unpacking import made_from, stamp_of
-from cl.errors import DataError, UsageError, printable
+from cl.errors import DataError, UsageError, counted, printable
 
 FOLDER_READER = 2
 """Version of the decoding of folders; increased when the same files would give other pixels."""
@@ -129,7 +129,7 @@ def _labelled(
         return Tree(found.classes, train, test, left.notes(), own_split=True)
     if "test" in splits and "val" in splits:
         count = sum(map(len, splits.pop("val").values()))
-        left.sentences.append(f"Left out: {count} images of the split val (test holds the test images).")
+        left.sentences.append(f"Left out: {counted(count, 'image')} of the split val (test holds the test images).")
     test = splits.get("test", splits.get("val", {}))
     train = splits.get("train", {})
     for kind, files in (("training", train), ("test", test)):

@@ -134,20 +134,40 @@ def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """The rows of a table with their numbers from 1, of a CSV with the lines. Raises `DataError`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() in (".csv", ".tsv"):
-            return _of_csv(path, text)
-        if path.suffix.lower() == ".json":
-            content = json.loads(text)
-        else:
-            content = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"Cannot read {path} ({error}); write it again in UTF-8.") from error
+    except OSError as error:
+        raise DataError(f"Cannot read {path} ({error.strerror or error}); check its permissions.") from error
+    if path.suffix.lower() in (".csv", ".tsv"):
+        try:
+            return _of_csv(path, text)
+        except csv.Error as error:
+            raise DataError(f"{path} is no table of cells ({error}); close the quotes of its cells.") from error
+    content = _of_json(path, text)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content) or not content:
-        raise DataError(
-            f'{path} holds no list of rows; write it as [{{"file": "a.jpg", "class": "cat"}}, ...] with one object for '
-            "each image."
-        )
+        raise DataError(f"{path} holds no list of rows; write it as {_JSON}.")
     return list(enumerate(content, 1))
+
+
+_JSON = '[{"file": "a.jpg", "class": "cat"}, ...] with one object for each image'
+
+
+def _of_json(path: Path, text: str) -> Any:
+    """The value in a JSON file, or those of its lines. Raises `DataError`, which names the line."""
+    if path.suffix.lower() == ".json":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path} is not JSON ({error}); write it as {_JSON}.") from error
+    content = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            content += [json.loads(line)] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"Line {number} of {path} is not JSON ({error}); write one object for each image."
+            ) from error
+    return content
 
 
 def _of_csv(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:

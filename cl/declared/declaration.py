@@ -202,7 +202,7 @@ def _check_entry(entry: DatasetEntry, where: str) -> None:
         if name:
             release(name)  # raises if there is none
     if entry.sha256 and len(entry.sha256) != len(entry.files):
-        raise UsageError(f"{where}: sha256 needs one entry for each of its {len(entry.files)} files.")
+        raise UsageError(f"{where}: sha256 needs one entry for each file: {len(entry.files)}, not {len(entry.sha256)}.")
     if entry.multi_label and (entry.tasks != 1 or entry.classes):
         raise UsageError(
             f"{where}: a dataset with several classes per image is one task with all its classes; leave out tasks and "

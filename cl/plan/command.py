@@ -8,7 +8,7 @@ from typing import Any
 from cl.options import DEFAULT, jsonable
 from cl.plan.config_file import Parent
 from cl.plan.plan import Plan
-from cl.plan.run_options import RunOptions, declared
+from cl.plan.run_options import RunOptions, declared, flag
 
 _NAMED = ("strategy", "stream", "backbone", "preset", "seed", "order_seed", "init_seed", "data_seed", "results")
 _LEFT_OUT = ("few_shot", "skip_damaged", "setting")  # a plan has them as options of its stream
@@ -68,11 +68,10 @@ def _run_options(plan: Plan) -> list[str]:
         value = getattr(plan, key)
         if key in (*_NAMED, *_LEFT_OUT) or value == info.default:
             continue
-        flag = f"--{'logger' if key == 'loggers' else key.replace('_', '-')}"
         if info.annotation is bool:
-            words.append(flag)
+            words.append(flag(key))
         else:
-            words += [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+            words += [flag(key), ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return words
 
 

@@ -43,10 +43,11 @@ def check(strategy: str, options: Any, stream: str, stream_options: Any, also: S
     if supports is not None and (wrong := [each for each in asked if not supports(each, options)]):
         able = [each for each in SETTINGS if supports(each, options)]
         returns = wrong[0] == BLURRY and setting.startswith(RETURNING)
-        what = f"has classes that return in later tasks (setting {BLURRY})" if returns else f"is {wrong[0]}"
+        what = "has classes that return in later tasks" if returns else f"is {wrong[0]}"
+        can = f"; `clbench recommend --setting {BLURRY}` names strategies for it" if returns else ""
         raise Incompatible(
             f"Stream {stream} {what}, which {strategy} cannot learn with these options; it can: "
-            f"{', '.join(able) or 'nothing'}. Choose another strategy or stream."
+            f"{', '.join(able) or 'nothing'}. Choose another strategy or stream{can}."
         )
     for key, info in options_of(method.Options).items():
         if info.nested == "base":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from cl.errors import UsageError
 from cl.options import Value, jsonable
 from cl.plan.config_file import CONFIG, Parent
-from cl.plan.run_options import RunOptions, declared
+from cl.plan.run_options import RunOptions, declared, flag
 
 LEARNER = "learner.safetensors"
 """Name of the file of a run's learner in its folder."""
@@ -27,12 +28,18 @@ _OF_STREAM = ("limit", "max_tasks", "few_shot", "skip_damaged", "setting")
 _OF_IMAGES = ("limit", "skip_damaged")
 """Those that say which images are read: they stay, too, where the rest of a stream is learned."""
 
-_NEW = "the stream and its options, " + ", ".join(f"--{name.replace('_', '-')}" for name in MAY_CHANGE[1:])
+_ALWAYS = ", ".join(flag(name) for name in MAY_CHANGE if name not in ("stream", *_OF_IMAGES))
+_OF_NEW_TASKS = f"the options of the stream, {' and '.join(map(flag, _OF_IMAGES))}"
 
 
 def learner_after(tasks: int) -> str:
     """The name of the file of the learner after so many tasks."""
     return f"learner-after-{tasks}.safetensors"
+
+
+def resume_command(folder: Path) -> str:
+    """The command that completes a run and keeps its learner, also if the run was begun without --save-learner."""
+    return f"clbench resume {shlex.quote(str(folder))} --save-learner"
 
 
 def parent_of(folder: Path, at: int | None, *, rest: bool) -> Parent:
@@ -52,11 +59,15 @@ def parent_of(folder: Path, at: int | None, *, rest: bool) -> Parent:
     kept = {int(found[1]): path.name for path in folder.iterdir() if (found := _AFTER.fullmatch(path.name))}
     if record["status"] == "complete" and done and (folder / LEARNER).is_file():
         kept[max(done) + 1] = LEARNER
-    if at is None and record["status"] != "complete" and not kept:
-        raise UsageError(f"{folder} is not complete; finish it with `clbench resume {folder}` and go on then.")
     tasks = max(kept, default=0) if at is None else at
     if tasks not in kept:
         fix = "run it again with --existing always and --save-learner, or --save-every-task to go on from any task"
+        finish = f"finish it with `{resume_command(folder)}` and go on then"
+        if record["status"] != "complete" and not kept:
+            again = "; only --existing always with --save-every-task keeps that of an earlier task" if at else ""
+            raise UsageError(f"{folder} is not complete; {finish}{again}.")
+        if record["status"] != "complete" and tasks > max(done, default=-1) + 1:
+            fix = finish
         if not kept:
             raise UsageError(f"{folder} keeps no learner to go on from; {fix}.")
         there = ", ".join(map(str, sorted(kept)))
@@ -84,7 +95,7 @@ def run_of(table: Mapping[str, Any], given: Mapping[str, Any], parent: Parent) -
             continue
         separate = key == "seed" and any(name.endswith("_seed") for name in table)
         if separate or jsonable(value) != table.get(key, jsonable(known[key].default)):
-            raise _stays(f"--{key.replace('_', '-')} {value}", table.get(key, known[key].default), parent)
+            raise _stays(f"{flag(key)} {value}", table.get(key, known[key].default), parent)
     keep = {key: value for key, value in table.items() if key not in (*MAY_CHANGE, *_OF_STREAM)}
     if parent.rest:
         keep |= {key: table[key] for key in ("stream", "limit") if key in table}
@@ -109,15 +120,16 @@ def check_run(run: RunOptions) -> None:
     for name in ("probe", "sealed", "stop_below"):
         if getattr(run, name):
             raise UsageError(
-                f"--{name.replace('_', '-')} is about a run from its first task on; leave it out where a run continues "
+                f"{flag(name)} is about a run from its first task on; leave it out where a run continues "
                 "another, or choose a parent without it."
             )
 
 
 def _stays(given: str, before: Any, parent: Parent) -> UsageError:
+    new = f"where --stream names new tasks also {_OF_NEW_TASKS}" if parent.rest else f"--stream, {_OF_NEW_TASKS}"
     return UsageError(
         f"{given} differs from the run that is continued ({parent.folder}: {before}); leave it out. What may change: "
-        f"{_NEW}."
+        f"{_ALWAYS}; {new}."
     )
 
 

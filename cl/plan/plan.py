@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cl import registry
-from cl.errors import UsageError
+from cl.errors import UsageError, counted
 from cl.loggers import check as check_loggers
 from cl.options import Layer, Value, assignments_of_environment, jsonable
 from cl.plan import compatibility, continued
@@ -21,6 +21,7 @@ from cl.plan.resolution import Resolved, resolve_existing, resolve_new, shorthan
 from cl.plan.run_options import RunOptions, declared, environment, parse_run, resolve_run, with_old_name
 from cl.records.identity import config_hash
 from cl.settings import SettingOptions
+from cl.values import parse_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,11 @@ class Plan(RunOptions):
     def title(self) -> str:
         """One line that describes the run."""
         seeds = sorted(set(self.seeds.values()))
-        after = "" if self.parent is None else f"after {self.parent.tasks} tasks of {Path(self.parent.folder).name}"
+        after = (
+            ""
+            if self.parent is None
+            else f"after {counted(self.parent.tasks, 'task')} of {Path(self.parent.folder).name}"
+        )
         seed = f"seed {'/'.join(map(str, seeds))}"
         parts = [f"{self.strategy} on {self.stream}", self.backbone, self.varied, seed, after]
         return ", ".join(filter(None, parts))
@@ -128,18 +133,20 @@ def make_plan(
     """
     given = {"strategy": strategy, "stream": stream, "backbone": backbone, **run_options}
     own: dict[str, Any] = with_old_name(options, settings)
+    from_run = None if from_run is None else parse_value(Path, from_run, "--from")
+    config_file = None if config_file is None else parse_value(Path, config_file, "--config")
     if from_run is not None:
         if config_file is not None:
             raise UsageError("--from takes its configuration from the run that it continues; leave --config out.")
-        return _continued(Path(from_run), from_task, given, (origin, own))
+        return _continued(from_run, from_task, given, (origin, own))
     if from_task is not None:
         raise UsageError("--at says after which task a run goes on; name the run with --from.")
-    if config_file is not None and (parent := read_parent(Path(config_file))) is not None:
-        table, (kind, values) = read_config(Path(config_file))
+    if config_file is not None and (parent := read_parent(config_file)) is not None:
+        table, (kind, values) = read_config(config_file)
         file = {key: value for key, value in table.items() if key != "stream" or not parent.rest}
         given = {**file, **{key: value for key, value in given.items() if value is not None}}
         return _continued(Path(parent.folder), parent.tasks, given, (kind, values), (origin, own))
-    table, file_layer = read_config(Path(config_file)) if config_file is not None else ({}, None)
+    table, file_layer = read_config(config_file) if config_file is not None else ({}, None)
     run = resolve_run(given, table)
     for key in ("strategy", "stream"):
         if not getattr(run, key):
@@ -151,7 +158,7 @@ def make_plan(
     layers.append((origin, own))
     resolved = resolve_new(run, layers)
     compatibility.check_probe(run.probe, run.strategy, resolved.options, last_only=run.probe_last)
-    tuning = read_tuning(Path(config_file), run.strategy) if config_file is not None else None
+    tuning = read_tuning(config_file, run.strategy) if config_file is not None else None
     return _plan(run, resolved, tuning=tuning)
 
 

@@ -133,6 +133,11 @@ def declared() -> Mapping[str, OptionInfo]:
     return options_of(RunOptions)
 
 
+def flag(key: str) -> str:
+    """The option of the command line for a field of `RunOptions`."""
+    return "--logger" if key == "loggers" else f"--{key.replace('_', '-')}"
+
+
 def resolve_run(given: Mapping[str, Any], file: Mapping[str, Any]) -> RunOptions:
     """The options of a run: `given` (None: not given), else the environment, the file, the default.
 
@@ -161,7 +166,7 @@ def parse_run(values: Mapping[str, Any], *, flags: bool) -> RunOptions:
     parsed = {}
     for key, value in values.items():
         info = declared()[key]
-        name = f"--{key.replace('_', '-')}" if flags else key
+        name = flag(key) if flags else key
         parsed[key] = parse_value(info.annotation, value, name, info.constraints)
     run = RunOptions(**parsed)
     return dataclasses.replace(run, precision=resolve_precision(run.precision, run.device))

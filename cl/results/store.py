@@ -16,6 +16,7 @@ from cl.errors import DataError, UsageError, counted, did_you_mean, sentence
 from cl.protocol import default_rule
 from cl.records.record import ACCURACY_COLUMNS, RECORD, Record, accuracy_rows, config_hash, load
 from cl.results.collecting import without_collecting
+from cl.values import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,11 @@ def search(paths: Paths) -> tuple[list[Path], list[LeftOut]]:
     """
     found: dict[str, str] = {}  # by the file itself, the path under which it was found
     closed: list[LeftOut] = []
-    for path in map(Path, [paths] if isinstance(paths, str | os.PathLike) else paths):
+    given = [paths] if isinstance(paths, str) or not isinstance(paths, Iterable) else list(paths)
+    for each in given:
+        if not isinstance(each, str | Path):
+            raise UsageError(f"Results are read from paths, not from {shortened(each)}; give folders or records.")
+        path = Path(each)
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError):

@@ -14,12 +14,15 @@ from cl.errors import ClbenchError, DataError, UsageError
 from cl.family import argument_of, family_of, make_stream
 from cl.files import sha256_of
 from cl.plan.config_file import CONFIG, Parent
-from cl.plan.continued import LEARNER
+from cl.plan.continued import LEARNER, resume_command
 from cl.plan.plan import Plan, load_plan
+from cl.plan.precision import resolve_precision
+from cl.plan.run_options import declared
 from cl.progress.base import Observer
 from cl.records.record import RECORD, load
 from cl.running.folder import KEEP_LEARNER
 from cl.settings import transform
+from cl.values import parse_value
 
 if TYPE_CHECKING:
     from cl.backbone import Backbone
@@ -39,14 +42,16 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto", precis
 
     `precision` replaces that of the run. Its predictions equal those at the end of the run, bit for bit on the same
     kind of device. Warns if the strategy's code has changed since. Raises `UsageError` if the folder holds no saved
-    learner or the strategy is not registered, `DataError` if weights or preprocessing differ from those of the run, and
-    for a damaged file.
+    learner (a run that is not complete has none yet) or the strategy is not registered, `DataError` if weights or
+    preprocessing differ from those of the run, and for a damaged file. Arguments of another kind are a `UsageError`.
     """
-    path = Path(folder) / LEARNER
+    path = parse_value(Path, folder, "The folder of a run") / LEARNER
+    if precision is not None:
+        precision = parse_value(str, precision, "precision", declared()["precision"].constraints)
     if not path.is_file():
         if not (path.parent / CONFIG).is_file():
             raise UsageError(f"{folder} holds no run; give the folder of one, as `clbench run` prints it.")
-        raise UsageError(f"{folder} keeps no learner; {KEEP_LEARNER}.")
+        raise _no_learner(path.parent, str(folder))
 
     from cl.random import Seeds
     from cl.running import saved_learner
@@ -57,15 +62,26 @@ def load_learner(folder: str | os.PathLike[str], *, device: str = "auto", precis
 
     saved = saved_learner.load(path)
     plan = load_plan(path.parent)
-    plan = plan if precision is None else dataclasses.replace(plan, precision=precision)
+    device = pick_device(parse_value(str, device, "device"))
+    if precision is not None:
+        plan = dataclasses.replace(plan, precision=resolve_precision(precision, device))
     result = _record_of(path, saved.info)
-    device = pick_device(device)
     with generators_untouched():
         trainer = Trainer(seeds=Seeds(**plan.seeds), device=device, checkpoint=saved_learner.SetupJournal(saved.setup))
         strategy = build_strategy(plan, build_backbone(plan, device), trainer)
         strategy = saved_learner.rebuild(saved, strategy, path)
     calibration = NO_CALIBRATION if saved.calibration is None else Calibration(**saved.calibration)
     return Learner(strategy, result, calibration)
+
+
+def _no_learner(folder: Path, name: str) -> UsageError:
+    """Why a folder keeps no learner: its run is not complete, and would be started over by `KEEP_LEARNER`, or is.
+
+    Raises `DataError` for a damaged record.
+    """
+    if (folder / RECORD).is_file() and load(folder / RECORD, trust_hash=True)["status"] == "complete":
+        return UsageError(f"{name} keeps no learner; {KEEP_LEARNER}.")
+    return UsageError(f"{name} is not complete; finish it with `{resume_command(folder)}` to keep its learner.")
 
 
 def _record_of(path: Path, info: StreamInfo) -> Mapping[str, Any] | None:

@@ -66,6 +66,18 @@ def check_formats(formats: tuple[str, ...]) -> None:
         )
 
 
+def check_one_network(learner: Learner) -> None:
+    """Raise `UsageError` for a learner of a method that is always told the task: it has scores of one task only.
+
+    Those of other tasks are -inf, in a table as long as the batch that is traced.
+    """
+    if learner.rules and all(rule.startswith("til_oracle") for rule in learner.rules):
+        raise UsageError(
+            f"{type(learner.strategy).__name__} has parts of its own for each task and cannot be exported as one "
+            "network; predict with `clbench predict --task` or cl.load_learner instead."
+        )
+
+
 def export(
     learner: Learner, folder: Path, pixels: np.ndarray, *, formats: tuple[str, ...] = FORMATS,
     task: str | int | None = None,
@@ -74,10 +86,11 @@ def export(
 
     The networks take float32 images [B, C, s, s] from 0 to 1, resized and cropped to the network's size and not
     normalised, and return scores [B, classes]. `pixels` uint8 [N, C, H, W] of the training images' form are what the
-    learner and the files are compared on. A learner whose tasks are told is exported for one `task`. Raises
+    learner and the files are compared on. That of a task-incremental stream is exported for one `task`. Raises
     `ClbenchError` if a file's answers differ from the learner's, `UsageError` for a learner that cannot be exported.
     """
     check_formats(formats)
+    check_one_network(learner)
     chosen = learner.told(task)
     index = chosen.index if chosen is not None else None
     network = Network(learner, index).eval()
@@ -214,6 +227,8 @@ def _program(network: Network, example: Tensor) -> Any:
             return torch.export.export(network, (example,), dynamic_shapes={"images": {0: batch}}, strict=False)
     except Exception as error:  # tracing runs the whole learner and raises nearly every type
         reason = " ".join((str(error) or type(error).__name__).split())[:200].rstrip(".")
+        if "Constraints violated (batch)" in reason:  # the rest of PyTorch's sentence is about its own options
+            reason = "it fixes the number of images"
         raise UsageError(
             f"{type(network._learner[0]).__name__} cannot be exported as one network ({reason}); predict with "
             "cl.load_learner instead."

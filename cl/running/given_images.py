@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cl.data.images import native, readable, square
+from cl.data.images import UnreadableImage, native, readable, square
 from cl.data.store import PixelArray
 from cl.data.tree_walk import LeftOut, images_below
 from cl.errors import DataError, UsageError
@@ -20,6 +20,8 @@ Shape = tuple[int, int, int]
 """Channels, height and width of the images of training, as in `cl.stream.StreamInfo`."""
 
 _KINDS = "paths, Pillow images, arrays, or a DataLoader"
+_SHOWN = 10
+"""Files in an error message."""
 
 
 def files_in(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -27,7 +29,7 @@ def files_in(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
     Raises `UsageError` if there are none or a path does not exist.
     """
-    found: list[Path] = []
+    found, absent = list[Path](), list[Path]()
     for path in map(Path, paths):
         if path.is_dir():
             left = LeftOut()
@@ -38,23 +40,39 @@ def files_in(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise UsageError(f"There is no file {path}; name image files that exist.")
+            absent.append(path)
+    if absent:
+        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+        there = "is no file" if len(absent) == 1 else "are no files"
+        raise UsageError(f"There {there} {', '.join(map(str, absent[:_SHOWN]))}{more}; name image files that exist.")
     if not found:
         raise UsageError("There are no images to predict; name image files, or a folder that holds some.")
     return found
 
 
-def images_in(given: Any, shape: Shape) -> Iterator[tuple[str, Tensor]]:
+def damaged_in(paths: Sequence[Path]) -> dict[str, str]:
+    """The files among paths that cannot be decoded, and why."""
+    found = ((str(path), _decoded(path)) for path in paths)
+    return {name: each.reason for name, each in found if isinstance(each, UnreadableImage)}
+
+
+def images_in(given: Any, shape: Shape, damaged: dict[str, str] | None = None) -> Iterator[tuple[str, Tensor]]:
     """The images in what a user gave, one by one: a name, and pixels uint8 [C, H, W] of `shape`.
 
     `given`: a path, a Pillow image or an array, a sequence of them, or a DataLoader, whose batches are arrays or begin
     with one. A path of a folder stands for the images below it. Arrays are uint8, or float from 0 to 1: [H, W], [C, H,
     W], [H, W, C], or a batch of the last two. The name of an image that is no file is its number from 0. Raises
-    `UsageError` for anything else and if there is no image, `UnreadableImage` for a file that is none.
+    `UsageError` for anything else and if there is no image. Images that cannot be decoded are left out and written into
+    `damaged`, the reason by the name; without it the first raises `UnreadableImage`.
     """
     number = 0
     for name, pixels in _each(given):
-        yield name or str(number), _tensor(prepared(pixels, shape))
+        if not isinstance(pixels, UnreadableImage):
+            yield name or str(number), _tensor(prepared(pixels, shape))
+        elif damaged is None:
+            raise pixels
+        else:
+            damaged[name or f"number {number}"] = pixels.reason
         number += 1
     if not number:
         raise UsageError(f"There are no images to predict: what was given is empty; give {_KINDS}.")
@@ -82,14 +100,17 @@ def prepared(pixels: PixelArray, shape: Shape) -> PixelArray:
     return square(pixels, height)
 
 
-def _each(given: Any) -> Iterator[tuple[str, PixelArray]]:
-    """Name, "" if there is none, and pixels uint8 [h, w, 1 or 3] of every image."""
+def _each(given: Any) -> Iterator[tuple[str, PixelArray | UnreadableImage]]:
+    """Name, "" if there is none, and pixels uint8 [h, w, 1 or 3] of every image, or why it cannot be decoded."""
     if isinstance(given, str | os.PathLike):
         for path in files_in([given]):
             yield str(path), _decoded(path)
     elif _is_pillow(given):
-        with readable("the image"):
-            found = native(given)
+        try:
+            with readable("given"):
+                found: PixelArray | UnreadableImage = native(given)
+        except UnreadableImage as error:
+            found = error
         yield "", found
     elif isinstance(given, np.ndarray | Tensor):
         yield from (("", pixels) for pixels in _of_array(given))
@@ -98,14 +119,18 @@ def _each(given: Any) -> Iterator[tuple[str, PixelArray]]:
         for each in given:
             yield from _each(each[0] if batches and isinstance(each, list | tuple) and each else each)
     else:
-        raise UsageError(f"A {type(given).__name__} is no image; give {_KINDS}.")
+        what = "None" if given is None else f"A value of type {type(given).__name__}"
+        raise UsageError(f"{what} is no image; give {_KINDS}.")
 
 
-def _decoded(path: Path) -> PixelArray:
+def _decoded(path: Path) -> PixelArray | UnreadableImage:
     from PIL import Image
 
-    with readable(str(path)), Image.open(path) as opened:
-        return native(opened)
+    try:
+        with readable(str(path)), Image.open(path) as opened:
+            return native(opened)
+    except UnreadableImage as error:
+        return error
 
 
 def _is_pillow(given: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.records.record import RECORD
 from cl.running.build import load_learner
+from cl.values import parse_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,11 @@ class RunResult:
         return frame.drop(columns="run")
 
     def table(self, width: int | None = None) -> str:
-        """The forgetting table as text, at most `width` characters wide if `width` is given."""
+        """The forgetting table as text, at most `width` characters wide if `width` is given.
+
+        Raises `UsageError` for a width that is no whole number from 1.
+        """
+        width = parse_value(int | None, width, "width", {"ge": 1})
         from cl.results.tables import forgetting_text
 
         return forgetting_text(self.record, width=width)

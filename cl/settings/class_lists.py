@@ -103,5 +103,7 @@ def _text(path: str, option: str) -> str:
     reads.note(file)
     try:
         return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"Cannot read {path} ({error}); write it as a text file in UTF-8.") from error
+    except OSError as error:
+        raise UsageError(f"Cannot read {path} ({error.strerror or error}); check its permissions.") from error

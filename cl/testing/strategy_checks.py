@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cl.backbone.transform import Transform
-from cl.errors import UsageError
+from cl.errors import UsageError, counted
 from cl.options import options_of
 from cl.protocol import RULES, Needs
 from cl.strategy import Extractor, Inputs, StoredImages, Strategy
@@ -100,7 +100,7 @@ def runs(bench: Workbench) -> None:
             raise CheckFailure(f"{call} returned {shape} for 5 images{what}.", "return floating-point [B, classes].")
         if scores.shape[1] < seen:
             raise CheckFailure(
-                f"{call} returned {scores.shape[1]} columns{what} after {seen} classes were seen.",
+                f"{call} returned {counted(scores.shape[1], 'column')}{what} after {seen} classes were seen.",
                 "return one column per class position seen, in the order of positions.",
             )
         if not bool(torch.isfinite(scores[:, :seen]).all()) and not what:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cl.data.store import ImageStore, IndexArray, TagArray, pixel_hashes
-from cl.errors import ContractError, UsageError
+from cl.errors import ContractError, UsageError, counted
 from cl.family import argument_of, family_of, make_stream
 from cl.options import options_of, split_keys
 from cl.protocol import DOMAIN
@@ -279,7 +279,9 @@ def _check_rows(rows: IndexArray, store: ImageStore, where: str) -> None:
     if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < len(store)):
         raise CheckFailure(f"{where}: rows are outside the {len(store)} images.", "count rows in stream.store(split).")
     if len(np.unique(rows)) != len(rows):
-        raise CheckFailure(f"{where}: {len(rows) - len(np.unique(rows))} rows come twice.", "list each row once.")
+        raise CheckFailure(
+            f"{where}: {counted(len(rows) - len(np.unique(rows)), 'row')} listed twice.", "list each row once."
+        )
 
 
 def _check_tags(tags: TagArray | None, rows: IndexArray, classes: tuple[int, ...], where: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cl import registry
-from cl.errors import ClbenchError, NonFiniteLoss, UsageError
+from cl.errors import ClbenchError, NonFiniteLoss, UsageError, counted
 from cl.executors import Executor, GridObserver, Outcome
 from cl.plan.plan import Plan, make_plan, safe_name
 from cl.records.record import RECORD, load
@@ -134,7 +134,9 @@ class Tuner:
             if result is None:
                 state = DIVERGED
             elif not found:
-                raise UsageError(f"{plan.title} predicts nothing after {self.request.tasks} tasks; raise --tasks.")
+                raise UsageError(
+                    f"{plan.title} predicts nothing after {counted(self.request.tasks, 'task')}; raise --tasks."
+                )
             elif state == COMPLETE and falls_below(plan.stop_below)(record):
                 state = PRUNED
             measured = record["measurement"]

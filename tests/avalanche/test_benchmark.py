@@ -13,6 +13,7 @@ from torch import nn
 import cl
 from cl.avalanche import lib
 from cl.backbone.transform import Transform
+from cl.errors import UsageError
 from cl.stream import Stream
 from tests.conftest import tiny_stream
 
@@ -67,6 +68,11 @@ def test_transforms_and_task_labels(stream: Stream) -> None:
     x, _, _ = images(made.train_stream[0])
     assert not x.any()
     assert torch.equal(made.train_stream[0].dataset.eval()[0][0], transform(stream.view(0).train.pixels([0]))[0])
+
+
+def test_what_is_no_stream_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"to_avalanche takes a stream, .*, not 'split-digits'"):
+        cl.to_avalanche("split-digits")  # type: ignore[arg-type]
 
 
 def test_held_out_images_become_the_validation_stream() -> None:

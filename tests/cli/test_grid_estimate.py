@@ -72,6 +72,16 @@ def test_the_sum_is_printed_for_people(capsys: Shown) -> None:
     assert "Grid" not in shown and "Passes" in shown and "Time" in shown
 
 
+def test_one_run_is_not_said_in_the_plural(capsys: Shown) -> None:
+    assert call(["run", "-s", "finetune", "--stream", "split-digits,split-mnist", "--limit", "2", "--dry-run"]) == 3
+    tail = capsys.readouterr().out.split("\n\n")[-1]
+    assert re.search(r"^Grid +2 runs: ", tail, re.MULTILINE)
+    assert re.search(r"^Unknown +in none of the figures below: 1 run whose images are not here$", tail, re.MULTILINE)
+    assert re.search(
+        r"^Time +not known here: 1 run without a record of the backbone on this device; ", tail, re.MULTILINE
+    )
+
+
 def test_measuring_gives_a_time(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cl.running.speed.measured", lambda *_, **__: 1e9)
     grid = summed(capsys, "--measure", "--threads", "1")

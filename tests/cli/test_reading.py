@@ -67,9 +67,7 @@ def test_nothing_readable_is_missing_data(
     assert call(command(name, folder, tmp_path)) == 3
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.count("written by a newer clbench") == 6
-    assert shown.err.splitlines()[-1] == (
-        "Error: None of the 6 records here can be read; the lines above name the fixes."
-    )
+    assert shown.err.splitlines()[-1] == ("Error: None of 6 records here can be read; the lines above name the fixes.")
 
 
 def test_ten_bad_records_are_named_and_the_rest_is_counted(

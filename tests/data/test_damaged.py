@@ -29,6 +29,16 @@ def pets(tmp_path: Path, cache: Path) -> Path:
     return root
 
 
+def test_fifty_are_named() -> None:
+    found = {f"{number}.png": "cut" for number in range(52)}
+    said = str(module.DamagedImages(found))
+    assert said.startswith("Cannot read 52 images: 0.png (cut), 1.png (cut), ")
+    assert "49.png (cut) and 2 more; replace or remove them, or leave them out with --skip-damaged" in said
+    assert "Cannot read 1 image: a (cut); replace or remove it, or leave it out" in str(
+        module.DamagedImages({"a": "cut"})
+    )
+
+
 def test_the_dataset_is_that_of_a_folder_without_them(pets: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Cannot read 2 images"):
         folder(pets)

@@ -111,7 +111,17 @@ def test_columns_are_never_guessed(flat: Path) -> None:
         ("a.csv", "file,kind\n", "has no rows; write one for each image"),
         ("a.csv", "file,kind\n00.png,a,b\n", "Line 2 of .* has 3 cells, and the first line has 2"),
         ("a.csv", "file,kind\n00.png, \n", "Row 2 of .* has no text and no whole number in column 'kind'"),
-        ("a.json", "{", r"Cannot read .*a.json \(.*\); write it again in UTF-8"),
+        (
+            "a.json",
+            "{",
+            r"a.json is not JSON \(Expecting .*\); write it as \[\{\"file\": \"a.jpg\", \"class\": \"cat\"\}, \.\.\.\]",
+        ),
+        (
+            "a.jsonl",
+            '{"file": "00.png", "kind": 1}\n{"file"}\n',
+            r"Line 2 of .*a.jsonl is not JSON \(.*\); write one object",
+        ),
+        ("a.csv", 'file,kind\n"00.png,a\n', r"a.csv is no table of cells \(unexpected end of data\); close the quotes"),
         ("a.json", '{"00.png": "cat"}', "holds no list of rows; write it as"),
         ("a.json", '[{"file": "00.png", "kind": true}]', "no whole number in column 'kind'"),
         ("a.json", '[{"file": "00.png", "kind": ["a", "b"]}]', "no whole number in column 'kind'"),
@@ -128,6 +138,19 @@ def test_other_tables_are_refused(flat: Path, name: str, content: str, sentence:
     (flat / name).write_text(content)
     with pytest.raises(DataError, match=sentence):
         folder(flat, labels=name, **NAMED)
+
+
+def test_a_table_in_another_encoding_or_closed_to_us(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (flat / "a.csv").write_bytes("file,kind\n00.png,café\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"Cannot read .*a\.csv \(.*\); write it again in UTF-8"):
+        folder(flat, labels="a.csv", **NAMED)
+
+    def closed(*_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    with pytest.raises(DataError, match=r"Cannot read .*a\.csv \(Permission denied\); check its permissions"):
+        folder(flat, labels="a.csv", **NAMED)
 
 
 def test_splits_of_a_table(flat: Path) -> None:

@@ -12,6 +12,7 @@ from cl.errors import UsageError
 from cl.plan.continued import learner_after, parent_of
 from cl.plan.plan import load_plan, make_plan
 from cl.plan.run_options import declared
+from cl.records.record import load, save
 from tests.help.small_runs import OPTIONS, run
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -33,13 +34,27 @@ def test_learners_that_were_kept_are_found(parent: Path) -> None:
         parent_of(parent, 3, rest=True)
 
 
+def test_an_unfinished_run_is_finished_and_not_started_over(parent: Path) -> None:
+    save({**load(parent / "record.json"), "status": "partial"}, parent / "record.json")
+    finish = r"finish it with `clbench resume .*seed7 --save-learner` and go on then"
+    with pytest.raises(UsageError, match=f"no learner after task 3, only after 1, 2; choose one, or {finish}.$"):
+        parent_of(parent, 3, rest=True)
+    assert parent_of(parent, None, rest=True).tasks == 2, "what was kept can be used"
+    for task in (1, 2):
+        (parent / learner_after(task)).unlink()
+    with pytest.raises(UsageError, match=f"seed7 is not complete; {finish}.$"):
+        parent_of(parent, None, rest=True)
+    with pytest.raises(UsageError, match=f"seed7 is not complete; {finish}; only --existing always with --save-every"):
+        parent_of(parent, 1, rest=True)
+
+
 def test_the_plan_is_the_parent_s_with_another_stream(parent: Path, tmp_path: Path) -> None:
     plan = make_plan(from_run=parent, from_task=1, results=tmp_path / "other", max_tasks=1)
     before = load_plan(parent)
     assert (plan.strategy, plan.stream, plan.backbone, plan.seeds) == (
         before.strategy, before.stream, before.backbone, before.seeds,
     )  # fmt: skip
-    assert plan.values == before.values and plan.max_tasks == 1 and "after 1 tasks of seed7" in plan.title
+    assert plan.values == before.values and plan.max_tasks == 1 and "after 1 task of seed7" in plan.title
     assert plan.folder.is_relative_to(tmp_path / "other") and plan.config_hash != before.config_hash
     new = make_plan(stream="split-cifar100", from_run=parent, options={"stream.increment": 5})
     assert new.stream_options.increment == 5 and new.options == before.options
@@ -78,6 +93,17 @@ def test_its_command_makes_the_same_plan(parent: Path, tmp_path: Path) -> None:
         }
         [again] = planned(**wanted).plans
         assert (again.folder, again.parent, again.max_tasks) == (plan.folder, plan.parent, plan.max_tasks)
+
+
+def test_what_may_change_is_named_as_on_the_command_line(parent: Path) -> None:
+    always = r"leave it out\. What may change: --device, .*--save-scores, --logger, --max-tasks; "
+    new = "the options of the stream, --limit and --skip-damaged"
+    with pytest.raises(UsageError, match=rf"^stream\.tasks=4 .*{always}where --stream names new tasks also {new}\.$"):
+        make_plan(from_run=parent, options={"stream.tasks": 4})
+    with pytest.raises(UsageError, match=rf"^--precision bf16 .*{always}--stream, {new}\.$"):
+        make_plan(from_run=parent, stream="split-cifar100", precision="bf16")
+    with pytest.raises(UsageError, match=r"^--logger must be a list of text, not 5"):
+        make_plan(from_run=parent, loggers=5)
 
 
 def test_images_that_are_read_stay_where_the_stream_does(parent: Path) -> None:

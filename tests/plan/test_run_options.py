@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cl.plan.plan import make_plan
-from cl.plan.run_options import RunOptions, declared
+from cl.plan.run_options import RunOptions, declared, flag
 
 pytestmark = pytest.mark.usefixtures("methods")
 
@@ -36,6 +36,7 @@ def test_options_of_a_run_are_declared_once_for_command_line_file_and_call() -> 
     flags = {parameter.name: parameter for parameter in command.params}
     for name, info in declared().items():
         assert str(getattr(flags[name], "help", "")).startswith(info.help), name
+        assert flag(name) in flags[name].opts
         assert getattr(flags[name], "envvar", None) in (info.env or None, None), name
         for function in (make_plan, api.run):
             words = str(function.__doc__) + str(inspect.signature(function))

@@ -10,8 +10,10 @@ import torch
 
 from cl.errors import UsageError
 from cl.plan.plan import make_plan
+from cl.records.record import save
 from cl.running.build import build_backbone, build_stream, load_learner, pick_device, sized
 from tests.help.image_folders import tree
+from tests.help.records import build_record
 
 
 def test_auto_takes_an_accelerator_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,5 +68,16 @@ def test_a_folder_without_a_learner_says_what_is_missing(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="holds no run; give the folder of one"):
         load_learner(tmp_path)
     (tmp_path / "config.toml").touch()
+    save(build_record(), tmp_path / "record.json")
     with pytest.raises(UsageError, match="keeps no learner; run again with --save-learner --existing always"):
         load_learner(tmp_path)
+
+
+@pytest.mark.parametrize("status", ["partial", "failed", None])
+def test_an_unfinished_run_is_not_advised_to_start_over(status: str | None, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").touch()
+    if status is not None:  # without a record it was stopped before its first
+        save(build_record(status=status), tmp_path / "record.json")
+    with pytest.raises(UsageError, match=r"not complete; finish it with `clbench resume .* --save-learner`") as caught:
+        load_learner(tmp_path)
+    assert "always" not in str(caught.value)

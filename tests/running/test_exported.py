@@ -78,6 +78,50 @@ class PerImage(SimpleCIL):
         return scores if scores.sum() > 0 else -scores
 
 
+class FixedBatch(SimpleCIL):
+    """Scores in a table whose length Python reads."""
+
+    def predict(self, inputs: Inputs, task: int | None = None) -> torch.Tensor:
+        scores = super().predict(inputs)
+        return scores.new_zeros(len(scores), scores.shape[1]) + scores
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        (("til_oracle",), r"^FixedBatch has parts of its own for each task and cannot be exported as one network; "),
+        (("cil_seen", "til_oracle"), r"cannot be exported as one network \(it fixes the number of images\)"),
+    ],
+)
+def test_methods_that_cannot_be_one_network_are_refused_in_a_sentence(
+    rules: tuple[str, ...], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FixedBatch, "rules", rules)
+    registry.strategies.register("fixed-batch", FixedBatch)
+    try:
+        result, learner = learner_of("fixed-batch")
+        with pytest.raises(UsageError, match=why):
+            export(learner, tmp_path, images_to_compare(result.folder, learner, 3)[0], formats=("torch",), task=0)
+    finally:
+        registry.strategies.unregister("fixed-batch")
+
+
+def test_a_task_of_a_task_incremental_stream_is_exported(tmp_path: Path) -> None:
+    result, learner = learner_of("simplecil")
+    learner.setting = "task-incremental"
+    pixels, _ = images_to_compare(result.folder, learner, 10)
+    with pytest.raises(UsageError, match=r"is told the task of every image .*; give task, one of: 0 \(task0\), 1 "):
+        export(learner, tmp_path, pixels, formats=("torch",))
+    [found] = export(learner, tmp_path, pixels, formats=("torch",), task="task1")
+    assert found.equal == 10 and json.loads((tmp_path / "model.json").read_text())["output"]["answers"] == [
+        5,
+        6,
+        7,
+        8,
+        9,
+    ]
+
+
 def test_a_network_that_depends_on_the_image_is_refused(tmp_path: Path) -> None:
     registry.strategies.register("per-image", PerImage)
     try:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from cl.data.images import UnreadableImage, decode_resized
 from cl.errors import DataError, UsageError
-from cl.running.given_images import files_in, images_in
+from cl.running.given_images import damaged_in, files_in, images_in
 from tests.help.image_folders import save, tree
 
 COLOUR, GREY = (3, 8, 8), (1, 8, 8)
@@ -66,8 +66,9 @@ def test_arrays_of_every_layout_are_the_same_image() -> None:
         (np.zeros(8, np.uint8), r"of shape \(8,\) is no image"),
         (np.full((3, 8, 8), -1.5), "floats from 0 to 1"),
         (np.zeros((3, 8, 8), np.int64), "An array of int64"),
-        (7, "A int is no image"),
-        ({"images": 1}, "A dict is no image"),
+        (7, "^A value of type int is no image"),
+        (None, "^None is no image"),
+        ({"images": 1}, "^A value of type dict is no image"),
     ],
 )
 def test_anything_else_is_one_sentence(given: Any, sentence: str) -> None:
@@ -85,5 +86,30 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(UnreadableImage, match=r"text\.png \(it is not an image"):
         pixels(tmp_path / "text.png")
+    absent = [tmp_path / f"{number}.png" for number in range(12)]
+    with pytest.raises(UsageError, match=r"There are no files .*/0\.png, .*/9\.png and 2 more; name"):
+        files_in(absent)
     with pytest.raises(DataError, match="trained on images of 9 x 8 pixels"):
         pixels(np.zeros((3, 8, 8), np.uint8), (3, 8, 9))
+
+
+def test_damaged_images_are_collected_and_the_others_read(tmp_path: Path) -> None:
+    tree(tmp_path, {"a": 4})
+    whole = (tmp_path / "a" / "1.png").read_bytes()
+    (tmp_path / "a" / "1.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "a" / "3.png").write_text("no image")
+    damaged: dict[str, str] = {}
+    found = [name for name, _ in images_in(tmp_path, COLOUR, damaged)]
+    assert found == [str(tmp_path / "a" / "0.png"), str(tmp_path / "a" / "2.png")]
+    assert list(damaged) == [str(tmp_path / "a" / f"{number}.png") for number in (1, 3)]
+    assert "truncated" in damaged[str(tmp_path / "a" / "1.png")]
+    assert damaged_in(files_in([tmp_path])) == damaged
+
+    cut = Image.open(tmp_path / "a" / "1.png")
+    with pytest.raises(UnreadableImage, match=r"^Cannot read the image given \("):
+        pixels([cut])
+    damaged = {}
+    names = [
+        name for name, _ in images_in([Image.open(tmp_path / "a" / "0.png"), cut, np.zeros((8, 8, 3))], COLOUR, damaged)
+    ]
+    assert names == ["0", "2"] and list(damaged) == ["number 1"], "the number is the place"

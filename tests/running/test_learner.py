@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import cl
+from cl.data.damaged import DamagedImages
 from cl.errors import UsageError
 from cl.records.predictions import read_predictions
 from cl.running.build import build_stream
@@ -54,6 +55,9 @@ def test_files_get_the_answers_that_the_evaluation_recorded(run_of_files: cl.Run
     pixels = torch.from_numpy(np.asarray(store.pixels).transpose(0, 3, 1, 2).copy())
     raw = learner.predict_images(pixels).double().softmax(1).numpy()
     assert np.array_equal(learner.predict(pixels).probabilities, raw)
+    for wrong in (0, "a", 1.5, None):
+        with pytest.raises(UsageError, match="The number of classes must be "):
+            found.top(wrong)
     assert len(found.top(3)[0]) == 3 and found.top(9)[0][0][1] >= found.top(9)[0][3][1]
 
 
@@ -64,9 +68,32 @@ def test_a_task_restricts_the_answers_to_its_classes(run_of_files: cl.RunResult,
     assert set(by_name.positions) <= {2, 3} and np.array_equal(by_name.probabilities, by_index.probabilities)
     assert by_name.probabilities.sum(1) == pytest.approx(1) and not by_name.probabilities[:, :2].any()
     assert len(by_name.top(4)[0]) == 2  # a class that cannot be answered is not among the likeliest
+    with pytest.raises(UsageError, match=r"knows no task 'array\(\[0, 1\]\)'"):
+        learner.predict(tmp_path / "images" / "test", np.array([0, 1]))  # type: ignore[arg-type]
     for wrong in ("task2", 2, -1):
-        with pytest.raises(UsageError, match=f"knows no task '{wrong}'"):
+        with pytest.raises(UsageError, match=rf"knows no task '{wrong}'.* It knows: 0 \(task0\), 1 \(task1\)\.$"):
             learner.predict(tmp_path / "images" / "test", wrong)
+    assert learner.told("1", option=True) == learner.told("task0") == learner.told(0)
+    assert learner.told("task1", option=True) == learner.told(1)
+    for wrong in ("0", "3"):
+        with pytest.raises(UsageError, match=rf"knows no task '{wrong}'\. It knows: 1 \(task0\), 2 \(task1\)\.$"):
+            learner.told(wrong, option=True)
+
+
+def test_all_damaged_files_are_named_or_left_out(run_of_files: cl.RunResult, tmp_path: Path) -> None:
+    learner, root = run_of_files.learner, tmp_path / "images" / "test"
+    expected = learner.predict(root)
+    for name in ("a/1.png", "c/0.png"):
+        (root / name).write_text("no image")
+    with pytest.raises(DamagedImages, match=r"Cannot read 2 images: .*a/1\.png \(it is .*c/0\.png .*skip_damaged=True"):
+        learner.predict(root)
+    found = learner.predict(root, skip_damaged=True)
+    assert [Path(each) for each in found.skipped] == [root / "a" / "1.png", root / "c" / "0.png"]
+    kept = [row for row, name in enumerate(expected.names) if name not in found.skipped]
+    assert len(kept) == 10 and found.names == tuple(expected.names[row] for row in kept)
+    assert np.array_equal(found.probabilities, expected.probabilities[kept])
+    nothing = learner.predict([root / "a" / "1.png"], skip_damaged=True)
+    assert len(nothing) == 0 and nothing.classes == [] and nothing.top(2) == [] and len(nothing.skipped) == 1
 
 
 def test_it_is_the_strategy_too(run_of_files: cl.RunResult) -> None:
@@ -107,6 +134,33 @@ def test_classes_that_were_not_seen_are_no_answer() -> None:
         cl.registry.strategies.unregister("scores")
 
 
+def test_a_method_with_parts_for_each_task_must_be_told_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scores, "rules", ("til_oracle",))
+    cl.registry.strategies.register("scores", Scores)
+    try:
+        result = cl.run("scores", "split-digits", backbone="test_vit@random", options=OPTIONS, save_learner=True)
+        pixels = np.zeros((1, 8, 8), np.uint8)
+        own = r"told the task of every image \(scores has parts of its own for each task and does not choose among them"
+        with pytest.raises(UsageError, match=rf"{own}\); give task, one of: 0 \(task0\), 1 \(task1\)\.$"):
+            result.learner.predict(pixels)
+        assert result.learner.predict(pixels, 0).classes == [result.class_names[4]]
+        (result.folder / "record.json").unlink()
+        with pytest.raises(UsageError, match="the record of its run, which names the tasks, is missing or damaged"):
+            cl.load_learner(result.folder).predict(pixels)
+    finally:
+        cl.registry.strategies.unregister("scores")
+
+
+def test_at_most_twenty_tasks_are_named() -> None:
+    groups = [{"name": f"t{task}", "classes": [0], "task": task} for task in range(30)]
+    stream = {"setting": "task-incremental", "groups": groups}
+    result = {"strategy": {"name": "s"}, "stream": stream, "rows": [{"task": 29}], "accuracy": {"til_oracle": {}}}
+    strategy: Any = Scores.__new__(Scores)
+    strategy.info = StreamInfo("toy", 30, 1, (1,) * 30, ("a",), (1, 8, 8))
+    with pytest.raises(UsageError, match=r"19 \(t18\), 20 \(t19\) and 10 more\.$"):
+        Learner(strategy, result).told("x", option=True)
+
+
 def test_a_task_incremental_learner_must_be_told_the_task() -> None:
     class Network:
         rules = ("til_oracle",)
@@ -131,8 +185,10 @@ def test_a_task_incremental_learner_must_be_told_the_task() -> None:
     strategy.backbone = type("Backbone", (), {"tf32": False})
     learner = Learner(strategy, result)
     pixels = np.zeros((1, 8, 8), np.uint8)
-    with pytest.raises(UsageError, match=r"told the task of every image .* name one of: birds, cars, signs"):
+    with pytest.raises(UsageError, match=r"its stream is task-incremental\); give task, one of: 0 \(birds\), 1 "):
         learner.predict(pixels)
+    with pytest.raises(UsageError, match=r"give --task, one of: 1 \(birds\), 2 \(cars\), 3 \(signs\)\.$"):
+        learner.told(None, option=True)
     with pytest.raises(UsageError, match="task signs may have several classes"):
         learner.predict(pixels, "signs")
     with pytest.raises(UsageError, match=r"knows no task 'car'\. Did you mean cars\?"):

@@ -24,6 +24,8 @@ def test_a_run_gives_frames_and_a_learner_that_predicts(tmp_path: Path) -> None:
     last = frame.query("rule == 'cil_seen' and row == 1")
     assert result.metrics["cil_seen"]["A_last_sample"] == pytest.approx(last["correct"].sum() / last["count"].sum())
     assert result.table().startswith("simplecil on split-digits")
+    with pytest.raises(UsageError, match="width must be a whole number or none, not 'wide'"):
+        result.table("wide")  # type: ignore[arg-type]
 
     # The learner is the measured one: on the test images it repeats the counts of the last row.
     from cl.streams.digits import digits

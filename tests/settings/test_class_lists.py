@@ -37,11 +37,18 @@ def test_one_sentence_lists_unknown_missing_and_repeated_names(tmp_path: Path) -
         labels_in_order(many, NAMES, "pets")
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"There is no file .*none; set stream.classes_file to the path of one"):
         labels_in_order(str(tmp_path / "none"), NAMES, "pets")
     (tmp_path / "latin").write_bytes("café".encode("latin-1"))
     with pytest.raises(UsageError, match="write it as a text file in UTF-8"):
+        labels_in_order(str(tmp_path / "latin"), NAMES, "pets")
+
+    def closed(*_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    with pytest.raises(UsageError, match=r"Cannot read .*latin \(Permission denied\); check its permissions"):
         labels_in_order(str(tmp_path / "latin"), NAMES, "pets")
 
 

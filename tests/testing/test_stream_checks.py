@@ -154,7 +154,7 @@ BROKEN: dict[str, tuple[str, str, Callable[..., Stream]]] = {
         s, experiences=s.experiences[::-1])),
     "missing class": ("experiences", "declares classes [0, 1] and holds [0]", lambda s, *_: first(
         s, train=s.experiences[0].train[s.positions[s.dataset.train.labels[s.experiences[0].train]] == 0])),
-    "row twice": ("experiences", "1 rows come twice", lambda s, *_: first(
+    "row twice": ("experiences", "1 row listed twice", lambda s, *_: first(
         s, train=np.r_[s.experiences[0].train, s.experiences[0].train[:1]])),
     "validation trained on": ("experiences", "3 validation images of experience 0", lambda s, *_: first(
         s, val=s.experiences[0].train[:3])),

@@ -52,7 +52,8 @@ def command(ctx: click.Context, runs: tuple[Path, ...], output: Path | None, as_
     typed = click.core.ParameterSource.COMMANDLINE
     given = [name for name in arguments if ctx.get_parameter_source(name) is typed]
     if runs and given:
-        raise UsageError(f"Give the folder of a run or options such as --{given[0].replace('_', '-')}, not both.")
+        [written] = [max(each.opts, key=len) for each in ctx.command.params if each.name == given[0]]
+        raise UsageError(f"Give the folder of a run or options such as {written}, not both.")
     if len(runs) > 2:
         raise UsageError("Give one run to show it, or two to compare them.")
     if len(runs) == 2:
@@ -88,6 +89,9 @@ def _resolved(arguments: dict[str, Any]) -> Sequence[Plan]:
 
 def _run(plan: Plan) -> dict[str, Any]:
     """The parts of a plan other than its options."""
+    from cl.errors import counted
+
+    parent = plan.parent
     return {
         "strategy": plan.strategy,
         "stream": plan.stream,
@@ -100,7 +104,7 @@ def _run(plan: Plan) -> dict[str, Any]:
         "max_tasks": plan.max_tasks,
         "probe": plan.probe,
         "probe_last": plan.probe_last or None,
-        "continues": None if (parent := plan.parent) is None else f"{parent.folder} after {parent.tasks} tasks",
+        "continues": None if parent is None else f"{parent.folder} after {counted(parent.tasks, 'task')}",
     }
 
 

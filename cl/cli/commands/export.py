@@ -33,7 +33,7 @@ TABLES = ("metrics", "accuracy", "classes", "costs")
 )
 def command(folders: tuple[Path, ...], table: str, out: Path | None) -> int:
     """Write every run below the folders (default: the results folder) as one long table, including unfinished runs."""
-    from cl.errors import UsageError
+    from cl.errors import UsageError, counted
     from cl.results.export import long_table, to_csv, write_table
 
     results = read_results(folders)
@@ -44,5 +44,5 @@ def command(folders: tuple[Path, ...], table: str, out: Path | None) -> int:
         click.echo(to_csv(frame), nl=False)
     else:
         write_table(frame, out)
-        click.echo(f"Wrote {len(frame)} rows of {len(results)} runs to {out}.", err=True)
+        click.echo(f"Wrote {counted(len(frame), 'row')} of {counted(len(results), 'run')} to {out}.", err=True)
     return 0

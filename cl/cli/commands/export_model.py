@@ -10,7 +10,7 @@ _EPILOG = """\b
 Examples:
   clbench export-model results/.../seed1993            model.onnx, model.pt2 and model.json in RUN/exported
   clbench export-model RUN --format torch --out model
-  clbench export-model RUN --task 2                    of a stream whose tasks are told: the network of one
+  clbench export-model RUN --task 2                    of a task-incremental stream: the answers of one
 
 \b
 The networks take float32 images [batch, channels, side, side], pixels / 255, and return scores; model.json
@@ -30,15 +30,17 @@ pip install 'clbench[onnx]'. The answers to 100 images are compared; other answe
 def command(run: Path, out: Path | None, formats: str, task: str | None, as_json: bool) -> int:
     """Write the learner of RUN, the folder of a run, as networks that need neither clbench nor its strategy.
 
-    A method whose network depends on the image cannot be exported, which is an error.
+    A method whose network depends on the image, or that has parts of its own for each task, cannot be exported, which
+    is an error.
     """
     from cl.cli.commands.predict import task_of
     from cl.running.build import load_learner
-    from cl.running.exported import ABOUT, check_formats, export, images_to_compare
+    from cl.running.exported import ABOUT, check_formats, check_one_network, export, images_to_compare
 
     chosen = tuple(dict.fromkeys(name.strip() for name in formats.split(",") if name.strip()))
     check_formats(chosen)
     learner = load_learner(run, device="cpu", precision="fp32")
+    check_one_network(learner)
     told = task_of(learner, task)
     pixels, what = images_to_compare(run, learner)
     folder = out if out is not None else run / "exported"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,14 +106,16 @@ def _of_run(
             "--rule belongs to --curve, --confusion, --classes and --flips; without them all rules are shown."
         )
     record, predictions = _read(path)
+    if view or flips is not None:
+        _check_evaluated(path, record)
     if view == "curve":
         return _print_curve(record, rule, predictions, as_json)
     if view == "confusion":
-        return _print_confusion(record, rule, _needed(path, predictions), as_json)
+        return _print_confusion(record, rule, _needed(path, record, predictions), as_json)
     if view == "classes":
-        return _print_classes(record, rule, _needed(path, predictions), as_json)
+        return _print_classes(record, rule, _needed(path, record, predictions), as_json)
     if flips is not None:
-        return _print_flips(record, rule, _needed(path, predictions), flips, as_json)
+        return _print_flips(record, rule, _needed(path, record, predictions), flips, as_json)
     return _print_all(record, reference, predictions, as_json)
 
 
@@ -132,13 +135,39 @@ def _read(path: Path) -> tuple[Record, Predictions | None]:
     return record, read_predictions(stored)
 
 
-def _needed(path: Path, predictions: Predictions | None) -> Predictions:
+def _check_evaluated(path: Path, record: Record) -> None:
+    """Raise `UsageError` for a run that was not evaluated after any task: its tables would be empty or of zeros."""
+    from cl.errors import UsageError
+    from cl.records.matrix import steps_of
+
+    if not steps_of(record["result"]):
+        fix = "choose a run that was" if record["status"] == "complete" else _finish(path)
+        raise UsageError(f"{path} was not evaluated after any task; {fix}.")
+
+
+def _finish(path: Path) -> str:
+    return f"finish it with `clbench resume {shlex.quote(str(path if path.is_dir() else path.parent))}`"
+
+
+def _needed(path: Path, record: Record, predictions: Predictions | None) -> Predictions:
     from cl.errors import UsageError
     from cl.records.predictions import PREDICTIONS
 
     if predictions is None:
-        raise UsageError(f"{path} has no {PREDICTIONS}, which this needs; run it again with --existing always.")
+        fix = "run it again with --existing always" if record["status"] == "complete" else _finish(path)
+        raise UsageError(f"{path} has no {PREDICTIONS}, which this needs; {fix}.")
     return predictions
+
+
+def _check_answers(images: int) -> None:
+    """Raise `UsageError` if the last evaluation has no image with a single answer."""
+    from cl.errors import UsageError
+
+    if not images:
+        raise UsageError(
+            "No image of the last evaluation has one right answer: the images of its tasks may have several classes, "
+            "or no task of them was learned whole; see the accuracy of tasks with --curve."
+        )
 
 
 def _print_all(record: Record, reference: Path | None, predictions: Predictions | None, as_json: bool) -> int:
@@ -215,6 +244,7 @@ def _print_confusion(record: Record, rule: str | None, predictions: Predictions,
     from cl.results.tables import confusion_table
 
     names, table = confusion_table(record, predictions, rule)
+    _check_answers(sum(map(sum, table)))
     if as_json:
         click.echo(json.dumps({"classes": names, "table": table}))
         return 0
@@ -229,6 +259,7 @@ def _print_classes(record: Record, rule: str | None, predictions: Predictions, a
     from cl.results.tables import CLASSES, class_rows, percent
 
     rows = class_rows(record, predictions, rule)
+    _check_answers(len(rows))
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return 0

@@ -62,10 +62,11 @@ def command(
     """Name the methods that fit what you have, and rank them by records.
 
     What is not given leaves no method out. Methods are left out for facts that they declare, for their default options.
-    Records are those below FOLDER, else the reference results of a checkout; where there are none, nothing is ranked.
-    Methods that cannot be told apart from the best are named.
+    Records are those below FOLDER, else the reference results of a checkout; without these nothing is ranked. Methods
+    that cannot be told apart from the best are named.
     """
     from cl.cli.reading import read_indexed
+    from cl.errors import UsageError
     from cl.results.choosing import Answers, choose
     from cl.results.store import has_records
 
@@ -76,6 +77,8 @@ def command(
     places = list(folders) or _shipped()
     given = bool(folders)
     runs = read_indexed(places)[0] if places and (given or has_records(places[0])) else []
+    if given and not runs:
+        raise UsageError("There are no records here; make one with clbench run, or name another folder.")
     choice = choose(answers, runs, metric=metric)
     if as_json:
         click.echo(_as_json(answers, choice, places, top))

@@ -107,6 +107,49 @@ def test_curve_and_confusion(tmp_path: Path, capsys: Shown) -> None:
     assert "has no predictions.npz" in capsys.readouterr().err
 
 
+VIEWS = (["--curve"], ["--confusion"], ["--classes"], ["--flips", "1,2"])
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=[words[0] for words in VIEWS])
+def test_a_run_without_any_evaluation_has_no_table(view: list[str], tmp_path: Path, capsys: Shown) -> None:
+    run = answered(tmp_path / "run")
+    record = json.loads((Path(run) / "record.json").read_text())
+    for rules in record["result"]["accuracy"].values():
+        rules.update(correct=[], class_correct=[])
+    record["result"]["rows"] = []
+    for status, fix in (("partial", f"finish it with `clbench resume {run}`"), ("complete", "choose a run that was")):
+        save({**record, "status": status}, Path(run) / "record.json")
+        for more in ([], ["--json"]):
+            assert call(["metrics", run, *view, *more]) == 2
+            shown = capsys.readouterr()
+            assert f"{run} was not evaluated after any task; {fix}." in shown.err and not shown.out
+
+
+@pytest.mark.parametrize("view", ["--confusion", "--classes"])
+def test_images_with_several_classes_have_no_table_of_zeros(view: str, tmp_path: Path, capsys: Shown) -> None:
+    run = answered(tmp_path / "run")
+    record = json.loads((Path(run) / "record.json").read_text())
+    result = record["result"]
+    for group in result["stream"]["groups"]:
+        group["measure"] = "mAP"
+    empty = [[None] * 3] * 3
+    result["accuracy"] = {"cil_seen": {"correct": empty, "class_correct": [[None] * 6] * 3}}
+    result["mean_precision"] = {"cil_seen": [[0.5, None, None], [0.5, 0.5, None], [0.5, 0.5, 0.5]]}
+    save(record, Path(run) / "record.json")
+    assert call(["metrics", run, view]) == 2
+    shown = capsys.readouterr()
+    assert "No image of the last evaluation has one right answer" in shown.err and not shown.out
+    assert call(["metrics", run, "--curve"]) == 0 and "50.00" in capsys.readouterr().out
+
+
+def test_an_unfinished_run_without_predictions_is_finished(tmp_path: Path, capsys: Shown) -> None:
+    run = answered(tmp_path / "run")
+    save({**json.loads((Path(run) / "record.json").read_text()), "status": "partial"}, Path(run) / "record.json")
+    (Path(run) / "predictions.npz").unlink()
+    assert call(["metrics", run, "--confusion"]) == 2
+    assert f"this needs; finish it with `clbench resume {run}`." in capsys.readouterr().err
+
+
 def test_a_curve_shows_the_pretraining_and_the_memory(tmp_path: Path, capsys: Shown) -> None:
     stored = {"samples": 1_000_000, "statistics": 0, "parameters": 500_000}
     events = [{"event": event, "stored": stored} for event in (1, 3)]

@@ -9,7 +9,7 @@ import pytest
 
 import cl
 from cl.cli import call
-from tests.help.image_folders import save
+from tests.help.image_folders import save, tree
 from tests.help.small_runs import OPTIONS, run
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -53,7 +53,8 @@ def test_mistakes_are_one_sentence_and_print_no_line(folder: str, tmp_path: Path
     for words, code, sentence in [
         ([folder, str(tmp_path / "nowhere.png")], 2, "There is no file"),
         ([folder, str(tmp_path / "text.png")], 3, "it is not an image that Pillow reads"),
-        ([folder, str(tmp_path / "text.png"), "--task", "3"], 2, "knows no task '3'"),
+        ([folder, str(tmp_path / "text.png"), "--task", "3"], 2, "knows no task '3'. It knows: 1 (task0), 2 (task1)."),
+        ([folder, str(tmp_path / "text.png"), "--task", "0"], 2, "knows no task '0'. It knows: 1 (task0), 2 (task1)."),
         ([str(tmp_path), str(tmp_path / "text.png")], 2, "holds no run"),
     ]:
         assert call(["predict", *words]) == code
@@ -65,3 +66,45 @@ def test_a_run_without_a_saved_learner_says_how_to_get_one(tmp_path: Path, capsy
     save(tmp_path / "one.png")
     assert call(["predict", str(run().folder), str(tmp_path / "one.png")]) == 2
     assert "keeps no learner; run again with --save-learner" in capsys.readouterr().err
+
+
+def test_damaged_files_are_all_named_or_left_out(
+    folder: str, tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cl.cli.commands.predict._TOGETHER", 2)
+    photos = tree(tmp_path / "photos", {"a": 7})
+    for name in ("1.png", "6.png"):
+        (photos / "a" / name).write_text("no image")
+    capsys.readouterr()
+    assert call(["predict", folder, str(photos)]) == 3
+    told = capsys.readouterr().err
+    assert "Cannot read 2 images: " in told and "1.png (it is not" in told and "6.png (it is not" in told
+    assert "leave them out with --skip-damaged" in told
+    for more in ([], ["--json"]):
+        assert call(["predict", folder, str(photos), "--skip-damaged", *more]) == 0
+        shown = capsys.readouterr()
+        assert len(shown.out.splitlines()) == 5 and "1.png" not in shown.out
+        assert (
+            f"Skipped: 2 damaged images ({photos / 'a' / '1.png'} (it is not an image that Pillow reads), " in shown.err
+        )
+    assert call(["predict", folder, str(photos / "a" / "1.png"), "--skip-damaged"]) == 3
+    assert "No image can be read: " in capsys.readouterr().err
+
+
+def test_a_method_that_is_told_the_task_names_the_option(tmp_path: Path, capsys: Shown) -> None:
+    save(tmp_path / "one.png")
+    result = cl.run(
+        "wsn", "split-digits", backbone="mlp_2x100_28@random", limit=4, save_learner=True,
+        options={"stream.tasks": 2, "epochs": 1},
+    )  # fmt: skip
+    folder, photo = str(result.folder), str(tmp_path / "one.png")
+    capsys.readouterr()
+    assert call(["predict", folder, photo]) == 2
+    shown = capsys.readouterr()
+    assert "(wsn has parts of its own for each task" in shown.err and not shown.out
+    assert "give --task, one of: 1 (task0), 2 (task1)." in shown.err and "task=0" not in shown.err
+    assert call(["predict", folder, photo, "--task", "2"]) == 0
+    assert capsys.readouterr().out.split("\t")[1] in result.class_names[5:]
+    for more in ([], ["--task", "2"]):
+        assert call(["export-model", folder, "--format", "torch", *more]) == 2
+        assert "WSN has parts of its own for each task and cannot be exported" in capsys.readouterr().err

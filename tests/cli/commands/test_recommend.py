@@ -68,6 +68,15 @@ def test_an_installation_has_no_records_and_says_so(
     assert "Give what you know: --setting" in shown.err
 
 
+def test_a_folder_without_records_is_an_error_as_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    for more in ([], ["--json"]):
+        assert call(["recommend", str(tmp_path / "empty"), "--setting", "online", *more]) == 2
+        shown = capsys.readouterr()
+        assert "There are no records here; make one with clbench run, or name another folder." in shown.err
+        assert not shown.out
+
+
 def test_records_of_other_methods_rank_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records(tmp_path)
     assert call(["recommend", str(tmp_path), "--setting", "online"]) == 0
