@@ -24,7 +24,7 @@ PAGES = (
         f"docs/{name}.md"
         for name in (
             "getting-started", "using-a-run", "which-method", "leaderboard", "plots-and-report", "metrics", "records",
-            "reliability", "streams", "cli", "tuning", "scale", "data-and-weights", "avalanche",
+            "reliability", "streams", "strategies", "cli", "tuning", "scale", "data-and-weights", "avalanche",
         )
     ),
 )  # fmt: skip
@@ -49,6 +49,8 @@ ELSEWHERE = {
     "imagenet-r": "its images have to be there",
     "long-tailed": "slca needs two images of each class; the last classes of digits keep one",
     "--preset small": "a preset for split-cifar100, whose images are not here",
+    "--preset split-mnist": "likewise",
+    "split-omniglot": "its images have to be there",
     "data get cifar100": "the network",
     "data verify cifar100": "likewise",
     "data remove cifar100": "likewise",
@@ -137,7 +139,9 @@ PLACES = {
     "folder:/path/to/more": "folder:new",
     "node1": "results",
     "node2": "colleague/results",
-    "split-cifar100": "split-digits",  # CIFAR-100 is not here
+    "split-cifar100": "split-digits",  # CIFAR-100 is not here, nor is MNIST
+    "split-mnist": "split-digits",
+    "rotated-mnist": "rotated-digits",
 }
 """What stands for the words of a page."""
 
