@@ -56,8 +56,15 @@ function el(name, attributes = {}, ...children) {
   return made;
 }
 
-// A table from heads and rows; a cell is text, a node, or {v: sort value, text, class}.
-function tableOf(heads, rows, { caption = null, sortable = false, kind = "plain" } = {}) {
+// A name in parts between which a narrow screen may break it.
+function breakable(name) {
+  const parts = name.match(/[^_./]+[_./]*|[_./]+/g) ?? [];
+  return parts.flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
+}
+
+// A table from heads and rows; a cell is text, a node, or {v: sort value, text, class}. On a narrow screen the rows of a
+// stacked one are blocks, in which the names --c1, --c2, ... stand beside the values.
+function tableOf(heads, rows, { caption = null, sortable = false, stacked = false } = {}) {
   const cell = (content, index) => {
     const plain = typeof content !== "object" || content === null || content instanceof Node;
     const given = plain ? { text: content } : content;
@@ -65,7 +72,7 @@ function tableOf(heads, rows, { caption = null, sortable = false, kind = "plain"
     return el(
       index ? "td" : "th",
       { class: `${numeric} ${given.class ?? ""}`.trim(), "data-v": given.v, scope: index ? null : "row" },
-      given.text ?? "",
+      ...(index === 0 && typeof given.text === "string" ? breakable(given.text) : [given.text ?? ""]),
     );
   };
   const head = each =>
@@ -78,7 +85,10 @@ function tableOf(heads, rows, { caption = null, sortable = false, kind = "plain"
       : el("th", { scope: "col", class: each.number ? "number" : "text", title: each.hint }, each.name);
   const table = el(
     "table",
-    { class: sortable ? "sortable" : kind },
+    {
+      class: sortable ? `sortable${stacked ? " stacked" : ""}` : "plain",
+      style: stacked ? heads.map(({ name }, index) => `--c${index + 1}:${JSON.stringify(name)}`).join(";") : null,
+    },
     caption === null ? null : el("caption", {}, caption),
     el("thead", {}, el("tr", {}, ...heads.map(head))),
     el("tbody", {}, ...rows.map(row => el("tr", {}, ...row.map(cell)))),
