@@ -1,8 +1,8 @@
 // Charts as inline SVG, drawn from numbers. Colours are the page's variables, so both themes and print need no redrawing.
 
 const SHOWN_IN_COLOUR = 8;
-// Of a narrow screen's chart the first pixels are shown, up to the numbers that a list below explains; see report.css.
-const NARROW = 436;
+// Of a chart on a narrow screen so many pixels are shown: up to the numbers of the rows, which a list below names.
+const PLOT = 436;
 
 function svg(name, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -87,7 +87,8 @@ function endLabels(labelled, { top, right, bottom, X, Y }, colour) {
     const text = { x: right + 16, y: places[index] + 4, style: `fill:${colour(index)}` };
     return [
       svg("line", { ...line, style: `stroke:${colour(index)};opacity:.5` }),
-      svg("text", text, svg("tspan", { class: "name" }, endText(each)), svg("tspan", { class: "key" }, String(index + 1))),
+      svg("text", { ...text, class: "name" }, endText(each)),
+      svg("text", { ...text, class: "key" }, String(index + 1)),
     ];
   });
 }
@@ -114,10 +115,7 @@ function chart({ series, xlabel, ylabel, title, kind = "line", log = false }) {
   const marks = drawn.map((each, index) => mark(each, kind, frame, colour(index))).reverse(); // the first on top
   const root = svg(
     "svg",
-    {
-      ...{ viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": title },
-      ...{ preserveAspectRatio: "xMinYMin slice", style: `--ratio:${NARROW}/${height};--narrow:${NARROW}px` },
-    },
+    { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": title },
     ...axes(frame, xlabel, ylabel),
     ...(kind === "scatter" ? [front(drawn, frame)] : []),
     ...marks,
@@ -125,7 +123,8 @@ function chart({ series, xlabel, ylabel, title, kind = "line", log = false }) {
   );
   const more = drawn.length - labelled.length;
   const remark = more > 0 ? ` (the first ${labelled.length} rows in colour, ${more} more in grey)` : "";
-  return el("figure", {}, el("figcaption", {}, title + remark), root, legend(labelled, colour));
+  const plot = el("div", { class: "plot", style: `--width:${PLOT}px;--ratio:${PLOT}/${height}` }, root);
+  return el("figure", {}, el("figcaption", {}, title + remark), plot, legend(labelled, colour));
 }
 
 function logTicks(x0, x1) {

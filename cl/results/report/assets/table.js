@@ -56,8 +56,11 @@ function el(name, attributes = {}, ...children) {
   return made;
 }
 
-// A name in parts between which a narrow screen may break it.
+const NARROW = matchMedia("screen and (max-width: 40rem)"); // as in report.css
+
+// A name, on a narrow screen in parts between which it may be broken.
 function breakable(name) {
+  if (!NARROW.matches) return [name];
   const parts = name.match(/[^_./]+[_./]*|[_./]+/g) ?? [];
   return parts.flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
 }
