@@ -170,6 +170,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> str:
     for index, record in enumerate(records):
         record["run_id"] = f"run {index}"
         record["result"]["stream"]["groups"][0]["name"] = "a_group_of_images_with_a_long_name" * 3
+        record["result"]["backbone"]["name"] = "b" * 60
     write_report([run.record, *records], folder / "crowded.html", folders=[run.folder, None, None, None])
     return (folder / "crowded.html").as_uri()
 
