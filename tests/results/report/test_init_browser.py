@@ -162,11 +162,15 @@ def test_follows_the_system_theme_until_told_otherwise(open_page: Open) -> None:
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report with answers by class, matrices of 10, 16 and 30 tasks, and names without a space."""
+    """The address of a report with answers by class, matrices of 10, 16 and 30 tasks, up to six rules, and long names."""
     folder = tmp_path_factory.mktemp("crowded")
     run = build_run(folder / "run", np.ones((3, 12), dtype=bool))
     many = [[[100 - group if group <= step else None for group in range(n)] for step in range(n)] for n in (10, 16, 30)]
-    records = [build_record(table, strategy="s" * 60, result__stream__id=f"of-{len(table)}") for table in many]
+    rules = [f"{name}{kind}" for name in ("cil_seen", "til_masked") for kind in ("", ":a_student", ":b")]
+    records = [
+        build_record(table, strategy="s" * 60, rules=tuple(rules[:count]), result__stream__id=f"of-{len(table)}")
+        for table, count in zip(many, (1, 3, 6), strict=True)
+    ]
     for index, record in enumerate(records):
         record["run_id"] = f"run {index}"
         record["result"]["stream"]["groups"][0]["name"] = "a_group_of_images_with_a_long_name" * 3
@@ -253,9 +257,9 @@ def test_a_touched_cell_of_a_narrow_matrix_says_its_number(open_page: Open, crow
     assert page.locator(".touched").inner_text() == "task 5 after task 10: 96.00 %"
     for run, kind in ((2, "crowded"), (3, "dense")):
         page.evaluate(f"location.hash = 'run/{run}'")
-        cell = page.locator(f"table.matrix.{kind} tbody tr >> nth=9 >> css=td >> nth=4")
+        cell = page.locator(f"table.matrix.{kind} >> nth=0 >> css=tbody tr >> nth=9 >> css=td >> nth=4")
         cell.tap()
-        assert page.locator(".touched").inner_text() == "task 5 after task 10: 96.00 %"
+        assert page.locator(".touched >> nth=0").inner_text() == "task 5 after task 10: 96.00 %"
         assert cell.evaluate("td => getComputedStyle(td).fontSize") == "0px"
 
 

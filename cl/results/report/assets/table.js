@@ -61,7 +61,7 @@ const NARROW = matchMedia("screen and (max-width: 40rem)"); // as in report.css
 // A name, on a narrow screen in parts between which it may be broken.
 function breakable(name) {
   if (!NARROW.matches) return [name];
-  const parts = name.match(/[^_./]+[_./]*|[_./]+/g) ?? [];
+  const parts = name.match(/[^_./:]+[_./:]*|[_./:]+/g) ?? [];
   return parts.flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
 }
 
@@ -85,11 +85,11 @@ function tableOf(heads, rows, { caption = null, sortable = false, stacked = fals
           { scope: "col", class: each.number ? "number" : "text", "aria-sort": "none" },
           el("button", { type: "button", title: each.hint }, each.name),
         )
-      : el("th", { scope: "col", class: each.number ? "number" : "text", title: each.hint }, each.name);
+      : el("th", { scope: "col", class: each.number ? "number" : "text", title: each.hint }, ...breakable(each.name));
   const table = el(
     "table",
     {
-      class: sortable ? `sortable${stacked ? " stacked" : ""}` : "plain",
+      class: `${sortable ? "sortable" : "plain"}${stacked ? " stacked" : ""}`,
       style: stacked ? heads.map(({ name }, index) => `--c${index + 1}:${JSON.stringify(name)}`).join(";") : null,
     },
     caption === null ? null : el("caption", {}, caption),
