@@ -162,7 +162,7 @@ def test_follows_the_system_theme_until_told_otherwise(open_page: Open) -> None:
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report with answers by class, matrices of 10, 16 and 30 tasks, up to six rules, and long names."""
+    """The address of a report with answers by class, matrices of 10 to 30 tasks, up to six rules, and long names."""
     folder = tmp_path_factory.mktemp("crowded")
     run = build_run(folder / "run", np.ones((3, 12), dtype=bool))
     many = [[[100 - group if group <= step else None for group in range(n)] for step in range(n)] for n in (10, 16, 30)]

@@ -147,7 +147,7 @@ function metricsTable(run) {
   );
   return tableOf([{ name: "metric, %" }, ...rules.map(name => ({ name, number: true }))], known, {
     caption: "Metrics",
-    stacked: rules.length > 4, // more numbers do not fit beside each other on a phone
+    stacked: rules.length > 3, // more numbers do not fit beside each other on a phone
   });
 }
 
