@@ -48,15 +48,17 @@ def open_page(browser: Any, address: str) -> Iterator[Open]:
     """Opens the report; afterwards nothing was said on the console and nothing but the file was asked for."""
     said: list[str] = []
     asked: list[str] = []
+    opened: set[str] = set()
     pages = []
 
-    def start(fragment: str = "", **options: Any) -> Any:
+    def start(fragment: str = "", *, address: str = address, **options: Any) -> Any:
         page = browser.new_page(**options)
         page.set_default_timeout(60_000)
         page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address + fragment)
+        opened.add(address)
         pages.append(page)
         return page
 
@@ -64,7 +66,7 @@ def open_page(browser: Any, address: str) -> Iterator[Open]:
     for page in pages:
         page.close()
     assert said == []
-    assert {url.partition("#")[0] for url in asked if not url.startswith("data:")} == {address}
+    assert {url.partition("#")[0] for url in asked if not url.startswith("data:")} == opened
 
 
 def column(page: Any, board: int, index: int) -> list[str]:
@@ -158,13 +160,126 @@ def test_follows_the_system_theme_until_told_otherwise(open_page: Open) -> None:
     assert paper() == light and not page.locator("nav").is_visible()
 
 
-@pytest.mark.parametrize("width", [360, 500, 1400])
-def test_only_tables_and_charts_scroll_sideways(open_page: Open, width: int) -> None:
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a report with answers by class, matrices of 10 to 30 tasks, up to six rules, and long names."""
+    folder = tmp_path_factory.mktemp("crowded")
+    run = build_run(folder / "run", np.ones((3, 12), dtype=bool))
+    many = [[[100 - group if group <= step else None for group in range(n)] for step in range(n)] for n in (10, 16, 30)]
+    rules = [f"{name}{kind}" for name in ("cil_seen", "til_masked") for kind in ("", ":a_student", ":b")]
+    records = [
+        build_record(table, strategy="s" * 60, rules=tuple(rules[:count]), result__stream__id=f"of-{len(table)}")
+        for table, count in zip(many, (1, 3, 6), strict=True)
+    ]
+    for index, record in enumerate(records):
+        record["run_id"] = f"run {index}"
+        record["result"]["stream"]["groups"][0]["name"] = "a_group_of_images_with_a_long_name" * 3
+        record["result"]["backbone"]["name"] = "b" * 60
+    write_report([run.record, *records], folder / "crowded.html", folders=[run.folder, None, None, None])
+    return (folder / "crowded.html").as_uri()
+
+
+SIDEWAYS = """() => [...document.querySelectorAll("body *")].filter(each => {
+  const scrolls = each.scrollWidth > each.clientWidth && ["auto", "scroll"].includes(getComputedStyle(each).overflowX);
+  const shown = each.closest("svg") === null && each.getClientRects().length && !each.matches(".skip");
+  return scrolls || (shown && each.getBoundingClientRect().right > innerWidth + 0.5);
+}).map(each => each.outerHTML.slice(0, 99))"""
+
+
+@pytest.mark.parametrize("width", [320, 360, 500])
+def test_nothing_scrolls_sideways_on_a_narrow_screen(open_page: Open, crowded: str, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 800})
+
+    def looked_at(fragments: list[str]) -> None:
+        for fragment in fragments:
+            page.evaluate(f"location.hash = '{fragment}'")
+            page.wait_for_function(f"!document.querySelector('[data-view={fragment.split('/')[0]}]').hidden")
+            assert page.evaluate("document.documentElement.scrollWidth") == width, fragment
+            assert page.evaluate(SIDEWAYS) == [], fragment
+
+    looked_at(["leaderboard", "runs", *(f"run/{index}" for index in range(9)), "compare/0/2", "compare/0/8"])
+    page.close()
+    page = open_page(address=crowded, viewport={"width": width, "height": 800})
+    assert page.evaluate("DATA.runs.length") == 4
+    looked_at(["leaderboard", "runs", *(f"run/{index}" for index in range(4)), "compare/0/2", "compare/3/3"])
+
+
+def test_a_wide_screen_scrolls_tables_and_charts_only(open_page: Open) -> None:
+    page = open_page(viewport={"width": 1400, "height": 800})
     for fragment in ("#leaderboard", "#runs", "#run/2", "#compare/0/2"):
         page.evaluate(f"location.hash = '{fragment}'")
         page.wait_for_function("document.readyState === 'complete'")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, fragment
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1400, fragment
+        assert page.locator(".legend:visible, .touched:visible, svg .key:visible").count() == 0
+
+
+UNNAMED = """tables => tables.flatMap(table => [...table.tBodies[0].rows].flatMap(row => [...row.cells].filter(cell => {
+  const head = table.tHead.rows[0].cells[cell.cellIndex].textContent.trim();
+  return cell.tagName === "TD" && getComputedStyle(cell, "::before").content !== JSON.stringify(head);
+}).map(cell => cell.outerHTML)))"""
+PHONE = {"width": 360, "height": 800}
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_values_of_blocks_have_the_names_of_their_columns(open_page: Open, scripts: bool) -> None:
+    page = open_page("#runs" if scripts else "", viewport=PHONE, java_script_enabled=scripts)
+    tables = page.locator("table.stacked")
+    assert tables.count() == 2 + scripts  # the boards, and the runs
+    assert tables.evaluate_all(UNNAMED) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 360 and page.evaluate(SIDEWAYS) == []
+    page.set_viewport_size({"width": 1400, "height": 800})
+    assert len(tables.evaluate_all(UNNAMED)) > 50
+
+
+def test_a_narrow_screen_sorts_filters_and_picks(open_page: Open) -> None:
+    page = open_page(viewport=PHONE, has_touch=True)
+    page.locator(".board >> nth=0 >> css=thead th >> nth=3 >> button").tap()
+    assert column(page, 0, 3) == ["90.00", "61.67", "61.00", "40.00"]
+    page.locator("select[name=board]").select_option(index=2)
+    page.get_by_role("searchbox").fill("slca epochs")
+    output = page.locator("section:visible form output")
+    assert output.inner_text() == "0 of 6 rows; 1 that match are on other boards, which the choice hides"
+    page.get_by_role("link", name="Runs").tap()
+    page.locator("#runs-table thead button >> text=A_last_sample").tap()
+    assert page.locator("#runs-table tbody tr >> nth=0").inner_text().startswith("joint")
+    page.evaluate("location.hash = 'compare/0/2'")
+    page.get_by_label("B", exact=True).select_option("3")
+    page.wait_for_url("**#compare/0/3")
+    assert page.get_by_role("row", name="A_last_sample 41.00 60.00 +19.00").count() == 1
+
+
+def test_a_touched_cell_of_a_narrow_matrix_says_its_number(open_page: Open, crowded: str) -> None:
+    page = open_page("#run/1", address=crowded, viewport=PHONE, has_touch=True)
+    cell = page.locator("table.matrix tbody tr >> nth=9 >> css=td >> nth=4")
+    shown = cell.evaluate("td => [getComputedStyle(td).fontSize, getComputedStyle(td, '::before').content]")
+    assert shown == ["0px", '"96"']
+    cell.tap()
+    assert page.locator(".touched").inner_text() == "task 5 after task 10: 96.00 %"
+    for run, kind in ((2, "crowded"), (3, "dense")):
+        page.evaluate(f"location.hash = 'run/{run}'")
+        cell = page.locator(f"table.matrix.{kind} >> nth=0 >> css=tbody tr >> nth=9 >> css=td >> nth=4")
+        cell.tap()
+        assert page.locator(".touched >> nth=0").inner_text() == "task 5 after task 10: 96.00 %"
+        assert cell.evaluate("td => getComputedStyle(td).fontSize") == "0px"
+
+
+CUT = """svgs => svgs.flatMap(svg => [...svg.querySelectorAll("text")].filter(text => {
+  const [box, plot, place] = [svg, svg.parentElement, text].map(each => each.getBoundingClientRect());
+  const right = Math.min(box.right, plot.right);
+  return place.width && (place.left < box.left - 1 || place.right > right + 1 || place.bottom > box.bottom + 1);
+}).map(text => text.textContent))"""
+SMALLEST = """svgs => Math.min(...svgs.flatMap(svg => [...svg.querySelectorAll("text")].filter(text =>
+  text.getClientRects().length).map(text => parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a)))"""
+
+
+def test_charts_of_a_narrow_screen_are_readable_and_name_their_rows_below(open_page: Open) -> None:
+    page = open_page(viewport={"width": 320, "height": 800})
+    charts = page.locator("figure svg:visible")
+    assert charts.evaluate_all(SMALLEST) >= 9
+    assert charts.evaluate_all(CUT) == []
+    figure = page.locator("figure >> nth=0")
+    assert figure.locator(".legend li").all_inner_texts()[0] == "slca epochs=20 61.0"
+    assert figure.locator("svg .key:visible").all_text_contents()[0] == "1"
 
 
 def test_without_scripts_the_leaderboard_is_there(open_page: Open) -> None:
@@ -176,12 +291,6 @@ def test_without_scripts_the_leaderboard_is_there(open_page: Open) -> None:
 def test_the_file_stands_alone(address: str, tmp_path: Path) -> None:
     folder = Path(address.removeprefix("file://").replace("%20", " ")).parent
     assert [path.name for path in folder.iterdir()] == ["a report.html"]
-
-
-CUT = """svgs => svgs.flatMap(svg => [...svg.querySelectorAll("text")].filter(text => {
-  const [box, place] = [svg.getBoundingClientRect(), text.getBoundingClientRect()];
-  return place.left < box.left - 1 || place.right > box.right + 1 || place.bottom > box.bottom + 1;
-}).map(text => text.textContent))"""
 
 
 def test_no_label_of_a_chart_is_cut(open_page: Open) -> None:

@@ -1,6 +1,8 @@
 // Charts as inline SVG, drawn from numbers. Colours are the page's variables, so both themes and print need no redrawing.
 
 const SHOWN_IN_COLOUR = 8;
+// Of a chart on a narrow screen so many pixels are shown: up to the numbers of the rows, which a list below names.
+const PLOT = 436;
 
 function svg(name, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -56,14 +58,15 @@ function frameOf(drawn, kind, log) {
 }
 
 function axes({ left, top, right, bottom, width, height, xTicks, yTicks, X, Y }, xlabel, ylabel) {
-  const words = (text, attributes) => svg("text", { class: "muted", "text-anchor": "middle", ...attributes }, text);
+  const words = (text, { class: kind = "", ...attributes }) =>
+    svg("text", { class: `muted ${kind}`.trim(), "text-anchor": "middle", ...attributes }, text);
   return [
     ...yTicks.map(value => svg("line", { class: "grid", x1: left, x2: right, y1: Y(value), y2: Y(value) })),
-    ...yTicks.map(value => words(String(value), { x: left - 6, y: Y(value) + 4, "text-anchor": "end" })),
+    ...yTicks.map(value => words(String(value), { class: "ytick", x: left - 6, y: Y(value) + 4, "text-anchor": "end" })),
     ...xTicks.map(value => words(String(value), { x: X(value), y: bottom + 16 })),
     svg("path", { class: "axis", d: `M${left},${top}V${bottom}H${right}` }),
     words(xlabel, { x: left + width / 2, y: bottom + 34 }),
-    words(ylabel, { transform: `translate(12,${top + height / 2}) rotate(-90)` }),
+    words(ylabel, { class: "ylabel", transform: `translate(12,${top + height / 2}) rotate(-90)` }),
   ];
 }
 
@@ -73,7 +76,7 @@ pen.font = '12px system-ui, "DejaVu Sans", sans-serif';
 const widthOf = text => pen.measureText(text).width;
 const endText = ({ label, points }) => `${label}  ${points.at(-1)[1].toFixed(1)}`;
 
-// Names and last values in a column right of the chart, led to by thin lines.
+// Names and last values in a column right of the chart, led to by thin lines; on a narrow screen their numbers.
 function endLabels(labelled, { top, right, bottom, X, Y }, colour) {
   const ends = labelled.map(each => each.points.at(-1));
   const heights = ends.map(([, y]) => Y(y));
@@ -84,10 +87,14 @@ function endLabels(labelled, { top, right, bottom, X, Y }, colour) {
     const text = { x: right + 16, y: places[index] + 4, style: `fill:${colour(index)}` };
     return [
       svg("line", { ...line, style: `stroke:${colour(index)};opacity:.5` }),
-      svg("text", text, endText(each)),
+      svg("text", { ...text, class: "name" }, endText(each)),
+      svg("text", { ...text, class: "key" }, String(index + 1)),
     ];
   });
 }
+
+const legend = (labelled, colour) =>
+  el("ol", { class: "legend" }, ...labelled.map((each, index) => el("li", { style: `--mark:${colour(index)}` }, endText(each))));
 
 // series: [{label, points: [[x, y or null], ...], muted}], the first ones in colour and labelled at their ends.
 // kind "line" joins the points, "scatter" draws the Pareto front of [cost, value] instead. Null where nothing is known.
@@ -116,7 +123,8 @@ function chart({ series, xlabel, ylabel, title, kind = "line", log = false }) {
   );
   const more = drawn.length - labelled.length;
   const remark = more > 0 ? ` (the first ${labelled.length} rows in colour, ${more} more in grey)` : "";
-  return el("figure", {}, el("figcaption", {}, title + remark), root);
+  const plot = el("div", { class: "plot", style: `--width:${PLOT}px;--ratio:${PLOT}/${height}` }, root);
+  return el("figure", {}, el("figcaption", {}, title + remark), plot, legend(labelled, colour));
 }
 
 function logTicks(x0, x1) {
@@ -151,6 +159,31 @@ function front(drawn, { X, Y }) {
   return svg("path", { d: path, style: "stroke:var(--muted);fill:none;stroke-dasharray:4 3" });
 }
 
+// How a matrix is shown on a narrow screen: as it is, in whole numbers, or in colours only.
+const crowdOf = columns => (columns > 14 ? "crowded" : columns > 7 ? "whole" : "");
+const head = (words, scope) => el("th", { scope }, el("span", {}, words));
+const matrixOf = (kind, caption, heads, rows) =>
+  el(
+    "table",
+    { class: `matrix ${kind}`.trim() },
+    el("caption", {}, caption),
+    el("thead", {}, el("tr", {}, ...heads)),
+    el("tbody", {}, ...rows),
+  );
+
+// A matrix that on a narrow screen says below what the touched cell is: hints need a pointer.
+function touchable(table, label) {
+  const region = scrolled(table, label);
+  if (!table.matches(".matrix")) return region;
+  const said = el("p", { class: "touched", "aria-live": "polite" }, "Touch a cell to read its number.");
+  table.addEventListener("click", event => {
+    const cell = event.target.closest("td[title]");
+    if (cell) said.textContent = cell.title;
+  });
+  region.append(said);
+  return region;
+}
+
 // Accuracy after every step on every group; more than 20 columns show colours only, with the number as a hint.
 function heatMap(run, stream, rule) {
   const { correct, forgetting } = run.rules[rule];
@@ -161,21 +194,22 @@ function heatMap(run, stream, rule) {
     const ink = value > 68 ? "paper" : value > 40 ? "middle" : "ink";
     const style = `background:color-mix(in oklab, var(--high) ${value.toFixed(0)}%, var(--low));color:var(--${ink})`;
     const title = `${name} after task ${run.steps[step]}: ${value.toFixed(2)} %`;
-    return el("td", { style, title }, dense ? "" : value.toFixed(1));
+    return el("td", { style, title, "data-whole": Math.round(value) }, dense ? "" : value.toFixed(1));
   };
-  const head = (words, scope) => el("th", { scope }, words);
   const rows = correct.map((counts, step) => {
     const cells = stream.groups.map((group, index) => cell(counts, step, group, index));
     return el("tr", {}, head(String(run.steps[step]), "row"), ...cells);
   });
-  const lost = forgetting.map(value => el("td", {}, value === null ? "" : (100 * value).toFixed(1)));
-  const names = stream.groups.map(([name]) => head(name, "col"));
-  const table = el(
-    "table",
-    { class: dense ? "matrix dense" : "matrix" },
-    el("caption", {}, `Accuracy after every task (rows) on every group (columns), %, rule ${rule}`),
-    el("thead", {}, el("tr", {}, head("task", "col"), ...names)),
-    el("tbody", {}, ...rows, el("tr", {}, head("forgetting", "row"), ...lost)),
+  const lost = forgetting.map((value, index) => {
+    if (value === null) return el("td");
+    const title = `forgetting of ${stream.groups[index][0]}: ${(100 * value).toFixed(2)} %`;
+    return el("td", { title, "data-whole": Math.round(100 * value) }, (100 * value).toFixed(1));
+  });
+  const table = matrixOf(
+    dense ? "dense" : crowdOf(stream.groups.length),
+    `Accuracy after every task (rows) on every group (columns), %, rule ${rule}`,
+    [head("task", "col"), ...stream.groups.map(([name]) => head(name, "col"))],
+    [...rows, el("tr", { class: "lost" }, head("forgetting", "row"), ...lost)],
   );
-  return scrolled(table, `Accuracy matrix, ${rule}`);
+  return touchable(table, `Accuracy matrix, ${rule}`);
 }

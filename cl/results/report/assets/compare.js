@@ -49,7 +49,7 @@ function metricDifferences(first, second, rule) {
   const rows = DATA.metrics.map(([id, title, higherIsBetter, unit], index) => {
     const found = [first, second].map(run => answerOf(run, rule).metrics[index] ?? null);
     const [x, y] = found.map(value => (unit && value !== null ? value / 100 : value)); // shown as it is, not in percent
-    return [x, y, [el("code", { title: unit ? `${title}, in ${unit}` : title }, id), percent(x), percent(y), signed(minus(y, x), higherIsBetter)]];
+    return [x, y, [el("code", { title: unit ? `${title}, in ${unit}` : title }, ...breakable(id)), percent(x), percent(y), signed(minus(y, x), higherIsBetter)]];
   });
   const defined = rows.filter(([x, y]) => x !== null && y !== null).map(([, , row]) => row);
   return tableOf([{ name: "metric, %" }, ...NUMBERS], defined, { caption: `Metrics, rule ${rule}` });
@@ -103,7 +103,7 @@ function costDifferences(first, second) {
 function differences(first, second, what, caption, none) {
   const keys = [...new Set([...Object.keys(first), ...Object.keys(second)])].filter(key => first[key] !== second[key]);
   if (!keys.length) return note(none);
-  const rows = keys.map(key => [el("code", {}, key), first[key] ?? "–", second[key] ?? "–"]);
+  const rows = keys.map(key => [el("code", {}, ...breakable(key)), first[key] ?? "–", second[key] ?? "–"]);
   return tableOf([{ name: what }, ...SIDES], rows, { caption });
 }
 

@@ -56,8 +56,18 @@ function el(name, attributes = {}, ...children) {
   return made;
 }
 
-// A table from heads and rows; a cell is text, a node, or {v: sort value, text, class}.
-function tableOf(heads, rows, { caption = null, sortable = false, kind = "plain" } = {}) {
+const NARROW = matchMedia("screen and (max-width: 40rem)"); // as in report.css
+
+// A name, on a narrow screen in parts between which it may be broken.
+function breakable(name) {
+  if (!NARROW.matches) return [name];
+  const parts = name.match(/[^_./:]+[_./:]*|[_./:]+/g) ?? [];
+  return parts.flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
+}
+
+// A table from heads and rows; a cell is text, a node, or {v: sort value, text, class}. On a narrow screen the rows of a
+// stacked one are blocks, in which the names --c1, --c2, ... stand beside the values.
+function tableOf(heads, rows, { caption = null, sortable = false, stacked = false } = {}) {
   const cell = (content, index) => {
     const plain = typeof content !== "object" || content === null || content instanceof Node;
     const given = plain ? { text: content } : content;
@@ -65,7 +75,7 @@ function tableOf(heads, rows, { caption = null, sortable = false, kind = "plain"
     return el(
       index ? "td" : "th",
       { class: `${numeric} ${given.class ?? ""}`.trim(), "data-v": given.v, scope: index ? null : "row" },
-      given.text ?? "",
+      ...(index === 0 && typeof given.text === "string" ? breakable(given.text) : [given.text ?? ""]),
     );
   };
   const head = each =>
@@ -75,10 +85,13 @@ function tableOf(heads, rows, { caption = null, sortable = false, kind = "plain"
           { scope: "col", class: each.number ? "number" : "text", "aria-sort": "none" },
           el("button", { type: "button", title: each.hint }, each.name),
         )
-      : el("th", { scope: "col", class: each.number ? "number" : "text", title: each.hint }, each.name);
+      : el("th", { scope: "col", class: each.number ? "number" : "text", title: each.hint }, ...breakable(each.name));
   const table = el(
     "table",
-    { class: sortable ? "sortable" : kind },
+    {
+      class: `${sortable ? "sortable" : "plain"}${stacked ? " stacked" : ""}`,
+      style: stacked ? heads.map(({ name }, index) => `--c${index + 1}:${JSON.stringify(name)}`).join(";") : null,
+    },
     caption === null ? null : el("caption", {}, caption),
     el("thead", {}, el("tr", {}, ...heads.map(head))),
     el("tbody", {}, ...rows.map(row => el("tr", {}, ...row.map(cell)))),

@@ -72,7 +72,7 @@ function runsTable() {
       remarksOf(run),
     ];
   });
-  return tableOf(heads, rows, { sortable: true });
+  return tableOf(heads, rows, { sortable: true, stacked: true });
 }
 
 function meanOf(values) {
@@ -139,7 +139,7 @@ function flattened(value, prefix = "") {
 function metricsTable(run) {
   const rules = Object.keys(run.rules);
   const rows = DATA.metrics.map(([id, title, , unit], index) => [
-    el("code", { title }, unit ? `${id} (${unit})` : id),
+    el("code", { title }, ...breakable(unit ? `${id} (${unit})` : id)),
     ...rules.map(rule => (unit ? compact : percent)(run.rules[rule].metrics[index])),
   ]);
   const known = rows.filter((_, index) =>
@@ -147,6 +147,7 @@ function metricsTable(run) {
   );
   return tableOf([{ name: "metric, %" }, ...rules.map(name => ({ name, number: true }))], known, {
     caption: "Metrics",
+    stacked: rules.length > 3, // more numbers do not fit beside each other on a phone
   });
 }
 
@@ -169,7 +170,11 @@ function answersTable(run) {
   const names = run.classes.map(([name]) => name);
   const nameOfAnswer = place => (place < 0 ? "none" : names[place]);
   if (names.length > 25) {
-    const rows = run.mistakes.map(([row, column, images]) => [names[row], nameOfAnswer(column), String(images)]);
+    const rows = run.mistakes.map(([row, column, images]) => [
+      names[row],
+      el("span", {}, ...breakable(nameOfAnswer(column))),
+      String(images),
+    ]);
     const heads = [{ name: "class" }, { name: "answer" }, { name: "images", number: true }];
     return tableOf(heads, rows, { caption: "Most frequent mistakes after the last task" });
   }
@@ -183,14 +188,12 @@ function answersTable(run) {
     const style = `background:color-mix(in oklab, var(--high) ${value.toFixed(0)}%, var(--low));color:var(--${ink})`;
     return el("td", { style, title: `${names[row]} answered as ${nameOfAnswer(column)}: ${found} of ${images}` }, found ? String(found) : "");
   };
-  const head = (words, scope) => el("th", { scope }, words);
   const rows = names.map((name, row) => el("tr", {}, head(name, "row"), ...columns.map(column => cell(row, column))));
-  return el(
-    "table",
-    { class: "matrix" },
-    el("caption", {}, `Images by class (rows) and answer (columns) after the last task, rule ${run.rule}`),
-    el("thead", {}, el("tr", {}, head("class", "col"), ...columns.map(column => head(nameOfAnswer(column), "col")))),
-    el("tbody", {}, ...rows),
+  return matrixOf(
+    crowdOf(columns.length),
+    `Images by class (rows) and answer (columns) after the last task, rule ${run.rule}`,
+    [head("class", "col"), ...columns.map(column => head(nameOfAnswer(column), "col"))],
+    rows,
   );
 }
 
@@ -212,7 +215,7 @@ function originOf(run) {
 
 function configurationOf(run) {
   const entries = Object.entries(DATA.configs[run.config]);
-  const rows = entries.map(([key, [value, origin]]) => [el("code", {}, key), shortValue(value), origin]);
+  const rows = entries.map(([key, [value, origin]]) => [el("code", {}, ...breakable(key)), shortValue(value), origin]);
   return scrolled(tableOf([{ name: "key" }, { name: "value" }, { name: "origin" }], rows), "Configuration");
 }
 
@@ -248,7 +251,7 @@ function runView(index) {
     accuracyChart(curves, testedPartly(run, run.rule), "Accuracy against tasks, by rule"),
     cards(metricsTable(run), costTable(run), originOf(run)),
     ...(run.classes
-      ? [scrolled(answersTable(run), "Answers by class"), scrolled(classesTable(run), "Precision, recall and F1 by class")]
+      ? [touchable(answersTable(run), "Answers by class"), scrolled(classesTable(run), "Precision, recall and F1 by class")]
       : []),
     el("h3", {}, "Configuration"),
     configurationOf(run),
