@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib
 import pytest
 
 import cl
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
     from cl.strategies.norga import NoRGa
     from cl.streams.digits import SplitDigits
 
-pytestmark = pytest.mark.skipif(cl.CHECKOUT is None, reason="needs the repository")
+pytestmark = [
+    pytest.mark.skipif(cl.CHECKOUT is None, reason="needs the repository"),
+    pytest.mark.skipif(
+        not (Path(matplotlib.__file__).parent / "py.typed").is_file(), reason="matplotlib has no types before 3.8"
+    ),
+]
 
 SOURCES = {
     "pyproject.toml": "[tool.mypy]\nfiles = ['cl', 'tests']\nexplicit_package_bases = true\n",
