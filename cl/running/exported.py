@@ -71,7 +71,7 @@ def check_one_network(learner: Learner) -> None:
 
     Those of other tasks are -inf, in a table as long as the batch that is traced.
     """
-    if learner.rules and all(rule.startswith("til_oracle") for rule in learner.rules):
+    if learner.chooses_no_task:
         raise UsageError(
             f"{type(learner.strategy).__name__} has parts of its own for each task and cannot be exported as one "
             "network; predict with `clbench predict --task` or cl.load_learner instead."

@@ -195,12 +195,16 @@ class Learner:
         return found[0]
 
     @property
+    def chooses_no_task(self) -> bool:
+        """Whether the method has parts of its own for each task, and answers only if it is told which to use."""
+        return all(rule.startswith("til_oracle") for rule in self.strategy.rules)
+
+    @property
     def _needs_task(self) -> str | None:
         """Why the task of every image must be told; None if it need not be."""
         if belongs(TASK, self.setting):
             return f"its stream is {TASK}"
-        rules = self._rules or self.strategy.rules
-        if all(rule.startswith("til_oracle") for rule in rules):
+        if self.chooses_no_task:
             return f"{self.name} has parts of its own for each task and does not choose among them"
         return None
 

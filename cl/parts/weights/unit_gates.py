@@ -140,14 +140,14 @@ def chain_of(backbone: Backbone) -> tuple[str, ...]:
 
     Raises `UsageError` if they form no chain: with all gates of a layer shut, features may not depend on the image.
     """
-    model, order, inputs = backbone.model, list[str](), dict[str, torch.Size]()
+    model, order, axes = backbone.model, list[str](), dict[str, int]()
     known = {
         name.removesuffix(".weight"): model.get_submodule(name.removesuffix(".weight")) for name in maskable(backbone)
     }
 
     def noted(name: str, layer: nn.Module, x: Tensor) -> Tensor:
         order.append(name)
-        inputs[name] = x.shape
+        axes[name] = x.ndim
         return _own(layer, x)
 
     view = backbone.transform
@@ -158,7 +158,7 @@ def chain_of(backbone: Backbone) -> tuple[str, ...]:
             backbone(images)
         for before, name in itertools.pairwise(order):
             widths = [len(known[each].weight) for each in (before, name)]  # type: ignore[arg-type]
-            if len(set(order)) < len(order) or not _fits(known[name], widths[0], inputs[name]):
+            if len(set(order)) < len(order) or not _fits(known[name], widths[0], axes[name]):
                 raise _no_chain(backbone, name)
             shut = functools.partial(_behind, known[name], images.new_zeros(widths[0]))
             with overridden([(known[name], "forward", shut)]):
@@ -178,14 +178,17 @@ def _no_chain(backbone: Backbone, name: str) -> UsageError:
     )
 
 
-def _fits(layer: Any, units: int, shape: torch.Size) -> bool:
-    """Whether the units are dimension 1 of an input; of tokens and in channels-last networks they are the last."""
+def _fits(layer: Any, units: int, axes: int) -> bool:
+    """Whether units can be gated along dimension 1 of a layer's input, which has so many axes.
+
+    A linear layer on more than [B, units], such as tokens, has its units last, even if dimension 1 is as long.
+    """
     inputs = layer.weight.shape[1] * getattr(layer, "groups", 1)
     return (
         getattr(layer, "groups", 1) == 1
         and inputs % units == 0
         and (layer.weight.ndim == 2 or inputs == units)
-        and shape[1] == inputs
+        and axes == layer.weight.ndim
     )
 
 

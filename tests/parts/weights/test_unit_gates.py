@@ -29,13 +29,13 @@ class Residual(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """Its second layer sees tokens [B, places, channels], as the layers of a transformer do."""
+    """Its second layer sees tokens [B, 64 places, channels], as the layers of a transformer do."""
 
     num_features = 6
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv, self.fc = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 6)
+        self.conv, self.fc = nn.Conv2d(3, channels, 3, padding=1), nn.Linear(channels, 6)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens: Tensor = self.fc(self.conv(x).flatten(2).transpose(1, 2))
@@ -64,8 +64,12 @@ def test_the_chain_is_in_the_order_of_a_pass() -> None:
     assert chain_of(conv_backbone()) == ("conv1", "conv2", "fc")
 
 
-@pytest.mark.parametrize("backbone", [backbone_of(Residual()), backbone_of(ChannelsLast()), tiny_backbone()])
+@pytest.mark.parametrize(
+    "backbone",
+    [backbone_of(Residual()), backbone_of(ChannelsLast(6)), backbone_of(ChannelsLast(64)), tiny_backbone()],
+)
 def test_other_networks_are_refused(backbone: Backbone) -> None:
+    """With 64 channels, places and channels of the tokens are equally many: gates would fit the wrong axis."""
     with pytest.raises(
         UsageError, match=r"is no chain of layers: images pass .* choose a network such as wsn_alexnet@random"
     ):
